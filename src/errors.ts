@@ -1,0 +1,46 @@
+// The one error class of the system. It carries what a person needs at 3 a.m.: what failed, where, and what to do.
+
+/** Whose fault it is: settings, Pulsar, COS, unreadable data, or the control plane of rules. */
+export type ErrorCode = 'config' | 'source' | 'store' | 'corrupt' | 'rule';
+
+export interface BackupErrorOptions {
+  /** Trying again may help. */
+  readonly retryable?: boolean;
+  /** What the person should do, as one or two sentences. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /** The other side may have done what was asked although no answer came. */
+  readonly outcomeUnknown?: boolean;
+  /** The service's own words: error code, HTTP status, request id. Never a secret. */
+  readonly details?: Readonly<Record<string, string | number>>;
+}
+
+/** A failure with a reason a person can act on. Messages never hold secrets. */
+export class BackupError extends Error {
+  override readonly name = 'BackupError';
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly hint: string | undefined;
+  readonly outcomeUnknown: boolean;
+  readonly details: Readonly<Record<string, string | number>>;
+
+  constructor(code: ErrorCode, message: string, options: BackupErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.hint = options.hint;
+    this.outcomeUnknown = options.outcomeUnknown ?? false;
+    this.details = options.details ?? {};
+  }
+}
+
+/** The message of anything that was thrown, also of plain objects as the COS SDK throws them. */
+export function messageOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message;
+  if (typeof thrown === 'object' && thrown !== null) {
+    const { message, error } = thrown as { message?: unknown; error?: unknown };
+    if (typeof message === 'string') return message;
+    if (error !== undefined && error !== thrown) return messageOf(error);
+  }
+  return String(thrown);
+}

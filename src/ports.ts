@@ -1,0 +1,238 @@
+// The manual of the system: what the core (drain.ts) asks of a message source, of an object store and of time,
+// and what it may rely on. Adapters implement these shapes; nothing here knows a vendor.
+
+/** What the broker stores and acknowledges as one: a producer's batch, or a single message. */
+export interface EntryId {
+  readonly ledgerId: number;
+  readonly entryId: number;
+}
+
+/** Where a message stands: its entry, its partition (-1: topic not partitioned), its place in the batch (-1: none). */
+export interface MessageId extends EntryId {
+  readonly partition: number;
+  readonly batchIndex: number;
+}
+
+/** One message, complete, as its producer published it. Absent fields are `undefined`, so all have one shape. */
+export interface Message {
+  readonly id: MessageId;
+  /** Full name of the topic partition, `persistent://tenant/ns/topic[-partition-N]`. */
+  readonly topic: string;
+  /** Milliseconds since the epoch, set by the producer's client. */
+  readonly publishTimeMs: number;
+  readonly eventTimeMs: number | undefined;
+  /** Text, or bytes where the producer marked the key as binary. */
+  readonly key: string | Uint8Array | undefined;
+  readonly orderingKey: Uint8Array | undefined;
+  /** In any order; a name stands once. The record format sorts them. */
+  readonly properties: readonly (readonly [name: string, value: string])[];
+  readonly producer: string | undefined;
+  /** A bigint only beyond 2^53. */
+  readonly sequenceId: number | bigint | undefined;
+  readonly schemaVersion: Uint8Array | undefined;
+  /** The cluster that geo-replication brought it from. */
+  readonly replicatedFrom: string | undefined;
+  /** `null` is a tombstone; empty is an empty message. */
+  readonly payload: Uint8Array | null;
+}
+
+/**
+ * An entry with the messages it holds, in order. Empty where the broker stores what no consumer sees (markers,
+ * compacted-out messages): then there is nothing to store, but it is acknowledged like any other. A driver may join
+ * several stored entries into one (a chunked message): its id is the last one's, and acknowledging it acknowledges all.
+ */
+export interface ReadableEntry {
+  readonly kind: 'entry';
+  readonly id: EntryId;
+  readonly messages: readonly Message[];
+}
+
+/** An entry that cannot be decoded (bad checksum, unknown codec, encrypted). Kept raw, never dropped. */
+export interface UnreadableEntry {
+  readonly kind: 'unreadable';
+  readonly id: EntryId;
+  readonly topic: string;
+  /** One sentence for a person. */
+  readonly reason: string;
+  /** Everything the broker sent of it, metadata included, from the checksum's magic number on where there is one. */
+  readonly raw: Uint8Array;
+}
+
+/** What `next` can answer besides entries. */
+export type Signal =
+  /** Nothing arrived within the idle time. The connection is alive. */
+  | { readonly kind: 'idle' }
+  /** The first or middle chunks of a message that is not complete: seen up to `id`, nothing to store or acknowledge. */
+  | { readonly kind: 'pending'; readonly id: EntryId }
+  /** Failover: another consumer is the active one; nothing is delivered here until that changes. */
+  | { readonly kind: 'standby' }
+  /**
+   * Failover: the partition has moved to another consumer. Whatever was handed out and is not acknowledged is
+   * delivered there again. If it comes back, deliveries begin afresh at the first unacknowledged entry.
+   */
+  | { readonly kind: 'lost' }
+  /** The topic was terminated and everything in it has been delivered. */
+  | { readonly kind: 'end' };
+
+export type Delivery = ReadableEntry | UnreadableEntry | Signal;
+
+/** How much the subscription still has to deliver. Brokers count entries or messages, by version. */
+export interface Backlog {
+  readonly entries?: number;
+  readonly messages?: number;
+}
+
+/** One partition of the topic, with the one consumer that this run has on it. */
+export interface SourcePartition {
+  /** -1 where the topic is not partitioned. */
+  readonly partition: number;
+  /** Full name of the topic partition. */
+  readonly topic: string;
+  /**
+   * The last message at `open`: the bound of the run. `null`: there is nothing to drain (empty, or all
+   * acknowledged). `'unknown'`: the driver cannot ask; the run is bounded by publish time and an idle receive.
+   */
+  readonly end: EntryId | null | 'unknown';
+
+  /**
+   * The next delivery, in the broker's order. Waits at most `idleMs`, then answers `idle`. Reads from the broker
+   * only as far as its receive budget allows, so a partition that is not asked costs little and delays no other.
+   * After a reconnect the driver may hand out entries again that were not acknowledged; the caller drops them.
+   * One call at a time. @throws BackupError `source`
+   */
+  next(idleMs: number): Promise<Delivery>;
+
+  /**
+   * Acknowledges entries, given in delivery order. Exclusive and Failover: also everything before the last of
+   * them. Resolves only when the broker has it (receipt, or a barrier on the same connection); where a driver
+   * cannot know (native), its doc says so. May be repeated. @throws BackupError `source`, retryable if the
+   * connection was lost: call again, the driver reconnects.
+   */
+  acknowledge(entries: readonly EntryId[]): Promise<void>;
+
+  /**
+   * Takes the partition afresh: what follows begins at the first unacknowledged entry. No delivery from before
+   * the call comes after it. @throws BackupError `source`
+   */
+  restart(): Promise<void>;
+
+  /** What the subscription has left in this partition, or `undefined` where it cannot be known. */
+  backlog(): Promise<Backlog | undefined>;
+}
+
+/** Messages from a subscription. One per run. */
+export interface Source {
+  readonly driver: string;
+  /**
+   * Connects, finds the partitions, subscribes to each in order. `'busy'`: the subscription is Exclusive and
+   * somebody else has it; nothing is left open. @throws BackupError `source` with a hint, within its time-outs
+   */
+  open(): Promise<readonly SourcePartition[] | 'busy'>;
+  /** Ends consumers and connections, awaited; also after a failed `open`. May be repeated; never throws, always ends. */
+  close(): Promise<void>;
+}
+
+/** Bytes to store: chunks in order, not to be changed until the call ends. */
+export interface Body {
+  readonly chunks: readonly Uint8Array[];
+  readonly sizeBytes: number;
+}
+
+/** What is told about an object when it is created. */
+export interface ObjectAttributes {
+  /** Names without `x-cos-meta-`; lower case ASCII, no underscore. Values ASCII; together under 2 KB. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly contentType: string;
+}
+
+/** The object is durable, and is ours: its checksum was compared with what was sent. */
+export interface Created {
+  readonly kind: 'created';
+  /** CRC-64/XZ of the stored bytes, decimal. */
+  readonly crc64: string;
+}
+
+/** There is an object at the key already; nothing was stored and nothing was changed. */
+export interface Exists {
+  readonly kind: 'exists';
+}
+
+export interface ObjectHead {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** CRC-64/XZ, decimal; `undefined` where the store does not tell it. */
+  readonly crc64: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly lastModified: Date;
+}
+
+export interface ListedObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly lastModified: Date;
+}
+
+/** An unfinished multipart upload. */
+export interface UnfinishedUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly initiated: Date;
+}
+
+/** What every call can be given: an abort ends it at once, sockets included, with a retryable BackupError. */
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** A multipart upload under way. Nothing is visible in the store before `complete` has answered. */
+export interface Upload {
+  /** Stores part `number` (from 1). Parts but the last are at least 1 MiB. May run side by side; may be repeated. */
+  part(number: number, body: Body, options?: CallOptions): Promise<void>;
+  /** Makes the object visible, as one. `crc64` (decimal) and `sizeBytes` are those of all parts together. */
+  complete(whole: { crc64: string; sizeBytes: number }, options?: CallOptions): Promise<Created | Exists>;
+  /** Ends the upload and frees its parts. May be repeated, and after a failed `complete`. */
+  abort(options?: CallOptions): Promise<void>;
+}
+
+/**
+ * Objects in one bucket. Append-only: no call here replaces an object. Calls are single tries, bounded in time;
+ * failures are BackupErrors of code `store`, with `retryable` set and `outcomeUnknown` where the store may have
+ * done what was asked all the same. Who wants repetition wraps the store in retryingStore.
+ */
+export interface ObjectStore {
+  /** Creates a small object (at most one part) with one request. `crc64` is that of the body, decimal. */
+  create(
+    key: string,
+    body: Body,
+    crc64: string,
+    attributes: ObjectAttributes,
+    options?: CallOptions,
+  ): Promise<Created | Exists>;
+  /** Begins a multipart upload. `Exists` where the store tells it this early. */
+  startUpload(key: string, attributes: ObjectAttributes, options?: CallOptions): Promise<Upload | Exists>;
+  head(key: string, options?: CallOptions): Promise<ObjectHead | undefined>;
+  /** The object's bytes from `start` to `end` (inclusive; negative `start`: that many last bytes). Errors while reading are thrown by the iterator. */
+  read(key: string, options?: CallOptions & { start?: number; end?: number }): AsyncIterable<Uint8Array>;
+  /** Objects whose keys begin with `prefix`, in key order, after `startAfter`. */
+  list(prefix: string, options?: CallOptions & { startAfter?: string }): AsyncIterable<ListedObject>;
+  listUploads(prefix: string, options?: CallOptions): AsyncIterable<UnfinishedUpload>;
+  abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
+  /** Ends every socket. May be repeated; never throws. */
+  close(): Promise<void>;
+}
+
+/** Time, so that tests own it. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Resolves after `ms`, or rejects with the signal's reason. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** What every part of the system logs to: pino's shape, fields first, a stable past-tense message second. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,13 @@
+// What every Source adapter is made from.
+import type { PulsarConfig } from '../config.ts';
+import type { Clock, Logger } from '../ports.ts';
+
+export interface SourceOptions {
+  readonly config: PulsarConfig;
+  /** How many bytes of undelivered messages all partitions together may hold in memory. */
+  readonly receiveBudgetBytes: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The end of the run: aborts every wait, reconnects included. */
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,23 @@
+// The name of a Pulsar topic, as Pulsar's TopicName has it: persistent://tenant/namespace/topic[-partition-N].
+
+export interface TopicName {
+  readonly tenant: string;
+  readonly namespace: string;
+  /** The topic alone, as it was given: with `-partition-N` where one partition was named. */
+  readonly topic: string;
+  /** `persistent://tenant/namespace/topic` */
+  readonly full: string;
+}
+
+/** Parses `persistent://tenant/ns/topic` or `tenant/ns/topic`; `undefined` where it is neither. */
+export function parseTopicName(text: string): TopicName | undefined {
+  const match = /^(?:persistent:\/\/)?([\w=:.-]+)\/([\w=:.-]+)\/([^/\s\p{Cc}]+)$/u.exec(text);
+  if (match === null) return undefined;
+  const [, tenant, namespace, topic] = match as unknown as [string, string, string, string];
+  return { tenant, namespace, topic, full: `persistent://${tenant}/${namespace}/${topic}` };
+}
+
+/** The full name of one partition; of the topic itself for -1. */
+export function partitionTopic(topic: TopicName, partition: number): string {
+  return partition < 0 ? topic.full : `${topic.full}-partition-${partition}`;
+}
