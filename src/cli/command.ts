@@ -1,0 +1,21 @@
+// What a command of `tdmq-backup` is: a name in the table of tdmq-backup.ts, and a function from arguments to an exit code.
+import type { Environment } from '../config.ts';
+
+/** Where a command reads and writes; tests pass their own. */
+export interface Io {
+  readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean };
+  readonly stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+  readonly stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+  readonly env: Environment;
+  /** Aborted by Ctrl-C: the command ends what it began and returns. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command {
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** The whole `--help`, with examples. */
+  readonly help: string;
+  /** Returns the exit code: 0 fine, 1 failed or found something wrong, 2 wrong usage. Throws BackupError for failures. */
+  run(args: readonly string[], io: Io): Promise<number>;
+}
