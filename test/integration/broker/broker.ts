@@ -1,0 +1,276 @@
+// A real Pulsar broker in one Java process, on free ports of the loopback interface, for one test file.
+// It ends with the process that started it, also if that one is killed. It is no model of a production set-up.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { resolveJars } from './jars.ts';
+import { signToken } from './token.ts';
+
+const here = import.meta.dirname;
+const READY_WITHIN_MS = 120_000;
+
+export interface BrokerOptions {
+  /** Token authentication and authorization; the superuser is `admin`, other roles need a grant. */
+  readonly auth?: boolean;
+  /** `memory` (default): a restart is an empty broker. `rocksdb`: a restart has everything that was there. */
+  readonly metadata?: 'memory' | 'rocksdb';
+  /** `false`: full JIT and parallel GC; starts in twice the time, but is faster under load. */
+  readonly fast?: boolean;
+  /** Further lines of broker.conf; they replace those of standalone.conf. */
+  readonly extraConf?: Readonly<Record<string, string>>;
+}
+
+export interface Broker {
+  /** `pulsar://127.0.0.1:port` */
+  readonly serviceUrl: string;
+  /** `http://127.0.0.1:port`: the admin API, and a service URL for HTTP lookup. */
+  readonly httpUrl: string;
+  /** The superuser's token; `undefined` without `auth`. */
+  readonly adminToken: string | undefined;
+  /** A token of this broker for any role. */
+  token(role: string): string;
+  /** The admin REST API: `admin('GET', 'persistent/public/default/t/stats')`. Throws unless the answer is 2xx. */
+  admin<T = unknown>(method: string, path: string, body?: unknown): Promise<T>;
+  logTail(lines?: number): Promise<string>;
+  /** Ends it in order and removes its data. May be repeated. */
+  stop(): Promise<void>;
+  /** Ends it as a power cut would; `restart` brings it back. */
+  kill9(): Promise<void>;
+  /** Ends it if it runs and starts it again, on the same ports. */
+  restart(): Promise<void>;
+  /** Halts the process without closing its connections (a broker that hangs), until `thaw`. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+}
+
+/** Starts a broker and waits until it produces and reads messages and has the namespace `public/default`. */
+export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const { auth = false, metadata = 'memory', fast = true, extraConf = {} } = options;
+  const jars = await resolveJars(metadata);
+  const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-broker-'));
+  const [port, httpPort] = await freePorts(2);
+  const httpUrl = `http://127.0.0.1:${httpPort}`;
+  const secretKey = randomBytes(32);
+  const token = (role: string) => signToken(role, secretKey);
+  const adminToken = auth ? token('admin') : undefined;
+  const logFile = join(folder, 'log');
+  const confFile = join(folder, 'broker.conf');
+  let child: ChildProcess | undefined;
+
+  const conf = parseConf(await readFile(join(here, 'standalone.conf'), 'utf8'));
+  const add = (lines: Readonly<Record<string, string>>) => {
+    for (const [key, value] of Object.entries(lines)) conf.set(key, value);
+  };
+  add({ brokerServicePort: String(port), webServicePort: String(httpPort), ...STORAGE[metadata] });
+  if (adminToken !== undefined) {
+    await writeFile(join(folder, 'secret.key'), secretKey, { mode: 0o600 });
+    add(authConf(join(folder, 'secret.key'), adminToken));
+  }
+  add(extraConf);
+  await writeFile(confFile, [...conf].map(([key, value]) => `${key}=${value}\n`).join(''), { mode: 0o600 });
+
+  async function start(): Promise<void> {
+    if (metadata === 'memory') await rm(join(folder, 'data'), { recursive: true, force: true });
+    await mkdir(join(folder, 'data'), { recursive: true });
+    await rm(join(folder, 'pid'), { force: true });
+    const log = await open(logFile, 'a');
+    child = spawn(
+      join(here, 'run-tied.sh'),
+      [folder, 'java', ...javaArgs(jars, fast, folder), ...starterArgs(folder, confFile, metadata)],
+      { cwd: folder, stdio: ['pipe', log.fd, log.fd] },
+    );
+    child.on('error', () => {}); // seen as an exit below
+    await log.close();
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (!(await isReady())) {
+      if (hasEnded(child)) throw new Error(`the broker ended at its start:\n${await logTail()}`);
+      if (Date.now() > deadline) {
+        await kill9();
+        throw new Error(`the broker was not ready after ${READY_WITHIN_MS} ms:\n${await logTail()}`);
+      }
+      await sleep(100);
+    }
+  }
+
+  /** The broker's own health check produces and reads a message; the default namespace is made a little later. */
+  async function isReady(): Promise<boolean> {
+    try {
+      await call('GET', 'brokers/health');
+      await call('GET', 'namespaces/public/default');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async function call(method: string, path: string, body?: unknown): Promise<string> {
+    const headers: Record<string, string> = { 'content-type': 'application/json' };
+    if (adminToken !== undefined) headers['authorization'] = `Bearer ${adminToken}`;
+    const response = await fetch(`${httpUrl}/admin/v2/${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(30_000),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 500)}`);
+    return text;
+  }
+
+  async function signal(name: NodeJS.Signals): Promise<void> {
+    if (child === undefined || hasEnded(child)) return;
+    process.kill(Number(await readFile(join(folder, 'pid'), 'utf8')), name);
+  }
+
+  async function end(name: NodeJS.Signals): Promise<void> {
+    if (child === undefined || hasEnded(child)) return;
+    const ended = once(child, 'exit');
+    await signal(name);
+    if (name === 'SIGKILL') {
+      await ended;
+    } else {
+      const timer = setTimeout(() => void signal('SIGKILL'), 15_000);
+      await ended;
+      clearTimeout(timer);
+    }
+  }
+
+  const kill9 = () => end('SIGKILL');
+
+  async function logTail(lines = 60): Promise<string> {
+    const text = await readFile(logFile, 'utf8').catch(() => '(no log)');
+    return text.trimEnd().split('\n').slice(-lines).join('\n');
+  }
+
+  async function stop(): Promise<void> {
+    // Nothing in a memory broker is worth an orderly end, which takes seconds.
+    await end(metadata === 'memory' ? 'SIGKILL' : 'SIGTERM');
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  try {
+    await start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    serviceUrl: `pulsar://127.0.0.1:${port}`,
+    httpUrl,
+    adminToken,
+    token,
+    async admin<T>(method: string, path: string, body?: unknown): Promise<T> {
+      const text = await call(method, path, body);
+      return (text === '' ? undefined : JSON.parse(text)) as T;
+    },
+    logTail,
+    stop,
+    kill9,
+    async restart() {
+      await end(metadata === 'memory' ? 'SIGKILL' : 'SIGTERM');
+      await start();
+    },
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
+  };
+}
+
+const hasEnded = (child: ChildProcess) =>
+  child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+
+/** Two parsers read the file, and one refuses a key that stands twice: hence a map. */
+function parseConf(text: string): Map<string, string> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => {
+      const at = line.indexOf('=');
+      return [line.slice(0, at), line.slice(at + 1)];
+    }),
+  );
+}
+
+const STORAGE = {
+  memory: { ledgerStorageClass: 'org.apache.bookkeeper.bookie.SortedLedgerStorage' },
+  rocksdb: {
+    ledgerStorageClass: 'org.apache.bookkeeper.bookie.storage.ldb.DbLedgerStorage',
+    dbStorage_writeCacheMaxSizeMb: '64',
+    dbStorage_readAheadCacheMaxSizeMb: '32',
+    dbStorage_rocksDB_blockCacheSize: '16777216',
+  },
+};
+
+const authConf = (keyFile: string, adminToken: string) => ({
+  authenticationEnabled: 'true',
+  authenticationProviders: 'org.apache.pulsar.broker.authentication.AuthenticationProviderToken',
+  tokenSecretKey: `file://${keyFile}`,
+  tokenAuthClaim: 'sub',
+  authorizationEnabled: 'true',
+  authorizationProvider: 'org.apache.pulsar.broker.authorization.PulsarAuthorizationProvider',
+  superUserRoles: 'admin',
+  // The broker talks to itself: it makes public/default and reads system topics.
+  brokerClientAuthenticationPlugin: 'org.apache.pulsar.client.impl.auth.AuthenticationToken',
+  brokerClientAuthenticationParameters: JSON.stringify({ token: adminToken }),
+});
+
+const OPEN_PACKAGES = [
+  'java.base/java.io',
+  'java.base/java.util.zip',
+  'java.base/java.nio',
+  'java.base/jdk.internal.misc',
+  'java.base/jdk.internal.platform',
+  'java.base/sun.net',
+  'java.management/sun.management',
+  'jdk.management/com.sun.management.internal',
+];
+
+const javaArgs = (jars: string, fast: boolean, folder: string) => [
+  `-Djava.io.tmpdir=${join(folder, 'data')}`,
+  '-Xms128m',
+  '-Xmx1g',
+  '-XX:MaxDirectMemorySize=1g',
+  '-XX:+ExitOnOutOfMemoryError',
+  ...(fast ? ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'] : []),
+  ...OPEN_PACKAGES.flatMap((name) => ['--add-opens', `${name}=ALL-UNNAMED`]),
+  '-Dio.netty.tryReflectionSetAccessible=true',
+  '-Dio.netty.leakDetectionLevel=disabled',
+  '-Djava.net.preferIPv4Stack=true',
+  '-Dpulsar.allocator.exit_on_oom=true',
+  `-Dlog4j.configurationFile=${join(here, 'log4j2.properties')}`,
+  '-Dlog4j.shutdownHookEnabled=false',
+  '-Dlog4j2.is.webapp=false',
+  '-Dbookkeeper.metadata.bookie.drivers=org.apache.pulsar.metadata.bookkeeper.PulsarMetadataBookieDriver',
+  '-Dbookkeeper.metadata.client.drivers=org.apache.pulsar.metadata.bookkeeper.PulsarMetadataClientDriver',
+  '-Dzookeeper.admin.enableServer=false',
+  '-cp',
+  join(jars, '*'),
+];
+
+const starterArgs = (folder: string, confFile: string, metadata: 'memory' | 'rocksdb') => [
+  'org.apache.pulsar.PulsarStandaloneStarter',
+  ...['--config', confFile, '--no-functions-worker', '--no-stream-storage'],
+  ...['--bookkeeper-dir', join(folder, 'data', 'bookkeeper')],
+  ...['--metadata-dir', join(folder, 'data', 'metadata')],
+  ...(metadata === 'memory' ? ['--metadata-url', 'memory:test'] : []),
+];
+
+/** Ports that are free now. All are held until the last is found, so they differ. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports: number[] = [];
+  for (const server of servers) {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    if (address !== null && typeof address === 'object') ports.push(address.port);
+  }
+  for (const server of servers) {
+    server.close();
+    await once(server, 'close');
+  }
+  return ports;
+}
