@@ -1,0 +1,139 @@
+// The command line: the table of commands, `--help`, `--version`, `--env-file`, and how a failure is told. What a
+// command does is in its own file, which is loaded only when it is called.
+import { readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+import type { Environment } from '../config.ts';
+import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
+import { packageRoot, packageVersion } from '../packaging/package-root.ts';
+import type { Command, Io } from './command.ts';
+import { paint } from './paint.ts';
+import { UsageError } from './usage-error.ts';
+
+type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
+
+const COMMANDS: Commands = {
+  package: () => import('./package.ts'),
+};
+
+const PLACES: Readonly<Record<ErrorCode, string>> = {
+  config: 'the settings',
+  source: 'Pulsar',
+  store: 'COS',
+  corrupt: 'the stored data',
+  rule: 'the deployment',
+};
+
+/** Runs the command that `args` name and answers its exit code: 0 fine, 1 failed, 2 wrong usage, 130 interrupted. */
+export async function main(args: readonly string[], io: Io, commands: Commands = COMMANDS): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === '--version' || name === '-v') {
+    io.stdout.write(`${packageVersion(packageRoot(import.meta.url))}\n`);
+    return 0;
+  }
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    (name === undefined ? io.stderr : io.stdout).write(await overview(commands));
+    return name === undefined ? 2 : 0;
+  }
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) {
+    io.stderr.write(
+      `tdmq-backup: there is no command ${JSON.stringify(name)}\n\n${await overview(commands)}`,
+    );
+    return 2;
+  }
+  const { command } = await load();
+  const own = rest.slice(0, rest.includes('--') ? rest.indexOf('--') : rest.length);
+  if (own.includes('--help') || own.includes('-h')) {
+    io.stdout.write(`${command.help.trim()}\n`);
+    return 0;
+  }
+  try {
+    const { envFile, args: others } = takeEnvFile(rest);
+    const env = envFile === undefined ? io.env : { ...readEnvFile(envFile), ...io.env };
+    return await command.run(others, { ...io, env });
+  } catch (error) {
+    return tellFailure(name, error, own.includes('--json'), io);
+  }
+}
+
+async function overview(commands: Commands): Promise<string> {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = await Promise.all(
+    Object.entries(commands).map(
+      async ([name, load]) => `  ${name.padEnd(width)}  ${(await load()).command.summary}`,
+    ),
+  );
+  return `Keeps the messages of a TDMQ for Apache Pulsar topic as files in Tencent Cloud COS.
+
+Usage: tdmq-backup <command> [options]
+
+${lines.join('\n')}
+
+Settings of a rule are environment variables. --env-file FILE reads them from a file; what the environment sets
+already stays. \`tdmq-backup <command> --help\` tells more. Exit codes: 0 fine, 1 failed, 2 wrong usage.
+`;
+}
+
+/** `--env-file` is every command's option, so it is taken out before the command sees its arguments. */
+function takeEnvFile(args: readonly string[]): { envFile: string | undefined; args: string[] } {
+  let envFile: string | undefined;
+  const others: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as string;
+    if (arg === '--') {
+      others.push(...args.slice(i));
+      break;
+    }
+    if (arg === '--env-file') envFile = args[++i] ?? '';
+    else if (arg.startsWith('--env-file=')) envFile = arg.slice('--env-file='.length);
+    else others.push(arg);
+  }
+  return { envFile, args: others };
+}
+
+function readEnvFile(path: string): Environment {
+  try {
+    return parseEnv(readFileSync(path, 'utf8')) as Environment;
+  } catch (cause) {
+    throw new BackupError('config', `the settings file ${JSON.stringify(path)} cannot be read`, {
+      hint: 'Name an existing file after --env-file; .env.example shows what stands in it.',
+      cause,
+    });
+  }
+}
+
+/** What, where, and what to do; a stack only for what is our own fault. */
+function tellFailure(name: string, error: unknown, json: boolean, io: Io): number {
+  if (io.signal.aborted) {
+    io.stderr.write(`tdmq-backup ${name}: interrupted\n`);
+    return 130;
+  }
+  if (isUsageError(error)) {
+    io.stderr.write(`tdmq-backup ${name}: ${messageOf(error)}\nSee tdmq-backup ${name} --help\n`);
+    return 2;
+  }
+  if (!(error instanceof BackupError)) {
+    io.stderr.write(`tdmq-backup ${name}: ${error instanceof Error ? error.stack : messageOf(error)}\n`);
+    return 1;
+  }
+  if (json) {
+    const { code, message, hint, details } = error;
+    io.stdout.write(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
+    return 1;
+  }
+  const { red, dim } = paint(io.stderr, io.env);
+  const details = Object.entries(error.details).map(([key, value]) => `${key} ${value}`);
+  const [first, ...more] = error.message.split(' | ');
+  io.stderr.write(`${red('✗')} tdmq-backup ${name} failed at ${PLACES[error.code]}: ${first}\n`);
+  for (const fault of more) io.stderr.write(`    ${fault}\n`);
+  if (details.length > 0) io.stderr.write(`  ${dim(details.join(', '))}\n`);
+  if (error.hint !== undefined) io.stderr.write(`  → ${error.hint}\n`);
+  return 1;
+}
+
+/** What node:util's parseArgs throws, and commands that refuse an argument themselves. */
+function isUsageError(error: unknown): boolean {
+  return (
+    error instanceof UsageError || String((error as { code?: unknown })?.code).startsWith('ERR_PARSE_ARGS')
+  );
+}

@@ -1,0 +1,64 @@
+// Bundles with esbuild: the function for SCF's Node 18 as CommonJS, the CLI for Node 20 as ESM. Used while building
+// only; the installed CLI never imports it. Names and lines are kept, so that a stack trace in the logs can be read.
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build, type Metafile, type Plugin } from 'esbuild';
+
+/** What SCF's module loader needs to read the bundle as CommonJS, whatever lies above it. */
+const FUNCTION_MANIFEST = { private: true, type: 'commonjs' };
+
+/** bootstrap.js loads index.js beside it at run time, so the package holds the function's code once. */
+const shareIndex: Plugin = {
+  name: 'share-index',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/index\.ts$/ }, ({ importer }) =>
+      importer.endsWith('bootstrap.ts') ? { path: './index.js', external: true } : undefined,
+    );
+  },
+};
+
+/**
+ * Writes index.js (exports `main_handler`), bootstrap.js and package.json to `outDir`, which is emptied first.
+ * `pulsar-client` stays outside: it cannot be bundled. Answers esbuild's account of what went in.
+ */
+export async function bundleFunction(root: string, outDir: string): Promise<Metafile> {
+  await rm(outDir, { recursive: true, force: true });
+  await mkdir(outDir, { recursive: true });
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ['src/index.ts', 'src/bootstrap.ts'],
+    outdir: outDir,
+    bundle: true,
+    platform: 'node',
+    target: 'node18',
+    format: 'cjs',
+    external: ['pulsar-client'],
+    plugins: [shareIndex],
+    legalComments: 'inline',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  await writeFile(join(outDir, 'package.json'), `${JSON.stringify(FUNCTION_MANIFEST)}\n`);
+  return metafile;
+}
+
+/** Writes tdmq-backup.js and the chunks it loads lazily to `outDir`, which is emptied first. Packages stay outside. */
+export async function bundleCli(root: string, outDir: string): Promise<Metafile> {
+  await rm(outDir, { recursive: true, force: true });
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ['src/cli/tdmq-backup.ts'],
+    outdir: outDir,
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    packages: 'external',
+    chunkNames: '[name]-[hash]',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  await chmod(join(outDir, 'tdmq-backup.js'), 0o755);
+  return metafile;
+}

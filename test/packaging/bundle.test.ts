@@ -1,0 +1,51 @@
+// How the function is bundled, shown on a small function of the same shape.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bundleFunction } from '../../src/packaging/bundle.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
+const out = join(root, 'out');
+
+beforeAll(async () => {
+  mkdirSync(join(root, 'src'));
+  const source = (name: string, text: string) => writeFileSync(join(root, 'src', name), text);
+  source(
+    'index.ts',
+    `import { drain } from './drain.ts';\nexport const main_handler = async () => drain();\n`,
+  );
+  source(
+    'drain.ts',
+    `export async function drain() { await import('pulsar-client').catch(() => {}); throw new Error('drained'); }\n`,
+  );
+  source(
+    'bootstrap.ts',
+    `import { main_handler } from './index.ts';\nexport const started = main_handler;\n`,
+  );
+  await bundleFunction(root, out);
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const load = (name: string) => createRequire(join(out, 'x.js'))(`./${name}`);
+
+test('index.js is CommonJS and exports main_handler', () => {
+  expect(typeof load('index.js').main_handler).toBe('function');
+  expect(JSON.parse(readFileSync(join(out, 'package.json'), 'utf8'))).toMatchObject({ type: 'commonjs' });
+});
+
+test('bootstrap.js takes the handler from index.js and carries no copy of it', () => {
+  expect(load('bootstrap.js').started).toBe(load('index.js').main_handler);
+  expect(readFileSync(join(out, 'bootstrap.js'), 'utf8')).not.toContain('drained');
+});
+
+test('a stack trace names the functions as they are written', async () => {
+  await expect(load('index.js').main_handler()).rejects.toMatchObject({
+    stack: expect.stringMatching(/at (async )?drain /),
+  });
+});
+
+test('pulsar-client stays outside the bundle', () => {
+  expect(readFileSync(join(out, 'index.js'), 'utf8')).toMatch(/(import|require)\("pulsar-client"\)/);
+});
