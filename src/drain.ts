@@ -1,0 +1,135 @@
+// THE CORE. Drains a source into a store, so that no message is lost and none is stored twice.
+//
+// The ordering argument (Exclusive and Failover), per partition.
+//   State     M = the messages in the broker's order; a = how far they are acknowledged; the chain = the stored
+//             objects that begin at the first message after an object's end, starting at or before a.
+//   Steps     1 take the next entry after the last one taken   2 create the next file's object, if nothing is at its
+//             key   3 acknowledge up to the end of the last object created.
+//   Rules     a) An object is created only after the object of the file before it is durable, so what is stored is
+//                always one chain without a hole: a crash leaves no object beyond a gap.
+//             b) An entry is acknowledged only after the object that ends its messages is durable, so a never passes
+//                the end of the chain: nothing is lost.
+//             c) A key is a function of the first message in it. A run that takes messages again therefore begins at
+//                a + 1, finds the object that begins there, if there is one, and goes on right behind its end:
+//                whatever was cut where, by whatever limits, each message is in one object.
+//             d) Creating never replaces. Two instances that race for a key extend the same chain: the loser finds
+//                the winner's object and goes on behind it.
+//   Invariant After every step: acknowledged ⊆ stored; every stored message is in exactly one object of the chain.
+// Shared and Key_Shared have no order and so no chain: there a message may be stored twice, and none is lost.
+import { setMaxListeners } from 'node:events';
+import { BackupError } from './errors.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
+import type { Source } from './ports.ts';
+import { createTally, type Run, type Tally } from './run.ts';
+import { createSlots } from './slots.ts';
+
+/** Store calls under way at once. */
+const CONCURRENT_CALLS = 6;
+/** The memory that one partition needs to get on: a buffer too small to leave as a part, and as much on its way. */
+const MIN_BYTES_PER_PARTITION = 2 * 1_048_576;
+
+export type StopReason = 'caught_up' | 'deadline' | 'busy';
+
+export interface DrainOptions
+  extends Omit<Run, 'budget' | 'slots' | 'tally' | 'reading' | 'hardEnd' | 'stopAll' | 'startedAtMs'> {
+  readonly source: Source;
+  readonly startedAtMs: number;
+  readonly bufferBytes: number;
+  readonly hardEnd: AbortSignal;
+  readonly tally?: Tally;
+}
+
+/** What a run came to. `failure` is what the invocation fails with; what `tally` counts is safe all the same. */
+export interface DrainResult {
+  readonly stopReason: StopReason;
+  readonly partitions: number;
+  readonly tally: Tally;
+  readonly backlog: { entries?: number; messages?: number } | undefined;
+  readonly peakBufferBytes: number;
+  readonly failure: unknown;
+}
+
+/** Drains the source once. Does not throw for what fails on the way; the caller closes source and store. */
+export async function drain(options: DrainOptions): Promise<DrainResult> {
+  const { source, clock, stopReadingAtMs, bufferBytes } = options;
+  const tally = options.tally ?? createTally();
+  const reading = new AbortController();
+  const timer = new AbortController();
+  // One listener per partition that waits is not a leak.
+  setMaxListeners(0, reading.signal, options.hardEnd);
+  clock
+    .sleep(Math.max(0, stopReadingAtMs - clock.now()), timer.signal)
+    .then(() => reading.abort())
+    .catch(() => undefined);
+  const budget = new MemoryBudget(bufferBytes);
+  const result = (fields: Partial<DrainResult>): DrainResult => ({
+    stopReason: 'caught_up',
+    partitions: 0,
+    tally,
+    backlog: undefined,
+    peakBufferBytes: budget.peakBytes,
+    failure: undefined,
+    ...fields,
+  });
+  try {
+    const partitions = await source.open();
+    if (partitions === 'busy') return result({ stopReason: 'busy' });
+    const run: Run = {
+      ...options,
+      budget,
+      tally,
+      slots: createSlots(CONCURRENT_CALLS),
+      reading: reading.signal,
+      stopAll: () => reading.abort(),
+    };
+    const turns = createSlots(Math.max(1, Math.floor(bufferBytes / MIN_BYTES_PER_PARTITION)));
+    const ends = await Promise.allSettled(
+      partitions.map((partition) => turns.run(() => new PartitionDrain(run, partition).drain())),
+    );
+    const failure = ends.find((end) => end.status === 'rejected');
+    const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
+    return result({
+      stopReason: stopReasonOf(outcomes, tally),
+      partitions: partitions.length,
+      backlog: await backlogOf(partitions),
+      failure: failure?.reason ?? failureOfClock(tally),
+    });
+  } catch (error) {
+    return result({ failure: error });
+  } finally {
+    timer.abort();
+  }
+}
+
+function stopReasonOf(outcomes: readonly PartitionOutcome[], tally: Tally): StopReason {
+  if (outcomes.includes('deadline') || tally.cutByDeadline > 0) return 'deadline';
+  return outcomes.length > 0 && outcomes.every((outcome) => outcome === 'standby') ? 'busy' : 'caught_up';
+}
+
+/** The clock excuses a file that could not be finished, but not a run that could finish none. */
+function failureOfClock(tally: Tally): unknown {
+  if (tally.cutByDeadline === 0 || tally.objects + tally.alreadyStored > 0) return undefined;
+  return (
+    tally.lastRetried ??
+    new BackupError('store', 'the time was over before a single file could be stored', {
+      retryable: true,
+      hint: 'Give the function a longer time-out, or more memory (SCF gives CPU and bandwidth by memory).',
+    })
+  );
+}
+
+async function backlogOf(
+  partitions: readonly { backlog(): Promise<{ entries?: number; messages?: number } | undefined> }[],
+): Promise<DrainResult['backlog']> {
+  const backlogs = await Promise.all(
+    partitions.map((partition) => partition.backlog().catch(() => undefined)),
+  );
+  const known = backlogs.filter((backlog) => backlog !== undefined);
+  if (known.length === 0 || known.length < backlogs.length) return undefined;
+  const total = (name: 'entries' | 'messages') =>
+    known.every((backlog) => backlog[name] !== undefined)
+      ? { [name]: known.reduce((sum, backlog) => sum + (backlog[name] ?? 0), 0) }
+      : {};
+  return { ...total('entries'), ...total('messages') };
+}

@@ -1,0 +1,224 @@
+// One file on its way into the store: it takes records, sends full parts while it is open, and becomes visible only
+// by `create`. It knows nothing of limits, acknowledgements or other files.
+import { createHash } from 'node:crypto';
+import type { RollReason, Size } from './batch.ts';
+import { ChunkList } from './chunk-list.ts';
+import { type Compressor, createCompressor } from './compression.ts';
+import type { Compression } from './config.ts';
+import { Crc64, crc64 } from './crc64.ts';
+import type { MemoryBudget, Spillable } from './memory-budget.ts';
+import type { CallOptions, EntryId, Exists, Message, MessageId, ObjectStore, Upload } from './ports.ts';
+import { formatMessageId, formatTime, RECORD_FORMAT } from './record.ts';
+import type { Slots } from './slots.ts';
+
+/** A buffer of this size leaves as a part; a whole file below it is one PUT. */
+export const PART_BYTES = 8 * 1_048_576;
+
+/** What cannot be aborted within this time is left to the clean-up of a later run. */
+const ABORT_TIMEOUT_MS = 2_000;
+
+export interface ObjectFileOptions {
+  readonly key: string;
+  readonly rule: string;
+  readonly compression: Compression;
+  readonly store: ObjectStore;
+  readonly budget: MemoryBudget;
+  /** Bounds the store calls under way in the whole run. */
+  readonly slots: Slots;
+  /** The run's hard end. */
+  readonly signal: AbortSignal;
+}
+
+/** What is known of a file when it is durable. */
+export interface StoredFile {
+  readonly kind: 'created';
+  readonly sizeBytes: number;
+  readonly crc64: string;
+}
+
+export class ObjectFile implements Size, Spillable {
+  readonly key: string;
+  /** Entries that are wholly in this file or before it: to be acknowledged when it is durable. */
+  readonly entries: EntryId[] = [];
+  readonly openedAtMs: number;
+  messages = 0;
+  /** Of uncompressed records. */
+  bytes = 0;
+  rollReason: RollReason = 'end';
+  first: Message | undefined;
+  last: Message | undefined;
+
+  readonly #options: ObjectFileOptions;
+  readonly #pending = new ChunkList();
+  readonly #compressor: Compressor | undefined;
+  readonly #crc = new Crc64();
+  readonly #call: CallOptions;
+  #storedBytes = 0;
+  #upload: Promise<Upload | Exists> | undefined;
+  readonly #parts: Promise<void>[] = [];
+  #failure: unknown;
+  #isDoomed = false;
+  #isSealed = false;
+  #isDiscarded = false;
+
+  constructor(options: ObjectFileOptions, openedAtMs: number) {
+    this.#options = options;
+    this.key = options.key;
+    this.openedAtMs = openedAtMs;
+    this.#call = { signal: options.signal };
+    this.#compressor = createCompressor(options.compression, (bytes) => this.#store(bytes));
+    options.budget.register(this);
+  }
+
+  /** Whether it is known before the end that this file cannot be created: go on to `create` at once, to learn why. */
+  get isDoomed(): boolean {
+    return this.#isDoomed;
+  }
+
+  /** Adds the records of these messages. Awaits only where compression lags behind. */
+  async append(records: Uint8Array, messages: readonly Message[]): Promise<void> {
+    this.first ??= messages[0];
+    this.last = messages[messages.length - 1];
+    this.messages += messages.length;
+    this.bytes += records.length;
+    if (this.#compressor === undefined) {
+      this.#store(records);
+      return;
+    }
+    this.#options.budget.hold(records.length);
+    try {
+      await this.#compressor.write(records);
+    } finally {
+      this.#options.budget.leave(records.length);
+      this.#options.budget.free(records.length);
+    }
+  }
+
+  spillableBytes(): number {
+    return this.#pending.sizeBytes;
+  }
+
+  spill(): void {
+    if (this.#pending.sizeBytes > 0) this.#sendPart();
+  }
+
+  /** Closes the file: nothing is appended any more, and its buffer counts as leaving. */
+  async seal(reason: RollReason): Promise<void> {
+    this.rollReason = reason;
+    await this.#compressor?.end();
+    this.#isSealed = true;
+    this.#options.budget.unregister(this);
+    this.#options.budget.leave(this.#pending.sizeBytes);
+  }
+
+  /**
+   * Makes the sealed file visible, as one, if nothing stands at its key. Call it only when every file before it is
+   * durable. @throws BackupError `store`; nothing is visible then, or it is not known (retryingStore has asked).
+   */
+  async create(): Promise<StoredFile | Exists> {
+    const { store, slots, budget } = this.#options;
+    const rest = this.#pending.takeAll();
+    try {
+      if (this.#upload === undefined) {
+        const crc = crc64(rest.chunks);
+        const attributes = this.#attributes({ ...this.#ending(), sha256: sha256(rest.chunks) });
+        const answer = await slots.run(() => store.create(this.key, rest, crc, attributes, this.#call));
+        return answer.kind === 'created' ? { ...answer, sizeBytes: rest.sizeBytes } : answer;
+      }
+      if (rest.sizeBytes > 0) this.#parts.push(this.#uploadPart(rest, 0));
+      await Promise.all(this.#parts);
+      const upload = await this.#upload;
+      if (this.#failure !== undefined) throw this.#failure;
+      if ('kind' in upload) return upload;
+      const whole = { crc64: this.#crc.digest(), sizeBytes: this.#storedBytes };
+      const answer = await slots.run(() => upload.complete(whole, this.#call));
+      return answer.kind === 'created' ? { ...answer, sizeBytes: whole.sizeBytes } : answer;
+    } finally {
+      budget.free(rest.sizeBytes);
+    }
+  }
+
+  /** Drops the file: frees its memory and ends its upload. May be repeated, and after a failed `create`. */
+  async discard(): Promise<void> {
+    if (this.#isDiscarded) return;
+    this.#isDiscarded = true;
+    const { budget } = this.#options;
+    this.#compressor?.destroy();
+    const { sizeBytes } = this.#pending.takeAll();
+    budget.unregister(this);
+    if (!this.#isSealed) budget.leave(sizeBytes);
+    budget.free(sizeBytes);
+    await Promise.allSettled(this.#parts);
+    const upload = await this.#upload?.catch(() => undefined);
+    // Not the run's signal: an upload is aborted also when the run's time is over.
+    const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
+    if (upload !== undefined && 'abort' in upload) await upload.abort({ signal }).catch(() => undefined);
+  }
+
+  #store(bytes: Uint8Array): void {
+    if (this.#isDiscarded) return;
+    this.#pending.append(bytes);
+    this.#options.budget.hold(bytes.length);
+    if (this.#pending.sizeBytes >= PART_BYTES) this.#sendPart();
+  }
+
+  #sendPart(): void {
+    const part = this.#pending.takeAll();
+    this.#options.budget.leave(part.sizeBytes);
+    this.#parts.push(this.#uploadPart(part, part.sizeBytes));
+  }
+
+  /** Never rejects: a failure is kept for `create`, which runs later. */
+  async #uploadPart(
+    part: { chunks: readonly Uint8Array[]; sizeBytes: number },
+    heldBytes: number,
+  ): Promise<void> {
+    const { store, slots, budget } = this.#options;
+    const number = this.#parts.length + 1;
+    for (const chunk of part.chunks) this.#crc.update(chunk);
+    this.#storedBytes += part.sizeBytes;
+    this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));
+    try {
+      const upload = await this.#upload;
+      if ('kind' in upload) this.#isDoomed = true;
+      else if (this.#failure === undefined && !this.#isDiscarded) {
+        await slots.run(() => upload.part(number, part, this.#call));
+      }
+    } catch (error) {
+      this.#failure ??= error;
+      this.#isDoomed = true;
+    } finally {
+      budget.free(heldBytes);
+    }
+  }
+
+  #attributes(ending: Record<string, string>) {
+    const first = this.first as Message;
+    return {
+      metadata: {
+        format: RECORD_FORMAT,
+        rule: this.#options.rule,
+        'first-id': formatMessageId(first.id),
+        'first-publish-time': formatTime(first.publishTimeMs),
+        ...ending,
+      },
+      contentType: 'application/x-ndjson',
+    };
+  }
+
+  #ending(): Record<string, string> {
+    const last = this.last as Message;
+    return {
+      'last-id': formatMessageId(last.id as MessageId),
+      'last-publish-time': formatTime(last.publishTimeMs),
+      messages: String(this.messages),
+      'record-bytes': String(this.bytes),
+    };
+  }
+}
+
+function sha256(chunks: readonly Uint8Array[]): string {
+  const hash = createHash('sha256');
+  for (const chunk of chunks) hash.update(chunk);
+  return hash.digest('hex');
+}

@@ -1,0 +1,90 @@
+// Where an object lies in the bucket: a function of its first message and of nothing else, so that a repeated run
+// builds the same keys. Zero-padded, so that a listing is in message order; date= and partition= as Hive has them.
+import type { Compression } from './config.ts';
+import type { EntryId, MessageId } from './ports.ts';
+import type { TopicName } from './topic-name.ts';
+
+export interface ObjectKeyParts {
+  readonly tenant: string;
+  readonly namespace: string;
+  readonly topic: string;
+  /** UTC date of the first message's publish time, `YYYY-MM-DD`. */
+  readonly date: string;
+  /** -1 where the topic is not partitioned. */
+  readonly partition: number;
+  readonly ledgerId: number;
+  readonly entryId: number;
+  /** 0 also where the first message stood in no batch. */
+  readonly batchIndex: number;
+  readonly compression: Compression;
+}
+
+const EXTENSIONS: Record<Compression, string> = { none: '.jsonl', gzip: '.jsonl.gz', zstd: '.jsonl.zst' };
+
+/** `{prefix}{tenant}/{namespace}/{topic}/`: everything that is stored of one topic. */
+export function topicFolder(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+): string {
+  return `${prefix}${topic.tenant}/${topic.namespace}/${topic.topic}/`;
+}
+
+/** The key of the object that begins with this message. */
+export function objectKey(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+  first: { readonly id: MessageId; readonly publishTimeMs: number },
+  compression: Compression,
+): string {
+  const { ledgerId, entryId, partition, batchIndex } = first.id;
+  const place = `${digits(ledgerId, 12)}-${digits(entryId, 10)}-${digits(Math.max(batchIndex, 0), 5)}`;
+  return `${topicFolder(prefix, topic)}date=${utcDate(first.publishTimeMs)}/partition=${partitionText(partition)}/${place}${EXTENSIONS[compression]}`;
+}
+
+/** The parts of an object's key under `prefix`; `undefined` where it is no key of an object of records. */
+export function parseObjectKey(prefix: string, key: string): ObjectKeyParts | undefined {
+  if (!key.startsWith(prefix)) return undefined;
+  const match =
+    /^([^/]+)\/([^/]+)\/([^/]+)\/date=(\d{4}-\d{2}-\d{2})\/partition=(none|\d+)\/(\d{12,})-(\d{10,})-(\d{5,})\.jsonl(\.gz|\.zst)?$/.exec(
+      key.slice(prefix.length),
+    );
+  if (match === null) return undefined;
+  const [, tenant, namespace, topic, date, partition, ledgerId, entryId, batchIndex, extension] =
+    match as unknown as [string, ...string[]];
+  return {
+    tenant: tenant as string,
+    namespace: namespace as string,
+    topic: topic as string,
+    date: date as string,
+    partition: partition === 'none' ? -1 : Number(partition),
+    ledgerId: Number(ledgerId),
+    entryId: Number(entryId),
+    batchIndex: Number(batchIndex),
+    compression: extension === '.gz' ? 'gzip' : extension === '.zst' ? 'zstd' : 'none',
+  };
+}
+
+/** Where an unreadable entry is kept: its bytes under this key, the reason beside it with `.json` for `.bin`. */
+export function unreadableKey(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+  partition: number,
+  id: EntryId,
+): string {
+  return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${digits(id.ledgerId, 12)}-${digits(id.entryId, 10)}.bin`;
+}
+
+/** Where a run's manifest lies: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
+export function runManifestKey(prefix: string, rule: string, startedAtMs: number, requestId: string): string {
+  const start = new Date(startedAtMs).toISOString().replaceAll(/[-:.]/g, '');
+  return `${prefix}_runs/rule=${rule}/date=${utcDate(startedAtMs)}/${start}-${requestId}.json`;
+}
+
+const digits = (number: number, width: number) => String(number).padStart(width, '0');
+const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
+
+/** `YYYY-MM-DD`; times that no four-digit year holds go to the last day that one does. */
+function utcDate(timeMs: number): string {
+  const last = Date.UTC(9999, 11, 31);
+  return new Date(Math.min(Math.max(timeMs, 0), last)).toISOString().slice(0, 10);
+}

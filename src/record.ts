@@ -1,0 +1,180 @@
+// Record format v1 (tdmq-backup/1): one message as one line of JSON. The layout, in this order, absent where the
+// message has none:
+//   id topic publishTime eventTime key|keyBase64 orderingKey properties producer sequenceId schemaVersion replicatedFrom
+//   value|valueBase64
+// The same message gives the same line in every run; `decodeRecord(encodeRecord(m))` gives back every byte.
+import { isUtf8 } from 'node:buffer';
+import { BackupError } from './errors.ts';
+import type { Message, MessageId } from './ports.ts';
+
+/** What stands in `x-cos-meta-format` of every object of records. */
+export const RECORD_FORMAT = 'tdmq-backup/1';
+
+/** `ledger:entry:partition:batchIndex`, -1 where the message has no partition or no place in a batch. */
+export function formatMessageId(id: MessageId): string {
+  return `${id.ledgerId}:${id.entryId}:${id.partition}:${id.batchIndex}`;
+}
+
+/** The reverse of formatMessageId; `undefined` where the text is no message id. */
+export function parseMessageId(text: string): MessageId | undefined {
+  const match = /^(\d+):(\d+):(-1|\d+):(-1|\d+)$/.exec(text);
+  if (match === null) return undefined;
+  const [ledgerId, entryId, partition, batchIndex] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { ledgerId, entryId, partition, batchIndex };
+}
+
+/** The broker's order within one partition: negative where `a` comes before `b`. */
+export function compareMessageIds(a: Omit<MessageId, 'partition'>, b: Omit<MessageId, 'partition'>): number {
+  return a.ledgerId - b.ledgerId || a.entryId - b.entryId || a.batchIndex - b.batchIndex;
+}
+
+/** ISO 8601 in UTC with milliseconds; the plain number of milliseconds where a date cannot hold it. */
+export function formatTime(timeMs: number): string {
+  return timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS ? new Date(timeMs).toISOString() : String(timeMs);
+}
+
+const LAST_FOUR_DIGIT_YEAR_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** The message's line, with its `\n`. */
+export function encodeRecord(message: Message): string {
+  let line = `{"id":"${formatMessageId(message.id)}","topic":${JSON.stringify(message.topic)},"publishTime":${time(message.publishTimeMs)}`;
+  if (message.eventTimeMs !== undefined) line += `,"eventTime":${time(message.eventTimeMs)}`;
+  if (typeof message.key === 'string') line += `,"key":${JSON.stringify(message.key)}`;
+  else if (message.key !== undefined) line += `,"keyBase64":"${base64(message.key)}"`;
+  if (message.orderingKey !== undefined) line += `,"orderingKey":"${base64(message.orderingKey)}"`;
+  if (message.properties.length > 0) line += `,"properties":${properties(message.properties)}`;
+  if (message.producer !== undefined) line += `,"producer":${JSON.stringify(message.producer)}`;
+  if (message.sequenceId !== undefined) line += `,"sequenceId":${message.sequenceId}`;
+  if (message.schemaVersion !== undefined) line += `,"schemaVersion":"${base64(message.schemaVersion)}"`;
+  if (message.replicatedFrom !== undefined)
+    line += `,"replicatedFrom":${JSON.stringify(message.replicatedFrom)}`;
+  return `${line}${value(message.payload)}}\n`;
+}
+
+let lastTimeMs = -1;
+let lastTime = '';
+
+/** Messages come in runs of the same millisecond, and formatting a date costs as much as all the rest. */
+function time(timeMs: number): string {
+  if (timeMs !== lastTimeMs) {
+    const text = formatTime(timeMs);
+    lastTime = text.endsWith('Z') ? `"${text}"` : text;
+    lastTimeMs = timeMs;
+  }
+  return lastTime;
+}
+
+/** Written by hand: a JavaScript object would move names that look like numbers to the front. */
+function properties(pairs: Message['properties']): string {
+  const sorted = pairs.length < 2 ? pairs : [...pairs].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  let text = '{';
+  for (const [name, content] of sorted) {
+    if (text.length > 1) text += ',';
+    text += `${JSON.stringify(name)}:${JSON.stringify(content)}`;
+  }
+  return `${text}}`;
+}
+
+function value(payload: Uint8Array | null): string {
+  if (payload === null) return ',"value":null';
+  const bytes = asBuffer(payload);
+  return isUtf8(bytes)
+    ? `,"value":${JSON.stringify(bytes.toString())}`
+    : `,"valueBase64":"${bytes.toString('base64')}"`;
+}
+
+const base64 = (bytes: Uint8Array) => asBuffer(bytes).toString('base64');
+
+const asBuffer = (bytes: Uint8Array) =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/**
+ * The message of one line, with or without its `\n`.
+ * @throws BackupError `corrupt` that says what is wrong with the line.
+ */
+export function decodeRecord(line: string): Message {
+  let fields: unknown;
+  try {
+    fields = JSON.parse(line);
+  } catch (cause) {
+    throw notARecord('it is not JSON', cause);
+  }
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
+    throw notARecord('it is no JSON object');
+  const record = fields as Record<string, unknown>;
+  const id = parseMessageId(text(record, 'id'));
+  if (id === undefined) throw notARecord('"id" is no message id');
+  return {
+    id,
+    topic: text(record, 'topic'),
+    publishTimeMs: parseTime(record, 'publishTime'),
+    eventTimeMs: optional(record, 'eventTime', parseTime),
+    key: optional(record, 'key', text) ?? optional(record, 'keyBase64', bytes),
+    orderingKey: optional(record, 'orderingKey', bytes),
+    properties: parseProperties(record['properties']),
+    producer: optional(record, 'producer', text),
+    sequenceId: parseSequenceId(record['sequenceId'], line),
+    schemaVersion: optional(record, 'schemaVersion', bytes),
+    replicatedFrom: optional(record, 'replicatedFrom', text),
+    payload: parsePayload(record),
+  };
+}
+
+const notARecord = (what: string, cause?: unknown) =>
+  new BackupError('corrupt', `a line is not a record of ${RECORD_FORMAT}: ${what}`, { cause });
+
+function optional<T>(
+  record: Record<string, unknown>,
+  name: string,
+  parse: (record: Record<string, unknown>, name: string) => T,
+): T | undefined {
+  return Object.hasOwn(record, name) ? parse(record, name) : undefined;
+}
+
+function text(record: Record<string, unknown>, name: string): string {
+  const content = record[name];
+  if (typeof content !== 'string') throw notARecord(`"${name}" is no text`);
+  return content;
+}
+
+function bytes(record: Record<string, unknown>, name: string): Uint8Array {
+  const content = text(record, name);
+  const decoded = Buffer.from(content, 'base64');
+  if (decoded.toString('base64') !== content) throw notARecord(`"${name}" is not base64`);
+  return decoded;
+}
+
+function parseTime(record: Record<string, unknown>, name: string): number {
+  const content = record[name];
+  const timeMs = typeof content === 'number' ? content : Date.parse(text(record, name));
+  if (!Number.isFinite(timeMs)) throw notARecord(`"${name}" is no time`);
+  return timeMs;
+}
+
+function parseProperties(content: unknown): [string, string][] {
+  if (content === undefined) return [];
+  if (typeof content !== 'object' || content === null) throw notARecord('"properties" is no object');
+  const pairs = Object.entries(content);
+  if (pairs.some(([, property]) => typeof property !== 'string')) throw notARecord('a property is no text');
+  return pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/** JSON.parse rounds integers beyond 2^53; the digits are taken from the line itself then. */
+function parseSequenceId(content: unknown, line: string): number | bigint | undefined {
+  if (content === undefined || Number.isSafeInteger(content)) return content as number | undefined;
+  // Inside a JSON string the quote before the colon would be escaped, so this finds the field and nothing else.
+  const digits = /"sequenceId":(-?\d+)[,}]/.exec(line)?.[1];
+  if (digits === undefined) throw notARecord('"sequenceId" is no integer');
+  return BigInt(digits);
+}
+
+function parsePayload(record: Record<string, unknown>): Uint8Array | null {
+  if (record['value'] === null) return null;
+  if (Object.hasOwn(record, 'value')) return Buffer.from(text(record, 'value'), 'utf8');
+  return bytes(record, 'valueBase64');
+}

@@ -1,0 +1,76 @@
+// What the partitions of one run share, and what they count together.
+import type { Limits } from './batch.ts';
+import type { Compression, SubscriptionType } from './config.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { Clock, Logger, ObjectStore } from './ports.ts';
+import type { Slots } from './slots.ts';
+import type { TopicName } from './topic-name.ts';
+
+/** One object in the run's manifest. */
+export interface ManifestObject {
+  readonly key: string;
+  readonly partition: number;
+  readonly messages: number;
+  readonly recordBytes: number;
+  /** Of the stored bytes. */
+  readonly size: number;
+  readonly firstId: string;
+  readonly lastId: string;
+  readonly firstPublishTime: string;
+  readonly lastPublishTime: string;
+  /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not tell it. */
+  readonly crc64?: string;
+  /** It was there before this run. */
+  readonly alreadyStored: boolean;
+}
+
+/** Counted while the run goes on, by all partitions. */
+export interface Tally {
+  messages: number;
+  recordBytes: number;
+  objects: number;
+  alreadyStored: number;
+  unreadable: number;
+  /** Some file could not be finished in time and was dropped; its messages come again. */
+  cutByDeadline: number;
+  /** The last failure that was answered with another try. */
+  lastRetried: unknown;
+  readonly stored: ManifestObject[];
+}
+
+export function createTally(): Tally {
+  return {
+    messages: 0,
+    recordBytes: 0,
+    objects: 0,
+    alreadyStored: 0,
+    unreadable: 0,
+    cutByDeadline: 0,
+    lastRetried: undefined,
+    stored: [],
+  };
+}
+
+export interface Run {
+  readonly rule: string;
+  readonly topic: TopicName;
+  readonly prefix: string;
+  readonly subscriptionType: SubscriptionType;
+  readonly limits: Limits;
+  readonly compression: Compression;
+  readonly onUnreadable: 'store' | 'fail';
+  readonly startedAtMs: number;
+  readonly store: ObjectStore;
+  readonly budget: MemoryBudget;
+  readonly slots: Slots;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly tally: Tally;
+  readonly stopReadingAtMs: number;
+  /** Aborted when reading has to stop, so that what is open can still be stored. */
+  readonly reading: AbortSignal;
+  /** Aborted when everything has to stop. */
+  readonly hardEnd: AbortSignal;
+  /** Stops all partitions: one of them met a failure that the others would meet as well. */
+  readonly stopAll: () => void;
+}

@@ -1,0 +1,153 @@
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { parseConfig, VARIABLES } from '../src/config.ts';
+import { BackupError } from '../src/errors.ts';
+
+const MINIMAL = {
+  RULE_NAME: 'orders-backup',
+  PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:5035',
+  PULSAR_TOPIC: 'pulsar-abc/default/orders',
+  PULSAR_SUBSCRIPTION: 'backup',
+  COS_BUCKET: 'archive-1250000000',
+  COS_REGION: 'ap-guangzhou',
+  TENCENTCLOUD_SECRETID: 'AKIDexample',
+  TENCENTCLOUD_SECRETKEY: 'not-a-real-key',
+};
+
+function faultsOf(env: Record<string, string | undefined>): string {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    if (error instanceof BackupError && error.code === 'config') return error.message;
+    throw error;
+  }
+  throw new Error('no fault was found');
+}
+
+describe('the settings of a rule', () => {
+  it('need six variables, and have the documented defaults for the others', () => {
+    expect(parseConfig(MINIMAL)).toMatchObject({
+      rule: 'orders-backup',
+      pulsar: {
+        topic: { full: 'persistent://pulsar-abc/default/orders' },
+        subscriptionType: 'exclusive',
+        initialPosition: 'earliest',
+        token: undefined,
+        driver: 'wire',
+        tdmqRole: undefined,
+      },
+      cos: { prefix: '', storageClass: 'STANDARD', sse: undefined, endpoint: undefined },
+      file: { maxMessages: 5000, maxBytes: 500_000_000, compression: 'none' },
+      run: { intervalMinutes: 5, reserveSeconds: 15, onUnreadable: 'store' },
+      logLevel: 'info',
+    });
+  });
+
+  it('take the name and the region of the function where the rule has none of its own', () => {
+    const { RULE_NAME: _, COS_REGION: __, ...rest } = MINIMAL;
+    const config = parseConfig({ ...rest, SCF_FUNCTIONNAME: 'fn-1', TENCENTCLOUD_REGION: 'ap-beijing' });
+    expect(config).toMatchObject({ rule: 'fn-1', cos: { region: 'ap-beijing' } });
+  });
+
+  it('have an example that is valid, for every variable', () => {
+    for (const [name, { example, schema }] of Object.entries(VARIABLES)) {
+      if (name !== 'PULSAR_TOKEN') expect(schema.safeParse(example).success, `${name}=${example}`).toBe(true);
+    }
+  });
+
+  it('have a default that is valid, where there is one', () => {
+    for (const [name, variable] of Object.entries(VARIABLES)) {
+      if ('fallback' in variable && variable.fallback !== '') {
+        expect(variable.schema.safeParse(variable.fallback).success, name).toBe(true);
+      }
+    }
+  });
+
+  const refused: [keyof typeof VARIABLES, string[]][] = [
+    ['RULE_NAME', ['a', 'a b', 'x'.repeat(61), 'ü1']],
+    [
+      'PULSAR_SERVICE_URL',
+      ['localhost:6650', 'ftp://a:1', 'pulsar://', 'pulsar://a:1/path', 'http://user:pw@a:1'],
+    ],
+    ['PULSAR_TOPIC', ['orders', 'non-persistent://a/b/c', 'a/b/']],
+    ['PULSAR_SUBSCRIPTION', ['a b', 'a/b']],
+    ['PULSAR_SUBSCRIPTION_TYPE', ['Exclusive', 'none']],
+    ['PULSAR_INITIAL_POSITION', ['first']],
+    ['PULSAR_DRIVER', ['java']],
+    ['COS_BUCKET', ['archive', 'Archive-1250000000', 'archive-abc']],
+    ['COS_REGION', ['ap-nowhere']],
+    ['COS_PREFIX', ['tdmq', '/tdmq/', 'a//b/', 'a\u0007/', '_runs/', 'a/_unreadable/', 'a/../b/']],
+    ['COS_STORAGE_CLASS', ['standard']],
+    ['COS_SSE', ['aes256']],
+    ['COS_ENDPOINT', ['127.0.0.1:9000', 'http://a:1/b', 'http://a:1,b:2']],
+    ['FILE_MAX_MESSAGES', ['0', '5001', '1.5', 'many', '-1', '1e3']],
+    ['FILE_MAX_BYTES', ['1048575', '500000001', '500MB']],
+    ['FILE_COMPRESSION', ['lz4']],
+    ['RUN_INTERVAL_MINUTES', ['4', '16']],
+    ['RUN_RESERVE_SECONDS', ['0', '601']],
+    ['RUN_ON_UNREADABLE', ['skip']],
+    ['LOG_LEVEL', ['verbose']],
+  ];
+  it.each(refused)('refuse a wrong %s, with what was expected and an example', (name, values) => {
+    for (const value of values) {
+      const fault = faultsOf({ ...MINIMAL, [name]: value });
+      expect(fault, value).toContain(
+        `${name} is ${JSON.stringify(value)}; expected ${VARIABLES[name].expected}`,
+      );
+      expect(fault).toContain(`for example ${VARIABLES[name].example}`);
+    }
+  });
+});
+
+describe('the error of wrong settings', () => {
+  it('lists every fault at once', () => {
+    const fault = faultsOf({ PULSAR_TOPIC: 'x', FILE_MAX_MESSAGES: '9999', COS_PREFX: 'a/' });
+    for (const name of [
+      'RULE_NAME',
+      'PULSAR_SERVICE_URL',
+      'PULSAR_TOPIC',
+      'PULSAR_SUBSCRIPTION',
+      'COS_BUCKET',
+      'COS_REGION',
+    ]) {
+      expect(fault).toContain(name);
+    }
+    expect(fault).toContain('FILE_MAX_MESSAGES is "9999"');
+    expect(fault).toContain('COS_PREFX is not a setting; did you mean COS_PREFIX?');
+    expect(fault).toContain('TENCENTCLOUD_SECRETKEY is not set');
+  });
+
+  it('names the nearest known variable for a mistyped one, and leaves foreign variables alone', () => {
+    expect(faultsOf({ ...MINIMAL, PULSAR_TOKN: 'x' })).toContain('did you mean PULSAR_TOKEN?');
+    expect(faultsOf({ ...MINIMAL, FILE_MAX_SIZE: '1' })).toMatch(
+      /FILE_MAX_SIZE is not a setting; did you mean FILE_MAX_/,
+    );
+    expect(() => parseConfig({ ...MINIMAL, PATH: '/bin', SCF_ANYTHING: 'x', NODE_ENV: 'x' })).not.toThrow();
+  });
+
+  it('says that a value is the text "undefined", which the Serverless Framework leaves for what is not set', () => {
+    expect(faultsOf({ ...MINIMAL, COS_BUCKET: 'undefined' })).toContain('COS_BUCKET is the text "undefined"');
+  });
+
+  it('names settings that contradict each other', () => {
+    expect(faultsOf({ ...MINIMAL, TDMQ_CLUSTER_ID: 'pulsar-abc' })).toContain('go together');
+    const both = { TDMQ_CLUSTER_ID: 'pulsar-abc', TDMQ_ROLE_NAME: 'reader', PULSAR_TOKEN: 'abc' };
+    expect(faultsOf({ ...MINIMAL, ...both })).toContain('exclude each other');
+    expect(faultsOf({ ...MINIMAL, COS_SSE_KMS_KEY_ID: 'abc' })).toContain('needs COS_SSE=cos/kms');
+  });
+
+  it('never holds a secret, and neither do the settings when they are printed', () => {
+    const secrets = {
+      PULSAR_TOKEN: 'to ken-secret',
+      TENCENTCLOUD_SECRETKEY: 'key-secret',
+      TENCENTCLOUD_SESSIONTOKEN: 'session-secret',
+    };
+    expect(faultsOf({ ...MINIMAL, ...secrets })).not.toContain('secret"');
+    const config = parseConfig({ ...MINIMAL, ...secrets, PULSAR_TOKEN: 'token-secret' });
+    for (const text of [JSON.stringify(config), inspect(config, { depth: 9 }), String(config.pulsar.token)]) {
+      expect(text).not.toMatch(/(token|key|session)-secret/);
+    }
+    expect(config.pulsar.token?.reveal()).toBe('token-secret');
+    expect(config.cos.credentials.sessionToken?.reveal()).toBe('session-secret');
+  });
+});

@@ -1,0 +1,29 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { Crc64, crc64 } from '../src/crc64.ts';
+
+it("computes CRC-64/XZ: the catalogue's check value, and the empty checksum", () => {
+  expect(crc64([Buffer.from('123456789')])).toBe('11051210869376104954');
+  expect(crc64([])).toBe('0');
+});
+
+it('gives the same for any way of cutting the bytes into chunks, and what the definition gives bit by bit', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 40 })), (chunks) => {
+      const whole = Buffer.concat(chunks);
+      const running = new Crc64();
+      for (const chunk of chunks) running.update(chunk);
+      expect(running.digest()).toBe(crc64([whole]));
+      expect(running.digest()).toBe(bitByBit(whole));
+    }),
+  );
+});
+
+function bitByBit(bytes: Uint8Array): string {
+  let crc = 0xffffffffffffffffn;
+  for (const byte of bytes) {
+    crc ^= BigInt(byte);
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1n ? (crc >> 1n) ^ 0xc96c5795d7870f42n : crc >> 1n;
+  }
+  return (crc ^ 0xffffffffffffffffn).toString();
+}

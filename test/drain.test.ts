@@ -1,0 +1,469 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BackupError } from '../src/errors.ts';
+import { parseObjectKey } from '../src/object-key.ts';
+import type { Message } from '../src/ports.ts';
+import { decodeRecord, encodeRecord } from '../src/record.ts';
+import { connectionLost, createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
+import { publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
+
+function fill(broker: FakeBroker, entries: number, batch = 1, size = 10): void {
+  for (let i = 0; i < entries; i++) {
+    for (const partition of broker.partitions) {
+      publish(
+        partition,
+        Array.from({ length: batch }, (_, j) => `${partition.partition}-${i}-${j}`.padEnd(size, '.')),
+      );
+    }
+  }
+}
+
+function expectAllStoredOnce(broker: FakeBroker, store: MemoryStore): void {
+  const lines = (messages: Map<string, Message>) => [...messages.values()].map(encodeRecord).sort();
+  expect(lines(storedMessages(store))).toEqual(lines(publishedMessages(broker)));
+}
+
+const recordsOf = (store: MemoryStore) =>
+  [...store.objects.values()].filter(({ key }) => key.includes('.jsonl'));
+const linesOf = (bytes: Buffer) => bytes.toString().split('\n').slice(0, -1);
+
+describe('a run', () => {
+  it('puts every message into exactly one object, in order, and acknowledges all', async () => {
+    const broker = createFakeBroker(4);
+    fill(broker, 50, 7);
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, { limits: { maxMessages: 40, maxBytes: 1e9 } });
+    expect(result).toMatchObject({ stopReason: 'caught_up', partitions: 4, failure: undefined });
+    expect(result.tally).toMatchObject({ messages: 1400, objects: 40, alreadyStored: 0 });
+    expectAllStoredOnce(broker, store);
+    for (const { key, bytes } of recordsOf(store)) {
+      const ids = linesOf(bytes).map((line) => decodeRecord(line).id);
+      expect(parseObjectKey('p/', key)).toMatchObject({
+        ledgerId: ids[0]?.ledgerId,
+        entryId: ids[0]?.entryId,
+      });
+      expect(ids.length % 7, 'files end on entry borders').toBe(0);
+      expect(ids.length).toBeLessThanOrEqual(40);
+    }
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('stores nothing and calls no store when there is nothing to drain', async () => {
+    const store = createMemoryStore();
+    const result = await runDrain(createFakeBroker(3), store);
+    expect(result).toMatchObject({ stopReason: 'caught_up', partitions: 3, tally: { objects: 0 } });
+    expect(store.calls).toEqual([]);
+  });
+
+  it('stops at the last message of its start, though the producer goes on', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    const [partition] = broker.partitions;
+    broker.hook = (call) => {
+      if (call === 'next' && partition !== undefined && partition.entries.length < 1000)
+        publish(partition, ['later']);
+    };
+    const result = await runDrain(broker, createMemoryStore());
+    expect(result.tally.messages).toBe(10);
+    expect(result.backlog?.entries).toBeGreaterThan(0);
+  });
+
+  it('acknowledges only after the object is durable: stored, visible, acknowledged', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 20);
+    const store = createMemoryStore();
+    const steps: string[] = [];
+    store.hook = async (when, call) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (when === 'after' && call === 'create') steps.push(`stored ${storedMessages(store).size}`);
+    };
+    broker.hook = (call) => {
+      if (call === 'acknowledge') steps.push('acknowledged');
+    };
+    await runDrain(broker, store, { limits: { maxMessages: 10, maxBytes: 1e9 } });
+    expect(steps.indexOf('stored 10')).toBeLessThan(steps.indexOf('acknowledged'));
+    expect(steps.filter((step) => step === 'acknowledged')).toHaveLength(2);
+  });
+
+  it('creates the files of a partition one after the other, so that a crash leaves no hole', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 40);
+    const store = createMemoryStore();
+    let open = 0;
+    store.hook = async (when, call) => {
+      if (call !== 'create') return;
+      open += when === 'before' ? 1 : -1;
+      expect(open).toBeLessThanOrEqual(1);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    };
+    const result = await runDrain(broker, store, { limits: { maxMessages: 5, maxBytes: 1e9 } });
+    expect(result.tally.objects).toBe(8);
+  });
+
+  it('splits an entry that is larger than a file, and acknowledges it after the last piece', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 2, 25);
+    const store = createMemoryStore();
+    let acknowledgedAt = 0;
+    broker.hook = (call) => {
+      if (call === 'acknowledge') acknowledgedAt ||= recordsOf(store).length;
+    };
+    const result = await runDrain(broker, store, { limits: { maxMessages: 10, maxBytes: 1e9 } });
+    expect(result.failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(recordsOf(store).map(({ bytes }) => linesOf(bytes).length)).toEqual([10, 10, 5, 10, 10, 5]);
+    expect(acknowledgedAt).toBeGreaterThanOrEqual(3);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('rolls before the byte limit, and lets a single larger message have a file of its own', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 6, 1, 300);
+    publish(broker.partitions[0] as (typeof broker.partitions)[0], ['x'.repeat(3_000)]);
+    fill(broker, 1);
+    const store = createMemoryStore();
+    await runDrain(broker, store, { limits: { maxMessages: 5000, maxBytes: 1_500 } });
+    expectAllStoredOnce(broker, store);
+    for (const { bytes } of recordsOf(store))
+      expect(bytes.length <= 1_500 || linesOf(bytes).length === 1).toBe(true);
+  });
+
+  it('sends large files in parts while they are open, and holds no more than its budget and what it was just given', async () => {
+    const broker = createFakeBroker(2);
+    fill(broker, 40, 1, 1_000_000);
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, { bufferBytes: 12 * 1_048_576 });
+    expect(result.failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(store.calls.filter((call) => call.startsWith('complete'))).toHaveLength(2);
+    expect(store.calls.filter((call) => call.startsWith('part')).length).toBeGreaterThan(8);
+    expect(result.peakBufferBytes).toBeLessThan(15 * 1_048_576);
+    expect(store.uploads.size).toBe(0);
+  });
+
+  it('acknowledges entries that hold nothing for a consumer without storing anything', async () => {
+    const broker = createFakeBroker(1);
+    const [partition] = broker.partitions;
+    for (let i = 0; i < 5; i++) if (partition) publish(partition, []);
+    const result = await runDrain(broker, createMemoryStore());
+    expect(result.tally.objects).toBe(0);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('seals and acknowledges on an idle receive with messages open, and then receives again', async () => {
+    const broker = createFakeBroker(1, { isInOrder: false });
+    broker.unacknowledgedCap = 10;
+    fill(broker, 35);
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store);
+    expect(result.tally).toMatchObject({ messages: 35, objects: 4 });
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('drops what is delivered again while it is open', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    const [partition] = broker.partitions;
+    const again = partition?.entries.slice(0, 4) ?? [];
+    let count = 0;
+    broker.hook = (call) => {
+      if (call === 'next' && ++count === 6) broker.interruptions.set(0, [...again]);
+    };
+    const store = createMemoryStore();
+    await runDrain(broker, store);
+    expectAllStoredOnce(broker, store);
+  });
+
+  it('compresses as a stream and acknowledges just the same', async () => {
+    const { gunzipSync } = await import('node:zlib');
+    const broker = createFakeBroker(1);
+    fill(broker, 30, 100, 200);
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, {
+      compression: 'gzip',
+      limits: { maxMessages: 1000, maxBytes: 1e9 },
+    });
+    expect(result.failure).toBeUndefined();
+    expect(storedMessages(store, (bytes) => gunzipSync(bytes)).size).toBe(3000);
+    for (const { key } of recordsOf(store)) expect(key).toMatch(/\.jsonl\.gz$/);
+    expect(broker.backlog()).toBe(0);
+  });
+});
+
+describe('a partition that moves to another consumer (Failover)', () => {
+  it('drops what is open and stores nothing of it', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    let count = 0;
+    broker.hook = (call) => {
+      if (call === 'next' && ++count === 5) broker.interruptions.set(0, [{ kind: 'lost' }]);
+    };
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, { subscriptionType: 'failover' });
+    expect(result).toMatchObject({ stopReason: 'busy', failure: undefined, tally: { objects: 0 } });
+    expect(broker.backlog()).toBe(10);
+  });
+});
+
+describe('an object that is there already', () => {
+  const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });
+
+  /** A run that dies after its objects are durable and before it acknowledges anything. */
+  async function crashBeforeAcknowledging(
+    broker: FakeBroker,
+    store: MemoryStore,
+    options = {},
+  ): Promise<void> {
+    broker.hook = (call) => {
+      if (call === 'acknowledge') throw new BackupError('source', 'killed');
+    };
+    const result = await runDrain(broker, store, options);
+    expect(result.failure).toBeInstanceOf(BackupError);
+    broker.hook = undefined;
+  }
+
+  for (const [title, before, after] of [
+    ['the same', 10, 10],
+    ['less than our file', 4, 10],
+    ['more than our file', 10, 4],
+    ['more than several of our files', 50, 3],
+  ] as const) {
+    it(`and holds ${title}: what is stored wins, nothing is replaced, every message is in one object`, async () => {
+      const broker = createFakeBroker(2);
+      fill(broker, 60);
+      const store = createMemoryStore();
+      await crashBeforeAcknowledging(broker, store, limits(before));
+      const keys = new Map([...store.objects].map(([key, { crc64 }]) => [key, crc64]));
+      expect(broker.backlog()).toBe(120);
+      const result = await runDrain(broker, store, limits(after));
+      expect(result.failure).toBeUndefined();
+      expect(result.tally.alreadyStored).toBeGreaterThan(0);
+      expectAllStoredOnce(broker, store);
+      expect(broker.backlog()).toBe(0);
+      for (const [key, crc] of keys) expect(store.objects.get(key)?.crc64).toBe(crc);
+    });
+  }
+
+  it('and was a multipart upload: its end is read from the object', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 20, 1, 1_000_000);
+    const store = createMemoryStore();
+    await crashBeforeAcknowledging(broker, store, limits(12));
+    expect([...store.objects.values()].some(({ metadata }) => metadata['last-id'] === undefined)).toBe(true);
+    const result = await runDrain(broker, store, limits(15));
+    expect(result.failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(store.uploads.size).toBe(0);
+  });
+
+  it('and begins with another message: the run fails, names the key, and acknowledges nothing', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    const other = createFakeBroker(1);
+    fill(other, 10, 2);
+    const store = createMemoryStore();
+    await runDrain(other, store);
+    const result = await runDrain(broker, store);
+    expect(result.failure).toMatchObject({
+      code: 'config',
+      message: expect.stringContaining([...store.objects.keys()][0] as string),
+    });
+    expect(broker.backlog()).toBe(10);
+  });
+
+  it('on a Shared subscription: messages of it are dropped one by one, the others are stored', async () => {
+    const broker = createFakeBroker(1, { isInOrder: false });
+    fill(broker, 30);
+    const store = createMemoryStore();
+    await crashBeforeAcknowledging(broker, store, limits(7));
+    const result = await runDrain(broker, store, limits(10));
+    expect(result.failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+});
+
+describe('when something fails', () => {
+  it('keeps what was stored before a store failure, acknowledged, and redelivers the rest', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 30);
+    const store = createMemoryStore();
+    let creates = 0;
+    store.hook = (when, call) => {
+      if (when === 'before' && call === 'create' && ++creates === 3)
+        throw new BackupError('store', 'access denied');
+    };
+    const failed = await runDrain(broker, store, { limits: { maxMessages: 5, maxBytes: 1e9 } });
+    expect(failed.failure).toMatchObject({ message: 'access denied' });
+    expect(broker.backlog()).toBe(20);
+    store.hook = undefined;
+    await runDrain(broker, store, { limits: { maxMessages: 5, maxBytes: 1e9 } });
+    expectAllStoredOnce(broker, store);
+  });
+
+  it('stops every partition when the store refuses, and only the partition itself when its source fails', async () => {
+    const broker = createFakeBroker(2);
+    fill(broker, 30);
+    broker.hook = (call, partition) => {
+      if (call === 'next' && partition.partition === 0) throw connectionLost();
+    };
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store);
+    expect(result.failure).toMatchObject({ message: 'connection lost' });
+    expect(broker.backlog()).toBe(30);
+    expect(storedMessages(store).size).toBe(30);
+  });
+
+  it('asks again for an acknowledgement that a lost connection may have swallowed', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 5);
+    let calls = 0;
+    broker.hook = (call) => {
+      if (call === 'acknowledge' && ++calls === 1) throw connectionLost();
+    };
+    const result = await runDrain(broker, createMemoryStore());
+    expect(result.failure).toBeUndefined();
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('keeps unreadable entries raw, with a reason, and goes on; or fails, where the rule says so', async () => {
+    const make = () => {
+      const broker = createFakeBroker(1);
+      fill(broker, 3);
+      broker.partitions[0]?.entries.push({
+        kind: 'unreadable',
+        id: { ledgerId: 7, entryId: 3 },
+        topic: 'persistent://t/n/orders-partition-0',
+        reason: 'the checksum does not match',
+        raw: Buffer.from('raw bytes'),
+      });
+      const [partition] = broker.partitions;
+      if (partition) publish(partition, ['after it']);
+      return broker;
+    };
+    const broker = make();
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store);
+    expect(result).toMatchObject({ failure: undefined, tally: { unreadable: 1, messages: 4 } });
+    const key = 'p/_unreadable/t/n/orders/partition=0/000000000007-0000000003.bin';
+    expect(store.objects.get(key)?.bytes.toString()).toBe('raw bytes');
+    expect(JSON.parse(store.objects.get(key.replace('.bin', '.json'))?.bytes.toString() ?? '')).toMatchObject(
+      {
+        reason: 'the checksum does not match',
+      },
+    );
+    expect(broker.backlog()).toBe(0);
+
+    const strict = make();
+    const failed = await runDrain(strict, createMemoryStore(), { onUnreadable: 'fail' });
+    expect(failed.failure).toMatchObject({ code: 'corrupt' });
+    expect(strict.backlog()).toBeGreaterThanOrEqual(2);
+  });
+});
+
+describe('when time runs out', () => {
+  it('stops reading, stores what is open, and says deadline', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10_000);
+    const store = createMemoryStore();
+    let calls = 0;
+    let now = 0;
+    const waits: (() => void)[] = [];
+    const clock = {
+      now: () => now,
+      sleep: (ms: number) =>
+        new Promise<void>((resolve) => (ms === 0 ? resolve() : void waits.push(resolve))),
+    };
+    broker.hook = async (call) => {
+      if (call === 'next' && ++calls === 100) {
+        now = 60_000;
+        for (const wake of waits) wake();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const result = await runDrain(broker, store, { clock, startedAtMs: 0, stopReadingAtMs: 50_000 });
+    expect(result).toMatchObject({ stopReason: 'deadline', failure: undefined });
+    expect(result.tally.messages).toBeGreaterThan(90);
+    expect(result.tally.messages).toBeLessThan(110);
+    expect(broker.backlog()).toBe(10_000 - result.tally.messages);
+  });
+
+  it('drops what cannot be stored in time and acknowledges nothing of it; a run that could store nothing fails', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    const store = createMemoryStore();
+    const hardEnd = new AbortController();
+    store.hook = (when, call) => {
+      if (when === 'before' && call === 'create') {
+        setImmediate(() => hardEnd.abort());
+        return new Promise(() => undefined);
+      }
+      return undefined;
+    };
+    const result = await runDrain(broker, store, { hardEnd: hardEnd.signal });
+    expect(result.stopReason).toBe('deadline');
+    expect(result.failure).toMatchObject({ code: 'store', hint: expect.stringContaining('time-out') });
+    expect(broker.backlog()).toBe(10);
+  });
+});
+
+describe('whatever happens', () => {
+  it('after any crashes with any limits, one undisturbed run leaves every message in exactly one object', async () => {
+    const step = fc.record({
+      maxMessages: fc.integer({ min: 1, max: 40 }),
+      maxBytes: fc.integer({ min: 500, max: 20_000 }),
+      crashAt: fc.integer({ min: 1, max: 60 }),
+      more: fc.integer({ min: 0, max: 15 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 30 }),
+        fc.array(step, { maxLength: 5 }),
+        fc.integer({ min: 1, max: 40 }),
+        async (batches, steps, lastMaxMessages) => {
+          const broker = createFakeBroker(2);
+          const store = createMemoryStore();
+          const seen = new Map<string, string>();
+          const add = (sizes: number[]) => {
+            for (const partition of broker.partitions) {
+              for (const size of sizes)
+                publish(
+                  partition,
+                  Array.from({ length: size }, () => 'some payload'),
+                );
+            }
+          };
+          add(batches);
+          for (const { maxMessages, maxBytes, crashAt, more } of steps) {
+            // The process dies at the n-th step: nothing after it takes effect.
+            let count = 0;
+            const dies = () => {
+              if (++count >= crashAt) throw new BackupError('source', 'killed');
+            };
+            broker.hook = dies;
+            store.hook = (when) => {
+              if (when === 'before') dies();
+              else if (count >= crashAt) throw new BackupError('store', 'killed');
+            };
+            await runDrain(broker, store, { limits: { maxMessages, maxBytes } });
+            add(Array.from({ length: more }, (_, i) => i % 5));
+            for (const [key, { crc64 }] of store.objects) {
+              expect(seen.get(key) ?? crc64, 'no object is ever replaced').toBe(crc64);
+              seen.set(key, crc64);
+            }
+          }
+          broker.hook = undefined;
+          store.hook = undefined;
+          const result = await runDrain(broker, store, {
+            limits: { maxMessages: lastMaxMessages, maxBytes: 1e6 },
+          });
+          expect(result.failure).toBeUndefined();
+          expectAllStoredOnce(broker, store);
+          expect(broker.backlog()).toBe(0);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  }, 60_000);
+});

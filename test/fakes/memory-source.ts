@@ -1,0 +1,147 @@
+// A broker with one subscription, in memory, and Sources on it: entries in order, redelivery of what is not
+// acknowledged, hooks to fail at any call. Only what the port promises, so that the core is tested against that.
+import { BackupError } from '../../src/errors.ts';
+import type {
+  Delivery,
+  EntryId,
+  Message,
+  ReadableEntry,
+  Source,
+  SourcePartition,
+  UnreadableEntry,
+} from '../../src/ports.ts';
+
+export interface FakePartition {
+  readonly partition: number;
+  readonly topic: string;
+  readonly entries: (ReadableEntry | UnreadableEntry)[];
+  /** Entry ids as text. */
+  readonly acknowledged: Set<string>;
+}
+
+export interface FakeBroker {
+  readonly partitions: FakePartition[];
+  readonly isInOrder: boolean;
+  /** Called before each call takes effect, with the partition; what it throws, the call throws. */
+  hook:
+    | ((call: 'next' | 'acknowledge' | 'restart', partition: FakePartition) => void | Promise<void>)
+    | undefined;
+  /** What `next` answers instead of the next entry, once each. */
+  readonly interruptions: Map<number, Delivery[]>;
+  /** The largest number of unacknowledged entries that are delivered; TDMQ's cap. */
+  unacknowledgedCap: number;
+  backlog(): number;
+}
+
+const textOf = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
+
+export function createFakeBroker(partitionCount: number, options: { isInOrder?: boolean } = {}): FakeBroker {
+  const partitions = Array.from(
+    { length: partitionCount },
+    (_, partition): FakePartition => ({
+      partition,
+      topic: `persistent://t/n/orders-partition-${partition}`,
+      entries: [],
+      acknowledged: new Set<string>(),
+    }),
+  );
+  return {
+    partitions,
+    isInOrder: options.isInOrder ?? true,
+    hook: undefined,
+    interruptions: new Map(),
+    unacknowledgedCap: Number.POSITIVE_INFINITY,
+    backlog: () =>
+      partitions.reduce(
+        (sum, one) => sum + one.entries.filter((entry) => !one.acknowledged.has(textOf(entry.id))).length,
+        0,
+      ),
+  };
+}
+
+let sequence = 0;
+
+/** Adds an entry of messages with these payloads to a partition: a batch, or one message alone. */
+export function publish(
+  partition: FakePartition,
+  payloads: readonly (Uint8Array | string | null)[],
+  overrides: Partial<Message> = {},
+): ReadableEntry {
+  const id = { ledgerId: 7, entryId: partition.entries.length };
+  const isBatch = payloads.length > 1;
+  const messages = payloads.map((payload, index) => ({
+    id: { ...id, partition: partition.partition, batchIndex: isBatch ? index : -1 },
+    topic: partition.topic,
+    publishTimeMs: Date.UTC(2026, 10, 23, 23, 21, 41, 123) + partition.entries.length,
+    eventTimeMs: undefined,
+    key: undefined,
+    orderingKey: undefined,
+    properties: [],
+    producer: 'p-1',
+    sequenceId: sequence++,
+    schemaVersion: undefined,
+    replicatedFrom: undefined,
+    payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
+    ...overrides,
+  }));
+  const entry: ReadableEntry = { kind: 'entry', id, messages };
+  partition.entries.push(entry);
+  return entry;
+}
+
+export function createFakeSource(broker: FakeBroker): Source {
+  return {
+    driver: 'fake',
+    open: async () => broker.partitions.map((partition) => openPartition(broker, partition)),
+    close: async () => undefined,
+  };
+}
+
+function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition {
+  const last = fake.entries[fake.entries.length - 1];
+  let cursor = 0;
+  let delivered: string[] = [];
+  return {
+    partition: fake.partition,
+    topic: fake.topic,
+    end: last === undefined || fake.acknowledged.has(textOf(last.id)) ? null : last.id,
+    async next() {
+      await broker.hook?.('next', fake);
+      const interruption = broker.interruptions.get(fake.partition)?.shift();
+      if (interruption !== undefined) return interruption;
+      const unacknowledged = delivered.filter((id) => !fake.acknowledged.has(id));
+      delivered = unacknowledged;
+      if (unacknowledged.length >= broker.unacknowledgedCap) return { kind: 'idle' };
+      while (cursor < fake.entries.length) {
+        const entry = fake.entries[cursor++] as ReadableEntry | UnreadableEntry;
+        if (fake.acknowledged.has(textOf(entry.id))) continue;
+        delivered.push(textOf(entry.id));
+        return entry;
+      }
+      return { kind: 'idle' };
+    },
+    async acknowledge(entries) {
+      await broker.hook?.('acknowledge', fake);
+      const lastId = entries[entries.length - 1];
+      if (lastId === undefined) throw new Error('nothing to acknowledge');
+      for (const id of entries) fake.acknowledged.add(textOf(id));
+      if (broker.isInOrder) {
+        for (const { id } of fake.entries) {
+          if (id.ledgerId < lastId.ledgerId || id.entryId <= lastId.entryId)
+            fake.acknowledged.add(textOf(id));
+        }
+      }
+    },
+    async restart() {
+      await broker.hook?.('restart', fake);
+      cursor = 0;
+      delivered = [];
+    },
+    async backlog() {
+      return { entries: fake.entries.filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
+    },
+  };
+}
+
+/** The failure of a connection that broke. */
+export const connectionLost = () => new BackupError('source', 'connection lost', { retryable: true });

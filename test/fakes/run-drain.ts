@@ -1,0 +1,70 @@
+// Runs the core over fakes, with settings that a test changes where it has to.
+import { systemClock } from '../../src/clock.ts';
+import type { SubscriptionType } from '../../src/config.ts';
+import { type DrainOptions, type DrainResult, drain } from '../../src/drain.ts';
+import type { Logger, Message, ObjectStore } from '../../src/ports.ts';
+import { decodeRecord, formatMessageId } from '../../src/record.ts';
+import { createFakeSource, type FakeBroker } from './memory-source.ts';
+import type { MemoryStore } from './memory-store.ts';
+
+const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+const topic = { tenant: 't', namespace: 'n', topic: 'orders', full: 'persistent://t/n/orders' };
+
+export function runDrain(
+  broker: FakeBroker,
+  store: ObjectStore,
+  options: Partial<DrainOptions> = {},
+): Promise<DrainResult> {
+  const subscriptionType: SubscriptionType = broker.isInOrder ? 'exclusive' : 'shared';
+  return drain({
+    rule: 'orders-backup',
+    topic,
+    prefix: 'p/',
+    subscriptionType,
+    limits: { maxMessages: 5000, maxBytes: 500_000_000 },
+    compression: 'none',
+    onUnreadable: 'store',
+    source: createFakeSource(broker),
+    store,
+    clock: systemClock,
+    logger: silentLogger,
+    startedAtMs: Date.now(),
+    stopReadingAtMs: Date.now() + 60_000,
+    hardEnd: new AbortController().signal,
+    bufferBytes: 64 * 1_048_576,
+    ...options,
+  });
+}
+
+/** All messages in the store's objects of records, by id. @throws where one stands twice */
+export function storedMessages(store: MemoryStore, decode = (bytes: Buffer) => bytes): Map<string, Message> {
+  const messages = new Map<string, Message>();
+  for (const object of store.objects.values()) {
+    if (!object.key.includes('.jsonl')) continue;
+    for (const line of decode(object.bytes).toString().split('\n').slice(0, -1)) {
+      const message = decodeRecord(line);
+      const id = formatMessageId(message.id);
+      if (messages.has(id)) throw new Error(`${id} is in two objects, the second is ${object.key}`);
+      messages.set(id, message);
+    }
+  }
+  return messages;
+}
+
+/** All messages of the broker, by id. */
+export function publishedMessages(broker: FakeBroker): Map<string, Message> {
+  const messages = new Map<string, Message>();
+  for (const { entries } of broker.partitions) {
+    for (const entry of entries) {
+      if (entry.kind !== 'entry') continue;
+      for (const message of entry.messages) messages.set(formatMessageId(message.id), message);
+    }
+  }
+  return messages;
+}

@@ -1,0 +1,136 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import type { Message } from '../src/ports.ts';
+import {
+  compareMessageIds,
+  decodeRecord,
+  encodeRecord,
+  formatMessageId,
+  parseMessageId,
+} from '../src/record.ts';
+
+const bytes = fc.uint8Array({ maxLength: 64 }).map((one) => Buffer.from(one));
+const text = fc.string({ unit: 'binary', maxLength: 12 });
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const message: fc.Arbitrary<Message> = fc.record({
+  id: fc.record({
+    ledgerId: fc.nat(),
+    entryId: fc.nat(),
+    partition: fc.integer({ min: -1, max: 200 }),
+    batchIndex: fc.integer({ min: -1, max: 5000 }),
+  }),
+  topic: text,
+  publishTimeMs: fc.oneof(fc.nat(), fc.constantFrom(0, Date.UTC(2026, 10, 23), 253402300799999, 2 ** 53 - 1)),
+  eventTimeMs: maybe(fc.nat()),
+  key: maybe(fc.oneof(text, bytes)),
+  orderingKey: maybe(bytes),
+  properties: fc
+    .uniqueArray(fc.tuple(fc.oneof(text, fc.constantFrom('10', '2', '__proto__', 'toString')), text), {
+      selector: ([name]) => name,
+      maxLength: 5,
+    })
+    .map((pairs) => pairs.sort(([a], [b]) => (a < b ? -1 : 1))),
+  producer: maybe(text),
+  sequenceId: maybe(fc.oneof(fc.nat(), fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }))),
+  schemaVersion: maybe(bytes),
+  replicatedFrom: maybe(text),
+  payload: fc.oneof(
+    fc.constant(null),
+    bytes,
+    text.map((one) => Buffer.from(one)),
+  ),
+});
+
+it('gives back every byte of every message: decode(encode(m)) = m', () => {
+  fc.assert(
+    fc.property(message, (one) => {
+      const decoded = decodeRecord(encodeRecord(one));
+      expect(normal(decoded)).toEqual(normal(one));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+/** Buffers as text, so that equal bytes are equal. */
+function normal(one: Message): unknown {
+  const hex = (value: unknown) =>
+    value instanceof Uint8Array ? `hex:${Buffer.from(value).toString('hex')}` : value;
+  return Object.fromEntries(Object.entries(one).map(([name, value]) => [name, hex(value)]));
+}
+
+it('writes one line, whatever is in the message', () => {
+  fc.assert(
+    fc.property(message, (one) => {
+      const line = encodeRecord(one);
+      expect(line.indexOf('\n')).toBe(line.length - 1);
+    }),
+  );
+});
+
+const sample: Message = {
+  id: { ledgerId: 12, entryId: 7, partition: 0, batchIndex: 3 },
+  topic: 'persistent://t/ns/orders-partition-0',
+  publishTimeMs: Date.UTC(2026, 10, 23, 23, 21, 41, 123),
+  eventTimeMs: Date.UTC(2026, 10, 23, 23, 21, 40, 0),
+  key: 'k1',
+  orderingKey: Buffer.from('o'),
+  properties: [
+    ['b', '2'],
+    ['a', 'ä'],
+  ],
+  producer: 'p-1',
+  sequenceId: 17,
+  schemaVersion: Buffer.from([0, 1]),
+  replicatedFrom: 'gz',
+  payload: Buffer.from('text'),
+};
+
+it('writes record format v1 to the letter', () => {
+  expect(encodeRecord(sample)).toBe(
+    '{"id":"12:7:0:3","topic":"persistent://t/ns/orders-partition-0","publishTime":"2026-11-23T23:21:41.123Z",' +
+      '"eventTime":"2026-11-23T23:21:40.000Z","key":"k1","orderingKey":"bw==","properties":{"a":"ä","b":"2"},' +
+      '"producer":"p-1","sequenceId":17,"schemaVersion":"AAE=","replicatedFrom":"gz","value":"text"}\n',
+  );
+});
+
+it('tells a tombstone, an empty payload and binary bytes apart', () => {
+  const endOf = (payload: Uint8Array | null) =>
+    encodeRecord({ ...sample, payload }).split('"replicatedFrom":"gz",')[1];
+  expect(endOf(null)).toBe('"value":null}\n');
+  expect(endOf(Buffer.alloc(0))).toBe('"value":""}\n');
+  expect(endOf(Buffer.from([0xff, 0x00]))).toBe('"valueBase64":"/wA="}\n');
+});
+
+it('gives the same line for the same message, in whatever order its properties came', () => {
+  const turned = { ...sample, properties: [...sample.properties].reverse() };
+  expect(encodeRecord(turned)).toBe(encodeRecord(sample));
+});
+
+it('says what is wrong with a line that is no record', () => {
+  const good = encodeRecord(sample);
+  const broken: [string, RegExp][] = [
+    [good.slice(0, 40), /not JSON/],
+    ['[]', /no JSON object/],
+    [good.replace('12:7:0:3', '12:7'), /no message id/],
+    [good.replace('"value":"text"', '"valueBase64":"!"'), /not base64/],
+    [good.replace(',"value":"text"', ''), /"valueBase64" is no text/],
+    [good.replace('2026-11-23T23:21:41.123Z', 'yesterday'), /no time/],
+    [good.replace('"b":"2"', '"b":2'), /property/],
+    [good.replace('"sequenceId":17', '"sequenceId":1.5'), /sequenceId/],
+  ];
+  for (const [line, reason] of broken) expect(() => decodeRecord(line), line).toThrow(reason);
+});
+
+it('reads back the message ids that it writes, and nothing else', () => {
+  expect(parseMessageId(formatMessageId(sample.id))).toEqual(sample.id);
+  for (const other of ['', '1:2:3', '1:2:3:4:5', '-1:2:3:4', '1:2:-2:0', 'a:b:c:d']) {
+    expect(parseMessageId(other), other).toBeUndefined();
+  }
+});
+
+it('orders message ids as the broker does: ledger, entry, place in the batch', () => {
+  const at = (ledgerId: number, entryId: number, batchIndex: number) => ({ ledgerId, entryId, batchIndex });
+  const sorted = [at(1, 9, 3), at(2, 0, -1), at(2, 1, 0), at(2, 1, 1), at(10, 0, 0)];
+  expect([...sorted].reverse().sort(compareMessageIds)).toEqual(sorted);
+});
