@@ -1,0 +1,207 @@
+// One accepted socket: frames in, frames out, in order, through the hooks and the faults that a test has set.
+// Knows no topics. A broken frame ends the connection.
+import type { Socket } from 'node:net';
+import type { Faults } from './faults.ts';
+import {
+  type Command,
+  type CommandFields,
+  type CommandName,
+  decodeFrame,
+  encodeFrame,
+  FrameSplitter,
+} from './frames.ts';
+
+/** What a hook decides about a command: let it pass, lose it, end the connection, or send half of it and end. */
+export type Verdict = 'drop' | 'close' | 'half' | undefined;
+
+/**
+ * Sees every command before it is acted upon (or before it is sent). A promise delays it and what comes after it on
+ * that connection. Fields are read-only by agreement; their names are those of the protocol tables.
+ */
+export type CommandHook = (
+  name: CommandName,
+  // biome-ignore lint/suspicious/noExplicitAny: a hook knows which command it asked for
+  fields: Readonly<Record<string, any>>,
+  connectionId: number,
+) => Verdict | Promise<Verdict> | undefined;
+
+export interface ConnectionOptions {
+  readonly id: number;
+  readonly maxFrameBytes: number;
+  readonly keepAliveMs: number;
+  readonly faults: Faults;
+  readonly incoming: ReadonlySet<CommandHook>;
+  readonly outgoing: ReadonlySet<CommandHook>;
+}
+
+export interface ConnectionEvents {
+  command(command: Command): void;
+  writable(): void;
+  closed(): void;
+}
+
+/** Bytes waiting in a socket at which consumers get no more entries. */
+const FULL_SOCKET_BYTES = 4 * 1024 * 1024;
+
+/** A client's connection. */
+export class Connection {
+  readonly id: number;
+  readonly address: string;
+  readonly #socket: Socket;
+  readonly #options: ConnectionOptions;
+  readonly #events: ConnectionEvents;
+  readonly #splitter: FrameSplitter;
+  readonly #in = new Lane();
+  readonly #out = new Lane();
+  readonly #keepAlive: NodeJS.Timeout;
+  #isCorked = false;
+  #isAwaitingPong = false;
+  #dribbling: Promise<void> | undefined;
+
+  constructor(socket: Socket, options: ConnectionOptions, events: ConnectionEvents) {
+    this.#socket = socket;
+    this.id = options.id;
+    this.address = `/${socket.remoteAddress}:${socket.remotePort}`;
+    this.#options = options;
+    this.#events = events;
+    this.#splitter = new FrameSplitter(options.maxFrameBytes);
+    this.#keepAlive = setInterval(() => this.#checkAlive(), options.keepAliveMs).unref();
+    socket.setNoDelay(true);
+    socket.on('data', (chunk) => this.#read(chunk));
+    socket.on('drain', () => events.writable());
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      clearInterval(this.#keepAlive);
+      events.closed();
+    });
+  }
+
+  get isWritable(): boolean {
+    return !this.#socket.destroyed && this.#socket.writableLength < FULL_SOCKET_BYTES;
+  }
+
+  /** Sends a command, and what follows it in its frame. */
+  send<N extends CommandName>(name: N, fields: CommandFields<N>, rest?: Uint8Array): void {
+    this.#out.run(() => {
+      if (this.#options.faults.isSilent) return undefined;
+      return decide(this.#options.outgoing, name, fields as object, this.id, (verdict) => {
+        if (verdict === 'close') this.destroy();
+        if (verdict === 'close' || verdict === 'drop') return;
+        const frame = encodeFrame(name, fields, rest);
+        if (verdict === 'half') this.#socket.end(frame.subarray(0, Math.ceil(frame.length / 2)));
+        else this.sendRaw(frame);
+      });
+    });
+  }
+
+  /** Writes bytes that need be no frame. */
+  sendRaw(bytes: Uint8Array): void {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return;
+    const { slow } = this.#options.faults;
+    if (slow !== undefined || this.#dribbling !== undefined) {
+      this.#dribble(bytes, slow ?? { bytes: bytes.length, everyMs: 0 });
+      return;
+    }
+    if (!this.#isCorked) {
+      this.#isCorked = true;
+      this.#socket.cork();
+      process.nextTick(() => {
+        this.#isCorked = false;
+        this.#socket.uncork();
+      });
+    }
+    this.#socket.write(bytes);
+  }
+
+  /** Ends the connection after what was sent. */
+  end(): void {
+    this.#out.run(() => {
+      this.#socket.end();
+    });
+  }
+
+  /** Ends the connection at once. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#isAwaitingPong = false;
+    if (this.#options.faults.isSilent) return;
+    try {
+      for (const frame of this.#splitter.push(chunk)) this.#receive(decodeFrame(frame));
+    } catch {
+      this.destroy();
+    }
+  }
+
+  #receive(command: Command): void {
+    this.#in.run(() => {
+      const waiting = decide(this.#options.incoming, command.name, command.fields, this.id, (verdict) => {
+        if (verdict === 'close' || verdict === 'half') this.destroy();
+        if (verdict !== undefined || this.#socket.destroyed) return;
+        this.#events.command(command);
+      });
+      return waiting?.catch(() => this.destroy());
+    });
+  }
+
+  #checkAlive(): void {
+    if (this.#isAwaitingPong) this.destroy();
+    else this.send('ping', {});
+    this.#isAwaitingPong = true;
+  }
+
+  #dribble(bytes: Uint8Array, pace: { bytes: number; everyMs: number }): void {
+    const before = this.#dribbling ?? Promise.resolve();
+    const mine = before.then(async () => {
+      for (let at = 0; at < bytes.length && !this.#socket.destroyed; at += pace.bytes) {
+        this.#socket.write(bytes.subarray(at, at + pace.bytes));
+        if (pace.everyMs > 0) await new Promise((resolve) => setTimeout(resolve, pace.everyMs));
+      }
+      if (this.#dribbling === mine) this.#dribbling = undefined;
+    });
+    this.#dribbling = mine;
+  }
+}
+
+/** Runs steps one after another; at once while none of them waits. */
+class Lane {
+  readonly #waiting: (() => void | Promise<void>)[] = [];
+  #isBusy = false;
+
+  run(step: () => void | Promise<void>): void {
+    this.#waiting.push(step);
+    if (!this.#isBusy) this.#next();
+  }
+
+  #next(): void {
+    this.#isBusy = true;
+    for (let step = this.#waiting.shift(); step !== undefined; step = this.#waiting.shift()) {
+      const waiting = step();
+      if (waiting !== undefined) {
+        void waiting.then(() => this.#next());
+        return;
+      }
+    }
+    this.#isBusy = false;
+  }
+}
+
+/** Asks the hooks in turn until one decides. */
+function decide(
+  hooks: ReadonlySet<CommandHook>,
+  name: CommandName,
+  fields: object,
+  connectionId: number,
+  act: (verdict: Verdict) => void,
+): void | Promise<void> {
+  const waiting: Promise<Verdict>[] = [];
+  for (const hook of hooks) {
+    const verdict = hook(name, fields, connectionId);
+    if (verdict instanceof Promise) waiting.push(verdict);
+    else if (verdict !== undefined && waiting.length === 0) return act(verdict);
+  }
+  if (waiting.length === 0) return act(undefined);
+  return Promise.all(waiting).then((verdicts) => act(verdicts.find((verdict) => verdict !== undefined)));
+}

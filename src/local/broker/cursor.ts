@@ -1,0 +1,52 @@
+// Where a subscription stands in a topic: everything up to the mark-delete place is acknowledged, and above it single
+// entries are. Counts in places of the topic (0, 1, 2 …), not in ledgers; knows no consumers.
+
+/** The acknowledged part of a topic, as Pulsar's managed cursor keeps it. */
+export class Cursor {
+  /** The last place up to which all is acknowledged; -1: nothing is. */
+  markDelete: number;
+  readonly #acked = new Set<number>();
+
+  constructor(markDelete: number) {
+    this.markDelete = markDelete;
+  }
+
+  isAcked(place: number): boolean {
+    return place <= this.markDelete || this.#acked.has(place);
+  }
+
+  /** Acknowledges one entry. */
+  ack(place: number): void {
+    if (place <= this.markDelete) return;
+    this.#acked.add(place);
+    this.#advance();
+  }
+
+  /** Acknowledges everything up to `place`. A lower one than before changes nothing. */
+  ackCumulative(place: number): void {
+    if (place <= this.markDelete) return;
+    for (const acked of this.#acked) if (acked <= place) this.#acked.delete(acked);
+    this.markDelete = place;
+    this.#advance();
+  }
+
+  /** Forgets what was acknowledged: the next entry to deliver is the one after `markDelete`. */
+  reset(markDelete: number): void {
+    this.#acked.clear();
+    this.markDelete = markDelete;
+  }
+
+  /** Places above mark-delete that are acknowledged one by one, ascending. */
+  individuallyAcked(): number[] {
+    return [...this.#acked].sort((a, b) => a - b);
+  }
+
+  /** Entries not acknowledged, of a topic with `size` entries. */
+  backlog(size: number): number {
+    return size - 1 - this.markDelete - this.#acked.size;
+  }
+
+  #advance(): void {
+    while (this.#acked.delete(this.markDelete + 1)) this.markDelete++;
+  }
+}

@@ -1,0 +1,508 @@
+// What one client has at the broker: its role, its consumers and its producers, and the answer to each command.
+// Transactions, compaction, delayed delivery, schemas and quotas are not there.
+import {
+  ACK_TYPE,
+  INITIAL_POSITION,
+  LOOKUP_TYPE,
+  PARTITIONED_METADATA_TYPE,
+  SERVER_ERROR,
+  SUBSCRIPTION_TYPE,
+} from '../../pulsar/wire/protocol-tables.ts';
+import { ANYBODY, roleOf, type TokenRole, type Tokens } from './access.ts';
+import type { Connection } from './connection.ts';
+import { describeEntry } from './entry.ts';
+import type { Faults } from './faults.ts';
+import {
+  type Command,
+  type CommandFields,
+  type CommandName,
+  encodeBrokerEntryMetadata,
+  isChecksumRight,
+} from './frames.ts';
+import type { FieldsOf } from './protobuf.ts';
+import type {
+  Consumer,
+  ConsumerPort,
+  Subscription,
+  SubscriptionOptions,
+  SubscriptionType,
+} from './subscription.ts';
+import type { Position, StoredEntry, Topic } from './topic.ts';
+import type { Topics } from './topics.ts';
+
+/** Named in lookups while the broker plays a cluster behind a proxy; nobody can resolve it. */
+export const PROXIED_BROKER = 'broker-1.loopback.invalid:6650';
+
+/** What all sessions share. */
+export interface BrokerContext {
+  readonly topics: Topics;
+  readonly faults: Faults;
+  readonly tokens: Tokens;
+  readonly subscriptionOptions: SubscriptionOptions;
+  readonly autoCreatesTopics: boolean;
+  readonly addsBrokerEntryMetadata: boolean;
+  readonly maxMessageSizeBytes: number;
+  readonly isTls: boolean;
+  serviceUrl(): string;
+}
+
+/** A consumer of this session. */
+export interface SessionConsumer {
+  readonly id: number;
+  readonly name: string;
+  readonly topic: Topic;
+  readonly subscription: Subscription;
+  readonly consumer: Consumer;
+  readonly isDurable: boolean;
+  epoch: number | bigint | undefined;
+}
+
+interface SessionProducer {
+  readonly id: number;
+  readonly name: string;
+  readonly topic: Topic;
+}
+
+const TYPE_NAMES = new Map(
+  Object.entries(SUBSCRIPTION_TYPE).map(([name, number]) => [number as number, name as SubscriptionType]),
+);
+
+class Refusal extends Error {
+  readonly code: number;
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+let generatedNames = 0;
+
+/** The commands of one connection. */
+export class Session {
+  readonly consumers = new Map<number, SessionConsumer>();
+  readonly producers = new Map<number, SessionProducer>();
+  role: TokenRole | undefined;
+  /** How many AUTH_RESPONSEs came, as answers to AUTH_CHALLENGE. */
+  authResponses = 0;
+  clientVersion = '';
+  #proxyTo: string | undefined;
+  #wantsBrokerEntryMetadata = false;
+  readonly #connection: Connection;
+  readonly #context: BrokerContext;
+
+  constructor(connection: Connection, context: BrokerContext) {
+    this.#connection = connection;
+    this.#context = context;
+  }
+
+  /** Acts upon a command. @throws Error where the connection cannot go on */
+  handle({ name, fields, rest }: Command): void {
+    if (this.role === undefined && name !== 'connect') throw new Error('the first command must be CONNECT');
+    const handler = this.#handlers[name] as ((fields: unknown, rest: Buffer) => void) | undefined;
+    if (handler === undefined) throw new Error(`the loopback broker does not know ${name}`);
+    try {
+      handler(fields, rest);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const requestId = fields['requestId'] as number;
+      this.#connection.send('error', { requestId, error: error.code, message: error.message });
+    }
+  }
+
+  /** The connection has ended: everything unacknowledged goes back. */
+  end(): void {
+    for (const held of [...this.consumers.values()]) this.#drop(held);
+    this.producers.clear();
+  }
+
+  /** The socket can take more. */
+  resume(): void {
+    for (const { subscription } of this.consumers.values()) subscription.dispatch();
+  }
+
+  /** Asks the client for its token again. */
+  challenge(): void {
+    const challenge = { authMethodName: 'token', authData: Buffer.from('PulsarAuthRefresh') };
+    this.#connection.send('authChallenge', { serverVersion: SERVER_VERSION, challenge, protocolVersion: 21 });
+  }
+
+  /** Takes the producers of a topic away. */
+  closeProducersOf(topic: Topic): void {
+    for (const producer of this.producers.values()) {
+      if (producer.topic !== topic) continue;
+      this.producers.delete(producer.id);
+      this.#connection.send('closeProducer', { producerId: producer.id, requestId: -1 });
+    }
+  }
+
+  readonly #handlers: { [N in CommandName]?: (fields: CommandFields<N>, rest: Buffer) => void } = {
+    connect: (fields) => {
+      const { authData, protocolVersion = 0, featureFlags } = fields;
+      if (!this.#authenticate(authData)) return;
+      this.clientVersion = fields.clientVersion ?? '';
+      this.#proxyTo = fields.proxyToBrokerUrl;
+      this.#wantsBrokerEntryMetadata = featureFlags?.supportsBrokerEntryMetadata ?? false;
+      this.#connection.send('connected', {
+        serverVersion: SERVER_VERSION,
+        protocolVersion: Math.min(protocolVersion, this.#context.faults.protocolVersion),
+        maxMessageSize: this.#context.maxMessageSizeBytes,
+        featureFlags: { supportsTopicWatchers: false },
+      });
+    },
+    authResponse: (fields) => {
+      this.authResponses++;
+      this.#authenticate(fields.response?.authData);
+    },
+    ping: () => {
+      if (!this.#context.faults.ignoresPing) this.#connection.send('pong', {});
+    },
+    pong: () => {},
+    partitionMetadata: (fields) => this.#partitionMetadata(fields),
+    lookupTopic: (fields) => this.#lookup(fields),
+    subscribe: (fields) => this.#subscribe(fields),
+    flow: ({ consumerId, messagePermits = 0 }) => {
+      const held = this.#consumer(consumerId);
+      held?.subscription.flow(held.consumer, messagePermits);
+    },
+    ack: (fields) => this.#ack(fields),
+    redeliverUnacknowledgedMessages: ({ consumerId, messageIds = [], consumerEpoch }) => {
+      const held = this.#consumer(consumerId);
+      if (held === undefined) return;
+      if (consumerEpoch !== undefined) held.epoch = consumerEpoch;
+      const places = messageIds.map((id) => held.topic.entryAt(positionFrom(id))?.place ?? -1);
+      held.subscription.redeliver(held.consumer, places);
+    },
+    getLastMessageId: (fields) => this.#getLastMessageId(fields),
+    consumerStats: (fields) => this.#consumerStats(fields),
+    seek: ({ consumerId, requestId, messageId, messagePublishTime }) => {
+      const { topic, subscription } = this.#consumerOrRefuse(consumerId);
+      const first =
+        messageId === undefined
+          ? topic.entries.findIndex(({ publishTimeMs }) => publishTimeMs >= Number(messagePublishTime ?? 0))
+          : placeAt(topic, positionFrom(messageId));
+      this.#connection.send('success', { requestId });
+      subscription.reset((first < 0 && messageId === undefined ? topic.entries.length : first) - 1);
+    },
+    unsubscribe: ({ consumerId, requestId, force = false }) => {
+      const { topic, subscription } = this.#consumerOrRefuse(consumerId);
+      if (subscription.consumers.length > 1 && !force) {
+        throw new Refusal(
+          SERVER_ERROR.ConsumerBusy,
+          'Unconnected or shared consumer attempting to unsubscribe',
+        );
+      }
+      topic.subscriptions.delete(subscription.name);
+      this.#connection.send('success', { requestId });
+      subscription.closeConsumers();
+    },
+    closeConsumer: ({ consumerId, requestId }) => {
+      const held = this.#consumer(consumerId);
+      if (held !== undefined) this.#drop(held);
+      this.#connection.send('success', { requestId });
+    },
+    producer: (fields) => this.#producer(fields),
+    send: (fields, rest) => this.#store(fields, rest),
+    closeProducer: ({ producerId, requestId }) => {
+      this.producers.delete(Number(producerId));
+      this.#connection.send('success', { requestId });
+    },
+    getTopicsOfNamespace: ({ requestId, namespace = '' }) => {
+      const topics = this.#context.topics.namesIn(namespace);
+      this.#connection.send('getTopicsOfNamespaceResponse', {
+        requestId,
+        topics,
+        filtered: false,
+        changed: true,
+      });
+    },
+    getOrCreateSchema: ({ requestId }) => {
+      this.#connection.send('getOrCreateSchemaResponse', { requestId, schemaVersion: FIRST_SCHEMA });
+    },
+  };
+
+  #authenticate(authData: Uint8Array | undefined): boolean {
+    const token = authData === undefined ? undefined : Buffer.from(authData).toString();
+    const role = this.#context.tokens === undefined ? ANYBODY : roleOf(this.#context.tokens, token);
+    if (role === undefined) {
+      const message = 'Unable to authenticate';
+      this.#connection.send('error', { requestId: -1, error: SERVER_ERROR.AuthenticationError, message });
+      this.#connection.end();
+      return false;
+    }
+    this.role = role;
+    return true;
+  }
+
+  #partitionMetadata({
+    topic,
+    requestId,
+    metadataAutoCreationEnabled = true,
+  }: CommandFields<'partitionMetadata'>) {
+    try {
+      const name = this.#topicName(topic);
+      const partitions = this.#context.topics.partitionsOf(name);
+      if (partitions === undefined && !(this.#context.autoCreatesTopics && metadataAutoCreationEnabled)) {
+        throw new Refusal(SERVER_ERROR.TopicNotFound, `Topic ${name} does not exist`);
+      }
+      const response = PARTITIONED_METADATA_TYPE.Success;
+      this.#connection.send('partitionMetadataResponse', {
+        partitions: partitions ?? 0,
+        requestId,
+        response,
+      });
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const { code, message } = error;
+      const response = PARTITIONED_METADATA_TYPE.Failed;
+      this.#connection.send('partitionMetadataResponse', { requestId, response, error: code, message });
+    }
+  }
+
+  #lookup({ topic, requestId }: CommandFields<'lookupTopic'>): void {
+    const { faults } = this.#context;
+    try {
+      this.#topicName(topic);
+      const isRedirect = faults.mustRedirect();
+      const url = isRedirect
+        ? (faults.redirectTo?.serviceUrl ?? this.#context.serviceUrl())
+        : faults.proxiesThroughServiceUrl
+          ? `${this.#context.isTls ? 'pulsar+ssl' : 'pulsar'}://${PROXIED_BROKER}`
+          : this.#context.serviceUrl();
+      this.#connection.send('lookupTopicResponse', {
+        ...(this.#context.isTls ? { brokerServiceUrlTls: url } : { brokerServiceUrl: url }),
+        response: isRedirect ? LOOKUP_TYPE.Redirect : LOOKUP_TYPE.Connect,
+        requestId,
+        authoritative: true,
+        proxyThroughServiceUrl: faults.proxiesThroughServiceUrl,
+      });
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const { code, message } = error;
+      this.#connection.send('lookupTopicResponse', {
+        response: LOOKUP_TYPE.Failed,
+        requestId,
+        error: code,
+        message,
+      });
+    }
+  }
+
+  #subscribe(fields: CommandFields<'subscribe'>): void {
+    const { requestId, subscription: name = '', subType = 0, durable = true } = fields;
+    const id = Number(fields.consumerId);
+    const topic = this.#topic(fields.topic, fields.forceTopicCreation ?? true);
+    if (this.consumers.has(id)) {
+      this.#connection.send('success', { requestId });
+      return;
+    }
+    const from = fields.initialPosition === INITIAL_POSITION.Earliest ? 'earliest' : 'latest';
+    const isNew = !topic.subscriptions.has(name);
+    const subscription = topic.subscribe(name, from, this.#context.subscriptionOptions);
+    if (isNew && fields.startMessageId !== undefined) {
+      const start = positionFrom(fields.startMessageId);
+      const isInBatch = (fields.startMessageId.batchIndex ?? -1) >= 0;
+      subscription.reset(topic.placeOf(start) - (isInBatch ? 1 : 0));
+    }
+    const consumerName = fields.consumerName ?? `loopback-${++generatedNames}`;
+    const type = TYPE_NAMES.get(subType) ?? 'Exclusive';
+    const consumer = subscription.add(this.#port(id, topic, consumerName, fields.priorityLevel ?? 0), type);
+    if (typeof consumer === 'string') throw new Refusal(SERVER_ERROR.ConsumerBusy, consumer);
+    const epoch = fields.consumerEpoch;
+    this.consumers.set(id, {
+      id,
+      name: consumerName,
+      topic,
+      subscription,
+      consumer,
+      isDurable: durable,
+      epoch,
+    });
+    this.#connection.send('success', { requestId });
+  }
+
+  #port(id: number, topic: Topic, name: string, priority: number): ConsumerPort {
+    return {
+      name,
+      priority,
+      isWritable: () => this.#connection.isWritable,
+      deliver: (entry, redeliveryCount) => this.#deliver(id, topic, entry, redeliveryCount),
+      activeChanged: (isActive) =>
+        this.#connection.send('activeConsumerChange', { consumerId: id, isActive }),
+      reachedEnd: () => this.#connection.send('reachedEndOfTopic', { consumerId: id }),
+      closed: () => {
+        this.consumers.delete(id);
+        this.#connection.send('closeConsumer', { consumerId: id, requestId: -1 });
+      },
+    };
+  }
+
+  #deliver(consumerId: number, topic: Topic, entry: StoredEntry, redeliveryCount: number): void {
+    const { ledgerId, entryId } = entry;
+    const messageId =
+      topic.partition < 0 ? { ledgerId, entryId } : { ledgerId, entryId, partition: topic.partition };
+    const consumerEpoch = this.consumers.get(consumerId)?.epoch;
+    for (const bytes of this.#context.faults.bytesToSend(entry)) {
+      const rest = this.#withBrokerEntryMetadata(entry, bytes);
+      this.#connection.send(
+        'message',
+        { consumerId, messageId, redeliveryCount, consumerEpoch } as never,
+        rest,
+      );
+    }
+    if (this.#context.faults.mustCloseNow()) this.#connection.end();
+  }
+
+  #withBrokerEntryMetadata(entry: StoredEntry, bytes: Uint8Array): Uint8Array {
+    if (!this.#context.addsBrokerEntryMetadata || !this.#wantsBrokerEntryMetadata) return bytes;
+    const fields = { brokerTimestamp: entry.storedAtMs, index: entry.place };
+    return Buffer.concat([encodeBrokerEntryMetadata(fields), bytes]);
+  }
+
+  #ack({ consumerId = 0, ackType, messageId = [], requestId }: CommandFields<'ack'>): void {
+    const held = this.#consumer(consumerId);
+    if (held === undefined) return;
+    const { topic, subscription } = held;
+    // As a broker without batch-index acknowledgement: an id with an ack set says nothing about the whole entry.
+    const whole = messageId.filter(({ ackSet }) => ackSet === undefined || ackSet.length === 0);
+    if (ackType === ACK_TYPE.Cumulative) {
+      for (const id of whole) subscription.ackCumulative(topic.placeOf(positionFrom(id)));
+    } else {
+      const entries = whole.map((id) => topic.entryAt(positionFrom(id)));
+      subscription.ackEach(entries.filter((entry) => entry !== undefined).map(({ place }) => place));
+    }
+    if (requestId === undefined || !this.#hasReceipts) return;
+    this.#connection.send('ackResponse', { consumerId, requestId });
+  }
+
+  #getLastMessageId({ consumerId, requestId }: CommandFields<'getLastMessageId'>): void {
+    const { topic, subscription } = this.#consumerOrRefuse(consumerId);
+    const { partition, lastEntry } = topic;
+    const { ledgerId, entryId } = lastEntry ?? { ledgerId: -1, entryId: -1 };
+    const batchIndex = lastEntry?.isBatch === true ? lastEntry.messages - 1 : -1;
+    const markDelete = topic.positionOf(subscription.cursor.markDelete);
+    this.#connection.send('getLastMessageIdResponse', {
+      lastMessageId: { ledgerId, entryId, partition, batchIndex },
+      requestId,
+      consumerMarkDeletePosition: this.#hasReceipts ? markDelete : undefined,
+    });
+  }
+
+  #consumerStats({ consumerId, requestId }: CommandFields<'consumerStats'>): void {
+    const held = this.#consumer(consumerId);
+    if (held === undefined) {
+      const errorCode = SERVER_ERROR.ConsumerNotFound;
+      this.#connection.send('consumerStatsResponse', {
+        requestId,
+        errorCode,
+        errorMessage: 'Consumer not found',
+      });
+      return;
+    }
+    const { consumer, subscription, name } = held;
+    this.#connection.send('consumerStatsResponse', {
+      requestId,
+      consumerName: name,
+      availablePermits: consumer.permits,
+      unackedMessages: consumer.unackedMessages,
+      blockedConsumerOnUnackedMsgs: consumer.isBlocked,
+      address: this.#connection.address,
+      type: subscription.type,
+      msgBacklog: subscription.backlogEntries,
+    });
+  }
+
+  #producer({ topic, producerId, requestId, producerName, schema }: CommandFields<'producer'>): void {
+    const found = this.#topic(topic, true);
+    if (found.isTerminated)
+      throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
+    const name = producerName ?? `loopback-0-${++generatedNames}`;
+    this.producers.set(Number(producerId), { id: Number(producerId), name, topic: found });
+    this.#connection.send('producerSuccess', {
+      requestId,
+      producerName: name,
+      lastSequenceId: -1,
+      schemaVersion: (schema?.type ?? 0) === 0 ? Buffer.alloc(0) : FIRST_SCHEMA,
+    });
+  }
+
+  #store({ producerId = 0, sequenceId = 0, highestSequenceId }: CommandFields<'send'>, rest: Buffer): void {
+    const producer = this.producers.get(Number(producerId));
+    if (producer === undefined) throw new Error('SEND without a producer');
+    const { topic } = producer;
+    if (topic.isTerminated || !isChecksumRight(rest)) {
+      const [error, message] = topic.isTerminated
+        ? [SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated']
+        : [SERVER_ERROR.ChecksumError, 'Checksum failed on the broker'];
+      this.#connection.send('sendError', { producerId, sequenceId, error, message });
+      return;
+    }
+    // A copy, for `rest` is a view into everything that came with it.
+    const { ledgerId, entryId } = topic.append(describeEntry(Buffer.from(rest)));
+    this.#connection.send('sendReceipt', {
+      producerId,
+      sequenceId,
+      messageId: { ledgerId, entryId },
+      highestSequenceId,
+    });
+  }
+
+  get #hasReceipts(): boolean {
+    return this.#context.faults.protocolVersion >= ACK_RECEIPT_VERSION;
+  }
+
+  #topicName(name: string | undefined): string {
+    const full = this.#context.topics.fullName(name ?? '');
+    if (full === undefined) throw new Refusal(SERVER_ERROR.InvalidTopicName, `Invalid topic name: ${name}`);
+    if (this.role?.isAllowed !== true) {
+      throw new Refusal(SERVER_ERROR.AuthorizationError, `${this.role?.role} is not authorized on ${full}`);
+    }
+    if (!this.#context.topics.hasNamespaceOf(full)) {
+      throw new Refusal(SERVER_ERROR.TopicNotFound, `Namespace of ${full} not found`);
+    }
+    return full;
+  }
+
+  #topic(name: string | undefined, mayCreate: boolean): Topic {
+    const full = this.#topicName(name);
+    if (this.#context.faults.proxiesThroughServiceUrl && this.#proxyTo !== PROXIED_BROKER) {
+      throw new Refusal(SERVER_ERROR.ServiceNotReady, 'Namespace bundle is not served by this instance');
+    }
+    const topic = this.#context.topics.find(full);
+    if (topic !== undefined) return topic;
+    if (!mayCreate || !this.#context.autoCreatesTopics) {
+      throw new Refusal(SERVER_ERROR.TopicNotFound, `Topic ${full} does not exist`);
+    }
+    return this.#context.topics.getOrCreate(full);
+  }
+
+  #consumer(id: number | bigint | undefined): SessionConsumer | undefined {
+    return this.consumers.get(Number(id));
+  }
+
+  #consumerOrRefuse(id: number | bigint | undefined): SessionConsumer {
+    const held = this.#consumer(id);
+    if (held === undefined) throw new Refusal(SERVER_ERROR.MetadataError, 'Consumer not found');
+    return held;
+  }
+
+  #drop(held: SessionConsumer): void {
+    this.consumers.delete(held.id);
+    held.subscription.remove(held.consumer);
+    if (!held.isDurable && held.subscription.consumers.length === 0) {
+      held.topic.subscriptions.delete(held.subscription.name);
+    }
+  }
+}
+
+const SERVER_VERSION = 'Pulsar loopback';
+const ACK_RECEIPT_VERSION = 17;
+const FIRST_SCHEMA = Buffer.alloc(8);
+
+function positionFrom(id: FieldsOf<'MessageIdData'>): Position {
+  return { ledgerId: Number(id.ledgerId ?? 0), entryId: Number(id.entryId ?? 0) };
+}
+
+/** The place of the first entry at or after a position. */
+function placeAt(topic: Topic, position: Position): number {
+  return topic.entryAt(position)?.place ?? topic.placeOf(position) + 1;
+}

@@ -1,0 +1,122 @@
+// One topic or one partition in memory: ledgers of entries and the subscriptions on them. Nothing is ever trimmed,
+// nothing is on disk, and what an entry holds is not looked at.
+import { Subscription, type SubscriptionOptions } from './subscription.ts';
+
+/** A place in a topic, in Pulsar's terms. Entry -1 is before the ledger's first. */
+export interface Position {
+  readonly ledgerId: number;
+  readonly entryId: number;
+}
+
+/** What is given to be stored. */
+export interface NewEntry {
+  /** All that follows the command in a frame: checksum, metadata, payload. */
+  readonly bytes: Buffer;
+  /** How many messages its producer says it holds: what it costs in permits. */
+  readonly messages: number;
+  /** Whether the metadata has num_messages_in_batch: then message ids in it have a batch index. */
+  readonly isBatch: boolean;
+  /** What Key_Shared goes by: the ordering key, or else the key. */
+  readonly stickyKey: string;
+  readonly publishTimeMs: number;
+}
+
+/** What the topic keeps. */
+export interface StoredEntry extends NewEntry, Position {
+  /** 0 for the topic's first entry, counted over all ledgers. */
+  readonly place: number;
+  readonly storedAtMs: number;
+}
+
+interface Ledger {
+  readonly id: number;
+  readonly firstPlace: number;
+  size: number;
+}
+
+/** A topic's data and its subscriptions. */
+export class Topic {
+  /** Full name, `persistent://tenant/ns/topic[-partition-N]`. */
+  readonly name: string;
+  /** -1 where the topic is no partition. */
+  readonly partition: number;
+  readonly entries: StoredEntry[] = [];
+  readonly subscriptions = new Map<string, Subscription>();
+  isTerminated = false;
+  readonly #ledgers: Ledger[] = [];
+  readonly #nextLedgerId: () => number;
+  readonly #maxEntriesPerLedger: number;
+
+  constructor(name: string, nextLedgerId: () => number, maxEntriesPerLedger: number) {
+    this.name = name;
+    this.partition = Number(/-partition-(\d+)$/.exec(name)?.[1] ?? -1);
+    this.#nextLedgerId = nextLedgerId;
+    this.#maxEntriesPerLedger = maxEntriesPerLedger;
+    this.rollLedger();
+  }
+
+  /** Stores an entry and offers it to every subscription. */
+  append(entry: NewEntry): StoredEntry {
+    if (this.#lastLedger().size >= this.#maxEntriesPerLedger) this.rollLedger();
+    const ledger = this.#lastLedger();
+    const place = this.entries.length;
+    const stored = { ...entry, ledgerId: ledger.id, entryId: ledger.size++, place, storedAtMs: Date.now() };
+    this.entries.push(stored);
+    for (const subscription of this.subscriptions.values()) subscription.dispatch();
+    return stored;
+  }
+
+  /** What comes next goes into a new ledger, as after an unload. */
+  rollLedger(): void {
+    this.#ledgers.push({ id: this.#nextLedgerId(), firstPlace: this.entries.length, size: 0 });
+  }
+
+  /** No entry comes any more; consumers that have acknowledged all are told so. */
+  terminate(): void {
+    this.isTerminated = true;
+    for (const subscription of this.subscriptions.values()) subscription.dispatch();
+  }
+
+  /** The subscription of that name, made where it is missing. */
+  subscribe(name: string, from: 'earliest' | 'latest', options: SubscriptionOptions): Subscription {
+    const existing = this.subscriptions.get(name);
+    if (existing !== undefined) return existing;
+    const subscription = new Subscription(
+      this,
+      name,
+      from === 'earliest' ? -1 : this.entries.length - 1,
+      options,
+    );
+    this.subscriptions.set(name, subscription);
+    return subscription;
+  }
+
+  /** The last place that is not after `position`; -1 where that is before the first. */
+  placeOf(position: Position): number {
+    const ledger = this.#ledgers.findLast(({ id }) => id <= position.ledgerId);
+    if (ledger === undefined) return -1;
+    const wanted = ledger.id === position.ledgerId ? position.entryId : Number.POSITIVE_INFINITY;
+    return ledger.firstPlace + Math.min(wanted, ledger.size - 1);
+  }
+
+  /** The inverse of `placeOf`. */
+  positionOf(place: number): Position {
+    const entry = this.entries[place];
+    if (entry !== undefined) return { ledgerId: entry.ledgerId, entryId: entry.entryId };
+    return { ledgerId: (this.#ledgers[0] as Ledger).id, entryId: -1 };
+  }
+
+  /** The entry at exactly that position. */
+  entryAt(position: Position): StoredEntry | undefined {
+    const entry = this.entries[this.placeOf(position)];
+    return entry?.ledgerId === position.ledgerId && entry.entryId === position.entryId ? entry : undefined;
+  }
+
+  get lastEntry(): StoredEntry | undefined {
+    return this.entries.at(-1);
+  }
+
+  #lastLedger(): Ledger {
+    return this.#ledgers.at(-1) as Ledger;
+  }
+}

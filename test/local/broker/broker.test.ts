@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
+import { encodeEntry } from '../../../src/local/broker/frames.ts';
+import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { RawClient } from './raw-client.ts';
+
+const T = 'public/default/t';
+let broker: LoopbackBroker;
+
+beforeEach(async () => {
+  broker = await startLoopbackBroker({ failoverDelayMs: 0 });
+});
+afterEach(() => broker.close());
+
+const messages = (count: number, first = 0) =>
+  Array.from({ length: count }, (_, index) => ({ payload: `m${first + index}` }));
+const entryIds = (commands: Record<string, unknown>[]) =>
+  commands.map(({ messageId }) => (messageId as { entryId: number }).entryId);
+
+test('a permit of one delivers a whole batch of 128, and the next permits pay for it', async () => {
+  broker.publish(T, messages(300), { batchSize: 128 });
+  const client = await RawClient.open(broker);
+  await client.subscribe(T, 's');
+  client.flow(1);
+  expect(entryIds(await client.drain('message'))).toEqual([0]);
+  expect(broker.consumers()[0]?.permits).toBe(-127);
+  client.flow(127);
+  expect(await client.drain('message')).toEqual([]);
+  client.flow(1);
+  expect(entryIds(await client.drain('message'))).toEqual([1]);
+});
+
+test('an acknowledgement with a request id gets a receipt, one without gets none', async () => {
+  broker.publish(T, messages(3));
+  const client = await RawClient.open(broker);
+  await client.subscribe(T, 's');
+  client.flow(10);
+  client.ack([{ ledgerId: 1, entryId: 0 }], 'Cumulative');
+  client.ack([{ ledgerId: 1, entryId: 1 }], 'Cumulative', 77);
+  expect(await client.drain('ackResponse')).toEqual([{ consumerId: 0, requestId: 77 }]);
+  expect(broker.subscriptionBacklog(T, 's')).toBe(1);
+});
+
+test('below protocol 17 there are no receipts and no mark-delete place', async () => {
+  broker.faults.protocolVersion = 16;
+  broker.publish(T, messages(1));
+  const client = await RawClient.open(broker);
+  expect(await client.take('connected')).toMatchObject({ protocolVersion: 16 });
+  await client.subscribe(T, 's');
+  client.ack([{ ledgerId: 1, entryId: 0 }], 'Cumulative', 77);
+  client.send('getLastMessageId', { consumerId: 0, requestId: 2 });
+  const { consumerMarkDeletePosition } = await client.take('getLastMessageIdResponse');
+  expect(consumerMarkDeletePosition).toBe(undefined);
+  expect(await client.drain('ackResponse')).toEqual([]);
+  expect(broker.subscriptionBacklog(T, 's')).toBe(0);
+});
+
+test('a cumulative acknowledgement on Shared is answered with OK and does nothing', async () => {
+  broker.publish(T, messages(3));
+  const client = await RawClient.open(broker);
+  await client.subscribe(T, 's', { type: 'Shared' });
+  client.flow(10);
+  client.ack([{ ledgerId: 1, entryId: 2 }], 'Cumulative', 5);
+  expect(await client.take('ackResponse')).toMatchObject({ requestId: 5 });
+  expect(broker.subscriptionBacklog(T, 's')).toBe(3);
+  client.ack(
+    [
+      { ledgerId: 1, entryId: 0 },
+      { ledgerId: 1, entryId: 2 },
+    ],
+    'Individual',
+    6,
+  );
+  await client.take('ackResponse');
+  expect(broker.ackedPositions(T, 's')).toEqual({
+    markDelete: { ledgerId: 1, entryId: 0 },
+    individual: [{ ledgerId: 1, entryId: 2 }],
+  });
+});
+
+test('the last message id tells the batch index, the mark-delete place, and -1:-1 for an empty topic', async () => {
+  const client = await RawClient.open(broker);
+  await client.subscribe(T, 's');
+  client.send('getLastMessageId', { consumerId: 0, requestId: 1 });
+  expect(await client.take('getLastMessageIdResponse')).toMatchObject({
+    lastMessageId: { ledgerId: -1, entryId: -1, partition: -1, batchIndex: -1 },
+    consumerMarkDeletePosition: { ledgerId: 1, entryId: -1 },
+  });
+  broker.publish(T, messages(10), { batchSize: 4 });
+  client.ack([{ ledgerId: 1, entryId: 1 }], 'Cumulative');
+  client.send('getLastMessageId', { consumerId: 0, requestId: 1 });
+  expect(await client.take('getLastMessageIdResponse')).toMatchObject({
+    lastMessageId: { ledgerId: 1, entryId: 2, batchIndex: 1 },
+    consumerMarkDeletePosition: { ledgerId: 1, entryId: 1 },
+  });
+});
+
+test('a second Exclusive consumer and one of another type are told that the subscription is busy', async () => {
+  const client = await RawClient.open(broker);
+  await client.subscribe(T, 's');
+  for (const [consumerId, type] of [
+    [1, 'Exclusive'],
+    [2, 'Shared'],
+  ] as const) {
+    client.sendSubscribe(T, 's', { consumerId, type });
+    expect(await client.take('error')).toMatchObject({ error: SERVER_ERROR.ConsumerBusy });
+  }
+});
+
+test('what a consumer had not acknowledged is delivered again when its connection ends', async () => {
+  broker.publish(T, messages(4));
+  const first = await RawClient.open(broker);
+  await first.subscribe(T, 's', { type: 'Shared' });
+  first.flow(10);
+  first.ack([{ ledgerId: 1, entryId: 1 }], 'Individual', 1);
+  await first.take('ackResponse');
+  const second = await RawClient.open(broker);
+  await second.subscribe(T, 's', { type: 'Shared' });
+  second.flow(10);
+  expect(await second.drain('message')).toEqual([]);
+  first.close();
+  await second.until(() => second.received.filter(({ name }) => name === 'message').length === 3);
+  const again = await second.drain('message');
+  expect(entryIds(again)).toEqual([0, 2, 3]);
+  expect(again.every(({ redeliveryCount }) => redeliveryCount === 1)).toBe(true);
+});
+
+test('what an official client sent is stored and delivered byte for byte', async () => {
+  const client = await RawClient.open(broker);
+  client.send('producer', { topic: `persistent://${T}`, producerId: 3, requestId: 1, producerName: 'p' });
+  expect(await client.take('producerSuccess')).toMatchObject({ producerName: 'p', lastSequenceId: -1 });
+  await client.subscribe(T, 's');
+  client.flow(1);
+  const entry = encodeEntry({ producerName: 'p', sequenceId: 9, publishTime: 1 }, Buffer.from('payload'));
+  client.send('send', { producerId: 3, sequenceId: 9, numMessages: 1 }, entry);
+  expect(await client.take('sendReceipt')).toMatchObject({
+    sequenceId: 9,
+    messageId: { ledgerId: 1, entryId: 0 },
+  });
+  expect((await client.take('message')).rest).toEqual(entry);
+  entry[3] = (entry[3] as number) ^ 1;
+  client.send('send', { producerId: 3, sequenceId: 10 }, entry);
+  expect(await client.take('sendError')).toMatchObject({ sequenceId: 10, error: SERVER_ERROR.ChecksumError });
+});
+
+test('a hundred thousand messages are delivered and acknowledged in a few seconds', {
+  timeout: 20_000,
+}, async () => {
+  broker.publish(T, messages(100_000));
+  const client = await RawClient.open(broker);
+  await client.subscribe(T, 's');
+  client.flow(100_000);
+  await client.until(() => client.received.length > 100_000);
+  client.ack([{ ledgerId: 2, entryId: 49_999 }], 'Cumulative', 1);
+  await client.take('ackResponse');
+  expect(broker.subscriptionBacklog(T, 's')).toBe(0);
+});
+
+test('HTTP tells partitions and where the broker is', async () => {
+  broker.createTopic('public/default/p', 4);
+  const get = async (path: string) => (await fetch(`${broker.httpUrl}${path}`)).json();
+  expect(await get('/admin/v2/persistent/public/default/p/partitions')).toMatchObject({ partitions: 4 });
+  expect(await get('/lookup/v2/topic/persistent/public/default/p-partition-0')).toMatchObject({
+    brokerUrl: broker.serviceUrl,
+    nativeUrl: broker.serviceUrl,
+  });
+});
