@@ -1,0 +1,118 @@
+// What commands ask of a bucket beyond the archive: its settings for `check`, and small objects that may be replaced
+// or removed for `restore`'s progress. A run of the function has no use for it.
+import { Readable } from 'node:stream';
+import type { CosConfig } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import type { Body, CallOptions, ObjectAttributes } from '../ports.ts';
+import type { CosClient } from './client.ts';
+import { contentMd5, objectHeaders } from './object-headers.ts';
+
+/** `never` had it, has it, or had it once. */
+export type Versioning = 'never' | 'Enabled' | 'Suspended';
+
+/** A lifecycle rule, as far as unfinished uploads and the age of objects are concerned. */
+export interface LifecycleRule {
+  readonly id: string;
+  readonly isEnabled: boolean;
+  readonly prefix: string;
+  readonly abortUploadsAfterDays: number | undefined;
+  readonly expireAfterDays: number | undefined;
+}
+
+export interface CosAdmin {
+  /** Whether the bucket can be reached, and its region as COS tells it. @throws BackupError `store` */
+  headBucket(options?: CallOptions): Promise<{ region: string | undefined }>;
+  getVersioning(options?: CallOptions): Promise<Versioning>;
+  getLifecycle(options?: CallOptions): Promise<readonly LifecycleRule[]>;
+  /** Creates or replaces a small object. Never for the archive itself. May be repeated. */
+  putReplaceable(key: string, body: Body, attributes: ObjectAttributes, options?: CallOptions): Promise<void>;
+  /** Removes an object; also where there is none. May be repeated. */
+  remove(key: string, options?: CallOptions): Promise<void>;
+}
+
+/** The bucket's versioning state. @throws BackupError `store` */
+export async function getVersioning(client: CosClient, options: CallOptions = {}): Promise<Versioning> {
+  const { bucket, region } = client.place;
+  const answer = await client.call(
+    { doing: 'ask for the versioning', action: 'GetBucketVersioning' },
+    (cos) => cos.getBucketVersioning({ Bucket: bucket, Region: region, Headers: {} }),
+    options,
+  );
+  const status: string | undefined = answer.VersioningConfiguration?.Status;
+  return status === 'Enabled' || status === 'Suspended' ? status : 'never';
+}
+
+/** The admin side of a client's bucket. */
+export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
+  const { bucket, region } = client.place;
+  const at = (key: string) => ({ Bucket: bucket, Region: region, Key: key });
+  return {
+    async headBucket(options) {
+      const answer = await client.call(
+        { doing: 'reach', action: 'HeadBucket' },
+        (cos) => cos.headBucket({ Bucket: bucket, Region: region, Headers: {} }),
+        options,
+      );
+      const told: unknown = answer.headers?.['x-cos-bucket-region'];
+      return { region: typeof told === 'string' ? told : undefined };
+    },
+    getVersioning: (options) => getVersioning(client, options),
+    async getLifecycle(options) {
+      const answer = await client.call(
+        { doing: 'ask for the lifecycle rules', action: 'GetBucketLifecycle' },
+        (cos) => cos.getBucketLifecycle({ Bucket: bucket, Region: region, Headers: {} }),
+        options,
+      );
+      return (answer.Rules as unknown as RawRule[]).map(lifecycleRule);
+    },
+    async putReplaceable(key, body, attributes, options) {
+      const headers = { ...objectHeaders(config, attributes), ...contentMd5(body) };
+      const stream = () => Readable.from(body.chunks.filter((chunk) => chunk.byteLength > 0));
+      const answer = await client.call(
+        { doing: 'store the object', action: 'PutObject', key },
+        (cos) =>
+          cos.putObject({
+            ...at(key),
+            Body: stream(),
+            ContentLength: body.sizeBytes,
+            Headers: headers,
+            ...{ SkipTask: true },
+          }),
+        options,
+      );
+      if (!answer.ETag) {
+        throw new BackupError('store', `cannot store the object ${key}: the answer has no ETag`, {
+          retryable: true,
+          hint: 'Something between here and COS answers for it: check COS_ENDPOINT and proxies.',
+        });
+      }
+    },
+    async remove(key, options) {
+      await client.call(
+        { doing: 'remove the object', action: 'DeleteObject', key },
+        (cos) => cos.deleteObject({ ...at(key), Headers: {} }),
+        options,
+      );
+    },
+  };
+}
+
+interface RawRule {
+  readonly ID?: string;
+  readonly Status?: string;
+  readonly Prefix?: string;
+  readonly Filter?: { readonly Prefix?: string; readonly And?: { readonly Prefix?: string } };
+  readonly AbortIncompleteMultipartUpload?: { readonly DaysAfterInitiation?: string };
+  readonly Expiration?: { readonly Days?: string };
+}
+
+function lifecycleRule(raw: RawRule): LifecycleRule {
+  const days = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+  return {
+    id: raw.ID ?? '',
+    isEnabled: raw.Status === 'Enabled',
+    prefix: raw.Filter?.Prefix ?? raw.Filter?.And?.Prefix ?? raw.Prefix ?? '',
+    abortUploadsAfterDays: days(raw.AbortIncompleteMultipartUpload?.DaysAfterInitiation),
+    expireAfterDays: days(raw.Expiration?.Days),
+  };
+}

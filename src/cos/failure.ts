@@ -1,0 +1,193 @@
+// What COS or the network said when a call failed, made into a BackupError with a hint. The SDK throws Errors, plain
+// objects and strings; nothing of them but code, message, status and request id goes on, and no secret with these.
+import { BackupError, messageOf } from '../errors.ts';
+
+/** What a call does, in the terms of messages and of access policies. */
+export interface Act {
+  /** Completes "cannot …": `store the object`. */
+  readonly doing: string;
+  /** As access policies name it: `PutObject`. */
+  readonly action: string;
+  readonly key?: string;
+  /** The call makes an object visible: when no answer comes, nobody knows whether it did. */
+  readonly commits?: boolean;
+}
+
+/** Where calls go, for messages. */
+export interface Place {
+  readonly bucket: string;
+  readonly region: string;
+  readonly endpoint: string | undefined;
+}
+
+/** A failure of the SDK, read. */
+export interface Failure {
+  /** `undefined`: no answer came. */
+  readonly status: number | undefined;
+  /** COS's error code, a system error code, or empty. */
+  readonly code: string;
+  readonly message: string;
+  readonly requestId: string | undefined;
+  /** The clock of the server, in milliseconds since the epoch. */
+  readonly serverTimeMs: number | undefined;
+  /** Where a redirect points to. */
+  readonly location: string | undefined;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const fieldsOf = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null ? (value as Fields) : {};
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;
+
+/** Reads what the SDK threw, whatever its shape; `conceal` removes secrets from texts. */
+export function readFailure(thrown: unknown, conceal: (text: string) => string): Failure {
+  const outer = fieldsOf(thrown);
+  const xml = fieldsOf(outer['error']);
+  const headers = fieldsOf(outer['headers']);
+  const status = typeof outer['statusCode'] === 'number' ? outer['statusCode'] : undefined;
+  const code = textOf(xml['Code']) ?? textOf(outer['code']) ?? '';
+  const date = Date.parse(textOf(headers['date']) ?? textOf(xml['ServerTime']) ?? '');
+  return {
+    status,
+    // An answer without a body has its status as "code".
+    code: code === String(status) || code === 'Error' ? '' : conceal(code),
+    message: conceal(textOf(xml['Message']) ?? messageOf(thrown)),
+    requestId: textOf(headers['x-cos-request-id']) ?? textOf(xml['RequestId']),
+    serverTimeMs: Number.isNaN(date) ? undefined : date,
+    location: textOf(headers['location']) ?? textOf(xml['Endpoint']),
+  };
+}
+
+/** Whether COS refused because this machine's clock is wrong; an answer without a body (HEAD) cannot say so. */
+export function isAboutTime(failure: Failure): boolean {
+  if (failure.code === 'RequestTimeTooSkewed') return true;
+  if (failure.code === 'AccessDenied') return failure.message.includes('Request has expired');
+  return failure.status === 403 && failure.code === '';
+}
+
+const RETRYABLE_CODES = new Set([
+  'InternalError',
+  'ServiceUnavailable',
+  'SlowDown',
+  'RequestTimeout',
+  // Damaged on the way: what is sent again is whole.
+  'BadDigest',
+]);
+
+function isRetryable({ status, code }: Failure): boolean {
+  if (status === undefined) return !isAboutTrust(code);
+  return status >= 500 || status === 429 || RETRYABLE_CODES.has(code);
+}
+
+const isAboutTrust = (code: string): boolean =>
+  /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|EPROTO|ERR_SSL)/.test(code);
+
+/** How far a failed call had come. */
+export interface Progress {
+  /** The request was made; otherwise the fault is in its parameters. */
+  readonly wasMade: boolean;
+  /** A connection stood, so it may have been carried out. */
+  readonly wasSent: boolean;
+  /** What was wrong has been put right here: the next try may succeed. */
+  readonly isCured?: boolean;
+}
+
+/** The BackupError of a failed call. */
+export function storeError(failure: Failure, act: Act, place: Place, progress: Progress): BackupError {
+  const { status, code, requestId } = failure;
+  const said = [code, failure.message].filter((text) => text !== '').join(': ');
+  const refusal = status !== undefined && status >= 300 && status < 500;
+  const cause = new Error(said);
+  // Its place in this program says nothing, and the SDK's own may show its parameters.
+  delete cause.stack;
+  return new BackupError('store', `cannot ${act.doing}${on(act, place)}: ${said || `HTTP ${status}`}`, {
+    retryable: progress.isCured === true || (progress.wasMade && isRetryable(failure)),
+    outcomeUnknown: act.commits === true && progress.wasSent && !refusal,
+    hint: progress.wasMade
+      ? hintFor(failure, act, place)
+      : 'The request could not be made: check COS_BUCKET, COS_REGION, COS_PREFIX and the credentials for odd characters.',
+    cause,
+    details: {
+      ...(status === undefined ? {} : { status }),
+      ...(code === '' ? {} : { code }),
+      ...(requestId === undefined ? {} : { requestId }),
+    },
+  });
+}
+
+/** Why a call was ended from here. */
+export type Ending =
+  | { readonly by: 'time-out'; readonly reason: string }
+  | { readonly by: 'abort' | 'close' };
+
+/** The BackupError of a call that was ended from here. */
+export function endedError(ending: Ending, act: Act, place: Place, wasSent: boolean): BackupError {
+  const reason =
+    ending.by === 'time-out'
+      ? ending.reason
+      : ending.by === 'abort'
+        ? 'the call was aborted'
+        : 'the store was closed';
+  return new BackupError('store', `cannot ${act.doing}${on(act, place)}: ${reason}`, {
+    retryable: ending.by !== 'close',
+    outcomeUnknown: act.commits === true && wasSent,
+    hint:
+      ending.by === 'time-out'
+        ? networkHint('', place)
+        : 'The run ended this call, mostly because its time was over. Nothing that is not durable was acknowledged.',
+    details: { code: ending.by },
+  });
+}
+
+const on = (act: Act, { bucket, region }: Place): string =>
+  `${act.key === undefined ? '' : ` ${act.key}`} in bucket ${bucket} (${region})`;
+
+function hintFor(failure: Failure, act: Act, place: Place): string {
+  const { status, code, location } = failure;
+  const { bucket, region } = place;
+  if (status === undefined) return networkHint(code, place);
+  if (status >= 300 && status < 400) {
+    const where = location === undefined ? '' : ` COS points to ${location}.`;
+    return `The bucket seems to be in another region than ${region}: set COS_REGION to the bucket's own.${where}`;
+  }
+  switch (code) {
+    case 'NoSuchBucket':
+      return `There is no bucket ${bucket} in ${region}: check COS_BUCKET (name-appid, such as backup-1250000000) and COS_REGION.`;
+    case 'SignatureDoesNotMatch':
+      return 'The secret key does not fit the secret id, or something on the way (COS_ENDPOINT, a proxy) changes requests. Check TENCENTCLOUD_SECRETKEY; in a function, check that it has a run role.';
+    case 'ExpiredToken':
+    case 'InvalidAccessKeyId':
+    case 'InvalidToken':
+    case 'InvalidSecurityToken':
+      return 'The credentials are unknown to COS or have expired. In a function, check its run role: the next invocation gets fresh keys. From a shell, set TENCENTCLOUD_SECRETID, TENCENTCLOUD_SECRETKEY and, for temporary keys, TENCENTCLOUD_SESSIONTOKEN anew.';
+    case 'RequestTimeTooSkewed':
+      return "This machine's clock is more than 15 minutes wrong: set it, for instance by NTP.";
+    case 'SlowDown':
+      return "COS limits this bucket's or account's request rate. It is tried again with pauses; if it stays, spread the rules' timers or ask Tencent Cloud for a higher limit.";
+  }
+  if (status === 429) return hintFor({ ...failure, code: 'SlowDown' }, act, place);
+  if (status === 403) {
+    const appid = bucket.slice(bucket.lastIndexOf('-') + 1);
+    const object = act.key === undefined ? '' : `/${act.key}`;
+    return `The run role (or the key in use) may not do this. Its policy needs the action cos:${act.action} on the resource qcs::cos:${region}:uid/${appid}:${bucket}${object === '' ? '' : '/*'}${object === '' ? '' : ` (here ${object.slice(1)})`}.`;
+  }
+  if (status >= 500 || RETRYABLE_CODES.has(code)) {
+    return 'COS has a problem of its own. It is tried again; if it stays, look at the status page and give the request id to Tencent Cloud.';
+  }
+  return 'COS refuses the request as it is. Look the error code up in the COS documentation and give the request id to Tencent Cloud if it does not help.';
+}
+
+function networkHint(code: string, { bucket, region, endpoint }: Place): string {
+  const host = endpoint ?? `${bucket}.cos.${region}.myqcloud.com`;
+  if (isAboutTrust(code)) {
+    return `The TLS certificate of ${host} is not trusted here: check COS_ENDPOINT, proxies and the system's CAs.`;
+  }
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return `The name ${host} cannot be resolved: check COS_REGION, and the DNS of the function's VPC.`;
+  }
+  return endpoint === undefined
+    ? `Check that ${host} can be reached from here: the function's VPC, its public access, firewalls and proxies.`
+    : `Check COS_ENDPOINT: nothing usable answers at ${endpoint}.`;
+}

@@ -1,0 +1,66 @@
+// Listings of a bucket, page after page. Refuses to go round in circles when COS does not say where it goes on.
+import type COS from 'cos-nodejs-sdk-v5';
+import { BackupError } from '../errors.ts';
+import type { CallOptions, ListedObject, UnfinishedUpload } from '../ports.ts';
+import type { CosClient } from './client.ts';
+import type { Act } from './failure.ts';
+
+/** Objects in key order, page by page, as ObjectStore.list has it. @throws BackupError `store`, from the iterator */
+export async function* listObjects(
+  client: CosClient,
+  prefix: string,
+  options: CallOptions & { startAfter?: string } = {},
+): AsyncGenerator<ListedObject, void, undefined> {
+  const { bucket: Bucket, region: Region } = client.place;
+  const act: Act = { doing: `list the objects under "${prefix}"`, action: 'GetBucket' };
+  let marker = options.startAfter ?? '';
+  for (;;) {
+    const page = await client.call(
+      act,
+      (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Marker: marker, Headers: {} }),
+      options,
+    );
+    for (const { Key, Size, LastModified } of page.Contents) {
+      yield { key: Key, sizeBytes: Number(Size), lastModified: new Date(LastModified) };
+    }
+    if (page.IsTruncated !== 'true') return;
+    const next = page.NextMarker || page.Contents.at(-1)?.Key;
+    if (next === undefined || next <= marker) throw unpageable(prefix);
+    marker = next;
+  }
+}
+
+/** Unfinished uploads, page by page, as ObjectStore.listUploads has it. @throws BackupError `store`, from the iterator */
+export async function* listUploads(
+  client: CosClient,
+  prefix: string,
+  options: CallOptions = {},
+): AsyncGenerator<UnfinishedUpload, void, undefined> {
+  const { bucket: Bucket, region: Region } = client.place;
+  const act: Act = { doing: `list the unfinished uploads under "${prefix}"`, action: 'ListMultipartUploads' };
+  let from: { KeyMarker?: string; UploadIdMarker?: string } = {};
+  for (;;) {
+    const page = await client.call(
+      act,
+      // An empty delimiter would be sent; without one, its types do not want to go.
+      (cos) => cos.multipartList({ Bucket, Region, Prefix: prefix, ...from } as COS.MultipartListParams),
+      options,
+    );
+    for (const { Key, UploadId, Initiated } of page.Upload ?? []) {
+      yield { key: Key, uploadId: UploadId, initiated: new Date(Initiated) };
+    }
+    if (page.IsTruncated !== 'true') return;
+    if (
+      !page.NextKeyMarker ||
+      page.NextKeyMarker + page.NextUploadIdMarker === `${from.KeyMarker}${from.UploadIdMarker}`
+    ) {
+      throw unpageable(prefix);
+    }
+    from = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
+  }
+}
+
+const unpageable = (prefix: string): BackupError =>
+  new BackupError('store', `the list under "${prefix}" goes on, but COS does not say where`, {
+    hint: 'Something between here and COS answers for it: check COS_ENDPOINT and proxies.',
+  });

@@ -1,0 +1,60 @@
+// The request headers that make an object what it is: metadata, type, class, encryption, and that it replaces nothing.
+import { createHash } from 'node:crypto';
+import type { CosConfig } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import type { Body, ObjectAttributes } from '../ports.ts';
+
+type Headers = Record<string, string>;
+
+/** With this, COS answers 409 where there is an object; buckets that ever had versioning ignore it. */
+export const forbidOverwrite = (): Headers => ({ 'x-cos-forbid-overwrite': 'true' });
+
+/** Headers for a PUT or an Init, a new object each time: the SDK adds to it. @throws BackupError on odd metadata */
+export function objectHeaders(config: CosConfig, attributes: ObjectAttributes): Headers {
+  const { sse, storageClass } = config;
+  return {
+    'Content-Type': attributes.contentType,
+    ...metadataHeaders(attributes.metadata),
+    // Not sent, it is the bucket's own default, which has another name in a multi-zone bucket.
+    ...(storageClass === 'STANDARD' ? {} : { 'x-cos-storage-class': storageClass }),
+    ...(sse === undefined ? {} : { 'x-cos-server-side-encryption': sse.algorithm }),
+    ...(sse?.kmsKeyId === undefined ? {} : { 'x-cos-server-side-encryption-cos-kms-key-id': sse.kmsKeyId }),
+  };
+}
+
+function metadataHeaders(metadata: ObjectAttributes['metadata']): Headers {
+  const headers: Headers = {};
+  for (const [name, value] of Object.entries(metadata)) {
+    if (!/^[a-z0-9-]+$/.test(name) || !/^[\x20-\x7e]*$/.test(value)) {
+      throw new BackupError('store', `metadata "${name}" cannot be stored in COS`, {
+        hint: 'Names are lower-case letters, digits and hyphens; values are printable ASCII.',
+      });
+    }
+    headers[`x-cos-meta-${name}`] = value;
+  }
+  return headers;
+}
+
+/** The metadata that COS tells of an object. */
+export function metadataOf(headers: Readonly<Record<string, unknown>>): Record<string, string> {
+  const metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith('x-cos-meta-')) metadata[name.slice('x-cos-meta-'.length)] = String(value);
+  }
+  return metadata;
+}
+
+/** MD5 in base64: COS refuses bytes that do not fit it before it stores them. */
+export function contentMd5(body: Body): Headers {
+  const hash = createHash('md5');
+  let sizeBytes = 0;
+  for (const chunk of body.chunks) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+  }
+  if (sizeBytes !== body.sizeBytes) {
+    // A shorter body would make the request wait for the rest.
+    throw new BackupError('store', `a body has ${sizeBytes} bytes where ${body.sizeBytes} were announced`);
+  }
+  return { 'Content-MD5': hash.digest('base64') };
+}

@@ -1,0 +1,78 @@
+// Buckets that ever had versioning ignore x-cos-forbid-overwrite, silently. There, and where the role may not ask,
+// each creation looks for the key first. A bucket is asked once; what failed to be asked is asked again.
+import { BackupError } from '../errors.ts';
+import type { CallOptions, Logger, ObjectHead } from '../ports.ts';
+import { getVersioning } from './admin.ts';
+import type { CosClient } from './client.ts';
+
+export interface OverwriteGuard {
+  /** Whether a creation must not go on because the key is taken; false also where COS itself will refuse. */
+  exists(key: string, options: CallOptions): Promise<boolean>;
+}
+
+/** A guard for one bucket. */
+export function createOverwriteGuard(
+  client: CosClient,
+  logger: Logger,
+  head: (key: string, options: CallOptions) => Promise<ObjectHead | undefined>,
+): OverwriteGuard {
+  const { bucket } = client.place;
+  let answer: Promise<boolean> | undefined;
+
+  async function ask(): Promise<boolean> {
+    try {
+      const versioning = await getVersioning(client);
+      if (versioning === 'never') return false;
+      logger.warn(
+        { bucket, versioning },
+        'bucket has versioning; looking for each object before it is created, since COS would replace it',
+      );
+      return true;
+    } catch (error) {
+      const status = error instanceof BackupError ? error.details['status'] : undefined;
+      if (status !== 403 && status !== 405 && status !== 501) throw error;
+      logger.warn(
+        { bucket, action: 'cos:GetBucketVersioning' },
+        'versioning of the bucket may not be asked for; looking for each object before it is created',
+      );
+      return true;
+    }
+  }
+
+  /** Shared by creations side by side, so no caller's abort ends the question itself: it is bounded in time. */
+  function mustLook(): Promise<boolean> {
+    answer ??= ask().catch((error) => {
+      answer = undefined;
+      throw error;
+    });
+    return answer;
+  }
+
+  return {
+    async exists(key, options) {
+      if (!(await unlessAborted(mustLook(), options.signal))) return false;
+      return (await head(key, options)) !== undefined;
+    },
+  };
+}
+
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let onAbort!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () =>
+      reject(
+        new BackupError('store', 'the call was aborted before its request was sent', {
+          retryable: true,
+          hint: 'The run ended this call, mostly because its time was over. Nothing was stored.',
+        }),
+      );
+  });
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
