@@ -1,0 +1,64 @@
+// What pulsar-client's errors mean. It throws plain Errors whose text ends with the name of a libpulsar result.
+import { BackupError, messageOf } from '../errors.ts';
+
+interface Meaning {
+  readonly code: 'config' | 'source';
+  readonly retryable: boolean;
+  readonly hint: string;
+}
+
+const refused = (hint: string): Meaning => ({ code: 'source', retryable: false, hint });
+const passing = (hint: string): Meaning => ({ code: 'source', retryable: true, hint });
+
+const UNREACHABLE =
+  'Check PULSAR_SERVICE_URL, the VPC and subnet of the function, and the security group of the cluster.';
+const NO_ROLE =
+  'Check PULSAR_TOKEN, and that its role may consume in the namespace (TDMQ console, Namespace, Permission).';
+const LATER = 'The broker moves or starts the topic, or lost the connection; the next run tries again.';
+
+const MEANINGS: Readonly<Record<string, Meaning>> = {
+  TimeOut: passing(
+    `No answer in time. ${UNREACHABLE} This driver reports a wrong PULSAR_TOKEN the same way: PULSAR_DRIVER=wire tells which it is.`,
+  ),
+  ConnectError: passing(UNREACHABLE),
+  AuthenticationError: refused(NO_ROLE),
+  AuthorizationError: refused(NO_ROLE),
+  ErrorGettingAuthenticationData: refused(NO_ROLE),
+  TopicNotFound: refused('Check PULSAR_TOPIC: tenant (the cluster id), namespace and topic.'),
+  SubscriptionNotFound: refused('Check PULSAR_SUBSCRIPTION; create it in the TDMQ console.'),
+  BrokerMetadataError: refused(
+    'Check PULSAR_TOPIC: the tenant (the cluster id) and the namespace must exist.',
+  ),
+  ConsumerBusy: passing(
+    'Somebody else consumes the subscription, in another way than PULSAR_SUBSCRIPTION_TYPE says; a backup needs a subscription of its own.',
+  ),
+  InvalidTopicName: { ...refused('Check PULSAR_TOPIC.'), code: 'config' },
+  InvalidUrl: { ...refused('Check PULSAR_SERVICE_URL.'), code: 'config' },
+  InvalidConfiguration: { ...refused('Check the PULSAR_ settings.'), code: 'config' },
+  ServiceUnitNotReady: passing(LATER),
+  LookupError: passing(LATER),
+  TooManyLookupRequestException: passing(LATER),
+  BrokerPersistenceError: passing(LATER),
+  NotConnected: passing(LATER),
+  AlreadyClosed: passing(LATER),
+  ResultDisconnected: passing(LATER),
+  Disconnected: passing(LATER),
+  Retryable: passing(LATER),
+};
+
+/** The name of the libpulsar result at the end of the text, `TimeOut` for example. */
+export const resultOf = (thrown: unknown): string => messageOf(thrown).split(': ').at(-1) ?? '';
+
+/** The BackupError of something pulsar-client threw while it should have done `what`. */
+export function sourceError(what: string, thrown: unknown): BackupError {
+  if (thrown instanceof BackupError) return thrown;
+  const result = resultOf(thrown);
+  const meaning =
+    MEANINGS[result] ?? refused('The libpulsar lines of the log tell more; PULSAR_DRIVER=wire tells most.');
+  return new BackupError(meaning.code, `${what} failed: ${messageOf(thrown)}`, {
+    retryable: meaning.retryable,
+    hint: meaning.hint,
+    cause: thrown,
+    details: { result },
+  });
+}

@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { batch, idOf, nativeFixture, single, TOPIC, take, textOf } from './native-fixture.ts';
+
+const LATER_MS = 200;
+
+describe('acknowledgements of the native driver', () => {
+  it('are one cumulative one on Exclusive, up to the last message of the last entry', async () => {
+    const fixture = nativeFixture(batch(0, 2), batch(1, 3), batch(2, 2));
+    const partition = await fixture.open();
+    const entries = await take(partition, 3);
+    await partition.acknowledge(entries.slice(0, 2).map(idOf));
+    expect(fixture.consumer().acks).toEqual(['through (7,1,-1,2)']);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(1);
+  });
+
+  it.each(['shared', 'key_shared'] as const)('are one for every message of the list on %s', async (type) => {
+    const fixture = nativeFixture(batch(0, 2), batch(1, 3), single(2));
+    const partition = await fixture.open({ subscriptionType: type });
+    const [, second, third] = await take(partition, 3);
+    await partition.acknowledge([idOf(second), idOf(third)]);
+    expect(fixture.consumer().acks).toEqual([
+      'one (7,1,-1,0)',
+      'one (7,1,-1,1)',
+      'one (7,1,-1,2)',
+      'one (7,2,-1,-1)',
+    ]);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(1);
+  });
+
+  it('leave with the close, so that the next run begins after them', async () => {
+    const fixture = nativeFixture(single(0), single(1));
+    const source = fixture.source();
+    const opened = await source.open();
+    if (opened === 'busy' || opened[0] === undefined) throw new Error('not opened');
+    await opened[0].acknowledge([idOf((await take(opened[0], 1))[0])]);
+    await source.close();
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(1);
+    expect((await take(await fixture.open(), 2)).map(textOf)).toEqual([['1'], 'idle']);
+  });
+
+  it('are refused without a connection, where libpulsar would lose them, and may be repeated', async () => {
+    const fixture = nativeFixture(single(0));
+    const partition = await fixture.open();
+    const id = idOf((await take(partition, 1))[0]);
+    fixture.consumer().connected = false;
+    await expect(partition.acknowledge([id])).rejects.toMatchObject({ code: 'source', retryable: true });
+    expect(fixture.consumer().acks).toEqual([]);
+    fixture.consumer().connected = true;
+    await partition.acknowledge([id]);
+    await partition.acknowledge([id]);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(0);
+  });
+
+  it('are refused for what this consumer never got', async () => {
+    const partition = await nativeFixture(single(0)).open();
+    await take(partition, 1);
+    await expect(partition.acknowledge([{ ledgerId: 7, entryId: 9 }])).rejects.toMatchObject({
+      code: 'source',
+      retryable: false,
+    });
+  });
+});
+
+describe('a partition taken afresh', () => {
+  it('begins at the first unacknowledged entry, and nothing from before comes after', async () => {
+    const fixture = nativeFixture(single(0), single(1), batch(2, 2));
+    const partition = await fixture.open();
+    fixture.consumer().cuts.push(3);
+    const [first] = await take(partition, 1);
+    await partition.acknowledge([idOf(first)]);
+    await partition.restart();
+    expect(fixture.pulsar.consumers).toHaveLength(2);
+    expect(fixture.pulsar.consumers[0]?.isOpen).toBe(false);
+    expect((await take(partition, 3)).map(textOf)).toEqual([['1'], ['2.0', '2.1'], 'idle']);
+  });
+
+  it('is not disturbed by the receive that was under way', async () => {
+    const fixture = nativeFixture(single(0));
+    const partition = await fixture.open();
+    await take(partition, 1);
+    expect(await partition.next(10)).toEqual({ kind: 'idle' });
+    await partition.restart();
+    expect((await take(partition, 2)).map(textOf)).toEqual([['0'], 'idle']);
+  });
+
+  it('may be tried again when the broker refuses at first', async () => {
+    const fixture = nativeFixture(single(0));
+    const partition = await fixture.open();
+    fixture.pulsar.faults.push({ at: 'subscribe', text: 'Failed to create consumer: ServiceUnitNotReady' });
+    await expect(partition.restart()).rejects.toMatchObject({ code: 'source', retryable: true });
+    await expect(partition.next(100)).rejects.toMatchObject({ code: 'source', retryable: true });
+    await partition.restart();
+    expect(textOf(await partition.next(1_000))).toEqual(['0']);
+  });
+});

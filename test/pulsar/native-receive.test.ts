@@ -1,0 +1,247 @@
+import { describe, expect, it } from 'vitest';
+import type { ReadableEntry, UnreadableEntry } from '../../src/ports.ts';
+import type { NativeEncryptionContext } from '../../src/pulsar/native-client.ts';
+import { batch, nativeFixture, single, take, textOf } from './native-fixture.ts';
+
+describe('entries out of single messages', () => {
+  it('leave whole although a batchReceive ends in their middle', async () => {
+    const fixture = nativeFixture(batch(0, 3), batch(1, 5), batch(2, 2));
+    const partition = await fixture.open();
+    fixture.consumer().cuts.push(1, 4, 2);
+    const entries = await take(partition, 4);
+    expect(entries.map(textOf)).toEqual([
+      ['0.0', '0.1', '0.2'],
+      ['1.0', '1.1', '1.2', '1.3', '1.4'],
+      ['2.0', '2.1'],
+      'idle',
+    ]);
+  });
+
+  it('are not held back once their last message has come', async () => {
+    const fixture = nativeFixture(batch(0, 3));
+    const partition = await fixture.open();
+    const before = fixture.pulsar.clock.now();
+    await take(partition, 1);
+    expect(fixture.pulsar.clock.now() - before).toBeLessThanOrEqual(100);
+  });
+
+  it('are given up without their last messages only after waiting, and that is logged', async () => {
+    const fixture = nativeFixture(batch(0, 3, { leftOut: [2] }));
+    const partition = await fixture.open();
+    const before = fixture.pulsar.clock.now();
+    expect(textOf(await partition.next(200))).toEqual(['0.0', '0.1']);
+    expect(fixture.pulsar.clock.now() - before).toBeGreaterThanOrEqual(3_000);
+    expect(fixture.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', message: 'entry delivered without its last messages' }),
+    );
+  });
+
+  it('are complete without their last messages when a later entry follows', async () => {
+    const partition = await nativeFixture(batch(0, 3, { leftOut: [0, 2] }), single(1)).open();
+    expect((await take(partition, 2)).map(textOf)).toEqual([['0.1'], ['1']]);
+  });
+
+  it('are dropped half-received when the broker begins to deliver again', async () => {
+    const fixture = nativeFixture(single(0), batch(1, 4));
+    const partition = await fixture.open();
+    const consumer = fixture.consumer();
+    consumer.cuts.push(3);
+    expect(textOf(await partition.next(1_000))).toEqual(['0']);
+    // The rest of entry 1 is gone, as after a reconnect; then all of it comes from the beginning.
+    consumer.loseQueue();
+    consumer.redeliver();
+    expect((await take(partition, 3)).map(textOf)).toEqual([['0'], ['1.0', '1.1', '1.2', '1.3'], 'idle']);
+  });
+
+  it('end the run when their rest comes after they were given up', async () => {
+    const fixture = nativeFixture(batch(0, 3));
+    const partition = await fixture.open();
+    fixture.consumer().cuts.push(2, ...new Array(40).fill(0));
+    expect(textOf(await partition.next(200))).toEqual(['0.0', '0.1']);
+    fixture.consumer().cuts.length = 0;
+    await expect(partition.next(1_000)).rejects.toMatchObject({ code: 'source', retryable: true });
+  });
+
+  it('are named by the last chunk of a chunked message', async () => {
+    const partition = await nativeFixture({ ...single(5), firstChunk: 3 }).open();
+    const [entry] = await take(partition, 1);
+    expect(entry).toMatchObject({ kind: 'entry', id: { ledgerId: 7, entryId: 5 } });
+    expect((entry as ReadableEntry).messages[0]?.id.batchIndex).toBe(-1);
+  });
+});
+
+describe('the fields of a message', () => {
+  it('are all those that the client tells', async () => {
+    const full = single(0, {
+      data: Uint8Array.of(0, 255),
+      key: 'k',
+      orderingKey: 'o',
+      properties: { b: '2', 0: 'zero', '': 'empty' },
+      eventTime: 12,
+      publishTime: 34,
+      producer: 'p-1',
+    });
+    const [entry] = await take(await nativeFixture(full).open(), 1);
+    const [message] = (entry as ReadableEntry).messages;
+    expect(message).toEqual({
+      id: { ledgerId: 7, entryId: 0, partition: -1, batchIndex: -1 },
+      topic: 'persistent://t/ns/orders',
+      publishTimeMs: 34,
+      eventTimeMs: 12,
+      key: 'k',
+      orderingKey: Buffer.from('o'),
+      properties: expect.arrayContaining([
+        ['b', '2'],
+        ['0', 'zero'],
+        ['', 'empty'],
+      ]),
+      producer: 'p-1',
+      sequenceId: undefined,
+      schemaVersion: undefined,
+      replicatedFrom: undefined,
+      payload: Buffer.of(0, 255),
+    });
+    expect(message?.properties).toHaveLength(3);
+  });
+
+  it('are absent where the message has none, and where the version of the client does not tell', async () => {
+    const fixture = nativeFixture(single(0, { data: '', producer: 'p-1' }));
+    fixture.pulsar.isOld = true;
+    const [entry] = await take(await fixture.open(), 1);
+    expect((entry as ReadableEntry).messages[0]).toMatchObject({
+      eventTimeMs: undefined,
+      key: undefined,
+      orderingKey: undefined,
+      properties: [],
+      producer: undefined,
+      payload: Buffer.alloc(0),
+    });
+  });
+
+  it.each([['5'], ['five']])('are not silently fewer when a property is named length: %s', async (length) => {
+    const partition = await nativeFixture(single(0, { properties: { length, a: '1' } })).open();
+    await expect(partition.next(1_000)).rejects.toMatchObject({
+      code: 'corrupt',
+      hint: expect.stringContaining('PULSAR_DRIVER=wire'),
+    });
+  });
+});
+
+describe('what the client keeps back or drops', () => {
+  const encryption: NativeEncryptionContext = {
+    keys: [{ key: 'orders.key', value: Uint8Array.of(1, 2), metadata: { v: '1' } }],
+    param: Uint8Array.of(9),
+    algorithm: 'AES',
+    compressionType: 'LZ4',
+    uncompressedMessageSize: 99,
+    batchSize: 4,
+    isDecryptionFailed: true,
+  };
+
+  it('an encrypted entry is handed over raw, with all that is needed to decrypt it', async () => {
+    const fixture = nativeFixture(single(0, { encryption, data: 'secret bytes' }), single(1));
+    const [entry, after] = await take(await fixture.open(), 2);
+    expect(fixture.pulsar.consumerConfigs[0]?.cryptoFailureAction).toBe('CONSUME');
+    expect(entry).toMatchObject({ kind: 'unreadable', id: { ledgerId: 7, entryId: 0 } });
+    const { raw, reason } = entry as UnreadableEntry;
+    const [header, ...rest] = Buffer.from(raw).toString().split('\n');
+    expect(JSON.parse(header as string).encryption).toEqual({
+      algorithm: 'AES',
+      param: 'CQ==',
+      keys: [{ key: 'orders.key', value: 'AQI=', metadata: { v: '1' } }],
+      compression: 'LZ4',
+      uncompressedSize: 99,
+      batchSize: 4,
+    });
+    expect(rest).toEqual(['secret bytes']);
+    expect(reason).toContain('orders.key');
+    expect(textOf(after as ReadableEntry)).toEqual(['1']);
+  });
+
+  it('encrypted entries of a version that cannot tell them fail the run instead of looking drained', async () => {
+    const fixture = nativeFixture(single(0, { encryption }), single(1));
+    fixture.pulsar.isOld = true;
+    const partition = await fixture.open();
+    expect(fixture.pulsar.consumerConfigs[0]?.cryptoFailureAction).toBeUndefined();
+    expect(textOf(await partition.next(1_000))).toEqual(['1']);
+    await expect(partition.next(1_000)).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
+  it('a gap of entry ids is an error in the log, counted, before anything behind it is acknowledged', async () => {
+    const corrupt = batch(1, 1, { isCorrupt: true });
+    const fixture = nativeFixture(single(0), corrupt, batch(2, 1, { isCorrupt: true }), single(3));
+    const partition = await fixture.open();
+    await take(partition, 2);
+    expect(fixture.lines.filter((line) => line.level === 'error')).toEqual([]);
+    await partition.acknowledge([{ ledgerId: 7, entryId: 3 }]);
+    expect(fixture.lines.filter((line) => line.level === 'error')).toEqual([
+      {
+        level: 'error',
+        message:
+          'entries never delivered: undecodable ones are dropped by this driver, markers look the same',
+        fields: { topic: 'persistent://t/ns/orders', ledgerId: 7, fromEntryId: 1, toEntryId: 2, missing: 2 },
+      },
+    ]);
+  });
+
+  it('the chunks of a message, also between other entries, are no gap', async () => {
+    const fixture = nativeFixture(single(0), single(2), { ...single(3), firstChunk: 1 }, single(4));
+    const partition = await fixture.open();
+    await take(partition, 4);
+    await partition.acknowledge([{ ledgerId: 7, entryId: 4 }]);
+    expect(fixture.lines.filter((line) => line.level === 'error')).toEqual([]);
+  });
+});
+
+describe('waiting for messages', () => {
+  it('answers idle after the idle time, and loses nothing to the receive that is still under way', async () => {
+    const fixture = nativeFixture();
+    const partition = await fixture.open();
+    const before = fixture.pulsar.clock.now();
+    expect(await partition.next(30)).toEqual({ kind: 'idle' });
+    expect(fixture.pulsar.clock.now() - before).toBe(30);
+    fixture.pulsar.publish('persistent://t/ns/orders', single(0));
+    expect(textOf(await partition.next(500))).toEqual(['0']);
+    expect(fixture.consumer().receives).toBe(1);
+  });
+
+  it('does not take a lost connection for a drained topic', async () => {
+    const fixture = nativeFixture();
+    const partition = await fixture.open();
+    fixture.consumer().connected = false;
+    const before = fixture.pulsar.clock.now();
+    await expect(partition.next(500)).rejects.toMatchObject({ code: 'source', retryable: true });
+    expect(fixture.pulsar.clock.now() - before).toBeGreaterThanOrEqual(20_000);
+  });
+
+  it('goes on when libpulsar has reconnected', async () => {
+    const fixture = nativeFixture();
+    const partition = await fixture.open();
+    fixture.consumer().connected = false;
+    const next = partition.next(500);
+    await fixture.pulsar.clock.sleep(5_000);
+    fixture.consumer().connected = true;
+    fixture.pulsar.publish('persistent://t/ns/orders', single(0));
+    expect(textOf(await next)).toEqual(['0']);
+  });
+
+  it('gives a Failover consumer the time to become the active one', async () => {
+    const fixture = nativeFixture();
+    const partition = await fixture.open({ subscriptionType: 'failover' });
+    const before = fixture.pulsar.clock.now();
+    expect(await partition.next(100)).toEqual({ kind: 'idle' });
+    expect(fixture.pulsar.clock.now() - before).toBeGreaterThanOrEqual(3_000);
+    expect(await partition.next(100)).toEqual({ kind: 'idle' });
+    expect(fixture.pulsar.clock.now() - before).toBeLessThan(3_500);
+  });
+
+  it('ends at once when the run ends', async () => {
+    const fixture = nativeFixture();
+    const partition = await fixture.open();
+    const before = fixture.pulsar.clock.now();
+    const next = partition.next(60_000);
+    fixture.abort.abort();
+    await expect(next).rejects.toMatchObject({ code: 'source' });
+    expect(fixture.pulsar.clock.now() - before).toBeLessThan(1_000);
+  });
+});
