@@ -1,0 +1,34 @@
+// A bucket of the loopback COS, and what every call may answer.
+import type { ObjectFolder } from './object-folder.ts';
+import type { UploadFolder } from './upload-folder.ts';
+
+export type VersioningStatus = 'Enabled' | 'Suspended';
+
+/** A bucket with its state. */
+export interface Bucket {
+  readonly name: string;
+  readonly region: string;
+  /** `undefined`: versioning was never enabled. Versions are not kept; it only switches forbid-overwrite off, as in COS. */
+  versioning: VersioningStatus | undefined;
+  lifecycleXml: string | undefined;
+  readonly objects: ObjectFolder;
+  readonly uploads: UploadFolder;
+  /** Objects that another one took the place of. */
+  replacedCount: number;
+}
+
+/** What a call answers. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** A piece of a file as the body. */
+  readonly file?: { readonly path: string; readonly start: number; readonly sizeBytes: number };
+  /** The length that HEAD tells without sending a body. */
+  readonly announcedBytes?: number;
+}
+
+/** An answer with an XML body. */
+export function xmlAnswer(body: string, headers: Readonly<Record<string, string>> = {}): Answer {
+  return { status: 200, headers: { 'content-type': 'application/xml', ...headers }, body };
+}

@@ -1,0 +1,298 @@
+// One request from its first line to its last byte: who asks, what with, may it, does it, what is answered. Faults
+// strike between these steps. Holds no state of its own.
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Pace, type Refusal, refusalAnswer, sendAnswer } from './answering.ts';
+import type { Answer, Bucket } from './bucket.ts';
+import * as ofBucket from './bucket-calls.ts';
+import { type Call, type CallKind, parseCall } from './call.ts';
+import { CosError } from './cos-error.ts';
+import type { FaultAction, FaultMoment, FaultPlan } from './faults.ts';
+import * as ofUpload from './multipart-calls.ts';
+import * as ofObject from './object-calls.ts';
+import { type ReceivedBody, receiveBody, receiveText } from './received-body.ts';
+import { type LoopbackCredentials, verifySignature } from './signature.ts';
+
+/** A line of the request log. */
+export interface RequestRecord {
+  readonly kind: CallKind;
+  readonly bucket: string;
+  readonly key: string;
+  readonly uploadId: string | undefined;
+  readonly partNumber: number | undefined;
+  readonly requestId: string;
+  /** The HTTP status that was answered; or `open` as long as there is none, or how it ended without one. */
+  status: number | 'open' | 'reset' | 'hung' | 'client gone';
+  /** COS's error code, where there was one. */
+  errorCode?: string;
+}
+
+/** Is told of every call before it is served; the call waits for the promise. `n` counts the calls of this kind from 1. */
+export type RequestHook = (kind: CallKind, key: string, n: number) => Promise<void> | void;
+
+/** What all requests of a server share. */
+export interface ServerState {
+  readonly buckets: ReadonlyMap<string, Bucket>;
+  readonly credentials: LoopbackCredentials;
+  readonly clock: () => number;
+  readonly faults: FaultPlan;
+  readonly requests: RequestRecord[];
+  readonly callCounts: Map<CallKind, number>;
+  readonly discardBodies: boolean;
+  readonly takeMd5: boolean;
+  /** Resolves when the server closes: nobody waits for a hook then. */
+  readonly closing: Promise<void>;
+  isTokenExpired: boolean;
+  onRequest: RequestHook | undefined;
+}
+
+/** The call ends without an answer. */
+class NoAnswer extends Error {
+  readonly how: 'reset' | 'hung';
+
+  constructor(how: 'reset' | 'hung') {
+    super(`ended by order: ${how}`);
+    this.how = how;
+  }
+}
+
+/** The call ends with an answer that is none of COS's. */
+class OrderedAnswer extends Error {
+  readonly answer: Answer;
+  readonly pace: Pace;
+
+  constructor(answer: Answer, pace: Pace = {}) {
+    super('answered by order');
+    this.answer = answer;
+    this.pace = pace;
+  }
+}
+
+/** Serves one request. Never rejects. */
+export async function exchange(
+  state: ServerState,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const call = parseCall(request.method ?? 'GET', request.url ?? '/', request.headers);
+  const record = openRecord(call, state);
+  response.sendDate = false;
+  response.setHeader('date', new Date(state.clock()).toUTCString());
+  response.setHeader('server', 'loopback-cos');
+  response.setHeader('x-cos-request-id', record.requestId);
+  let action: FaultAction | undefined;
+  try {
+    const n = (state.callCounts.get(call.kind) ?? 0) + 1;
+    state.callCounts.set(call.kind, n);
+    if (state.onRequest !== undefined)
+      await Promise.race([state.onRequest(call.kind, call.key, n), state.closing]);
+    action = state.faults.take(call.kind, call.key);
+    const answer = alterAnswer(await serve(state, call, request, action, record), action);
+    strike(action, 'after-commit', call, record);
+    record.status = answer.status;
+    await sendAnswer(response, answer, paceOf(action, answer));
+  } catch (error) {
+    await answerFailure(error, { call, record, response, action });
+  }
+}
+
+function openRecord(call: Call, state: ServerState): RequestRecord {
+  const part = call.query.get('partNumber');
+  const record: RequestRecord = {
+    ...{ kind: call.kind, bucket: call.bucket, key: call.key },
+    uploadId: call.query.get('uploadId'),
+    partNumber: part === undefined ? undefined : Number(part),
+    requestId: Buffer.from(`${state.requests.length}-${randomBytes(8).toString('hex')}`).toString(
+      'base64url',
+    ),
+    status: 'open',
+  };
+  state.requests.push(record);
+  return record;
+}
+
+async function serve(
+  state: ServerState,
+  call: Call,
+  request: IncomingMessage,
+  action: FaultAction | undefined,
+  record: RequestRecord,
+): Promise<Answer> {
+  const { credentials, isTokenExpired, clock } = state;
+  verifySignature(call, { credentials, isTokenExpired, nowMs: clock() });
+  const bucket = state.buckets.get(call.bucket);
+  if (bucket === undefined || bucket.region !== call.region) {
+    throw new CosError('NoSuchBucket', 'The specified bucket does not exist.');
+  }
+  if (call.kind === 'put' || call.kind === 'part') {
+    const body = await receiveBody(request, {
+      file: state.discardBodies ? undefined : bucket.objects.temporaryFile(),
+      takeMd5: state.takeMd5,
+      atHalf: action?.type === 'reset' && action.when === 'mid-body' ? () => fail('reset') : undefined,
+    });
+    try {
+      strike(action, 'before-commit', call, record);
+      return commitBody(call, bucket, body, clock());
+    } catch (error) {
+      if (body.file !== undefined) rmSync(body.file, { force: true });
+      throw error;
+    }
+  }
+  const text = await receiveText(request);
+  strike(action, 'before-commit', call, record);
+  return perform(call, bucket, text, clock());
+}
+
+function commitBody(call: Call, bucket: Bucket, body: ReceivedBody, nowMs: number): Answer {
+  return call.kind === 'put'
+    ? ofObject.putObject(call, bucket, body, nowMs)
+    : ofUpload.putPart(call, bucket, body, nowMs);
+}
+
+function perform(call: Call, bucket: Bucket, text: string, nowMs: number): Answer | Promise<Answer> {
+  switch (call.kind) {
+    case 'get':
+      return ofObject.getObject(call, bucket);
+    case 'head':
+      return ofObject.headObject(call, bucket);
+    case 'delete':
+      return ofObject.deleteObject(call, bucket);
+    case 'init':
+      return ofUpload.initUpload(call, bucket, nowMs);
+    case 'complete':
+      return ofUpload.completeUpload(call, bucket, text, nowMs);
+    case 'abort':
+      return ofUpload.abortUpload(call, bucket);
+    case 'listParts':
+      return ofUpload.listParts(call, bucket);
+    case 'list':
+      return ofBucket.listObjects(call, bucket);
+    case 'listUploads':
+      return ofBucket.listUploads(call, bucket);
+    case 'headBucket':
+      return { status: 200, headers: { 'x-cos-bucket-region': bucket.region } };
+    case 'versioning':
+      return ofBucket.getVersioning(bucket);
+    case 'putVersioning':
+      return ofBucket.putVersioning(bucket, text);
+    case 'lifecycle':
+      return ofBucket.getLifecycle(bucket);
+    case 'putLifecycle':
+      return ofBucket.putLifecycle(bucket, text);
+    default:
+      throw new CosError('NotImplemented', 'The loopback COS does not have this call');
+  }
+}
+
+function fail(how: 'reset' | 'hung'): never {
+  throw new NoAnswer(how);
+}
+
+/** Ends the call here, if that is what the fault orders for this moment. */
+function strike(
+  action: FaultAction | undefined,
+  moment: FaultMoment,
+  call: Call,
+  record: RequestRecord,
+): void {
+  if (action === undefined) return;
+  const isBefore = moment === 'before-commit';
+  const refuse = (refusal: Refusal, pace: Pace = {}) => {
+    throw new OrderedAnswer(refusalAnswer(refusal, resourceOf(call), record.requestId), pace);
+  };
+  if (action.type === 'reset' && action.when === moment) fail('reset');
+  if (action.type === 'hang' && action.when === moment) fail('hung');
+  if (action.type === 'status' && (action.when ?? 'before-commit') === moment) {
+    const { status, body = 'xml' } = action;
+    if (body === 'empty') throw new OrderedAnswer({ status, headers: {} });
+    if (body === 'html') {
+      throw new OrderedAnswer({
+        status,
+        headers: { 'content-type': 'text/html' },
+        body: `<html>${status}</html>`,
+      });
+    }
+    refuse({ status, code: action.code ?? codeOf(status), message: 'Refused by order' });
+  }
+  if (action.type === 'error' && isBefore)
+    throw new CosError(action.code, action.message ?? 'Refused by order');
+  if (action.type === 'error-in-200' && isBefore) {
+    refuse({ status: 200, code: action.code ?? 'InternalError', message: 'Refused by order, late' });
+  }
+  if (action.type === 'spaces-first' && action.then === 'error' && isBefore) {
+    refuse({ status: 200, code: 'InternalError', message: 'Refused by order, late' }, paceOf(action));
+  }
+}
+
+function codeOf(status: number): string {
+  if (status === 429) return 'TooManyRequests';
+  if (status === 503) return 'SlowDown';
+  return status === 403 ? 'AccessDenied' : 'InternalError';
+}
+
+function alterAnswer(answer: Answer, action: FaultAction | undefined): Answer {
+  const { etag: _, ...withoutEtag } = answer.headers;
+  const { 'x-cos-hash-crc64ecma': crc64, ...withoutCrc } = answer.headers;
+  switch (action?.type) {
+    case 'no-etag':
+      return {
+        ...answer,
+        headers: withoutEtag,
+        ...(answer.body === undefined ? {} : { body: answer.body.replace(/<ETag>.*?<\/ETag>/g, '') }),
+      };
+    case 'no-crc':
+      return { ...answer, headers: withoutCrc };
+    case 'wrong-crc':
+      return crc64 === undefined
+        ? answer
+        : { ...answer, headers: { ...withoutCrc, 'x-cos-hash-crc64ecma': String(BigInt(crc64) ^ 1n) } };
+    case 'empty-body':
+      return { ...answer, body: '' };
+    case 'spaces-first':
+      // The headers leave before the sum is known.
+      return { ...answer, headers: withoutCrc };
+    default:
+      return answer;
+  }
+}
+
+function paceOf(action: FaultAction | undefined, answer?: Answer): Pace {
+  if (action?.type === 'slow') return { bytesPerSecond: action.bytesPerSecond };
+  if (action?.type === 'spaces-first') return { spaces: 5 };
+  if (action?.type === 'reset' && action.when === 'mid-body' && answer !== undefined) {
+    return { resetAfterBytes: Math.floor((answer.announcedBytes ?? answer.body?.length ?? 0) / 2) };
+  }
+  return {};
+}
+
+interface FailedCall {
+  readonly call: Call;
+  readonly record: RequestRecord;
+  readonly response: ServerResponse;
+  readonly action: FaultAction | undefined;
+}
+
+async function answerFailure(error: unknown, { call, record, response, action }: FailedCall): Promise<void> {
+  if (error instanceof NoAnswer) {
+    record.status = error.how;
+    if (error.how === 'reset') response.socket?.resetAndDestroy();
+    return;
+  }
+  if (response.socket === null || response.socket.destroyed) {
+    record.status = 'client gone';
+    return;
+  }
+  if (error instanceof OrderedAnswer) {
+    record.status = error.answer.status;
+    await sendAnswer(response, error.answer, error.pace);
+    return;
+  }
+  const refusal: Refusal =
+    error instanceof CosError ? error : { status: 500, code: 'InternalError', message: String(error) };
+  record.status = refusal.status;
+  record.errorCode = refusal.code;
+  await sendAnswer(response, refusalAnswer(refusal, resourceOf(call), record.requestId), paceOf(action));
+}
+
+const resourceOf = (call: Call) => `${call.headers.host ?? ''}/${call.key}`;
