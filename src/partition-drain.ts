@@ -1,8 +1,9 @@
-// One partition of a run: entries to records to files, files to the store one after the other, then the
-// acknowledgement. The ordering argument that this keeps stands at the head of drain.ts.
+// One partition of a run: takes entries up to the end of the run's range, as records, into files that the limits
+// close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { ObjectFile, type StoredFile } from './object-file.ts';
+import { type Durable, FileChain } from './file-chain.ts';
+import { ObjectFile } from './object-file.ts';
 import { objectKey } from './object-key.ts';
 import type {
   Delivery,
@@ -13,10 +14,9 @@ import type {
   SourcePartition,
   UnreadableEntry,
 } from './ports.ts';
-import { compareMessageIds, encodeRecord, formatMessageId, formatTime } from './record.ts';
+import { compareMessageIds, encodeRecord, formatMessageId } from './record.ts';
 import { retry } from './retry.ts';
 import type { Run } from './run.ts';
-import { assertBeginsWith, readIds, readLastId } from './stored-object.ts';
 import { storeUnreadable } from './unreadable.ts';
 
 /** Where the end of the backlog is known, a receive this long without anything is looked into. */
@@ -31,31 +31,18 @@ const MAX_OWED = 1_000;
 /** How a partition ended: drained, out of time, or another consumer of the Failover subscription has it. */
 export type PartitionOutcome = 'caught_up' | 'deadline' | 'standby';
 
-/** What the stored object that was in the way holds: everything up to an id, or (Shared) a set of messages. */
-type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };
-
 export class PartitionDrain {
   readonly #run: Run;
   readonly #partition: SourcePartition;
+  /** Exclusive and Failover: the broker delivers in order, so a position says everything before it. */
   readonly #isInOrder: boolean;
+  readonly #chain: FileChain;
   #open: ObjectFile | undefined;
-  /** Settles when every sealed file has been created, found, or dropped, in order. Never rejects. */
-  #files: Promise<void> = Promise.resolve();
-  /** Settles when every acknowledgement asked for has been answered. Never rejects. */
-  #acknowledgements: Promise<void> = Promise.resolve();
-  #unsettled = 0;
-  #failure: unknown;
-  /** A file could not be created, or none may be any more: the files sealed behind it are dropped, not created. */
-  #isHalted = false;
-  /** Found in the store, beyond or before the end of our file: the partition is to be taken afresh after it. */
-  #takeAfter: Durable | undefined;
   /** In order: the last message that went into a file. */
   #taken: Omit<MessageId, 'partition'> | undefined;
-  /** In order: the last message known to be durable. */
-  #durable: Omit<MessageId, 'partition'> | undefined;
-  /** Shared: messages found stored by an earlier run. */
+  /** Without order: messages found stored by an earlier run. */
   readonly #storedIds = new Set<string>();
-  /** Shared: entries that stand in a file and are not acknowledged yet. */
+  /** Without order: entries that stand in a file and are not acknowledged yet. */
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
@@ -65,27 +52,27 @@ export class PartitionDrain {
     this.#run = run;
     this.#partition = partition;
     this.#isInOrder = run.subscriptionType === 'exclusive' || run.subscriptionType === 'failover';
+    this.#chain = new FileChain(run, partition, this.#isInOrder, (entries) => {
+      if (!this.#isInOrder) for (const id of entries) this.#unacknowledged.delete(entryText(id));
+    });
     this.#lastDeliveryMs = run.clock.now();
   }
 
   /** Drains the partition up to its end. @throws BackupError; what was stored before it is acknowledged. */
   async drain(): Promise<PartitionOutcome> {
+    const chain = this.#chain;
     try {
       for (;;) {
         const outcome = await this.#read();
-        if (outcome === 'standby') this.#dropAll();
-        await this.#roll(outcome === 'deadline' ? 'deadline' : 'end');
-        this.#acknowledgeOwed();
-        await this.#settle();
-        if (this.#failure !== undefined) throw this.#failure;
-        if (this.#takeAfter === undefined) return outcome;
+        if (outcome === 'standby') await this.#drop();
+        else await this.#rollAndAcknowledge(outcome === 'deadline' ? 'deadline' : 'end');
+        if (chain.failure !== undefined) throw chain.failure;
+        if (chain.takeAfter === undefined) return outcome;
         if (this.#run.reading.aborted) return 'deadline';
-        await this.#takeAfresh(this.#takeAfter);
+        await this.#takeAfresh(chain.takeAfter);
       }
     } finally {
-      this.#isHalted = true;
-      await this.#open?.discard();
-      await this.#settle();
+      await this.#drop();
     }
   }
 
@@ -98,12 +85,12 @@ export class PartitionDrain {
     for (;;) {
       if (budget.isSpent) await budget.room(reading);
       if (reading.aborted) return 'deadline';
-      if (this.#failure !== undefined || this.#takeAfter !== undefined) return 'caught_up';
+      if (this.#chain.isInterrupted) return 'caught_up';
       const delivery = await this.#partition.next(
         Math.min(idleMs, Math.max(1, stopReadingAtMs - clock.now())),
       );
       if (reading.aborted) return 'deadline';
-      if (this.#failure !== undefined || this.#takeAfter !== undefined) return 'caught_up';
+      if (this.#chain.isInterrupted) return 'caught_up';
       if (delivery.kind === 'idle') {
         if (await this.#isDrained()) return 'caught_up';
         continue;
@@ -130,10 +117,8 @@ export class PartitionDrain {
    * then (TDMQ's cap of unacknowledged messages). Only with nothing open it may be the end.
    */
   async #isDrained(): Promise<boolean> {
-    if (this.#open !== undefined || this.#unsettled > 0 || this.#owed.length > 0) {
-      await this.#roll('end');
-      this.#acknowledgeOwed();
-      await this.#settle();
+    if (this.#open !== undefined || this.#chain.isBusy || this.#owed.length > 0) {
+      await this.#rollAndAcknowledge('end');
       return false;
     }
     if (this.#partition.end === 'unknown' || !this.#isInOrder) return true;
@@ -141,15 +126,13 @@ export class PartitionDrain {
     const waiting = backlog?.entries ?? backlog?.messages ?? 0;
     if (waiting === 0) return true;
     if (this.#run.clock.now() - this.#lastDeliveryMs < STALLED_AFTER_MS) return false;
-    throw new BackupError(
-      'source',
-      `the broker reports a backlog of ${waiting} in ${this.#partition.topic} but has delivered nothing for ${STALLED_AFTER_MS / 1000} s`,
-      {
-        retryable: true,
-        hint: 'Look at the topic and its subscription in the TDMQ console; the next run tries again.',
-        details: { topic: this.#partition.topic },
-      },
-    );
+    const { topic } = this.#partition;
+    const what = `the broker reports a backlog of ${waiting} in ${topic} but has delivered nothing for ${STALLED_AFTER_MS / 1000} s`;
+    throw new BackupError('source', what, {
+      retryable: true,
+      hint: 'Look at the topic and its subscription in the TDMQ console; the next run tries again.',
+      details: { topic },
+    });
   }
 
   async #take(entry: ReadableEntry): Promise<void> {
@@ -161,14 +144,15 @@ export class PartitionDrain {
     }
     const { limits } = this.#run;
     const records = encode(messages);
-    if (needsSplit({ messages: messages.length, bytes: records.length }, limits)) {
-      await this.#roll(this.#reasonToRoll(messages.length, records.length));
+    const size = { messages: messages.length, bytes: records.length };
+    if (needsSplit(size, limits)) {
+      if (this.#open !== undefined) await this.#roll(limitPassedBy(this.#open, size, limits) ?? 'messages');
       for (const message of messages) await this.#append(encode([message]), [message]);
     } else {
       await this.#append(records, messages);
     }
-    this.#owe(entry.id);
     if (!this.#isInOrder) this.#unacknowledged.add(entryText(entry.id));
+    this.#owe(entry.id);
     const reached = this.#open === undefined ? undefined : limitReachedBy(this.#open, limits);
     if (reached !== undefined) await this.#roll(reached);
     else if (this.#open?.isDoomed) await this.#roll('end');
@@ -186,19 +170,20 @@ export class PartitionDrain {
       return messages.filter((message) => !this.#storedIds.has(formatMessageId(message.id)));
     }
     const taken = this.#taken;
+    const first = messages[0];
     const last = messages[messages.length - 1];
-    if (taken === undefined || last === undefined || compareMessageIds(entryStart(entry), taken) > 0)
-      return messages;
+    if (taken === undefined || first === undefined || last === undefined) return messages;
+    if (compareMessageIds(first.id, taken) > 0) return messages;
     if (compareMessageIds(last.id, taken) > 0)
       return messages.filter((one) => compareMessageIds(one.id, taken) > 0);
-    const isDurable = this.#durable !== undefined && compareMessageIds(last.id, this.#durable) <= 0;
-    return isDurable ? [] : undefined;
+    const { durable } = this.#chain;
+    return durable !== undefined && compareMessageIds(last.id, durable) <= 0 ? [] : undefined;
   }
 
   async #append(records: Buffer, messages: readonly Message[]): Promise<void> {
-    const { limits } = this.#run;
     if (this.#open !== undefined) {
-      const passed = limitPassedBy(this.#open, { messages: messages.length, bytes: records.length }, limits);
+      const size = { messages: messages.length, bytes: records.length };
+      const passed = limitPassedBy(this.#open, size, this.#run.limits);
       if (passed !== undefined) await this.#roll(passed);
     }
     this.#open ??= this.#openFile(messages[0] as Message);
@@ -218,36 +203,28 @@ export class PartitionDrain {
     return file;
   }
 
-  #reasonToRoll(messages: number, bytes: number): RollReason {
-    return (this.#open && limitPassedBy(this.#open, { messages, bytes }, this.#run.limits)) ?? 'messages';
-  }
-
   async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
     const { store, rule, prefix, topic, logger, tally, onUnreadable, hardEnd } = this.#run;
+    const { durable } = this.#chain;
     if (this.#isInOrder && this.#taken !== undefined && isAtOrAfter(this.#taken, entry.id)) {
-      if (this.#durable !== undefined && isAtOrAfter(this.#durable, entry.id)) this.#owe(entry.id);
+      if (durable !== undefined && isAtOrAfter(durable, entry.id)) this.#owe(entry.id);
       return;
     }
-    const fields = {
-      topic: entry.topic,
-      ledgerId: entry.id.ledgerId,
-      entryId: entry.id.entryId,
-      reason: entry.reason,
-    };
+    const { reason } = entry;
     if (onUnreadable === 'fail') {
       throw new BackupError(
         'corrupt',
-        `entry ${entryText(entry.id)} of ${entry.topic} cannot be read: ${entry.reason}`,
+        `entry ${entryText(entry.id)} of ${entry.topic} cannot be read: ${reason}`,
         {
-          hint: 'RUN_ON_UNREADABLE=store keeps such entries raw under _unreadable/ and goes on. Nothing of it was acknowledged.',
+          hint: 'RUN_ON_UNREADABLE=store keeps such entries raw under _unreadable/ and goes on. It was not acknowledged.',
           details: { topic: entry.topic },
         },
       );
     }
-    const options = { signal: hardEnd };
-    const key = await storeUnreadable(store, rule, prefix, topic, this.#partition.partition, entry, options);
+    const call = { signal: hardEnd };
+    const key = await storeUnreadable(store, rule, prefix, topic, this.#partition.partition, entry, call);
     tally.unreadable++;
-    logger.error({ key, ...fields }, 'entry unreadable');
+    logger.error({ key, topic: entry.topic, ...entry.id, reason }, 'entry unreadable');
     if (this.#isInOrder) this.#taken = { ...entry.id, batchIndex: Number.POSITIVE_INFINITY };
     this.#owe(entry.id);
   }
@@ -262,178 +239,49 @@ export class PartitionDrain {
     if (this.#owed.length >= MAX_OWED) this.#acknowledgeOwed();
   }
 
+  #acknowledgeOwed(): void {
+    if (this.#owed.length > 0) this.#chain.pushAcknowledgement(this.#owed);
+    this.#owed = [];
+  }
+
   /** Seals the open file, if there is one, and puts it at the end of the line. */
   async #roll(reason: RollReason): Promise<void> {
     const file = this.#open;
     if (file === undefined) return;
     this.#open = undefined;
-    this.#unsettled++;
     try {
       await file.seal(reason);
     } catch (error) {
-      this.#fail(error);
+      this.#chain.fail(error);
     }
-    this.#files = this.#files.then(() => this.#store(file)).finally(() => this.#unsettled--);
+    this.#chain.push(file);
   }
 
-  /** Stored, then acknowledged; called for one file at a time, in order. Never rejects. */
-  async #store(file: ObjectFile): Promise<void> {
-    try {
-      if (this.#isHalted) {
-        await file.discard();
-        return;
-      }
-      const answer = await file.create();
-      if (answer.kind === 'created') this.#count(file, answer);
-      else if (!(await this.#isSameAsStored(file))) {
-        await file.discard();
-        return;
-      }
-      this.#durable = (file.last as Message).id;
-      this.#acknowledge(file.entries);
-    } catch (error) {
-      this.#isHalted = true;
-      await file.discard();
-      if (this.#run.hardEnd.aborted) this.#run.tally.cutByDeadline++;
-      else this.#fail(error);
-    }
-  }
-
-  #count(file: ObjectFile, stored: StoredFile): void {
-    const { tally, logger, clock } = this.#run;
-    tally.objects++;
-    tally.messages += file.messages;
-    tally.recordBytes += file.bytes;
-    tally.stored.push(manifestObject(file, this.#partition.partition, stored.sizeBytes, stored.crc64, false));
-    logger.info(
-      {
-        key: file.key,
-        messages: file.messages,
-        bytes: stored.sizeBytes,
-        rollReason: file.rollReason,
-        durationMs: clock.now() - file.openedAtMs,
-      },
-      'object stored',
-    );
-  }
-
-  /**
-   * An object stands at the file's key. True: it holds just what the file holds, which so is durable. False: it
-   * holds less or more; the partition will be taken afresh after what it holds.
-   * @throws BackupError `config` where it is a foreign object
-   */
-  async #isSameAsStored(file: ObjectFile): Promise<boolean> {
-    const { store, compression, tally, logger, hardEnd } = this.#run;
-    const call = { signal: hardEnd };
-    const head = await store.head(file.key, call);
-    if (head === undefined) {
-      throw new BackupError('store', `${file.key} was reported to exist, but cannot be found`, {
-        retryable: true,
-        hint: 'Somebody removes objects while the rule runs; the next run tries again.',
-      });
-    }
-    const first = file.first as Message;
-    const last = file.last as Message;
-    assertBeginsWith(head, first);
-    tally.alreadyStored++;
-    let isSame: boolean;
-    let lastId: MessageId | undefined;
-    if (this.#isInOrder) {
-      lastId = await readLastId(store, head, compression, call);
-      isSame = compareMessageIds(lastId, last.id) === 0;
-      if (!isSame) this.#takeAfter = { through: lastId };
-    } else {
-      const ids = await readIds(store, file.key, compression, call);
-      // Which messages a Shared consumer gets is not repeatable: compare them one by one, by taking them again.
-      isSame = false;
-      this.#takeAfter = { ids };
-    }
-    logger.warn(
-      {
-        key: file.key,
-        messages: file.messages,
-        isSame,
-        ...(lastId && { storedLastId: formatMessageId(lastId) }),
-      },
-      'object already stored',
-    );
-    if (isSame) {
-      tally.stored.push(manifestObject(file, this.#partition.partition, head.sizeBytes, head.crc64, true));
-    } else {
-      this.#isHalted = true;
-    }
-    return isSame;
+  async #rollAndAcknowledge(reason: RollReason): Promise<void> {
+    await this.#roll(reason);
+    this.#acknowledgeOwed();
+    await this.#chain.settle();
   }
 
   async #takeAfresh(after: Durable): Promise<void> {
-    this.#takeAfter = undefined;
-    this.#isHalted = false;
-    await this.#open?.discard();
-    this.#open = undefined;
-    this.#owed = [];
-    this.#unacknowledged.clear();
-    if ('through' in after) {
-      this.#taken = after.through;
-      this.#durable = after.through;
-    } else {
-      for (const id of after.ids) this.#storedIds.add(id);
-    }
     const { clock, hardEnd } = this.#run;
+    await this.#drop();
+    this.#unacknowledged.clear();
+    if ('through' in after) this.#taken = after.through;
+    else for (const id of after.ids) this.#storedIds.add(id);
+    this.#chain.resume(after);
     await retry(() => this.#partition.restart(), { clock, signal: hardEnd });
     this.#lastDeliveryMs = clock.now();
   }
 
-  /** What is open or sealed belongs to another consumer now. */
-  #dropAll(): void {
-    this.#isHalted = true;
+  /** Drops what is open or in line: it is not ours any more, or comes again. */
+  async #drop(): Promise<void> {
     const file = this.#open;
     this.#open = undefined;
     this.#owed = [];
-    if (file !== undefined) this.#files = this.#files.then(() => file.discard());
-  }
-
-  #acknowledgeOwed(): void {
-    if (this.#owed.length === 0) return;
-    const owed = this.#owed;
-    this.#owed = [];
-    this.#unsettled++;
-    this.#files = this.#files
-      .then(() => {
-        if (!this.#isHalted) this.#acknowledge(owed);
-      })
-      .finally(() => this.#unsettled--);
-  }
-
-  /** Asks for the acknowledgement behind those asked before. The next file need not wait for the answer. */
-  #acknowledge(entries: readonly EntryId[]): void {
-    if (entries.length === 0) return;
-    const { clock, hardEnd, tally } = this.#run;
-    this.#unsettled++;
-    this.#acknowledgements = this.#acknowledgements
-      .then(async () => {
-        await retry(() => this.#partition.acknowledge(entries), {
-          clock,
-          signal: hardEnd,
-          onRetry: (error) => {
-            tally.lastRetried = error;
-          },
-        });
-        if (!this.#isInOrder) for (const id of entries) this.#unacknowledged.delete(entryText(id));
-      })
-      .catch((error) => this.#fail(error))
-      .finally(() => this.#unsettled--);
-  }
-
-  async #settle(): Promise<void> {
-    await this.#files;
-    await this.#acknowledgements;
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= error;
-    this.#isHalted = true;
-    // A store that refuses one partition refuses all; a partition's own trouble is its own.
-    if (error instanceof BackupError && error.code === 'store') this.#run.stopAll();
+    this.#chain.halt();
+    await file?.discard();
+    await this.#chain.settle();
   }
 }
 
@@ -445,32 +293,5 @@ function encode(messages: readonly Message[]): Buffer {
 
 const entryText = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
 
-const entryStart = (entry: ReadableEntry) =>
-  entry.messages[0]?.id ?? { ledgerId: entry.id.ledgerId, entryId: entry.id.entryId, batchIndex: -1 };
-
 const isAtOrAfter = (id: EntryId, end: EntryId) =>
   id.ledgerId > end.ledgerId || (id.ledgerId === end.ledgerId && id.entryId >= end.entryId);
-
-function manifestObject(
-  file: ObjectFile,
-  partition: number,
-  size: number,
-  crc: string | undefined,
-  alreadyStored: boolean,
-) {
-  const first = file.first as Message;
-  const last = file.last as Message;
-  return {
-    key: file.key,
-    partition,
-    messages: file.messages,
-    recordBytes: file.bytes,
-    size,
-    firstId: formatMessageId(first.id),
-    lastId: formatMessageId(last.id),
-    firstPublishTime: formatTime(first.publishTimeMs),
-    lastPublishTime: formatTime(last.publishTimeMs),
-    ...(crc === undefined ? {} : { crc64: crc }),
-    alreadyStored,
-  };
-}

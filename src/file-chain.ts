@@ -1,0 +1,210 @@
+// The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
+// entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
+import { BackupError } from './errors.ts';
+import type { ObjectFile } from './object-file.ts';
+import type { EntryId, Message, MessageId, SourcePartition } from './ports.ts';
+import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
+import { retry } from './retry.ts';
+import type { ManifestObject, Run } from './run.ts';
+import { assertBeginsWith, readIds, readLastId } from './stored-object.ts';
+
+/** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
+export type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };
+
+export class FileChain {
+  readonly #run: Run;
+  readonly #partition: SourcePartition;
+  readonly #isInOrder: boolean;
+  readonly #onAcknowledged: (entries: readonly EntryId[]) => void;
+  /** Settles when every file in line has been created, found, or dropped. Never rejects. */
+  #files: Promise<void> = Promise.resolve();
+  /** Settles when every acknowledgement asked for has been answered. Never rejects. */
+  #acknowledgements: Promise<void> = Promise.resolve();
+  #unsettled = 0;
+  /** A file could not be created, or none may be any more: what stands in line behind it is dropped. */
+  #isHalted = false;
+  #failure: unknown;
+  #takeAfter: Durable | undefined;
+
+  constructor(
+    run: Run,
+    partition: SourcePartition,
+    isInOrder: boolean,
+    onAcknowledged: (entries: readonly EntryId[]) => void,
+  ) {
+    this.#run = run;
+    this.#partition = partition;
+    this.#isInOrder = isInOrder;
+    this.#onAcknowledged = onAcknowledged;
+  }
+
+  /** The last message known to be durable; kept only where there is an order. */
+  durable: Omit<MessageId, 'partition'> | undefined;
+
+  /** What stopped the chain for good. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Set when an object was found that ends elsewhere than our file: the partition is to be taken afresh after it. */
+  get takeAfter(): Durable | undefined {
+    return this.#takeAfter;
+  }
+
+  /** Whether a file or an acknowledgement is still under way. */
+  get isBusy(): boolean {
+    return this.#unsettled > 0;
+  }
+
+  /** Whether what is read now would be dropped: because of a failure, or to be taken again. */
+  get isInterrupted(): boolean {
+    return this.#failure !== undefined || this.#takeAfter !== undefined;
+  }
+
+  /** Puts a sealed file at the end of the line. */
+  push(file: ObjectFile): void {
+    this.#inLine(() => (this.#isHalted ? file.discard() : this.#store(file)));
+  }
+
+  /** Acknowledges entries that hold nothing to store, after everything that is in line before them. */
+  pushAcknowledgement(entries: readonly EntryId[]): void {
+    this.#inLine(() => {
+      if (!this.#isHalted) this.#acknowledge(entries);
+    });
+  }
+
+  /** Resolves when all files are stored or dropped, and all acknowledgements answered. */
+  async settle(): Promise<void> {
+    await this.#files;
+    await this.#acknowledgements;
+  }
+
+  /** Drops everything that is in line and not being created this moment. */
+  halt(): void {
+    this.#isHalted = true;
+  }
+
+  /** Stops the chain for good. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#isHalted = true;
+    // A store that refuses one partition refuses all; a partition's own trouble is its own.
+    if (error instanceof BackupError && error.code === 'store') this.#run.stopAll();
+  }
+
+  /** Begins again after the object that was in the way. Call it settled. */
+  resume(after: Durable): void {
+    this.#takeAfter = undefined;
+    this.#isHalted = false;
+    if ('through' in after) this.durable = after.through;
+  }
+
+  #inLine(step: () => void | Promise<void>): void {
+    this.#unsettled++;
+    this.#files = this.#files
+      .then(step)
+      .catch((error) => this.fail(error))
+      .finally(() => this.#unsettled--);
+  }
+
+  /** Stored, then acknowledged. */
+  async #store(file: ObjectFile): Promise<void> {
+    try {
+      const answer = await file.create();
+      if (answer.kind === 'created') this.#countStored(file, answer.sizeBytes, answer.crc64);
+      else if (!(await this.#isSameAsStored(file))) {
+        this.#isHalted = true;
+        await file.discard();
+        return;
+      }
+      this.durable = (file.last as Message).id;
+      this.#acknowledge(file.entries);
+    } catch (error) {
+      this.#isHalted = true;
+      if (this.#run.hardEnd.aborted) this.#run.tally.cutByDeadline++;
+      else this.fail(error);
+      await file.discard();
+    }
+  }
+
+  #countStored(file: ObjectFile, sizeBytes: number, crc: string): void {
+    const { tally, logger, clock } = this.#run;
+    tally.objects++;
+    tally.messages += file.messages;
+    tally.recordBytes += file.bytes;
+    tally.stored.push(this.#manifestObject(file, sizeBytes, crc, false));
+    const { key, messages, rollReason } = file;
+    const durationMs = clock.now() - file.openedAtMs;
+    logger.info({ key, messages, bytes: sizeBytes, rollReason, durationMs }, 'object stored');
+  }
+
+  /**
+   * An object stands at the file's key. True: it ends as the file does, so the file's messages are durable. False: it
+   * holds less or more, and `takeAfter` says what.
+   * @throws BackupError `config` where it is a foreign object
+   */
+  async #isSameAsStored(file: ObjectFile): Promise<boolean> {
+    const { store, compression, tally, logger, hardEnd } = this.#run;
+    const call = { signal: hardEnd };
+    const { key, messages } = file;
+    const head = await store.head(key, call);
+    if (head === undefined) {
+      throw new BackupError('store', `${key} was reported to exist, but cannot be found`, {
+        retryable: true,
+        hint: 'Somebody removes objects while the rule runs; the next run tries again.',
+      });
+    }
+    assertBeginsWith(head, file.first as Message);
+    tally.alreadyStored++;
+    if (!this.#isInOrder) {
+      // Which messages a Shared consumer gets cannot be repeated: they are compared one by one, by taking them again.
+      this.#takeAfter = { ids: await readIds(store, key, compression, call) };
+      logger.warn({ key, messages, isSame: false }, 'object already stored');
+      return false;
+    }
+    const through = await readLastId(store, head, compression, call);
+    const isSame = compareMessageIds(through, (file.last as Message).id) === 0;
+    logger.warn({ key, messages, isSame, storedLastId: formatMessageId(through) }, 'object already stored');
+    if (isSame) tally.stored.push(this.#manifestObject(file, head.sizeBytes, head.crc64, true));
+    else this.#takeAfter = { through };
+    return isSame;
+  }
+
+  #manifestObject(
+    file: ObjectFile,
+    size: number,
+    crc: string | undefined,
+    alreadyStored: boolean,
+  ): ManifestObject {
+    const first = file.first as Message;
+    const last = file.last as Message;
+    return {
+      key: file.key,
+      partition: this.#partition.partition,
+      messages: file.messages,
+      recordBytes: file.bytes,
+      size,
+      firstId: formatMessageId(first.id),
+      lastId: formatMessageId(last.id),
+      firstPublishTime: formatTime(first.publishTimeMs),
+      lastPublishTime: formatTime(last.publishTimeMs),
+      ...(crc === undefined ? {} : { crc64: crc }),
+      alreadyStored,
+    };
+  }
+
+  /** Asks for the acknowledgement behind those asked before. The next file need not wait for the answer. */
+  #acknowledge(entries: readonly EntryId[]): void {
+    if (entries.length === 0) return;
+    const { clock, hardEnd, tally } = this.#run;
+    const onRetry = (error: BackupError) => {
+      tally.lastRetried = error;
+    };
+    this.#unsettled++;
+    this.#acknowledgements = this.#acknowledgements
+      .then(() => retry(() => this.#partition.acknowledge(entries), { clock, signal: hardEnd, onRetry }))
+      .then(() => this.#onAcknowledged(entries))
+      .catch((error) => this.fail(error))
+      .finally(() => this.#unsettled--);
+  }
+}
