@@ -22,7 +22,10 @@ def main():
     spec = {"token": None, "count": None, "idle_ms": 2000, **json.load(sys.stdin)}
     auth = pulsar.AuthenticationToken(spec["token"]) if spec["token"] else None
     client = pulsar.Client(
-        sys.argv[1], authentication=auth, logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, "/dev/stderr")
+        sys.argv[1],
+        authentication=auth,
+        operation_timeout_seconds=15,
+        logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, "/dev/stderr"),
     )
     consumer = client.subscribe(
         spec["topic"], f"reader-{uuid.uuid4()}", initial_position=pulsar.InitialPosition.Earliest

@@ -23,7 +23,7 @@ DEFAULTS = {
     "batch_messages": 100,
     "compression": "NONE",  # NONE, LZ4, ZLib, ZSTD, SNAPPY
     "chunking": False,
-    "producer_name": None,
+    "producer_name": "producer.py",  # the same on every partition
     "first_sequence_id": 1,
 }
 EVENT_TIME_MS = 1_700_000_000_123
@@ -71,7 +71,10 @@ def main():
     spec = {**DEFAULTS, **json.load(sys.stdin)}
     auth = pulsar.AuthenticationToken(spec["token"]) if spec["token"] else None
     client = pulsar.Client(
-        sys.argv[1], authentication=auth, logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, "/dev/stderr")
+        sys.argv[1],
+        authentication=auth,
+        operation_timeout_seconds=15,
+        logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, "/dev/stderr"),
     )
     producer = client.create_producer(
         spec["topic"],
