@@ -25,7 +25,7 @@ describe('a broker of the test suites', () => {
     expect(await backlogOf(broker(), topic, 'backup')).toBe(entryCount(published));
     expect(consumed).toHaveLength(200);
     const byId = new Map(consumed.map((message) => [message.id, message]));
-    for (const { index, sequenceId, sizeBytes, ...fields } of published) {
+    for (const { index, sequenceId, sizeBytes, isText, ...fields } of published) {
       expect(byId.get(fields.id), `message ${index}`).toMatchObject(fields);
     }
   });

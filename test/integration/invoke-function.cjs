@@ -6,7 +6,12 @@ const { main_handler } = require(join(__dirname, '..', '..', 'dist', 'function',
 
 process.once('disconnect', () => process.exit(1)); // the test is gone
 process.once('message', async (context) => {
-  const event = { Type: 'Timer', TriggerName: 'every-5-minutes', Time: new Date().toISOString(), Message: '' };
+  const event = {
+    Type: 'Timer',
+    TriggerName: 'every-5-minutes',
+    Time: new Date().toISOString(),
+    Message: '',
+  };
   let outcome;
   try {
     outcome = { returned: await main_handler(event, context) };

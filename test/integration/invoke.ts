@@ -31,8 +31,8 @@ export interface Summary {
   readonly backlog?: { readonly messages?: number; readonly entries?: number };
 }
 
-export interface LogLine {
-  readonly msg: string;
+interface LogLine {
+  readonly message: string;
   readonly [field: string]: unknown;
 }
 
@@ -95,8 +95,10 @@ async function outcomeOf(child: ChildProcess, startedAt: number): Promise<Invoca
   });
   const [code] = (await once(child, 'close')) as [number | null];
   clearTimeout(lingers);
-  if (hasLingered) throw new Error(`something kept the process alive after its handler had ended:\n${output}`);
-  if (answeredAt === undefined && code !== null) throw new Error(`the process ended with ${code}:\n${output}`);
+  if (hasLingered)
+    throw new Error(`something kept the process alive after its handler had ended:\n${output}`);
+  if (answeredAt === undefined && code !== null)
+    throw new Error(`the process ended with ${code}:\n${output}`);
   return {
     summary: answer.returned,
     thrown: answer.thrown,

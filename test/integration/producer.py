@@ -29,6 +29,14 @@ DEFAULTS = {
 EVENT_TIME_MS = 1_700_000_000_123
 
 
+def is_text(value):
+    try:
+        value.decode("utf-8")
+        return True
+    except UnicodeDecodeError:
+        return False
+
+
 def text(rng, size):
     return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789 ", k=size))
 
@@ -119,6 +127,7 @@ def main():
             "sequenceId": sequence_id,
             "producer": producer.producer_name(),
             "sizeBytes": None if value is None else len(value),
+            "isText": value is None or is_text(value),
             "sha256": None if value is None else hashlib.sha256(value).hexdigest(),
         }
         records.append(record)

@@ -35,6 +35,8 @@ export interface PublishedMessage {
   readonly sequenceId: number;
   readonly producer: string;
   readonly sizeBytes: number | null;
+  /** Whether the value is null or valid UTF-8. */
+  readonly isText: boolean;
   /** Of the value; `null` for a null value. */
   readonly sha256: string | null;
 }
