@@ -1,0 +1,262 @@
+// The one place that repeats store I/O, and that finds out what became of a creation whose answer was lost: by looking
+// at the object, never by guessing. Gives up with the last error when tries or time are over.
+import { BackupError } from './errors.ts';
+import type {
+  CallOptions,
+  Clock,
+  Created,
+  Exists,
+  ListedObject,
+  Logger,
+  ObjectHead,
+  ObjectStore,
+  Upload,
+} from './ports.ts';
+import { retry } from './retry.ts';
+
+export interface RetryingStoreOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Ends every call and every wait, besides the signal of the call itself. */
+  readonly signal?: AbortSignal;
+  /** Told of each repetition, after it was logged. */
+  readonly onRetry?: (error: BackupError, attempt: number, delayMs: number) => void;
+  /** Tries in all, per call; 6 by default. */
+  readonly attempts?: number;
+  /** From 0 to 1; tests own it. */
+  readonly random?: () => number;
+}
+
+/** What was to be created, to be recognised among what is there. */
+interface Expected {
+  readonly sizeBytes: number;
+  readonly crc64: string;
+  /** `undefined`: not known (multipart). */
+  readonly metadata: Readonly<Record<string, string>> | undefined;
+}
+
+/** `inner`, with its failures repeated where that may help. `close` goes to `inner`. */
+export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions): ObjectStore {
+  const { logger } = options;
+
+  /** Runs `operation` until it succeeds; it gets the signal that both the store and the call may raise. */
+  async function repeat<T>(
+    name: string,
+    key: string,
+    callOptions: CallOptions | undefined,
+    operation: (joined: CallOptions) => Promise<T>,
+  ): Promise<T> {
+    const joined = joinSignals(options.signal, callOptions?.signal);
+    try {
+      return await retry(() => operation(joined.signal ? { signal: joined.signal } : {}), {
+        ...options,
+        signal: joined.signal,
+        onRetry(error, attempt, delayMs) {
+          const code = error.details['code'] ?? error.details['status'] ?? error.code;
+          const fields = {
+            key,
+            call: name,
+            attempt,
+            code,
+            delayMs: Math.round(delayMs),
+            reason: error.message,
+          };
+          logger.warn(fields, READS.has(name) ? 'read retried' : 'upload retried');
+          options.onRetry?.(error, attempt, delayMs);
+        },
+      });
+    } finally {
+      joined.release();
+    }
+  }
+
+  /** A creation. Once one try's outcome is unknown, what is found at the key may be its doing. */
+  async function commit(
+    name: string,
+    key: string,
+    expected: Expected,
+    callOptions: CallOptions | undefined,
+    creation: (joined: CallOptions) => Promise<Created | Exists>,
+  ): Promise<Created | Exists> {
+    let isUnknown = false;
+    const look = () => repeat('head', key, callOptions, (joined) => inner.head(key, joined));
+    try {
+      const outcome = await repeat(name, key, callOptions, async (joined) => {
+        try {
+          return await creation(joined);
+        } catch (error) {
+          isUnknown ||= error instanceof BackupError && error.outcomeUnknown;
+          throw error;
+        }
+      });
+      if (outcome.kind === 'created' || !isUnknown) return outcome;
+    } catch (error) {
+      if (!isUnknown || !(error instanceof BackupError) || error.code !== 'store') throw error;
+      // After tries without end, one look; after a refusal (the upload is gone, since it is complete), as many as it takes.
+      const found = await (error.retryable ? inner.head(key, oneSignal(callOptions)) : look()).catch(
+        () => undefined,
+      );
+      if (found === undefined) throw error;
+      return verdict(found, expected);
+    }
+    const found = await look();
+    return found === undefined ? { kind: 'exists' } : verdict(found, expected);
+  }
+
+  const oneSignal = (callOptions: CallOptions | undefined): CallOptions => {
+    const signal = options.signal?.aborted ? options.signal : (callOptions?.signal ?? options.signal);
+    return signal === undefined ? {} : { signal };
+  };
+
+  /** Items of a listing or a body, one after the other; `open` goes on behind those that were handed out. */
+  async function* resume<T>(
+    name: string,
+    key: string,
+    callOptions: CallOptions | undefined,
+    open: (joined: CallOptions) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
+    const joined = joinSignals(options.signal, callOptions?.signal);
+    const signals = joined.signal ? { signal: joined.signal } : {};
+    let iterator: AsyncIterator<T> | undefined;
+    try {
+      for (;;) {
+        const next = await repeat(name, key, signals, async () => {
+          iterator ??= open(signals)[Symbol.asyncIterator]();
+          try {
+            return await iterator.next();
+          } catch (error) {
+            iterator = undefined;
+            throw error;
+          }
+        });
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      await iterator?.return?.();
+      joined.release();
+    }
+  }
+
+  const wrapUpload = (key: string, upload: Upload): Upload => ({
+    part: (number, body, callOptions) =>
+      repeat('part', key, callOptions, (joined) => upload.part(number, body, joined)),
+    complete: (whole, callOptions) =>
+      commit('complete', key, { ...whole, metadata: undefined }, callOptions, (joined) =>
+        upload.complete(whole, joined),
+      ),
+    abort: (callOptions) => repeat('abort', key, callOptions, (joined) => upload.abort(joined)),
+  });
+
+  return {
+    create: (key, body, crc64, attributes, callOptions) =>
+      commit(
+        'create',
+        key,
+        { sizeBytes: body.sizeBytes, crc64, metadata: attributes.metadata },
+        callOptions,
+        (joined) => inner.create(key, body, crc64, attributes, joined),
+      ),
+    async startUpload(key, attributes, callOptions) {
+      const started = await repeat('init', key, callOptions, (joined) =>
+        inner.startUpload(key, attributes, joined),
+      );
+      return 'kind' in started ? started : wrapUpload(key, started);
+    },
+    head: (key, callOptions) => repeat('head', key, callOptions, (joined) => inner.head(key, joined)),
+    async *read(key, callOptions = {}) {
+      const { end } = callOptions;
+      let start = callOptions.start ?? 0;
+      let received = 0;
+      async function* open(joined: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
+        if (received === 0) return yield* inner.read(key, { ...callOptions, ...joined });
+        // The end of an object, begun: where that is, its size tells.
+        if (start < 0) start = Math.max(0, ((await inner.head(key, joined))?.sizeBytes ?? 0) + start);
+        if (end !== undefined && start + received > end) return;
+        yield* inner.read(key, {
+          ...joined,
+          start: start + received,
+          ...(end === undefined || callOptions.start === undefined || callOptions.start < 0 ? {} : { end }),
+        });
+      }
+      for await (const chunk of resume('read', key, callOptions, open)) {
+        received += chunk.byteLength;
+        yield chunk;
+      }
+    },
+    async *list(prefix, callOptions = {}) {
+      let last: ListedObject | undefined;
+      const open = (joined: CallOptions) =>
+        inner.list(prefix, { ...callOptions, ...joined, ...(last && { startAfter: last.key }) });
+      for await (const item of resume('list', prefix, callOptions, open)) {
+        last = item;
+        yield item;
+      }
+    },
+    async *listUploads(prefix, callOptions) {
+      const seen = new Set<string>();
+      const open = (joined: CallOptions) => inner.listUploads(prefix, joined);
+      for await (const item of resume('listUploads', prefix, callOptions, open)) {
+        if (seen.has(item.uploadId)) continue;
+        seen.add(item.uploadId);
+        yield item;
+      }
+    },
+    abortUpload: (key, uploadId, callOptions) =>
+      repeat('abort', key, callOptions, (joined) => inner.abortUpload(key, uploadId, joined)),
+    close: () => inner.close(),
+  };
+}
+
+const READS: ReadonlySet<string> = new Set(['head', 'read', 'list', 'listUploads']);
+
+/** Whether what lies at the key is what was to be created. A checksum that is not told proves nothing. */
+function verdict(found: ObjectHead, expected: Expected): Created | Exists {
+  const { metadata } = expected;
+  const isLike =
+    found.sizeBytes === expected.sizeBytes &&
+    (metadata === undefined || isSameRecord(found.metadata, metadata));
+  if (isLike && found.crc64 === expected.crc64) return { kind: 'created', crc64: expected.crc64 };
+  // The same bytes by their SHA-256, but not as they are stored.
+  if (isLike && metadata?.['sha256'] !== undefined && found.crc64 !== undefined) {
+    throw new BackupError(
+      'corrupt',
+      `the store has ${found.key} damaged: CRC-64 ${found.crc64} instead of ${expected.crc64}`,
+      {
+        hint: 'Nothing of it was acknowledged. Remove the object, then run again: while it is there, the next run takes it for what was stored before.',
+        details: { key: found.key },
+      },
+    );
+  }
+  return { kind: 'exists' };
+}
+
+function isSameRecord(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+}
+
+/** One signal for two. AbortSignal.any would do it, but not on every Node 18. */
+function joinSignals(
+  first: AbortSignal | undefined,
+  second: AbortSignal | undefined,
+): { signal: AbortSignal | undefined; release(): void } {
+  if (first === undefined || second === undefined || first === second) {
+    return { signal: first ?? second, release() {} };
+  }
+  const joined = new AbortController();
+  const signals = [first, second];
+  const listeners = signals.map((signal) => () => joined.abort(signal.reason));
+  for (const [i, signal] of signals.entries()) {
+    if (signal.aborted) joined.abort(signal.reason);
+    signal.addEventListener('abort', listeners[i] as () => void);
+  }
+  return {
+    signal: joined.signal,
+    release() {
+      for (const [i, signal] of signals.entries()) {
+        signal.removeEventListener('abort', listeners[i] as () => void);
+      }
+    },
+  };
+}
