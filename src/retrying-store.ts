@@ -165,8 +165,8 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     },
     head: (key, callOptions) => repeat('head', key, callOptions, (joined) => inner.head(key, joined)),
     async *read(key, callOptions = {}) {
-      const { end } = callOptions;
       let start = callOptions.start ?? 0;
+      const end = start < 0 ? undefined : callOptions.end;
       let received = 0;
       async function* open(joined: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
         if (received === 0) return yield* inner.read(key, { ...callOptions, ...joined });
@@ -176,7 +176,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
         yield* inner.read(key, {
           ...joined,
           start: start + received,
-          ...(end === undefined || callOptions.start === undefined || callOptions.start < 0 ? {} : { end }),
+          ...(end === undefined ? {} : { end }),
         });
       }
       for await (const chunk of resume('read', key, callOptions, open)) {
