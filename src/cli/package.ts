@@ -1,10 +1,11 @@
 // `tdmq-backup package`: writes the function's zip and says what is in it.
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   collectFunction,
   type PackageFile,
+  writePackage,
   ZIP_LIMIT_BYTES,
   zipFunction,
 } from '../packaging/function-package.ts';
@@ -54,7 +55,7 @@ Examples:
     mkdirSync(dirname(out), { recursive: true });
     writeFileSync(out, zip);
     // The Serverless Framework zips the folder itself, so it must be as complete as the zip.
-    if (values.out === undefined) writeFolder(join(root, 'dist/function'), files);
+    if (values.out === undefined) writePackage(join(root, 'dist/function'), files);
     if (values.json) {
       const list = files.map(({ path, mode, bytes }) => ({
         path,
@@ -75,15 +76,6 @@ Examples:
     return 0;
   },
 };
-
-function writeFolder(folder: string, files: readonly PackageFile[]): void {
-  for (const { path, mode, bytes } of files) {
-    const target = join(folder, path);
-    mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, bytes);
-    chmodSync(target, mode);
-  }
-}
 
 /** One line per file of ours; what lies in node_modules counts as one per package. */
 function describe(files: readonly PackageFile[]): string[] {

@@ -1,7 +1,7 @@
 // The function's package: what SCF is given. Same files, same bytes: sorted names, one fixed time, modes kept. It
 // compresses in JavaScript, so the bytes depend on no zlib version either.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type Zippable, zipSync } from 'fflate';
 import { BackupError } from '../errors.ts';
 
@@ -19,11 +19,10 @@ export const ZIP_LIMIT_BYTES = 20_000_000;
 const START_SCRIPTS = ['bootstrap', 'scf_bootstrap'];
 
 /**
- * The files of the package: what `npm run build` put into dist/function, and the start scripts.
+ * The files of the package: what `npm run build` put into dist/function (or `bundle`), and the start scripts.
  * @throws BackupError `rule` where the bundle was not built
  */
-export function collectFunction(root: string): PackageFile[] {
-  const bundle = join(root, 'dist/function');
+export function collectFunction(root: string, bundle = join(root, 'dist/function')): PackageFile[] {
   let files: PackageFile[];
   try {
     files = ['index.js', 'bootstrap.js', 'package.json'].map((path) => ({
@@ -54,6 +53,16 @@ export function collectFolder(folder: string, prefix: string): PackageFile[] {
       const mode = statSync(path).mode & 0o100 ? 0o755 : 0o644;
       return { path: `${prefix}${relative}`, mode, bytes: readFileSync(path) };
     });
+}
+
+/** Writes the files below `folder`, with their modes. */
+export function writePackage(folder: string, files: readonly PackageFile[]): void {
+  for (const { path, mode, bytes } of files) {
+    const target = join(folder, path);
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, bytes);
+    chmodSync(target, mode);
+  }
 }
 
 /** The package as a zip. The same files give the same bytes, in any order, at any time, in any time zone. */
