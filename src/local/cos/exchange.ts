@@ -220,7 +220,7 @@ function strike(
   if (action.type === 'error-in-200' && isBefore) {
     refuse({ status: 200, code: action.code ?? 'InternalError', message: 'Refused by order, late' });
   }
-  if (action.type === 'spaces-first' && action.then === 'error' && isBefore) {
+  if (action.type === 'spaces-first' && action.ending === 'error' && isBefore) {
     refuse({ status: 200, code: 'InternalError', message: 'Refused by order, late' }, paceOf(action));
   }
 }

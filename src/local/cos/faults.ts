@@ -31,7 +31,23 @@ export type FaultAction =
   /** The body of the answer comes at this rate. */
   | { readonly type: 'slow'; readonly bytesPerSecond: number }
   /** 200 at once, then spaces, then the XML: as COS answers a Complete that takes long. It may be an error after all. */
-  | { readonly type: 'spaces-first'; readonly then?: 'result' | 'error' };
+  | { readonly type: 'spaces-first'; readonly ending?: 'result' | 'error' };
+
+/** Every type that an action can have. */
+export const FAULT_TYPES: readonly FaultAction['type'][] = [
+  ...([
+    'status',
+    'error',
+    'reset',
+    'hang',
+    'error-in-200',
+    'no-etag',
+    'wrong-crc',
+    'no-crc',
+    'empty-body',
+  ] as const),
+  ...(['slow', 'spaces-first'] as const),
+];
 
 /** Which calls, and what happens to them. Of several faults that match, the first ordered strikes. */
 export interface Fault {

@@ -55,7 +55,7 @@ const sortedPairs = (values: Record<string, string>): [string, string][] =>
     .map(([name, value]): [string, string] => [encode(name).toLowerCase(), encode(value)])
     .sort(([a], [b]) => (a < b ? -1 : 1));
 
-function clientOf(port: number): Client {
+export function clientOf(port: number): Client {
   const agent = new Agent({ keepAlive: true });
   onTestFinished(() => agent.destroy());
   return (method, key, settings = {}) => {
