@@ -1,0 +1,155 @@
+// The cluster behind a service URL: its connections, one per broker, and the way from a topic to its broker.
+import { BackupError } from '../../errors.ts';
+import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
+import type { CommandFields } from './frame.ts';
+import { httpLookup, httpPartitions } from './http-lookup.ts';
+import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from './protocol-tables.ts';
+import { serverError } from './server-error.ts';
+import { type Address, brokerUrl, hostPort, parseBrokerUrl, type ServiceUrl } from './service-url.ts';
+
+const MOST_REDIRECTS = 20;
+
+export interface ClusterOptions extends ConnectionOptions {
+  readonly serviceUrl: ServiceUrl;
+  readonly listenerName: string | undefined;
+}
+
+/** All connections of one run. After `close` every call fails. */
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #connections = new Map<string, { connection: Connection; opened: Promise<void> }>();
+  #isClosed = false;
+  /** The service address that answered last; the next try begins there. */
+  #preferred = 0;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+  }
+
+  /** How many partitions a topic has; 0 for a plain topic. @throws BackupError `source` */
+  async partitions(topic: TopicName): Promise<number> {
+    if (this.#options.serviceUrl.http) {
+      return this.#atAnyAddress((address) => httpPartitions(address, topic, this.#options));
+    }
+    const service = await this.#serviceConnection();
+    const what = `the partitions of ${topic.full}`;
+    const answer = await service.request(
+      'partitionMetadata',
+      { topic: topic.full, metadataAutoCreationEnabled: false },
+      what,
+    );
+    const fields = answer.fields as CommandFields<'partitionMetadataResponse'>;
+    if (fields.response === PARTITIONED_METADATA_TYPE.Failed) {
+      throw serverError(what, fields.error, fields.message);
+    }
+    return fields.partitions ?? 0;
+  }
+
+  /** A connection to the broker that serves this topic partition. @throws BackupError `source` */
+  async locate(topic: string): Promise<Connection> {
+    return this.#options.serviceUrl.http ? this.#locateByHttp(topic) : this.#locateByCommand(topic);
+  }
+
+  /** Ends every connection, awaited. May be repeated; never throws. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#connections.values()].map(({ connection }) => connection.close()));
+    this.#connections.clear();
+  }
+
+  async #locateByHttp(topic: string): Promise<Connection> {
+    const name = parseTopicName(topic) as TopicName;
+    const url = await this.#atAnyAddress((address) =>
+      httpLookup(address, name, name.topic, this.#options.listenerName, this.#options),
+    );
+    return this.#connect(this.#brokerAddress(url, topic), undefined);
+  }
+
+  async #locateByCommand(topic: string): Promise<Connection> {
+    const { listenerName } = this.#options;
+    const what = `the lookup of ${topic}`;
+    const service = await this.#serviceConnection();
+    let connection = service;
+    let authoritative = false;
+    for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+      const answer = await connection.request(
+        'lookupTopic',
+        {
+          topic,
+          authoritative,
+          ...(listenerName === undefined ? {} : { advertisedListenerName: listenerName }),
+        },
+        what,
+      );
+      const fields = answer.fields as CommandFields<'lookupTopicResponse'>;
+      if (fields.response !== LOOKUP_TYPE.Redirect && fields.response !== LOOKUP_TYPE.Connect) {
+        throw serverError(what, fields.error, fields.message);
+      }
+      const url = this.#options.serviceUrl.tls ? fields.brokerServiceUrlTls : fields.brokerServiceUrl;
+      const broker = this.#brokerAddress(url ?? '', topic);
+      connection = fields.proxyThroughServiceUrl
+        ? await this.#connect(this.#serviceAddress(), hostPort(broker))
+        : await this.#connect(broker, undefined);
+      if (fields.response === LOOKUP_TYPE.Connect) return connection;
+      authoritative = fields.authoritative === true;
+    }
+    throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, {
+      retryable: true,
+      hint: 'The brokers do not agree on who serves the topic; look at the cluster.',
+    });
+  }
+
+  #brokerAddress(url: string, topic: string): Address {
+    const { tls } = this.#options.serviceUrl;
+    const address = parseBrokerUrl(url);
+    if (address !== undefined && address.tls === tls) return address;
+    throw new BackupError(
+      'source',
+      `the lookup of ${topic} answered ${url === '' ? 'no' : `"${url}" as`} ${tls ? 'pulsar+ssl' : 'pulsar'} address of the broker`,
+      {
+        hint: tls
+          ? 'A TLS service URL needs brokers that speak pulsar+ssl; it is not continued without TLS.'
+          : 'Check PULSAR_LISTENER_NAME; the brokers advertise no plain address for it.',
+      },
+    );
+  }
+
+  #serviceAddress(): Address {
+    return this.#options.serviceUrl.addresses[this.#preferred] as Address;
+  }
+
+  #serviceConnection(): Promise<Connection> {
+    return this.#atAnyAddress((address) => this.#connect(address, undefined));
+  }
+
+  /** Tries the service addresses in turn, from the one that answered last. */
+  async #atAnyAddress<T>(action: (address: Address) => Promise<T>): Promise<T> {
+    const { addresses } = this.#options.serviceUrl;
+    let lastError: unknown;
+    for (let tried = 0; tried < addresses.length; tried++) {
+      const index = this.#preferred;
+      try {
+        return await action(addresses[index] as Address);
+      } catch (error) {
+        lastError = error;
+        if (!(error instanceof BackupError && error.retryable)) throw error;
+        if (this.#preferred === index) this.#preferred = (index + 1) % addresses.length;
+      }
+    }
+    throw lastError;
+  }
+
+  async #connect(address: Address, proxyTo: string | undefined): Promise<Connection> {
+    if (this.#isClosed) throw new BackupError('source', 'the source was closed');
+    const key = `${brokerUrl(address)} ${proxyTo ?? ''}`;
+    let entry = this.#connections.get(key);
+    if (entry === undefined || entry.connection.isLost) {
+      const connection = new Connection(address, proxyTo, this.#options);
+      entry = { connection, opened: connection.open() };
+      this.#connections.set(key, entry);
+    }
+    await entry.opened;
+    return entry.connection;
+  }
+}

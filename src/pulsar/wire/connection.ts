@@ -1,0 +1,380 @@
+// One connection to a broker, shared by all consumers there: handshake, requests and answers, PING, and its death.
+// It decides nothing about consumers; it tells them what arrived and that it is gone.
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { BackupError } from '../../errors.ts';
+import type { Clock, EntryId } from '../../ports.ts';
+import type { Secret } from '../../secret.ts';
+import { type Integer, ProtocolError } from './codec.ts';
+import {
+  type Command,
+  type CommandFields,
+  type CommandName,
+  decodeCommand,
+  encodeCommand,
+  FrameSplitter,
+} from './frame.ts';
+import { FRAME } from './protocol-tables.ts';
+import { serverError } from './server-error.ts';
+import { type Address, brokerUrl } from './service-url.ts';
+import { startTimer, type Timings } from './timer.ts';
+
+/** The newest version whose commands this driver understands (20 would make brokers send TOPIC_MIGRATED). */
+const PROTOCOL_VERSION = 19;
+const CLIENT_VERSION = 'tdmq-backup';
+
+/** What a consumer is told by its connection. */
+export interface ConsumerEvents {
+  onEntry(id: EntryId, bytes: Buffer): void;
+  onActiveChange(isActive: boolean): void;
+  onEndOfTopic(): void;
+  /** The broker has closed this consumer: unload, deletion, shutdown. */
+  onClosedByBroker(): void;
+  onConnectionLost(error: BackupError): void;
+  /** What the broker sent for this consumer makes no sense. */
+  onFault(error: BackupError): void;
+}
+
+export interface ConnectionOptions {
+  readonly clock: Clock;
+  readonly timings: Timings;
+  readonly token: Secret | undefined;
+  /** PEM; `undefined`: the system's certificate authorities. */
+  readonly tlsCa: Buffer | undefined;
+}
+
+interface PendingRequest {
+  readonly what: string;
+  readonly resolve: (command: Command) => void;
+  readonly reject: (error: BackupError) => void;
+  readonly cancelTimer: () => void;
+}
+
+/** Requests that the broker answers by request id. */
+type RequestName =
+  | 'subscribe'
+  | 'closeConsumer'
+  | 'ack'
+  | 'lookupTopic'
+  | 'partitionMetadata'
+  | 'getLastMessageId'
+  | 'consumerStats';
+
+/** A connection, from its first byte to its last. Once lost it stays lost. */
+export class Connection {
+  /** Who it leads to, for messages to people. */
+  readonly name: string;
+  #options: ConnectionOptions;
+  #address: Address;
+  #proxyTo: string | undefined;
+  #socket: Socket | undefined;
+  #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
+  #requests = new Map<Integer, PendingRequest>();
+  #consumers = new Map<Integer, ConsumerEvents>();
+  #nextRequestId = 1;
+  #lost: BackupError | undefined;
+  #handshake: { resolve: () => void; reject: (error: BackupError) => void } | undefined;
+  #hasHeard = false;
+  #isPingOpen = false;
+  #cancelPing: () => void = () => undefined;
+  #serverProtocol = 0;
+  #maxMessageBytes: number = FRAME.defaultMaxMessageSizeBytes;
+
+  /** `proxyTo`: the broker (`host:port`) that a Pulsar proxy at `address` is to connect to. */
+  constructor(address: Address, proxyTo: string | undefined, options: ConnectionOptions) {
+    this.#address = address;
+    this.#proxyTo = proxyTo;
+    this.#options = options;
+    this.name = brokerUrl(address) + (proxyTo === undefined ? '' : ` (proxy to ${proxyTo})`);
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** The protocol version that the broker speaks. */
+  get serverProtocol(): number {
+    return this.#serverProtocol;
+  }
+
+  /** The largest message that the broker stores. */
+  get maxMessageBytes(): number {
+    return this.#maxMessageBytes;
+  }
+
+  /** Connects and introduces itself. Call once. @throws BackupError `source` within the connect time-out */
+  async open(): Promise<void> {
+    const { clock, timings } = this.#options;
+    const cancelTimer = startTimer(clock, timings.connectTimeoutMs, () =>
+      this.#lose(
+        new BackupError('source', `${this.name} did not answer within ${timings.connectTimeoutMs} ms`, {
+          retryable: true,
+          hint: 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
+        }),
+      ),
+    );
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#handshake = { resolve, reject };
+        if (this.#lost !== undefined) reject(this.#lost);
+        else this.#connect();
+      });
+    } finally {
+      cancelTimer();
+      this.#handshake = undefined;
+    }
+    this.#schedulePing();
+  }
+
+  #connect(): void {
+    const { host, port, tls } = this.#address;
+    const socket = tls
+      ? connectTls({
+          host,
+          port,
+          ...(isIP(host) === 0 ? { servername: host } : {}),
+          ...(this.#options.tlsCa === undefined ? {} : { ca: this.#options.tlsCa }),
+        })
+      : connectTcp({ host, port });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 30_000);
+    socket.once(tls ? 'secureConnect' : 'connect', () => this.#introduce());
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.once('error', (error: Error) => this.#lose(socketError(this.name, error)));
+    socket.once('close', () =>
+      this.#lose(
+        new BackupError('source', `${this.name} closed the connection`, {
+          retryable: true,
+          hint:
+            this.#serverProtocol === 0
+              ? "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port."
+              : 'It is tried again while the run has time; look at the broker if it happens often.',
+        }),
+      ),
+    );
+  }
+
+  #introduce(): void {
+    const { token } = this.#options;
+    this.send('connect', {
+      clientVersion: CLIENT_VERSION,
+      protocolVersion: PROTOCOL_VERSION,
+      featureFlags: { supportsAuthRefresh: true, supportsBrokerEntryMetadata: true },
+      ...(token === undefined
+        ? {}
+        : { authMethodName: 'token', authData: Buffer.from(token.reveal(), 'utf8') }),
+      ...(this.#proxyTo === undefined ? {} : { proxyToBrokerUrl: this.#proxyTo }),
+    });
+  }
+
+  /** Sends a command that has no answer. On a lost connection it does nothing. */
+  send<C extends CommandName>(name: C, fields: CommandFields<C>): void {
+    if (this.#lost === undefined) this.#socket?.write(encodeCommand(name, fields));
+  }
+
+  /**
+   * Sends a request and waits for its answer. `what` says what is being done, for errors.
+   * @throws BackupError `source`: refused, no answer in time, or connection lost
+   */
+  request<C extends RequestName>(
+    name: C,
+    fields: Omit<CommandFields<C>, 'requestId'>,
+    what: string,
+    timeoutMs: number = this.#options.timings.operationTimeoutMs,
+  ): Promise<Command> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost !== undefined) {
+        reject(this.#lost);
+        return;
+      }
+      const requestId = this.#nextRequestId++;
+      const cancelTimer = startTimer(this.#options.clock, timeoutMs, () => {
+        this.#requests.delete(requestId);
+        reject(
+          new BackupError('source', `${what}: ${this.name} did not answer within ${timeoutMs} ms`, {
+            retryable: true,
+            outcomeUnknown: true,
+          }),
+        );
+      });
+      this.#requests.set(requestId, { what, resolve, reject, cancelTimer });
+      this.send(name, { ...fields, requestId } as unknown as CommandFields<C>);
+    });
+  }
+
+  /** What arrives for `consumerId` is told to `events` from now on. */
+  attach(consumerId: number, events: ConsumerEvents): void {
+    this.#consumers.set(consumerId, events);
+  }
+
+  detach(consumerId: number): void {
+    this.#consumers.delete(consumerId);
+  }
+
+  /** Ends the connection, awaited. May be repeated; never throws. */
+  async close(): Promise<void> {
+    const socket = this.#socket;
+    this.#lose(new BackupError('source', `the connection to ${this.name} was closed`, { retryable: true }));
+    if (socket === undefined || socket.closed) return;
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#hasHeard = true;
+    try {
+      this.#splitter.push(chunk);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#lose(
+        new BackupError('source', `${this.name} sent what is not Pulsar's protocol: ${error.message}`, {
+          retryable: this.#serverProtocol !== 0,
+          hint: "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port.",
+          cause: error,
+        }),
+      );
+    }
+  }
+
+  #onFrame(frame: Buffer): void {
+    if (this.#lost !== undefined) return;
+    const command = decodeCommand(frame);
+    if (command === undefined) return;
+    const { fields } = command;
+    switch (command.name) {
+      case 'message':
+        this.#onMessage(fields as CommandFields<'message'>, frame.subarray(command.end));
+        break;
+      case 'ping':
+        this.send('pong', {});
+        break;
+      case 'pong':
+        break;
+      case 'connected':
+        this.#onConnected(fields as CommandFields<'connected'>);
+        break;
+      case 'authChallenge':
+        this.#answerChallenge();
+        break;
+      case 'closeConsumer':
+        this.#consumers.get((fields as CommandFields<'closeConsumer'>).consumerId ?? -1)?.onClosedByBroker();
+        break;
+      case 'activeConsumerChange': {
+        const { consumerId, isActive } = fields as CommandFields<'activeConsumerChange'>;
+        this.#consumers.get(consumerId ?? -1)?.onActiveChange(isActive === true);
+        break;
+      }
+      case 'reachedEndOfTopic':
+        this.#consumers.get((fields as CommandFields<'reachedEndOfTopic'>).consumerId ?? -1)?.onEndOfTopic();
+        break;
+      default:
+        this.#onAnswer(command);
+    }
+  }
+
+  #onMessage(fields: CommandFields<'message'>, bytes: Buffer): void {
+    const consumer = this.#consumers.get(fields.consumerId ?? -1);
+    if (consumer === undefined) return;
+    const { ledgerId, entryId } = fields.messageId ?? {};
+    if (typeof ledgerId !== 'number' || typeof entryId !== 'number') {
+      consumer.onFault(
+        new BackupError('source', `${this.name} sent the message id ${ledgerId}:${entryId}, beyond 2^53`, {
+          hint: 'Objects are named by message ids as exact numbers; this topic cannot be backed up as it is.',
+        }),
+      );
+      return;
+    }
+    consumer.onEntry({ ledgerId, entryId }, bytes);
+  }
+
+  #onConnected(fields: CommandFields<'connected'>): void {
+    this.#serverProtocol = fields.protocolVersion ?? 0;
+    if (fields.maxMessageSize !== undefined && fields.maxMessageSize > 0) {
+      this.#maxMessageBytes = fields.maxMessageSize;
+      this.#splitter.maxFrameBytes = fields.maxMessageSize + FRAME.paddingBytes;
+    }
+    this.#handshake?.resolve();
+  }
+
+  #answerChallenge(): void {
+    const { token } = this.#options;
+    this.send('authResponse', {
+      clientVersion: CLIENT_VERSION,
+      protocolVersion: PROTOCOL_VERSION,
+      response:
+        token === undefined
+          ? { authMethodName: 'none' }
+          : { authMethodName: 'token', authData: Buffer.from(token.reveal(), 'utf8') },
+    });
+  }
+
+  #onAnswer(command: Command): void {
+    const { requestId, error, message } = command.fields as CommandFields<'error'>;
+    if (this.#handshake !== undefined && command.name === 'error') {
+      this.#lose(serverError(`the connection to ${this.name}`, error, message));
+      return;
+    }
+    const request = requestId === undefined ? undefined : this.#requests.get(requestId);
+    if (request === undefined) return;
+    this.#requests.delete(requestId as Integer);
+    request.cancelTimer();
+    if (command.name === 'error' || (command.name === 'ackResponse' && error !== undefined)) {
+      request.reject(serverError(request.what, error, message));
+    } else request.resolve(command);
+  }
+
+  #schedulePing(): void {
+    this.#hasHeard = false;
+    if (this.#lost !== undefined) return;
+    this.#cancelPing = startTimer(this.#options.clock, this.#options.timings.pingIntervalMs, () => {
+      if (this.#isPingOpen && !this.#hasHeard) {
+        this.#lose(
+          new BackupError('source', `${this.name} has stopped answering (no PONG)`, { retryable: true }),
+        );
+        return;
+      }
+      this.#isPingOpen = true;
+      this.send('ping', {});
+      this.#schedulePing();
+    });
+  }
+
+  /** Tells everybody, once. */
+  #lose(error: BackupError): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
+    this.#cancelPing();
+    this.#socket?.destroy();
+    this.#handshake?.reject(error);
+    for (const request of this.#requests.values()) {
+      request.cancelTimer();
+      request.reject(
+        new BackupError('source', `${request.what}: ${error.message}`, {
+          retryable: true,
+          outcomeUnknown: true,
+          cause: error,
+        }),
+      );
+    }
+    this.#requests.clear();
+    const consumers = [...this.#consumers.values()];
+    this.#consumers.clear();
+    for (const consumer of consumers) consumer.onConnectionLost(error);
+  }
+}
+
+const TLS_FAULT = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_TLS|ERR_SSL|EPROTO/;
+
+/** A failed socket as a BackupError: certificates are not worth a retry, networks are. */
+export function socketError(name: string, error: Error): BackupError {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  const isTls = TLS_FAULT.test(code);
+  return new BackupError('source', `${name} cannot be reached: ${error.message}`, {
+    retryable: !isTls,
+    hint: isTls
+      ? "TLS failed: the server's certificate must be valid for this host name; set PULSAR_TLS_CA_FILE if it is signed by a CA of your own, and check that this port speaks TLS."
+      : 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
+    cause: error,
+    details: code === '' ? {} : { errno: code },
+  });
+}

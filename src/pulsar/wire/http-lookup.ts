@@ -1,0 +1,164 @@
+// Lookups over a cluster's HTTP address: how many partitions a topic has and which broker serves one. Follows
+// redirects, a bounded number of them, and never from https to http.
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { BackupError } from '../../errors.ts';
+import type { TopicName } from '../../topic-name.ts';
+import { type ConnectionOptions, socketError } from './connection.ts';
+import { type Address, hostPort } from './service-url.ts';
+import { startTimer } from './timer.ts';
+
+const MOST_REDIRECTS = 10;
+const MOST_ANSWER_BYTES = 1024 * 1024;
+
+/** How many partitions a topic has; 0 for a plain topic. @throws BackupError `source` */
+export async function httpPartitions(
+  address: Address,
+  topic: TopicName,
+  options: ConnectionOptions,
+): Promise<number> {
+  const { tenant, namespace, topic: name } = topic;
+  const path = `/admin/v2/persistent/${tenant}/${namespace}/${encodeURIComponent(name)}/partitions?checkAllowAutoCreation=false`;
+  const answer = await getJson(address, path, `the partitions of ${topic.full}`, options);
+  const { partitions } = answer as { partitions?: unknown };
+  if (typeof partitions === 'number' && Number.isInteger(partitions) && partitions >= 0) return partitions;
+  throw strangeAnswer(hostPort(address), path);
+}
+
+/** The broker URL that serves a topic (partition). @throws BackupError `source` */
+export async function httpLookup(
+  address: Address,
+  topic: TopicName,
+  partitionTopicName: string,
+  listenerName: string | undefined,
+  options: ConnectionOptions,
+): Promise<string> {
+  const { tenant, namespace } = topic;
+  const listener = listenerName === undefined ? '' : `?listenerName=${encodeURIComponent(listenerName)}`;
+  const path = `/lookup/v2/topic/persistent/${tenant}/${namespace}/${encodeURIComponent(partitionTopicName)}${listener}`;
+  const what = `the lookup of ${topic.full}`;
+  const answer = (await getJson(address, path, what, options)) as Record<string, unknown>;
+  const url = address.tls ? answer['brokerUrlTls'] : (answer['brokerUrl'] ?? answer['nativeUrl']);
+  if (typeof url === 'string' && url !== '') return url;
+  if (address.tls) {
+    throw new BackupError('source', `${what}: the broker has no TLS address (brokerUrlTls)`, {
+      hint: 'An https:// service URL needs brokers that speak pulsar+ssl; use http:// only in a network you trust.',
+    });
+  }
+  throw strangeAnswer(hostPort(address), path);
+}
+
+async function getJson(
+  address: Address,
+  path: string,
+  what: string,
+  options: ConnectionOptions,
+): Promise<unknown> {
+  let url = new URL(`${address.tls ? 'https' : 'http'}://${hostPort(address)}${path}`);
+  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+    const answer = await get(url, what, options);
+    if (answer.location === undefined) return parseAnswer(answer, url, what);
+    const target = new URL(answer.location, url);
+    if (url.protocol === 'https:' && target.protocol !== 'https:') {
+      throw new BackupError('source', `${what}: ${url.host} redirects from https to ${target.protocol}`, {
+        hint: 'A connection that began with TLS is not continued without it.',
+      });
+    }
+    url = target;
+  }
+  throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, { retryable: true });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly location: string | undefined;
+}
+
+function parseAnswer(answer: Answer, url: URL, what: string): unknown {
+  if (answer.status !== 200) throw statusError(answer, url, what);
+  try {
+    const parsed: unknown = JSON.parse(answer.text);
+    if (typeof parsed === 'number') return { partitions: parsed };
+    if (typeof parsed === 'object' && parsed !== null) return parsed;
+  } catch {
+    // Told below.
+  }
+  throw strangeAnswer(url.host, url.pathname);
+}
+
+function strangeAnswer(host: string, path: string): BackupError {
+  return new BackupError('source', `${host} did not answer GET ${path} as Pulsar does`, {
+    hint: 'Check that PULSAR_SERVICE_URL is the HTTP address of a Pulsar cluster.',
+  });
+}
+
+function statusError(answer: Answer, url: URL, what: string): BackupError {
+  const { status } = answer;
+  const hints: Readonly<Record<number, string>> = {
+    401: 'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster.',
+    403: 'Give the role of PULSAR_TOKEN the permission to consume in this namespace (TDMQ console: Namespace, Configure permission).',
+    404: 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
+  };
+  const hint = hints[status];
+  return new BackupError('source', `${what}: ${url.host} answered ${status}${reasonOf(answer.text)}`, {
+    retryable: status === 429 || status >= 500,
+    ...(hint === undefined ? {} : { hint }),
+    details: { httpStatus: status },
+  });
+}
+
+function reasonOf(text: string): string {
+  try {
+    const { reason } = JSON.parse(text) as { reason?: unknown };
+    return typeof reason === 'string' ? ` (${reason.split('\n', 1)[0]?.slice(0, 300)})` : '';
+  } catch {
+    return '';
+  }
+}
+
+function get(url: URL, what: string, options: ConnectionOptions): Promise<Answer> {
+  const { clock, timings, token, tlsCa } = options;
+  return new Promise((resolve, reject) => {
+    const headers = {
+      Accept: 'application/json',
+      ...(token === undefined ? {} : { Authorization: `Bearer ${token.reveal()}` }),
+    };
+    const send = url.protocol === 'https:' ? requestHttps : requestHttp;
+    const ca = tlsCa === undefined ? {} : { ca: tlsCa };
+    const request = send(url, { headers, agent: false, ...ca }, (response) => {
+      readText(response).then(
+        (text) => {
+          cancelTimer();
+          const status = response.statusCode ?? 0;
+          const location = status >= 300 && status < 400 ? response.headers.location : undefined;
+          resolve({ status, text, location });
+        },
+        (error: Error) => {
+          cancelTimer();
+          request.destroy();
+          reject(socketError(`${what}: ${url.origin}`, error));
+        },
+      );
+    });
+    const cancelTimer = startTimer(clock, timings.connectTimeoutMs, () =>
+      request.destroy(new Error(`no answer within ${timings.connectTimeoutMs} ms`)),
+    );
+    request.once('error', (error) => {
+      cancelTimer();
+      reject(socketError(`${what}: ${url.origin}`, error));
+    });
+    request.end();
+  });
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > MOST_ANSWER_BYTES) throw new Error('the answer is too long');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,64 @@
+// What a broker's refusal means: whether trying again may help, and what a person should do.
+import { BackupError } from '../../errors.ts';
+import { SERVER_ERROR } from './protocol-tables.ts';
+
+const NAMES = new Map<number, string>(Object.entries(SERVER_ERROR).map(([name, code]) => [code, name]));
+
+const HINTS: ReadonlyMap<number, string> = new Map([
+  [
+    SERVER_ERROR.AuthenticationError,
+    'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster.',
+  ],
+  [
+    SERVER_ERROR.AuthorizationError,
+    'Give the role of PULSAR_TOKEN the permission to consume in this namespace (TDMQ console: Namespace, Configure permission).',
+  ],
+  [
+    SERVER_ERROR.TopicNotFound,
+    'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
+  ],
+  [SERVER_ERROR.InvalidTopicName, 'Check PULSAR_TOPIC: the cluster does not accept this name.'],
+  [
+    SERVER_ERROR.SubscriptionNotFound,
+    'Create the subscription of PULSAR_SUBSCRIPTION; the cluster does not create it by itself.',
+  ],
+  [
+    SERVER_ERROR.ConsumerBusy,
+    'Another consumer holds the subscription: give this rule a subscription of its own, or stop the other consumer.',
+  ],
+]);
+
+/** Trying again, after a new lookup, may help. */
+const RETRYABLE: ReadonlySet<number> = new Set([
+  SERVER_ERROR.UnknownError,
+  SERVER_ERROR.MetadataError,
+  SERVER_ERROR.PersistenceError,
+  SERVER_ERROR.ServiceNotReady,
+  SERVER_ERROR.TooManyRequests,
+  SERVER_ERROR.ConsumerAssignError,
+  SERVER_ERROR.ConsumerNotFound,
+]);
+
+/** A broker's refusal as it is thrown; `details.serverError` has its name. */
+export function serverError(what: string, code: unknown, message: unknown): BackupError {
+  const number = typeof code === 'number' ? code : SERVER_ERROR.UnknownError;
+  const name = NAMES.get(number) ?? `error ${number}`;
+  const words = typeof message === 'string' ? firstLine(message) : '';
+  const hint = HINTS.get(number);
+  return new BackupError('source', `${what} was refused: ${name}${words === '' ? '' : ` (${words})`}`, {
+    retryable: RETRYABLE.has(number),
+    ...(hint === undefined ? {} : { hint }),
+    details: { serverError: name },
+  });
+}
+
+/** Whether an error is the broker's refusal of this name. */
+export function isServerError(error: unknown, name: keyof typeof SERVER_ERROR): boolean {
+  return error instanceof BackupError && error.details['serverError'] === name;
+}
+
+/** Brokers send whole stack traces. */
+function firstLine(message: string): string {
+  const line = message.split('\n', 1)[0] ?? '';
+  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
+}

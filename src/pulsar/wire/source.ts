@@ -1,0 +1,170 @@
+// The default Source: Pulsar's binary protocol in TypeScript. One connection per broker, one consumer per partition.
+import { readFileSync } from 'node:fs';
+import { BackupError, messageOf } from '../../errors.ts';
+import type { Source, SourcePartition } from '../../ports.ts';
+import { retry } from '../../retry.ts';
+import { partitionTopic } from '../../topic-name.ts';
+import type { SourceOptions } from '../source-options.ts';
+import { Cluster } from './cluster.ts';
+import { Consumer } from './consumer.ts';
+import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
+import { isServerError } from './server-error.ts';
+import { parseServiceUrl } from './service-url.ts';
+import { DEFAULT_TIMINGS, startTimer, type Timings } from './timer.ts';
+
+const SUBSCRIPTION_TYPES = {
+  exclusive: SUBSCRIPTION_TYPE.Exclusive,
+  failover: SUBSCRIPTION_TYPE.Failover,
+  shared: SUBSCRIPTION_TYPE.Shared,
+  key_shared: SUBSCRIPTION_TYPE.Key_Shared,
+} as const;
+
+/** However small the receive budget is, a message of this size is put together in memory. */
+const LEAST_LIMIT_BYTES = 32 * 1024 * 1024;
+const OPEN_ATTEMPTS = 4;
+
+/**
+ * A Source over the binary protocol, for brokers of Pulsar 2.7 and later. `timings` are for tests.
+ * Failover: after a lost connection a partition answers `lost` if anything handed out was not acknowledged, because
+ * another consumer may have had it meanwhile.
+ * @throws BackupError `config` where the service URL or the CA file is of no use
+ */
+export function createWireSource(options: SourceOptions, timings: Partial<Timings> = {}): Source {
+  return new WireSource(options, { ...DEFAULT_TIMINGS, ...timings });
+}
+
+class WireSource implements Source {
+  readonly driver = 'wire';
+  readonly #options: SourceOptions;
+  readonly #timings: Timings;
+  readonly #cluster: Cluster;
+  readonly #ended = new AbortController();
+  readonly #onRunEnd = (): void => this.#end();
+  #consumers: Consumer[] = [];
+  #lastConsumerId = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: SourceOptions, timings: Timings) {
+    const { config, clock, signal } = options;
+    this.#options = options;
+    this.#timings = timings;
+    this.#cluster = new Cluster({
+      clock,
+      timings,
+      token: config.token,
+      tlsCa: readCa(config.tlsCaFile),
+      serviceUrl: parseServiceUrl(config.serviceUrl),
+      listenerName: config.listenerName,
+    });
+    signal?.addEventListener('abort', this.#onRunEnd);
+    if (signal?.aborted) this.#end();
+  }
+
+  async open(): Promise<readonly SourcePartition[] | 'busy'> {
+    const { openTimeoutMs } = this.#timings;
+    const { clock } = this.#options;
+    const tooLate = new AbortController();
+    let lastError: unknown;
+    const cancelTimer = startTimer(clock, openTimeoutMs, () => tooLate.abort());
+    const late = new Promise<never>((_, reject) => {
+      const onAbort = (): void => {
+        reject(lastError ?? tookTooLong(this.#options.config.serviceUrl, openTimeoutMs));
+      };
+      tooLate.signal.addEventListener('abort', onAbort);
+      this.#ended.signal.addEventListener('abort', onAbort);
+    });
+    try {
+      const opening = retry(
+        async () => {
+          try {
+            await this.#subscribeAll();
+          } catch (error) {
+            lastError = error;
+            await this.#closeConsumers();
+            throw error;
+          }
+        },
+        { clock, signal: tooLate.signal, attempts: OPEN_ATTEMPTS },
+      );
+      await Promise.race([opening, late]);
+    } catch (error) {
+      const isBusy =
+        this.#options.config.subscriptionType === 'exclusive' && isServerError(error, 'ConsumerBusy');
+      tooLate.abort();
+      await this.close();
+      if (isBusy) return 'busy';
+      throw error;
+    } finally {
+      cancelTimer();
+    }
+    return this.#consumers;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #subscribeAll(): Promise<void> {
+    const { config, receiveBudgetBytes, clock, logger } = this.#options;
+    const count = await this.#cluster.partitions(config.topic);
+    const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
+    this.#consumers = partitions.map(
+      (partition) =>
+        new Consumer({
+          cluster: this.#cluster,
+          clock,
+          logger,
+          timings: this.#timings,
+          topic: partitionTopic(config.topic, partition),
+          partition,
+          subscription: config.subscription,
+          subType: SUBSCRIPTION_TYPES[config.subscriptionType],
+          initialPosition: config.initialPosition,
+          shareBytes: Math.floor(receiveBudgetBytes / partitions.length),
+          limitBytes: Math.max(LEAST_LIMIT_BYTES, receiveBudgetBytes),
+          nextConsumerId: () => ++this.#lastConsumerId,
+          signal: this.#ended.signal,
+        }),
+    );
+    // In order, so that of two instances that start together one gets all partitions and the other none.
+    for (const consumer of this.#consumers) await consumer.open();
+  }
+
+  #end(): void {
+    this.#ended.abort();
+    for (const consumer of this.#consumers) consumer.abort();
+  }
+
+  async #closeConsumers(): Promise<void> {
+    const consumers = this.#consumers;
+    this.#consumers = [];
+    await Promise.all(consumers.map((consumer) => consumer.close()));
+  }
+
+  async #close(): Promise<void> {
+    this.#options.signal?.removeEventListener('abort', this.#onRunEnd);
+    this.#ended.abort();
+    await this.#closeConsumers();
+    await this.#cluster.close();
+  }
+}
+
+function tookTooLong(serviceUrl: string, timeoutMs: number): BackupError {
+  return new BackupError('source', `${serviceUrl} was not ready within ${timeoutMs} ms`, {
+    retryable: true,
+    hint: 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
+  });
+}
+
+function readCa(file: string | undefined): Buffer | undefined {
+  if (file === undefined) return undefined;
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new BackupError('config', `the CA file ${file} cannot be read: ${messageOf(error)}`, {
+      hint: 'PULSAR_TLS_CA_FILE must be a PEM file inside the function package.',
+      cause: error,
+    });
+  }
+}

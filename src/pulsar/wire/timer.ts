@@ -1,0 +1,41 @@
+// Timers on the system's clock, so that tests own time here too.
+import type { Clock } from '../../ports.ts';
+
+/** How long each step may take, in milliseconds. */
+export interface Timings {
+  readonly connectTimeoutMs: number;
+  /** For the answer to a request, acknowledgements included. */
+  readonly operationTimeoutMs: number;
+  /** For everything `open` does. */
+  readonly openTimeoutMs: number;
+  /** For the orderly end of all consumers. */
+  readonly closeTimeoutMs: number;
+  /** A PING is sent this often; a connection silent for two of them is dead. */
+  readonly pingIntervalMs: number;
+  /** Failover: how long the broker may take to say who is active. */
+  readonly activationTimeoutMs: number;
+  /** How long a lost consumer is tried to be had again where the run has no end of its own. */
+  readonly reconnectTimeoutMs: number;
+}
+
+export const DEFAULT_TIMINGS: Timings = {
+  connectTimeoutMs: 6_000,
+  operationTimeoutMs: 15_000,
+  openTimeoutMs: 19_000,
+  closeTimeoutMs: 3_000,
+  pingIntervalMs: 30_000,
+  activationTimeoutMs: 5_000,
+  reconnectTimeoutMs: 120_000,
+};
+
+/** Calls `action` after `ms`, unless the returned function is called before. */
+export function startTimer(clock: Clock, ms: number, action: () => void): () => void {
+  const cancelled = new AbortController();
+  clock.sleep(ms, cancelled.signal).then(
+    () => {
+      if (!cancelled.signal.aborted) action();
+    },
+    () => undefined,
+  );
+  return () => cancelled.abort();
+}
