@@ -41,6 +41,8 @@ export interface SourceCapabilities {
   readonly exactFields: boolean;
   /** Sees who produced a message, and where it was replicated from. */
   readonly origin: boolean;
+  /** Hands over encrypted entries raw; else it fails, where nothing else is left. */
+  readonly encrypted: boolean;
   /** Tells that another Failover consumer is the active one. */
   readonly failoverSignals: boolean;
 }

@@ -20,17 +20,24 @@ export const NATIVE_CAPABILITIES: SourceCapabilities = {
   receipts: false,
   exactFields: false,
   origin: true,
+  encrypted: true,
   failoverSignals: false,
 };
 
 /** What pulsar-client 1.14 can do. */
-export const OLD_NATIVE_CAPABILITIES: SourceCapabilities = { ...NATIVE_CAPABILITIES, origin: false };
+export const OLD_NATIVE_CAPABILITIES: SourceCapabilities = {
+  ...NATIVE_CAPABILITIES,
+  origin: false,
+  encrypted: false,
+};
 
 const TOKEN = 'the-right-token';
 
-export async function startFakeSurroundings(): Promise<SourceSurroundings> {
+/** A fake broker; `isOld`: behind pulsar-client 1.14. */
+export async function startFakeSurroundings(isOld = false): Promise<SourceSurroundings> {
   const clock = virtualClock();
   const pulsar = new FakePulsar(clock);
+  pulsar.isOld = isOld;
   pulsar.token = TOKEN;
   let topics = 0;
 
