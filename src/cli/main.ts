@@ -12,6 +12,7 @@ import { UsageError } from './usage-error.ts';
 type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
 
 const COMMANDS: Commands = {
+  demo: () => import('./demo.ts'),
   package: () => import('./package.ts'),
 };
 

@@ -1,0 +1,279 @@
+// `tdmq-backup demo`: a topic, a bucket and the packaged function on this machine, from publishing to the files.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { BackupError, messageOf } from '../errors.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../local/broker/broker.ts';
+import { type LoopbackCos, startLoopbackCos } from '../local/cos/server.ts';
+import { demoMessage } from '../local/demo-messages.ts';
+import { createPartitionedTopic, openProducer } from '../local/producer.ts';
+import { startInstance, startScfRuntime, timerEvent } from '../local/scf-runtime.ts';
+import { collectFunction, writePackage } from '../packaging/function-package.ts';
+import { packageRoot } from '../packaging/package-root.ts';
+import type { Command, Io } from './command.ts';
+import { paint } from './paint.ts';
+import { bar, startProgress } from './progress.ts';
+import { formatBytes, formatTable } from './table.ts';
+import { UsageError } from './usage-error.ts';
+
+const BUCKET = 'demo-1250000000';
+const REGION = 'ap-guangzhou';
+const CREDENTIALS = { secretId: 'demo-id', secretKey: 'demo-key' };
+const PARTITIONS = 4;
+const TIME_LIMIT_MS = 45_000;
+
+export const command: Command = {
+  summary: 'show it all on this machine: topic, function, bucket',
+  help: `
+Usage: tdmq-backup demo [--messages N] [--pulsar URL] [--keep]
+
+Starts a stand-in for COS and one for Pulsar on 127.0.0.1, publishes messages, invokes the packaged function as its
+timer would, twice, and shows what lies in the bucket. Needs no account and no network. Ends by itself.
+
+  --messages N   how many; 6000 by default
+  --pulsar URL   publishes to a real broker instead, in a topic of its own: pulsar://host:6650, or http://host:8080
+                 for a topic with partitions. PULSAR_TOKEN is used if it is set.
+  --keep         leaves both running until Ctrl-C, and tells how to connect
+
+Examples:
+  tdmq-backup demo
+  tdmq-backup demo --pulsar http://localhost:8080
+`,
+  async run(args, io) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        messages: { type: 'string', default: '6000' },
+        pulsar: { type: 'string' },
+        keep: { type: 'boolean', default: false },
+      },
+    });
+    if (!/^[1-9]\d{0,6}$/.test(values.messages)) throw new UsageError('--messages must be a whole number');
+    if (values.pulsar !== undefined && !/^(pulsar|http):\/\/[^/]+\/?$/.test(values.pulsar))
+      throw new UsageError('--pulsar must be pulsar://host:port or http://host:port');
+    return await demo(Number(values.messages), values.pulsar?.replace(/\/$/, ''), values.keep, io);
+  },
+};
+
+async function demo(count: number, pulsarUrl: string | undefined, keep: boolean, io: Io): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-demo-'));
+  const { bold } = paint(io.stdout, io.env);
+  const say = (text = '') => io.stdout.write(`${text}\n`);
+  const step = (text: string) => say(`\n${bold(text)}`);
+  let broker: LoopbackBroker | undefined;
+  let cos: LoopbackCos | undefined;
+  try {
+    step('1  Starting');
+    cos = await startLoopbackCos({
+      dir: join(folder, 'cos'),
+      buckets: [{ name: BUCKET, region: REGION }],
+      credentials: CREDENTIALS,
+    });
+    say(`   COS stand-in     ${cos.url}, bucket ${BUCKET}`);
+    if (pulsarUrl === undefined) broker = await startLoopbackBroker();
+    const serviceUrl = pulsarUrl ?? (broker as LoopbackBroker).serviceUrl;
+    say(`   Pulsar ${broker === undefined ? '         ' : 'stand-in '} ${serviceUrl}`);
+    const topic = `persistent://public/default/${broker === undefined ? `tdmq-backup-demo-${Date.now()}` : 'orders'}`;
+
+    step(`2  Publishing ${count.toLocaleString('en-US')} messages to ${topic}`);
+    await publish({ serviceUrl, httpUrl: broker?.httpUrl ?? serviceUrl, topic, count }, io);
+
+    step('3  Invoking the function, as its timer does');
+    const env = settings(serviceUrl, topic, cos.url, count, io);
+    const first = await invokeFunction(join(folder, 'function'), env, io);
+
+    step('4  In the bucket');
+    showObjects(cos, say);
+    step('5  Some of the records');
+    showRecords(cos, io, say);
+    step("6  The run's summary, as the function returned it");
+    say(
+      JSON.stringify(first.summary, null, 2)
+        .split('\n')
+        .map((line) => `   ${line}`)
+        .join('\n'),
+    );
+    step(`The files lie in ${join(folder, 'cos', BUCKET)}`);
+    writeFileSync(join(folder, 'demo.env'), envFile(env));
+    if (keep) {
+      say(`Both keep running until Ctrl-C. In another terminal:`);
+      say(`   tdmq-backup archive list --env-file ${join(folder, 'demo.env')}`);
+      say(`   tdmq-backup check --env-file ${join(folder, 'demo.env')}`);
+      await untilInterrupted(io.signal);
+    }
+    return first.stored === count ? 0 : 1;
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    if (error instanceof BackupError) throw error;
+    throw new BackupError('source', `the demo came to an end: ${messageOf(error)}`, {
+      hint:
+        pulsarUrl === undefined
+          ? 'Try again; if it stays, please report it with the output above.'
+          : `Check that ${pulsarUrl} can be reached and lets you publish to public/default.`,
+      cause: error,
+    });
+  } finally {
+    await broker?.close();
+    await cos?.close();
+  }
+}
+
+interface Target {
+  readonly serviceUrl: string;
+  readonly httpUrl: string;
+  readonly topic: string;
+  readonly count: number;
+}
+
+/** Fills the partitions in turn; each in its own way: alone, in batches, compressed. */
+async function publish({ serviceUrl, httpUrl, topic, count }: Target, io: Io): Promise<void> {
+  const token = io.env['PULSAR_TOKEN'] || undefined;
+  const isPartitioned = httpUrl.startsWith('http');
+  if (isPartitioned) await createPartitionedTopic(httpUrl, topic, PARTITIONS, token);
+  const topics = isPartitioned
+    ? Array.from({ length: PARTITIONS }, (_, i) => `${topic}-partition-${i}`)
+    : [topic];
+  const ways = [
+    {},
+    { batchSize: 50 },
+    { batchSize: 100, compression: 'zstd' },
+    { compression: 'lz4' },
+  ] as const;
+  const startMs = Date.now();
+  const progress = startProgress(io.stdout);
+  let published = 0;
+  for (const [partition, name] of topics.entries()) {
+    const producer = await openProducer(serviceUrl, name, token);
+    try {
+      const mine: number[] = [];
+      for (let i = partition; i < count; i += topics.length) mine.push(i);
+      for (let at = 0; at < mine.length; at += 500) {
+        io.signal.throwIfAborted();
+        const some = mine.slice(at, at + 500).map((index) => demoMessage(index, startMs));
+        await producer.publish(some, ways[partition]);
+        published += some.length;
+        progress.update(`   ${bar(published / count)} ${published.toLocaleString('en-US')}`);
+      }
+    } finally {
+      producer.close();
+    }
+  }
+  const seconds = ((Date.now() - startMs) / 1_000).toFixed(1);
+  progress.finish(`   ${published.toLocaleString('en-US')} in ${topics.length} partition(s), ${seconds} s`);
+}
+
+/** The rule's settings, as .env.<stage> would hold them. */
+function settings(
+  serviceUrl: string,
+  topic: string,
+  cosUrl: string,
+  count: number,
+  io: Io,
+): Record<string, string> {
+  return {
+    RULE_NAME: 'demo',
+    PULSAR_SERVICE_URL: serviceUrl,
+    PULSAR_TOPIC: topic,
+    PULSAR_SUBSCRIPTION: 'backup',
+    ...(io.env['PULSAR_TOKEN'] && { PULSAR_TOKEN: io.env['PULSAR_TOKEN'] }),
+    COS_BUCKET: BUCKET,
+    COS_REGION: REGION,
+    COS_PREFIX: 'tdmq/',
+    COS_ENDPOINT: cosUrl,
+    // So that a demo has more than one file per partition; a rule's own limit is 5000.
+    FILE_MAX_MESSAGES: String(Math.min(5_000, Math.max(1, Math.ceil(count / 6)))),
+    TENCENTCLOUD_SECRETID: CREDENTIALS.secretId,
+    TENCENTCLOUD_SECRETKEY: CREDENTIALS.secretKey,
+  };
+}
+
+const envFile = (env: Record<string, string>): string =>
+  Object.entries(env)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
+
+/** Unpacks the package and lets the timer tick twice: the second run finds nothing new. */
+async function invokeFunction(
+  folder: string,
+  env: Record<string, string>,
+  io: Io,
+): Promise<{ summary: unknown; stored: number }> {
+  const { dim } = paint(io.stdout, io.env);
+  writePackage(folder, collectFunction(packageRoot(import.meta.url)));
+  const runtime = await startScfRuntime();
+  const instance = startInstance({
+    folder,
+    env: { ...env, ...runtime.env, SCF_FUNCTIONNAME: 'demo', TRIGGER_SRC: 'timer' },
+    onLine: (line) => io.stdout.write(`${dim(`   ${shorten(line, io)}`)}\n`),
+  });
+  const stop = () => void instance.child.kill('SIGKILL');
+  io.signal.addEventListener('abort', stop);
+  // An instance that ends before it has answered leaves nobody waiting.
+  instance.ended.then(runtime.loseInstance, runtime.loseInstance);
+  try {
+    const results: { messages: number; objects: number }[] = [];
+    for (const tick of ['first', 'second']) {
+      const outcome = await runtime.invoke({ event: timerEvent(), timeLimitMs: TIME_LIMIT_MS });
+      io.signal.throwIfAborted();
+      if (outcome.kind !== 'response')
+        throw new Error(`the ${tick} run failed: ${outcome.body || 'the function ended'}`);
+      results.push(JSON.parse(outcome.body));
+    }
+    const [first, second] = results;
+    io.stdout.write(
+      `   first tick: ${first?.messages.toLocaleString('en-US')} messages in ${first?.objects} objects; second tick: ${second?.messages}\n`,
+    );
+    return { summary: first, stored: first?.messages ?? 0 };
+  } finally {
+    io.signal.removeEventListener('abort', stop);
+    instance.child.kill('SIGTERM');
+    await instance.ended.catch(() => undefined);
+    await runtime.close();
+  }
+}
+
+function showObjects(cos: LoopbackCos, say: (text?: string) => void): void {
+  const rows = cos.objects(BUCKET).map(({ key, sizeBytes }) => {
+    const messages = cos.object(key, BUCKET)?.metadata['messages'];
+    return [
+      key,
+      messages === undefined ? '' : Number(messages).toLocaleString('en-US'),
+      formatBytes(sizeBytes),
+    ];
+  });
+  for (const line of formatTable(['key', 'messages', 'size'], rows)) say(`   ${line}`);
+}
+
+/** One record of each kind that the demo publishes. */
+function showRecords(cos: LoopbackCos, io: Io, say: (text?: string) => void): void {
+  const wanted = [/"value":"\{/, /"valueBase64"/, /"value":null/, /"value":"two lines/];
+  for (const { key } of cos.objects(BUCKET)) {
+    if (!key.endsWith('.jsonl')) continue;
+    for (const line of cos.object(key, BUCKET)?.bytes.toString().split('\n') ?? []) {
+      const at = wanted.findIndex((pattern) => pattern.test(line));
+      if (at < 0) continue;
+      wanted.splice(at, 1);
+      say(`   ${shorten(line, io)}`);
+    }
+    if (wanted.length === 0) return;
+  }
+}
+
+/** As much of a line as fits a terminal's two lines; a pipe gets somewhat more. */
+function shorten(line: string, io: Io): string {
+  const width = io.stdout.columns === undefined ? 300 : 2 * io.stdout.columns - 10;
+  return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+}
+
+const untilInterrupted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    // The stand-ins' sockets may all be idle; a timer keeps the process here.
+    const alive = setInterval(() => undefined, 60_000);
+    const end = () => {
+      clearInterval(alive);
+      resolve();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end);
+  });

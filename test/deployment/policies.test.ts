@@ -1,0 +1,75 @@
+// The CAM policies: well formed, no wider than they need to be, and no action forgotten that the code calls.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+
+interface Statement {
+  readonly effect: string;
+  readonly action: readonly string[];
+  readonly resource: readonly string[];
+}
+
+const root = packageRoot(import.meta.url);
+const names = readdirSync(join(root, 'policies')).map((file) => file.replace(/\.json$/, ''));
+
+function statements(name: string): readonly Statement[] {
+  const policy = JSON.parse(readFileSync(join(root, 'policies', `${name}.json`), 'utf8'));
+  expect(Object.keys(policy)).toEqual(['version', 'statement']);
+  expect(policy.version).toBe('2.0');
+  return policy.statement;
+}
+
+const allowed = (name: string) => statements(name).flatMap(({ action }) => action);
+
+/** What the sources below `folder` say that matches. */
+function found(folder: string, pattern: RegExp, skip: readonly string[] = []): string[] {
+  return readdirSync(join(root, folder))
+    .filter((file) => file.endsWith('.ts') && !skip.includes(file))
+    .flatMap((file) => [...readFileSync(join(root, folder, file), 'utf8').matchAll(pattern)])
+    .map((match) => match.slice(1).join(':'));
+}
+
+test.each(names)('%s is a CAM policy: allowed actions by name, resources in six segments', (name) => {
+  for (const { effect, action, resource, ...more } of statements(name)) {
+    expect(more).toEqual({});
+    expect(effect).toBe('allow');
+    for (const one of action) expect(one).toMatch(/^(name\/cos|scf|tdmq|cls|vpc|cam|tag):[A-Z][A-Za-z]+$/);
+    for (const one of resource) expect(one).toMatch(/^(\*|qcs::[a-z]+:[^:]*:ui[dn]\/[^:]+:[^:]+)$/);
+  }
+});
+
+test.each(names)('%s gives access to objects below the prefix only, and grants nothing twice', (name) => {
+  for (const { action, resource } of statements(name)) {
+    const isAboutObjects = action.some((one) => /cos:.*(Object|Upload|Part|GetBucket$)/.test(one));
+    if (isAboutObjects) for (const one of resource) expect(one).toMatch(/<bucket-appid>\/<prefix>/);
+    expect(new Set(action).size).toBe(action.length);
+  }
+});
+
+test('the run role may do what the store does, and neither remove nor list objects', () => {
+  const calls = found('src/cos', /action: '([A-Za-z]+)'/g, ['admin.ts']).map((one) => `name/cos:${one}`);
+  const granted = allowed('run-role');
+  // Listing objects is the archive's; a run lists unfinished uploads only.
+  expect(granted).toEqual(expect.arrayContaining(calls.filter((one) => one !== 'name/cos:GetBucket')));
+  expect(granted).toEqual(expect.arrayContaining(['name/cos:PutObject', 'name/cos:GetBucketVersioning']));
+  expect(granted.filter((one) => /Delete|GetBucket$|\*/.test(one))).toEqual([]);
+});
+
+test('who checks and reads an archive may ask for the settings of the bucket, and remove the probe only', () => {
+  const calls = found('src/cos', /action: '([A-Za-z]+)'/g)
+    .filter((one) => /^(Head|Get|Delete)/.test(one))
+    .map((one) => `name/cos:${one}`);
+  expect(allowed('archive-user')).toEqual(expect.arrayContaining(calls));
+  const removing = statements('archive-user').find(({ action }) => action.includes('name/cos:DeleteObject'));
+  expect(removing?.resource).toEqual([expect.stringMatching(/<prefix>_runs\/_check\/\*$/)]);
+});
+
+test('the deploying user may do what the rule commands do', () => {
+  const calls = found('src/rules', /\.call\(\s*'([a-z]+)',\s*'([A-Za-z]+)'/g);
+  expect(allowed('deploy-user')).toEqual(expect.arrayContaining(calls));
+});
+
+test('a run that reads the TDMQ role key needs that one permission more', () => {
+  expect(allowed('run-role-tdmq')).toEqual(['tdmq:DescribeRoles']);
+});
