@@ -46,7 +46,9 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     callOptions: CallOptions | undefined,
     operation: (joined: CallOptions) => Promise<T>,
   ): Promise<T> {
-    const joined = joinSignals(options.signal, callOptions?.signal);
+    // What is cleaned up is cleaned up also after the run's end, in the time that the call itself gives it.
+    const isCleanUp = name === 'abort' && callOptions?.signal !== undefined;
+    const joined = joinSignals(isCleanUp ? undefined : options.signal, callOptions?.signal);
     try {
       return await retry(() => operation(joined.signal ? { signal: joined.signal } : {}), {
         ...options,
