@@ -1,0 +1,306 @@
+// One invocation: settings, adapters, the deadline, the summary. The one place that catches: what fails is logged with
+// its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
+import { systemClock } from './clock.ts';
+import { type Environment, parseConfig, type RuleConfig } from './config.ts';
+import { createCosStore } from './cos/store.ts';
+import { type DrainResult, drain } from './drain.ts';
+import { BackupError } from './errors.ts';
+import { createLogger } from './logger.ts';
+import { topicFolder } from './object-key.ts';
+import type { Clock, Logger, ObjectStore, Source } from './ports.ts';
+import { createSource } from './pulsar/create-source.ts';
+import type { SourceOptions } from './pulsar/source-options.ts';
+import { retryingStore } from './retrying-store.ts';
+import { readRoleKey } from './rules/role-key.ts';
+import { createTally, type Tally } from './run.ts';
+import { type Summary, storeRunManifest } from './run-manifest.ts';
+
+/** What SCF tells of an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
+export interface ScfContext {
+  readonly request_id?: string;
+  readonly function_name?: string;
+  readonly memory_limit_in_mb?: number;
+  readonly time_limit_in_ms?: number;
+  getRemainingTimeInMillis?(): number;
+}
+
+/** What an invocation is made of; tests replace the outside. */
+export interface HandlerParts {
+  readonly clock: Clock;
+  readonly createStore: (config: RuleConfig, logger: Logger) => ObjectStore;
+  readonly createSource: (options: SourceOptions) => Promise<Source>;
+  readonly createLogger: (options: {
+    level: string;
+    rule: string;
+    requestId: string;
+    secrets: string[];
+  }) => Logger;
+  /** Is given the counts of the run, which grow while it goes on. */
+  readonly onStart?: (tally: Readonly<Tally>) => void;
+}
+
+const REAL_PARTS: HandlerParts = {
+  clock: systemClock,
+  createStore: (config, logger) => createCosStore(config.cos, { logger }),
+  createSource,
+  createLogger,
+};
+
+/** Where SCF does not say: the limits of a function that nobody has configured. */
+const DEFAULT_TIME_LIMIT_MS = 60_000;
+const DEFAULT_MEMORY_MB = 256;
+/** Node, the SDK and the code, before the first message. */
+const BASE_MEMORY_MB = 96;
+const MIN_BUFFER_BYTES = 8 * 1_048_576;
+const MAX_BUFFER_BYTES = 256 * 1_048_576;
+/** An unfinished upload older than the longest time-out of a function belongs to nobody any more. */
+const ORPHAN_AGE_MS = 900_000;
+/** After the hard end, for closing what is open. */
+const GRACE_MS = 2_000;
+
+/**
+ * Runs the rule of this environment once.
+ * @throws BackupError (already logged) when anything failed; what was stored by then stays, acknowledged.
+ */
+export async function handleInvocation(
+  env: Environment,
+  context: ScfContext,
+  parts: HandlerParts = REAL_PARTS,
+): Promise<Summary> {
+  const { clock } = parts;
+  const startedAtMs = clock.now();
+  const timeLimitMs =
+    context.getRemainingTimeInMillis?.() ?? context.time_limit_in_ms ?? DEFAULT_TIME_LIMIT_MS;
+  const requestId = context.request_id ?? `local-${startedAtMs}`;
+  const named = { rule: env['RULE_NAME'] || env['SCF_FUNCTIONNAME'] || 'unnamed', requestId };
+  let logger = parts.createLogger({ level: 'info', ...named, secrets: secretsOf(env) });
+  const tally = createTally();
+  parts.onStart?.(tally);
+  let result: DrainResult | undefined;
+  let failure: unknown;
+  const finish = (stopReason: Summary['stopReason']) =>
+    summarise(named, startedAtMs, clock.now(), stopReason, tally, result);
+  try {
+    const config = parseConfig(env);
+    logger = parts.createLogger({ level: config.logLevel, ...named, secrets: secretsOf(env) });
+    const times = planTimes(config, startedAtMs, timeLimitMs);
+    const invocation = { config, logger, parts, tally, startedAtMs, ...times, context, summarise: finish };
+    result = await withinTime(
+      clock,
+      times.hardEndAtMs + GRACE_MS,
+      run(invocation, (value) => (result = value)),
+    );
+    failure = result.failure;
+  } catch (error) {
+    failure = error;
+  }
+  if (failure !== undefined) {
+    logger.error({ error: failure, ...withoutNames(finish('failed')) }, 'run failed');
+    throw failure;
+  }
+  const summary = finish(result?.stopReason ?? 'caught_up');
+  logger.info(withoutNames(summary), 'run finished');
+  return summary;
+}
+
+interface Invocation {
+  readonly config: RuleConfig;
+  readonly logger: Logger;
+  readonly parts: HandlerParts;
+  readonly tally: Tally;
+  readonly context: ScfContext;
+  readonly startedAtMs: number;
+  readonly stopReadingAtMs: number;
+  readonly hardEndAtMs: number;
+  readonly summarise: (stopReason: Summary['stopReason']) => Summary;
+}
+
+async function run(invocation: Invocation, onResult: (result: DrainResult) => void): Promise<DrainResult> {
+  const { config, logger, parts, tally, startedAtMs, stopReadingAtMs, hardEndAtMs } = invocation;
+  const { clock } = parts;
+  const hardEnd = new AbortController();
+  const timer = new AbortController();
+  clock
+    .sleep(Math.max(0, hardEndAtMs - clock.now()), timer.signal)
+    .then(() => hardEnd.abort())
+    .catch(() => undefined);
+  const buffers = bufferSizes(invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB);
+  logger.info(startFields(config, invocation, buffers), 'run started');
+  const store = retryingStore(parts.createStore(config, logger), {
+    clock,
+    logger,
+    signal: hardEnd.signal,
+    onRetry: (error) => {
+      tally.lastRetried = error;
+    },
+  });
+  let source: Source | undefined;
+  try {
+    source = await parts.createSource({
+      config: await withRoleKey(config, hardEnd.signal),
+      receiveBudgetBytes: buffers.receiveBytes,
+      clock,
+      logger,
+      signal: hardEnd.signal,
+    });
+    const result = await drain({
+      rule: config.rule,
+      topic: config.pulsar.topic,
+      prefix: config.cos.prefix,
+      subscriptionType: config.pulsar.subscriptionType,
+      limits: config.file,
+      compression: config.file.compression,
+      onUnreadable: config.run.onUnreadable,
+      source,
+      store,
+      clock,
+      logger,
+      tally,
+      startedAtMs,
+      stopReadingAtMs,
+      hardEnd: hardEnd.signal,
+      bufferBytes: buffers.uploadBytes,
+    });
+    onResult(result);
+    await source.close();
+    await leaveManifest(invocation, store, result, hardEnd.signal);
+    if (result.failure === undefined) await abortOrphans(invocation, store, hardEnd.signal);
+    return result;
+  } finally {
+    timer.abort();
+    await source?.close();
+    await store.close();
+  }
+}
+
+/** The history of the run. A run that failed has a better reason to fail with than its manifest. */
+async function leaveManifest(
+  { config, logger, tally, summarise: finish }: Invocation,
+  store: ObjectStore,
+  result: DrainResult,
+  signal: AbortSignal,
+): Promise<void> {
+  if (tally.stored.length === 0) return;
+  const summary = finish(result.failure === undefined ? result.stopReason : 'failed');
+  try {
+    await storeRunManifest(store, config.cos.prefix, summary, tally.stored, { signal });
+  } catch (error) {
+    if (result.failure === undefined) throw error;
+    logger.warn({ error }, 'run manifest not stored');
+  }
+}
+
+/** Unfinished uploads of killed runs cost money and are seen by nobody. Not being allowed to look is no failure. */
+async function abortOrphans(
+  { config, logger, parts }: Invocation,
+  store: ObjectStore,
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = topicFolder(config.cos.prefix, config.pulsar.topic);
+  try {
+    for await (const upload of store.listUploads(folder, { signal })) {
+      if (parts.clock.now() - upload.initiated.getTime() <= ORPHAN_AGE_MS) continue;
+      await store.abortUpload(upload.key, upload.uploadId, { signal });
+      logger.info({ key: upload.key, initiated: upload.initiated.toISOString() }, 'orphaned upload aborted');
+    }
+  } catch (error) {
+    logger.warn({ error }, 'orphaned uploads not cleaned up');
+  }
+}
+
+async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<RuleConfig['pulsar']> {
+  const { pulsar, cos } = config;
+  if (pulsar.tdmqRole === undefined) return pulsar;
+  const { region, credentials } = cos;
+  return { ...pulsar, token: await readRoleKey({ ...pulsar.tdmqRole, region, credentials, signal }) };
+}
+
+/** Reading stops early enough to store what is open; everything stops early enough to close and to say so. */
+function planTimes(config: RuleConfig, startedAtMs: number, timeLimitMs: number) {
+  const reserveMs = Math.min(config.run.reserveSeconds * 1_000, timeLimitMs / 2);
+  const closingMs = Math.min(2 * GRACE_MS, reserveMs / 2);
+  return {
+    stopReadingAtMs: startedAtMs + timeLimitMs - reserveMs,
+    hardEndAtMs: startedAtMs + timeLimitMs - closingMs,
+  };
+}
+
+/** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */
+function bufferSizes(memoryMb: number): { uploadBytes: number; receiveBytes: number } {
+  const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * 1_048_576;
+  const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.3));
+  return { uploadBytes, receiveBytes: uploadBytes / 4 };
+}
+
+/** The guard behind all guards: whatever hangs, the invocation ends before SCF ends it without a reason. */
+async function withinTime<T>(clock: Clock, endAtMs: number, work: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const over = clock.sleep(Math.max(0, endAtMs - clock.now()), timer.signal).then(() => {
+    throw new BackupError('source', 'the run did not end within its time', {
+      retryable: true,
+      hint: 'What was stored is safe; the next run goes on from there. Please report this with the log lines of the run.',
+    });
+  });
+  try {
+    return await Promise.race([work, over]);
+  } finally {
+    timer.abort();
+    over.catch(() => undefined);
+    work.catch(() => undefined);
+  }
+}
+
+function startFields(
+  config: RuleConfig,
+  times: { stopReadingAtMs: number; startedAtMs: number },
+  buffers: object,
+) {
+  const { pulsar, cos } = config;
+  return {
+    topic: pulsar.topic.full,
+    subscription: pulsar.subscription,
+    subscriptionType: pulsar.subscriptionType,
+    driver: pulsar.driver,
+    bucket: cos.bucket,
+    prefix: cos.prefix,
+    readingMs: times.stopReadingAtMs - times.startedAtMs,
+    ...buffers,
+  };
+}
+
+function summarise(
+  named: { rule: string; requestId: string },
+  startedAtMs: number,
+  nowMs: number,
+  stopReason: Summary['stopReason'],
+  tally: Tally,
+  result: DrainResult | undefined,
+): Summary {
+  return {
+    ...named,
+    startedAt: new Date(startedAtMs).toISOString(),
+    durationMs: nowMs - startedAtMs,
+    stopReason,
+    messages: tally.messages,
+    recordBytes: tally.recordBytes,
+    objects: tally.objects,
+    alreadyStored: tally.alreadyStored,
+    unreadable: tally.unreadable,
+    ...(result?.backlog === undefined ? {} : { backlog: result.backlog }),
+    partitions: result?.partitions ?? 0,
+  };
+}
+
+/** Every log line has them already. */
+function withoutNames({ rule: _rule, requestId: _requestId, ...rest }: Summary): object {
+  return rest;
+}
+
+function secretsOf(env: Environment): string[] {
+  return [
+    'PULSAR_TOKEN',
+    'TENCENTCLOUD_SECRETID',
+    'TENCENTCLOUD_SECRETKEY',
+    'TENCENTCLOUD_SESSIONTOKEN',
+  ].flatMap((name) => env[name] ?? []);
+}
