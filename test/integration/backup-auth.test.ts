@@ -46,7 +46,7 @@ async function expectRefused(
   expect(await backlogOf(broker(), topic, 'backup')).toBe(50);
   const told = `${invocation.output}${JSON.stringify(invocation.thrown)}`;
   const parts = token === undefined ? [] : [token, ...token.split('.').slice(1)];
-  for (const secret of [...parts, SECRETS.secretId, SECRETS.secretKey, SECRETS.token]) {
+  for (const secret of [...parts, SECRETS.secretId, SECRETS.secretKey, SECRETS.sessionToken]) {
     expect(told).not.toContain(secret);
   }
 }

@@ -118,7 +118,7 @@ describe('a bucket that takes nothing fails the run, and nothing is acknowledged
     const { topic, published } = await publishedTopic('denied', 20);
     cos().addFault({ times: 'always', action: { type: 'error', code: 'AccessDenied' } });
     const invocation = await runOf(topic);
-    expectFailed(invocation, 'store', BUCKET, 'AccessDenied');
+    expectFailed(invocation, 'store', BUCKET, 'policy');
     expect(objectsUnder(cos(), prefixOf(topic))).toEqual([]);
     expect(await backlogOf(broker(), topic, 'backup')).toBe(20);
     cos().clearFaults();

@@ -123,6 +123,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
   });
 
   it('lie under keys and with metadata that tell what is inside', () => {
+    expect(files.length).toBeGreaterThan(4);
     for (const file of files) {
       const { object, records } = file;
       const [from, to] = [records[0], records.at(-1)];

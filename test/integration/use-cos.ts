@@ -11,7 +11,7 @@ const REGION = 'ap-guangzhou';
 export const SECRETS = {
   secretId: 'AKIDintegrationtestsecretid00000000',
   secretKey: 'integrationtestsecretkey00000000',
-  token: 'integration-test-session-token-0000',
+  sessionToken: 'integration-test-session-token-0000',
 };
 
 /** Call it at the top of a file; inside the tests, the function it answers gives the server. Faults end with a test. */
@@ -48,7 +48,7 @@ export function ruleEnv(
     TENCENTCLOUD_REGION: REGION,
     TENCENTCLOUD_SECRETID: SECRETS.secretId,
     TENCENTCLOUD_SECRETKEY: SECRETS.secretKey,
-    TENCENTCLOUD_SESSIONTOKEN: SECRETS.token,
+    TENCENTCLOUD_SESSIONTOKEN: SECRETS.sessionToken,
     PULSAR_SERVICE_URL: serviceUrl,
     PULSAR_TOPIC: topic,
     PULSAR_SUBSCRIPTION: 'backup',
