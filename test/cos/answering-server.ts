@@ -31,6 +31,8 @@ export interface AnsweringServer {
   answer: Answering;
   /** For `GET ?versioning`; by default, the bucket never had it. */
   answerVersioning: Answering;
+  /** Whether request bodies are left unread. */
+  paused: boolean;
   close(): Promise<void>;
 }
 
@@ -38,6 +40,7 @@ export interface AnsweringServer {
 export async function startAnsweringServer(answer: Answering = ok): Promise<AnsweringServer> {
   const arrived: Arrived[] = [];
   const server = createServer(async (raw, response) => {
+    if (self.paused && raw.method === 'PUT') return;
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of raw) chunks.push(chunk as Buffer);
@@ -64,6 +67,7 @@ export async function startAnsweringServer(answer: Answering = ok): Promise<Answ
     answerVersioning: (_request, response) => {
       response.end('<VersioningConfiguration/>');
     },
+    paused: false,
     connections: () =>
       new Promise((resolve, reject) =>
         server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
