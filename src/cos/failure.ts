@@ -170,8 +170,10 @@ function hintFor(failure: Failure, act: Act, place: Place): string {
   if (status === 429) return hintFor({ ...failure, code: 'SlowDown' }, act, place);
   if (status === 403) {
     const appid = bucket.slice(bucket.lastIndexOf('-') + 1);
-    const object = act.key === undefined ? '' : `/${act.key}`;
-    return `The run role (or the key in use) may not do this. Its policy needs the action cos:${act.action} on the resource qcs::cos:${region}:uid/${appid}:${bucket}${object === '' ? '' : '/*'}${object === '' ? '' : ` (here ${object.slice(1)})`}.`;
+    const resource = `qcs::cos:${region}:uid/${appid}:${bucket}/*`;
+    const reason =
+      code === '' ? ' COS tells no reason here: the credentials may also be wrong or expired.' : '';
+    return `The run role (or the key in use) may not do this: its policy needs the action cos:${act.action} on the resource ${resource}.${reason}`;
   }
   if (status >= 500 || RETRYABLE_CODES.has(code)) {
     return 'COS has a problem of its own. It is tried again; if it stays, look at the status page and give the request id to Tencent Cloud.';

@@ -29,8 +29,9 @@ export function createOverwriteGuard(
       );
       return true;
     } catch (error) {
-      const status = error instanceof BackupError ? error.details['status'] : undefined;
-      if (status !== 403 && status !== 405 && status !== 501) throw error;
+      // Wrong credentials are told as such; what comes next would only say "forbidden".
+      const { code, status } = error instanceof BackupError ? error.details : {};
+      if (code !== 'AccessDenied' && status !== 405 && status !== 501) throw error;
       logger.warn(
         { bucket, action: 'cos:GetBucketVersioning' },
         'versioning of the bucket may not be asked for; looking for each object before it is created',

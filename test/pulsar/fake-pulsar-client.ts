@@ -16,6 +16,7 @@ export interface FakeMessageFields {
   readonly eventTime?: number;
   readonly publishTime?: number;
   readonly producer?: string;
+  readonly replicatedFrom?: string;
   readonly encryption?: NativeEncryptionContext;
 }
 
@@ -29,6 +30,8 @@ export interface FakeEntry {
   readonly leftOut?: readonly number[];
   /** libpulsar acknowledges it and says nothing. */
   readonly isCorrupt?: boolean;
+  /** A chunk that is not the last of its message: libpulsar keeps it. */
+  readonly isChunk?: boolean;
   /** The first entry of a chunked message that ends here. */
   readonly firstChunk?: number;
 }
@@ -124,6 +127,9 @@ export class FakePulsar {
       }
       async getPartitionsForTopic(topic: string) {
         pulsar.fault('lookup');
+        if (pulsar.lastConfig.serviceUrl.endsWith(':1')) {
+          throw new Error('Failed to GetPartitionsForTopic: ConnectError');
+        }
         if (pulsar.token !== undefined && this.auth?.token !== pulsar.token) {
           await pulsar.clock.sleep(pulsar.lastConfig.operationTimeoutSeconds * 1000);
           throw new Error('Failed to GetPartitionsForTopic: TimeOut');
@@ -237,7 +243,7 @@ class FakeMessage {
     return this.fields.producer ?? '';
   }
   getReplicatedFrom() {
-    return '';
+    return this.fields.replicatedFrom ?? '';
   }
   getEncryptionContext() {
     return this.fields.encryption ?? null;
@@ -278,9 +284,13 @@ export class FakeConsumer {
 
   get #subscription(): Subscription {
     const { subscriptions } = this.#pulsar.topic(this.config.topic);
-    const found = subscriptions.get(this.config.subscription) ?? { acked: new Set(), consumers: [] };
-    subscriptions.set(this.config.subscription, found);
-    return found;
+    const found = subscriptions.get(this.config.subscription);
+    if (found !== undefined) return found;
+    const { entries } = this.#pulsar.topic(this.config.topic);
+    const acked = new Set(this.config.subscriptionInitialPosition === 'Latest' ? entries : []);
+    const made: Subscription = { acked, consumers: [] };
+    subscriptions.set(this.config.subscription, made);
+    return made;
   }
 
   attach(): void {
@@ -308,6 +318,7 @@ export class FakeConsumer {
   }
 
   deliver(entry: FakeEntry): void {
+    if (entry.isChunk) return;
     if (entry.isCorrupt) {
       this.#subscription.acked.add(entry);
       return;
@@ -359,8 +370,16 @@ export class FakeConsumer {
     this.acks.push(`one ${id}`);
     return await this.#group(() => {
       id.acker.waiting.delete(id.index);
-      if (id.acker.waiting.size === 0) this.#subscription.acked.add(id.acker.entry);
+      if (id.acker.waiting.size === 0) this.#acked(id.acker.entry);
     });
+  }
+
+  /** With its chunks. */
+  #acked(entry: FakeEntry): void {
+    for (const one of this.#pulsar.topic(this.config.topic).entries) {
+      const isPart = one.entryId >= (entry.firstChunk ?? entry.entryId) && one.entryId < entry.entryId;
+      if (one === entry || (one.isChunk && isPart)) this.#subscription.acked.add(one);
+    }
   }
 
   async acknowledgeCumulativeId(id: FakeMessageId): Promise<null> {

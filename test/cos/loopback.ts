@@ -1,0 +1,27 @@
+// The loopback COS with one bucket that fits cosConfig's settings, its objects in a folder of its own.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+
+export interface Loopback {
+  readonly cos: LoopbackCos;
+  end(): Promise<void>;
+}
+
+/** Starts it on a free port. */
+export async function startLoopback(): Promise<Loopback> {
+  const dir = await mkdtemp(join(tmpdir(), 'cos-'));
+  const cos = await startLoopbackCos({
+    dir,
+    buckets: [{ name: 'backup-1250000000', region: 'ap-guangzhou' }],
+    credentials: { secretId: 'AKIDexample', secretKey: 'very-secret-key', sessionToken: 'session-token-1' },
+  });
+  return {
+    cos,
+    async end() {
+      await cos.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
