@@ -43,8 +43,8 @@ export async function sendAnswer(response: ServerResponse, answer: Answer, pace:
   const text = Buffer.from(answer.body ?? '');
   const isHead = response.req.method === 'HEAD';
   const length = answer.announcedBytes ?? text.length;
-  if (pace.spaces === undefined && answer.status !== 204) response.setHeader('content-length', length);
-  response.writeHead(answer.status, answer.headers as Record<string, string>);
+  if (pace.spaces === undefined && answer.status !== 204) response.setHeader('Content-Length', length);
+  response.writeHead(answer.status, inCosCase(answer.headers));
   if (pace.spaces !== undefined) await writeSpaces(response, pace.spaces);
   if (isHead) {
     response.end();
@@ -60,6 +60,15 @@ export async function sendAnswer(response: ServerResponse, answer: Answer, pace:
     // The client is gone, or the connection is to be reset.
     response.socket?.resetAndDestroy();
   }
+}
+
+/** Names as COS writes them: some clients look them up by case. */
+function inCosCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const named = Object.entries(headers).map(([name, value]) => {
+    if (name === 'etag') return ['ETag', value];
+    return [name.startsWith('x-cos-') ? name : name.replace(/\b[a-z]/g, (c) => c.toUpperCase()), value];
+  });
+  return Object.fromEntries(named) as Record<string, string>;
 }
 
 function bodyOf(answer: Answer, text: Buffer): Readable {

@@ -78,8 +78,8 @@ export async function exchange(
   const call = parseCall(request.method ?? 'GET', request.url ?? '/', request.headers);
   const record = openRecord(call, state);
   response.sendDate = false;
-  response.setHeader('date', new Date(state.clock()).toUTCString());
-  response.setHeader('server', 'loopback-cos');
+  response.setHeader('Date', new Date(state.clock()).toUTCString());
+  response.setHeader('Server', 'loopback-cos');
   response.setHeader('x-cos-request-id', record.requestId);
   let action: FaultAction | undefined;
   try {
