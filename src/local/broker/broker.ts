@@ -17,7 +17,7 @@ import type { Tokens } from './access.ts';
 import { type CommandHook, Connection } from './connection.ts';
 import { describeEntry } from './entry.ts';
 import { type Corruption, Faults } from './faults.ts';
-import { encodeEntry } from './frames.ts';
+import { type CommandFields, type CommandName, encodeEntry } from './frames.ts';
 import { answerHttp, type HttpContext } from './http.ts';
 import type { FieldsOf } from './protobuf.ts';
 import { encodeMessages, type LoopbackMessage, type PublishOptions } from './publish.ts';
@@ -322,12 +322,16 @@ export class LoopbackBroker {
     }
   }
 
-  /** Failover: makes the consumer of that name the active one, now. */
-  setActiveConsumer(topic: string, name: string, consumerName: string): void {
+  /** Failover: makes the consumer of that name the active one, now, and tells all. Left out or unknown: none is active. */
+  setActiveConsumer(topic: string, name: string, consumerName?: string): void {
     for (const subscription of this.#subscriptions(topic, name)) {
-      const consumer = subscription.consumers.find(({ port }) => port.name === consumerName);
-      if (consumer !== undefined) subscription.activate(consumer);
+      subscription.activate(subscription.consumers.find(({ port }) => port.name === consumerName));
     }
+  }
+
+  /** Sends a command on every connection that nothing there asked for. */
+  sendCommand<N extends CommandName>(name: N, fields: CommandFields<N>): void {
+    for (const session of this.#sessions.values()) session.send(name, fields);
   }
 
   /** Sends AUTH_CHALLENGE on every connection. */
@@ -335,9 +339,9 @@ export class LoopbackBroker {
     for (const session of this.#sessions.values()) session.challenge();
   }
 
-  /** Drops every connection, without a word. */
-  dropConnections(): void {
-    for (const connection of this.#sessions.keys()) connection.destroy();
+  /** Drops every connection, without a word; with a reset where asked. */
+  dropConnections(how: 'close' | 'reset' = 'close'): void {
+    for (const connection of this.#sessions.keys()) connection.destroy(how);
   }
 
   /** Writes bytes on every connection that need be no frame. */
@@ -363,6 +367,8 @@ export class LoopbackBroker {
       },
       {
         command: (command) => session.handle(command),
+        refused: ({ name, fields }, { error, message = 'Told to fail' }) =>
+          session.refuse(name, fields, error, message),
         writable: () => session.resume(),
         closed: () => {
           this.#sessions.delete(connection);

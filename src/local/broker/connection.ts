@@ -11,8 +11,17 @@ import {
   FrameSplitter,
 } from './frames.ts';
 
-/** What a hook decides about a command: let it pass, lose it, end the connection, or send half of it and end. */
-export type Verdict = 'drop' | 'close' | 'half' | undefined;
+/** A refusal: the command is not acted upon and answered with this error (a number of SERVER_ERROR). */
+export interface ErrorVerdict {
+  readonly error: number;
+  readonly message?: string;
+}
+
+/**
+ * What a hook decides about a command: let it pass, lose it, end the connection, send half of it and end, or (only for
+ * commands that come in) refuse it.
+ */
+export type Verdict = 'drop' | 'close' | 'half' | ErrorVerdict | undefined;
 
 /**
  * Sees every command before it is acted upon (or before it is sent). A promise delays it and what comes after it on
@@ -36,6 +45,7 @@ export interface ConnectionOptions {
 
 export interface ConnectionEvents {
   command(command: Command): void;
+  refused(command: Command, verdict: ErrorVerdict): void;
   writable(): void;
   closed(): void;
 }
@@ -77,7 +87,7 @@ export class Connection {
   }
 
   get isWritable(): boolean {
-    return !this.#socket.destroyed && this.#socket.writableLength < FULL_SOCKET_BYTES;
+    return this.#socket.writable && this.#socket.writableLength < FULL_SOCKET_BYTES;
   }
 
   /** Sends a command, and what follows it in its frame. */
@@ -88,8 +98,8 @@ export class Connection {
         if (verdict === 'close') this.destroy();
         if (verdict === 'close' || verdict === 'drop') return;
         const frame = encodeFrame(name, fields, rest);
-        if (verdict === 'half') this.#socket.end(frame.subarray(0, Math.ceil(frame.length / 2)));
-        else this.sendRaw(frame);
+        this.sendRaw(verdict === 'half' ? frame.subarray(0, Math.ceil(frame.length / 2)) : frame);
+        if (verdict === 'half') this.#socket.destroySoon();
       });
     });
   }
@@ -115,14 +125,13 @@ export class Connection {
 
   /** Ends the connection after what was sent. */
   end(): void {
-    this.#out.run(() => {
-      this.#socket.end();
-    });
+    this.#out.run(() => this.#socket.destroySoon());
   }
 
-  /** Ends the connection at once. */
-  destroy(): void {
-    this.#socket.destroy();
+  /** Ends the connection at once; with a reset where asked. */
+  destroy(how: 'close' | 'reset' = 'close'): void {
+    if (how === 'reset') this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   #read(chunk: Buffer): void {
@@ -139,8 +148,9 @@ export class Connection {
     this.#in.run(() => {
       const waiting = decide(this.#options.incoming, command.name, command.fields, this.id, (verdict) => {
         if (verdict === 'close' || verdict === 'half') this.destroy();
-        if (verdict !== undefined || this.#socket.destroyed) return;
-        this.#events.command(command);
+        if (this.#socket.destroyed) return;
+        if (typeof verdict === 'object') this.#events.refused(command, verdict);
+        else if (verdict === undefined) this.#events.command(command);
       });
       return waiting?.catch(() => this.destroy());
     });
@@ -180,7 +190,7 @@ class Lane {
     for (let step = this.#waiting.shift(); step !== undefined; step = this.#waiting.shift()) {
       const waiting = step();
       if (waiting !== undefined) {
-        void waiting.then(() => this.#next());
+        void waiting.finally(() => this.#next());
         return;
       }
     }

@@ -4,6 +4,12 @@ import type { StoredEntry } from './topic.ts';
 /** How an entry's bytes are spoilt on their way out; what is stored stays as it is. */
 export type Corruption = 'checksum' | 'payload' | 'truncated' | ((bytes: Buffer) => Uint8Array);
 
+/**
+ * What happens to an acknowledgement: it is not applied and not answered; applied and not answered; the connection ends
+ * before it is applied, or after it and before the answer.
+ */
+export type AckFault = 'ignore' | 'lose-receipt' | 'close-before' | 'close-after';
+
 /** The fault switches. */
 export class Faults {
   /** Accepts connections and reads, and answers nothing. */
@@ -32,6 +38,9 @@ export class Faults {
   /** Ends the connection that gets the n-th entry from now on, after that entry; once. */
   closeAfterEntries: number | undefined;
 
+  /** What happens to the next so many acknowledgements; Infinity: to all. */
+  acks: { readonly fault: AckFault; times: number } | undefined;
+
   readonly #corruptions = new Map<StoredEntry, Corruption>();
   readonly #twice = new Set<StoredEntry>();
 
@@ -57,6 +66,13 @@ export class Faults {
     if (this.closeAfterEntries === undefined || --this.closeAfterEntries > 0) return false;
     this.closeAfterEntries = undefined;
     return true;
+  }
+
+  /** Counts an acknowledgement, and tells what happens to it. */
+  takeAckFault(): AckFault | undefined {
+    if (this.acks === undefined || this.acks.times <= 0) return undefined;
+    this.acks.times--;
+    return this.acks.fault;
   }
 
   /** Counts a lookup; true where it is to be redirected. */

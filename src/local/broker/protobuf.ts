@@ -55,82 +55,102 @@ const FIXED64 = 1;
 const BYTES = 2;
 const FIXED32 = 5;
 
-/** Bytes of a message. Absent and undefined fields are left out; so is nothing else, defaults are written. */
+/** Bytes of a message. Undefined fields are left out, and nothing else is: defaults are written. */
 export function encodeMessage<M extends keyof typeof MESSAGES>(message: M, fields: FieldsOf<M>): Buffer {
-  const out: number[] = [];
-  const parts: Buffer[] = [];
-  writeMessage(message, fields as Record<string, unknown>, out, parts);
-  if (out.length > 0) parts.push(Buffer.from(out));
-  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+  const writer = new Writer();
+  writer.message(message, fields as Record<string, unknown>);
+  return writer.bytes();
 }
 
-function writeMessage(
-  message: string,
-  fields: Record<string, unknown>,
-  out: number[],
-  parts: Buffer[],
-): void {
-  const layout = layouts.get(message);
-  for (const name in fields) {
-    const value = fields[name];
-    if (value === undefined) continue;
-    const field = layout?.byName.get(name);
-    if (field === undefined) throw new Error(`${message} has no field ${name}`);
-    if (!field.repeated) writeField(field, value, out, parts);
-    else for (const item of value as unknown[]) writeField(field, item, out, parts);
-  }
-}
+/** Grows one shared buffer, and copies the result out of it. */
+class Writer {
+  static shared = Buffer.allocUnsafe(4096);
+  #at = 0;
 
-function writeField(field: Field, value: unknown, out: number[], parts: Buffer[]): void {
-  switch (field.type) {
-    case 'uint64':
-    case 'int64':
-    case 'uint32':
-    case 'int32':
-      writeVarint(field.number * 8 + VARINT, out);
-      writeVarint(value as number | bigint, out);
-      return;
-    case 'bool':
-      writeVarint(field.number * 8 + VARINT, out);
-      out.push(value === true ? 1 : 0);
-      return;
-    case 'double': {
-      writeVarint(field.number * 8 + FIXED64, out);
-      const bytes = Buffer.alloc(8);
-      bytes.writeDoubleLE(value as number);
-      out.push(...bytes);
-      return;
-    }
-    default: {
-      writeVarint(field.number * 8 + BYTES, out);
-      const bytes =
-        field.type === 'string'
-          ? Buffer.from(value as string)
-          : field.type === 'bytes'
-            ? (value as Uint8Array)
-            : encodeMessage(field.type as keyof typeof MESSAGES, value as object);
-      writeVarint(bytes.length, out);
-      if (bytes.length <= 64) {
-        for (const byte of bytes) out.push(byte);
-      } else {
-        parts.push(Buffer.from(out), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
-        out.length = 0;
-      }
+  message(message: string, fields: Record<string, unknown>): void {
+    const layout = layouts.get(message);
+    for (const name in fields) {
+      const value = fields[name];
+      if (value === undefined) continue;
+      const field = layout?.byName.get(name);
+      if (field === undefined) throw new Error(`${message} has no field ${name}`);
+      if (!field.repeated) this.#field(field, value);
+      else for (const item of value as unknown[]) this.#field(field, item);
     }
   }
-}
 
-function writeVarint(value: number | bigint, out: number[]): void {
-  if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER) {
-    let rest = value;
-    for (; rest >= 0x80; rest = Math.floor(rest / 128)) out.push((rest % 128) | 0x80);
-    out.push(rest);
-    return;
+  bytes(): Buffer {
+    return Buffer.from(Writer.shared.subarray(0, this.#at));
   }
-  // Negative numbers are the ten bytes of their 64-bit two's complement, whatever their type.
-  let rest = BigInt.asUintN(64, BigInt(value));
-  for (; rest >= 0x80n; rest >>= 7n) out.push(Number(rest & 0x7fn) | 0x80);
-  out.push(Number(rest));
+
+  #field({ number, type }: Field, value: unknown): void {
+    if (type === 'double') {
+      this.#varint(number * 8 + FIXED64);
+      this.#reserve(8);
+      this.#at = Writer.shared.writeDoubleLE(value as number, this.#at);
+    } else if (isInteger(type)) {
+      this.#varint(number * 8 + VARINT);
+      this.#varint(type === 'bool' ? Number(value) : (value as number | bigint));
+    } else {
+      this.#varint(number * 8 + BYTES);
+      if (type === 'string')
+        this.#sized(Buffer.byteLength(value as string), () => this.#text(value as string));
+      else if (type === 'bytes')
+        this.#sized((value as Uint8Array).length, () => this.#raw(value as Uint8Array));
+      else this.#nested(type, value as Record<string, unknown>);
+    }
+  }
+
+  #sized(length: number, write: () => void): void {
+    this.#varint(length);
+    this.#reserve(length);
+    write();
+    this.#at += length;
+  }
+
+  #text(text: string): void {
+    Writer.shared.write(text, this.#at);
+  }
+
+  #raw(bytes: Uint8Array): void {
+    Writer.shared.set(bytes, this.#at);
+  }
+
+  /** Leaves one byte for the length, and moves the message if that was too little. */
+  #nested(type: string, fields: Record<string, unknown>): void {
+    this.#reserve(1);
+    const start = this.#at++;
+    this.message(type, fields);
+    const length = this.#at - start - 1;
+    if (length < 0x80) {
+      Writer.shared[start] = length;
+      return;
+    }
+    const body = Buffer.from(Writer.shared.subarray(start + 1, this.#at));
+    this.#at = start;
+    this.#sized(length, () => this.#raw(body));
+  }
+
+  #varint(value: number | bigint): void {
+    this.#reserve(10);
+    if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER) {
+      let rest = value;
+      for (; rest >= 0x80; rest = Math.floor(rest / 128)) Writer.shared[this.#at++] = (rest % 128) | 0x80;
+      Writer.shared[this.#at++] = rest;
+      return;
+    }
+    // Negative numbers are the ten bytes of their 64-bit two's complement, whatever their type.
+    let rest = BigInt.asUintN(64, BigInt(value));
+    for (; rest >= 0x80n; rest >>= 7n) Writer.shared[this.#at++] = Number(rest & 0x7fn) | 0x80;
+    Writer.shared[this.#at++] = Number(rest);
+  }
+
+  #reserve(length: number): void {
+    if (this.#at + length <= Writer.shared.length) return;
+    const larger = Buffer.allocUnsafe(2 * (this.#at + length));
+    Writer.shared.copy(larger, 0, 0, this.#at);
+    Writer.shared = larger;
+  }
 }
 
 /** Reads a message. Byte fields are views into `bytes`. @throws Error where the bytes are not such a message */
@@ -148,27 +168,27 @@ function readMessage(message: string, bytes: Buffer): Record<string, unknown> {
     const wireType = key % 8;
     const raw = reader.value(wireType);
     if (field === undefined) continue;
-    for (const value of interpret(field, wireType, raw)) {
-      if (field.repeated)
-        fields[field.name] = [...((fields[field.name] as unknown[] | undefined) ?? []), value];
-      else fields[field.name] = value;
-    }
+    const values = interpret(field, wireType, raw);
+    const list = fields[field.name] as unknown[] | undefined;
+    if (!field.repeated) fields[field.name] = values[0];
+    else if (list === undefined) fields[field.name] = values;
+    else list.push(...values);
   }
   return fields;
 }
 
 function interpret(field: Field, wireType: number, raw: bigint | Buffer | number): unknown[] {
-  const isInteger = /int|bool/.test(field.type);
-  if (isInteger && wireType === BYTES && field.repeated) {
+  const isVarint = isInteger(field.type);
+  if (isVarint && wireType === BYTES && field.repeated) {
     const packed = new Reader(raw as Buffer);
     const values: unknown[] = [];
     while (!packed.isAtEnd) values.push(integer(field.type, packed.varint()));
     return values;
   }
-  const expected = isInteger ? VARINT : field.type === 'double' ? FIXED64 : BYTES;
+  const expected = isVarint ? VARINT : field.type === 'double' ? FIXED64 : BYTES;
   if (wireType !== expected)
     throw new Error(`field ${field.name} has wire type ${wireType}, not ${expected}`);
-  if (isInteger) return [integer(field.type, raw as bigint | number)];
+  if (isVarint) return [integer(field.type, raw as bigint | number)];
   if (field.type === 'double') return [(raw as Buffer).readDoubleLE()];
   if (field.type === 'string') return [(raw as Buffer).toString('utf8')];
   return [field.type === 'bytes' ? raw : readMessage(field.type, raw as Buffer)];
@@ -181,6 +201,10 @@ function integer(type: string, raw: bigint | number): number | bigint | boolean 
   if (typeof raw === 'number') return raw;
   const signed = BigInt.asIntN(64, raw);
   return Number.isSafeInteger(Number(signed)) ? Number(signed) : signed;
+}
+
+function isInteger(type: string): boolean {
+  return type.endsWith('int64') || type.endsWith('int32') || type === 'bool';
 }
 
 class Reader {

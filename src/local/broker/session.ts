@@ -104,9 +104,34 @@ export class Session {
       handler(fields, rest);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const requestId = fields['requestId'] as number;
-      this.#connection.send('error', { requestId, error: error.code, message: error.message });
+      this.refuse(name, fields, error.code, error.message);
     }
+  }
+
+  /** Answers a command with an error, the way that command is answered. */
+  refuse(name: CommandName, fields: Record<string, unknown>, error: number, message: string): void {
+    const requestId = fields['requestId'] as number | undefined;
+    if (name === 'partitionMetadata') {
+      const response = PARTITIONED_METADATA_TYPE.Failed;
+      this.#connection.send('partitionMetadataResponse', { requestId, response, error, message });
+    } else if (name === 'lookupTopic') {
+      const response = LOOKUP_TYPE.Failed;
+      this.#connection.send('lookupTopicResponse', { response, requestId, error, message });
+    } else if (name === 'ack') {
+      const consumerId = fields['consumerId'] as number;
+      if (requestId !== undefined)
+        this.#connection.send('ackResponse', { consumerId, error, message, requestId });
+    } else if (name === 'send') {
+      const { producerId, sequenceId } = fields as CommandFields<'send'>;
+      this.#connection.send('sendError', { producerId, sequenceId, error, message });
+    } else {
+      this.#connection.send('error', { requestId: name === 'connect' ? -1 : requestId, error, message });
+    }
+  }
+
+  /** Sends a command that nothing asked for. */
+  send<N extends CommandName>(name: N, fields: CommandFields<N>): void {
+    this.#connection.send(name, fields);
   }
 
   /** The connection has ended: everything unacknowledged goes back. */
@@ -233,58 +258,33 @@ export class Session {
     return true;
   }
 
-  #partitionMetadata({
-    topic,
-    requestId,
-    metadataAutoCreationEnabled = true,
-  }: CommandFields<'partitionMetadata'>) {
-    try {
-      const name = this.#topicName(topic);
-      const partitions = this.#context.topics.partitionsOf(name);
-      if (partitions === undefined && !(this.#context.autoCreatesTopics && metadataAutoCreationEnabled)) {
-        throw new Refusal(SERVER_ERROR.TopicNotFound, `Topic ${name} does not exist`);
-      }
-      const response = PARTITIONED_METADATA_TYPE.Success;
-      this.#connection.send('partitionMetadataResponse', {
-        partitions: partitions ?? 0,
-        requestId,
-        response,
-      });
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      const { code, message } = error;
-      const response = PARTITIONED_METADATA_TYPE.Failed;
-      this.#connection.send('partitionMetadataResponse', { requestId, response, error: code, message });
+  #partitionMetadata(fields: CommandFields<'partitionMetadata'>): void {
+    const { requestId, metadataAutoCreationEnabled = true } = fields;
+    const name = this.#topicName(fields.topic);
+    const partitions = this.#context.topics.partitionsOf(name);
+    if (partitions === undefined && !(this.#context.autoCreatesTopics && metadataAutoCreationEnabled)) {
+      throw new Refusal(SERVER_ERROR.TopicNotFound, `Topic ${name} does not exist`);
     }
+    const response = PARTITIONED_METADATA_TYPE.Success;
+    this.#connection.send('partitionMetadataResponse', { partitions: partitions ?? 0, requestId, response });
   }
 
   #lookup({ topic, requestId }: CommandFields<'lookupTopic'>): void {
-    const { faults } = this.#context;
-    try {
-      this.#topicName(topic);
-      const isRedirect = faults.mustRedirect();
-      const url = isRedirect
-        ? (faults.redirectTo?.serviceUrl ?? this.#context.serviceUrl())
-        : faults.proxiesThroughServiceUrl
-          ? `${this.#context.isTls ? 'pulsar+ssl' : 'pulsar'}://${PROXIED_BROKER}`
-          : this.#context.serviceUrl();
-      this.#connection.send('lookupTopicResponse', {
-        ...(this.#context.isTls ? { brokerServiceUrlTls: url } : { brokerServiceUrl: url }),
-        response: isRedirect ? LOOKUP_TYPE.Redirect : LOOKUP_TYPE.Connect,
-        requestId,
-        authoritative: true,
-        proxyThroughServiceUrl: faults.proxiesThroughServiceUrl,
-      });
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      const { code, message } = error;
-      this.#connection.send('lookupTopicResponse', {
-        response: LOOKUP_TYPE.Failed,
-        requestId,
-        error: code,
-        message,
-      });
-    }
+    const { faults, isTls } = this.#context;
+    this.#topicName(topic);
+    const isRedirect = faults.mustRedirect();
+    const url = isRedirect
+      ? (faults.redirectTo?.serviceUrl ?? this.#context.serviceUrl())
+      : faults.proxiesThroughServiceUrl
+        ? `${isTls ? 'pulsar+ssl' : 'pulsar'}://${PROXIED_BROKER}`
+        : this.#context.serviceUrl();
+    this.#connection.send('lookupTopicResponse', {
+      ...(isTls ? { brokerServiceUrlTls: url } : { brokerServiceUrl: url }),
+      response: isRedirect ? LOOKUP_TYPE.Redirect : LOOKUP_TYPE.Connect,
+      requestId,
+      authoritative: true,
+      proxyThroughServiceUrl: faults.proxiesThroughServiceUrl,
+    });
   }
 
   #subscribe(fields: CommandFields<'subscribe'>): void {
@@ -361,6 +361,9 @@ export class Session {
   #ack({ consumerId = 0, ackType, messageId = [], requestId }: CommandFields<'ack'>): void {
     const held = this.#consumer(consumerId);
     if (held === undefined) return;
+    const fault = this.#context.faults.takeAckFault();
+    if (fault === 'close-before') this.#connection.destroy();
+    if (fault === 'close-before' || fault === 'ignore') return;
     const { topic, subscription } = held;
     // As a broker without batch-index acknowledgement: an id with an ack set says nothing about the whole entry.
     const whole = messageId.filter(({ ackSet }) => ackSet === undefined || ackSet.length === 0);
@@ -370,7 +373,8 @@ export class Session {
       const entries = whole.map((id) => topic.entryAt(positionFrom(id)));
       subscription.ackEach(entries.filter((entry) => entry !== undefined).map(({ place }) => place));
     }
-    if (requestId === undefined || !this.#hasReceipts) return;
+    if (fault === 'close-after') this.#connection.destroy();
+    if (requestId === undefined || !this.#hasReceipts || fault !== undefined) return;
     this.#connection.send('ackResponse', { consumerId, requestId });
   }
 
@@ -429,13 +433,10 @@ export class Session {
     const producer = this.producers.get(Number(producerId));
     if (producer === undefined) throw new Error('SEND without a producer');
     const { topic } = producer;
-    if (topic.isTerminated || !isChecksumRight(rest)) {
-      const [error, message] = topic.isTerminated
-        ? [SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated']
-        : [SERVER_ERROR.ChecksumError, 'Checksum failed on the broker'];
-      this.#connection.send('sendError', { producerId, sequenceId, error, message });
-      return;
-    }
+    if (topic.isTerminated)
+      throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
+    if (!isChecksumRight(rest))
+      throw new Refusal(SERVER_ERROR.ChecksumError, 'Checksum failed on the broker');
     // A copy, for `rest` is a view into everything that came with it.
     const { ledgerId, entryId } = topic.append(describeEntry(Buffer.from(rest)));
     this.#connection.send('sendReceipt', {

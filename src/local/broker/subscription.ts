@@ -163,8 +163,8 @@ export class Subscription {
     for (const consumer of consumers) consumer.port.closed();
   }
 
-  /** Makes one consumer the active one now, and tells all (Failover). */
-  activate(consumer: Consumer): void {
+  /** Makes one consumer (or none) the active one now, and tells all (Failover). */
+  activate(consumer: Consumer | undefined): void {
     clearTimeout(this.#activation);
     this.active = consumer;
     this.#becomeActive();
@@ -207,10 +207,13 @@ export class Subscription {
 
   #dispatchInTurn(): void {
     for (;;) {
-      const consumer = this.#takeTurn();
+      const turn = this.#findTurn();
+      const consumer = this.consumers[turn];
       if (consumer === undefined) return;
       const place = this.#takePlace();
       if (place === undefined) return;
+      // Only who got something has had his turn.
+      this.#nextInTurn = turn + 1;
       this.#deliver(consumer, this.topic.entries[place] as StoredEntry);
     }
   }
@@ -256,16 +259,16 @@ export class Subscription {
     }
   }
 
-  #takeTurn(): Consumer | undefined {
+  /** Whose turn it is among those of the first priority; -1: nobody can take anything. */
+  #findTurn(): number {
     const ready = this.consumers.filter(canTake);
     const highest = Math.min(...ready.map(({ port }) => port.priority));
     for (let step = 0; step < this.consumers.length; step++) {
-      const consumer = this.consumers[(this.#nextInTurn + step) % this.consumers.length] as Consumer;
-      if (!canTake(consumer) || consumer.port.priority !== highest) continue;
-      this.#nextInTurn = (this.#nextInTurn + step + 1) % this.consumers.length;
-      return consumer;
+      const turn = (this.#nextInTurn + step) % this.consumers.length;
+      const consumer = this.consumers[turn] as Consumer;
+      if (canTake(consumer) && consumer.port.priority === highest) return turn;
     }
-    return undefined;
+    return -1;
   }
 
   #consumerOf(key: string): Consumer | undefined {

@@ -60,7 +60,18 @@ export class Topic {
     if (this.#lastLedger().size >= this.#maxEntriesPerLedger) this.rollLedger();
     const ledger = this.#lastLedger();
     const place = this.entries.length;
-    const stored = { ...entry, ledgerId: ledger.id, entryId: ledger.size++, place, storedAtMs: Date.now() };
+    // Written out: a spread costs more than all the rest of it, a hundred thousand times.
+    const stored: StoredEntry = {
+      bytes: entry.bytes,
+      messages: entry.messages,
+      isBatch: entry.isBatch,
+      stickyKey: entry.stickyKey,
+      publishTimeMs: entry.publishTimeMs,
+      ledgerId: ledger.id,
+      entryId: ledger.size++,
+      place,
+      storedAtMs: Date.now(),
+    };
     this.entries.push(stored);
     for (const subscription of this.subscriptions.values()) subscription.dispatch();
     return stored;
