@@ -1,11 +1,13 @@
-// Chooses the driver. The native one is loaded only when it is asked for: its addon is not installed everywhere.
+// Chooses the driver that PULSAR_DRIVER names. The native one, and the package behind it, are loaded only when chosen.
 import type { Source } from '../ports.ts';
 import type { SourceOptions } from './source-options.ts';
 import { createWireSource } from './wire/source.ts';
 
-/** The Source of `options.config.driver`, not open yet. @throws BackupError where the native driver cannot be loaded */
+/** A Source over the driver of the settings; nothing is connected before its `open`. */
 export async function createSource(options: SourceOptions): Promise<Source> {
-  if (options.config.driver === 'wire') return createWireSource(options);
+  const { driver } = options.config;
+  options.logger.info({ driver }, 'pulsar driver chosen');
+  if (driver === 'wire') return createWireSource(options);
   const { createNativeSource } = await import('./native.ts');
   return createNativeSource(options);
 }

@@ -1,0 +1,45 @@
+// The options a source of the contract suite is made from, outside a function: real clock, no log.
+import { systemClock } from '../../src/clock.ts';
+import type { PulsarConfig } from '../../src/config.ts';
+import type { Logger, Source } from '../../src/ports.ts';
+import type { SourceOptions } from '../../src/pulsar/source-options.ts';
+import type { ContractConfig } from './source-setup.ts';
+
+/** Makes the source under test. */
+export type CreateSource = (options: SourceOptions) => Source;
+
+const silent = () => undefined;
+const logger: Logger = { debug: silent, info: silent, warn: silent, error: silent };
+
+export function contractOptions(
+  config: ContractConfig & Pick<PulsarConfig, 'serviceUrl'>,
+  receiveBudgetBytes = 2 ** 26,
+): SourceOptions {
+  return {
+    config: {
+      subscription: 'backup',
+      subscriptionType: 'exclusive',
+      initialPosition: 'earliest',
+      token: undefined,
+      listenerName: undefined,
+      tlsCaFile: undefined,
+      driver: 'wire',
+      tdmqRole: undefined,
+      ...config,
+    },
+    receiveBudgetBytes,
+    clock: systemClock,
+    logger,
+  };
+}
+
+/** What the wire driver can do: everything. */
+export const WIRE_CAPABILITIES = {
+  exactEnd: true,
+  backlog: true,
+  receipts: true,
+  exactFields: true,
+  origin: true,
+  encrypted: true,
+  failoverSignals: true,
+};
