@@ -14,6 +14,7 @@ export async function startLoopbackSurroundings(create: CreateSource): Promise<S
   const broker: LoopbackBroker = await startLoopbackBroker({
     tokens: { [TOKEN]: { role: 'backup', isAllowed: true } },
     autoCreatesTopics: false,
+    failoverDelayMs: 100,
   });
   let topics = 0;
   return {

@@ -3,33 +3,10 @@ import type { EntryId } from '../../src/ports.ts';
 import { createNativeSource } from '../../src/pulsar/native.ts';
 import { Secret } from '../../src/secret.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import type {
-  PublishedEntry,
-  PublishedMessage,
-  SourceCapabilities,
-  SourceSurroundings,
-} from '../contract/source-setup.ts';
+import type { PublishedEntry, PublishedMessage, SourceSurroundings } from '../contract/source-setup.ts';
 import { type FakeEntry, type FakeMessageFields, FakePulsar } from './fake-pulsar-client.ts';
 import { memoryLogger, nativeConfig } from './native-fixture.ts';
 import { virtualClock } from './virtual-clock.ts';
-
-/** What the newest pulsar-client can do. */
-export const NATIVE_CAPABILITIES: SourceCapabilities = {
-  exactEnd: false,
-  backlog: false,
-  receipts: false,
-  exactFields: false,
-  origin: true,
-  encrypted: true,
-  failoverSignals: false,
-};
-
-/** What pulsar-client 1.14 can do. */
-export const OLD_NATIVE_CAPABILITIES: SourceCapabilities = {
-  ...NATIVE_CAPABILITIES,
-  origin: false,
-  encrypted: false,
-};
 
 const TOKEN = 'the-right-token';
 

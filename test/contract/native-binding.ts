@@ -1,0 +1,44 @@
+// Whether pulsar-client and its binding load on this machine. Where they do, the contract runs over them; where they
+// do not, the tests assert what the driver says then, so that nothing is passed over in silence.
+import { expect, it } from 'vitest';
+import { createNativeSource } from '../../src/pulsar/native.ts';
+import { loadPulsarClient, tellsEncryption } from '../../src/pulsar/native-client.ts';
+import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
+import { contractOptions } from './contract-options.ts';
+import { describeSourceContract } from './source.ts';
+import type { SourceCapabilities, SourceSurroundings } from './source-setup.ts';
+
+/** Runs the contract over pulsar-client where it loads; else one test of the error. */
+export async function describeNativeWhereItLoads(
+  broker: string,
+  start: () => Promise<SourceSurroundings>,
+): Promise<void> {
+  const loaded = await loadPulsarClient(() => import('pulsar-client')).catch(() => undefined);
+  if (loaded !== undefined) {
+    const isNew = tellsEncryption(loaded);
+    const origin = 'getProducerName' in (loaded.Message?.prototype ?? {});
+    describeSourceContract(`native over ${broker}`, nativeCapabilities(isNew, origin), start);
+    return;
+  }
+  it(`pulsar-client does not load here, and PULSAR_DRIVER=native over ${broker} says how to get it`, async () => {
+    const topic = parseTopicName('public/default/orders') as TopicName;
+    const source = createNativeSource(contractOptions({ serviceUrl: 'pulsar://127.0.0.1:1', topic }));
+    await expect(source.open()).rejects.toMatchObject({
+      code: 'config',
+      message: expect.stringContaining('PULSAR_DRIVER=native'),
+      hint: expect.stringContaining('PULSAR_DRIVER=wire'),
+    });
+    await source.close();
+  });
+}
+
+/** What a version of pulsar-client can do: hand over encrypted entries as such, tell a message's origin. */
+export const nativeCapabilities = (encrypted: boolean, origin: boolean): SourceCapabilities => ({
+  exactEnd: false,
+  backlog: false,
+  receipts: false,
+  exactFields: false,
+  origin,
+  encrypted,
+  failoverSignals: false,
+});

@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { createSource } from '../../src/pulsar/create-source.ts';
+import { memoryLogger, nativeConfig } from './native-fixture.ts';
+import { virtualClock } from './virtual-clock.ts';
+
+describe('the driver of PULSAR_DRIVER', () => {
+  it.each(['wire', 'native'] as const)('%s runs, and the log says so', async (driver) => {
+    const { logger, lines } = memoryLogger();
+    const options = {
+      config: nativeConfig({ driver }),
+      receiveBudgetBytes: 1,
+      clock: virtualClock(),
+      logger,
+    };
+    const source = await createSource(options);
+    expect(source.driver).toBe(driver);
+    expect(lines).toEqual([{ level: 'info', message: 'pulsar driver chosen', fields: { driver } }]);
+    await source.close();
+  });
+});
