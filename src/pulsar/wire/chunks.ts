@@ -14,6 +14,8 @@ export type ChunkResult =
       readonly metadata: EntryMetadata;
       readonly payload: Buffer;
       readonly ids: readonly EntryId[];
+      /** The chunks as they are stored, one after the other. */
+      readonly raw: () => Buffer;
     }
   /** The message cannot be joined: everything there is of it. */
   | {
@@ -117,11 +119,11 @@ export class ChunkJoiner {
   #complete(held: Held, metadata: EntryMetadata): ChunkResult {
     if (held.isLeftOut || (held.fault !== undefined && !this.#options.isOrdered)) return { kind: 'pending' };
     const { ids } = held;
+    const raw = (): Buffer => Buffer.concat(held.entries.map((entry) => entry.raw));
     if (held.fault !== undefined) {
-      const raw = Buffer.concat(held.entries.map((entry) => entry.raw));
-      return { kind: 'broken', reason: `it is a chunked message; ${held.fault}`, raw, ids };
+      return { kind: 'broken', reason: `it is a chunked message; ${held.fault}`, raw: raw(), ids };
     }
     const payload = Buffer.concat(held.entries.map((entry) => entry.raw.subarray(entry.payloadStart)));
-    return { kind: 'joined', metadata, payload, ids };
+    return { kind: 'joined', metadata, payload, ids, raw };
   }
 }

@@ -33,7 +33,7 @@ export class Cluster {
       return this.#atAnyAddress((address) => httpPartitions(address, topic, this.#options));
     }
     const service = await this.#serviceConnection();
-    const what = `the partitions of ${topic.full}`;
+    const what = `reading the partitions of ${topic.full}`;
     const answer = await service.request(
       'partitionMetadata',
       { topic: topic.full, metadataAutoCreationEnabled: false },
@@ -68,7 +68,7 @@ export class Cluster {
 
   async #locateByCommand(topic: string): Promise<Connection> {
     const { listenerName } = this.#options;
-    const what = `the lookup of ${topic}`;
+    const what = `looking up ${topic}`;
     const service = await this.#serviceConnection();
     let connection = service;
     let authoritative = false;

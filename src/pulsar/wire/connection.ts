@@ -311,7 +311,7 @@ export class Connection {
   #onAnswer(command: Command): void {
     const { requestId, error, message } = command.fields as CommandFields<'error'>;
     if (this.#handshake !== undefined && command.name === 'error') {
-      this.#lose(serverError(`the connection to ${this.name}`, error, message));
+      this.#lose(serverError(`connecting to ${this.name}`, error, message));
       return;
     }
     const request = requestId === undefined ? undefined : this.#requests.get(requestId);

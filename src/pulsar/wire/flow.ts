@@ -20,10 +20,6 @@ export class FlowControl {
     this.#mostPermits = mostPermits;
   }
 
-  get queuedBytes(): number {
-    return this.#queuedBytes;
-  }
-
   /** An entry came and was queued; the broker took `permits` for it. */
   arrived(sizeBytes: number, permits: number): void {
     const bytes = sizeBytes + OVERHEAD_BYTES;

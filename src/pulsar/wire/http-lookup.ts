@@ -19,7 +19,7 @@ export async function httpPartitions(
 ): Promise<number> {
   const { tenant, namespace, topic: name } = topic;
   const path = `/admin/v2/persistent/${tenant}/${namespace}/${encodeURIComponent(name)}/partitions?checkAllowAutoCreation=false`;
-  const answer = await getJson(address, path, `the partitions of ${topic.full}`, options);
+  const answer = await getJson(address, path, `reading the partitions of ${topic.full}`, options);
   const { partitions } = answer as { partitions?: unknown };
   if (typeof partitions === 'number' && Number.isInteger(partitions) && partitions >= 0) return partitions;
   throw strangeAnswer(hostPort(address), path);
@@ -36,7 +36,7 @@ export async function httpLookup(
   const { tenant, namespace } = topic;
   const listener = listenerName === undefined ? '' : `?listenerName=${encodeURIComponent(listenerName)}`;
   const path = `/lookup/v2/topic/persistent/${tenant}/${namespace}/${encodeURIComponent(partitionTopicName)}${listener}`;
-  const what = `the lookup of ${topic.full}`;
+  const what = `looking up ${topic.full}`;
   const answer = (await getJson(address, path, what, options)) as Record<string, unknown>;
   const url = address.tls ? answer['brokerUrlTls'] : (answer['brokerUrl'] ?? answer['nativeUrl']);
   if (typeof url === 'string' && url !== '') return url;
@@ -96,7 +96,7 @@ function strangeAnswer(host: string, path: string): BackupError {
 function statusError(answer: Answer, url: URL, what: string): BackupError {
   const { status } = answer;
   const hints: Readonly<Record<number, string>> = {
-    401: 'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster.',
+    401: 'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster that may consume in this namespace.',
     403: 'Give the role of PULSAR_TOKEN the permission to consume in this namespace (TDMQ console: Namespace, Configure permission).',
     404: 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
   };

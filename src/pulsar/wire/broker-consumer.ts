@@ -1,0 +1,151 @@
+// A consumer at its broker, from SUBSCRIBE to its end: one consumer id on one connection. It is never revived; who
+// loses it subscribes anew.
+import { BackupError } from '../../errors.ts';
+import type { EntryId } from '../../ports.ts';
+import type { Fields } from './codec.ts';
+import type { Connection, ConsumerEvents } from './connection.ts';
+import type { CommandFields } from './frame.ts';
+import { ACK_TYPE, INITIAL_POSITION } from './protocol-tables.ts';
+
+/** Brokers from this protocol version on confirm acknowledgements. */
+const ACK_RECEIPTS_SINCE = 17;
+const MOST_IDS_PER_ACK = 1_000;
+
+/** What SUBSCRIBE says. */
+export interface Subscription {
+  readonly topic: string;
+  readonly subscription: string;
+  readonly subType: number;
+  readonly initialPosition: 'earliest' | 'latest';
+}
+
+/** Where the topic and the subscription stand. An entry id of -1 is before its ledger's first entry. */
+export interface LastPositions {
+  /** `undefined`: the topic is empty. */
+  readonly last: EntryId | undefined;
+  /** All up to here is acknowledged; `undefined` where the broker is too old to tell. */
+  readonly acknowledged: EntryId | undefined;
+}
+
+/** A subscribed consumer. */
+export class BrokerConsumer {
+  readonly #connection: Connection;
+  readonly #consumerId: number;
+  readonly #topic: string;
+
+  constructor(connection: Connection, consumerId: number, topic: string) {
+    this.#connection = connection;
+    this.#consumerId = consumerId;
+    this.#topic = topic;
+  }
+
+  /** Subscribes; never creates the topic. @throws BackupError `source` */
+  async subscribe(to: Subscription, events: ConsumerEvents): Promise<void> {
+    const consumerId = this.#consumerId;
+    this.#connection.attach(consumerId, events);
+    try {
+      await this.#connection.request(
+        'subscribe',
+        {
+          topic: to.topic,
+          subscription: to.subscription,
+          subType: to.subType,
+          consumerId,
+          durable: true,
+          initialPosition:
+            to.initialPosition === 'earliest' ? INITIAL_POSITION.Earliest : INITIAL_POSITION.Latest,
+          forceTopicCreation: false,
+        },
+        `subscribing "${to.subscription}" to ${to.topic}`,
+      );
+    } catch (error) {
+      this.detach();
+      // If only its answer is late, the broker must not keep a consumer that nobody reads.
+      if (error instanceof BackupError && error.outcomeUnknown) {
+        this.#connection.send('closeConsumer', { consumerId, requestId: 0 });
+      }
+      throw error;
+    }
+  }
+
+  /** Lets the broker send more. */
+  giveMore(messagePermits: number): void {
+    this.#connection.send('flow', { consumerId: this.#consumerId, messagePermits });
+  }
+
+  /** Nothing that arrives for it is told any more. */
+  detach(): void {
+    this.#connection.detach(this.#consumerId);
+  }
+
+  /** Ends it at the broker, whatever comes of that. */
+  async close(timeoutMs: number): Promise<void> {
+    this.detach();
+    await this.#connection
+      .request(
+        'closeConsumer',
+        { consumerId: this.#consumerId },
+        `closing the consumer of ${this.#topic}`,
+        timeoutMs,
+      )
+      .catch(() => undefined);
+  }
+
+  /** Acknowledges everything up to `id`; resolves when the broker has it. @throws BackupError `source` */
+  acknowledgeUpTo(id: EntryId): Promise<void> {
+    return this.#acknowledge(ACK_TYPE.Cumulative, [id]);
+  }
+
+  /** Acknowledges these entries; resolves when the broker has it. @throws BackupError `source` */
+  async acknowledgeEach(ids: readonly EntryId[]): Promise<void> {
+    const acks: Promise<void>[] = [];
+    for (let at = 0; at < ids.length; at += MOST_IDS_PER_ACK) {
+      acks.push(this.#acknowledge(ACK_TYPE.Individual, ids.slice(at, at + MOST_IDS_PER_ACK)));
+    }
+    await Promise.all(acks);
+  }
+
+  /** How many entries the subscription has left, where the broker tells. @throws BackupError `source` */
+  async backlogEntries(): Promise<number | undefined> {
+    const answer = await this.#connection.request(
+      'consumerStats',
+      { consumerId: this.#consumerId },
+      `reading the backlog of ${this.#topic}`,
+    );
+    const { msgBacklog } = answer.fields as CommandFields<'consumerStatsResponse'>;
+    return typeof msgBacklog === 'number' ? msgBacklog : undefined;
+  }
+
+  /** @throws BackupError `source` */
+  async lastPositions(): Promise<LastPositions> {
+    const what = `reading the last message id of ${this.#topic}`;
+    const answer = await this.#connection.request('getLastMessageId', { consumerId: this.#consumerId }, what);
+    const fields = answer.fields as CommandFields<'getLastMessageIdResponse'>;
+    const last = positionOf(fields.lastMessageId);
+    return {
+      last: last === undefined || last.entryId < 0 ? undefined : last,
+      acknowledged: positionOf(fields.consumerMarkDeletePosition),
+    };
+  }
+
+  async #acknowledge(ackType: number, ids: readonly EntryId[]): Promise<void> {
+    const connection = this.#connection;
+    const consumerId = this.#consumerId;
+    const messageId = ids.map(({ ledgerId, entryId }) => ({ ledgerId, entryId }));
+    const what = `acknowledging ${ids.length === 1 ? 'an entry' : `${ids.length} entries`} of ${this.#topic}`;
+    if (connection.serverProtocol >= ACK_RECEIPTS_SINCE) {
+      await connection.request('ack', { consumerId, ackType, messageId }, what);
+      return;
+    }
+    // A connection's commands are carried out in order: the answer to a later one proves that this one was.
+    connection.send('ack', { consumerId, ackType, messageId });
+    await connection.request('getLastMessageId', { consumerId }, what);
+  }
+}
+
+/** Brokers write -1 as 2^64-1, which is no exact number. */
+function positionOf(id: Fields<'MessageIdData'> | undefined): EntryId | undefined {
+  const { ledgerId, entryId } = id ?? {};
+  if (typeof ledgerId !== 'number') return undefined;
+  return { ledgerId, entryId: typeof entryId === 'number' ? entryId : -1 };
+}
