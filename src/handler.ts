@@ -111,6 +111,7 @@ interface Invocation {
   readonly context: ScfContext;
   readonly startedAtMs: number;
   readonly stopReadingAtMs: number;
+  readonly storingEndAtMs: number;
   readonly hardEndAtMs: number;
   readonly summarise: (stopReason: Summary['stopReason']) => Summary;
 }
@@ -118,18 +119,15 @@ interface Invocation {
 async function run(invocation: Invocation, onResult: (result: DrainResult) => void): Promise<DrainResult> {
   const { config, logger, parts, tally, startedAtMs, stopReadingAtMs, hardEndAtMs } = invocation;
   const { clock } = parts;
-  const hardEnd = new AbortController();
   const timer = new AbortController();
-  clock
-    .sleep(Math.max(0, hardEndAtMs - clock.now()), timer.signal)
-    .then(() => hardEnd.abort())
-    .catch(() => undefined);
+  const storingEnd = abortedAt(clock, invocation.storingEndAtMs, timer.signal);
+  const hardEnd = abortedAt(clock, hardEndAtMs, timer.signal);
   const buffers = bufferSizes(invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB);
   logger.info(startFields(config, invocation, buffers), 'run started');
   const store = retryingStore(parts.createStore(config, logger), {
     clock,
     logger,
-    signal: hardEnd.signal,
+    signal: hardEnd,
     onRetry: (error) => {
       tally.lastRetried = error;
     },
@@ -137,11 +135,11 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
   let source: Source | undefined;
   try {
     source = await parts.createSource({
-      config: await withRoleKey(config, hardEnd.signal),
+      config: await withRoleKey(config, hardEnd),
       receiveBudgetBytes: buffers.receiveBytes,
       clock,
       logger,
-      signal: hardEnd.signal,
+      signal: hardEnd,
     });
     const result = await drain({
       rule: config.rule,
@@ -158,13 +156,13 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       tally,
       startedAtMs,
       stopReadingAtMs,
-      hardEnd: hardEnd.signal,
+      hardEnd: storingEnd,
       bufferBytes: buffers.uploadBytes,
     });
     onResult(result);
     await source.close();
-    await leaveManifest(invocation, store, result, hardEnd.signal);
-    if (result.failure === undefined) await abortOrphans(invocation, store, hardEnd.signal);
+    await leaveManifest(invocation, store, result, hardEnd);
+    if (result.failure === undefined) await abortOrphans(invocation, store, hardEnd);
     return result;
   } finally {
     timer.abort();
@@ -215,14 +213,29 @@ async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<Rul
   return { ...pulsar, token: await readRoleKey({ ...pulsar.tdmqRole, region, credentials, signal }) };
 }
 
-/** Reading stops early enough to store what is open; everything stops early enough to close and to say so. */
+/**
+ * Reading stops early enough to store what is open; storing early enough to leave the run's manifest; everything
+ * early enough to close and to say so.
+ */
 function planTimes(config: RuleConfig, startedAtMs: number, timeLimitMs: number) {
   const reserveMs = Math.min(config.run.reserveSeconds * 1_000, timeLimitMs / 2);
   const closingMs = Math.min(2 * GRACE_MS, reserveMs / 2);
+  const hardEndAtMs = startedAtMs + timeLimitMs - closingMs;
   return {
     stopReadingAtMs: startedAtMs + timeLimitMs - reserveMs,
-    hardEndAtMs: startedAtMs + timeLimitMs - closingMs,
+    storingEndAtMs: hardEndAtMs - Math.min(GRACE_MS, reserveMs / 8),
+    hardEndAtMs,
   };
+}
+
+/** A signal that is aborted at a time, unless `forget` is aborted before. */
+function abortedAt(clock: Clock, timeMs: number, forget: AbortSignal): AbortSignal {
+  const end = new AbortController();
+  clock.sleep(Math.max(0, timeMs - clock.now()), forget).then(
+    () => end.abort(),
+    () => undefined,
+  );
+  return end.signal;
 }
 
 /** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */

@@ -100,7 +100,9 @@ function statusError(answer: Answer, url: URL, what: string): BackupError {
     403: 'Give the role of PULSAR_TOKEN the permission to consume in this namespace (TDMQ console: Namespace, Configure permission).',
     404: 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
   };
-  const hint = hints[status];
+  // Pulsar answers 401 also to a role that it knows and that lacks the permission.
+  const isUnauthorizedRole = status === 401 && /unauthorized to|not authorized/i.test(answer.text);
+  const hint = hints[isUnauthorizedRole ? 403 : status];
   return new BackupError('source', `${what}: ${url.host} answered ${status}${reasonOf(answer.text)}`, {
     retryable: status === 429 || status >= 500,
     ...(hint === undefined ? {} : { hint }),
