@@ -46,7 +46,10 @@ export function readFailure(thrown: unknown, conceal: (text: string) => string):
   const outer = fieldsOf(thrown);
   const xml = fieldsOf(outer['error']);
   const headers = fieldsOf(outer['headers']);
-  const status = typeof outer['statusCode'] === 'number' ? outer['statusCode'] : undefined;
+  const told = typeof outer['statusCode'] === 'number' ? outer['statusCode'] : undefined;
+  // A connection that is lost within a good answer: no answer.
+  const isCutOff = told !== undefined && told < 300 && textOf(xml['Code']) === undefined;
+  const status = isCutOff ? undefined : told;
   const code = textOf(xml['Code']) ?? textOf(outer['code']) ?? '';
   const date = Date.parse(textOf(headers['date']) ?? textOf(xml['ServerTime']) ?? '');
   return {

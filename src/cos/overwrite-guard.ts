@@ -30,7 +30,8 @@ export function createOverwriteGuard(
       return true;
     } catch (error) {
       // Wrong credentials are told as such; what comes next would only say "forbidden".
-      const { code, status } = error instanceof BackupError ? error.details : {};
+      if (!(error instanceof BackupError) || error.retryable) throw error;
+      const { code, status } = error.details;
       if (code !== 'AccessDenied' && status !== 405 && status !== 501) throw error;
       logger.warn(
         { bucket, action: 'cos:GetBucketVersioning' },

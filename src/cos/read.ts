@@ -19,6 +19,7 @@ export async function* readObject(
   const { bucket, region } = client.place;
   const range = rangeHeader(options);
   let receivedBytes = 0;
+  let brokenOff: BackupError | undefined;
 
   // The SDK also pipes the body of a refusal, and takes a cut-off answer for a complete one.
   const gate = new Transform({
@@ -31,7 +32,9 @@ export async function* readObject(
       // The refusal itself comes from the SDK next, and destroys this stream.
       if (!isGood()) return;
       const expectedBytes = Number(sending.response()?.headers['content-length'] ?? receivedBytes);
-      done(receivedBytes === expectedBytes ? null : truncation(key, receivedBytes, expectedBytes));
+      if (receivedBytes === expectedBytes) return done();
+      brokenOff = truncation(key, receivedBytes, expectedBytes);
+      done(ended());
     },
   });
   const isGood = (): boolean => Math.floor((sending.response()?.statusCode ?? 0) / 100) === 2;
@@ -48,9 +51,9 @@ export async function* readObject(
       }),
     options,
   );
-  // The SDK emits its raw error on the stream as well; the one to throw is that of `result`.
+  // The SDK emits its raw error on the stream, and writes into errors that it finds there; those to throw are elsewhere.
   gate.on('error', () => {});
-  sending.result.catch((error) => gate.destroy(error));
+  sending.result.catch(() => gate.destroy(ended()));
 
   const iterator = gate[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   try {
@@ -64,12 +67,12 @@ export async function* readObject(
       yield next.value;
     }
   } catch (error) {
-    if (error instanceof BackupError) throw error;
+    if (brokenOff !== undefined) throw brokenOff;
     await sending.result;
     throw error;
   } finally {
     // An error, so that the SDK ends the request and forgets its progress timer.
-    gate.destroy(new Error('reading ended'));
+    gate.destroy(ended());
     sending.stop('reading ended');
   }
 }
@@ -88,6 +91,8 @@ function rangeHeader({ start, end }: ReadOptions): string | undefined {
   if (start !== undefined && start < 0) return `bytes=${start}`;
   return `bytes=${start ?? 0}-${end ?? ''}`;
 }
+
+const ended = (): Error => new Error('reading ended');
 
 const truncation = (key: string, received: number, expected: number): BackupError =>
   new BackupError('store', `the object ${key} broke off after ${received} of ${expected} bytes`, {

@@ -10,9 +10,10 @@ export interface Loopback {
 }
 
 /** Starts it on a free port. */
-export async function startLoopback(): Promise<Loopback> {
+export async function startLoopback(options: { clock?: () => number } = {}): Promise<Loopback> {
   const dir = await mkdtemp(join(tmpdir(), 'cos-'));
   const cos = await startLoopbackCos({
+    ...options,
     dir,
     buckets: [{ name: 'backup-1250000000', region: 'ap-guangzhou' }],
     credentials: { secretId: 'AKIDexample', secretKey: 'very-secret-key', sessionToken: 'session-token-1' },

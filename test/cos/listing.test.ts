@@ -1,0 +1,70 @@
+// Listings of many pages, and answers that lead nowhere.
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type CosStore, createCosStore } from '../../src/cos/store.ts';
+import { type AnsweringServer, cosConfig, keepingLogger, startAnsweringServer } from './answering-server.ts';
+
+let server: AnsweringServer;
+let store: CosStore;
+beforeEach(async () => {
+  server = await startAnsweringServer();
+  store = createCosStore(cosConfig(server.endpoint), { logger: keepingLogger() });
+});
+afterEach(async () => {
+  await store.close();
+  await server.close();
+});
+
+const queries = () =>
+  server.arrived.map(({ url }) => Object.fromEntries(new URL(url, server.endpoint).searchParams));
+const object = (key: string) =>
+  `<Contents><Key>${key}</Key><Size>7</Size><LastModified>2026-11-23T23:21:41.000Z</LastModified></Contents>`;
+const answerInTurn = (...pages: string[]) => {
+  server.answer = (_request, response) => {
+    response.end(pages.shift());
+  };
+};
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+test('a list goes on behind the marker of COS, or behind the last key where there is none', async () => {
+  answerInTurn(
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${object('p/a')}${object('p/b')}<NextMarker>p/b2</NextMarker></ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${object('p/c')}</ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>false</IsTruncated>${object('p/d&amp;e')}</ListBucketResult>`,
+  );
+  const listed = await collect(store.list('p/', { startAfter: 'p/0' }));
+  expect(listed.map(({ key }) => key)).toEqual(['p/a', 'p/b', 'p/c', 'p/d&e']);
+  expect(listed[0]).toEqual({ key: 'p/a', sizeBytes: 7, lastModified: new Date('2026-11-23T23:21:41Z') });
+  expect(queries().map(({ prefix, marker }) => [prefix, marker])).toEqual([
+    ['p/', 'p/0'],
+    ['p/', 'p/b2'],
+    ['p/', 'p/c'],
+  ]);
+});
+
+test('unfinished uploads are listed over pages, by both markers', async () => {
+  const upload = (key: string, id: string) =>
+    `<Upload><Key>${key}</Key><UploadId>${id}</UploadId><Initiated>2026-11-23T23:21:41.000Z</Initiated></Upload>`;
+  answerInTurn(
+    `<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>${upload('k', '1')}${upload('k', '2')}<NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>2</NextUploadIdMarker></ListMultipartUploadsResult>`,
+    `<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>${upload('k', '3')}</ListMultipartUploadsResult>`,
+  );
+  const listed = await collect(store.listUploads('k'));
+  expect(listed.map(({ uploadId }) => uploadId)).toEqual(['1', '2', '3']);
+  expect(queries()).toMatchObject([{ prefix: 'k' }, { 'key-marker': 'k', 'upload-id-marker': '2' }]);
+  expect(queries()[0]).not.toHaveProperty('delimiter');
+});
+
+test('a list that goes on without saying where ends with an error', async () => {
+  const page = `<ListBucketResult><IsTruncated>true</IsTruncated>${object('a')}<NextMarker>a</NextMarker></ListBucketResult>`;
+  answerInTurn(page, page, page);
+  await expect(collect(store.list(''))).rejects.toMatchObject({ code: 'store' });
+  expect(server.arrived).toHaveLength(2);
+
+  answerInTurn('<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>');
+  await expect(collect(store.listUploads(''))).rejects.toMatchObject({ code: 'store' });
+});
