@@ -1,5 +1,5 @@
 // A rule's settings, read from environment variables and nowhere else. Every fault is told at once; no secret is.
-import { z } from 'zod';
+import * as z from 'zod';
 import { BackupError } from './errors.ts';
 import { Secret } from './secret.ts';
 import { parseTopicName, type TopicName } from './topic-name.ts';

@@ -1,6 +1,6 @@
 // Log lines as SCF's log service reads them: one JSON object per line on stdout, under 8 KB, fields one level deep.
 // Secrets are kept out where they arise; what still looks like one is blackened here, as the second line of defence.
-import { type DestinationStream, pino } from 'pino';
+import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
 import { BackupError, messageOf } from './errors.ts';
 import type { Logger } from './ports.ts';
 
@@ -43,7 +43,7 @@ export function createLogger(options: LoggerOptions): Logger {
       level: options.level,
       base: { rule: options.rule, requestId: options.requestId },
       messageKey: 'message',
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: stdTimeFunctions.isoTime,
       formatters: {
         level: (label) => ({ level: label }),
         log: (fields) => flatten(fields),
@@ -59,8 +59,10 @@ export function createLogger(options: LoggerOptions): Logger {
 /** Fields one level deep: `{backlog: {messages: 3}}` becomes `backlogMessages: 3`, an error its code, message, hint. */
 function flatten(fields: object): Record<string, unknown> {
   const flat: Record<string, unknown> = {};
-  const put = (name: string, value: unknown, depth: number): void => {
+  const put = (given: string, value: unknown, depth: number): void => {
     if (value === undefined) return;
+    // pino takes `toString` and the like for serializers.
+    const name = given in Object.prototype ? `${given}_` : given;
     if (SECRET_NAME.test(name) && (typeof value === 'string' || isNested(value))) flat[name] = BLACKENED;
     else if (name === 'error' || name === 'err' || value instanceof Error) putError(name, value, depth);
     else if (typeof value === 'bigint') flat[name] = value.toString();

@@ -12,9 +12,10 @@ import { startInstance, startScfRuntime, timerEvent } from '../local/scf-runtime
 import { collectFunction, writePackage } from '../packaging/function-package.ts';
 import { packageRoot } from '../packaging/package-root.ts';
 import type { Command, Io } from './command.ts';
+import { formatLogLine } from './log-line.ts';
 import { paint } from './paint.ts';
 import { bar, startProgress } from './progress.ts';
-import { formatBytes, formatTable } from './table.ts';
+import { formatTable } from './table.ts';
 import { UsageError } from './usage-error.ts';
 
 const BUCKET = 'demo-1250000000';
@@ -205,7 +206,7 @@ async function invokeFunction(
   const instance = startInstance({
     folder,
     env: { ...env, ...runtime.env, SCF_FUNCTIONNAME: 'demo', TRIGGER_SRC: 'timer' },
-    onLine: (line) => io.stdout.write(`${dim(`   ${shorten(line, io)}`)}\n`),
+    onLine: (line) => io.stdout.write(`${dim(`   ${shorten(formatLogLine(line), io)}`)}\n`),
   });
   const stop = () => void instance.child.kill('SIGKILL');
   io.signal.addEventListener('abort', stop);
@@ -236,13 +237,9 @@ async function invokeFunction(
 function showObjects(cos: LoopbackCos, say: (text?: string) => void): void {
   const rows = cos.objects(BUCKET).map(({ key, sizeBytes }) => {
     const messages = cos.object(key, BUCKET)?.metadata['messages'];
-    return [
-      key,
-      messages === undefined ? '' : Number(messages).toLocaleString('en-US'),
-      formatBytes(sizeBytes),
-    ];
+    return [key, messages === undefined ? '' : Number(messages), sizeBytes];
   });
-  for (const line of formatTable(['key', 'messages', 'size'], rows)) say(`   ${line}`);
+  for (const line of formatTable(['key', 'messages', 'bytes'], rows)) say(`   ${line}`);
 }
 
 /** One record of each kind that the demo publishes. */

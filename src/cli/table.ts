@@ -1,4 +1,4 @@
-// Columns for a person to read: numbers to the right, text to the left.
+// Columns for a person to read: columns with numbers to the right, others to the left.
 
 /** Lines of a table with a head, two spaces between columns. Numbers are grouped by thousands. */
 export function formatTable(
@@ -9,7 +9,7 @@ export function formatTable(
     row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-US') : cell)),
   );
   const widths = head.map((title, i) => Math.max(title.length, ...texts.map((row) => row[i]?.length ?? 0)));
-  const isNumber = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === 'number'));
+  const isNumber = head.map((_, i) => rows.some((row) => typeof row[i] === 'number'));
   const line = (cells: readonly string[]) =>
     cells
       .map((cell, i) => (isNumber[i] ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number)))

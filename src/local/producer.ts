@@ -1,5 +1,6 @@
 // A small Pulsar producer for the demo, so that it can fill a real broker as well as the loopback one. One connection,
 // no TLS, no reconnects: whoever needs a producer takes an official client.
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { LOOKUP_TYPE } from '../pulsar/wire/protocol-tables.ts';
@@ -31,9 +32,9 @@ export async function openProducer(serviceUrl: string, topic: string, token?: st
     : await lookUpHttp(serviceUrl, topic, token);
   const connection = await openConnection(brokerUrl, token);
   try {
-    const fields = { topic, producerId: 1, requestId: 1, producerName: '', userProvidedProducerName: false };
-    connection.send('producer', fields);
-    const { producerName = 'demo' } = await connection.take('producerSuccess');
+    const producerName = `demo-${randomUUID().slice(0, 8)}`;
+    connection.send('producer', { topic, producerId: 1, requestId: 1, producerName });
+    await connection.take('producerSuccess');
     let sequenceId = 0;
     return {
       async publish(messages, options = {}) {

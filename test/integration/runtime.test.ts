@@ -1,0 +1,111 @@
+// The bootstrap and the whole packaged function on the Node versions that SCF has, and the next one. Their binaries are
+// npm packages, kept in the cache.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
+import { startLoopbackCos } from '../../src/local/cos/server.ts';
+import { demoMessage } from '../../src/local/demo-messages.ts';
+import { startInstance, startScfRuntime, timerEvent } from '../../src/local/scf-runtime.ts';
+import { bundleFunction } from '../../src/packaging/bundle.ts';
+import { collectFunction, writePackage } from '../../src/packaging/function-package.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import { runtimeContract } from '../runtime-contract.ts';
+import { cachedFolder } from './cache.ts';
+import { runCommand } from './run-command.ts';
+
+/** SCF's Nodejs18.15 and Nodejs20.19, and the LTS after them. */
+const VERSIONS = ['18.15.0', '20.19.0', '22.23.3'];
+
+/** The program of that Node, fetched once. The package holds nothing but Node: it has no scripts. */
+async function fetchNode(version: string): Promise<string> {
+  const name = `node-${process.platform}-${process.arch}@${version}`;
+  const folder = await cachedFolder(`node-${version}`, [name], async (draft) => {
+    const timeoutMs = 200_000;
+    await runCommand('npm', ['pack', name, '--silent', '--pack-destination', draft], { timeoutMs });
+    const [archive = ''] = await readdir(draft);
+    await runCommand('tar', ['-xzf', join(draft, archive), '-C', draft], { timeoutMs });
+    await rm(join(draft, archive));
+  });
+  return join(folder, 'package/bin/node');
+}
+
+describe.each(VERSIONS)('on Node %s, the bootstrap', (version) => {
+  let nodePath: string;
+  beforeAll(async () => {
+    nodePath = await fetchNode(version);
+  });
+  runtimeContract(() => nodePath);
+});
+
+describe.each(VERSIONS)('on Node %s, the packaged function', (version) => {
+  test.each(version.startsWith('22.') ? ['none', 'gzip', 'zstd'] : ['none', 'gzip'])(
+    'drains a topic into the bucket with compression %s, then finds nothing new, and shuts down',
+    async (compression) => {
+      const nodePath = await fetchNode(version);
+      const root = packageRoot(import.meta.url);
+      const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
+      const credentials = { secretId: 'test-id', secretKey: 'test-key', sessionToken: 'test-session' };
+      const bucket = { name: 'test-1250000000', region: 'ap-guangzhou' };
+      const broker = await startLoopbackBroker();
+      const cos = await startLoopbackCos({ dir: join(folder, 'cos'), buckets: [bucket], credentials });
+      const runtime = await startScfRuntime();
+      try {
+        const topic = 'public/default/orders';
+        broker.createTopic(topic, 2);
+        broker.publish(
+          topic,
+          Array.from({ length: 2_000 }, (_, index) => demoMessage(index, Date.now())),
+        );
+        await bundleFunction(root, join(folder, 'function'));
+        writePackage(join(folder, 'function'), collectFunction(root, join(folder, 'function')));
+        const instance = startInstance({
+          folder: join(folder, 'function'),
+          nodePath,
+          env: {
+            ...runtime.env,
+            SCF_FUNCTIONNAME: 'orders-backup',
+            PULSAR_SERVICE_URL: broker.serviceUrl,
+            PULSAR_TOPIC: topic,
+            PULSAR_SUBSCRIPTION: 'backup',
+            COS_BUCKET: bucket.name,
+            COS_REGION: bucket.region,
+            COS_ENDPOINT: cos.url,
+            FILE_COMPRESSION: compression,
+            TENCENTCLOUD_SECRETID: credentials.secretId,
+            TENCENTCLOUD_SECRETKEY: credentials.secretKey,
+            TENCENTCLOUD_SESSIONTOKEN: credentials.sessionToken,
+          },
+        });
+        instance.ended.then(runtime.loseInstance, runtime.loseInstance);
+        const invoke = async () => {
+          const { kind, body } = await runtime.invoke({ event: timerEvent(), timeLimitMs: 60_000 });
+          expect(kind, `${body}\n${instance.lines.join('\n')}`).toBe('response');
+          return JSON.parse(body);
+        };
+        expect(await invoke()).toMatchObject({
+          rule: 'orders-backup',
+          messages: 2_000,
+          objects: 2,
+          stopReason: 'caught_up',
+        });
+        expect(await invoke()).toMatchObject({ messages: 0, objects: 0 });
+        expect(broker.subscriptionBacklog(topic, 'backup')).toBe(0);
+        // Node itself warns of what old dependencies use.
+        for (const line of instance.lines.filter((one) => !/^\(/.test(one))) {
+          expect(JSON.parse(line)).toMatchObject({ rule: 'orders-backup', level: 'info' });
+          for (const secret of Object.values(credentials)) expect(line).not.toContain(secret);
+        }
+        instance.child.kill('SIGTERM');
+        expect(await instance.ended).toBe(0);
+      } finally {
+        await runtime.close();
+        await broker.close();
+        await cos.close();
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  );
+});

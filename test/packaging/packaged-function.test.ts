@@ -1,0 +1,49 @@
+// What is in the real package: the function, nothing of the tools around it, and little enough to upload.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Metafile } from 'esbuild';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bundleFunction } from '../../src/packaging/bundle.ts';
+import { collectFunction, zipFunction } from '../../src/packaging/function-package.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+
+const root = packageRoot(import.meta.url);
+const out = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
+let metafile: Metafile;
+
+beforeAll(async () => {
+  metafile = await bundleFunction(root, out);
+});
+afterAll(() => rmSync(out, { recursive: true, force: true }));
+
+test('the bundle holds nothing of the command line, the stand-ins, the packaging or the archive side', () => {
+  const ours = Object.keys(metafile.inputs).filter((path) => path.startsWith('src/'));
+  expect(ours).toContain('src/drain.ts');
+  expect(ours.filter((path) => /^src\/(cli|local|packaging|archive)\//.test(path))).toEqual([]);
+});
+
+test('of the control plane it holds what reads the role key, and no generated client of any service', () => {
+  const inputs = Object.keys(metafile.inputs);
+  expect(inputs.filter((path) => path.startsWith('src/rules/'))).toEqual(['src/rules/role-key.ts']);
+  expect(inputs.filter((path) => /tencentcloud\/services\//.test(path))).toEqual([]);
+});
+
+test('it needs nothing at run time but Node and, where it is asked for, pulsar-client', () => {
+  const external = Object.values(metafile.outputs)
+    .flatMap(({ imports }) => imports)
+    .filter((one) => one.external)
+    .map(({ path }) => path.replace(/^node:/, ''))
+    .filter((path) => !builtinModules.includes(path));
+  // node-fetch, inside the cloud SDK, tries for `encoding` and does without.
+  const needed = new Set(external.filter((path) => path !== 'encoding'));
+  expect([...needed].sort()).toEqual(['./index.js', 'pulsar-client']);
+});
+
+test('the zip is well under 5 MB, and the same each time it is made', async () => {
+  const zip = zipFunction(collectFunction(root, out));
+  expect(zip.length).toBeLessThan(5_000_000);
+  await bundleFunction(root, out);
+  expect(Buffer.from(zipFunction(collectFunction(root, out))).equals(Buffer.from(zip))).toBe(true);
+});
