@@ -83,10 +83,16 @@ function properties(pairs: Message['properties']): string {
 function value(payload: Uint8Array | null): string {
   if (payload === null) return ',"value":null';
   const bytes = asBuffer(payload);
-  return isUtf8(bytes)
-    ? `,"value":${JSON.stringify(bytes.toString())}`
-    : `,"valueBase64":"${bytes.toString('base64')}"`;
+  if (!isUtf8(bytes)) return `,"valueBase64":"${bytes.toString('base64')}"`;
+  const content = bytes.toString();
+  // JSON.stringify takes half the time of all encoding, and most payloads have nothing to escape but quotes.
+  return NEEDS_MORE_THAN_QUOTES.test(content)
+    ? `,"value":${JSON.stringify(content)}`
+    : `,"value":"${content.replaceAll('"', '\\"')}"`;
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
+const NEEDS_MORE_THAN_QUOTES = /[\\\u0000-\u001f]/;
 
 const base64 = (bytes: Uint8Array) => asBuffer(bytes).toString('base64');
 
