@@ -14,7 +14,8 @@ import type {
   SourcePartition,
   UnreadableEntry,
 } from './ports.ts';
-import { compareMessageIds, encodeRecord, formatMessageId } from './record.ts';
+import { compareMessageIds, formatMessageId } from './record.ts';
+import { createRecordEncoder } from './record-encoder.ts';
 import { retry } from './retry.ts';
 import type { Run } from './run.ts';
 import { storeUnreadable } from './unreadable.ts';
@@ -46,6 +47,7 @@ export class PartitionDrain {
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
+  readonly #encode = createRecordEncoder();
   #lastDeliveryMs: number;
 
   constructor(run: Run, partition: SourcePartition) {
@@ -143,11 +145,11 @@ export class PartitionDrain {
       return;
     }
     const { limits } = this.#run;
-    const records = encode(messages);
+    const records = this.#encode(messages);
     const size = { messages: messages.length, bytes: records.length };
     if (needsSplit(size, limits)) {
       if (this.#open !== undefined) await this.#roll(limitPassedBy(this.#open, size, limits) ?? 'messages');
-      for (const message of messages) await this.#append(encode([message]), [message]);
+      for (const message of messages) await this.#append(this.#encode([message]), [message]);
     } else {
       await this.#append(records, messages);
     }
@@ -283,12 +285,6 @@ export class PartitionDrain {
     await file?.discard();
     await this.#chain.settle();
   }
-}
-
-function encode(messages: readonly Message[]): Buffer {
-  let lines = '';
-  for (const message of messages) lines += encodeRecord(message);
-  return Buffer.from(lines);
 }
 
 const entryText = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
