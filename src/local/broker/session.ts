@@ -209,7 +209,8 @@ export class Session {
       subscription.reset((first < 0 && messageId === undefined ? topic.entries.length : first) - 1);
     },
     unsubscribe: ({ consumerId, requestId, force = false }) => {
-      const { topic, subscription } = this.#consumerOrRefuse(consumerId);
+      const held = this.#consumerOrRefuse(consumerId);
+      const { topic, subscription } = held;
       if (subscription.consumers.length > 1 && !force) {
         throw new Refusal(
           SERVER_ERROR.ConsumerBusy,
@@ -217,8 +218,11 @@ export class Session {
         );
       }
       topic.subscriptions.delete(subscription.name);
-      this.#connection.send('success', { requestId });
+      this.#drop(held);
       subscription.closeConsumers();
+      // Pulsar writes to its metadata store first. The C++ client 4.2.0 often crashes when the answers for the partitions
+      // of a topic come while it is still asking.
+      setTimeout(() => this.#connection.send('success', { requestId }), UNSUBSCRIBE_MS);
     },
     closeConsumer: ({ consumerId, requestId }) => {
       const held = this.#consumer(consumerId);
@@ -496,6 +500,7 @@ export class Session {
 }
 
 const SERVER_VERSION = 'Pulsar loopback';
+const UNSUBSCRIBE_MS = 20;
 const ACK_RECEIPT_VERSION = 17;
 const FIRST_SCHEMA = Buffer.alloc(8);
 
