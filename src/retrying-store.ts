@@ -1,5 +1,6 @@
 // The one place that repeats store I/O, and that finds out what became of a creation whose answer was lost: by looking
 // at the object, never by guessing. Gives up with the last error when tries or time are over.
+import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
 import type {
   CallOptions,
@@ -38,6 +39,8 @@ interface Expected {
 /** `inner`, with its failures repeated where that may help. `close` goes to `inner`. */
 export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions): ObjectStore {
   const { logger } = options;
+  // Each call under way listens to it; Node 18 would take many for a leak.
+  if (options.signal !== undefined) setMaxListeners(0, options.signal);
 
   /** Runs `operation` until it succeeds; it gets the signal that both the store and the call may raise. */
   async function repeat<T>(

@@ -99,7 +99,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     const offsetMs = serverTimeMs - Date.now();
     if (Math.abs(offsetMs - clockOffsetMs) < 30_000) return false;
     clockOffsetMs = offsetMs;
-    logger.warn({ offsetMs }, 'clock differs from that of COS; requests are signed with its time');
+    logger.warn({ offsetMs }, 'clock corrected to that of COS');
     return true;
   }
 

@@ -167,6 +167,8 @@ function hintFor(failure: Failure, act: Act, place: Place): string {
       return 'The credentials are unknown to COS or have expired. In a function, check its run role: the next invocation gets fresh keys. From a shell, set TENCENTCLOUD_SECRETID, TENCENTCLOUD_SECRETKEY and, for temporary keys, TENCENTCLOUD_SESSIONTOKEN anew.';
     case 'RequestTimeTooSkewed':
       return "This machine's clock is more than 15 minutes wrong: set it, for instance by NTP.";
+    case 'NoSuchUpload':
+      return "The upload was ended by somebody else: a lifecycle rule, or a clean-up while it was still under way. Run again; if it comes back, look at the bucket's lifecycle rules.";
     case 'SlowDown':
       return "COS limits this bucket's or account's request rate. It is tried again with pauses; if it stays, spread the rules' timers or ask Tencent Cloud for a higher limit.";
   }

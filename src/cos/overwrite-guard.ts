@@ -25,7 +25,7 @@ export function createOverwriteGuard(
       if (versioning === 'never') return false;
       logger.warn(
         { bucket, versioning },
-        'bucket has versioning; looking for each object before it is created, since COS would replace it',
+        'versioning found: each object is looked for before it is created, since COS would replace it',
       );
       return true;
     } catch (error) {
@@ -35,7 +35,7 @@ export function createOverwriteGuard(
       if (code !== 'AccessDenied' && status !== 405 && status !== 501) throw error;
       logger.warn(
         { bucket, action: 'cos:GetBucketVersioning' },
-        'versioning of the bucket may not be asked for; looking for each object before it is created',
+        'versioning could not be asked for: each object is looked for before it is created',
       );
       return true;
     }
