@@ -3,7 +3,7 @@ import { systemClock } from '../../src/clock.ts';
 import type { PulsarConfig } from '../../src/config.ts';
 import type { Logger, Source } from '../../src/ports.ts';
 import type { SourceOptions } from '../../src/pulsar/source-options.ts';
-import type { ContractConfig } from './source-setup.ts';
+import type { ContractConfig, SourceLimits } from './source-setup.ts';
 
 /** Makes the source under test. */
 export type CreateSource = (options: SourceOptions) => Source;
@@ -13,7 +13,7 @@ const logger: Logger = { debug: silent, info: silent, warn: silent, error: silen
 
 export function contractOptions(
   config: ContractConfig & Pick<PulsarConfig, 'serviceUrl'>,
-  receiveBudgetBytes = 2 ** 26,
+  limits: SourceLimits = {},
 ): SourceOptions {
   return {
     config: {
@@ -27,7 +27,8 @@ export function contractOptions(
       tdmqRole: undefined,
       ...config,
     },
-    receiveBudgetBytes,
+    receiveBudgetBytes: 2 ** 26,
+    ...limits,
     clock: systemClock,
     logger,
   };

@@ -31,14 +31,10 @@ export async function startLoopbackSurroundings(create: CreateSource): Promise<S
         return { ledgerId, entryId };
       }),
     publishEncrypted: async (topic, payload) => broker.appendEntry(topic, ENCRYPTED, payload),
-    createSource: (config, receiveBudgetBytes) =>
-      create(
-        contractOptions(
-          { serviceUrl: broker.serviceUrl, token: new Secret(TOKEN), ...config },
-          receiveBudgetBytes,
-        ),
-      ),
+    createSource: (config, limits) =>
+      create(contractOptions({ serviceUrl: broker.serviceUrl, token: new Secret(TOKEN), ...config }, limits)),
     backlogEntries: async (topic, subscription) => broker.subscriptionBacklog(topic.full, subscription),
+    unload: async (topic) => broker.unload(topic.full),
     stop: () => broker.close(),
   };
 }

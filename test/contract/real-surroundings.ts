@@ -51,9 +51,11 @@ export async function startRealSurroundings(
       const [id] = await publisher.publish(topic, [{ bytes, messages: 1, isChunk: false }]);
       return id as NonNullable<typeof id>;
     },
-    createSource: (config, receiveBudgetBytes) =>
-      create(contractOptions({ serviceUrl, token, ...config }, receiveBudgetBytes)),
+    createSource: (config, limits) => create(contractOptions({ serviceUrl, token, ...config }, limits)),
     backlogEntries: (topic, subscription) => backlogOf(broker, topic.full, subscription),
+    async unload(topic) {
+      await broker.admin('PUT', `${topic.full.replace('://', '/')}/unload`);
+    },
     async stop() {
       await publisher.close();
       await broker.stop();

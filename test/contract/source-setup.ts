@@ -2,6 +2,7 @@
 // what the adapter cannot do by its nature. What it cannot do is asserted as well, not passed over.
 import type { PulsarConfig } from '../../src/config.ts';
 import type { Clock, EntryId, Source } from '../../src/ports.ts';
+import type { SourceOptions } from '../../src/pulsar/source-options.ts';
 import type { TopicName } from '../../src/topic-name.ts';
 
 /** A message as a producer publishes it; what is left out is not set. */
@@ -57,10 +58,15 @@ export interface SourceSurroundings {
   /** Publishes an entry that no consumer without the key can decrypt. */
   publishEncrypted(topic: string, payload: Uint8Array): Promise<EntryId>;
   /** A source with the right token, unless told otherwise. */
-  createSource(config: ContractConfig, receiveBudgetBytes?: number): Source;
+  createSource(config: ContractConfig, limits?: SourceLimits): Source;
   /** Entries the subscription has not acknowledged, over all partitions, as the broker counts them. */
   backlogEntries(topic: TopicName, subscription: string): Promise<number>;
+  /** Moves the topic away and back, as a broker does for its own reasons: its consumers are thrown out. */
+  unload(topic: TopicName): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** What limits a source; the defaults are none to speak of. */
+export type SourceLimits = Partial<Pick<SourceOptions, 'receiveBudgetBytes' | 'signal'>>;
 
 export type ContractConfig = Pick<PulsarConfig, 'topic'> & Partial<PulsarConfig>;

@@ -105,6 +105,18 @@ export class FakePulsar {
     }, 0);
   }
 
+  /** Consumers lose their connection and have it again a little later; all that is not acknowledged comes again. */
+  unload(full: string): void {
+    for (const consumer of this.consumers) {
+      if (!consumer.isOpen || !this.namesOf(full).includes(consumer.config.topic)) continue;
+      consumer.connected = false;
+      void this.clock.sleep(700).then(() => {
+        consumer.connected = true;
+        consumer.redeliver();
+      });
+    }
+  }
+
   fault(at: 'lookup' | 'subscribe' | 'close'): void {
     const index = this.faults.findIndex((one) => one.at === at);
     if (index >= 0) throw new Error(this.faults.splice(index, 1)[0]?.text);

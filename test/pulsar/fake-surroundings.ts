@@ -62,17 +62,19 @@ export async function startFakeSurroundings(isOld = false): Promise<SourceSurrou
       pulsar.publish(topic, { ...id, messages: [{ data: payload, encryption }], isBatch: false });
       return id;
     },
-    createSource: (config, receiveBudgetBytes = 2 ** 26) =>
+    createSource: (config, limits) =>
       createNativeSource(
         {
           config: nativeConfig({ token: new Secret(TOKEN), ...config }),
-          receiveBudgetBytes,
+          receiveBudgetBytes: 2 ** 26,
+          ...limits,
           clock,
           logger: memoryLogger().logger,
         },
         async () => pulsar.module(),
       ),
     backlogEntries: async (topic, subscription) => pulsar.backlog(topic.full, subscription),
+    unload: async (topic) => pulsar.unload(topic.full),
     stop: async () => undefined,
   };
 }
