@@ -3,12 +3,13 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Pace, type Refusal, refusalAnswer, sendAnswer } from './answering.ts';
+import { type Refusal, refusalAnswer, sendAnswer } from './answering.ts';
 import type { Answer, Bucket } from './bucket.ts';
 import * as ofBucket from './bucket-calls.ts';
 import { type Call, type CallKind, parseCall } from './call.ts';
 import { CosError } from './cos-error.ts';
-import type { FaultAction, FaultMoment, FaultPlan } from './faults.ts';
+import { alterAnswer, NoAnswer, OrderedAnswer, paceOf, type Struck, strike } from './fault-effects.ts';
+import type { FaultAction, FaultPlan } from './faults.ts';
 import * as ofUpload from './multipart-calls.ts';
 import * as ofObject from './object-calls.ts';
 import { type ReceivedBody, receiveBody, receiveText } from './received-body.ts';
@@ -47,28 +48,6 @@ export interface ServerState {
   onRequest: RequestHook | undefined;
 }
 
-/** The call ends without an answer. */
-class NoAnswer extends Error {
-  readonly how: 'reset' | 'hung';
-
-  constructor(how: 'reset' | 'hung') {
-    super(`ended by order: ${how}`);
-    this.how = how;
-  }
-}
-
-/** The call ends with an answer that is none of COS's. */
-class OrderedAnswer extends Error {
-  readonly answer: Answer;
-  readonly pace: Pace;
-
-  constructor(answer: Answer, pace: Pace = {}) {
-    super('answered by order');
-    this.answer = answer;
-    this.pace = pace;
-  }
-}
-
 /** Serves one request. Never rejects. */
 export async function exchange(
   state: ServerState,
@@ -81,6 +60,7 @@ export async function exchange(
   response.setHeader('Date', new Date(state.clock()).toUTCString());
   response.setHeader('Server', 'loopback-cos');
   response.setHeader('x-cos-request-id', record.requestId);
+  const struck = { resource: resourceOf(call), requestId: record.requestId };
   let action: FaultAction | undefined;
   try {
     const n = (state.callCounts.get(call.kind) ?? 0) + 1;
@@ -88,8 +68,8 @@ export async function exchange(
     if (state.onRequest !== undefined)
       await Promise.race([state.onRequest(call.kind, call.key, n), state.closing]);
     action = state.faults.take(call.kind, call.key);
-    const answer = alterAnswer(await serve(state, call, request, action, record), action);
-    strike(action, 'after-commit', call, record);
+    const answer = alterAnswer(await serve(state, call, request, action, struck), action);
+    strike(action, 'after-commit', struck);
     record.status = answer.status;
     await sendAnswer(response, answer, paceOf(action, answer));
   } catch (error) {
@@ -117,7 +97,7 @@ async function serve(
   call: Call,
   request: IncomingMessage,
   action: FaultAction | undefined,
-  record: RequestRecord,
+  struck: Struck,
 ): Promise<Answer> {
   const { credentials, isTokenExpired, clock } = state;
   verifySignature(call, { credentials, isTokenExpired, nowMs: clock() });
@@ -129,10 +109,10 @@ async function serve(
     const body = await receiveBody(request, {
       file: state.discardBodies ? undefined : bucket.objects.temporaryFile(),
       takeMd5: state.takeMd5,
-      atHalf: action?.type === 'reset' && action.when === 'mid-body' ? () => fail('reset') : undefined,
+      atHalf: action?.type === 'reset' && action.when === 'mid-body' ? breakOff : undefined,
     });
     try {
-      strike(action, 'before-commit', call, record);
+      strike(action, 'before-commit', struck);
       return commitBody(call, bucket, body, clock());
     } catch (error) {
       if (body.file !== undefined) rmSync(body.file, { force: true });
@@ -140,7 +120,7 @@ async function serve(
     }
   }
   const text = await receiveText(request);
-  strike(action, 'before-commit', call, record);
+  strike(action, 'before-commit', struck);
   return perform(call, bucket, text, clock());
 }
 
@@ -185,87 +165,6 @@ function perform(call: Call, bucket: Bucket, text: string, nowMs: number): Answe
   }
 }
 
-function fail(how: 'reset' | 'hung'): never {
-  throw new NoAnswer(how);
-}
-
-/** Ends the call here, if that is what the fault orders for this moment. */
-function strike(
-  action: FaultAction | undefined,
-  moment: FaultMoment,
-  call: Call,
-  record: RequestRecord,
-): void {
-  if (action === undefined) return;
-  const isBefore = moment === 'before-commit';
-  const refuse = (refusal: Refusal, pace: Pace = {}) => {
-    throw new OrderedAnswer(refusalAnswer(refusal, resourceOf(call), record.requestId), pace);
-  };
-  if (action.type === 'reset' && action.when === moment) fail('reset');
-  if (action.type === 'hang' && action.when === moment) fail('hung');
-  if (action.type === 'status' && (action.when ?? 'before-commit') === moment) {
-    const { status, body = 'xml' } = action;
-    if (body === 'empty') throw new OrderedAnswer({ status, headers: {} });
-    if (body === 'html') {
-      throw new OrderedAnswer({
-        status,
-        headers: { 'content-type': 'text/html' },
-        body: `<html>${status}</html>`,
-      });
-    }
-    refuse({ status, code: action.code ?? codeOf(status), message: 'Refused by order' });
-  }
-  if (action.type === 'error' && isBefore)
-    throw new CosError(action.code, action.message ?? 'Refused by order');
-  if (action.type === 'error-in-200' && isBefore) {
-    refuse({ status: 200, code: action.code ?? 'InternalError', message: 'Refused by order, late' });
-  }
-  if (action.type === 'spaces-first' && action.ending === 'error' && isBefore) {
-    refuse({ status: 200, code: 'InternalError', message: 'Refused by order, late' }, paceOf(action));
-  }
-}
-
-function codeOf(status: number): string {
-  if (status === 429) return 'TooManyRequests';
-  if (status === 503) return 'SlowDown';
-  return status === 403 ? 'AccessDenied' : 'InternalError';
-}
-
-function alterAnswer(answer: Answer, action: FaultAction | undefined): Answer {
-  const { etag: _, ...withoutEtag } = answer.headers;
-  const { 'x-cos-hash-crc64ecma': crc64, ...withoutCrc } = answer.headers;
-  switch (action?.type) {
-    case 'no-etag':
-      return {
-        ...answer,
-        headers: withoutEtag,
-        ...(answer.body === undefined ? {} : { body: answer.body.replace(/<ETag>.*?<\/ETag>/g, '') }),
-      };
-    case 'no-crc':
-      return { ...answer, headers: withoutCrc };
-    case 'wrong-crc':
-      return crc64 === undefined
-        ? answer
-        : { ...answer, headers: { ...withoutCrc, 'x-cos-hash-crc64ecma': String(BigInt(crc64) ^ 1n) } };
-    case 'empty-body':
-      return { ...answer, body: '' };
-    case 'spaces-first':
-      // The headers leave before the sum is known.
-      return { ...answer, headers: withoutCrc };
-    default:
-      return answer;
-  }
-}
-
-function paceOf(action: FaultAction | undefined, answer?: Answer): Pace {
-  if (action?.type === 'slow') return { bytesPerSecond: action.bytesPerSecond };
-  if (action?.type === 'spaces-first') return { spaces: 5 };
-  if (action?.type === 'reset' && action.when === 'mid-body' && answer !== undefined) {
-    return { resetAfterBytes: Math.floor((answer.announcedBytes ?? answer.body?.length ?? 0) / 2) };
-  }
-  return {};
-}
-
 interface FailedCall {
   readonly call: Call;
   readonly record: RequestRecord;
@@ -293,6 +192,10 @@ async function answerFailure(error: unknown, { call, record, response, action }:
   record.status = refusal.status;
   record.errorCode = refusal.code;
   await sendAnswer(response, refusalAnswer(refusal, resourceOf(call), record.requestId), paceOf(action));
+}
+
+function breakOff(): never {
+  throw new NoAnswer('reset');
 }
 
 const resourceOf = (call: Call) => `${call.headers.host ?? ''}/${call.key}`;

@@ -1,6 +1,6 @@
 // Multipart uploads on the loopback COS: invisible until complete, checked like COS checks them.
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createCrc64 } from '../../../src/local/cos/crc64.ts';
@@ -44,9 +44,12 @@ test('parts become one object at complete, with the sum of the whole and the hea
 });
 
 test('a part that is uploaded again takes the place of the first', async () => {
-  const { cos, call } = await startTestCos();
+  const { cos, call, dir } = await startTestCos();
   const { uploadId, etags } = await uploadParts(call, 'k', [Buffer.from('first')]);
+  const folder = join(dir, '.loopback-cos', BUCKET, 'uploads', uploadId);
+  expect(readdirSync(folder)).toHaveLength(2);
   const again = await call('PUT', 'k', { query: { partNumber: '1', uploadId }, body: 'second' });
+  expect(readdirSync(folder)).toHaveLength(2);
   const stale = await call('POST', 'k', { query: { uploadId }, body: completeXml(etags) });
   expect(stale).toMatchObject({ status: 400, code: 'InvalidPart' });
   const body = completeXml([again.headers.etag as string]);
@@ -172,4 +175,18 @@ test('unfinished uploads outlive the server, and can be completed by the next', 
   expect(again.cos.uploads()).toMatchObject([{ key: 'k', uploadId }]);
   expect((await again.call('POST', 'k', { query: { uploadId }, body: xml })).status).toBe(200);
   expect(again.cos.object('k')?.sizeBytes).toBe(MIB + 3);
+});
+
+test('of two files of one part, as a kill between them leaves, the younger counts', async () => {
+  const { cos, call, dir } = await startTestCos();
+  const { uploadId, xml } = await uploadParts(call, 'k', [Buffer.from('younger')]);
+  await cos.close();
+  const folder = join(dir, '.loopback-cos', BUCKET, 'uploads', uploadId);
+  for (const name of [`part-00001.${'0'.repeat(32)}.1`, `part-00001.${'f'.repeat(32)}.1`]) {
+    writeFileSync(join(folder, name), 'older');
+    utimesSync(join(folder, name), 1, 1);
+  }
+  const again = await startTestCos({ dir });
+  expect((await again.call('POST', 'k', { query: { uploadId }, body: xml })).status).toBe(200);
+  expect(again.cos.object('k')?.bytes.toString()).toBe('younger');
 });

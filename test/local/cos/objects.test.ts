@@ -1,6 +1,6 @@
 // The loopback COS's object calls: what is put comes back, byte for byte, with its sums and its headers.
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BUCKET, REGION, startTestCos, textsOf } from './test-client.ts';
@@ -114,9 +114,8 @@ test('a server over the same folder serves what was stored, and files that a per
 
 test('metadata is not believed for a body that it was not written with', async () => {
   const { cos, call, dir } = await startTestCos();
-  await call('PUT', 'k', { body: 'first', headers: { 'x-cos-meta-rule': 'r' } });
+  await call('PUT', 'k', { body: 'same size', headers: { 'x-cos-meta-rule': 'r' } });
   await cos.close();
-  rmSync(join(dir, BUCKET, 'k'));
   writeFileSync(join(dir, BUCKET, 'k'), '123456789');
   const again = await startTestCos({ dir });
   const { headers } = await again.call('HEAD', 'k');
