@@ -10,7 +10,10 @@ import { type PublishedMessage, publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
 import { BUCKET, prefixOf, ruleEnv, SECRETS, useCos } from './use-cos.ts';
 
-const broker = useBroker();
+/** Ledgers of 70 entries, so that the files of these tests begin in one and end in another. */
+const broker = useBroker({
+  extraConf: { managedLedgerMaxEntriesPerLedger: '70', managedLedgerMinLedgerRolloverTimeMinutes: '0' },
+});
 const cos = useCos();
 
 /** A plain topic; each message is an entry of its own, so that the broker's backlog counts messages. */
@@ -145,6 +148,7 @@ function keyPattern(message: PublishedMessage | undefined): string {
 it('a failure after three files leaves those stored and acknowledged; the rest comes in the next run', async () => {
   const files = { FILE_MAX_MESSAGES: '100' };
   const { topic, published } = await publishedTopic('half-way', 1_000);
+  expect(new Set(published.map(({ id }) => id.split(':')[0])).size, 'ledgers').toBeGreaterThan(3);
   cos().addFault({
     kind: 'put',
     key: keyPattern(published[300]),
