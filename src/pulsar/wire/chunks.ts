@@ -63,6 +63,11 @@ export class ChunkJoiner {
     this.#options = options;
   }
 
+  /** What incomplete messages take in memory. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** Everything is delivered again: forgets what was held. */
   reset(): void {
     this.#held.clear();
@@ -80,7 +85,7 @@ export class ChunkJoiner {
       return { kind: 'broken', reason, raw: entry.raw, ids: [entry.id] };
     }
     const held = this.#heldOf(uuid);
-    this.#hold(held, entry, metadata, chunkId, uuid);
+    this.#hold(held, entry, metadata, chunkId);
     if (!isLast) return { kind: 'pending' };
     this.#held.delete(uuid);
     if (!held.isLeftOut) this.#heldBytes -= held.sizeBytes;
@@ -96,7 +101,7 @@ export class ChunkJoiner {
     return held;
   }
 
-  #hold(held: Held, entry: StoredEntry, metadata: EntryMetadata, chunkId: number, uuid: string): void {
+  #hold(held: Held, entry: StoredEntry, metadata: EntryMetadata, chunkId: number): void {
     if (held.isLeftOut) return;
     held.ids.push(entry.id);
     const fault = checksumFault(entry.raw);
@@ -107,13 +112,17 @@ export class ChunkJoiner {
     held.next = chunkId + 1;
     held.sizeBytes += entry.sizeBytes;
     this.#heldBytes += entry.sizeBytes;
-    if (this.#heldBytes > 2 * this.#options.limitBytes) {
-      this.#heldBytes -= held.sizeBytes;
-      held.isLeftOut = true;
-      held.entries.length = 0;
-      held.ids.length = 0;
-      this.#options.onLeftOut(uuid);
-    }
+    while (this.#heldBytes > 2 * this.#options.limitBytes) this.#leaveOutNewest();
+  }
+
+  /** The oldest messages are completed first, so that every run gets further. */
+  #leaveOutNewest(): void {
+    const [uuid, held] = [...this.#held].filter(([, one]) => !one.isLeftOut).at(-1) as [string, Held];
+    this.#heldBytes -= held.sizeBytes;
+    held.isLeftOut = true;
+    held.entries.length = 0;
+    held.ids.length = 0;
+    this.#options.onLeftOut(uuid);
   }
 
   #complete(held: Held, metadata: EntryMetadata): ChunkResult {

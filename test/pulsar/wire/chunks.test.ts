@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { encodeEntry } from '../../../src/local/broker/frames.ts';
+import { ChunkJoiner } from '../../../src/pulsar/wire/chunks.ts';
+import { readStoredEntry, type StoredEntry } from '../../../src/pulsar/wire/entry-decoder.ts';
+import type { EntryMetadata } from '../../../src/pulsar/wire/entry-metadata.ts';
+
+const chunk = (
+  entryId: number,
+  uuid: string,
+  chunkId: number,
+  chunks: number,
+  payload = `<${uuid}${chunkId}>`,
+) =>
+  readStoredEntry(
+    { ledgerId: 1, entryId },
+    encodeEntry(
+      {
+        producerName: 'p',
+        sequenceId: 1,
+        publishTime: 1,
+        uuid,
+        chunkId,
+        numChunksFromMsg: chunks,
+        totalChunkMsgSize: payload.length * chunks,
+      },
+      Buffer.from(payload),
+    ),
+  );
+
+function joiner(limitBytes = 10_000, isOrdered = true) {
+  const leftOut: string[] = [];
+  const chunks = new ChunkJoiner({ limitBytes, isOrdered, onLeftOut: (uuid) => leftOut.push(uuid) });
+  const add = (entry: StoredEntry) => {
+    const result = chunks.add(entry, entry.metadata as EntryMetadata);
+    const ids = result.kind === 'pending' ? [] : result.ids.map(({ entryId }) => entryId);
+    if (result.kind === 'joined') return { kind: 'joined', text: result.payload.toString(), ids };
+    if (result.kind === 'broken') return { kind: 'broken', reason: result.reason, ids, raw: result.raw };
+    return { kind: 'pending' };
+  };
+  return { add, chunks, leftOut };
+}
+
+describe('chunks', () => {
+  it('of messages that are mixed are joined, each with all its entries', () => {
+    const { add, chunks } = joiner();
+    expect(add(chunk(0, 'a', 0, 3))).toEqual({ kind: 'pending' });
+    expect(add(chunk(1, 'b', 0, 2))).toEqual({ kind: 'pending' });
+    expect(add(chunk(2, 'a', 1, 3))).toEqual({ kind: 'pending' });
+    expect(add(chunk(3, 'b', 1, 2))).toEqual({ kind: 'joined', text: '<b0><b1>', ids: [1, 3] });
+    expect(add(chunk(4, 'a', 2, 3))).toEqual({ kind: 'joined', text: '<a0><a1><a2>', ids: [0, 2, 4] });
+    expect(chunks.heldBytes).toBe(0);
+  });
+
+  it('that a producer sent twice count once, and are acknowledged with the others', () => {
+    const { add } = joiner();
+    for (const [entryId, chunkId] of [
+      [0, 0],
+      [1, 1],
+      [2, 0],
+      [3, 1],
+    ] as const)
+      add(chunk(entryId, 'a', chunkId, 3));
+    expect(add(chunk(4, 'a', 2, 3))).toEqual({ kind: 'joined', text: '<a0><a1><a2>', ids: [0, 1, 2, 3, 4] });
+  });
+
+  it('with one missing are given back raw with the last, in an ordered subscription', () => {
+    const { add } = joiner();
+    const first = chunk(0, 'a', 0, 3);
+    const last = chunk(2, 'a', 2, 3);
+    add(first);
+    expect(add(last)).toEqual({
+      kind: 'broken',
+      reason: 'it is a chunked message; chunk 1 of 3 is missing',
+      ids: [0, 2],
+      raw: Buffer.concat([first.raw, last.raw]),
+    });
+    expect(add(chunk(9, 'tail', 1, 2))).toMatchObject({ kind: 'broken', ids: [9] });
+  });
+
+  it('with one missing stay unacknowledged in a shared subscription: another consumer may have it', () => {
+    const { add } = joiner(10_000, false);
+    expect(add(chunk(2, 'a', 2, 3))).toEqual({ kind: 'pending' });
+  });
+
+  it('with a wrong checksum are given back raw, with the whole message', () => {
+    const { add } = joiner();
+    const bad = chunk(0, 'a', 0, 2);
+    bad.raw[bad.raw.length - 1] = 0;
+    add(bad);
+    expect(add(chunk(1, 'a', 1, 2))).toMatchObject({
+      kind: 'broken',
+      ids: [0, 1],
+      reason: expect.stringContaining('checksum'),
+    });
+  });
+
+  it('of a message beyond the limit are given back raw, one by one, and none is held', () => {
+    const { add, chunks } = joiner(100);
+    expect(add(chunk(0, 'a', 0, 2, 'x'.repeat(60)))).toMatchObject({
+      kind: 'broken',
+      ids: [0],
+      reason: expect.stringContaining('more than the limit'),
+    });
+    expect(chunks.heldBytes).toBe(0);
+  });
+
+  it('that do not fit beside those of others are left for a later run', () => {
+    const { add, chunks, leftOut } = joiner(300);
+    for (let n = 0; n < 10; n++) add(chunk(n, `m${n}`, 0, 2, 'x'.repeat(100)));
+    expect(chunks.heldBytes).toBeLessThanOrEqual(600);
+    expect(leftOut).toContain('m9');
+    expect(leftOut).not.toContain('m0');
+    expect(add(chunk(20, 'm9', 1, 2, 'x'.repeat(100)))).toEqual({ kind: 'pending' });
+    expect(add(chunk(21, 'm0', 1, 2, 'x'.repeat(100)))).toMatchObject({ kind: 'joined', ids: [0, 21] });
+  });
+});

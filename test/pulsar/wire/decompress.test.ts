@@ -1,0 +1,98 @@
+import { deflateSync } from 'node:zlib';
+import fc from 'fast-check';
+import { compress as compressSnappy } from 'snappyjs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { compress } from '../../../src/local/broker/compress.ts';
+import { decompress, loadCodec } from '../../../src/pulsar/wire/decompress.ts';
+import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+
+const { NONE, LZ4, ZLIB, ZSTD, SNAPPY } = COMPRESSION_TYPE;
+const LIMIT = 1 << 20;
+
+/** Bytes with repeats of all distances and lengths. */
+const anyBytes = fc
+  .array(fc.tuple(fc.uint8Array({ maxLength: 90 }), fc.integer({ min: 1, max: 40 })), { maxLength: 12 })
+  .map((parts) =>
+    Buffer.concat(parts.flatMap(([bytes, times]) => Array<Buffer>(times).fill(Buffer.from(bytes)))),
+  );
+
+/** The same text as lz4 1.9.4, zlib 1.2.13, zstd 1.5.7 and Python's snappy (cramjam) compress it. */
+const TEXT = Buffer.from('tdmq-backup '.repeat(20));
+const REFERENCE: readonly (readonly [name: string, type: number, hex: string])[] = [
+  ['LZ4', LZ4, 'cf74646d712d6261636b7570200c00cc50636b757020'],
+  ['ZLIB', ZLIB, '789c2b49c92dd44d4a4cce2e2d502819016c0037125975'],
+  ['ZSTD', ZSTD, '28b52ffd20f09d00006074646d712d6261636b7570200100e1532509'],
+  ['Snappy', SNAPPY, 'f0012c74646d712d6261636b757020fe0c00fe0c00fe0c008e0c00'],
+];
+
+describe('decompression', () => {
+  beforeAll(async () => {
+    await loadCodec(ZSTD);
+  });
+
+  it.each(REFERENCE)('reads a block of another %s implementation', (_, type, hex) => {
+    expect(decompress(Buffer.from(hex, 'hex'), type, TEXT.length, LIMIT)).toEqual(TEXT);
+  });
+
+  it.each([
+    ['lz4', LZ4],
+    ['zlib', ZLIB],
+    ['zstd', ZSTD],
+    ['snappy', SNAPPY],
+  ] as const)('gives back what was compressed with %s', (name, type) => {
+    fc.assert(
+      fc.property(anyBytes, (bytes) => {
+        const packed = compress(bytes, name);
+        expect(decompress(packed, type, bytes.length, LIMIT).equals(bytes)).toBe(true);
+      }),
+    );
+  });
+
+  it("gives back what Snappy's other implementation compressed", () => {
+    fc.assert(
+      fc.property(anyBytes, (bytes) => {
+        const packed = Buffer.from(compressSnappy(bytes));
+        expect(decompress(packed, SNAPPY, bytes.length, LIMIT).equals(bytes)).toBe(true);
+      }),
+    );
+  });
+
+  it('leaves what is not compressed as it is, without a copy', () => {
+    const bytes = Buffer.from('as it is');
+    expect(decompress(bytes, NONE, 0, LIMIT)).toBe(bytes);
+  });
+
+  it('refuses a size beyond the limit before it takes memory', () => {
+    const bomb = deflateSync(Buffer.alloc(10 * LIMIT));
+    expect(() => decompress(bomb, ZLIB, 10 * LIMIT, LIMIT)).toThrow(/more than the limit/);
+    expect(() => decompress(bomb, ZLIB, 100, LIMIT)).toThrow();
+  });
+
+  it('refuses a codec it does not know', () => {
+    expect(() => decompress(Buffer.alloc(3), 9, 3, LIMIT)).toThrow(/compression type 9/);
+  });
+
+  it.each([
+    ['lz4', LZ4],
+    ['zlib', ZLIB],
+    ['zstd', ZSTD],
+    ['snappy', SNAPPY],
+  ] as const)('of spoilt %s data fails or gives exactly the size announced', (name, type) => {
+    const intact = compress(Buffer.from('some text, some text, and more of some text '.repeat(30)), name);
+    const size = 'some text, some text, and more of some text '.length * 30;
+    fc.assert(
+      fc.property(fc.nat(intact.length - 1), fc.nat(255), fc.nat(intact.length), (at, byte, length) => {
+        const spoilt = Buffer.from(intact.subarray(0, length));
+        if (at < spoilt.length) spoilt[at] = byte;
+        let out: Buffer | undefined;
+        try {
+          out = decompress(spoilt, type, size, LIMIT);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+        }
+        if (out !== undefined) expect(out.length).toBe(size);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
