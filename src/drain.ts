@@ -37,6 +37,8 @@ export interface DrainOptions
   readonly startedAtMs: number;
   readonly bufferBytes: number;
   readonly hardEnd: AbortSignal;
+  /** Ends reading before `stopReadingAtMs`. */
+  readonly stop?: AbortSignal | undefined;
   readonly tally?: Tally;
 }
 
@@ -62,6 +64,9 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     .sleep(Math.max(0, stopReadingAtMs - clock.now()), timer.signal)
     .then(() => reading.abort())
     .catch(() => undefined);
+  const onStop = () => reading.abort();
+  options.stop?.addEventListener('abort', onStop);
+  if (options.stop?.aborted) onStop();
   const budget = new MemoryBudget(bufferBytes);
   const result = (fields: Partial<DrainResult>): DrainResult => ({
     stopReason: 'caught_up',
@@ -99,6 +104,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     return result({ failure: error });
   } finally {
     timer.abort();
+    options.stop?.removeEventListener('abort', onStop);
   }
 }
 

@@ -37,9 +37,12 @@ export interface HandlerParts {
   }) => Logger;
   /** Is given the counts of the run, which grow while it goes on. */
   readonly onStart?: (tally: Readonly<Tally>) => void;
+  /** Aborted, the run stops reading, stores and acknowledges what is open, and ends as at its deadline. */
+  readonly stop?: AbortSignal;
 }
 
-const REAL_PARTS: HandlerParts = {
+/** The outside of the deployed function. */
+export const REAL_PARTS: HandlerParts = {
   clock: systemClock,
   createStore: (config, logger) => createCosStore(config.cos, { logger }),
   createSource,
@@ -157,6 +160,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       startedAtMs,
       stopReadingAtMs,
       hardEnd: storingEnd,
+      stop: parts.stop,
       bufferBytes: buffers.uploadBytes,
     });
     onResult(result);
