@@ -1,7 +1,6 @@
 // An object's bytes as a stream that keeps its promises: silence, truncation and refusals become errors, and a
 // consumer that stops reading ends the request. Reads slowly for a slow consumer; never holds more than buffers.
 import { Transform } from 'node:stream';
-import { BackupError } from '../errors.ts';
 import type { CallOptions } from '../ports.ts';
 import type { CosClient } from './client.ts';
 
@@ -18,23 +17,15 @@ export async function* readObject(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { bucket, region } = client.place;
   const range = rangeHeader(options);
-  let receivedBytes = 0;
-  let brokenOff: BackupError | undefined;
 
-  // The SDK also pipes the body of a refusal, and takes a cut-off answer for a complete one.
+  // The SDK pipes the body of a refusal as well.
   const gate = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      if (!isGood()) return done();
-      receivedBytes += chunk.byteLength;
-      done(null, chunk);
+      done(null, isGood() ? chunk : undefined);
     },
     flush(done) {
       // The refusal itself comes from the SDK next, and destroys this stream.
-      if (!isGood()) return;
-      const expectedBytes = Number(sending.response()?.headers['content-length'] ?? receivedBytes);
-      if (receivedBytes === expectedBytes) return done();
-      brokenOff = truncation(key, receivedBytes, expectedBytes);
-      done(ended());
+      if (isGood()) done();
     },
   });
   const isGood = (): boolean => Math.floor((sending.response()?.statusCode ?? 0) / 100) === 2;
@@ -67,7 +58,6 @@ export async function* readObject(
       yield next.value;
     }
   } catch (error) {
-    if (brokenOff !== undefined) throw brokenOff;
     await sending.result;
     throw error;
   } finally {
@@ -93,9 +83,3 @@ function rangeHeader({ start, end }: ReadOptions): string | undefined {
 }
 
 const ended = (): Error => new Error('reading ended');
-
-const truncation = (key: string, received: number, expected: number): BackupError =>
-  new BackupError('store', `the object ${key} broke off after ${received} of ${expected} bytes`, {
-    retryable: true,
-    hint: 'The connection was lost. Read it again.',
-  });
