@@ -1,11 +1,12 @@
 // What commands ask of a bucket beyond the archive: its settings for `check`, and small objects that may be replaced
 // or removed for `restore`'s progress. A run of the function has no use for it.
-import { Readable } from 'node:stream';
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Body, CallOptions, ObjectAttributes } from '../ports.ts';
 import type { CosClient } from './client.ts';
-import { contentMd5, objectHeaders } from './object-headers.ts';
+import { ODD_ANSWER } from './failure.ts';
+import { objectHeaders } from './object-headers.ts';
+import { contentMd5, streamOf } from './request-body.ts';
 
 /** `never` had it, has it, or had it once. */
 export type Versioning = 'never' | 'Enabled' | 'Suspended';
@@ -67,14 +68,12 @@ export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
     },
     async putReplaceable(key, body, attributes, options) {
       const headers = { ...objectHeaders(config, attributes), ...contentMd5(body) };
-      const stream = () => Readable.from(body.chunks.filter((chunk) => chunk.byteLength > 0));
       const answer = await client.call(
         { doing: 'store the object', action: 'PutObject', key },
         (cos) =>
           cos.putObject({
             ...at(key),
-            Body: stream(),
-            ContentLength: body.sizeBytes,
+            ...streamOf(body),
             Headers: headers,
             ...{ SkipTask: true },
           }),
@@ -83,7 +82,7 @@ export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
       if (!answer.ETag) {
         throw new BackupError('store', `cannot store the object ${key}: the answer has no ETag`, {
           retryable: true,
-          hint: 'Something between here and COS answers for it: check COS_ENDPOINT and proxies.',
+          hint: ODD_ANSWER,
         });
       }
     },

@@ -203,7 +203,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     // The SDK repeats what has no stream as its body, at once and up to three times. Its second try ends the call.
     const beforeSend = (outgoing: Outgoing): void => {
       tries += 1;
-      if (tries > 1) fail(firstFailure);
+      if (tries > 1) fail(firstFailure ?? new Error('the connection was lost'));
       outgoing.agent = agent;
       // An endpoint that was set by hand is reached as it stands, whatever HTTP_PROXY says.
       if (origin !== undefined) outgoing.proxy = null;

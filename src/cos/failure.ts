@@ -34,6 +34,10 @@ export interface Failure {
   readonly location: string | undefined;
 }
 
+/** The hint for answers that COS does not give. */
+export const ODD_ANSWER =
+  'Something between here and COS answers for it, or COS has a problem: check COS_ENDPOINT and proxies.';
+
 type Fields = Readonly<Record<string, unknown>>;
 
 const fieldsOf = (value: unknown): Fields =>

@@ -3,7 +3,7 @@ import type COS from 'cos-nodejs-sdk-v5';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, ListedObject, UnfinishedUpload } from '../ports.ts';
 import type { CosClient } from './client.ts';
-import type { Act } from './failure.ts';
+import { type Act, ODD_ANSWER } from './failure.ts';
 
 /** Objects in key order, page by page, as ObjectStore.list has it. @throws BackupError `store`, from the iterator */
 export async function* listObjects(
@@ -62,5 +62,5 @@ export async function* listUploads(
 
 const unpageable = (prefix: string): BackupError =>
   new BackupError('store', `the list under "${prefix}" goes on, but COS does not say where`, {
-    hint: 'Something between here and COS answers for it: check COS_ENDPOINT and proxies.',
+    hint: ODD_ANSWER,
   });

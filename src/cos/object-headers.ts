@@ -1,8 +1,7 @@
 // The request headers that make an object what it is: metadata, type, class, encryption, and that it replaces nothing.
-import { createHash } from 'node:crypto';
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import type { Body, ObjectAttributes } from '../ports.ts';
+import type { ObjectAttributes } from '../ports.ts';
 
 type Headers = Record<string, string>;
 
@@ -42,19 +41,4 @@ export function metadataOf(headers: Readonly<Record<string, unknown>>): Record<s
     if (name.startsWith('x-cos-meta-')) metadata[name.slice('x-cos-meta-'.length)] = String(value);
   }
   return metadata;
-}
-
-/** MD5 in base64: COS refuses bytes that do not fit it before it stores them. */
-export function contentMd5(body: Body): Headers {
-  const hash = createHash('md5');
-  let sizeBytes = 0;
-  for (const chunk of body.chunks) {
-    hash.update(chunk);
-    sizeBytes += chunk.byteLength;
-  }
-  if (sizeBytes !== body.sizeBytes) {
-    // A shorter body would make the request wait for the rest.
-    throw new BackupError('store', `a body has ${sizeBytes} bytes where ${body.sizeBytes} were announced`);
-  }
-  return { 'Content-MD5': hash.digest('base64') };
 }

@@ -1,6 +1,5 @@
 // The ObjectStore port over COS. Creates and reads; refuses to replace an object, and to call created what was not
 // compared by its checksum.
-import { Readable } from 'node:stream';
 import type COS from 'cos-nodejs-sdk-v5';
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
@@ -16,11 +15,12 @@ import type {
 } from '../ports.ts';
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
-import type { Act } from './failure.ts';
+import { type Act, ODD_ANSWER } from './failure.ts';
 import { listObjects, listUploads } from './listing.ts';
-import { contentMd5, forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
+import { forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
 import { readObject } from './read.ts';
+import { contentMd5, streamOf } from './request-body.ts';
 
 /** The objects of one bucket, and what `check` and `restore` need besides. */
 export interface CosStore extends ObjectStore {
@@ -191,12 +191,6 @@ function crc64Of(answer: Answer): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-/** A fresh stream for each call. The SDK would copy a Buffer, and repeat it on its own account. */
-const streamOf = (body: Body) => ({
-  Body: Readable.from(body.chunks.filter((chunk) => chunk.byteLength > 0)),
-  ContentLength: body.sizeBytes,
-});
-
 const isWith = (error: unknown, name: string, value: string | number): boolean =>
   error instanceof BackupError && error.details[name] === value;
 
@@ -212,9 +206,6 @@ async function unless<T>(name: string, value: string | number, answer: Promise<T
 const unlessStatus = <T>(status: number, answer: Promise<T>) => unless('status', status, answer);
 const unlessCode = <T>(code: string, answer: Promise<T>) => unless('code', code, answer);
 const unlessExists = <T>(answer: Promise<T>) => unlessCode('FileAlreadyExists', answer);
-
-const ODD_ANSWER =
-  'Something between here and COS answers for it, or COS has a problem: check COS_ENDPOINT and proxies.';
 
 const withoutEtag = (act: Act): BackupError =>
   new BackupError('store', `cannot ${act.doing} ${act.key}: the answer has no ETag`, {

@@ -110,6 +110,17 @@ describe('a refusal says what to do:', () => {
     }
   });
 
+  test('an https endpoint that does not speak TLS is not tried again', async () => {
+    const tls = createCosStore(cosConfig(server.endpoint.replace('http:', 'https:')), {
+      logger: keepingLogger(),
+    });
+    await expect(tls.head('k')).rejects.toMatchObject({
+      retryable: false,
+      hint: expect.stringContaining('COS_ENDPOINT'),
+    });
+    await tls.close();
+  });
+
   test('settings that no request can be made of are not tried again', async () => {
     const odd = createCosStore(cosConfig(server.endpoint, { bucket: 'without-number' }), {
       logger: keepingLogger(),
