@@ -75,6 +75,7 @@ export class NativePartition implements SourcePartition {
     let lostSinceMs: number | undefined;
     for (;;) {
       this.#assertRunning();
+      this.#assertNothingKeptBack();
       const taken = this.#entries.take();
       if (taken !== undefined) {
         this.#isSettledAtMs = 0;
@@ -132,6 +133,7 @@ export class NativePartition implements SourcePartition {
   async acknowledge(entries: readonly EntryId[]): Promise<void> {
     const last = entries.at(-1);
     if (last === undefined) return;
+    this.#assertNothingKeptBack();
     // Without a connection libpulsar takes acknowledgements and loses them.
     if (!this.#consumer.isConnected()) throw this.#connectionLost();
     try {
@@ -229,7 +231,10 @@ export class NativePartition implements SourcePartition {
     );
   }
 
-  /** Older versions keep encrypted messages back for ever; the partition must not look drained then. */
+  /**
+   * Older versions keep encrypted messages back for ever. The partition must not look drained then, and what stands
+   * behind them must not be acknowledged, which would acknowledge them too.
+   */
   #assertNothingKeptBack(): void {
     const { log } = this.#options;
     if (log.undelivered === undefined) return;

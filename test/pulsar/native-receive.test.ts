@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ReadableEntry, UnreadableEntry } from '../../src/ports.ts';
 import type { NativeEncryptionContext } from '../../src/pulsar/native-client.ts';
-import { batch, nativeFixture, single, take, textOf } from './native-fixture.ts';
+import { batchSizeOf, parsePosition } from '../../src/pulsar/native-message.ts';
+import { batch, idOf, nativeFixture, single, TOPIC, take, textOf } from './native-fixture.ts';
 
 describe('entries out of single messages', () => {
   it('leave whole although a batchReceive ends in their middle', async () => {
@@ -158,13 +159,16 @@ describe('what the client keeps back or drops', () => {
     expect(textOf(after as ReadableEntry)).toEqual(['1']);
   });
 
-  it('encrypted entries of a version that cannot tell them fail the run instead of looking drained', async () => {
-    const fixture = nativeFixture(single(0, { encryption }), single(1));
+  it('encrypted entries of a version that cannot tell them fail the run, and nothing is acknowledged over them', async () => {
+    const fixture = nativeFixture(single(0));
     fixture.pulsar.isOld = true;
     const partition = await fixture.open();
     expect(fixture.pulsar.consumerConfigs[0]?.cryptoFailureAction).toBeUndefined();
-    expect(textOf(await partition.next(1_000))).toEqual(['1']);
+    const before = await take(partition, 1);
+    fixture.pulsar.publish(TOPIC.full, single(1, { encryption }), single(2));
     await expect(partition.next(1_000)).rejects.toMatchObject({ code: 'corrupt' });
+    await expect(partition.acknowledge(before.map(idOf))).rejects.toMatchObject({ code: 'corrupt' });
+    expect(fixture.consumer().acks).toEqual([]);
   });
 
   it('a gap of entry ids is an error in the log, counted, before anything behind it is acknowledged', async () => {
@@ -243,5 +247,32 @@ describe('waiting for messages', () => {
     fixture.abort.abort();
     await expect(next).rejects.toMatchObject({ code: 'source' });
     expect(fixture.pulsar.clock.now() - before).toBeLessThan(1_000);
+  });
+});
+
+describe('message ids of libpulsar', () => {
+  /** As libpulsar 4 writes them: the text, and MessageIdData. */
+  const nativeId = (text: string, hex: string) => ({
+    toString: () => text,
+    serialize: () => Buffer.from(hex, 'hex'),
+  });
+
+  it.each([
+    ['(1,5,-1,1)', '08011005200130c801', 200, { ledgerId: 1, entryId: 5, batchIndex: 1 }],
+    ['(1,0,-1,4)', '0801100020043005', 5, { ledgerId: 1, entryId: 0, batchIndex: 4 }],
+    ['(1,1,-1,-1)', '08011001', undefined, { ledgerId: 1, entryId: 1, batchIndex: -1 }],
+    [
+      '(1,2,-1,-1);(1,4,-1,-1)',
+      '080110043a0408011002',
+      undefined,
+      { entryId: 4, first: { ledgerId: 1, entryId: 2 } },
+    ],
+  ])('%s is read from its text, and the batch size from its bytes', (text, hex, batchSize, position) => {
+    expect(parsePosition(nativeId(text, hex))).toMatchObject(position);
+    expect(batchSizeOf(nativeId(text, hex))).toBe(batchSize);
+  });
+
+  it.each(['', '1:2:3:4', '(1,2,3)', '(a,2,3,4)'])('%j is none, and said to be so', (text) => {
+    expect(() => parsePosition(nativeId(text, ''))).toThrow('message id');
   });
 });
