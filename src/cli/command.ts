@@ -16,6 +16,8 @@ export interface Command {
   readonly summary: string;
   /** The whole `--help`, with examples. */
   readonly help: string;
+  /** Commands of its own, by name; each has its own help. */
+  readonly subcommands?: Readonly<Record<string, () => Promise<Command>>>;
   /** Returns the exit code: 0 fine, 1 failed or found something wrong, 2 wrong usage. Throws BackupError for failures. */
   run(args: readonly string[], io: Io): Promise<number>;
 }

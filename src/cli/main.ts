@@ -15,6 +15,7 @@ const COMMANDS: Commands = {
   demo: () => import('./demo.ts'),
   run: () => import('./run.ts'),
   package: () => import('./package.ts'),
+  rule: () => import('./rule.ts'),
 };
 
 const PLACES: Readonly<Record<ErrorCode, string>> = {
@@ -46,7 +47,11 @@ export async function main(args: readonly string[], io: Io, commands: Commands =
   const { command } = await load();
   const own = rest.slice(0, rest.includes('--') ? rest.indexOf('--') : rest.length);
   if (own.includes('--help') || own.includes('-h')) {
-    io.stdout.write(`${command.help.trim()}\n`);
+    const [subname = ''] = own;
+    const load = Object.hasOwn(command.subcommands ?? {}, subname)
+      ? command.subcommands?.[subname]
+      : undefined;
+    io.stdout.write(`${((await load?.()) ?? command).help.trim()}\n`);
     return 0;
   }
   try {

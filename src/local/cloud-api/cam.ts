@@ -92,6 +92,18 @@ export const camActions: Readonly<Record<string, Action>> = {
       return { PolicyId: id };
     },
   },
+  ListPolicies: {
+    takes: { Keyword: 'string', Scope: 'string', Rp: 'number', Page: 'number' },
+    answer: ({ request, state }) => {
+      const found = [...state.camPolicies.values()].filter((one) =>
+        one.name.includes(request['Keyword'] ?? ''),
+      );
+      return {
+        TotalNum: found.length,
+        List: found.map((one) => ({ PolicyId: one.id, PolicyName: one.name })),
+      };
+    },
+  },
   DeletePolicy: {
     takes: { PolicyId: 'array!' },
     answer: (scene) => {

@@ -1,4 +1,4 @@
-// CLS API 2020-10-16: SearchLog over the lines of a topic. Of the query language it knows phrases, `key:"value"`,
+// CLS API 2020-10-16: SearchLog over the lines of a topic. Of the query language it knows phrases, `key:"value"`, `key:>=N`,
 // AND, OR, NOT and parentheses; anything else is a syntax error.
 import { type Action, page } from './action.ts';
 import { ApiError } from './api-error.ts';
@@ -77,6 +77,11 @@ function parseQuery(text: string): Test {
       return test;
     }
     if (token === '*') return () => true;
+    const compared = /^([\w.]+):>=(\d+)$/.exec(token ?? '');
+    if (compared !== null) {
+      const [, name, least] = compared as unknown as [string, string, string];
+      return ({ fields }) => Number(fields[name] ?? Number.NaN) >= Number(least);
+    }
     const match = /^(?:([\w.]+):)?"([^"]*)"$/.exec(token ?? '');
     if (match === null) throw fail();
     const [, key, phrase] = match as unknown as [string, string | undefined, string];

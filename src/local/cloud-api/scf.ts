@@ -8,7 +8,8 @@ import type { RunResult, ScfFunction, Tag, Trigger } from './state.ts';
 const FORBIDDEN_VARIABLE = /^(SCF_|QCLOUD_|TENCENTCLOUD_)/;
 const MAX_ENVIRONMENT_BYTES = 4096;
 
-const stamp = (ms: number) => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+/** SCF tells times in China's zone, without saying so. */
+const stamp = (ms: number) => new Date(ms + 8 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');
 
 function functionOf({ request, state, region }: Scene): ScfFunction {
   const fn = state.functions.get(request['FunctionName']);

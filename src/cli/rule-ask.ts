@@ -1,0 +1,149 @@
+// Fills in what a rule's form lacks by asking, with lists of what the account has.
+import { VARIABLES } from '../config.ts';
+import { allPages, type Cloud } from '../rules/cloud.ts';
+import type { FieldName, RuleForm } from '../rules/rule-form.ts';
+import {
+  findCluster,
+  listAccessPoints,
+  listClusters,
+  listNamespaces,
+  listRoles,
+  listSubscriptions,
+  listTopics,
+} from '../rules/tdmq-lookup.ts';
+import type { Choice, Prompt } from './rule-prompt.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface Asked {
+  readonly form: RuleForm;
+  /** The person chose to have the run role made. */
+  readonly createRunRole: boolean;
+}
+
+const NEW = Symbol('new');
+
+/** Asks for each field that is missing, in the order of the form. */
+export async function askForm(cloud: Cloud, given: RuleForm, prompt: Prompt): Promise<Asked> {
+  const fields: Partial<Record<FieldName, string>> = { ...given.fields };
+  const fill = async (name: FieldName, ask: () => Promise<string | undefined>) => {
+    if (fields[name] !== undefined) return;
+    const answer = await ask();
+    if (answer !== undefined && answer !== '') fields[name] = answer;
+  };
+  const setting = (name: keyof typeof VARIABLES) => (text: string) => {
+    const { schema, expected, example } = VARIABLES[name];
+    return text === '' || schema.safeParse(text).success
+      ? undefined
+      : `expected ${expected}, such as ${example}`;
+  };
+
+  await fill('name', () =>
+    prompt.ask('Name of the rule (fixed afterwards)', { check: setting('RULE_NAME') }),
+  );
+  await fill('cluster', async () =>
+    prompt.pick(
+      'Cluster',
+      some(await listClusters(cloud), `Pulsar cluster in ${cloud.region}`).map((one) => ({
+        label: `${one.id}  ${one.name}`,
+        value: one.id,
+      })),
+    ),
+  );
+  const cluster = await findCluster(cloud, fields.cluster as string);
+  if (cluster === undefined) throw new UsageError(`--cluster ${fields.cluster}: not in ${cloud.region}`);
+
+  await fill('namespace', async () =>
+    prompt.pick(
+      'Namespace',
+      choices(some(await listNamespaces(cloud, cluster.id), `namespace in ${cluster.id}`)),
+    ),
+  );
+  const namespace = fields.namespace as string;
+  await fill('topic', async () =>
+    prompt.pick(
+      'Topic',
+      choices(some(await listTopics(cloud, cluster.id, namespace), `topic in ${namespace}`)),
+    ),
+  );
+  let isNew = false;
+  await fill('subscription', async () => {
+    const found = await listSubscriptions(cloud, cluster.id, namespace, fields.topic as string);
+    const picked = await prompt.pick<string | typeof NEW>('Subscription', [
+      { label: 'a new one', value: NEW },
+      ...found.map((one) => ({
+        label: `${one.name}  (backlog ${one.backlog ?? 'unknown'}, ${one.consumers.length} consumers)`,
+        value: one.name,
+      })),
+    ]);
+    isNew = picked === NEW;
+    return picked === NEW
+      ? prompt.ask('Name of the new subscription', {
+          fallback: 'backup',
+          check: setting('PULSAR_SUBSCRIPTION'),
+        })
+      : picked;
+  });
+  await fill('start', async () => {
+    const place = await prompt.pick('Start', [
+      { label: 'the earliest message there is', value: 'earliest' },
+      { label: 'messages from now on', value: 'latest' },
+      { label: 'a time', value: 'time' },
+      ...(isNew ? [] : [{ label: 'where the subscription is', value: '' }]),
+    ]);
+    return place === 'time' ? prompt.ask('Time, such as 2026-01-31T00:00:00Z') : place;
+  });
+  if (given.settings['PULSAR_TOKEN'] === undefined) {
+    await fill('tdmqRole', async () => {
+      const able = (await listRoles(cloud, cluster.id, namespace)).filter((one) =>
+        one.permissions.includes('consume'),
+      );
+      return prompt.pick('TDMQ role', choices(some(able, `role that may consume from ${namespace}`)));
+    });
+  }
+  if (fields.serviceUrl === undefined && fields.vpc === undefined) {
+    const points = some(await listAccessPoints(cloud, cluster), `private address of ${cluster.id}`);
+    const point = await prompt.pick(
+      'Private address',
+      points.map((one) => ({ label: `${one.serviceUrl} in ${one.vpcId} / ${one.subnetId}`, value: one })),
+    );
+    fields.serviceUrl = point.serviceUrl;
+    fields.vpc = point.vpcId;
+    fields.subnet ??= point.subnetId;
+  }
+  await fill('bucket', () => prompt.ask('Bucket (name-appid)', { check: setting('COS_BUCKET') }));
+  await fill('prefix', () =>
+    prompt.ask('Prefix of the objects, ending with /', { fallback: '', check: setting('COS_PREFIX') }),
+  );
+  await fill('interval', () =>
+    prompt.ask('Minutes between runs', { fallback: '5', check: setting('RUN_INTERVAL_MINUTES') }),
+  );
+  let createRunRole = false;
+  await fill('runRole', async () => {
+    const picked = await prompt.pick<string | typeof NEW>('Run role (CAM)', [
+      { label: 'make a new one with the least policy', value: NEW },
+      ...(await scfRoles(cloud)).map((name) => ({ label: name, value: name })),
+    ]);
+    createRunRole = picked === NEW;
+    return picked === NEW ? undefined : picked;
+  });
+  return { form: { fields, settings: given.settings }, createRunRole };
+}
+
+function some<T>(list: readonly T[], what: string): readonly T[] {
+  if (list.length === 0) throw new UsageError(`there is no ${what}: make one in the console first`);
+  return list;
+}
+
+const choices = (list: readonly { name: string }[]): Choice<string>[] =>
+  list.map(({ name }) => ({ label: name, value: name }));
+
+/** The roles that SCF may take on. */
+async function scfRoles(cloud: Cloud): Promise<string[]> {
+  const roles = await allPages(async (offset) => {
+    const answer = await cloud.call('cam', 'DescribeRoleList', { Page: offset / 200 + 1, Rp: 200 });
+    return { rows: answer.List, total: answer.TotalNum };
+  });
+  return roles
+    .filter((one) => one.PolicyDocument?.includes('scf.qcloud.com'))
+    .map((one) => one.RoleName ?? '');
+}

@@ -1,0 +1,189 @@
+// `tdmq-backup rule edit`: shows what a change amounts to, says what it would break, asks, and changes the rule.
+import { join } from 'node:path';
+import { packageRoot } from '../packaging/package-root.ts';
+import { planEdit } from '../rules/edit-steps.ts';
+import { readCode, shownEnvironment } from '../rules/function-steps.ts';
+import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
+import { findRule, type Rule, shownSetting } from '../rules/rule.ts';
+import { type FieldName, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
+import { runSteps } from '../rules/steps.ts';
+import type { Command, Io } from './command.ts';
+import { paint } from './paint.ts';
+import { COMMON_HELP, confirm, openAccount, parseOneName, stepReporter } from './rule-context.ts';
+import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
+import { UsageError } from './usage-error.ts';
+
+export const command: Command = {
+  summary: 'change a rule; shows the difference and asks',
+  help: `
+Usage: tdmq-backup rule edit NAME [flags]
+
+Changes anything but the name. Shows the difference and asks; changes that touch exactly-once are explained. If a
+step fails, the steps before it are taken back.
+
+${fieldHelp(['name'])}
+  --set NAME=VALUE      any other setting, by its variable; may be repeated
+  --unset NAME          sets a setting back to its default; may be repeated
+  --file FILE           the changes from rule.yml or a .env file
+  --create-run-role     make the run role, with the least policy, where it does not exist
+  --update-code         replaces the function's package too (--package FILE, by default dist/function.zip)
+  --dry-run             show the difference and the calls, change nothing
+  --yes                 do not ask
+${COMMON_HELP}
+
+Examples:
+  tdmq-backup rule edit orders-backup --interval 10 --set FILE_COMPRESSION=gzip
+  tdmq-backup rule edit orders-backup --memory 1024 --dry-run
+  tdmq-backup rule edit orders-backup --update-code --yes
+`,
+  async run(args, io) {
+    const { values, name } = parseOneName(args, {
+      ...fieldFlags(['name']),
+      set: { type: 'string', multiple: true },
+      unset: { type: 'string', multiple: true },
+      file: { type: 'string' },
+      'create-run-role': { type: 'boolean', default: false },
+      'update-code': { type: 'boolean', default: false },
+      package: { type: 'string' },
+      'dry-run': { type: 'boolean', default: false },
+      yes: { type: 'boolean', default: false },
+    });
+    const cloud = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
+    const changes = mergeForms(
+      ...(values.file === undefined ? [] : [await readRuleFile(values.file)]),
+      formOfFlags(values),
+    );
+    if (changes.fields.name !== undefined && changes.fields.name !== rule.functionName) {
+      throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
+    }
+    const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
+    const after = await resolveRule(cloud, form, {
+      createRunRole: values['create-run-role'],
+      current: rule,
+      nowMs: cloud.clock.now(),
+    });
+    const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
+    const zip = values['update-code'] ? await readCode(zipPath) : undefined;
+    const steps = await planEdit(cloud, rule, after, zip && (async () => zip));
+    const difference = differences(rule, after);
+    if (values.json) {
+      if (values['dry-run']) {
+        const calls = steps.map(({ title, call, request }) => ({ title, call, request }));
+        io.stdout.write(`${JSON.stringify({ rule: rule.name, difference, calls })}\n`);
+        return 0;
+      }
+    } else show(difference, steps.length, rule, after, io);
+    if (steps.length === 0 || values['dry-run']) {
+      if (!values.json) for (const step of steps) io.stdout.write(`  ${step.call}  ${step.title}\n`);
+      else io.stdout.write(`${JSON.stringify({ rule: rule.name, difference })}\n`);
+      return 0;
+    }
+    if (!(await confirm(`Change the rule ${rule.name}?`, values.yes, io))) {
+      io.stderr.write('Nothing was changed.\n');
+      return 1;
+    }
+    await runSteps(steps, { signal: io.signal, onStep: stepReporter(io) });
+    io.stdout.write(
+      values.json
+        ? `${JSON.stringify({ rule: rule.name, difference })}\n`
+        : `The rule ${rule.name} is changed.\n`,
+    );
+    return 0;
+  },
+};
+
+/** What a change replaces goes out with it: a new role brings its own key, another cluster its own address. */
+function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string[]): RuleForm {
+  const given = (...names: FieldName[]) => names.some((name) => changes.fields[name] !== undefined);
+  const fields = { ...before.fields };
+  const settings = { ...before.settings };
+  if (given('tdmqRole', 'roleKey')) delete settings['PULSAR_TOKEN'];
+  if (given('cluster', 'namespace', 'topic')) delete settings['PULSAR_TOPIC'];
+  if (given('start')) delete settings['PULSAR_INITIAL_POSITION'];
+  if (given('cluster', 'vpc', 'serviceUrl')) {
+    delete settings['PULSAR_LISTENER_NAME'];
+    delete fields.serviceUrl;
+    delete fields.subnet;
+    if (!given('serviceUrl')) delete fields.vpc;
+  }
+  for (const name of unset) {
+    if (!(name in settings)) throw new UsageError(`--unset ${name}: the rule does not set it`);
+    delete settings[name];
+  }
+  return mergeForms({ fields, settings }, changes);
+}
+
+interface Difference {
+  readonly name: string;
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+}
+
+function differences(before: Rule, after: ResolvedRule): Difference[] {
+  const was: Record<string, string | undefined> = {
+    memory: `${before.memoryMb} MB`,
+    timeout: `${before.timeoutSeconds} s`,
+    'run role': before.runRole,
+    network: before.vpc && `${before.vpc.vpcId} / ${before.vpc.subnetId}`,
+    'log topic': before.cls?.topicId,
+    ...Object.fromEntries(
+      Object.entries(before.environment).map(([name, value]) => [name, shownSetting(name, value)]),
+    ),
+  };
+  const is: Record<string, string | undefined> = {
+    memory: `${after.memoryMb} MB`,
+    timeout: `${after.timeoutSeconds} s`,
+    'run role': after.runRole,
+    network: `${after.vpc.vpcId} / ${after.vpc.subnetId}`,
+    'log topic': after.cls?.topicId,
+    ...shownEnvironment(after),
+    ...(after.startMs === undefined
+      ? {}
+      : { position: after.startMs === 1 ? 'earliest' : new Date(after.startMs).toISOString() }),
+  };
+  return [...new Set([...Object.keys(was), ...Object.keys(is)])]
+    .filter((name) => was[name] !== is[name])
+    .map((name) => ({ name, before: was[name], after: is[name] }));
+}
+
+/** What a change means for "each message in exactly one object". */
+const CONSEQUENCES: Readonly<Record<string, string>> = {
+  PULSAR_TOPIC:
+    'another topic begins a new folder in the archive; what the old topic still holds is no longer backed up',
+  PULSAR_SUBSCRIPTION:
+    'another subscription has its own position: messages that were stored already may be stored again, or messages in between never',
+  COS_PREFIX:
+    'another prefix is another archive: a run that was interrupted before may leave messages in both (`archive verify` tells them)',
+  COS_BUCKET:
+    'another bucket is another archive: a run that was interrupted before may leave messages in both (`archive verify` tells them)',
+  FILE_COMPRESSION:
+    'objects get another ending: a run that was interrupted before may leave messages in two objects (`archive verify` tells them)',
+  PULSAR_SUBSCRIPTION_TYPE:
+    'Shared and Key_Shared are at-least-once; brokers refuse another type while consumers of the old one are connected',
+  position:
+    'a position moved back stores messages a second time; one moved forward leaves messages out of the archive',
+};
+
+function show(
+  difference: readonly Difference[],
+  steps: number,
+  before: Rule,
+  after: ResolvedRule,
+  io: Io,
+): void {
+  const { bold, red, green, yellow } = paint(io.stdout, io.env);
+  if (steps === 0) {
+    io.stdout.write(`Nothing to change: ${before.name} is so already.\n`);
+    return;
+  }
+  io.stdout.write(`${bold(before.name)}\n`);
+  for (const { name, before: was, after: is } of difference) {
+    if (was !== undefined) io.stdout.write(`  ${red(`- ${name} ${was}`)}\n`);
+    if (is !== undefined) io.stdout.write(`  ${green(`+ ${name} ${is}`)}\n`);
+  }
+  for (const { name } of difference) {
+    if (CONSEQUENCES[name] !== undefined) io.stdout.write(`${yellow('⚠')} ${name}: ${CONSEQUENCES[name]}\n`);
+  }
+  for (const warning of after.warnings) io.stdout.write(`${yellow('⚠')} ${warning}\n`);
+}

@@ -1,0 +1,52 @@
+// `tdmq-backup rule export`: a deployed rule as the .env.<stage> of the Serverless Framework.
+import { writeFile } from 'node:fs/promises';
+import { VARIABLES } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import { findRule } from '../rules/rule.ts';
+import { formatEnvFile } from '../rules/rule-form.ts';
+import type { Command } from './command.ts';
+import { COMMON_HELP, openAccount, parseOneName } from './rule-context.ts';
+
+export const command: Command = {
+  summary: 'write it as .env.<stage> for the Serverless Framework',
+  help: `
+Usage: tdmq-backup rule export NAME [--out FILE] [--force]
+
+Writes .env.NAME with every variable that serverless.yml reads. \`rule create --file\` reads it back too. Where the
+function holds a role key, the file holds it as well: it is written for its owner alone (mode 600), never to stdout.
+
+  --out FILE   the file; by default .env.NAME
+  --force      writes over a file that exists
+${COMMON_HELP}
+
+Examples:
+  tdmq-backup rule export orders-backup
+  tdmq-backup rule export orders-backup --out .env.prod
+`,
+  async run(args, io) {
+    const { values, name } = parseOneName(args, {
+      out: { type: 'string' },
+      force: { type: 'boolean', default: false },
+    });
+    const cloud = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
+    const path = values.out ?? `.env.${rule.name}`;
+    await writeFile(path, formatEnvFile(rule), { mode: 0o600, flag: values.force ? 'w' : 'wx' }).catch(
+      (cause: NodeJS.ErrnoException) => {
+        throw new BackupError('rule', `${path} cannot be written (${cause.code})`, {
+          cause,
+          hint: cause.code === 'EEXIST' ? 'Pass --force to write over it.' : 'Name another file with --out.',
+        });
+      },
+    );
+    const holdsKey = Object.entries(VARIABLES).some(
+      ([variable, one]) => 'secret' in one && one.secret && rule.environment[variable] !== undefined,
+    );
+    io.stdout.write(
+      values.json
+        ? `${JSON.stringify({ rule: rule.name, path, holdsKey })}\n`
+        : `${path} is written${holdsKey ? '; it holds the role key, so keep it out of version control' : ''}.\n`,
+    );
+    return 0;
+  },
+};

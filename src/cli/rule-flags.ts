@@ -1,0 +1,64 @@
+// The flags of `rule create` and `rule edit`: one for each field of the form, and --set for any other setting.
+import { readFile } from 'node:fs/promises';
+import { VARIABLES } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import {
+  FIELDS,
+  type FieldName,
+  flagOf,
+  formOfSettings,
+  parseRuleFile,
+  type RuleForm,
+} from '../rules/rule-form.ts';
+import { UsageError } from './usage-error.ts';
+
+const fieldNames = Object.keys(FIELDS) as FieldName[];
+
+/** A string flag for each field but those left out. */
+export function fieldFlags(without: readonly FieldName[] = []): Record<string, { type: 'string' }> {
+  return Object.fromEntries(
+    fieldNames.filter((name) => !without.includes(name)).map((name) => [flagOf(name), { type: 'string' }]),
+  );
+}
+
+/** Their lines in a help. */
+export function fieldHelp(without: readonly FieldName[] = []): string {
+  const shown = fieldNames.filter((name) => !without.includes(name));
+  const width = Math.max(...shown.map((name) => flagOf(name).length));
+  return shown.map((name) => `  --${flagOf(name).padEnd(width)}  ${FIELDS[name].what}`).join('\n');
+}
+
+/** The fields and settings that the command line gives. */
+export function formOfFlags(values: Readonly<Record<string, unknown>>): RuleForm {
+  const fields: Partial<Record<FieldName, string>> = {};
+  for (const name of fieldNames) {
+    const value = values[flagOf(name)];
+    if (typeof value === 'string') fields[name] = value;
+  }
+  const set = Object.fromEntries(((values['set'] ?? []) as string[]).map(splitSetting));
+  const fromSettings = formOfSettings(set);
+  return { fields: { ...fromSettings.fields, ...fields }, settings: fromSettings.settings };
+}
+
+function splitSetting(text: string): [string, string] {
+  const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new UsageError(`--set ${text}: expected NAME=VALUE`);
+  if (!(name in VARIABLES)) throw new UsageError(`--set ${name}: there is no such setting`);
+  if ((VARIABLES as Record<string, { secret?: boolean }>)[name]?.secret) {
+    throw new UsageError(
+      `--set ${name}: secrets are not taken from the command line; use --tdmq-role, or a file`,
+    );
+  }
+  return [name, value];
+}
+
+/** The form in a file. @throws BackupError `config` where it cannot be read */
+export async function readRuleFile(path: string): Promise<RuleForm> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new BackupError('config', `the rule file ${JSON.stringify(path)} cannot be read`, {
+      cause,
+      hint: 'Name a rule.yml, or the .env.<stage> that `tdmq-backup rule export` writes.',
+    });
+  });
+  return parseRuleFile(text, path);
+}

@@ -1,0 +1,64 @@
+// `tdmq-backup rule list`: every rule of the region, and how it is.
+import { parseArgs } from 'node:util';
+import { listRules, type Rule } from '../rules/rule.ts';
+import { type RuleState, readState } from '../rules/rule-state.ts';
+import type { Command } from './command.ts';
+import { paint } from './paint.ts';
+import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount } from './rule-context.ts';
+import { describeState, paintState } from './rule-shown-state.ts';
+import { formatTable } from './table.ts';
+
+export const command: Command = {
+  summary: 'the rules of the region and how they are',
+  help: `
+Usage: tdmq-backup rule list [--json]
+
+One line for each rule, also for those deployed with serverless.yml: its state, last run, last success, the messages
+of the last run, the messages that wait, and the reason where it is unwell.
+
+States: active, paused, permission denied, source missing, bucket missing, failing, falling behind.
+Exit code 1 if a rule is unwell.
+${COMMON_HELP}
+
+Examples:
+  tdmq-backup rule list
+  tdmq-backup rule list --region ap-shanghai --json
+`,
+  async run(args, io) {
+    const { values } = parseArgs({ args: [...args], options: COMMON_FLAGS });
+    const cloud = await openAccount(values, io);
+    const rules = await listRules(cloud);
+    const states: ({ rule: Rule } & RuleState)[] = [];
+    for (const rule of rules) states.push({ rule, ...(await readState(cloud, rule)) });
+    const isUnwell = states.some(({ state }) => state !== 'active' && state !== 'paused');
+    if (values.json) {
+      io.stdout.write(
+        `${JSON.stringify({ region: cloud.region, rules: states.map(({ rule, ...state }) => describeState(rule, state)) })}\n`,
+      );
+      return isUnwell ? 1 : 0;
+    }
+    if (rules.length === 0) {
+      io.stdout.write(`No rule in ${cloud.region}. \`tdmq-backup rule create\` makes one.\n`);
+      return 0;
+    }
+    const nowMs = cloud.clock.now();
+    const [head = '', ...lines] = formatTable(
+      ['rule', 'state', 'last run', 'last success', 'messages', 'backlog', 'reason'],
+      states.map(({ rule, state, reason, lastRun, lastSuccess, backlog }) => [
+        rule.name,
+        state,
+        formatAgo(lastRun?.endedAtMs, nowMs),
+        formatAgo(lastSuccess?.endedAtMs, nowMs),
+        lastRun?.messages ?? '–',
+        backlog ?? '–',
+        reason ?? '',
+      ]),
+    );
+    io.stdout.write(`${paint(io.stdout, io.env).bold(head)}\n`);
+    lines.forEach((line, i) => {
+      const { state } = states[i] as (typeof states)[number];
+      io.stdout.write(`${line.replace(state, paintState(state, io))}\n`);
+    });
+    return isUnwell ? 1 : 0;
+  },
+};

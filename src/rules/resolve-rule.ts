@@ -1,0 +1,389 @@
+// From a filled-in form to a rule that can be deployed: every name is looked up in the cloud, defaults are put in, the
+// settings are checked as the function will check them. Everything that is wrong is told at once; nothing is changed.
+import { type RuleConfig, VARIABLES } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import { type Cloud, isForbidden, isNotFound } from './cloud.ts';
+import { checkSettings, type Rule } from './rule.ts';
+import { type FieldName, flagOf, type RuleForm } from './rule-form.ts';
+import { findRunRole } from './run-role.ts';
+import {
+  type AccessPoint,
+  findCluster,
+  findSubscription,
+  listAccessPoints,
+  listedTopic,
+  listNamespaces,
+  listRoles,
+  listTopics,
+  type PulsarCluster,
+  type Subscription,
+} from './tdmq-lookup.ts';
+
+/** Milliseconds since the epoch; `undefined`: the subscription stays where it is. */
+export type StartPosition = number | undefined;
+
+export interface ResolvedRule {
+  readonly name: string;
+  readonly region: string;
+  /** All settings; a key that is still to be read is not in it. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The role whose key is to be read and stored in the function. */
+  readonly storedRole: string | undefined;
+  readonly config: RuleConfig;
+  readonly cluster: PulsarCluster;
+  readonly subscription: { readonly name: string; readonly existing: Subscription | undefined };
+  readonly startMs: StartPosition;
+  readonly vpc: { readonly vpcId: string; readonly subnetId: string };
+  readonly runRole: string;
+  readonly isRunRoleNew: boolean;
+  readonly memoryMb: number;
+  readonly timeoutSeconds: number;
+  readonly cls: { readonly logsetId: string; readonly topicId: string } | undefined;
+  /** What a person should know before going on. */
+  readonly warnings: readonly string[];
+}
+
+export interface ResolveOptions {
+  /** Make the run role where it does not exist. */
+  readonly createRunRole?: boolean;
+  /** The rule that is being changed. */
+  readonly current?: Rule;
+  readonly nowMs: number;
+}
+
+const REQUIRED: readonly FieldName[] = ['name', 'cluster', 'namespace', 'topic', 'subscription', 'bucket'];
+
+const RUNS_WITHIN_TTL = 8;
+
+/** @throws BackupError `config` that lists every fault, or `rule` where the cloud does not answer */
+export async function resolveRule(
+  cloud: Cloud,
+  form: RuleForm,
+  options: ResolveOptions,
+): Promise<ResolvedRule> {
+  const { fields, settings } = form;
+  const missing = REQUIRED.filter((name) => !fields[name]);
+  if (missing.length > 0) {
+    throw new BackupError('config', `not given: ${missing.map((name) => `--${flagOf(name)}`).join(', ')}`, {
+      hint: 'Pass them as flags, in --file rule.yml, or run the command on a terminal to be asked.',
+    });
+  }
+  const faults: string[] = [];
+  const warnings: string[] = [];
+  const name = fields.name as string;
+  if (!/^[A-Za-z][A-Za-z0-9_-]{0,58}[A-Za-z0-9]$/.test(name)) {
+    faults.push(
+      `--name ${JSON.stringify(name)}: SCF takes 2 to 60 letters, digits, '-' and '_', beginning with a letter and ending with a letter or digit`,
+    );
+  } else if (options.current === undefined && (await functionExists(cloud, name))) {
+    faults.push(`--name ${name}: a function of this name exists in ${cloud.region}; choose another name`);
+  }
+
+  const topic = await resolveTopic(cloud, form, faults, warnings);
+  const network = await resolveNetwork(cloud, form, topic?.cluster, faults);
+  const runRole = fields.runRole ?? `tdmq-backup-${name}`;
+  const isRunRoleNew = await resolveRunRole(cloud, runRole, options, fields.runRole !== undefined, faults);
+  const startMs = resolveStart(fields.start, topic?.subscription, options, faults);
+  const memoryMb = wholeNumber('memory', fields.memory ?? '512', 128, 3072, faults);
+  const intervalMinutes = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback);
+  const timeoutSeconds = wholeNumber(
+    'timeout',
+    fields.timeout ?? String(intervalMinutes * 60 - 15),
+    1,
+    900,
+    faults,
+  );
+  if (memoryMb % 128 !== 0) faults.push(`--memory ${memoryMb}: SCF takes steps of 128`);
+  if ((fields.clsLogset === undefined) !== (fields.clsTopic === undefined)) {
+    faults.push('--cls-logset and --cls-topic go together');
+  }
+  if (fields.clsTopic === undefined) {
+    warnings.push('no CLS topic: `rule logs` and the state of the last run will not be available');
+  }
+
+  const storedRole = roleToStore(form, faults);
+  const environment = environmentOf(form, cloud.region, topic?.cluster, network);
+  let config: RuleConfig | undefined;
+  try {
+    // The key is read only when it is used; until then something stands in for it.
+    const withKey = storedRole === undefined ? environment : { ...environment, PULSAR_TOKEN: 'to-be-read' };
+    config = checkSettings(withKey, name, cloud.region);
+    if (config.cos.region !== cloud.region) {
+      faults.push(
+        `COS_REGION ${config.cos.region}: cluster, function and bucket must be in one region, ${cloud.region}`,
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    // Without an address there is none to check; that is told already.
+    const own = error.message.replace(/^.*?settings are wrong: /, '').split(' | ');
+    faults.push(
+      ...own.filter((one) => network !== undefined || !one.startsWith('PULSAR_SERVICE_URL is not set')),
+    );
+  }
+  if (faults.length > 0 || config === undefined || topic === undefined || network === undefined) {
+    throw new BackupError(
+      'config',
+      `${faults.length} of the rule's values are wrong: ${faults.join(' | ')}`,
+      {
+        hint: `Nothing was changed. Settings of the function itself: ${Object.keys(settings).join(', ') || 'none given'}.`,
+      },
+    );
+  }
+  return {
+    name,
+    region: cloud.region,
+    environment,
+    storedRole,
+    config,
+    cluster: topic.cluster,
+    subscription: { name: fields.subscription as string, existing: topic.subscription },
+    startMs,
+    vpc: network,
+    runRole,
+    isRunRoleNew,
+    memoryMb,
+    timeoutSeconds,
+    cls:
+      fields.clsTopic === undefined
+        ? undefined
+        : { logsetId: fields.clsLogset as string, topicId: fields.clsTopic },
+    warnings: fields.subscriptionType?.includes('shared')
+      ? [...warnings, 'Shared and Key_Shared are at-least-once: a message may be stored twice']
+      : warnings,
+  };
+}
+
+async function functionExists(cloud: Cloud, name: string): Promise<boolean> {
+  try {
+    await cloud.call('scf', 'GetFunction', { FunctionName: name });
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+interface FoundTopic {
+  readonly cluster: PulsarCluster;
+  readonly subscription: Subscription | undefined;
+}
+
+async function resolveTopic(
+  cloud: Cloud,
+  { fields, settings }: RuleForm,
+  faults: string[],
+  warnings: string[],
+): Promise<FoundTopic | undefined> {
+  const { cluster: clusterId, namespace, topic, subscription } = fields as Record<FieldName, string>;
+  const cluster = await findCluster(cloud, clusterId);
+  if (cluster === undefined) {
+    faults.push(
+      `--cluster ${clusterId}: no such Pulsar cluster in ${cloud.region}; it must be in the function's region`,
+    );
+    return undefined;
+  }
+  if (!cluster.isNormal) faults.push(`--cluster ${cluster.id}: the cluster is not in its normal state`);
+  const found = (await listNamespaces(cloud, cluster.id)).find((one) => one.name === namespace);
+  if (found === undefined) {
+    faults.push(`--namespace ${namespace}: not in cluster ${cluster.id}`);
+    return { cluster, subscription: undefined };
+  }
+  const intervalSeconds = Number(fields.interval ?? 5) * 60;
+  if (
+    found.ttlSeconds !== undefined &&
+    found.ttlSeconds > 0 &&
+    found.ttlSeconds < RUNS_WITHIN_TTL * intervalSeconds
+  ) {
+    warnings.push(
+      `namespace ${namespace} drops unread messages after ${found.ttlSeconds} s; a few failed runs would lose messages`,
+    );
+  }
+  if (fields.tdmqRole !== undefined) {
+    const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === fields.tdmqRole);
+    if (role === undefined) faults.push(`--tdmq-role ${fields.tdmqRole}: not in cluster ${cluster.id}`);
+    else if (!role.permissions.includes('consume')) {
+      faults.push(
+        `--tdmq-role ${role.name}: may not consume from namespace ${namespace}; grant it in the TDMQ console`,
+      );
+    }
+  } else if (settings['PULSAR_TOKEN'] === undefined) {
+    faults.push('--tdmq-role: not given; name a role that may consume from the namespace');
+  }
+  const topics = await listTopics(cloud, cluster.id, namespace, listedTopic(topic));
+  if (!topics.some((one) => one.name === listedTopic(topic))) {
+    faults.push(`--topic ${topic}: not in namespace ${namespace} of cluster ${cluster.id}`);
+    return { cluster, subscription: undefined };
+  }
+  return {
+    cluster,
+    subscription: await findSubscription(cloud, cluster.id, namespace, topic, subscription),
+  };
+}
+
+type Network = AccessPoint;
+
+/** The cluster's private address, and the network to reach it from. */
+async function resolveNetwork(
+  cloud: Cloud,
+  { fields }: RuleForm,
+  cluster: PulsarCluster | undefined,
+  faults: string[],
+): Promise<Network | undefined> {
+  if (cluster === undefined) return undefined;
+  const points = await listAccessPoints(cloud, cluster);
+  const matching = points.filter(
+    (one) =>
+      (fields.vpc === undefined || one.vpcId === fields.vpc) &&
+      (fields.serviceUrl === undefined || one.serviceUrl === fields.serviceUrl),
+  );
+  const known = points.map((one) => `${one.serviceUrl} in ${one.vpcId}/${one.subnetId}`).join(', ') || 'none';
+  let point = matching[0];
+  if (
+    point === undefined &&
+    fields.serviceUrl !== undefined &&
+    fields.vpc !== undefined &&
+    fields.subnet !== undefined
+  ) {
+    // An address that the API does not list (a private link, a proxy): the person answers for it.
+    point = { serviceUrl: fields.serviceUrl, vpcId: fields.vpc, subnetId: fields.subnet };
+  }
+  if (point === undefined) {
+    faults.push(
+      `--vpc: cluster ${cluster.id} has no such private address (it has: ${known}); add one in the TDMQ console`,
+    );
+    return undefined;
+  }
+  if (new Set(matching.map((one) => one.serviceUrl + one.vpcId)).size > 1) {
+    faults.push(
+      `--vpc: cluster ${cluster.id} has several private addresses (${known}); choose with --vpc or --service-url`,
+    );
+  }
+  const chosen = { ...point, subnetId: fields.subnet ?? point.subnetId };
+  await checkSubnet(cloud, chosen, faults);
+  return chosen;
+}
+
+async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: Network, faults: string[]): Promise<void> {
+  try {
+    const { SubnetSet: subnets } = await cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] });
+    const subnet = subnets?.find((one) => one.SubnetId === subnetId);
+    if (subnet === undefined || subnet.VpcId !== vpcId) {
+      faults.push(`--subnet ${subnetId}: not in ${vpcId}`);
+    } else if (subnet.AvailableIpAddressCount === 0) {
+      faults.push(`--subnet ${subnetId}: has no free address; choose another subnet of ${vpcId}`);
+    }
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    faults.push(`--subnet ${subnetId}: does not exist in ${cloud.region}`);
+  }
+}
+
+async function resolveRunRole(
+  cloud: Cloud,
+  runRole: string,
+  options: ResolveOptions,
+  isGiven: boolean,
+  faults: string[],
+): Promise<boolean> {
+  if (runRole === options.current?.runRole) return false;
+  let found: Awaited<ReturnType<typeof findRunRole>>;
+  try {
+    found = await findRunRole(cloud, runRole);
+  } catch (error) {
+    // Who may not look at roles can still name one; SCF checks it.
+    if (!isForbidden(error) || !isGiven) throw error;
+    return false;
+  }
+  if (found === undefined) {
+    if (!options.createRunRole) {
+      faults.push(
+        isGiven
+          ? `--run-role ${runRole}: no such CAM role; --create-run-role makes it with the least policy`
+          : '--run-role: not given; name a CAM role, or pass --create-run-role to make one with the least policy',
+      );
+    }
+    return true;
+  }
+  if (!found.isForScf) faults.push(`--run-role ${runRole}: scf.qcloud.com may not assume this role`);
+  return false;
+}
+
+function resolveStart(
+  start: string | undefined,
+  existing: Subscription | undefined,
+  { nowMs }: ResolveOptions,
+  faults: string[],
+): StartPosition {
+  // A subscription that was there keeps its place unless a start is asked for; a new one keeps all that is there.
+  const wanted = start ?? (existing === undefined ? 'earliest' : undefined);
+  if (wanted === undefined) return undefined;
+  if (existing !== undefined && existing.consumers.length > 0) {
+    faults.push(
+      `--start ${wanted}: consumers are connected to ${existing.name} (${existing.consumers.join(', ')}); stop them first, or leave --start out to go on from where it is`,
+    );
+  }
+  if (wanted === 'earliest') return 1;
+  if (wanted === 'latest') return nowMs;
+  const isIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(wanted);
+  const ms = isIso ? Date.parse(wanted) : Number.NaN;
+  if (Number.isNaN(ms)) {
+    faults.push(
+      `--start ${wanted}: expected earliest, latest or an ISO time with its zone, such as 2026-01-31T00:00:00Z`,
+    );
+  } else if (ms > nowMs) {
+    faults.push(`--start ${wanted}: lies in the future`);
+  }
+  return ms;
+}
+
+function roleToStore({ fields, settings }: RuleForm, faults: string[]): string | undefined {
+  const { tdmqRole, roleKey = 'stored' } = fields;
+  if (roleKey !== 'stored' && roleKey !== 'runtime')
+    faults.push(`--role-key ${roleKey}: expected stored or runtime`);
+  return tdmqRole !== undefined && roleKey === 'stored' && settings['PULSAR_TOKEN'] === undefined
+    ? tdmqRole
+    : undefined;
+}
+
+function wholeNumber(field: FieldName, text: string, min: number, max: number, faults: string[]): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    faults.push(`--${flagOf(field)} ${text}: expected a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+/** The function's environment; variables at their defaults are left to the function. */
+function environmentOf(
+  { fields, settings }: RuleForm,
+  region: string,
+  cluster: PulsarCluster | undefined,
+  network: Network | undefined,
+): Record<string, string> {
+  const isReadAtRuntime = fields.roleKey === 'runtime' && fields.tdmqRole !== undefined;
+  const given: Record<string, string | undefined> = {
+    PULSAR_SERVICE_URL: network?.serviceUrl,
+    PULSAR_TOPIC: `${cluster?.tenant ?? fields.cluster}/${fields.namespace}/${fields.topic}`,
+    PULSAR_SUBSCRIPTION: fields.subscription,
+    PULSAR_SUBSCRIPTION_TYPE: fields.subscriptionType,
+    PULSAR_INITIAL_POSITION: fields.start === 'latest' ? 'latest' : undefined,
+    // Only brokers of 2.6.1 need to be told by which of their networks they are reached.
+    PULSAR_LISTENER_NAME:
+      cluster?.version.startsWith('2.6') && network !== undefined
+        ? `custom:${cluster.id}/${network.vpcId}/${network.subnetId}`
+        : undefined,
+    TDMQ_CLUSTER_ID: isReadAtRuntime ? cluster?.id : undefined,
+    TDMQ_ROLE_NAME: isReadAtRuntime ? fields.tdmqRole : undefined,
+    COS_BUCKET: fields.bucket,
+    COS_REGION: region,
+    COS_PREFIX: fields.prefix,
+    RUN_INTERVAL_MINUTES: fields.interval,
+    ...settings,
+  };
+  return Object.fromEntries(
+    Object.entries(given).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
+    ),
+  );
+}

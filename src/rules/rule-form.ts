@@ -1,0 +1,221 @@
+// The form of a rule as a person fills it in: flags, rule.yml, a .env file, or what a deployed rule has. Values are
+// texts; whether the settings among them are right is for config.ts to say.
+import { parseEnv } from 'node:util';
+import { parse as parseYaml } from 'yaml';
+import { VARIABLES } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import { parseTopicName } from '../topic-name.ts';
+import type { Rule } from './rule.ts';
+
+interface Field {
+  readonly what: string;
+  readonly example: string;
+  /** The setting that it stands for, one to one. */
+  readonly variable?: keyof typeof VARIABLES;
+  /** Its name in the .env file of a stage, where it is none of the function's settings. */
+  readonly deployed?: string;
+}
+
+/** The fields, by their names in rule.yml; flags are the same with dashes (`tdmqRole`: `--tdmq-role`). */
+export const FIELDS = {
+  name: {
+    what: 'the name of the rule and its function; fixed afterwards',
+    example: 'orders-backup',
+    variable: 'RULE_NAME',
+  },
+  cluster: { what: 'the cluster, by id', example: 'pulsar-abc' },
+  namespace: { what: 'its namespace', example: 'default' },
+  topic: { what: 'the topic, by its short name', example: 'orders' },
+  subscription: {
+    what: 'the subscription; made where it does not exist',
+    example: 'backup',
+    variable: 'PULSAR_SUBSCRIPTION',
+  },
+  subscriptionType: {
+    what: 'exclusive, failover, shared or key_shared',
+    example: 'exclusive',
+    variable: 'PULSAR_SUBSCRIPTION_TYPE',
+  },
+  start: { what: 'where to begin: earliest, latest or an ISO time; applied once', example: 'earliest' },
+  tdmqRole: { what: 'the TDMQ role that may consume', example: 'backup-reader' },
+  roleKey: {
+    what: 'where its key lives: stored (in the function) or runtime (read at each run)',
+    example: 'stored',
+  },
+  serviceUrl: {
+    what: "the cluster's private address, where it has several",
+    example: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
+    variable: 'PULSAR_SERVICE_URL',
+  },
+  vpc: { what: 'the VPC that reaches it', example: 'vpc-abc', deployed: 'DEPLOY_VPC_ID' },
+  subnet: { what: 'the subnet for the function', example: 'subnet-abc', deployed: 'DEPLOY_SUBNET_ID' },
+  bucket: { what: 'the bucket, name-appid', example: 'archive-1250000000', variable: 'COS_BUCKET' },
+  prefix: { what: 'where the objects go; ends with /', example: 'tdmq/orders/', variable: 'COS_PREFIX' },
+  interval: { what: 'minutes between runs, 5 to 15', example: '5', variable: 'RUN_INTERVAL_MINUTES' },
+  runRole: {
+    what: 'the CAM role that the function runs as',
+    example: 'tdmq-backup-orders',
+    deployed: 'DEPLOY_ROLE',
+  },
+  memory: { what: 'memory in MB', example: '512', deployed: 'DEPLOY_MEMORY_MB' },
+  timeout: { what: 'time limit in seconds, at most 900', example: '285', deployed: 'DEPLOY_TIMEOUT_SECONDS' },
+  clsLogset: {
+    what: 'the CLS log set for the logs',
+    example: '0a1b2c3d-…',
+    deployed: 'DEPLOY_CLS_LOGSET_ID',
+  },
+  clsTopic: { what: 'the CLS topic for the logs', example: '4e5f6a7b-…', deployed: 'DEPLOY_CLS_TOPIC_ID' },
+} as const satisfies Record<string, Field>;
+
+export type FieldName = keyof typeof FIELDS;
+
+export interface RuleForm {
+  readonly fields: Readonly<Partial<Record<FieldName, string>>>;
+  /** Settings that no field stands for, by their variables' names. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+const names = Object.keys(FIELDS) as FieldName[];
+
+/** `tdmqRole` → `tdmq-role` */
+export const flagOf = (field: FieldName) => field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** Later forms go before earlier ones. */
+export function mergeForms(...forms: readonly RuleForm[]): RuleForm {
+  return {
+    fields: Object.assign({}, ...forms.map((form) => form.fields)) as RuleForm['fields'],
+    settings: Object.assign({}, ...forms.map((form) => form.settings)) as RuleForm['settings'],
+  };
+}
+
+/** The form that settings by their variables' names amount to; a topic's full name is taken apart. */
+export function formOfSettings(settings: Readonly<Record<string, string | undefined>>): RuleForm {
+  const fields: Partial<Record<FieldName, string>> = {};
+  const rest: Record<string, string> = {};
+  for (const [variable, value] of Object.entries(settings)) {
+    if (!value) continue;
+    const field = names.find((name) => {
+      const { variable: own, deployed } = FIELDS[name] as Field;
+      return own === variable || deployed === variable;
+    });
+    if (field !== undefined) fields[field] = value;
+    else if (variable in VARIABLES) rest[variable] = value;
+  }
+  const topic = parseTopicName(rest['PULSAR_TOPIC'] ?? '');
+  if (topic !== undefined) {
+    delete rest['PULSAR_TOPIC'];
+    Object.assign(fields, { cluster: topic.tenant, namespace: topic.namespace, topic: topic.topic });
+  }
+  if (rest['TDMQ_CLUSTER_ID'] !== undefined) fields.cluster = rest['TDMQ_CLUSTER_ID'];
+  if (rest['TDMQ_ROLE_NAME'] !== undefined) {
+    fields.tdmqRole = rest['TDMQ_ROLE_NAME'];
+    fields.roleKey = 'runtime';
+  }
+  if (rest['PULSAR_INITIAL_POSITION'] !== undefined) fields.start = rest['PULSAR_INITIAL_POSITION'];
+  for (const taken of ['TDMQ_CLUSTER_ID', 'TDMQ_ROLE_NAME', 'PULSAR_INITIAL_POSITION']) delete rest[taken];
+  return { fields, settings: rest };
+}
+
+/**
+ * The form of a deployed rule. `start` is left out: it was applied once. Settings that fields stand for only in part
+ * are kept as they are.
+ */
+export function formOfRule(rule: Rule): RuleForm {
+  const { fields, settings } = formOfSettings(rule.environment);
+  const { start: _start, ...lasting } = fields;
+  const kept = ['RULE_NAME', 'PULSAR_TOPIC', 'PULSAR_INITIAL_POSITION'].flatMap((name) => {
+    const value = rule.environment[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return {
+    fields: {
+      ...lasting,
+      name: rule.functionName,
+      memory: String(rule.memoryMb),
+      timeout: String(rule.timeoutSeconds),
+      ...(rule.vpc === undefined ? {} : { vpc: rule.vpc.vpcId, subnet: rule.vpc.subnetId }),
+      ...(rule.runRole === undefined ? {} : { runRole: rule.runRole }),
+      ...(rule.cls === undefined ? {} : { clsLogset: rule.cls.logsetId, clsTopic: rule.cls.topicId }),
+    },
+    settings: { ...settings, ...Object.fromEntries(kept) },
+  };
+}
+
+/** Reads rule.yml or the .env file of a stage, told apart by what stands in them. @throws BackupError `config` */
+export function parseRuleFile(text: string, path: string): RuleForm {
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('#'));
+  const isEnvFile =
+    lines.length > 0 && lines.every((line) => /^\s*(export\s+)?[A-Z][A-Z0-9_]*\s*=/.test(line));
+  return isEnvFile ? formOfSettings(parseEnv(text) as Record<string, string>) : parseRuleYaml(text, path);
+}
+
+function parseRuleYaml(text: string, path: string): RuleForm {
+  const refuse = (what: string, cause?: unknown) =>
+    new BackupError('config', `${path} ${what}`, {
+      cause,
+      hint: `Fields are ${names.join(', ')}, and settings by their variables' names under \`settings\`.`,
+    });
+  let parsed: unknown;
+  try {
+    parsed = parseYaml(text);
+  } catch (error) {
+    throw refuse('is neither YAML nor lines of NAME=value', error);
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw refuse('holds no fields of a rule');
+  }
+  const { settings: extra = {}, ...rest } = parsed as Record<string, unknown>;
+  const faults = Object.entries(rest).flatMap(([name, value]) =>
+    !names.includes(name as FieldName)
+      ? [`${name} is no field`]
+      : typeof value === 'object'
+        ? [`${name} is no text or number`]
+        : [],
+  );
+  if (typeof extra !== 'object' || extra === null) faults.push('settings is no list of NAME: value');
+  for (const name of Object.keys(extra as object)) {
+    if (!(name in VARIABLES)) faults.push(`${name} is not a setting`);
+  }
+  if (faults.length > 0) throw refuse(`has faults: ${faults.join(' | ')}`);
+  const texts = (given: object) =>
+    Object.fromEntries(
+      Object.entries(given)
+        .filter(([, value]) => value !== null && value !== '')
+        .map(([name, value]) => [name, value instanceof Date ? value.toISOString() : String(value)]),
+    );
+  return mergeForms(formOfSettings(texts(extra as object)), { fields: texts(rest), settings: {} });
+}
+
+/**
+ * The `.env.<stage>` of a rule for the Serverless Framework, with every variable that serverless.yml reads. A stored
+ * role key stands in it, so the file is for its owner alone.
+ */
+export function formatEnvFile(rule: Rule): string {
+  const { fields } = formOfRule(rule);
+  const settings: Record<string, string> = {
+    RULE_NAME: rule.functionName,
+    COS_REGION: rule.region,
+    ...rule.environment,
+  };
+  const line = (name: string, value: string) =>
+    `${name}=${/^[\w./:@,+=-]*$/.test(value) ? value : `'${value}'`}`;
+  const lines = (Object.entries(VARIABLES) as [string, { fallback?: string }][]).flatMap(
+    ([name, { fallback }]) => {
+      const value = settings[name] || fallback;
+      return value === undefined ? [] : value === '' ? [`#${name}=`] : [line(name, value)];
+    },
+  );
+  const deployed = names.flatMap((name) => {
+    const { deployed: variable } = FIELDS[name] as Field;
+    const value = fields[name];
+    if (variable === undefined) return [];
+    return value === undefined ? [`#${variable}=`] : [line(variable, value)];
+  });
+  return [
+    `# The rule ${rule.name} in ${rule.region}: for \`scf deploy --stage <stage>\` and \`tdmq-backup rule create --file\`.`,
+    '# A line that is commented out here must be commented out in serverless.yml as well, and the other way round.',
+    ...lines,
+    ...deployed,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,151 @@
+// What a deployed rule is: an SCF function with the rule's tag, its settings in the environment, its timer. The tag is
+// the one convention: whatever made the function (`rule create` or serverless.yml), the tag makes it a rule.
+import { parseConfig, type RuleConfig, VARIABLES } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import { type ApiResponse, allPages, type Cloud, isNotFound } from './cloud.ts';
+
+/** The tag's key; its value is the rule's name. */
+export const RULE_TAG = 'tdmq-backup';
+
+export interface Timer {
+  readonly name: string;
+  /** Seven fields. */
+  readonly cron: string;
+  readonly isOn: boolean;
+  readonly qualifier: string;
+}
+
+export interface Rule {
+  readonly name: string;
+  readonly functionName: string;
+  readonly region: string;
+  /** SCF's word: Active, Creating, Updating, CreateFailed … */
+  readonly status: string;
+  readonly statusReason: string | undefined;
+  readonly description: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly memoryMb: number;
+  readonly timeoutSeconds: number;
+  readonly runtime: string;
+  readonly vpc: { readonly vpcId: string; readonly subnetId: string } | undefined;
+  readonly runRole: string | undefined;
+  readonly cls: { readonly logsetId: string; readonly topicId: string } | undefined;
+  readonly timers: readonly Timer[];
+  readonly createdAt: string | undefined;
+  readonly modifiedAt: string | undefined;
+}
+
+/** Every rule of the region, by name. */
+export async function listRules(cloud: Cloud): Promise<Rule[]> {
+  const functions = await allPages(async (Offset) => {
+    const answer = await cloud.call('scf', 'ListFunctions', { Offset, Limit: 100 });
+    return { rows: answer.Functions, total: answer.TotalCount };
+  });
+  const names = functions
+    .filter((one) => one.Tags?.some((tag) => tag.Key === RULE_TAG))
+    .map((one) => one.FunctionName ?? '');
+  const rules: Rule[] = [];
+  for (const name of names) {
+    const rule = await readRule(cloud, name);
+    if (rule !== undefined) rules.push(rule);
+  }
+  return rules.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** The rule with this name (also where the function is named differently). @throws BackupError `rule` */
+export async function findRule(cloud: Cloud, name: string): Promise<Rule> {
+  const direct = await readRule(cloud, name);
+  if (direct?.name === name) return direct;
+  const rules = await listRules(cloud);
+  const found = rules.find((one) => one.name === name);
+  if (found !== undefined) return found;
+  throw new BackupError(
+    'rule',
+    direct === undefined || direct.name !== ''
+      ? `there is no rule ${JSON.stringify(name)} in ${cloud.region}`
+      : `the function ${JSON.stringify(name)} has no tag ${RULE_TAG}, so it is no rule`,
+    {
+      hint:
+        rules.length === 0
+          ? 'No rule lives in this region. Pass --region for another, or make one with `tdmq-backup rule create`.'
+          : `Rules of this region: ${rules.map((one) => one.name).join(', ')}. Pass --region for another.`,
+    },
+  );
+}
+
+/** The function as a rule, its name empty where the tag is missing; `undefined` where there is no such function. */
+async function readRule(cloud: Cloud, functionName: string): Promise<Rule | undefined> {
+  try {
+    return ruleOf(await cloud.call('scf', 'GetFunction', { FunctionName: functionName }), cloud.region);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+function ruleOf(fn: ApiResponse<'scf', 'GetFunction'>, region: string): Rule {
+  const { VpcId: vpcId, SubnetId: subnetId } = fn.VpcConfig ?? {};
+  return {
+    name: fn.Tags?.find((tag) => tag.Key === RULE_TAG)?.Value ?? '',
+    functionName: fn.FunctionName ?? '',
+    region,
+    status: fn.Status ?? '',
+    statusReason: fn.StatusReasons?.[0]?.ErrorMessage || fn.StatusDesc || undefined,
+    description: fn.Description ?? '',
+    environment: Object.fromEntries(
+      (fn.Environment?.Variables ?? []).map((one) => [one.Key ?? '', one.Value ?? '']),
+    ),
+    memoryMb: fn.MemorySize ?? 0,
+    timeoutSeconds: fn.Timeout ?? 0,
+    runtime: fn.Runtime ?? '',
+    vpc: vpcId ? { vpcId, subnetId: subnetId ?? '' } : undefined,
+    runRole: fn.Role || undefined,
+    cls: fn.ClsTopicId ? { logsetId: fn.ClsLogsetId ?? '', topicId: fn.ClsTopicId } : undefined,
+    timers: (fn.Triggers ?? [])
+      .filter((one) => one.Type === 'timer')
+      .map((one) => ({
+        name: one.TriggerName ?? '',
+        cron: cronOf(one.TriggerDesc ?? ''),
+        isOn: one.Enable === 1,
+        qualifier: one.Qualifier || '$LATEST',
+      })),
+    createdAt: fn.AddTime || undefined,
+    modifiedAt: fn.ModTime || undefined,
+  };
+}
+
+/** SCF gives back a timer's cron as JSON, `{"cron": "…"}`. */
+function cronOf(description: string): string {
+  try {
+    return String((JSON.parse(description) as { cron?: unknown }).cron);
+  } catch {
+    return description;
+  }
+}
+
+/** The timer of an interval: every so many minutes, at second 0. */
+export const cronEvery = (minutes: string | number) => `0 */${minutes} * * * * *`;
+
+/**
+ * The settings as the function itself will read them: what SCF adds at run time stands in as placeholders.
+ * @throws BackupError `config` that lists every fault
+ */
+export function checkSettings(
+  environment: Readonly<Record<string, string>>,
+  functionName: string,
+  region: string,
+): RuleConfig {
+  return parseConfig({
+    ...environment,
+    SCF_FUNCTIONNAME: functionName,
+    TENCENTCLOUD_REGION: region,
+    TENCENTCLOUD_SECRETID: 'of-the-run-role',
+    TENCENTCLOUD_SECRETKEY: 'of-the-run-role',
+  });
+}
+
+/** A setting for a person's eyes. */
+export function shownSetting(name: string, value: string): string {
+  const variable = (VARIABLES as Record<string, { secret?: boolean }>)[name];
+  return variable === undefined || variable.secret ? '[secret]' : value;
+}

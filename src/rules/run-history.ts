@@ -1,0 +1,188 @@
+// The runs of a rule, read from its log topic in CLS: the lines `run finished` and `run failed` carry the summary, and
+// SCF's own lines tell of runs that it ended itself (time-out, memory). Reads only.
+import { BackupError } from '../errors.ts';
+import { type Cloud, isNotFound } from './cloud.ts';
+import type { Rule } from './rule.ts';
+
+export interface RunRecord {
+  readonly requestId: string;
+  /** When it ended, milliseconds since the epoch. */
+  readonly endedAtMs: number;
+  readonly result: 'ok' | 'failed';
+  readonly stopReason: string | undefined;
+  readonly messages: number;
+  readonly objects: number;
+  readonly recordBytes: number;
+  readonly unreadable: number;
+  readonly durationMs: number | undefined;
+  readonly error: string | undefined;
+  readonly hint: string | undefined;
+  /** The failing service's own error code. */
+  readonly errorDetail: string | undefined;
+  readonly backlog: number | undefined;
+  /** Publish time of the oldest message left, milliseconds since the epoch. */
+  readonly oldestWaitingMs: number | undefined;
+}
+
+export interface LogLine {
+  readonly timeMs: number;
+  /** One line's own JSON, or its text. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface RunQuery {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly limit: number;
+  readonly errorsOnly?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** SCF's status codes for runs that it ended itself (cloud.tencent.com/document/product/583/42611). */
+const ENDED_BY_SCF: Readonly<Record<string, string>> = {
+  '433': 'SCF ended the run at its time limit',
+  '434': 'SCF ended the run at its memory limit',
+  '439': 'the function’s process ended before the run did',
+  '446': 'the function’s process ended before the run did',
+};
+
+/** The latest runs, the newest first. @throws BackupError `rule`, also where the rule writes no logs to CLS */
+export async function readRuns(cloud: Cloud, rule: Rule, query: RunQuery): Promise<RunRecord[]> {
+  const own = query.errorsOnly ? '"run failed"' : '("run finished" OR "run failed")';
+  const told = await search(cloud, rule, own, query);
+  const runs = new Map<string, RunRecord>();
+  for (const line of told) {
+    const run = runOf(line);
+    if (run !== undefined && !runs.has(run.requestId)) runs.set(run.requestId, run);
+  }
+  for (const line of await search(cloud, rule, 'SCF_StatusCode:>=400', query)) {
+    const { SCF_RequestId: requestId, SCF_StatusCode: status } = line.fields as Record<string, string>;
+    if (!requestId || runs.has(requestId)) continue;
+    runs.set(requestId, endedBySCF(line, requestId, String(status)));
+  }
+  return [...runs.values()].sort((a, b) => b.endedAtMs - a.endedAtMs).slice(0, query.limit);
+}
+
+/** Every line of one run, in order. */
+export async function readRunLines(
+  cloud: Cloud,
+  rule: Rule,
+  requestId: string,
+  query: RunQuery,
+): Promise<LogLine[]> {
+  const lines = await search(cloud, rule, `SCF_RequestId:"${quoted(requestId)}"`, query, 'asc');
+  return lines.map(({ timeMs, fields }) => ({ timeMs, fields: ownFields(fields) }));
+}
+
+async function search(
+  cloud: Cloud,
+  rule: Rule,
+  condition: string,
+  { fromMs, toMs, limit, signal }: RunQuery,
+  sort: 'asc' | 'desc' = 'desc',
+): Promise<LogLine[]> {
+  if (rule.cls === undefined) throw noLogs(rule);
+  const lines: LogLine[] = [];
+  try {
+    while (lines.length < limit) {
+      const answer = await cloud.call(
+        'cls',
+        'SearchLog',
+        {
+          TopicId: rule.cls.topicId,
+          From: fromMs,
+          To: toMs,
+          QueryString: `SCF_FunctionName:"${quoted(rule.functionName)}" AND ${condition}`,
+          QuerySyntax: 1,
+          Sort: sort,
+          Limit: Math.min(1_000, limit - lines.length),
+          Offset: lines.length,
+        },
+        { signal },
+      );
+      const rows = answer.Results ?? [];
+      lines.push(...rows.map((row) => ({ timeMs: row.Time ?? 0, fields: parse(row.LogJson) })));
+      if (answer.ListOver || rows.length === 0) break;
+    }
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    throw new BackupError(
+      'rule',
+      `the log topic ${rule.cls.topicId} of ${rule.name} does not exist any more`,
+      {
+        cause: error,
+        hint: `Make one in the CLS console and set it: tdmq-backup rule edit ${rule.name} --cls-logset … --cls-topic …`,
+      },
+    );
+  }
+  return lines;
+}
+
+function noLogs(rule: Rule): BackupError {
+  return new BackupError('rule', `${rule.name} writes no logs to CLS`, {
+    hint: `Make a log set and a topic with full-text index in the CLS console and switch it on: tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID. Until then, the SCF console shows the latest runs.`,
+  });
+}
+
+/** Nothing that a query could take for its own syntax. */
+const quoted = (text: string) => text.replace(/["\\]/g, '');
+
+function parse(json: string | undefined): Record<string, unknown> {
+  try {
+    return JSON.parse(json ?? '{}') as Record<string, unknown>;
+  } catch {
+    return { SCF_Message: json };
+  }
+}
+
+/** Our own fields of a line, whether SCF has taken its JSON apart or left it as text in SCF_Message. */
+function ownFields(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const message = fields['SCF_Message'];
+  if (typeof message === 'string' && message.trim().startsWith('{')) return parse(message);
+  const own = Object.fromEntries(Object.entries(fields).filter(([name]) => !name.startsWith('SCF_')));
+  return Object.keys(own).length > 0 ? own : { message: typeof message === 'string' ? message.trim() : '' };
+}
+
+function runOf(line: LogLine): RunRecord | undefined {
+  const own = ownFields(line.fields);
+  const event = own['message'];
+  if (event !== 'run finished' && event !== 'run failed') return undefined;
+  const text = (name: string) => (own[name] === undefined ? undefined : String(own[name]));
+  const number = (name: string) => (own[name] === undefined ? undefined : Number(own[name]));
+  return {
+    requestId: text('requestId') ?? String(line.fields['SCF_RequestId'] ?? ''),
+    endedAtMs: line.timeMs,
+    result: event === 'run finished' ? 'ok' : 'failed',
+    stopReason: text('stopReason'),
+    messages: number('messages') ?? 0,
+    objects: number('objects') ?? 0,
+    recordBytes: number('recordBytes') ?? 0,
+    unreadable: number('unreadable') ?? 0,
+    durationMs: number('durationMs'),
+    error: text('errorMessage'),
+    hint: text('hint'),
+    errorDetail: text('detailCode'),
+    backlog: number('backlogMessages') ?? number('backlogEntries'),
+    oldestWaitingMs: Date.parse(text('backlogOldestPublishTime') ?? '') || undefined,
+  };
+}
+
+function endedBySCF(line: LogLine, requestId: string, status: string): RunRecord {
+  return {
+    requestId,
+    endedAtMs: line.timeMs,
+    result: 'failed',
+    stopReason: undefined,
+    messages: 0,
+    objects: 0,
+    recordBytes: 0,
+    unreadable: 0,
+    durationMs: Number(line.fields['SCF_Duration'] ?? 0) || undefined,
+    error: ENDED_BY_SCF[status] ?? `SCF ended the run with status ${status}`,
+    hint:
+      status === '434' ? 'Give the function more memory: --memory.' : 'See the lines of the run: rule logs.',
+    errorDetail: status,
+    backlog: undefined,
+    oldestWaitingMs: undefined,
+  };
+}

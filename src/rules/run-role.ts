@@ -1,0 +1,169 @@
+// The CAM role that a rule's function runs as, made with the least policy: objects under the rule's prefix, and the
+// TDMQ role's key only where the function reads it itself. The policies are the JSON files in policies/.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RuleConfig } from '../config.ts';
+import { packageRoot } from '../packaging/package-root.ts';
+import { allPages, type Cloud, isNotFound } from './cloud.ts';
+import type { Step } from './steps.ts';
+
+/** How a role that `rule create` made is known again. */
+const DESCRIPTION = 'Made by tdmq-backup for the rule ';
+
+const TRUST = {
+  version: '2.0',
+  statement: [{ action: 'name/sts:AssumeRole', effect: 'allow', principal: { service: ['scf.qcloud.com'] } }],
+};
+
+interface Statement {
+  readonly effect: string;
+  readonly action: readonly string[];
+  readonly resource: readonly string[];
+}
+
+/** What the role may do, with the rule's bucket and prefix put in. */
+export function runRolePolicy(config: RuleConfig): { version: string; statement: Statement[] } {
+  const { bucket, region, prefix } = config.cos;
+  const values: Record<string, string> = {
+    region,
+    prefix,
+    'bucket-appid': bucket,
+    appid: bucket.slice(bucket.lastIndexOf('-') + 1),
+  };
+  const read = (name: string): Statement[] => {
+    const text = readFileSync(join(packageRoot(import.meta.url), 'policies', name), 'utf8');
+    return JSON.parse(text.replace(/<([\w-]+)>/g, (whole, key: string) => values[key] ?? whole)).statement;
+  };
+  return {
+    version: '2.0',
+    statement: [
+      ...read('run-role.json'),
+      ...(config.pulsar.tdmqRole === undefined ? [] : read('run-role-tdmq.json')),
+    ],
+  };
+}
+
+/** Whether there is a role of this name, and whether SCF may take it on. */
+export async function findRunRole(
+  cloud: Cloud,
+  name: string,
+): Promise<{ isForScf: boolean; isOurs: boolean } | undefined> {
+  try {
+    const { RoleInfo: role } = await cloud.call('cam', 'GetRole', { RoleName: name });
+    return {
+      isForScf: role?.PolicyDocument?.includes('scf.qcloud.com') ?? false,
+      isOurs: role?.Description?.startsWith(DESCRIPTION) ?? false,
+    };
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The steps that make the role with its policy. */
+export function createRunRole(cloud: Cloud, roleName: string, ruleName: string, config: RuleConfig): Step[] {
+  const document = runRolePolicy(config);
+  let policyId: number | undefined;
+  return [
+    {
+      title: `create the run role ${roleName}`,
+      call: 'cam:CreateRole',
+      request: { RoleName: roleName, PolicyDocument: TRUST },
+      run: (signal) =>
+        cloud.call(
+          'cam',
+          'CreateRole',
+          {
+            RoleName: roleName,
+            PolicyDocument: JSON.stringify(TRUST),
+            Description: `${DESCRIPTION}${ruleName}`,
+          },
+          { signal },
+        ),
+      undo: {
+        title: `delete the run role ${roleName}`,
+        run: (signal) => cloud.call('cam', 'DeleteRole', { RoleName: roleName }, { signal }),
+      },
+    },
+    {
+      title: `create its policy ${roleName}`,
+      call: 'cam:CreatePolicy',
+      request: { PolicyName: roleName, PolicyDocument: document },
+      run: async (signal) => {
+        const answer = await cloud.call(
+          'cam',
+          'CreatePolicy',
+          {
+            PolicyName: roleName,
+            PolicyDocument: JSON.stringify(document),
+            Description: `${DESCRIPTION}${ruleName}`,
+          },
+          { signal },
+        );
+        policyId = answer.PolicyId;
+      },
+      undo: {
+        title: `delete the policy ${roleName}`,
+        run: async (signal) => {
+          const id = policyId ?? (await findPolicy(cloud, roleName, signal));
+          if (id !== undefined) await cloud.call('cam', 'DeletePolicy', { PolicyId: [id] }, { signal });
+        },
+      },
+    },
+    {
+      title: 'attach the policy to the role',
+      call: 'cam:AttachRolePolicy',
+      request: { AttachRoleName: roleName, PolicyName: roleName },
+      run: (signal) =>
+        cloud.call('cam', 'AttachRolePolicy', { AttachRoleName: roleName, PolicyId: policyId }, { signal }),
+      undo: {
+        title: 'detach the policy from the role',
+        run: (signal) =>
+          cloud.call('cam', 'DetachRolePolicy', { DetachRoleName: roleName, PolicyId: policyId }, { signal }),
+      },
+    },
+  ];
+}
+
+/** The policy whose creation was not answered. */
+async function findPolicy(cloud: Cloud, name: string, signal: AbortSignal): Promise<number | undefined> {
+  const { List: found } = await cloud.call(
+    'cam',
+    'ListPolicies',
+    { Keyword: name, Scope: 'Local', Rp: 200, Page: 1 },
+    { signal },
+  );
+  return found?.find((one) => one.PolicyName === name)?.PolicyId;
+}
+
+/** The steps that delete a role and the policies attached to it that bear its name. */
+export async function deleteRunRole(cloud: Cloud, roleName: string): Promise<Step[]> {
+  const attached = await allPages(async (offset) => {
+    const answer = await cloud.call('cam', 'ListAttachedRolePolicies', {
+      RoleName: roleName,
+      Page: offset / 200 + 1,
+      Rp: 200,
+    });
+    return { rows: answer.List, total: answer.TotalNum };
+  });
+  const own = attached.filter((one) => one.PolicyName === roleName).map((one) => one.PolicyId);
+  return [
+    ...own.map(
+      (id): Step => ({
+        title: `delete the policy ${roleName}`,
+        call: 'cam:DeletePolicy',
+        request: { PolicyId: [id] },
+        run: async (signal) => {
+          await cloud.call('cam', 'DetachRolePolicy', { DetachRoleName: roleName, PolicyId: id }, { signal });
+          await cloud.call('cam', 'DeletePolicy', { PolicyId: [id as number] }, { signal });
+        },
+      }),
+    ),
+    {
+      title: `delete the run role ${roleName}`,
+      call: 'cam:DeleteRole',
+      request: { RoleName: roleName },
+      run: (signal) => cloud.call('cam', 'DeleteRole', { RoleName: roleName }, { signal }),
+    },
+  ];
+}

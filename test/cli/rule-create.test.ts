@@ -1,0 +1,369 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, tracesIn } from './rule-cloud.ts';
+
+let cloud: RuleCloud;
+beforeEach(async () => {
+  cloud = await startRuleCloud();
+});
+afterEach(() => cloud.close());
+
+const subscriptionOf = (name = 'backup') =>
+  cloud.cluster.environments.get('default')?.topics.get('orders')?.subscriptions.get(name);
+
+test('A rule is made with its function, settings, role, subscription and timer', async () => {
+  const ran = await cloud.rule(...CREATE);
+  expect(ran.err).toContain('✓ create the function orders-backup');
+  expect(ran).toMatchObject({ code: 0 });
+  const fn = cloud.api.state.functions.get('orders-backup');
+  expect(fn).toMatchObject({
+    status: 'Active',
+    handler: 'index.main_handler',
+    runtime: 'Nodejs18.15',
+    memory: 512,
+    timeout: 285,
+    role: 'tdmq-backup-orders-backup',
+    reservedMemory: 512,
+    retry: { retryNum: 2, ttlSeconds: 300 },
+    vpc: { VpcId: 'vpc-1', SubnetId: 'subnet-1' },
+    tags: [{ Key: 'tdmq-backup', Value: 'orders-backup' }],
+    triggers: [{ cron: '0 */5 * * * * *', open: true, qualifier: '$DEFAULT' }],
+    environment: {
+      PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
+      PULSAR_TOPIC: 'pulsar-abc/default/orders',
+      PULSAR_SUBSCRIPTION: 'backup',
+      PULSAR_TOKEN: ROLE_KEY,
+      COS_BUCKET: 'archive-1250000000',
+      COS_REGION: 'ap-guangzhou',
+      COS_PREFIX: 'tdmq/orders/',
+    },
+  });
+  expect(subscriptionOf()?.resetTo).toBe(1);
+});
+
+test('The run role is made for SCF, with the rule’s bucket and prefix in its policy', async () => {
+  await cloud.rule(...CREATE);
+  const role = cloud.api.state.camRoles.get('tdmq-backup-orders-backup');
+  expect(role?.trust).toContain('scf.qcloud.com');
+  const [policy] = [...(role?.policies ?? [])].map((id) => cloud.api.state.camPolicies.get(id));
+  expect(policy?.document).toContain('qcs::cos:ap-guangzhou:uid/1250000000:archive-1250000000/tdmq/orders/*');
+  expect(policy?.document).not.toContain('tdmq:DescribeRoles');
+  expect(policy?.document).not.toContain('<');
+});
+
+test('With --role-key runtime the key stays out of the function, and the role may read it', async () => {
+  const ran = await cloud.rule(...CREATE, '--role-key', 'runtime');
+  expect(ran).toMatchObject({ code: 0 });
+  const environment = cloud.api.state.functions.get('orders-backup')?.environment;
+  expect(environment).toMatchObject({ TDMQ_CLUSTER_ID: 'pulsar-abc', TDMQ_ROLE_NAME: 'backup-reader' });
+  expect(environment).not.toHaveProperty('PULSAR_TOKEN');
+  expect([...cloud.api.state.camPolicies.values()][0]?.document).toContain('tdmq:DescribeRoles');
+});
+
+test('A Failover rule reserves no concurrency, so that instances share the partitions', async () => {
+  await cloud.rule(...CREATE, '--subscription-type', 'failover');
+  expect(cloud.api.state.functions.get('orders-backup')?.reservedMemory).toBeUndefined();
+});
+
+test('--dry-run shows the calls and the settings, and changes nothing', async () => {
+  const before = tracesIn(cloud);
+  const ran = await cloud.rule(...CREATE, '--dry-run');
+  expect(ran.code).toBe(0);
+  expect(ran.out).toMatch(/1\. cam:CreateRole[\s\S]*scf:CreateFunction[\s\S]*7\. |scf:CreateTrigger/);
+  expect(ran.out).toContain('[the key of backup-reader]');
+  expect(tracesIn(cloud)).toEqual(before);
+  expect(cloud.api.calls.filter((call) => /^(Create|Put|Update|Reset|Attach)/.test(call.action))).toEqual([]);
+});
+
+test('--dry-run --json is one JSON object with every call in order', async () => {
+  const ran = await cloud.rule(...CREATE, '--dry-run', '--json');
+  const plan = JSON.parse(ran.out) as { calls: { call: string }[]; settings: Record<string, string> };
+  expect(plan.calls.map((one) => one.call)).toEqual([
+    'cam:CreateRole',
+    'cam:CreatePolicy',
+    'cam:AttachRolePolicy',
+    'scf:CreateFunction',
+    'scf:PutReservedConcurrencyConfig',
+    'scf:UpdateFunctionEventInvokeConfig',
+    'tdmq:CreateSubscription',
+    'tdmq:ResetMsgSubOffsetByTimestamp',
+    'scf:CreateTrigger',
+  ]);
+  expect(plan.settings['COS_PREFIX']).toBe('tdmq/orders/');
+});
+
+describe('When a step fails, nothing is left behind', () => {
+  const steps = [
+    'cam:CreateRole',
+    'cam:CreatePolicy',
+    'cam:AttachRolePolicy',
+    'scf:CreateFunction',
+    'scf:PutReservedConcurrencyConfig',
+    'scf:UpdateFunctionEventInvokeConfig',
+    'tdmq:CreateSubscription',
+    'tdmq:ResetMsgSubOffsetByTimestamp',
+    'scf:CreateTrigger',
+  ];
+
+  test.each(steps)('%s is refused', async (action) => {
+    const before = tracesIn(cloud);
+    cloud.api.fail({ action, code: 'FailedOperation', message: 'refused by the test' });
+    const ran = await cloud.rule(...CREATE);
+    expect(ran.code).toBe(1);
+    expect(ran.err).toContain('refused by the test');
+    expect(tracesIn(cloud)).toEqual(before);
+  });
+
+  test.each(steps)('%s is done, but its answer is lost', async (action) => {
+    const before = tracesIn(cloud);
+    cloud.api.fail({ action, cut: 'after' });
+    const ran = await cloud.rule(...CREATE);
+    expect(ran.code).toBe(1);
+    expect(tracesIn(cloud)).toEqual(before);
+  });
+
+  test.each(steps)('Ctrl-C is pressed at %s', async (action) => {
+    const before = tracesIn(cloud);
+    const interrupt = new AbortController();
+    cloud.api.onCall = (call) => {
+      if (`${call.service}:${call.action}` === action) interrupt.abort(new Error('stopped by SIGINT'));
+    };
+    const ran = await cloud.ruleWith({ signal: interrupt.signal }, ...CREATE);
+    expect(ran.code).toBe(130);
+    expect(tracesIn(cloud)).toEqual(before);
+  });
+
+  test('the function never becomes active', async () => {
+    const before = tracesIn(cloud);
+    cloud.api.onCall = (call) => {
+      const fn = cloud.api.state.functions.get('orders-backup');
+      if (call.action === 'GetFunction' && fn !== undefined) fn.status = 'CreateFailed';
+    };
+    const ran = await cloud.rule(...CREATE);
+    expect(ran.err).toContain('SCF says CreateFailed');
+    expect(tracesIn(cloud)).toEqual(before);
+  });
+
+  test('and what cannot be undone is named', async () => {
+    cloud.api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
+    cloud.api.fail({ action: 'scf:DeleteFunction', code: 'FailedOperation', message: 'stuck' });
+    const ran = await cloud.rule(...CREATE);
+    expect(ran.err).toContain('Do this by hand: delete the function orders-backup');
+  });
+
+  test('a function that somebody else made under the name meanwhile is left alone', async () => {
+    cloud.api.fail({ action: 'scf:CreateFunction', code: 'ResourceInUse.Function' });
+    await cloud.rule(...CREATE);
+    expect(cloud.api.calls.map((call) => call.action)).not.toContain('DeleteFunction');
+  });
+});
+
+test('Throttled calls are repeated, also changing ones', async () => {
+  cloud.api.fail({ action: 'scf:CreateFunction', code: 'RequestLimitExceeded' });
+  cloud.api.fail({ action: 'tdmq:DescribeTopics', code: 'RequestLimitExceeded.UinLimitExceeded' });
+  const ran = await cloud.rule(...CREATE);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).toContain('trying again');
+});
+
+test('A new role that SCF does not know yet is waited for', async () => {
+  cloud.api.fail({ action: 'scf:CreateFunction', code: 'InvalidParameterValue.Role', times: 1 });
+  expect(await cloud.rule(...CREATE)).toMatchObject({ code: 0 });
+});
+
+describe('The start position', () => {
+  const withSubscription = (consumers: string[]) =>
+    cloud.cluster.environments.get('default')?.topics.get('orders')?.subscriptions.set('backup', {
+      name: 'backup',
+      consumers,
+      backlog: 12,
+      type: 'Exclusive',
+      resetTo: undefined,
+    });
+
+  test('is a time, applied to the subscription once', async () => {
+    await cloud.rule(...CREATE, '--start', '2026-01-31T00:00:00+08:00');
+    expect(subscriptionOf()?.resetTo).toBe(Date.parse('2026-01-30T16:00:00Z'));
+  });
+
+  test('latest is now', async () => {
+    const beforeMs = Date.now();
+    await cloud.rule(...CREATE, '--start', 'latest');
+    expect(subscriptionOf()?.resetTo).toBeGreaterThanOrEqual(beforeMs);
+    expect(cloud.api.state.functions.get('orders-backup')?.environment).toMatchObject({
+      PULSAR_INITIAL_POSITION: 'latest',
+    });
+  });
+
+  test('leaves a subscription that exists where it is, unless asked for', async () => {
+    withSubscription([]);
+    await cloud.rule(...CREATE);
+    expect(subscriptionOf()).toMatchObject({ resetTo: undefined, backlog: 12 });
+  });
+
+  test('is refused while consumers are connected', async () => {
+    withSubscription(['app-1']);
+    const ran = await cloud.rule(...CREATE, '--start', 'earliest');
+    expect(ran.code).toBe(1);
+    expect(ran.err).toContain('consumers are connected to backup (app-1 at /10.0.0.9:40000)');
+    expect(subscriptionOf()?.resetTo).toBeUndefined();
+  });
+
+  test.each(['yesterday', '2026-01-31', '2026-01-31T00:00:00', '2999-01-01T00:00:00Z'])(
+    'is not %s',
+    async (start) => {
+      const ran = await cloud.rule(...CREATE, '--start', start);
+      expect(ran.err).toContain(`--start ${start}`);
+    },
+  );
+});
+
+test('Everything that is wrong is told at once, with the flag', async () => {
+  const ran = await cloud.rule(
+    ...['create', '--name', '1bad', '--cluster', 'pulsar-abc', '--namespace', 'default'],
+    ...['--topic', 'missing', '--subscription', 'backup', '--tdmq-role', 'nobody', '--bucket', 'Archive'],
+    ...['--prefix', '/a', '--interval', '3', '--run-role', 'none', '--memory', '100', '--yes'],
+  );
+  expect(ran.code).toBe(1);
+  for (const part of ['--name "1bad"', '--topic missing', '--tdmq-role nobody', 'COS_BUCKET', 'COS_PREFIX']) {
+    expect(ran.err).toContain(part);
+  }
+  for (const part of ['RUN_INTERVAL_MINUTES', '--run-role none', '--memory 100'])
+    expect(ran.err).toContain(part);
+  expect(cloud.api.state.functions.size).toBe(0);
+});
+
+test('A role that may not consume, a full subnet and a cluster elsewhere are told', async () => {
+  cloud.cluster.roles.get('backup-reader')?.grants.set('default', ['produce']);
+  const subnet = cloud.api.state.subnets.get('subnet-1');
+  if (subnet) subnet.freeIps = 0;
+  const ran = await cloud.rule(...CREATE);
+  expect(ran.err).toContain('may not consume from namespace default');
+  expect(ran.err).toContain('has no free address');
+  const elsewhere = await cloud.rule(...CREATE, '--region', 'ap-shanghai');
+  expect(elsewhere.err).toContain('no such Pulsar cluster in ap-shanghai');
+});
+
+test('Flags that are missing are named', async () => {
+  const ran = await cloud.rule('create', '--name', 'x1', '--yes');
+  expect(ran.err).toContain('--cluster, --namespace, --topic, --subscription, --bucket');
+});
+
+test('A rule file gives the fields, and flags go before it', async () => {
+  const file = join(cloud.folder, 'rule.yml');
+  writeFileSync(
+    file,
+    [
+      'name: orders-backup',
+      'cluster: pulsar-abc',
+      'namespace: default',
+      'topic: orders',
+      'subscription: backup',
+      'start: 2026-01-31T00:00:00Z',
+      'tdmqRole: backup-reader',
+      'bucket: archive-1250000000',
+      'interval: 10',
+      'memory: 1024',
+      'settings:',
+      '  FILE_COMPRESSION: gzip',
+    ].join('\n'),
+  );
+  const ran = await cloud.rule('create', '--file', file, '--interval', '15', '--create-run-role', '--yes');
+  expect(ran).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('orders-backup')).toMatchObject({
+    memory: 1024,
+    timeout: 885,
+    environment: { FILE_COMPRESSION: 'gzip', RUN_INTERVAL_MINUTES: '15' },
+    triggers: [{ cron: '0 */15 * * * * *' }],
+  });
+  expect(subscriptionOf()?.resetTo).toBe(Date.parse('2026-01-31T00:00:00Z'));
+});
+
+test('Fields and settings that do not exist are refused in a rule file', async () => {
+  const file = join(cloud.folder, 'rule.yml');
+  writeFileSync(file, 'nam: x\nsettings:\n  FILE_COMPRESSON: gzip\n');
+  const ran = await cloud.rule('create', '--file', file, '--yes');
+  expect(ran.err).toContain('nam is no field');
+  expect(ran.err).toContain('FILE_COMPRESSON is not a setting');
+});
+
+test('A secret is not taken from the command line', async () => {
+  const ran = await cloud.rule(...CREATE, '--set', 'PULSAR_TOKEN=x');
+  expect(ran.code).toBe(2);
+  expect(ran.err).toContain('secrets are not taken from the command line');
+});
+
+test('A missing package is found out before anything is made', async () => {
+  const ran = await cloud.rule(...CREATE, '--package', join(cloud.folder, 'none.zip'));
+  expect(ran.err).toContain('tdmq-backup package');
+  expect(cloud.api.state.camRoles.size).toBe(0);
+});
+
+test('Without a terminal and without --yes nothing is made', async () => {
+  const ran = await cloud.rule(...CREATE.filter((one) => one !== '--yes'));
+  expect(ran.code).toBe(2);
+  expect(ran.err).toContain('pass --yes');
+  expect(cloud.api.state.functions.size).toBe(0);
+});
+
+test('On a terminal it asks, with lists of what the account has', async () => {
+  cloud.cluster.environments.set('prod', { name: 'prod', ttlSeconds: 600, topics: new Map() });
+  cloud.cluster.environments.get('default')?.topics.set('bills', {
+    name: 'bills',
+    partitions: 0,
+    subscriptions: new Map(),
+  });
+  const ran = await cloud.ruleOnTerminal(
+    ['create'],
+    // name, namespace, topic, subscription (the only choice: a new one) and its name, start, bucket, prefix, interval, go
+    ['asked', '1', '2', '', '1', 'Archive', 'archive-1250000000', 'a/', '', 'y'],
+  );
+  expect(ran.err).toContain('1) default');
+  expect(ran.err).toContain('2) bills');
+  expect(ran.err).toContain("expected the bucket's full name");
+  expect(ran).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('asked')).toMatchObject({
+    environment: { PULSAR_TOPIC: 'pulsar-abc/default/bills', COS_PREFIX: 'a/' },
+  });
+});
+
+test('On a terminal, no means that nothing is made', async () => {
+  const ran = await cloud.ruleOnTerminal(
+    [
+      ...CREATE.filter((one) => one !== '--yes'),
+      '--start',
+      'earliest',
+      '--vpc',
+      'vpc-1',
+      '--interval',
+      '5',
+      '--run-role',
+      'r',
+    ],
+    ['n'],
+  );
+  expect(ran.code).toBe(1);
+  expect(ran.out).toContain('Calls in ap-guangzhou');
+  expect(ran.err).toContain('Nothing was made');
+  expect(cloud.api.state.functions.size).toBe(0);
+});
+
+test('A virtual cluster and its own tenant are found as well', async () => {
+  const { seedCluster } = await import('../../src/local/cloud-api/state.ts');
+  seedCluster(cloud.api.state, { id: 'pulsar-old', kind: 'virtual', version: '2.6.1', token: ROLE_KEY });
+  seedCluster(cloud.api.state, { id: 'pulsar-ten', tenant: 'shop', token: ROLE_KEY });
+  const ofCluster = (id: string) => CREATE.map((one) => (one === 'pulsar-abc' ? id : one));
+  await cloud.rule(...ofCluster('pulsar-old'));
+  expect(cloud.api.state.functions.get('orders-backup')?.environment).toMatchObject({
+    PULSAR_SERVICE_URL: 'http://pulsar-old.tdmq.ap-gz.qcloud.tencenttdmq.com:5035',
+    PULSAR_LISTENER_NAME: 'custom:pulsar-old/vpc-1/subnet-1',
+  });
+  const ran = await cloud.rule(
+    ...ofCluster('shop').map((one) => (one === 'orders-backup' ? 'shop-backup' : one)),
+  );
+  expect(ran).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('shop-backup')?.environment).toMatchObject({
+    PULSAR_TOPIC: 'shop/default/orders',
+  });
+});
