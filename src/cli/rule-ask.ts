@@ -1,6 +1,6 @@
 // Fills in what a rule's form lacks by asking, with lists of what the account has.
 import { VARIABLES } from '../config.ts';
-import { allPages, type Cloud } from '../rules/cloud.ts';
+import { allPages, type Cloud, isForbidden } from '../rules/cloud.ts';
 import type { FieldName, RuleForm } from '../rules/rule-form.ts';
 import {
   findCluster,
@@ -137,11 +137,14 @@ function some<T>(list: readonly T[], what: string): readonly T[] {
 const choices = (list: readonly { name: string }[]): Choice<string>[] =>
   list.map(({ name }) => ({ label: name, value: name }));
 
-/** The roles that SCF may take on. */
+/** The roles that SCF may take on; none where these keys may not look. */
 async function scfRoles(cloud: Cloud): Promise<string[]> {
   const roles = await allPages(async (offset) => {
     const answer = await cloud.call('cam', 'DescribeRoleList', { Page: offset / 200 + 1, Rp: 200 });
     return { rows: answer.List, total: answer.TotalNum };
+  }).catch((error: unknown) => {
+    if (isForbidden(error)) return [];
+    throw error;
   });
   return roles
     .filter((one) => one.PolicyDocument?.includes('scf.qcloud.com'))

@@ -1,6 +1,6 @@
 // How a rule is, in one of seven words, and why: from its timer, its last runs and what the TDMQ API says of its
 // source. Reads only; what cannot be asked is left open rather than guessed.
-import { messageOf } from '../errors.ts';
+import { BackupError, messageOf } from '../errors.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Cloud } from './cloud.ts';
 import type { Rule } from './rule.ts';
@@ -47,7 +47,8 @@ export async function readState(cloud: Cloud, rule: Rule): Promise<RuleState> {
     try {
       return await look();
     } catch (error) {
-      unknown.push(`${what}: ${messageOf(error)}`);
+      const hint = error instanceof BackupError && error.hint !== undefined ? ` → ${error.hint}` : '';
+      unknown.push(`${what}: ${messageOf(error)}${hint}`);
       return undefined;
     }
   };
