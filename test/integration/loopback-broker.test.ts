@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { createTopic } from './broker/topics.ts';
+import { transcribe } from './broker-transcript.ts';
 import { runPython } from './python.ts';
 import { consume, publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
@@ -92,6 +93,15 @@ describe('the loopback broker, used by the official Python client', () => {
 
 describe('the loopback broker beside a real one', () => {
   const real = useBroker();
+
+  it('gives the same answers on a bare socket', async () => {
+    const loopback = await startLoopbackBroker({ autoCreatesTopics: false });
+    try {
+      expect(await transcribe(loopback)).toEqual(await transcribe(real()));
+    } finally {
+      await loopback.close();
+    }
+  });
 
   it('looks the same to a client that consumes in every way', async () => {
     const loopback = await startLoopbackBroker();

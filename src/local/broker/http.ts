@@ -116,9 +116,9 @@ function lookUp({ context, path }: Asked): Answer {
   return {
     status: 200,
     body: {
-      // Official clients refuse an answer that lacks one of these names.
-      brokerUrl: context.isTls ? '' : url,
-      brokerUrlTls: context.isTls ? url : '',
+      // As Pulsar names them; the C++ client refuses an answer that has neither name of the TLS address.
+      ...(context.isTls ? { brokerUrl: '', brokerUrlTls: url } : { brokerUrl: url }),
+      brokerUrlSsl: context.isTls ? url : '',
       httpUrl: context.httpUrl(),
       nativeUrl: url,
     },
@@ -181,7 +181,8 @@ function terminate({ context, topic }: Asked): Answer {
   const topics = context.topics.all(topic);
   for (const each of topics) each.terminate();
   const last = topics[0]?.lastEntry;
-  return { status: 200, body: { ledgerId: last?.ledgerId ?? -1, entryId: last?.entryId ?? -1 } };
+  const { ledgerId, entryId } = last ?? { ledgerId: -1, entryId: -1 };
+  return { status: 200, body: { ledgerId, entryId, partitionIndex: -1, batchIndex: -1, batchSize: 0 } };
 }
 
 function stats(topics: readonly Topic[], isPartitioned: boolean): Answer {

@@ -307,7 +307,7 @@ export class Session {
       const isInBatch = (fields.startMessageId.batchIndex ?? -1) >= 0;
       subscription.reset(topic.placeOf(start) - (isInBatch ? 1 : 0));
     }
-    const consumerName = fields.consumerName ?? `loopback-${++generatedNames}`;
+    const consumerName = fields.consumerName ?? '';
     const type = TYPE_NAMES.get(subType) ?? 'Exclusive';
     const consumer = subscription.add(this.#port(id, topic, consumerName, fields.priorityLevel ?? 0), type);
     if (typeof consumer === 'string') throw new Refusal(SERVER_ERROR.ConsumerBusy, consumer);
@@ -342,16 +342,14 @@ export class Session {
 
   #deliver(consumerId: number, topic: Topic, entry: StoredEntry, redeliveryCount: number): void {
     const { ledgerId, entryId } = entry;
-    const messageId =
-      topic.partition < 0 ? { ledgerId, entryId } : { ledgerId, entryId, partition: topic.partition };
-    const consumerEpoch = this.consumers.get(consumerId)?.epoch;
+    const fields = {
+      consumerId,
+      messageId: { ledgerId, entryId, partition: topic.partition },
+      redeliveryCount: redeliveryCount === 0 ? undefined : redeliveryCount,
+      consumerEpoch: this.consumers.get(consumerId)?.epoch,
+    };
     for (const bytes of this.#context.faults.bytesToSend(entry)) {
-      const rest = this.#withBrokerEntryMetadata(entry, bytes);
-      this.#connection.send(
-        'message',
-        { consumerId, messageId, redeliveryCount, consumerEpoch } as never,
-        rest,
-      );
+      this.#connection.send('message', fields, this.#withBrokerEntryMetadata(entry, bytes));
     }
     if (this.#context.faults.mustCloseNow()) this.#connection.end();
   }
@@ -397,15 +395,8 @@ export class Session {
 
   #consumerStats({ consumerId, requestId }: CommandFields<'consumerStats'>): void {
     const held = this.#consumer(consumerId);
-    if (held === undefined) {
-      const errorCode = SERVER_ERROR.ConsumerNotFound;
-      this.#connection.send('consumerStatsResponse', {
-        requestId,
-        errorCode,
-        errorMessage: 'Consumer not found',
-      });
-      return;
-    }
+    // As Pulsar 4.0.7 does it, by a NullPointerException.
+    if (held === undefined) throw new Error('CONSUMER_STATS without a consumer');
     const { consumer, subscription, name } = held;
     this.#connection.send('consumerStatsResponse', {
       requestId,
@@ -429,6 +420,7 @@ export class Session {
       requestId,
       producerName: name,
       lastSequenceId: -1,
+      producerReady: true,
       schemaVersion: (schema?.type ?? 0) === 0 ? Buffer.alloc(0) : FIRST_SCHEMA,
     });
   }

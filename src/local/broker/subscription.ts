@@ -104,8 +104,10 @@ export class Subscription {
     this.consumers.splice(at, 1);
     for (const place of [...consumer.pending]) this.#giveBack(consumer, place);
     if (this.active === consumer) this.active = undefined;
-    if (this.consumers.length === 0) this.#rewind();
-    else if (!this.isIndividual) this.#chooseActive();
+    if (this.consumers.length === 0) {
+      this.#redeliveries.clear();
+      this.#rewind();
+    } else if (!this.isIndividual) this.#chooseActive();
     this.dispatch();
   }
 
@@ -138,7 +140,12 @@ export class Subscription {
     if (!this.isIndividual) {
       if (this.active === consumer) this.#rewind();
     } else {
-      for (const place of places.length > 0 ? places : [...consumer.pending]) this.#giveBack(consumer, place);
+      // Only what is asked for is counted, not what a consumer leaves behind.
+      for (const place of places.length > 0 ? places : [...consumer.pending]) {
+        if (this.#giveBack(consumer, place)) {
+          this.#redeliveries.set(place, (this.#redeliveries.get(place) ?? 0) + 1);
+        }
+      }
     }
     this.dispatch();
   }
@@ -276,10 +283,10 @@ export class Subscription {
     return sorted[Math.floor((hashOf(key) / 2 ** 32) * sorted.length)];
   }
 
-  #giveBack(consumer: Consumer, place: number): void {
-    if (!this.#settle(consumer, place) || this.cursor.isAcked(place)) return;
-    this.#redeliveries.set(place, (this.#redeliveries.get(place) ?? 0) + 1);
+  #giveBack(consumer: Consumer, place: number): boolean {
+    if (!this.#settle(consumer, place) || this.cursor.isAcked(place)) return false;
     this.#again.add(place);
+    return true;
   }
 
   #settle(consumer: Consumer, place: number): boolean {

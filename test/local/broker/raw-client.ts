@@ -1,7 +1,6 @@
-// A bare client on a socket, for tests of the loopback broker: sends frames, keeps what comes back.
+// A bare client on a socket, for tests of the loopback broker: sends frames, keeps what comes back, understands nothing.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import {
   type Command,
   type CommandFields,
@@ -29,6 +28,7 @@ export interface SubscribeOptions {
 export class RawClient {
   readonly received: Command[] = [];
   isClosed = false;
+  answersPing = true;
   readonly #socket: Socket;
   #wake = () => {};
 
@@ -36,7 +36,11 @@ export class RawClient {
     this.#socket = socket;
     const splitter = new FrameSplitter(10_000_000);
     socket.on('data', (chunk) => {
-      for (const frame of splitter.push(chunk)) this.received.push(decodeFrame(frame));
+      for (const frame of splitter.push(chunk)) {
+        const command = decodeFrame(frame);
+        if (command.name === 'ping' && this.answersPing) this.send('pong', {});
+        else this.received.push(command);
+      }
       this.#wake();
     });
     socket.on('error', () => {});
@@ -48,7 +52,7 @@ export class RawClient {
 
   /** Connects; says CONNECT and waits for the answer unless told otherwise. */
   static async open(
-    broker: LoopbackBroker,
+    broker: { readonly serviceUrl: string },
     options: RawClientOptions | 'no greeting' = {},
   ): Promise<RawClient> {
     const socket = connect(Number(new URL(broker.serviceUrl).port), '127.0.0.1');
