@@ -49,6 +49,8 @@ export interface LoopbackBrokerOptions {
   readonly addsBrokerEntryMetadata?: boolean;
   /** How often it sends PING. Default 30 s. */
   readonly keepAliveMs?: number;
+  /** How long the client of an Exclusive consumer may take to answer a PING when another wants its place. Default 5 s. */
+  readonly livenessCheckMs?: number;
   /** PEM key and certificate: then it speaks pulsar+ssl:// and https:// only. */
   readonly tls?: { readonly key: string; readonly cert: string };
 }
@@ -117,6 +119,7 @@ export class LoopbackBroker {
       autoCreatesTopics: options.autoCreatesTopics ?? true,
       addsBrokerEntryMetadata: options.addsBrokerEntryMetadata ?? false,
       maxMessageSizeBytes: options.maxMessageSizeBytes ?? FRAME.defaultMaxMessageSizeBytes,
+      livenessCheckMs: options.livenessCheckMs ?? 5000,
       isTls: options.tls !== undefined,
       serviceUrl: () => this.serviceUrl,
       httpUrl: () => this.httpUrl,

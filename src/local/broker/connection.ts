@@ -66,6 +66,7 @@ export class Connection {
   readonly #keepAlive: NodeJS.Timeout;
   #isCorked = false;
   #isAwaitingPong = false;
+  readonly #signsOfLife: (() => void)[] = [];
   #dribbling: Promise<void> | undefined;
 
   constructor(socket: Socket, options: ConnectionOptions, events: ConnectionEvents) {
@@ -82,6 +83,7 @@ export class Connection {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       clearInterval(this.#keepAlive);
+      for (const tell of this.#signsOfLife.splice(0)) tell();
       events.closed();
     });
   }
@@ -134,8 +136,23 @@ export class Connection {
     else this.#socket.destroy();
   }
 
+  /** Sends PING; false if nothing came back in time, and then the connection is ended. */
+  async checkAlive(timeoutMs: number): Promise<boolean> {
+    const isAlive = await new Promise<boolean>((resolve) => {
+      const timeout = setTimeout(() => resolve(false), timeoutMs);
+      this.#signsOfLife.push(() => {
+        clearTimeout(timeout);
+        resolve(!this.#socket.destroyed);
+      });
+      this.send('ping', {});
+    });
+    if (!isAlive) this.destroy();
+    return isAlive;
+  }
+
   #read(chunk: Buffer): void {
     this.#isAwaitingPong = false;
+    for (const tell of this.#signsOfLife.splice(0)) tell();
     if (this.#options.faults.isSilent) return;
     try {
       for (const frame of this.#splitter.push(chunk)) this.#receive(decodeFrame(frame));

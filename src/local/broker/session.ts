@@ -42,6 +42,7 @@ export interface BrokerContext {
   readonly autoCreatesTopics: boolean;
   readonly addsBrokerEntryMetadata: boolean;
   readonly maxMessageSizeBytes: number;
+  readonly livenessCheckMs: number;
   readonly isTls: boolean;
   serviceUrl(): string;
 }
@@ -86,6 +87,7 @@ export class Session {
   authResponses = 0;
   clientVersion = '';
   #proxyTo: string | undefined;
+  #hasEnded = false;
   #wantsBrokerEntryMetadata = false;
   readonly #connection: Connection;
   readonly #context: BrokerContext;
@@ -136,6 +138,7 @@ export class Session {
 
   /** The connection has ended: everything unacknowledged goes back. */
   end(): void {
+    this.#hasEnded = true;
     for (const held of [...this.consumers.values()]) this.#drop(held);
     this.producers.clear();
   }
@@ -310,7 +313,10 @@ export class Session {
     const consumerName = fields.consumerName ?? '';
     const type = TYPE_NAMES.get(subType) ?? 'Exclusive';
     const consumer = subscription.add(this.#port(id, topic, consumerName, fields.priorityLevel ?? 0), type);
-    if (typeof consumer === 'string') throw new Refusal(SERVER_ERROR.ConsumerBusy, consumer);
+    if (typeof consumer === 'string') {
+      void this.#refuseOrTakeOver(fields, subscription, consumer);
+      return;
+    }
     const epoch = fields.consumerEpoch;
     this.consumers.set(id, {
       id,
@@ -324,11 +330,29 @@ export class Session {
     this.#connection.send('success', { requestId });
   }
 
+  /** An Exclusive consumer keeps its subscription only if its client answers a PING, as since Pulsar 3.0. */
+  async #refuseOrTakeOver(
+    fields: CommandFields<'subscribe'>,
+    busy: Subscription,
+    message: string,
+  ): Promise<void> {
+    const holder = busy.consumers[0];
+    const isExclusive = busy.type === 'Exclusive' && fields.subType === SUBSCRIPTION_TYPE.Exclusive;
+    if (!isExclusive || holder === undefined || (await holder.port.checkAlive())) {
+      this.refuse('subscribe', fields, SERVER_ERROR.ConsumerBusy, message);
+      return;
+    }
+    busy.remove(holder);
+    if (this.#hasEnded) return;
+    this.handle({ name: 'subscribe', fields, rest: Buffer.alloc(0) });
+  }
+
   #port(id: number, topic: Topic, name: string, priority: number): ConsumerPort {
     return {
       name,
       priority,
       isWritable: () => this.#connection.isWritable,
+      checkAlive: () => this.#connection.checkAlive(this.#context.livenessCheckMs),
       deliver: (entry, redeliveryCount) => this.#deliver(id, topic, entry, redeliveryCount),
       activeChanged: (isActive) =>
         this.#connection.send('activeConsumerChange', { consumerId: id, isActive }),

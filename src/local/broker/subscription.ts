@@ -20,6 +20,8 @@ export interface ConsumerPort {
   readonly priority: number;
   /** False while its socket is full. */
   isWritable(): boolean;
+  /** Whether its client still answers; where not, its connection is ended. */
+  checkAlive(): Promise<boolean>;
   deliver(entry: StoredEntry, redeliveryCount: number): void;
   /** Failover: this consumer became the active one, or another did. */
   activeChanged(isActive: boolean): void;

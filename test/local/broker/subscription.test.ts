@@ -35,6 +35,7 @@ function join(topic: Topic, type: SubscriptionType, name = 'c', settings = OPTIO
       name,
       priority: 0,
       isWritable: () => state.isWritable,
+      checkAlive: async () => true,
       deliver: (entry, redeliveryCount) => {
         got.push(entry.place);
         redeliveries.push(redeliveryCount);
