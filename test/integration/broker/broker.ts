@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { brokerConf } from './conf.ts';
 import { resolveJars } from './jars.ts';
 import { signToken } from './token.ts';
 
@@ -53,7 +54,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const { auth = false, metadata = 'memory', fast = true, extraConf = {} } = options;
   const jars = await resolveJars(metadata);
   const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-broker-'));
-  const [port, httpPort] = await freePorts(2);
+  const [port, httpPort] = (await freePorts(2)) as [number, number];
   const httpUrl = `http://127.0.0.1:${httpPort}`;
   const secretKey = randomBytes(32);
   const token = (role: string) => signToken(role, secretKey);
@@ -62,17 +63,10 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const confFile = join(folder, 'broker.conf');
   let child: ChildProcess | undefined;
 
-  const conf = parseConf(await readFile(join(here, 'standalone.conf'), 'utf8'));
-  const add = (lines: Readonly<Record<string, string>>) => {
-    for (const [key, value] of Object.entries(lines)) conf.set(key, value);
-  };
-  add({ brokerServicePort: String(port), webServicePort: String(httpPort), ...STORAGE[metadata] });
-  if (adminToken !== undefined) {
-    await writeFile(join(folder, 'secret.key'), secretKey, { mode: 0o600 });
-    add(authConf(join(folder, 'secret.key'), adminToken));
-  }
-  add(extraConf);
-  await writeFile(confFile, [...conf].map(([key, value]) => `${key}=${value}\n`).join(''), { mode: 0o600 });
+  const keyFile = auth ? join(folder, 'secret.key') : undefined;
+  if (keyFile !== undefined) await writeFile(keyFile, secretKey, { mode: 0o600 });
+  const conf = await brokerConf({ port, httpPort, metadata, keyFile, adminToken, extraConf });
+  await writeFile(confFile, conf, { mode: 0o600 });
 
   async function start(): Promise<void> {
     if (metadata === 'memory') await rm(join(folder, 'data'), { recursive: true, force: true });
@@ -182,40 +176,6 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 
 const hasEnded = (child: ChildProcess) =>
   child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
-
-/** Two parsers read the file, and one refuses a key that stands twice: hence a map. */
-function parseConf(text: string): Map<string, string> {
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(
-    lines.map((line) => {
-      const at = line.indexOf('=');
-      return [line.slice(0, at), line.slice(at + 1)];
-    }),
-  );
-}
-
-const STORAGE = {
-  memory: { ledgerStorageClass: 'org.apache.bookkeeper.bookie.SortedLedgerStorage' },
-  rocksdb: {
-    ledgerStorageClass: 'org.apache.bookkeeper.bookie.storage.ldb.DbLedgerStorage',
-    dbStorage_writeCacheMaxSizeMb: '64',
-    dbStorage_readAheadCacheMaxSizeMb: '32',
-    dbStorage_rocksDB_blockCacheSize: '16777216',
-  },
-};
-
-const authConf = (keyFile: string, adminToken: string) => ({
-  authenticationEnabled: 'true',
-  authenticationProviders: 'org.apache.pulsar.broker.authentication.AuthenticationProviderToken',
-  tokenSecretKey: `file://${keyFile}`,
-  tokenAuthClaim: 'sub',
-  authorizationEnabled: 'true',
-  authorizationProvider: 'org.apache.pulsar.broker.authorization.PulsarAuthorizationProvider',
-  superUserRoles: 'admin',
-  // The broker talks to itself: it makes public/default and reads system topics.
-  brokerClientAuthenticationPlugin: 'org.apache.pulsar.client.impl.auth.AuthenticationToken',
-  brokerClientAuthenticationParameters: JSON.stringify({ token: adminToken }),
-});
 
 const OPEN_PACKAGES = [
   'java.base/java.io',

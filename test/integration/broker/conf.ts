@@ -1,0 +1,63 @@
+// The broker's configuration file: standalone.conf, and what depends on how it is started.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+interface ConfOptions {
+  readonly port: number;
+  readonly httpPort: number;
+  readonly metadata: 'memory' | 'rocksdb';
+  /** Set, with the superuser's token, for token authentication. */
+  readonly keyFile: string | undefined;
+  readonly adminToken: string | undefined;
+  readonly extraConf: Readonly<Record<string, string>>;
+}
+
+/** The text of broker.conf. */
+export async function brokerConf(options: ConfOptions): Promise<string> {
+  const { port, httpPort, metadata, keyFile, adminToken, extraConf } = options;
+  const lines = {
+    ...parseConf(await readFile(join(import.meta.dirname, 'standalone.conf'), 'utf8')),
+    brokerServicePort: port,
+    webServicePort: httpPort,
+    ...STORAGE[metadata],
+    ...(keyFile === undefined || adminToken === undefined ? {} : authConf(keyFile, adminToken)),
+    ...extraConf,
+  };
+  return Object.entries(lines)
+    .map(([key, value]) => `${key}=${value}\n`)
+    .join('');
+}
+
+/** Two parsers read the file, and one refuses a key that stands twice: hence an object. */
+function parseConf(text: string): Record<string, string> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return Object.fromEntries(
+    lines.map((line) => {
+      const at = line.indexOf('=');
+      return [line.slice(0, at), line.slice(at + 1)];
+    }),
+  );
+}
+
+const STORAGE = {
+  memory: { ledgerStorageClass: 'org.apache.bookkeeper.bookie.SortedLedgerStorage' },
+  rocksdb: {
+    ledgerStorageClass: 'org.apache.bookkeeper.bookie.storage.ldb.DbLedgerStorage',
+    dbStorage_writeCacheMaxSizeMb: '64',
+    dbStorage_readAheadCacheMaxSizeMb: '32',
+    dbStorage_rocksDB_blockCacheSize: '16777216',
+  },
+};
+
+const authConf = (keyFile: string, adminToken: string) => ({
+  authenticationEnabled: 'true',
+  authenticationProviders: 'org.apache.pulsar.broker.authentication.AuthenticationProviderToken',
+  tokenSecretKey: `file://${keyFile}`,
+  tokenAuthClaim: 'sub',
+  authorizationEnabled: 'true',
+  authorizationProvider: 'org.apache.pulsar.broker.authorization.PulsarAuthorizationProvider',
+  superUserRoles: 'admin',
+  // The broker talks to itself: it makes public/default and reads system topics.
+  brokerClientAuthenticationPlugin: 'org.apache.pulsar.client.impl.auth.AuthenticationToken',
+  brokerClientAuthenticationParameters: JSON.stringify({ token: adminToken }),
+});
