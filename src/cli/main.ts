@@ -13,6 +13,7 @@ type Commands = Readonly<Record<string, () => Promise<{ readonly command: Comman
 
 const COMMANDS: Commands = {
   demo: () => import('./demo.ts'),
+  check: () => import('./check.ts'),
   run: () => import('./run.ts'),
   package: () => import('./package.ts'),
   rule: () => import('./rule.ts'),

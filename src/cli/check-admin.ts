@@ -1,0 +1,72 @@
+// What Pulsar's admin API tells of a subscription, where the service URL is http(s) and the role may ask: clusters
+// differ, so every answer is optional. Reads only.
+import type { PulsarConfig } from '../config.ts';
+
+const TIMEOUT_MS = 5_000;
+
+export interface AdminView {
+  /** Of the namespace; 0 is for ever. */
+  readonly ttlSeconds?: number;
+  readonly subscription?:
+    | 'missing'
+    | {
+        readonly type: string | undefined;
+        readonly backlog: number | undefined;
+        readonly consumers: readonly string[];
+      };
+}
+
+interface Stats {
+  readonly subscriptions?: Readonly<
+    Record<
+      string,
+      {
+        readonly type?: string;
+        readonly msgBacklog?: number;
+        readonly consumers?: readonly { readonly consumerName?: string; readonly address?: string }[];
+      }
+    >
+  >;
+}
+
+/** Asks for the namespace's time to live and the topic's subscriptions. Never throws: what is not told is left out. */
+export async function askAdmin(
+  { serviceUrl, topic, subscription, token }: PulsarConfig,
+  signal: AbortSignal,
+): Promise<AdminView> {
+  const [base] = serviceUrl.split(',');
+  if (!base?.startsWith('http')) return {};
+  const get = async <T>(path: string): Promise<T | undefined> => {
+    try {
+      const response = await fetch(`${base}/admin/v2/${path}`, {
+        headers: token === undefined ? {} : { Authorization: `Bearer ${token.reveal()}` },
+        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+      });
+      return response.ok ? ((await response.json()) as T) : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  const path = `persistent/${topic.tenant}/${topic.namespace}/${encodeURIComponent(topic.topic)}`;
+  const [ttlSeconds, stats] = await Promise.all([
+    get<number | null>(`namespaces/${topic.tenant}/${topic.namespace}/messageTTL`),
+    get<Stats>(`${path}/partitioned-stats`).then((found) => found ?? get<Stats>(`${path}/stats`)),
+  ]);
+  const subscriptions = stats?.subscriptions;
+  const found = subscriptions?.[subscription];
+  return {
+    ...(typeof ttlSeconds === 'number' && { ttlSeconds }),
+    ...(subscriptions !== undefined && {
+      subscription:
+        found === undefined
+          ? ('missing' as const)
+          : {
+              type: found.type,
+              backlog: found.msgBacklog,
+              consumers: (found.consumers ?? []).map(
+                ({ consumerName, address }) => consumerName || address || 'one without a name',
+              ),
+            },
+    }),
+  };
+}

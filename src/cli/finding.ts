@@ -1,0 +1,40 @@
+// What `check` finds, item by item.
+import { BackupError, messageOf } from '../errors.ts';
+
+/** One thing looked at. */
+export interface Finding {
+  readonly item: string;
+  readonly status: 'ok' | 'warn' | 'fail';
+  /** What was found, in a sentence. */
+  readonly cause: string;
+  /** What to do, unless all is well. */
+  readonly cure?: string;
+}
+
+export const ok = (item: string, cause: string): Finding => ({ item, status: 'ok', cause });
+export const warn = (item: string, cause: string, cure: string): Finding => ({
+  item,
+  status: 'warn',
+  cause,
+  cure,
+});
+export const fail = (item: string, cause: string, cure: string): Finding => ({
+  item,
+  status: 'fail',
+  cause,
+  cure,
+});
+
+/** A failed call as a finding, with the service's own words. */
+export function failed(item: string, error: unknown, status: 'warn' | 'fail' = 'fail'): Finding {
+  const { hint, details } = error instanceof BackupError ? error : { hint: undefined, details: {} };
+  const words = Object.entries(details).map(([name, value]) => `${name} ${value}`);
+  const cause = words.length === 0 ? messageOf(error) : `${messageOf(error)} (${words.join(', ')})`;
+  return { item, status, cause, cure: hint ?? 'Try again; if it stays, see the log lines of the function.' };
+}
+
+/** The HTTP status that COS answered with, where it did. */
+export function httpStatusOf(error: unknown): number | undefined {
+  const status = error instanceof BackupError ? error.details['status'] : undefined;
+  return typeof status === 'number' ? status : undefined;
+}
