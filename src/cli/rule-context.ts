@@ -1,6 +1,7 @@
 // What the rule commands share: their common flags, the account and region they work in, how slow steps are shown,
 // and the question before something that cannot be taken back.
 import { parseArgs } from 'node:util';
+import type { Credentials } from '../config.ts';
 import type { BackupError } from '../errors.ts';
 import { type Cloud, openCloud } from '../rules/cloud.ts';
 import { findCredentials, findRegion } from '../rules/credentials.ts';
@@ -31,11 +32,11 @@ export async function openAccount(
   values: { readonly region?: string | undefined; readonly profile?: string | undefined },
   io: Io,
   fallbackRegion?: string,
-): Promise<Cloud> {
+): Promise<{ cloud: Cloud; credentials: Credentials }> {
   const query = { env: io.env, profile: values.profile, signal: io.signal };
   const region = await findRegion({ ...query, region: values.region ?? fallbackRegion });
   const { credentials } = await findCredentials(query);
-  return openCloud({
+  const cloud = openCloud({
     credentials,
     region,
     // For tests and private gateways; the requests stay addressed to the API's own domains.
@@ -43,6 +44,7 @@ export async function openAccount(
     signal: io.signal,
     onRetry: (error: BackupError) => io.stderr.write(`${error.message}; trying again\n`),
   });
+  return { cloud, credentials };
 }
 
 /** The one rule that a command is about, and its flags. */

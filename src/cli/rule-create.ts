@@ -10,6 +10,7 @@ import { runSteps, type Step } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { askForm } from './rule-ask.ts';
+import { checkBucket } from './rule-bucket.ts';
 import {
   COMMON_FLAGS,
   COMMON_HELP,
@@ -71,15 +72,17 @@ Examples:
       ...(file === undefined ? [] : [await readRuleFile(file)]),
       formOfFlags(values),
     );
-    const cloud = await openAccount(values, io, given.settings['COS_REGION']);
+    const { cloud, credentials } = await openAccount(values, io, given.settings['COS_REGION']);
     // One for all questions: what was typed ahead is not lost between them.
     const prompt = isInteractive(io) && !json ? openPrompt(io) : undefined;
     try {
       const asked = prompt && (await askForm(cloud, given, prompt));
-      const rule = await resolveRule(cloud, asked?.form ?? given, {
+      const resolved = await resolveRule(cloud, asked?.form ?? given, {
         createRunRole: values['create-run-role'] || asked?.createRunRole === true,
         nowMs: cloud.clock.now(),
       });
+      const doubt = await checkBucket(resolved.config, credentials, io);
+      const rule = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
       const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
       // Read before anything is made: a missing package must not be found out half-way.
       const zip = values['dry-run'] ? undefined : await readCode(zipPath);

@@ -29,7 +29,7 @@ Examples:
       yes: { type: 'boolean', default: false },
     });
     const options = { subscription: values['delete-subscription'], runRole: values['delete-run-role'] };
-    const cloud = await openAccount(values, io);
+    const { cloud } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const steps = await planDelete(cloud, rule, options);
     const remains = whatRemains(rule, options);

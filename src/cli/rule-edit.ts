@@ -9,6 +9,7 @@ import { type FieldName, formOfRule, mergeForms, type RuleForm } from '../rules/
 import { runSteps } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
+import { checkBucket } from './rule-bucket.ts';
 import { COMMON_HELP, confirm, openAccount, parseOneName, stepReporter } from './rule-context.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { UsageError } from './usage-error.ts';
@@ -48,7 +49,7 @@ Examples:
       'dry-run': { type: 'boolean', default: false },
       yes: { type: 'boolean', default: false },
     });
-    const cloud = await openAccount(values, io);
+    const { cloud, credentials } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const changes = mergeForms(
       ...(values.file === undefined ? [] : [await readRuleFile(values.file)]),
@@ -58,11 +59,14 @@ Examples:
       throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
     }
     const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
-    const after = await resolveRule(cloud, form, {
+    const resolved = await resolveRule(cloud, form, {
       createRunRole: values['create-run-role'],
       current: rule,
       nowMs: cloud.clock.now(),
     });
+    const isBucketNew = resolved.config.cos.bucket !== rule.environment['COS_BUCKET'];
+    const doubt = isBucketNew ? await checkBucket(resolved.config, credentials, io) : undefined;
+    const after = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
     const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;
     const steps = await planEdit(cloud, rule, after, zip && (async () => zip));

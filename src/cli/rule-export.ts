@@ -28,7 +28,7 @@ Examples:
       out: { type: 'string' },
       force: { type: 'boolean', default: false },
     });
-    const cloud = await openAccount(values, io);
+    const { cloud } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const path = values.out ?? `.env.${rule.name}`;
     await writeFile(path, formatEnvFile(rule), { mode: 0o600, flag: values.force ? 'w' : 'wx' }).catch(

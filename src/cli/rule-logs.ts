@@ -42,7 +42,7 @@ Examples:
       follow: { type: 'boolean', default: false },
     });
     if (!/^[1-9]\d{0,3}$/.test(values.limit)) throw new UsageError('--limit: expected 1 to 9999');
-    const cloud = await openAccount(values, io);
+    const { cloud } = await openAccount(values, io);
     const nowMs = cloud.clock.now();
     const fromMs = sinceMs(values.since, nowMs);
     const rule = await findRule(cloud, name);

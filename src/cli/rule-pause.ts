@@ -35,7 +35,7 @@ Example:
 
 async function switchTimers(args: readonly string[], io: Io, isOn: boolean): Promise<number> {
   const { values, name } = parseOneName(args, {});
-  const cloud = await openAccount(values, io);
+  const { cloud } = await openAccount(values, io);
   const rule = await findRule(cloud, name);
   const wasSo = rule.timers.every((timer) => timer.isOn === isOn);
   await setTimers(cloud, rule, isOn);

@@ -20,7 +20,7 @@ Example:
 `,
   async run(args, io) {
     const { values, name } = parseOneName(args, {});
-    const cloud = await openAccount(values, io);
+    const { cloud } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     io.stderr.write(`running ${rule.name}, at most ${rule.timeoutSeconds} s …\n`);
     const run = await invokeRule(cloud, rule, io.signal);

@@ -21,7 +21,7 @@ Examples:
 `,
   async run(args, io) {
     const { values, name } = parseOneName(args, {});
-    const cloud = await openAccount(values, io);
+    const { cloud } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const state = await readState(cloud, rule);
     const exitCode = state.state === 'active' || state.state === 'paused' ? 0 : 1;

@@ -3,24 +3,11 @@
 import { type RuleConfig, VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { type Cloud, isForbidden, isNotFound } from './cloud.ts';
+import { resolveNetwork, resolveStart, resolveTopic, type StartPosition } from './resolve-source.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { type FieldName, flagOf, type RuleForm } from './rule-form.ts';
 import { findRunRole } from './run-role.ts';
-import {
-  type AccessPoint,
-  findCluster,
-  findSubscription,
-  listAccessPoints,
-  listedTopic,
-  listNamespaces,
-  listRoles,
-  listTopics,
-  type PulsarCluster,
-  type Subscription,
-} from './tdmq-lookup.ts';
-
-/** Milliseconds since the epoch; `undefined`: the subscription stays where it is. */
-export type StartPosition = number | undefined;
+import type { AccessPoint, PulsarCluster, Subscription } from './tdmq-lookup.ts';
 
 export interface ResolvedRule {
   readonly name: string;
@@ -53,8 +40,6 @@ export interface ResolveOptions {
 
 const REQUIRED: readonly FieldName[] = ['name', 'cluster', 'namespace', 'topic', 'subscription', 'bucket'];
 
-const RUNS_WITHIN_TTL = 8;
-
 /** @throws BackupError `config` that lists every fault, or `rule` where the cloud does not answer */
 export async function resolveRule(
   cloud: Cloud,
@@ -83,7 +68,7 @@ export async function resolveRule(
   const network = await resolveNetwork(cloud, form, topic?.cluster, faults);
   const runRole = fields.runRole ?? `tdmq-backup-${name}`;
   const isRunRoleNew = await resolveRunRole(cloud, runRole, options, fields.runRole !== undefined, faults);
-  const startMs = resolveStart(fields.start, topic?.subscription, options, faults);
+  const startMs = resolveStart(fields.start, topic?.subscription, options.nowMs, faults);
   const memoryMb = wholeNumber('memory', fields.memory ?? '512', 128, 3072, faults);
   const intervalMinutes = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback);
   const timeoutSeconds = wholeNumber(
@@ -164,121 +149,6 @@ async function functionExists(cloud: Cloud, name: string): Promise<boolean> {
   }
 }
 
-interface FoundTopic {
-  readonly cluster: PulsarCluster;
-  readonly subscription: Subscription | undefined;
-}
-
-async function resolveTopic(
-  cloud: Cloud,
-  { fields, settings }: RuleForm,
-  faults: string[],
-  warnings: string[],
-): Promise<FoundTopic | undefined> {
-  const { cluster: clusterId, namespace, topic, subscription } = fields as Record<FieldName, string>;
-  const cluster = await findCluster(cloud, clusterId);
-  if (cluster === undefined) {
-    faults.push(
-      `--cluster ${clusterId}: no such Pulsar cluster in ${cloud.region}; it must be in the function's region`,
-    );
-    return undefined;
-  }
-  if (!cluster.isNormal) faults.push(`--cluster ${cluster.id}: the cluster is not in its normal state`);
-  const found = (await listNamespaces(cloud, cluster.id)).find((one) => one.name === namespace);
-  if (found === undefined) {
-    faults.push(`--namespace ${namespace}: not in cluster ${cluster.id}`);
-    return { cluster, subscription: undefined };
-  }
-  const intervalSeconds = Number(fields.interval ?? 5) * 60;
-  if (
-    found.ttlSeconds !== undefined &&
-    found.ttlSeconds > 0 &&
-    found.ttlSeconds < RUNS_WITHIN_TTL * intervalSeconds
-  ) {
-    warnings.push(
-      `namespace ${namespace} drops unread messages after ${found.ttlSeconds} s; a few failed runs would lose messages`,
-    );
-  }
-  if (fields.tdmqRole !== undefined) {
-    const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === fields.tdmqRole);
-    if (role === undefined) faults.push(`--tdmq-role ${fields.tdmqRole}: not in cluster ${cluster.id}`);
-    else if (!role.permissions.includes('consume')) {
-      faults.push(
-        `--tdmq-role ${role.name}: may not consume from namespace ${namespace}; grant it in the TDMQ console`,
-      );
-    }
-  } else if (settings['PULSAR_TOKEN'] === undefined) {
-    faults.push('--tdmq-role: not given; name a role that may consume from the namespace');
-  }
-  const topics = await listTopics(cloud, cluster.id, namespace, listedTopic(topic));
-  if (!topics.some((one) => one.name === listedTopic(topic))) {
-    faults.push(`--topic ${topic}: not in namespace ${namespace} of cluster ${cluster.id}`);
-    return { cluster, subscription: undefined };
-  }
-  return {
-    cluster,
-    subscription: await findSubscription(cloud, cluster.id, namespace, topic, subscription),
-  };
-}
-
-type Network = AccessPoint;
-
-/** The cluster's private address, and the network to reach it from. */
-async function resolveNetwork(
-  cloud: Cloud,
-  { fields }: RuleForm,
-  cluster: PulsarCluster | undefined,
-  faults: string[],
-): Promise<Network | undefined> {
-  if (cluster === undefined) return undefined;
-  const points = await listAccessPoints(cloud, cluster);
-  const matching = points.filter(
-    (one) =>
-      (fields.vpc === undefined || one.vpcId === fields.vpc) &&
-      (fields.serviceUrl === undefined || one.serviceUrl === fields.serviceUrl),
-  );
-  const known = points.map((one) => `${one.serviceUrl} in ${one.vpcId}/${one.subnetId}`).join(', ') || 'none';
-  let point = matching[0];
-  if (
-    point === undefined &&
-    fields.serviceUrl !== undefined &&
-    fields.vpc !== undefined &&
-    fields.subnet !== undefined
-  ) {
-    // An address that the API does not list (a private link, a proxy): the person answers for it.
-    point = { serviceUrl: fields.serviceUrl, vpcId: fields.vpc, subnetId: fields.subnet };
-  }
-  if (point === undefined) {
-    faults.push(
-      `--vpc: cluster ${cluster.id} has no such private address (it has: ${known}); add one in the TDMQ console`,
-    );
-    return undefined;
-  }
-  if (new Set(matching.map((one) => one.serviceUrl + one.vpcId)).size > 1) {
-    faults.push(
-      `--vpc: cluster ${cluster.id} has several private addresses (${known}); choose with --vpc or --service-url`,
-    );
-  }
-  const chosen = { ...point, subnetId: fields.subnet ?? point.subnetId };
-  await checkSubnet(cloud, chosen, faults);
-  return chosen;
-}
-
-async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: Network, faults: string[]): Promise<void> {
-  try {
-    const { SubnetSet: subnets } = await cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] });
-    const subnet = subnets?.find((one) => one.SubnetId === subnetId);
-    if (subnet === undefined || subnet.VpcId !== vpcId) {
-      faults.push(`--subnet ${subnetId}: not in ${vpcId}`);
-    } else if (subnet.AvailableIpAddressCount === 0) {
-      faults.push(`--subnet ${subnetId}: has no free address; choose another subnet of ${vpcId}`);
-    }
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    faults.push(`--subnet ${subnetId}: does not exist in ${cloud.region}`);
-  }
-}
-
 async function resolveRunRole(
   cloud: Cloud,
   runRole: string,
@@ -309,34 +179,6 @@ async function resolveRunRole(
   return false;
 }
 
-function resolveStart(
-  start: string | undefined,
-  existing: Subscription | undefined,
-  { nowMs }: ResolveOptions,
-  faults: string[],
-): StartPosition {
-  // A subscription that was there keeps its place unless a start is asked for; a new one keeps all that is there.
-  const wanted = start ?? (existing === undefined ? 'earliest' : undefined);
-  if (wanted === undefined) return undefined;
-  if (existing !== undefined && existing.consumers.length > 0) {
-    faults.push(
-      `--start ${wanted}: consumers are connected to ${existing.name} (${existing.consumers.join(', ')}); stop them first, or leave --start out to go on from where it is`,
-    );
-  }
-  if (wanted === 'earliest') return 1;
-  if (wanted === 'latest') return nowMs;
-  const isIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(wanted);
-  const ms = isIso ? Date.parse(wanted) : Number.NaN;
-  if (Number.isNaN(ms)) {
-    faults.push(
-      `--start ${wanted}: expected earliest, latest or an ISO time with its zone, such as 2026-01-31T00:00:00Z`,
-    );
-  } else if (ms > nowMs) {
-    faults.push(`--start ${wanted}: lies in the future`);
-  }
-  return ms;
-}
-
 function roleToStore({ fields, settings }: RuleForm, faults: string[]): string | undefined {
   const { tdmqRole, roleKey = 'stored' } = fields;
   if (roleKey !== 'stored' && roleKey !== 'runtime')
@@ -359,7 +201,7 @@ function environmentOf(
   { fields, settings }: RuleForm,
   region: string,
   cluster: PulsarCluster | undefined,
-  network: Network | undefined,
+  network: AccessPoint | undefined,
 ): Record<string, string> {
   const isReadAtRuntime = fields.roleKey === 'runtime' && fields.tdmqRole !== undefined;
   const given: Record<string, string | undefined> = {

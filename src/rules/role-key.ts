@@ -15,7 +15,11 @@ import type { Clock } from '../ports.ts';
 import { retry } from '../retry.ts';
 import { Secret } from '../secret.ts';
 
-const REQUEST_TIMEOUT_SECONDS = 8;
+const REQUEST_TIMEOUT_SECONDS = 5;
+/** The second is reached from inside a VPC without a way out. */
+const HOSTS = ['tdmq.tencentcloudapi.com', 'tdmq.internal.tencentcloudapi.com'] as const;
+/** The host that answered last: a warm instance of the function does not wait for the other one again. */
+let hostInUse = 0;
 const PAGE_SIZE = 20;
 
 export interface RoleKeyRequest {
@@ -30,23 +34,25 @@ export interface RoleKeyRequest {
 }
 
 /**
- * The role's key (a JWT). Repeats throttled and lost requests, a few seconds in all.
+ * The role's key (a JWT). Repeats throttled and lost requests, for half a minute at the most.
  * @throws BackupError `source`, with what to grant or set where permission, role or cluster are missing.
  */
 export async function readRoleKey(request: RoleKeyRequest): Promise<Secret> {
   const { credentials, endpoint, signal, clock = systemClock } = request;
-  const client = new CommonClient('tdmq.tencentcloudapi.com', '2020-02-17', {
-    credential: {
-      secretId: credentials.secretId,
-      secretKey: credentials.secretKey.reveal(),
-      ...(credentials.sessionToken === undefined ? {} : { token: credentials.sessionToken.reveal() }),
-    },
-    region: request.region,
-    profile: apiProfile(REQUEST_TIMEOUT_SECONDS, endpoint),
-  });
+  const openClient = (host: string) =>
+    new CommonClient(host, '2020-02-17', {
+      credential: {
+        secretId: credentials.secretId,
+        secretKey: credentials.secretKey.reveal(),
+        ...(credentials.sessionToken === undefined ? {} : { token: credentials.sessionToken.reveal() }),
+      },
+      region: request.region,
+      profile: apiProfile(REQUEST_TIMEOUT_SECONDS, endpoint),
+    });
   const describe = (offset: number) =>
     retry(
       async () => {
+        const host = HOSTS[hostInUse] as string;
         const query: DescribeRolesRequest = {
           ClusterId: request.clusterId,
           RoleName: request.roleName,
@@ -55,12 +61,13 @@ export async function readRoleKey(request: RoleKeyRequest): Promise<Secret> {
         };
         try {
           const options = signal === undefined ? {} : { signal };
-          return (await client.request('DescribeRoles', query, options)) as DescribeRolesResponse;
+          return (await openClient(host).request('DescribeRoles', query, options)) as DescribeRolesResponse;
         } catch (error) {
+          if (!(error as { code?: string }).code) hostInUse = (hostInUse + 1) % HOSTS.length;
           throw failure(error, request);
         }
       },
-      { clock, signal, attempts: 3 },
+      { clock, signal, attempts: 4 },
     );
 
   // RoleName matches parts of names too, so the wanted role may stand on a later page.
@@ -105,7 +112,7 @@ function failure(error: unknown, { clusterId, roleName }: RoleKeyRequest): Backu
     return new BackupError('source', `${what}: no answer from the TDMQ API (${messageOf(error)})`, {
       ...about,
       retryable: true,
-      hint: 'A function in a VPC reaches the API only with public access or a NAT gateway: switch one on, or set PULSAR_TOKEN to the key instead of TDMQ_ROLE_NAME.',
+      hint: 'Neither the public nor the internal address of the API answers: switch public access of the function on, or set PULSAR_TOKEN to the key instead of TDMQ_ROLE_NAME.',
     });
   }
   if (code.startsWith('UnauthorizedOperation') || code === 'AuthFailure.UnauthorizedOperation') {

@@ -7,6 +7,7 @@ import { expect } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
 import { type Cluster, type ScfFunction, seedCluster } from '../../src/local/cloud-api/state.ts';
+import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
 import { testIo } from './io.ts';
 
 export const ROLE_KEY = 'eyJhbGciOiJIUzI1NiJ9.role-key-of-the-test';
@@ -20,6 +21,8 @@ interface Ran {
 export interface RuleCloud {
   readonly api: CloudApi;
   readonly cluster: Cluster;
+  /** Holds the bucket archive-1250000000. */
+  readonly cos: LoopbackCos;
   /** A folder of this test. */
   readonly folder: string;
   readonly zip: string;
@@ -47,9 +50,14 @@ export async function startRuleCloud(): Promise<RuleCloud> {
   const cluster = seedCluster(api.state, { token: ROLE_KEY });
   api.state.logTopics.set('log-topic', []);
   const folder = mkdtempSync(join(tmpdir(), 'rule-'));
+  const { secretId, secretKey, token } = api.account;
+  const cos = await startLoopbackCos({
+    dir: join(folder, 'cos'),
+    buckets: [{ name: 'archive-1250000000', region: 'ap-guangzhou' }],
+    credentials: { secretId, secretKey, sessionToken: token },
+  });
   const zip = join(folder, 'function.zip');
   writeFileSync(zip, 'PK\u0003\u0004 the code');
-  const { secretId, secretKey, token } = api.account;
   const env = {
     HOME: folder,
     TENCENTCLOUD_SECRET_ID: secretId,
@@ -57,6 +65,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     TENCENTCLOUD_TOKEN: token ?? '',
     TENCENTCLOUD_REGION: 'ap-guangzhou',
     TENCENTCLOUD_API_ENDPOINT: api.endpoint,
+    TENCENTCLOUD_COS_ENDPOINT: cos.url,
   };
 
   async function run(
@@ -83,6 +92,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
   const cloud: RuleCloud = {
     api,
     cluster,
+    cos,
     folder,
     zip,
     rule: (...args) => run(args, {}),
@@ -94,7 +104,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
       return api.state.functions.get('orders-backup') as ScfFunction;
     },
     close: async () => {
-      await api.close();
+      await Promise.all([api.close(), cos.close()]);
       rmSync(folder, { recursive: true });
     },
   };
@@ -111,4 +121,82 @@ export function tracesIn({ api, cluster }: RuleCloud): object {
     policies: [...camPolicies.values()].map((one) => one.name),
     subscriptions: [...(topic?.subscriptions.keys() ?? [])],
   };
+}
+
+/** A function as serverless.yml would have made it. */
+export function deployByHand(cloud: RuleCloud, name: string, given: Partial<ScfFunction> = {}): ScfFunction {
+  const fn: ScfFunction = {
+    name,
+    region: 'ap-guangzhou',
+    status: 'Active',
+    pollsLeft: 0,
+    zip: new Uint8Array(),
+    handler: 'index.main_handler',
+    runtime: 'Nodejs18.15',
+    description: '',
+    memory: 512,
+    timeout: 285,
+    environment: {
+      RULE_NAME: name,
+      PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
+      PULSAR_TOPIC: 'pulsar-abc/default/orders',
+      PULSAR_SUBSCRIPTION: 'backup',
+      PULSAR_TOKEN: ROLE_KEY,
+      COS_BUCKET: 'archive-1250000000',
+      COS_REGION: 'ap-guangzhou',
+      COS_PREFIX: 'tdmq/orders/',
+      RUN_INTERVAL_MINUTES: '5',
+    },
+    vpc: { VpcId: 'vpc-1', SubnetId: 'subnet-1' },
+    publicNet: true,
+    role: 'run-role',
+    cls: { logsetId: 'log-set', topicId: 'log-topic' },
+    tags: [{ Key: 'tdmq-backup', Value: name }],
+    triggers: [
+      {
+        name: 'every-5-minutes',
+        type: 'timer',
+        cron: '0 */5 * * * * *',
+        open: true,
+        qualifier: '$DEFAULT',
+        argument: 'tdmq-backup',
+      },
+    ],
+    reservedMemory: undefined,
+    retry: { retryNum: 2, ttlSeconds: 21_600 },
+    addTime: '2026-01-01 00:00:00',
+    modTime: '2026-01-01 00:00:00',
+    ...given,
+  };
+  cloud.api.state.functions.set(name, fn);
+  subscribe(cloud);
+  return fn;
+}
+
+function subscribe(cloud: RuleCloud, backlog = 7) {
+  const subscription = { name: 'backup', consumers: [], backlog, type: '', resetTo: undefined };
+  cloud.cluster.environments.get('default')?.topics.get('orders')?.subscriptions.set('backup', subscription);
+}
+
+let runs = 0;
+/** A line of a run in the log topic, as SCF writes it there. */
+export function log(
+  cloud: RuleCloud,
+  name: string,
+  minutesAgo: number,
+  line: Record<string, unknown>,
+): string {
+  const requestId = String(line['requestId'] ?? `request-${++runs}`);
+  const fields = { rule: name, requestId, ...line };
+  cloud.api.state.logTopics.get('log-topic')?.push({
+    timeMs: Date.now() - minutesAgo * 60_000,
+    fields: {
+      SCF_FunctionName: name,
+      SCF_RequestId: requestId,
+      SCF_Type: 'Custom',
+      SCF_StatusCode: '202',
+      SCF_Message: JSON.stringify(fields),
+    },
+  });
+  return requestId;
 }

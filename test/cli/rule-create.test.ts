@@ -245,6 +245,20 @@ test('A role that may not consume, a full subnet and a cluster elsewhere are tol
   expect(elsewhere.err).toContain('no such Pulsar cluster in ap-shanghai');
 });
 
+test('A bucket that does not exist is told before anything is made', async () => {
+  const ran = await cloud.rule(...CREATE, '--bucket', 'nowhere-1250000000');
+  expect(ran.code).toBe(1);
+  expect(ran.err).toContain('--bucket nowhere-1250000000: there is no such bucket in ap-guangzhou');
+  expect(tracesIn(cloud)).toEqual({ functions: [], roles: [], policies: [], subscriptions: [] });
+});
+
+test('A bucket that these keys may not look at is a warning', async () => {
+  cloud.cos.addFault({ kind: 'headBucket', action: { type: 'error', code: 'AccessDenied' } });
+  const ran = await cloud.rule(...CREATE);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).toContain('the bucket archive-1250000000 could not be looked at');
+});
+
 test('Flags that are missing are named', async () => {
   const ran = await cloud.rule('create', '--name', 'x1', '--yes');
   expect(ran.err).toContain('--cluster, --namespace, --topic, --subscription, --bucket');

@@ -94,12 +94,26 @@ test('Throttled and lost requests are repeated', async () => {
   expect(api.calls).toHaveLength(3);
 });
 
+test('From a VPC without a way out the internal address of the API is used, and remembered', async () => {
+  api.fail({ action: 'tdmq:DescribeRoles', cut: 'before' });
+  const hosts = async () => {
+    api.calls.splice(0);
+    await readRoleKey(request());
+    return api.calls.map((call) => call.host.replace(/:\d+$/, ''));
+  };
+  const [first, second] = await hosts();
+  expect(new Set([first, second])).toEqual(
+    new Set(['tdmq.tencentcloudapi.com', 'tdmq.internal.tencentcloudapi.com']),
+  );
+  expect(await hosts()).toEqual([second]);
+});
+
 test('An API that does not answer is given up when the caller says so', async () => {
   api.fail({ action: 'tdmq:DescribeRoles', hang: true, times: 9 });
   const stop = new AbortController();
   api.onCall = () => stop.abort();
   const error = await failureOf(readRoleKey(request({ signal: stop.signal })));
-  expect(error.hint).toContain('VPC');
+  expect(error.hint).toContain('public access');
   expect(error.retryable).toBe(true);
 });
 

@@ -6,6 +6,8 @@ import type { CloudState } from './state.ts';
 
 export interface Call {
   readonly service: string;
+  /** As it was addressed. */
+  readonly host: string;
   readonly action: string;
   readonly region: string;
   // biome-ignore lint/suspicious/noExplicitAny: the parameters are what a client sent; `takes` has checked them

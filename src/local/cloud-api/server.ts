@@ -43,7 +43,7 @@ export interface CloudApi {
   readonly account: Account;
   readonly state: CloudState;
   /** Every call with a good signature, in order, also those that failed. */
-  readonly calls: readonly Call[];
+  readonly calls: Call[];
   /** Called before each action is done: tests press Ctrl-C here. */
   onCall: (call: Call) => void;
   fail(fault: Fault): void;
@@ -146,6 +146,7 @@ function parseCall(request: IncomingMessage, url: URL, body: Buffer, account: Ac
   if (!(action in known.actions)) throw new ApiError('InvalidAction', `No action ${action} here.`);
   return {
     service,
+    host: header('host'),
     action,
     region: header('x-tc-region'),
     request: JSON.parse(body.toString('utf8') || '{}'),
