@@ -13,8 +13,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/integration/**', 'test/bench/**'],
+          exclude: ['test/integration/**', 'test/bench/**', 'test/faults/**'],
         },
+      },
+      {
+        extends: true,
+        test: { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 40_000 },
       },
       {
         extends: true,

@@ -92,11 +92,11 @@ export class FileChain {
     if (error instanceof BackupError && error.code === 'store') this.#run.stopAll();
   }
 
-  /** Begins again after the object that was in the way. Call it settled. */
-  resume(after: Durable): void {
+  /** Begins again, after the object that was in the way if there was one. Call it settled. */
+  resume(after: Durable | undefined): void {
     this.#takeAfter = undefined;
     this.#isHalted = false;
-    if ('through' in after) this.durable = after.through;
+    if (after !== undefined && 'through' in after) this.durable = after.through;
   }
 
   #inLine(step: () => void | Promise<void>): void {

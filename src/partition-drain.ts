@@ -66,6 +66,10 @@ export class PartitionDrain {
     try {
       for (;;) {
         const outcome = await this.#read();
+        if (outcome === 'lost') {
+          await this.#beginAgain();
+          continue;
+        }
         if (outcome === 'standby') await this.#drop();
         else await this.#rollAndAcknowledge(outcome === 'deadline' ? 'deadline' : 'end');
         if (chain.failure !== undefined) throw chain.failure;
@@ -79,7 +83,7 @@ export class PartitionDrain {
   }
 
   /** Takes entries into files until the end of the run's range, or until something else has to be done first. */
-  async #read(): Promise<PartitionOutcome> {
+  async #read(): Promise<PartitionOutcome | 'lost'> {
     const { reading, budget, clock, stopReadingAtMs } = this.#run;
     const { end } = this.#partition;
     if (end === null) return 'caught_up';
@@ -97,7 +101,7 @@ export class PartitionDrain {
         if (await this.#isDrained()) return 'caught_up';
         continue;
       }
-      if (delivery.kind === 'standby' || delivery.kind === 'lost') return 'standby';
+      if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
       if (delivery.kind === 'end') return 'caught_up';
       this.#lastDeliveryMs = clock.now();
       if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
@@ -274,6 +278,14 @@ export class PartitionDrain {
     this.#chain.resume(after);
     await retry(() => this.#partition.restart(), { clock, signal: hardEnd });
     this.#lastDeliveryMs = clock.now();
+  }
+
+  /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */
+  async #beginAgain(): Promise<void> {
+    await this.#drop();
+    if (this.#chain.failure !== undefined) throw this.#chain.failure;
+    this.#chain.resume(this.#chain.takeAfter);
+    this.#taken = this.#chain.durable;
   }
 
   /** Drops what is open or in line: it is not ours any more, or comes again. */

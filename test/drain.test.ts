@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/object-key.ts';
-import type { Message } from '../src/ports.ts';
+import type { Delivery, Message } from '../src/ports.ts';
 import { decodeRecord, encodeRecord } from '../src/record.ts';
 import { connectionLost, createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
@@ -192,17 +192,46 @@ describe('a run', () => {
 });
 
 describe('a partition that moves to another consumer (Failover)', () => {
-  it('drops what is open and stores nothing of it', async () => {
-    const broker = createFakeBroker(1);
-    fill(broker, 10);
+  function interrupt(broker: FakeBroker, at: number, deliveries: Delivery[]): void {
     let count = 0;
     broker.hook = (call) => {
-      if (call === 'next' && ++count === 5) broker.interruptions.set(0, [{ kind: 'lost' }]);
+      if (call === 'next' && ++count === at) broker.interruptions.set(0, [...deliveries]);
     };
+  }
+
+  it('drops what is open, stores nothing of it, and leaves the partition to the other one', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    interrupt(broker, 5, [{ kind: 'lost' }, { kind: 'standby' }]);
     const store = createMemoryStore();
     const result = await runDrain(broker, store, { subscriptionType: 'failover' });
     expect(result).toMatchObject({ stopReason: 'busy', failure: undefined, tally: { objects: 0 } });
     expect(broker.backlog()).toBe(10);
+  });
+
+  it('and comes back: begins afresh behind what is durable', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 30);
+    interrupt(broker, 18, [{ kind: 'lost' }]);
+    const rewind = broker.hook;
+    let isBack = false;
+    broker.hook = async (call, partition) => {
+      await rewind?.(call, partition);
+      // The broker begins at the first unacknowledged entry.
+      if (call === 'next' && !isBack && broker.interruptions.get(0)?.length === 0) {
+        isBack = true;
+        broker.rewind(0);
+      }
+    };
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, {
+      subscriptionType: 'failover',
+      limits: { maxMessages: 8, maxBytes: 1e9 },
+    });
+    expect(isBack).toBe(true);
+    expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined });
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
   });
 });
 

@@ -31,6 +31,8 @@ export interface FakeBroker {
   /** The largest number of unacknowledged entries that are delivered; TDMQ's cap. */
   unacknowledgedCap: number;
   backlog(): number;
+  /** Makes the open consumer of a partition begin again at its first unacknowledged entry. */
+  rewind(partition: number): void;
 }
 
 const textOf = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
@@ -56,8 +58,11 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
         (sum, one) => sum + one.entries.filter((entry) => !one.acknowledged.has(textOf(entry.id))).length,
         0,
       ),
+    rewind: (partition) => rewinds.get(partition)?.(),
   };
 }
+
+const rewinds = new Map<number, () => void>();
 
 let sequence = 0;
 
@@ -101,6 +106,10 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
   const last = fake.entries[fake.entries.length - 1];
   let cursor = 0;
   let delivered: string[] = [];
+  rewinds.set(fake.partition, () => {
+    cursor = 0;
+    delivered = [];
+  });
   return {
     partition: fake.partition,
     topic: fake.topic,

@@ -1,0 +1,138 @@
+// What is stored wins: a run that finds objects of an earlier one, which could not acknowledge them, goes on behind
+// them. Whatever the limits were, in whatever kind of object: nothing is replaced and nothing stands twice.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Stack, SUBSCRIPTION, startStack } from './stack.ts';
+
+/** A number of Pulsar's ServerError; it is not tried again. */
+const AUTHORIZATION_ERROR = 4;
+
+let stack: Stack;
+beforeEach(async () => {
+  stack = await startStack();
+});
+afterEach(() => stack.close());
+
+/** A run that stores and then dies before anything is acknowledged, as far as the broker and COS can see. */
+async function storeWithoutAcknowledging(env: Record<string, string>): Promise<Map<string, string>> {
+  const refusal = { error: AUTHORIZATION_ERROR, message: 'no more' };
+  const stop = stack.broker.onCommand((name) => (name === 'ack' ? refusal : undefined));
+  const { error } = await stack.run({ env });
+  stop();
+  expect(error?.code).toBe('source');
+  const objects = stack.cos.objects().filter(({ key }) => key.includes('.jsonl'));
+  expect(objects.length).toBeGreaterThan(0);
+  return new Map(objects.map(({ key, crc64 }) => [key, crc64]));
+}
+
+async function expectTheArchiveGoesOn(
+  before: Map<string, string>,
+  env: Record<string, string>,
+): Promise<void> {
+  const { error, summary } = await stack.run({ env });
+  expect(error).toBeUndefined();
+  expect(summary?.alreadyStored).toBeGreaterThan(0);
+  stack.expectExactlyOnce();
+  expect(stack.backlog()).toBe(0);
+  expect(stack.cos.uploads()).toEqual([]);
+  for (const [key, crc64] of before) expect(stack.cos.object(key)?.crc64, key).toBe(crc64);
+}
+
+const FILES = [
+  { name: 'objects of one PUT', count: 400, bytes: 100 },
+  { name: 'multipart objects', count: 240, bytes: 100_000 },
+];
+
+for (const { name, count, bytes } of FILES) {
+  for (const compression of ['none', 'gzip']) {
+    describe(`${name}, compression ${compression}`, () => {
+      const limit = (messages: number) => ({
+        FILE_MAX_MESSAGES: String(messages),
+        FILE_COMPRESSION: compression,
+      });
+      const per = count / 2;
+
+      it.each([
+        ['the same', per, per],
+        ['less than our file', per / 2, per],
+        ['more than our file', per, per / 2],
+        ['a length that fits no border of ours', per / 2 + 7, per / 3],
+      ])('hold %s', async (_, before, after) => {
+        stack.publish(count, { bytes, batchSize: 10 });
+        const stored = await storeWithoutAcknowledging(limit(Math.floor(before)));
+        await expectTheArchiveGoesOn(stored, limit(Math.floor(after)));
+      });
+    });
+  }
+}
+
+describe('an object that is found', () => {
+  const limit = (messages: number) => ({ FILE_MAX_MESSAGES: String(messages) });
+
+  it('although entries were split over files, with the next run splitting them elsewhere', async () => {
+    stack.publish(400, { batchSize: 100 });
+    const stored = await storeWithoutAcknowledging(limit(30));
+    await expectTheArchiveGoesOn(stored, limit(45));
+  });
+
+  it('although the bucket has versioning and so ignores forbid-overwrite', async () => {
+    stack.cos.setVersioning('Enabled');
+    stack.publish(400);
+    const stored = await storeWithoutAcknowledging(limit(90));
+    await expectTheArchiveGoesOn(stored, limit(120));
+  });
+
+  it('although the role may not ask for versioning', async () => {
+    stack.cos.addFault({
+      kind: 'versioning',
+      times: 'always',
+      action: { type: 'error', code: 'AccessDenied' },
+    });
+    stack.cos.setVersioning('Suspended');
+    stack.publish(400);
+    const stored = await storeWithoutAcknowledging(limit(90));
+    await expectTheArchiveGoesOn(stored, limit(60));
+  });
+
+  it('only when the upload is completed: another instance was faster', async () => {
+    stack.publish(200, { bytes: 100_000 });
+    const env = { FILE_MAX_MESSAGES: '100' };
+    let other: Promise<unknown> | undefined;
+    stack.cos.setOnRequest(async (kind) => {
+      if (kind !== 'complete' || other !== undefined) return;
+      // The broker takes the first run for dead and gives its messages to a second one, which stores them first.
+      stack.broker.kickConsumers(stack.topic, SUBSCRIPTION);
+      other = stack.run({ env });
+      await other;
+    });
+    const first = await stack.run({ env });
+    await other;
+    expect(other).toBeDefined();
+    if (first.error !== undefined) expect(first.error.code).toBe('source');
+    stack.cos.setOnRequest(undefined);
+    await stack.run({ env });
+    stack.expectExactlyOnce();
+    expect(stack.backlog()).toBe(0);
+  });
+
+  it('and is foreign: the run fails, names the key and what to do, and acknowledges nothing', async () => {
+    stack.publish(100);
+    await stack.run();
+    const before = stack.cos.objects().map(({ key, crc64 }) => `${key} ${crc64}`);
+    // Another cluster numbers its entries the same way: the same place, another message.
+    const other = await startStack();
+    try {
+      other.publish(200);
+      const env = { PULSAR_SERVICE_URL: other.broker.serviceUrl, RULE_NAME: 'other-rule' };
+      const { error, lines } = await stack.run({ env });
+      expect(error).toMatchObject({ code: 'config', hint: expect.stringContaining('COS_PREFIX') });
+      expect(error?.message).toMatch(
+        /another archive lives at this prefix: p\/public\/default\/orders\/date=/,
+      );
+      expect(lines.at(-1)).toMatchObject({ message: 'run failed', errorCode: 'config' });
+      expect(other.backlog()).toBe(20);
+      expect(stack.cos.objects().map(({ key, crc64 }) => `${key} ${crc64}`)).toEqual(before);
+    } finally {
+      await other.close();
+    }
+  });
+});

@@ -1,0 +1,204 @@
+// The whole product in one process on loopback stand-ins: publish, invoke the handler as the timer does, break
+// something, invoke again, and look whether every message is in exactly one object.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { expect } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { createCosStore } from '../../src/cos/store.ts';
+import { BackupError } from '../../src/errors.ts';
+import { handleInvocation } from '../../src/handler.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
+import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+import { createLogger } from '../../src/logger.ts';
+import { createWireSource } from '../../src/pulsar/wire/source.ts';
+import { decodeRecord, formatMessageId } from '../../src/record.ts';
+import type { Summary } from '../../src/run-manifest.ts';
+
+const BUCKET = 'archive-1250000000';
+export const SUBSCRIPTION = 'backup';
+const REGION = 'ap-guangzhou';
+const CREDENTIALS = {
+  secretId: 'AKIDloopbackloopback',
+  secretKey: 'loopback-secret-key',
+  sessionToken: 'loopback-session-token',
+};
+/** Secrets that no line of any run may hold. */
+const SECRETS = [CREDENTIALS.secretKey, CREDENTIALS.sessionToken];
+
+interface Outcome {
+  readonly summary: Summary | undefined;
+  readonly error: BackupError | undefined;
+  readonly lines: readonly Record<string, unknown>[];
+}
+
+interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeLimitMs?: number;
+  readonly memoryMb?: number;
+}
+
+export interface Stack {
+  readonly broker: LoopbackBroker;
+  readonly cos: LoopbackCos;
+  readonly topic: string;
+  /** Publishes messages to all partitions in turn, and remembers them. */
+  publish(count: number, options?: { batchSize?: number; bytes?: number }): void;
+  run(options?: RunOptions): Promise<Outcome>;
+  backlog(): number;
+  /** Ids of everything stored, each with the objects that hold it. */
+  stored(): Map<string, string[]>;
+  /** Fails unless every message is in exactly one object, byte for byte, and nothing was replaced. */
+  expectExactlyOnce(): void;
+  /** Fails unless every message is in some object, byte for byte. Returns how many stand in more than one. */
+  expectAtLeastOnce(): number;
+  close(): Promise<void>;
+}
+
+export async function startStack(
+  options: { partitions?: number; subscriptionType?: string; unackedCap?: number } = {},
+): Promise<Stack> {
+  const { partitions = 2, subscriptionType = 'exclusive' } = options;
+  const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-faults-'));
+  const broker = await startLoopbackBroker({
+    failoverDelayMs: 50,
+    ...(options.unackedCap === undefined ? {} : { maxUnackedMessagesPerConsumer: options.unackedCap }),
+  });
+  const cos = await startLoopbackCos({
+    dir,
+    buckets: [{ name: BUCKET, region: REGION }],
+    credentials: CREDENTIALS,
+  });
+  const topic = 'persistent://public/default/orders';
+  broker.createTopic(topic, partitions);
+  broker.createSubscription(topic, SUBSCRIPTION);
+  const published = new Map<string, string>();
+  let sequence = 0;
+  let requests = 0;
+
+  function publish(count: number, { batchSize = 10, bytes = 100 } = {}): void {
+    // Large ones are random, so that they stay large when they are compressed.
+    const filling = bytes > 1_000 ? randomBytes(bytes).toString('base64') : '"é\n'.repeat(bytes);
+    const payloads = Array.from({ length: count }, () => {
+      const start = `message ${sequence++} `;
+      return start + filling.slice(sequence % 700, (sequence % 700) + bytes - start.length);
+    });
+    const places = broker.publish(
+      topic,
+      payloads.map((payload) => ({ payload, key: 'k' })),
+      { batchSize },
+    );
+    for (const [i, payload] of payloads.entries()) {
+      const place = places[batchSize === 0 ? i : Math.floor(i / batchSize)];
+      if (place === undefined) throw new Error('the broker lost an entry');
+      const partition = Number(/-partition-(\d+)$/.exec(place.topic)?.[1] ?? -1);
+      const batchIndex = batchSize === 0 ? -1 : i % batchSize;
+      const { ledgerId, entryId } = place;
+      published.set(formatMessageId({ ledgerId, entryId, partition, batchIndex }), payload);
+    }
+  }
+
+  async function run({ env = {}, timeLimitMs = 30_000, memoryMb = 512 }: RunOptions = {}): Promise<Outcome> {
+    const lines: Record<string, unknown>[] = [];
+    let text = '';
+    const destination = {
+      write(line: string) {
+        text += line;
+        lines.push(JSON.parse(line));
+      },
+    };
+    const variables = {
+      RULE_NAME: 'orders-backup',
+      PULSAR_SERVICE_URL: broker.serviceUrl,
+      PULSAR_TOPIC: topic,
+      PULSAR_SUBSCRIPTION: SUBSCRIPTION,
+      PULSAR_SUBSCRIPTION_TYPE: subscriptionType,
+      COS_BUCKET: BUCKET,
+      COS_REGION: REGION,
+      COS_PREFIX: 'p/',
+      COS_ENDPOINT: cos.url,
+      TENCENTCLOUD_SECRETID: CREDENTIALS.secretId,
+      TENCENTCLOUD_SECRETKEY: CREDENTIALS.secretKey,
+      TENCENTCLOUD_SESSIONTOKEN: CREDENTIALS.sessionToken,
+      ...env,
+    };
+    const context = {
+      request_id: `request-${++requests}`,
+      time_limit_in_ms: timeLimitMs,
+      memory_limit_in_mb: memoryMb,
+    };
+    try {
+      const summary = await handleInvocation(variables, context, {
+        clock: systemClock,
+        createStore: ({ cos: config }, logger) =>
+          createCosStore(config, { logger, connectTimeoutMs: 1_000, idleTimeoutMs: 700, timeoutMs: 5_000 }),
+        createSource: async (source) =>
+          createWireSource(source, {
+            connectTimeoutMs: 1_000,
+            operationTimeoutMs: 1_000,
+            closeTimeoutMs: 1_000,
+          }),
+        createLogger: (logger) => createLogger({ ...logger, destination }),
+      });
+      return { summary, error: undefined, lines };
+    } catch (error) {
+      if (!(error instanceof BackupError)) throw error;
+      return { summary: undefined, error, lines };
+    } finally {
+      for (const secret of SECRETS) expect(text).not.toContain(secret);
+    }
+  }
+
+  function stored(): Map<string, string[]> {
+    const objects = new Map<string, string[]>();
+    for (const { key } of cos.objects()) {
+      for (const line of linesOf(key)) {
+        const id = formatMessageId(decodeRecord(line).id);
+        objects.set(id, [...(objects.get(id) ?? []), key]);
+      }
+    }
+    return objects;
+  }
+
+  function linesOf(key: string): string[] {
+    if (!key.includes('.jsonl')) return [];
+    const bytes = cos.object(key)?.bytes ?? Buffer.alloc(0);
+    const records = key.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+    return records.toString().split('\n').slice(0, -1);
+  }
+
+  function expectAtLeastOnce(): number {
+    const found = stored();
+    for (const { key } of cos.objects()) {
+      for (const line of linesOf(key)) {
+        const { id, payload } = decodeRecord(line);
+        expect(Buffer.from(payload ?? []).toString(), formatMessageId(id)).toBe(
+          published.get(formatMessageId(id)),
+        );
+      }
+    }
+    expect([...found.keys()].sort()).toEqual([...published.keys()].sort());
+    expect(cos.replacedCount, 'objects replaced').toBe(0);
+    return [...found.values()].filter((keys) => keys.length > 1).length;
+  }
+
+  return {
+    broker,
+    cos,
+    topic,
+    publish,
+    run,
+    backlog: () => broker.subscriptionBacklog(topic, SUBSCRIPTION),
+    stored,
+    expectAtLeastOnce,
+    expectExactlyOnce() {
+      expect(expectAtLeastOnce(), 'messages in more than one object').toBe(0);
+    },
+    async close() {
+      await Promise.all([broker.close(), cos.close()]);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
