@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { parseConfig, type RuleConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Logger } from '../ports.ts';
+import { inspectCloud } from '../rules/inspect.ts';
 import { checkBucket } from './check-bucket.ts';
 import { checkLimits } from './check-limits.ts';
 import { checkPulsar } from './check-pulsar.ts';
@@ -14,14 +15,16 @@ import { ruleEnvironment } from './rule-environment.ts';
 export const command: Command = {
   summary: 'try out all that a rule needs, before it is deployed',
   help: `
-Usage: tdmq-backup check [--env-file FILE] [--json] [--read-only]
+Usage: tdmq-backup check [--env-file FILE] [--json] [--read-only] [--no-cloud]
 
-Looks at the settings, the limits of the function, the cluster's address, the subscription, the bucket and its prefix.
+Looks at the settings, the limits of the function, what the TDMQ and VPC APIs say of cluster, topic and network, the
+cluster's address, the subscription, the bucket and its prefix.
 Each item is ✓, ⚠ (works, but) or ✗ (will not work), with the cause and the cure. It subscribes as the function would
 and takes no message: a subscription that does not exist yet is made by it, and while it looks, a run of an exclusive
 rule is busy. It stores one small object below the prefix and removes it. API keys are TENCENTCLOUD_SECRET_ID and
 TENCENTCLOUD_SECRET_KEY. The cluster's access address is private: run it inside the VPC.
 
+  --no-cloud    does not ask the TDMQ and VPC APIs (nor does it where COS_ENDPOINT leads elsewhere)
   --read-only   does not subscribe and stores nothing; finds less
   --json        tells all findings as one JSON object
 
@@ -37,10 +40,11 @@ Examples:
       options: {
         json: { type: 'boolean', default: false },
         'read-only': { type: 'boolean', default: false },
+        'no-cloud': { type: 'boolean', default: false },
       },
     });
     const findings: Finding[] = [];
-    for await (const finding of check(io, !values['read-only'])) {
+    for await (const finding of check(io, { probes: !values['read-only'], asksCloud: !values['no-cloud'] })) {
       findings.push(finding);
       if (!values.json) tell(finding, io);
     }
@@ -52,21 +56,51 @@ Examples:
   },
 };
 
-/** All findings, each as soon as it is there. `probes`: whether it may subscribe and store an object. */
-async function* check(io: Io, probes: boolean): AsyncGenerator<Finding> {
-  const env = ruleEnvironment(io.env);
+interface Extent {
+  /** Whether it may subscribe and store an object. */
+  readonly probes: boolean;
+  readonly asksCloud: boolean;
+}
+
+/** All findings, each as soon as it is there. */
+async function* check(io: Io, { probes, asksCloud }: Extent): AsyncGenerator<Finding> {
+  const { signal } = io;
+  const env = await ruleEnvironment(io);
   const config = settings(env);
   if (Array.isArray(config)) return yield* config;
   yield ok('settings', `rule ${config.rule}, every ${config.run.intervalMinutes} minutes`);
   yield* checkLimits(config, env);
-  yield* checkPulsar(config, SILENT, {
-    signal: io.signal,
+  const endpoint = env['TENCENTCLOUD_API_ENDPOINT'] || undefined;
+  const told = new Set<string>();
+  if (asksCloud && (config.cos.endpoint === undefined || endpoint !== undefined)) {
+    for (const finding of await askCloud(config, env, endpoint, signal)) {
+      told.add(finding.item);
+      yield finding;
+    }
+  }
+  for await (const finding of checkPulsar(config, SILENT, {
+    signal,
     subscribes: probes,
-    tdmqEndpoint: env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
-  });
-  io.signal.throwIfAborted();
-  yield* checkBucket(config, SILENT, { signal: io.signal, writes: probes });
-  io.signal.throwIfAborted();
+    tdmqEndpoint: endpoint,
+  })) {
+    // What both the cloud and the broker tell of stands once.
+    if (!told.has(finding.item)) yield finding;
+  }
+  signal.throwIfAborted();
+  yield* checkBucket(config, SILENT, { signal, writes: probes });
+  signal.throwIfAborted();
+}
+
+async function askCloud(
+  config: RuleConfig,
+  env: Io['env'],
+  endpoint: string | undefined,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const { DEPLOY_VPC_ID: vpcId, DEPLOY_SUBNET_ID: subnetId } = env;
+  const { credentials } = config.cos;
+  const vpc = vpcId && subnetId ? { vpc: { vpcId, subnetId } } : {};
+  return await inspectCloud({ config, credentials, endpoint, signal, ...vpc });
 }
 
 /** The settings, or one finding for each that is wrong. */

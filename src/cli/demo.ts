@@ -7,10 +7,11 @@ import { BackupError, messageOf } from '../errors.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../local/broker/broker.ts';
 import { type LoopbackCos, startLoopbackCos } from '../local/cos/server.ts';
 import { demoMessage } from '../local/demo-messages.ts';
-import { createPartitionedTopic, openProducer } from '../local/producer.ts';
+import { countPartitions, createPartitionedTopic, openProducer } from '../local/producer.ts';
 import { startInstance, startScfRuntime, timerEvent } from '../local/scf-runtime.ts';
 import { collectFunction, writePackage } from '../packaging/function-package.ts';
 import { packageRoot } from '../packaging/package-root.ts';
+import { parseTopicName } from '../topic-name.ts';
 import type { Command, Io } from './command.ts';
 import { formatLogLine } from './log-line.ts';
 import { paint } from './paint.ts';
@@ -27,14 +28,15 @@ const TIME_LIMIT_MS = 45_000;
 export const command: Command = {
   summary: 'show it all on this machine: topic, function, bucket',
   help: `
-Usage: tdmq-backup demo [--messages N] [--pulsar URL] [--keep]
+Usage: tdmq-backup demo [--messages N] [--pulsar URL [--topic NAME]] [--keep]
 
 Starts a stand-in for COS and one for Pulsar on 127.0.0.1, publishes messages, invokes the packaged function as its
 timer would, twice, and shows what lies in the bucket. Needs no account and no network. Ends by itself.
 
   --messages N   how many; 6000 by default
-  --pulsar URL   publishes to a real broker instead, in a topic of its own: pulsar://host:6650, or http://host:8080
-                 for a topic with partitions. PULSAR_TOKEN is used if it is set.
+  --pulsar URL   publishes to a real broker instead, pulsar://host:6650 or http://host:8080, in a topic of its own
+                 in public/default; only http:// makes one with partitions. PULSAR_TOKEN is used if it is set.
+  --topic NAME   publishes to that topic of the broker, tenant/namespace/topic
   --keep         leaves both running until Ctrl-C, and tells how to connect
 
 Examples:
@@ -47,17 +49,36 @@ Examples:
       options: {
         messages: { type: 'string', default: '6000' },
         pulsar: { type: 'string' },
+        topic: { type: 'string' },
         keep: { type: 'boolean', default: false },
       },
     });
     if (!/^[1-9]\d{0,6}$/.test(values.messages)) throw new UsageError('--messages must be a whole number');
     if (values.pulsar !== undefined && !/^(pulsar|http):\/\/[^/]+\/?$/.test(values.pulsar))
       throw new UsageError('--pulsar must be pulsar://host:port or http://host:port');
-    return await demo(Number(values.messages), values.pulsar?.replace(/\/$/, ''), values.keep, io);
+    const topic = values.topic === undefined ? undefined : parseTopicName(values.topic);
+    if (values.topic !== undefined && (topic === undefined || values.pulsar === undefined))
+      throw new UsageError('--topic goes with --pulsar and must be tenant/namespace/topic');
+    return await demo(
+      {
+        count: Number(values.messages),
+        pulsarUrl: values.pulsar?.replace(/\/$/, ''),
+        givenTopic: topic?.full,
+        keep: values.keep,
+      },
+      io,
+    );
   },
 };
 
-async function demo(count: number, pulsarUrl: string | undefined, keep: boolean, io: Io): Promise<number> {
+interface DemoOptions {
+  readonly count: number;
+  readonly pulsarUrl: string | undefined;
+  readonly givenTopic: string | undefined;
+  readonly keep: boolean;
+}
+
+async function demo({ count, pulsarUrl, givenTopic, keep }: DemoOptions, io: Io): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-demo-'));
   const { bold } = paint(io.stdout, io.env);
   const say = (text = '') => io.stdout.write(`${text}\n`);
@@ -75,10 +96,16 @@ async function demo(count: number, pulsarUrl: string | undefined, keep: boolean,
     if (pulsarUrl === undefined) broker = await startLoopbackBroker();
     const serviceUrl = pulsarUrl ?? (broker as LoopbackBroker).serviceUrl;
     say(`   Pulsar ${broker === undefined ? '         ' : 'stand-in '} ${serviceUrl}`);
-    const topic = `persistent://public/default/${broker === undefined ? `tdmq-backup-demo-${Date.now()}` : 'orders'}`;
+    const topic =
+      givenTopic ??
+      `persistent://public/default/${broker === undefined ? `tdmq-backup-demo-${Date.now()}` : 'orders'}`;
 
     step(`2  Publishing ${count.toLocaleString('en-US')} messages to ${topic}`);
-    await publish({ serviceUrl, httpUrl: broker?.httpUrl ?? serviceUrl, topic, count }, io);
+    const httpUrl = broker?.httpUrl ?? serviceUrl;
+    const makesTopic = givenTopic === undefined && httpUrl.startsWith('http');
+    if (makesTopic)
+      await createPartitionedTopic(httpUrl, topic, PARTITIONS, io.env['PULSAR_TOKEN'] || undefined);
+    await publish({ serviceUrl, topic, count }, io);
 
     step('3  Invoking the function, as its timer does');
     const env = settings(serviceUrl, topic, cos.url, count, io);
@@ -103,7 +130,8 @@ async function demo(count: number, pulsarUrl: string | undefined, keep: boolean,
       say(`   tdmq-backup check --env-file ${join(folder, 'demo.env')}`);
       await untilInterrupted(io.signal);
     }
-    return first.stored === count ? 0 : 1;
+    // A topic that was there before may have held more.
+    return first.stored >= count ? 0 : 1;
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     if (error instanceof BackupError) throw error;
@@ -122,19 +150,16 @@ async function demo(count: number, pulsarUrl: string | undefined, keep: boolean,
 
 interface Target {
   readonly serviceUrl: string;
-  readonly httpUrl: string;
   readonly topic: string;
   readonly count: number;
 }
 
 /** Fills the partitions in turn; each in its own way: alone, in batches, compressed. */
-async function publish({ serviceUrl, httpUrl, topic, count }: Target, io: Io): Promise<void> {
+async function publish({ serviceUrl, topic, count }: Target, io: Io): Promise<void> {
   const token = io.env['PULSAR_TOKEN'] || undefined;
-  const isPartitioned = httpUrl.startsWith('http');
-  if (isPartitioned) await createPartitionedTopic(httpUrl, topic, PARTITIONS, token);
-  const topics = isPartitioned
-    ? Array.from({ length: PARTITIONS }, (_, i) => `${topic}-partition-${i}`)
-    : [topic];
+  const partitions = await countPartitions(serviceUrl, topic, token);
+  const topics = Array.from({ length: partitions }, (_, i) => `${topic}-partition-${i}`);
+  if (partitions === 0) topics.push(topic);
   const ways = [
     {},
     { batchSize: 50 },
@@ -152,7 +177,7 @@ async function publish({ serviceUrl, httpUrl, topic, count }: Target, io: Io): P
       for (let at = 0; at < mine.length; at += 500) {
         io.signal.throwIfAborted();
         const some = mine.slice(at, at + 500).map((index) => demoMessage(index, startMs));
-        await producer.publish(some, ways[partition]);
+        await producer.publish(some, ways[partition % ways.length]);
         published += some.length;
         progress.update(`   ${bar(published / count)} ${published.toLocaleString('en-US')}`);
       }
@@ -176,7 +201,7 @@ function settings(
     RULE_NAME: 'demo',
     PULSAR_SERVICE_URL: serviceUrl,
     PULSAR_TOPIC: topic,
-    PULSAR_SUBSCRIPTION: 'backup',
+    PULSAR_SUBSCRIPTION: 'tdmq-backup-demo',
     ...(io.env['PULSAR_TOKEN'] && { PULSAR_TOKEN: io.env['PULSAR_TOKEN'] }),
     COS_BUCKET: BUCKET,
     COS_REGION: REGION,

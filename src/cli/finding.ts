@@ -1,15 +1,8 @@
 // What `check` finds, item by item.
 import { BackupError, messageOf } from '../errors.ts';
+import type { Finding } from '../rules/inspect.ts';
 
-/** One thing looked at. */
-export interface Finding {
-  readonly item: string;
-  readonly status: 'ok' | 'warn' | 'fail';
-  /** What was found, in a sentence. */
-  readonly cause: string;
-  /** What to do, unless all is well. */
-  readonly cure?: string;
-}
+export type { Finding };
 
 export const ok = (item: string, cause: string): Finding => ({ item, status: 'ok', cause });
 export const warn = (item: string, cause: string, cure: string): Finding => ({

@@ -1,16 +1,23 @@
 // The environment of a rule, as the function would have it, from a person's shell or .env file.
 import type { Environment } from '../config.ts';
+import { findCredentials } from '../rules/credentials.ts';
+import type { Io } from './command.ts';
 
-/** What SCF calls the keys in a function, and what the rest of Tencent Cloud's tools call them. */
-const KEY_NAMES = {
-  TENCENTCLOUD_SECRETID: 'TENCENTCLOUD_SECRET_ID',
-  TENCENTCLOUD_SECRETKEY: 'TENCENTCLOUD_SECRET_KEY',
-  TENCENTCLOUD_SESSIONTOKEN: 'TENCENTCLOUD_TOKEN',
-} as const;
-
-/** `env` with the API keys under the names that SCF gives them, whichever of the two sets is there. */
-export function ruleEnvironment(env: Environment): Environment {
+/**
+ * The environment with API keys under the names that SCF gives them. A person's may have the usual names, be in the
+ * Tencent CLI's profile, or come from the role of the CVM. Where there are none, the settings will say so.
+ */
+export async function ruleEnvironment({ env, signal }: Io): Promise<Environment> {
   if (env['TENCENTCLOUD_SECRETID']) return env;
-  const keys = Object.entries(KEY_NAMES).map(([name, usual]) => [name, env[usual]]);
-  return { ...env, ...Object.fromEntries(keys) };
+  try {
+    const { credentials } = await findCredentials({ env, signal });
+    return {
+      ...env,
+      TENCENTCLOUD_SECRETID: credentials.secretId,
+      TENCENTCLOUD_SECRETKEY: credentials.secretKey.reveal(),
+      TENCENTCLOUD_SESSIONTOKEN: credentials.sessionToken?.reveal(),
+    };
+  } catch {
+    return env;
+  }
 }

@@ -24,7 +24,8 @@ Usage: tdmq-backup run [--env-file FILE] [--minutes N] [--memory MB] [--logs]
 
 Drains the subscription once, as the function does, up to the last message that is there when it begins: for the first
 archive of a long history, or in a container instead of SCF. Settings are those of the rule; API keys are
-TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY (and TENCENTCLOUD_TOKEN for temporary ones).
+TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY (and TENCENTCLOUD_TOKEN for temporary ones), those of the Tencent
+CLI's profile, or those of the CVM's role.
 At a terminal it shows its progress, elsewhere the function's log lines. Ctrl-C stores and acknowledges what is open
 and ends; the next run goes on from there.
 
@@ -67,7 +68,7 @@ async function runOnce(
   io: Io,
   asLogLines: boolean,
 ): Promise<number> {
-  const env = ruleEnvironment(io.env);
+  const env = await ruleEnvironment(io);
   const write = (line: string): void => void io.stdout.write(line);
   if (asLogLines) {
     await handleInvocation(env, context, {

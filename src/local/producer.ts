@@ -27,10 +27,10 @@ export interface Producer {
 
 /** Opens a producer on one topic or partition, at the broker that owns it. `serviceUrl` is pulsar:// or http://. */
 export async function openProducer(serviceUrl: string, topic: string, token?: string): Promise<Producer> {
-  const brokerUrl = serviceUrl.startsWith('pulsar://')
+  const place = serviceUrl.startsWith('pulsar://')
     ? await lookUpBinary(serviceUrl, topic, token)
     : await lookUpHttp(serviceUrl, topic, token);
-  const connection = await openConnection(brokerUrl, token);
+  const connection = await openConnection(place, token);
   try {
     const producerName = `demo-${randomUUID().slice(0, 8)}`;
     connection.send('producer', { topic, producerId: 1, requestId: 1, producerName });
@@ -76,10 +76,32 @@ export async function createPartitionedTopic(
     throw new Error(`the broker does not make ${topic}: ${response.status} ${await response.text()}`);
 }
 
+/** How many partitions a topic has; 0: it is plain, or not there yet. */
+export async function countPartitions(serviceUrl: string, topic: string, token?: string): Promise<number> {
+  if (serviceUrl.startsWith('http')) {
+    const response = await fetch(`${serviceUrl}/admin/v2/${topic.replace('://', '/')}/partitions`, {
+      headers: authorization(token),
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    });
+    if (!response.ok)
+      throw new Error(`no partitions of ${topic}: ${response.status} ${await response.text()}`);
+    return ((await response.json()) as { partitions?: number }).partitions ?? 0;
+  }
+  const connection = await openConnection({ url: serviceUrl, owner: serviceUrl }, token);
+  try {
+    connection.send('partitionMetadata', { topic, requestId: 1 });
+    const { partitions, message } = await connection.take('partitionMetadataResponse');
+    if (message !== undefined) throw new Error(`no partitions of ${topic}: ${message}`);
+    return partitions ?? 0;
+  } finally {
+    connection.close();
+  }
+}
+
 const authorization = (token: string | undefined): Record<string, string> =>
   token === undefined ? {} : { Authorization: `Bearer ${token}` };
 
-async function lookUpHttp(serviceUrl: string, topic: string, token: string | undefined): Promise<string> {
+async function lookUpHttp(serviceUrl: string, topic: string, token: string | undefined): Promise<Place> {
   const response = await fetch(`${serviceUrl}/lookup/v2/topic/${topic.replace('://', '/')}`, {
     headers: authorization(token),
     signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
@@ -87,27 +109,34 @@ async function lookUpHttp(serviceUrl: string, topic: string, token: string | und
   if (!response.ok) throw new Error(`no lookup of ${topic}: ${response.status} ${await response.text()}`);
   const { brokerUrl } = (await response.json()) as { brokerUrl?: string };
   if (brokerUrl === undefined) throw new Error(`the lookup of ${topic} names no broker`);
-  return brokerUrl;
+  return { url: brokerUrl, owner: brokerUrl };
 }
 
-async function lookUpBinary(serviceUrl: string, topic: string, token: string | undefined): Promise<string> {
+async function lookUpBinary(serviceUrl: string, topic: string, token: string | undefined): Promise<Place> {
   let url = serviceUrl;
   for (let hop = 0; hop < 5; hop++) {
-    const connection = await openConnection(url, token);
+    const connection = await openConnection({ url, owner: url }, token);
     try {
       connection.send('lookupTopic', { topic, requestId: 1, authoritative: hop > 0 });
       const answer = await connection.take('lookupTopicResponse');
       if (answer.response === LOOKUP_TYPE.Failed || answer.brokerServiceUrl === undefined)
         throw new Error(`no lookup of ${topic}: ${answer.message ?? 'no reason given'}`);
-      if (answer.proxyThroughServiceUrl)
-        throw new Error(`${serviceUrl} is a proxy, which the demo cannot publish through`);
-      if (answer.response === LOOKUP_TYPE.Connect) return answer.brokerServiceUrl;
+      if (answer.response === LOOKUP_TYPE.Connect) {
+        const { brokerServiceUrl: owner } = answer;
+        return answer.proxyThroughServiceUrl ? { url: serviceUrl, owner } : { url: owner, owner };
+      }
       url = answer.brokerServiceUrl;
     } finally {
       connection.close();
     }
   }
   throw new Error(`the lookup of ${topic} leads in a circle`);
+}
+
+/** Where to connect, and the broker that owns the topic: another one where a proxy stands between. */
+interface Place {
+  readonly url: string;
+  readonly owner: string;
 }
 
 interface Connection {
@@ -117,7 +146,7 @@ interface Connection {
   close(): void;
 }
 
-async function openConnection(url: string, token: string | undefined): Promise<Connection> {
+async function openConnection({ url, owner }: Place, token: string | undefined): Promise<Connection> {
   const { hostname, port } = new URL(url.replace(/^pulsar:/, 'http:'));
   const socket: Socket = connect(Number(port || 6650), hostname);
   const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
@@ -164,6 +193,7 @@ async function openConnection(url: string, token: string | undefined): Promise<C
   send('connect', {
     clientVersion: 'tdmq-backup-demo',
     protocolVersion: 19,
+    ...(owner !== url && { proxyToBrokerUrl: new URL(owner.replace(/^pulsar:/, 'http:')).host }),
     ...(token !== undefined && { authMethodName: 'token', authData: Buffer.from(token) }),
   });
   await take('connected');

@@ -312,6 +312,52 @@ describe('Pulsar', () => {
   });
 });
 
+describe('the cloud', () => {
+  test('is asked of cluster, network and role too, says each item once, and is not asked with --no-cloud', async () => {
+    const api = await startCloudApi({ secretId: 'test-id', secretKey: 'test-key' });
+    try {
+      seedCluster(api.state, {});
+      const settings = {
+        PULSAR_TOPIC: 'pulsar-abc/default/orders',
+        TENCENTCLOUD_API_ENDPOINT: api.endpoint,
+        DEPLOY_VPC_ID: 'vpc-1',
+        DEPLOY_SUBNET_ID: 'subnet-1',
+      };
+      const { findings, about } = await check(settings, '--read-only');
+      expect(about('cluster')).toMatchObject({ status: 'ok' });
+      expect(about('time to live')).toMatchObject({ status: 'ok' });
+      expect(about('subscription')).toMatchObject({
+        status: 'warn',
+        cause: expect.stringMatching(/first run makes it/),
+      });
+      expect(about('subnet')).toMatchObject({ status: 'ok' });
+      // The loopback broker's address is none of the cluster's.
+      expect(about('network')).toMatchObject({ status: 'warn' });
+      const items = findings.map(({ item }) => item);
+      expect(items).toEqual([...new Set(items)]);
+      const asked = api.calls.length;
+      await check(settings, '--read-only', '--no-cloud');
+      expect(api.calls.length).toBe(asked);
+    } finally {
+      await api.close();
+    }
+  });
+
+  test('a cluster that is not in the region is ✗', async () => {
+    const api = await startCloudApi({ secretId: 'test-id', secretKey: 'test-key' });
+    try {
+      const { code, about } = await check({ TENCENTCLOUD_API_ENDPOINT: api.endpoint }, '--read-only');
+      expect(code).toBe(1);
+      expect(about('cluster')).toMatchObject({
+        status: 'fail',
+        cause: expect.stringContaining('ap-guangzhou'),
+      });
+    } finally {
+      await api.close();
+    }
+  });
+});
+
 test.each([
   ['ok', '2 entries wait', [{ entries: 1 }, { entries: 1 }]],
   ['warn', '1,000,002 entries wait', [{ entries: 1_000_000 }, { messages: 2 }]],

@@ -1,6 +1,16 @@
-// Streams and environment for a command under test.
+// Streams and environment for a command under test. Whatever a test does, no secret may come out of the streams.
 import { PassThrough } from 'node:stream';
+import { afterEach, expect } from 'vitest';
 import type { Io } from '../../src/cli/command.ts';
+
+const SECRET_NAME = /TOKEN|SECRET/;
+const opened: { readonly secrets: readonly string[]; readonly text: () => string }[] = [];
+
+afterEach(() => {
+  for (const { secrets, text } of opened.splice(0)) {
+    for (const secret of secrets) expect(text()).not.toContain(secret);
+  }
+});
 
 /** An Io whose output can be read as text. */
 export function testIo(env: Io['env'] = {}, signal = new AbortController().signal) {
@@ -11,5 +21,10 @@ export function testIo(env: Io['env'] = {}, signal = new AbortController().signa
   };
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const io: Io = { stdin, stdout, stderr, env, signal };
-  return { io, out: read(stdout), err: read(stderr) };
+  const [out, err] = [read(stdout), read(stderr)];
+  const secrets = Object.entries(env).flatMap(([name, value]) =>
+    SECRET_NAME.test(name) && value !== undefined && value.length >= 6 ? [value] : [],
+  );
+  opened.push({ secrets, text: () => out() + err() });
+  return { io, out, err };
 }

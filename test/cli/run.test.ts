@@ -1,4 +1,7 @@
 // `tdmq-backup run` over the stand-ins: log lines or progress, the time limit, and Ctrl-C.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { testIo } from './io.ts';
@@ -79,6 +82,23 @@ test('a run that fails exits with 1 and says what, where and what to do', async 
   expect(await main(['run'], io)).toBe(1);
   expect(err()).toMatch(/✗ tdmq-backup run failed at COS: .*\n[\s\S]*→ /);
   expect(out()).toContain('"message":"run failed"');
+});
+
+test("keys come from the Tencent CLI's profile where the environment has none", async () => {
+  const home = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
+  try {
+    mkdirSync(join(home, '.tccli'));
+    const keys = { secretId: 'test-id', secretKey: 'test-key' };
+    writeFileSync(join(home, '.tccli/default.credential'), JSON.stringify(keys));
+    const { TENCENTCLOUD_SECRET_ID: _, TENCENTCLOUD_SECRET_KEY: __, ...env } = rule.env;
+    const { io, out, err } = testIo({ ...env, HOME: home });
+    publish(1);
+    expect(await main(['run'], io), err()).toBe(0);
+    expect(stored()).toEqual(['message 0']);
+    expect(out()).not.toContain('test-key');
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });
 
 test('wrong options are wrong usage', async () => {

@@ -1,0 +1,108 @@
+// The commands against a real broker: the demo in a topic of its own, and what check reads of it.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Finding } from '../../src/cli/finding.ts';
+import { main } from '../../src/cli/main.ts';
+import { startLoopbackCos } from '../../src/local/cos/server.ts';
+import { bundleCli, bundleFunction } from '../../src/packaging/bundle.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import { testIo } from '../cli/io.ts';
+import { createSubscription, createTopic } from './broker/topics.ts';
+import { publish } from './python-clients.ts';
+import { useBroker } from './use-broker.ts';
+
+describe('over a real broker', () => {
+  const broker = useBroker();
+  const root = packageRoot(import.meta.url);
+
+  beforeAll(async () => {
+    await bundleFunction(root, join(root, 'dist/function'));
+    await bundleCli(root, join(root, 'dist/cli'));
+  });
+
+  it.each([
+    ['http', '4 partition(s)'],
+    ['pulsar', '1 partition(s)'],
+  ])('the demo with an %s:// address stores all it published, over %s', async (scheme, spread) => {
+    const url = scheme === 'http' ? broker().httpUrl : broker().serviceUrl;
+    // The brokers of these tests make no topic by themselves.
+    const topic = scheme === 'http' ? [] : ['--topic', await createTopic(broker(), 'demo')];
+    const child = spawn(process.execPath, [
+      join(root, 'dist/cli/tdmq-backup.js'),
+      ...['demo', '--messages', '2000', '--pulsar', url, ...topic],
+    ]);
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect(code, output).toBe(0);
+    expect(output).toContain(`2,000 in ${spread}`);
+    expect(output).toMatch(/first tick: 2,000 messages in \d+ objects; second tick: 0/);
+    rmSync(/The files lie in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere', { recursive: true });
+  });
+
+  async function check(topic: string, ...args: string[]): Promise<(item: string) => Finding | undefined> {
+    const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
+    const bucket = { name: 'test-1250000000', region: 'ap-guangzhou' };
+    const cos = await startLoopbackCos({
+      dir,
+      buckets: [bucket],
+      credentials: { secretId: 'test-id', secretKey: 'test-key' },
+    });
+    try {
+      const { io, out, err } = testIo({
+        RULE_NAME: 'orders-backup',
+        PULSAR_SERVICE_URL: broker().httpUrl,
+        PULSAR_TOPIC: topic,
+        PULSAR_SUBSCRIPTION: 'backup',
+        COS_BUCKET: bucket.name,
+        COS_REGION: bucket.region,
+        COS_ENDPOINT: cos.url,
+        TENCENTCLOUD_SECRET_ID: 'test-id',
+        TENCENTCLOUD_SECRET_KEY: 'test-key',
+      });
+      await main(['check', '--json', ...args], io);
+      expect(err()).toBe('');
+      const { findings } = JSON.parse(out()) as { findings: Finding[] };
+      return (item) => findings.find((finding) => finding.item === item);
+    } finally {
+      await cos.close();
+      rmSync(dir, { recursive: true, force: true });
+    }
+  }
+
+  it('check reads subscription and backlog, consumes nothing, and makes a subscription that is missing', async () => {
+    const topic = await createTopic(broker(), 'checked', 2);
+    const missing = await check(topic);
+    expect(missing('subscription')).toMatchObject({
+      status: 'warn',
+      cause: expect.stringMatching(/did not exist/),
+    });
+    expect(missing('consume')).toMatchObject({
+      status: 'ok',
+      cause: expect.stringContaining('2 partitions'),
+    });
+    await publish(broker().serviceUrl, { topic, count: 10 });
+    const there = await check(topic);
+    expect(there('subscription')).toMatchObject({ status: 'ok' });
+    expect(there('backlog')?.cause).not.toBe('0 entries wait');
+  });
+
+  it('check tells a time to live that is shorter than two runs, and a topic that is not there', async () => {
+    const topic = await createTopic(broker(), 'short-lived');
+    await createSubscription(broker(), topic, 'backup');
+    await broker().admin('POST', 'namespaces/public/default/messageTTL', 120);
+    try {
+      expect((await check(topic, '--read-only'))('time to live')).toMatchObject({ status: 'fail' });
+    } finally {
+      await broker().admin('DELETE', 'namespaces/public/default/messageTTL');
+    }
+    expect((await check('public/no-such-namespace/orders'))('consume')).toMatchObject({ status: 'fail' });
+  });
+});
