@@ -64,8 +64,10 @@ Examples:
     );
     io.stdout.write(`${paint(io.stdout, io.env).bold(head)}\n`);
     lines.forEach((line, i) => {
-      const { state } = states[i] as (typeof states)[number];
-      io.stdout.write(`${line.replace(state, paintState(state, io))}\n`);
+      const { rule, state } = states[i] as (typeof states)[number];
+      // The name may hold the state's word as well.
+      const rest = line.slice(rule.name.length).replace(state, paintState(state, io));
+      io.stdout.write(`${rule.name}${rest}\n`);
     });
     return isUnwell ? 1 : 0;
   },

@@ -93,16 +93,22 @@ export function openCloud(options: CloudOptions): Cloud {
   return {
     region,
     clock,
-    readRoleKey: (clusterId, roleName) =>
-      readRoleKey({
-        clusterId,
-        roleName,
-        region,
-        credentials,
-        endpoint,
-        clock,
-        ...(options.signal && { signal: options.signal }),
-      }),
+    readRoleKey: async (clusterId, roleName) => {
+      const { signal } = options;
+      try {
+        return await readRoleKey({
+          ...{ clusterId, roleName, region, credentials, endpoint, clock },
+          ...(signal && { signal }),
+        });
+      } catch (error) {
+        // It speaks of the function's role; here a person's own keys are at work.
+        if (!isForbidden(error)) throw error;
+        throw new BackupError('rule', messageOf(error), {
+          cause: error,
+          hint: hintFor(apiCode(error), 'tdmq', 'DescribeRoles'),
+        });
+      }
+    },
     call: (service, action, request, settings = {}) => {
       const client = new CommonClient(`${service}.tencentcloudapi.com`, VERSIONS[service], {
         credential,
