@@ -1,0 +1,101 @@
+import { expect, it } from 'vitest';
+import type { SourcePartition } from '../../../src/ports.ts';
+import {
+  ids,
+  messages,
+  openSource,
+  SUBSCRIPTION,
+  startBroker,
+  TOPIC,
+  take,
+  texts,
+} from './loopback-source.ts';
+
+const FAILOVER = { subscriptionType: 'failover' } as const;
+
+async function brokerWith(count: number, options = {}) {
+  const broker = await startBroker(options);
+  broker.createTopic(TOPIC);
+  broker.publish(TOPIC, messages(count));
+  return broker;
+}
+
+const rivals = (broker: Awaited<ReturnType<typeof startBroker>>) =>
+  broker.consumers().map(({ name, isActive }) => ({ name, isActive }));
+
+/** The first delivery that is neither idle nor an entry that waited here already. */
+async function signalOf(partition: SourcePartition) {
+  for (;;) {
+    const delivery = await partition.next(100);
+    if (delivery.kind !== 'idle' && delivery.kind !== 'entry') return delivery;
+  }
+}
+
+it('does not call it idle before it is known who is active', async () => {
+  const broker = await brokerWith(1, { failoverDelayMs: 400 });
+  const { first } = await openSource(broker, FAILOVER);
+  expect((await first.next(10)).kind).toBe('entry');
+  expect((await first.next(10)).kind).toBe('idle');
+});
+
+it('is on standby where the broker never makes it active', async () => {
+  const broker = await brokerWith(1, { failoverDelayMs: 60_000 });
+  const { first } = await openSource(broker, { ...FAILOVER, timings: { activationTimeoutMs: 200 } });
+  expect(await first.next(10)).toEqual({ kind: 'standby' });
+});
+
+it('loses a partition once when another consumer becomes the active one, and begins afresh if it comes back', async () => {
+  const broker = await brokerWith(5);
+  const one = await openSource(broker, FAILOVER);
+  const taken = await take(one.first, 3);
+  await one.first.acknowledge(ids(taken).slice(0, 1));
+  const mine = rivals(broker)[0]?.name as string;
+  const other = await openSource(broker, FAILOVER);
+  const theirs = rivals(broker).find(({ name }) => name !== mine)?.name as string;
+  broker.setActiveConsumer(TOPIC, SUBSCRIPTION, theirs);
+  expect((await signalOf(one.first)).kind).toBe('lost');
+  expect((await signalOf(one.first)).kind).toBe('standby');
+  expect(texts(await take(other.first, 2, ['idle', 'standby']))).toEqual(['m1', 'm2']);
+  broker.setActiveConsumer(TOPIC, SUBSCRIPTION, mine);
+  expect((await signalOf(other.first)).kind).toBe('lost');
+  expect(texts(await take(one.first, 4, ['idle', 'standby']))).toEqual(['m1', 'm2', 'm3', 'm4']);
+});
+
+it('goes on after a reconnect where nobody else had the partition', async () => {
+  const broker = await brokerWith(5);
+  const { first } = await openSource(broker, FAILOVER);
+  const taken = await take(first, 3);
+  await first.acknowledge(ids(taken).slice(0, 1));
+  broker.kickConsumers(TOPIC, SUBSCRIPTION);
+  const again: unknown[] = [];
+  while (again.slice(-4).join() !== 'm1,m2,m3,m4') again.push(...texts(await take(first, 1)));
+});
+
+it('has lost the partition where another consumer acknowledged it while the connection was away', async () => {
+  const broker = await brokerWith(5);
+  const { first } = await openSource(broker, FAILOVER);
+  const taken = await take(first, 5);
+  await first.acknowledge(ids(taken).slice(0, 1));
+  // Nothing subscribes until another consumer has come, taken and acknowledged, and gone.
+  let isMine = true;
+  broker.onCommand((name, _, connection) =>
+    name === 'subscribe' && isMine && connection === 1 ? { error: 6, message: 'not yet' } : undefined,
+  );
+  broker.kickConsumers(TOPIC, SUBSCRIPTION);
+  const other = await openSource(broker, FAILOVER);
+  await other.first.acknowledge(ids(await take(other.first, 2)));
+  await other.source.close();
+  isMine = false;
+  expect((await signalOf(first)).kind).toBe('lost');
+  expect(texts(await take(first, 2))).toEqual(['m3', 'm4']);
+});
+
+it('has lost the partition where the broker is too old to tell who acknowledged', async () => {
+  const broker = await brokerWith(3);
+  broker.faults.protocolVersion = 16;
+  const { first } = await openSource(broker, FAILOVER);
+  await take(first, 3);
+  broker.kickConsumers(TOPIC, SUBSCRIPTION);
+  expect((await signalOf(first)).kind).toBe('lost');
+  expect(texts(await take(first, 3))).toEqual(['m0', 'm1', 'm2']);
+});

@@ -1,0 +1,101 @@
+// A wire source over a loopback broker, with short time-outs, and what tests do with both.
+import { afterEach } from 'vitest';
+import {
+  type LoopbackBroker,
+  type LoopbackBrokerOptions,
+  startLoopbackBroker,
+} from '../../../src/local/broker/broker.ts';
+import type { Delivery, EntryId, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
+import { createWireSource } from '../../../src/pulsar/wire/source.ts';
+import type { Timings } from '../../../src/pulsar/wire/timer.ts';
+import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+import { contractOptions } from '../../contract/contract-options.ts';
+import type { ContractConfig } from '../../contract/source-setup.ts';
+
+export const TOPIC = 'persistent://public/default/orders';
+export const SUBSCRIPTION = 'backup';
+
+const SHORT: Partial<Timings> = {
+  connectTimeoutMs: 1_000,
+  operationTimeoutMs: 1_000,
+  openTimeoutMs: 4_000,
+  closeTimeoutMs: 300,
+};
+
+export interface OpenOptions extends Partial<ContractConfig> {
+  readonly timings?: Partial<Timings>;
+  readonly receiveBudgetBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+const opened: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const one of opened.splice(0).reverse()) await one.close();
+});
+
+/** A broker that is gone after the test. */
+export async function startBroker(options: LoopbackBrokerOptions = {}): Promise<LoopbackBroker> {
+  const broker = await startLoopbackBroker({ autoCreatesTopics: false, failoverDelayMs: 50, ...options });
+  opened.push(broker);
+  return broker;
+}
+
+/** A source that is closed after the test. */
+export function createSource(broker: Pick<LoopbackBroker, 'serviceUrl'>, options: OpenOptions = {}): Source {
+  const { timings, receiveBudgetBytes, signal, ...config } = options;
+  const topic = config.topic ?? (parseTopicName(TOPIC) as TopicName);
+  const source = createWireSource(
+    contractOptions(
+      { serviceUrl: broker.serviceUrl, subscription: SUBSCRIPTION, ...config, topic },
+      {
+        ...(receiveBudgetBytes === undefined ? {} : { receiveBudgetBytes }),
+        ...(signal === undefined ? {} : { signal }),
+      },
+    ),
+    { ...SHORT, ...timings },
+  );
+  opened.push(source);
+  return source;
+}
+
+/** An open source and its first partition. */
+export async function openSource(broker: Pick<LoopbackBroker, 'serviceUrl'>, options: OpenOptions = {}) {
+  const source = createSource(broker, options);
+  const partitions = await source.open();
+  if (partitions === 'busy') throw new Error('the subscription is busy');
+  return { source, partitions, first: partitions[0] as SourcePartition };
+}
+
+/** Messages with the payloads m0, m1, … */
+export const messages = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, n) => ({ payload: `m${from + n}` }));
+
+/** The next `count` entries; fails where anything but signals to pass over comes between. */
+export async function take(
+  partition: SourcePartition,
+  count: number,
+  passOver: readonly Delivery['kind'][] = ['idle', 'pending'],
+): Promise<ReadableEntry[]> {
+  const entries: ReadableEntry[] = [];
+  const deadlineMs = Date.now() + 10_000;
+  while (entries.length < count) {
+    const delivery = await partition.next(200);
+    if (delivery.kind === 'entry') entries.push(delivery);
+    else if (!passOver.includes(delivery.kind) || Date.now() > deadlineMs) {
+      throw new Error(`after ${entries.length} of ${count} entries: ${JSON.stringify(delivery)}`);
+    }
+  }
+  return entries;
+}
+
+export const texts = (entries: readonly ReadableEntry[]) =>
+  entries.flatMap((entry) => entry.messages.map(({ payload }) => payload && Buffer.from(payload).toString()));
+
+export const ids = (entries: readonly ReadableEntry[]): EntryId[] => entries.map(({ id }) => id);
+
+/** What a failing call throws. */
+export const failureOf = async (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
