@@ -59,6 +59,7 @@ export class Consumer implements SourcePartition {
   #isDoubtful = false;
   #isLost = false;
   #isAtEnd = false;
+  #isGivingSoon = false;
   #acknowledged: EntryId | undefined;
   /** The consumer went away again before anybody was told that it is there. */
   #goneEarly: BackupError | undefined;
@@ -165,7 +166,7 @@ export class Consumer implements SourcePartition {
       return this.#isAtEnd && this.#state === 'ready' ? Promise.resolve({ kind: 'end' }) : undefined;
     }
     this.#flow.taken(entry.sizeBytes);
-    this.#giveMore();
+    this.#giveMoreSoon();
     const loading = loadCodec(entry.metadata?.compression ?? 0);
     return loading === undefined
       ? Promise.resolve(this.#reader.read(entry))
@@ -193,6 +194,16 @@ export class Consumer implements SourcePartition {
     this.#queue.clear();
     this.#reader.reset();
     this.#flow.dropped();
+  }
+
+  /** Once for all that one turn of the event loop brings: each FLOW is a system call. */
+  #giveMoreSoon(): void {
+    if (this.#isGivingSoon) return;
+    this.#isGivingSoon = true;
+    setImmediate(() => {
+      this.#isGivingSoon = false;
+      this.#giveMore();
+    });
   }
 
   #giveMore(): void {
@@ -330,7 +341,7 @@ export class Consumer implements SourcePartition {
     if (this.#activity === 'unknown') this.#activity = 'active';
     this.#queue.push(entry);
     this.#serve();
-    this.#giveMore();
+    this.#giveMoreSoon();
   }
 
   #onActiveChange(isActive: boolean): void {
