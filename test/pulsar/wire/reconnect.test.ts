@@ -153,10 +153,13 @@ describe('an acknowledgement', () => {
     const { first } = await openSource(broker);
     const taken = ids(await take(first, 4));
     const seen: string[] = [];
-    broker.onCommand((name) => void seen.push(name));
+    broker.onCommand((name) => {
+      if (name !== 'flow') seen.push(name);
+      return undefined;
+    });
     await first.acknowledge(taken.slice(0, 3));
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(1);
-    expect(seen.slice(-2)).toEqual(['ack', 'getLastMessageId']);
+    expect(seen).toEqual(['ack', 'getLastMessageId']);
   });
 });
 
