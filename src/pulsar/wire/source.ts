@@ -88,11 +88,12 @@ class WireSource implements Source {
       );
       await Promise.race([opening, late]);
     } catch (error) {
-      const isBusy =
-        this.#options.config.subscriptionType === 'exclusive' && isServerError(error, 'ConsumerBusy');
       tooLate.abort();
       await this.close();
-      if (isBusy) return 'busy';
+      if (isServerError(error, 'ConsumerBusy')) {
+        if (isOfOtherType(error)) throw otherType(error);
+        if (this.#options.config.subscriptionType === 'exclusive') return 'busy';
+      }
       throw error;
     } finally {
       cancelTimer();
@@ -148,6 +149,18 @@ class WireSource implements Source {
     await this.#closeConsumers();
     await this.#cluster.close();
   }
+}
+
+/** Brokers say with one code that somebody has an Exclusive subscription, and that it is in use as another type. */
+function isOfOtherType(error: unknown): boolean {
+  return /different type/i.test(messageOf(error));
+}
+
+function otherType(cause: unknown): BackupError {
+  return new BackupError('source', messageOf(cause), {
+    hint: 'Consumers of another type use this subscription: set PULSAR_SUBSCRIPTION_TYPE to theirs, or give the rule a subscription of its own.',
+    cause,
+  });
 }
 
 function tookTooLong(serviceUrl: string, timeoutMs: number): BackupError {

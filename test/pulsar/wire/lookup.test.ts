@@ -83,6 +83,15 @@ it('says so where HTTP answers are none of Pulsar, refused or absent', async () 
   expect(await open()).toMatchObject({ hint: expect.stringContaining('PULSAR_SERVICE_URL') });
 });
 
+it('does not call it busy where the subscription is in use with another type', async () => {
+  const broker = await brokerWith(1);
+  await openSource(broker, { subscriptionType: 'shared' });
+  expect(await failureOf(createSource(broker).open())).toMatchObject({
+    code: 'source',
+    hint: expect.stringContaining('PULSAR_SUBSCRIPTION_TYPE'),
+  });
+});
+
 describe('over TLS', () => {
   let folder: string;
   const file = (name: string) => join(folder, name);
