@@ -15,6 +15,8 @@ const MOST_IDS_PER_ACK = 1_000;
 export interface Subscription {
   readonly topic: string;
   readonly subscription: string;
+  /** Brokers share Failover partitions out by it, so it is one for all partitions of a run. */
+  readonly consumerName: string;
   readonly subType: number;
   readonly initialPosition: 'earliest' | 'latest';
 }
@@ -50,6 +52,7 @@ export class BrokerConsumer {
           topic: to.topic,
           subscription: to.subscription,
           subType: to.subType,
+          consumerName: to.consumerName,
           consumerId,
           durable: true,
           initialPosition:

@@ -1,6 +1,6 @@
 // One connection to a broker, shared by all consumers there: handshake, requests and answers, PING, and its death.
 // It decides nothing about consumers; it tells them what arrived and that it is gone.
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { BackupError } from '../../errors.ts';
 import type { Clock, EntryId } from '../../ports.ts';
@@ -22,6 +22,7 @@ import { startTimer, type Timings } from './timer.ts';
 /** The newest version whose commands this driver understands (20 would make brokers send TOPIC_MIGRATED). */
 const PROTOCOL_VERSION = 19;
 const CLIENT_VERSION = 'tdmq-backup';
+const READ_BYTES = 256 * 1024;
 
 /** What a consumer is told by its connection. */
 export interface ConsumerEvents {
@@ -45,6 +46,7 @@ export interface ConnectionOptions {
 
 interface PendingRequest {
   readonly what: string;
+  readonly consumerId: Integer | undefined;
   readonly resolve: (command: Command) => void;
   readonly reject: (error: BackupError) => void;
   readonly cancelTimer: () => void;
@@ -135,7 +137,7 @@ export class Connection {
           ...(isIP(host) === 0 ? { servername: host } : {}),
           ...(this.#options.tlsCa === undefined ? {} : { ca: this.#options.tlsCa }),
         })
-      : connectTcp({ host, port });
+      : connectTcp({ host, port, onread: this.#intoOneBuffer() });
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
@@ -153,6 +155,18 @@ export class Connection {
         }),
       ),
     );
+  }
+
+  /** Reads into the same memory again and again; the splitter copies frames out. TLS sockets cannot do that. */
+  #intoOneBuffer(): OnReadOpts {
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    return {
+      buffer,
+      callback: (bytes) => {
+        this.#onData(buffer.subarray(0, bytes));
+        return true;
+      },
+    };
   }
 
   #introduce(): void {
@@ -198,7 +212,8 @@ export class Connection {
           }),
         );
       });
-      this.#requests.set(requestId, { what, resolve, reject, cancelTimer });
+      const { consumerId } = fields as { consumerId?: Integer };
+      this.#requests.set(requestId, { what, consumerId, resolve, reject, cancelTimer });
       this.send(name, { ...fields, requestId } as unknown as CommandFields<C>);
     });
   }
@@ -257,7 +272,7 @@ export class Connection {
         this.#answerChallenge();
         break;
       case 'closeConsumer':
-        this.#consumers.get((fields as CommandFields<'closeConsumer'>).consumerId ?? -1)?.onClosedByBroker();
+        this.#onConsumerClosed((fields as CommandFields<'closeConsumer'>).consumerId ?? -1);
         break;
       case 'activeConsumerChange': {
         const { consumerId, isActive } = fields as CommandFields<'activeConsumerChange'>;
@@ -270,6 +285,24 @@ export class Connection {
       default:
         this.#onAnswer(command);
     }
+  }
+
+  /** Brokers do not answer requests for a consumer that they have closed. */
+  #onConsumerClosed(consumerId: Integer): void {
+    const consumer = this.#consumers.get(consumerId);
+    this.#consumers.delete(consumerId);
+    for (const [requestId, request] of this.#requests) {
+      if (request.consumerId !== consumerId) continue;
+      this.#requests.delete(requestId);
+      request.cancelTimer();
+      request.reject(
+        new BackupError('source', `${request.what}: the broker has closed the consumer`, {
+          retryable: true,
+          outcomeUnknown: true,
+        }),
+      );
+    }
+    consumer?.onClosedByBroker();
   }
 
   #onMessage(fields: CommandFields<'message'>, bytes: Buffer): void {

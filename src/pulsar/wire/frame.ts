@@ -89,7 +89,7 @@ export function decodeCommand(frame: Buffer): Command | undefined {
 
 const MESSAGE_WITHOUT_FIELDS: ReadonlySet<MessageName> = new Set(['CommandPing', 'CommandPong']);
 
-/** Cuts a stream into frames. Whole frames inside one chunk are views of it; others are put together once. */
+/** Cuts a stream into frames. Each is copied once, so that the memory of the chunks can be used again. */
 export class FrameSplitter {
   /** The largest frame that is accepted, without its own size. */
   maxFrameBytes: number = FRAME.defaultMaxMessageSizeBytes + FRAME.paddingBytes;
@@ -123,7 +123,7 @@ export class FrameSplitter {
         const length = this.#checked(chunk.readUInt32BE(at));
         at += 4;
         if (chunk.length - at >= length) {
-          this.#onFrame(chunk.subarray(at, at + length));
+          this.#onFrame(Buffer.from(chunk.subarray(at, at + length)));
           at += length;
         } else this.#begin(length);
         continue;

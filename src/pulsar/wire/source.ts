@@ -1,4 +1,5 @@
 // The default Source: Pulsar's binary protocol in TypeScript. One connection per broker, one consumer per partition.
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { BackupError, messageOf } from '../../errors.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
@@ -40,6 +41,7 @@ class WireSource implements Source {
   readonly #cluster: Cluster;
   readonly #ended = new AbortController();
   readonly #onRunEnd = (): void => this.#end();
+  readonly #consumerName = `tdmq-backup-${randomBytes(4).toString('hex')}`;
   #consumers: Consumer[] = [];
   #lastConsumerId = 0;
   #closing: Promise<void> | undefined;
@@ -120,6 +122,7 @@ class WireSource implements Source {
           topic: partitionTopic(config.topic, partition),
           partition,
           subscription: config.subscription,
+          consumerName: this.#consumerName,
           subType: SUBSCRIPTION_TYPES[config.subscriptionType],
           initialPosition: config.initialPosition,
           shareBytes: Math.floor(receiveBudgetBytes / partitions.length),

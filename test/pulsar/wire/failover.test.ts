@@ -23,6 +23,12 @@ async function brokerWith(count: number, options = {}) {
 const rivals = (broker: Awaited<ReturnType<typeof startBroker>>) =>
   broker.consumers().map(({ name, isActive }) => ({ name, isActive }));
 
+/** Names sort by chance, so it may be active already. */
+function activate(broker: Awaited<ReturnType<typeof startBroker>>, name: string): void {
+  if (rivals(broker).some((one) => one.name === name && one.isActive)) return;
+  broker.setActiveConsumer(TOPIC, SUBSCRIPTION, name);
+}
+
 /** The first delivery that is neither idle nor an entry that waited here already. */
 async function signalOf(partition: SourcePartition) {
   for (;;) {
@@ -45,18 +51,18 @@ it('is on standby where the broker never makes it active', async () => {
 });
 
 it('loses a partition once when another consumer becomes the active one, and begins afresh if it comes back', async () => {
-  const broker = await brokerWith(5);
+  const broker = await brokerWith(5, { failoverDelayMs: 0 });
   const one = await openSource(broker, FAILOVER);
   const taken = await take(one.first, 3);
   await one.first.acknowledge(ids(taken).slice(0, 1));
   const mine = rivals(broker)[0]?.name as string;
   const other = await openSource(broker, FAILOVER);
   const theirs = rivals(broker).find(({ name }) => name !== mine)?.name as string;
-  broker.setActiveConsumer(TOPIC, SUBSCRIPTION, theirs);
+  activate(broker, theirs);
   expect((await signalOf(one.first)).kind).toBe('lost');
   expect((await signalOf(one.first)).kind).toBe('standby');
   expect(texts(await take(other.first, 2, ['idle', 'standby']))).toEqual(['m1', 'm2']);
-  broker.setActiveConsumer(TOPIC, SUBSCRIPTION, mine);
+  activate(broker, mine);
   expect((await signalOf(other.first)).kind).toBe('lost');
   expect(texts(await take(one.first, 4, ['idle', 'standby']))).toEqual(['m1', 'm2', 'm3', 'm4']);
 });
