@@ -14,6 +14,7 @@ import {
   encodeCommand,
   FrameSplitter,
 } from './frame.ts';
+import { PendingRequests } from './pending-requests.ts';
 import { FRAME } from './protocol-tables.ts';
 import { serverError } from './server-error.ts';
 import { type Address, brokerUrl } from './service-url.ts';
@@ -44,14 +45,6 @@ export interface ConnectionOptions {
   readonly tlsCa: Buffer | undefined;
 }
 
-interface PendingRequest {
-  readonly what: string;
-  readonly consumerId: Integer | undefined;
-  readonly resolve: (command: Command) => void;
-  readonly reject: (error: BackupError) => void;
-  readonly cancelTimer: () => void;
-}
-
 /** Requests that the broker answers by request id. */
 type RequestName =
   | 'subscribe'
@@ -71,9 +64,8 @@ export class Connection {
   #proxyTo: string | undefined;
   #socket: Socket | undefined;
   #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
-  #requests = new Map<Integer, PendingRequest>();
+  readonly #requests: PendingRequests;
   #consumers = new Map<Integer, ConsumerEvents>();
-  #nextRequestId = 1;
   #lost: BackupError | undefined;
   #handshake: { resolve: () => void; reject: (error: BackupError) => void } | undefined;
   #hasHeard = false;
@@ -87,6 +79,7 @@ export class Connection {
     this.#address = address;
     this.#proxyTo = proxyTo;
     this.#options = options;
+    this.#requests = new PendingRequests(options.clock);
     this.name = brokerUrl(address) + (proxyTo === undefined ? '' : ` (proxy to ${proxyTo})`);
   }
 
@@ -197,25 +190,11 @@ export class Connection {
     what: string,
     timeoutMs: number = this.#options.timings.operationTimeoutMs,
   ): Promise<Command> {
-    return new Promise((resolve, reject) => {
-      if (this.#lost !== undefined) {
-        reject(this.#lost);
-        return;
-      }
-      const requestId = this.#nextRequestId++;
-      const cancelTimer = startTimer(this.#options.clock, timeoutMs, () => {
-        this.#requests.delete(requestId);
-        reject(
-          new BackupError('source', `${what}: ${this.name} did not answer within ${timeoutMs} ms`, {
-            retryable: true,
-            outcomeUnknown: true,
-          }),
-        );
-      });
-      const { consumerId } = fields as { consumerId?: Integer };
-      this.#requests.set(requestId, { what, consumerId, resolve, reject, cancelTimer });
-      this.send(name, { ...fields, requestId } as unknown as CommandFields<C>);
-    });
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
+    const { consumerId } = fields as { consumerId?: Integer };
+    return this.#requests.ask({ what, of: this.name, consumerId, timeoutMs }, (requestId) =>
+      this.send(name, { ...fields, requestId } as unknown as CommandFields<C>),
+    );
   }
 
   /** What arrives for `consumerId` is told to `events` from now on. */
@@ -291,17 +270,7 @@ export class Connection {
   #onConsumerClosed(consumerId: Integer): void {
     const consumer = this.#consumers.get(consumerId);
     this.#consumers.delete(consumerId);
-    for (const [requestId, request] of this.#requests) {
-      if (request.consumerId !== consumerId) continue;
-      this.#requests.delete(requestId);
-      request.cancelTimer();
-      request.reject(
-        new BackupError('source', `${request.what}: the broker has closed the consumer`, {
-          retryable: true,
-          outcomeUnknown: true,
-        }),
-      );
-    }
+    this.#requests.fail('the broker has closed the consumer', consumerId);
     consumer?.onClosedByBroker();
   }
 
@@ -342,18 +311,10 @@ export class Connection {
   }
 
   #onAnswer(command: Command): void {
-    const { requestId, error, message } = command.fields as CommandFields<'error'>;
     if (this.#handshake !== undefined && command.name === 'error') {
+      const { error, message } = command.fields as CommandFields<'error'>;
       this.#lose(serverError(`connecting to ${this.name}`, error, message));
-      return;
-    }
-    const request = requestId === undefined ? undefined : this.#requests.get(requestId);
-    if (request === undefined) return;
-    this.#requests.delete(requestId as Integer);
-    request.cancelTimer();
-    if (command.name === 'error' || (command.name === 'ackResponse' && error !== undefined)) {
-      request.reject(serverError(request.what, error, message));
-    } else request.resolve(command);
+    } else this.#requests.answer(command);
   }
 
   #schedulePing(): void {
@@ -379,17 +340,7 @@ export class Connection {
     this.#cancelPing();
     this.#socket?.destroy();
     this.#handshake?.reject(error);
-    for (const request of this.#requests.values()) {
-      request.cancelTimer();
-      request.reject(
-        new BackupError('source', `${request.what}: ${error.message}`, {
-          retryable: true,
-          outcomeUnknown: true,
-          cause: error,
-        }),
-      );
-    }
-    this.#requests.clear();
+    this.#requests.fail(error.message, undefined, error);
     const consumers = [...this.#consumers.values()];
     this.#consumers.clear();
     for (const consumer of consumers) consumer.onConnectionLost(error);
