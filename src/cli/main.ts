@@ -17,6 +17,7 @@ const COMMANDS: Commands = {
   run: () => import('./run.ts'),
   package: () => import('./package.ts'),
   rule: () => import('./rule.ts'),
+  archive: () => import('./archive.ts'),
 };
 
 const PLACES: Readonly<Record<ErrorCode, string>> = {

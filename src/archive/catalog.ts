@@ -1,0 +1,205 @@
+// What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
+// objects that no manifest knows. The listing is the truth; the rest is what is said about it.
+import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../object-key.ts';
+import type { CallOptions, ListedObject, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
+import { compareMessageIds, parseMessageId } from '../record.ts';
+import type { ManifestObject } from '../run.ts';
+import { RUN_MANIFEST_FORMAT } from '../run-manifest.ts';
+import { createSlots } from '../slots.ts';
+import type { TopicName } from '../topic-name.ts';
+
+/** Requests at a time, for manifests and metadata. */
+const PARALLEL = 16;
+const OBJECT_PATH_DEPTH = 6;
+
+/** What is said about an object; `undefined` where nobody says it. */
+export interface ObjectFacts {
+  readonly messages: number | undefined;
+  /** Uncompressed. */
+  readonly recordBytes: number | undefined;
+  readonly firstId: MessageId;
+  readonly lastId: MessageId | undefined;
+  readonly firstPublishTimeMs: number | undefined;
+  readonly lastPublishTimeMs: number | undefined;
+}
+
+/** One object of records. */
+export interface ArchiveObject extends ListedObject {
+  readonly parts: ObjectKeyParts;
+  /** `persistent://tenant/namespace/topic`, without the partition. */
+  readonly topic: string;
+  /** What a run's manifest says of it. */
+  readonly manifest: ManifestObject | undefined;
+  /** Where it was asked for. */
+  readonly head: ObjectHead | undefined;
+  readonly facts: ObjectFacts;
+}
+
+export interface Catalog {
+  readonly prefix: string;
+  /** By topic, partition and place: in the order of messages. */
+  readonly objects: readonly ArchiveObject[];
+  /** In a manifest, and not in the bucket. */
+  readonly missing: readonly ManifestObject[];
+  /** Entries that were kept raw, as `topic partition ledger:entry`. */
+  readonly unreadable: ReadonlySet<string>;
+  /** Neither objects of records nor ours in another way. */
+  readonly foreign: readonly ListedObject[];
+  readonly manifests: number;
+  /** Manifests that cannot be read as such. */
+  readonly badManifests: readonly string[];
+}
+
+export interface CatalogOptions extends CallOptions {
+  readonly topic?: TopicName | undefined;
+  /** Whose metadata is asked for: of objects that no manifest knows (default), of all, of none. */
+  readonly heads?: 'unknown' | 'all' | 'none';
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Reads the catalog of the archive at `prefix`. @throws BackupError `store` */
+export async function readCatalog(
+  store: ObjectStore,
+  prefix: string,
+  options: CatalogOptions = {},
+): Promise<Catalog> {
+  const { topic, heads = 'unknown' } = options;
+  const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
+  const slots = createSlots(PARALLEL);
+  const found: { listed: ListedObject; parts: ObjectKeyParts }[] = [];
+  const foreign: ListedObject[] = [];
+  const manifestKeys: string[] = [];
+  const unreadable = new Set<string>();
+  const folders =
+    topic === undefined
+      ? [prefix]
+      : [topicFolder(prefix, topic), `${prefix}_runs/`, topicFolder(`${prefix}_unreadable/`, topic)];
+  for (const folder of folders) {
+    for await (const listed of store.list(folder, call)) {
+      const path = listed.key.slice(prefix.length);
+      const parts = parseObjectKey(prefix, listed.key);
+      if (path.startsWith('_runs/')) manifestKeys.push(listed.key);
+      else if (path.startsWith('_unreadable/')) addUnreadable(unreadable, path);
+      else if (parts !== undefined) found.push({ listed, parts });
+      else if (!path.startsWith('_') && !path.endsWith('/')) foreign.push(listed);
+    }
+  }
+
+  const byPath = new Map<string, ManifestObject>();
+  const badManifests: string[] = [];
+  await Promise.all(
+    manifestKeys.map((key) =>
+      slots.run(async () => {
+        const objects = await readManifest(store, key, call);
+        if (objects === undefined) badManifests.push(key);
+        for (const object of objects ?? []) {
+          const path = pathOf(object.key);
+          // What the run itself stored is better known to it than what it found there.
+          if (byPath.get(path)?.alreadyStored !== false) byPath.set(path, object);
+        }
+      }),
+    ),
+  );
+
+  let done = 0;
+  const objects = await Promise.all(
+    found.map(async ({ listed, parts }): Promise<ArchiveObject> => {
+      const manifest = byPath.get(pathOf(listed.key));
+      const isAsked = heads === 'all' || (heads === 'unknown' && manifest === undefined);
+      const head = isAsked ? await slots.run(() => store.head(listed.key, call)) : undefined;
+      options.onProgress?.(++done, found.length);
+      const topicName = `persistent://${parts.tenant}/${parts.namespace}/${parts.topic}`;
+      return { ...listed, parts, topic: topicName, manifest, head, facts: factsOf(parts, manifest, head) };
+    }),
+  );
+  const present = new Set(found.map(({ listed }) => pathOf(listed.key)));
+  const folder = topic === undefined ? '' : topicFolder('', topic);
+  const missing = [...byPath]
+    .filter(([path]) => path.startsWith(folder) && !present.has(path))
+    .map(([, object]) => object)
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+  return {
+    prefix,
+    objects: objects.sort(compareObjects),
+    missing,
+    unreadable,
+    foreign,
+    manifests: manifestKeys.length - badManifests.length,
+    badManifests: badManifests.sort(),
+  };
+}
+
+/** The objects of each partition, in the order of messages; the name is `topic partition`. */
+export function byPartition(objects: readonly ArchiveObject[]): Map<string, ArchiveObject[]> {
+  const partitions = new Map<string, ArchiveObject[]>();
+  for (const object of objects) {
+    const name = `${object.topic} ${object.parts.partition}`;
+    const list = partitions.get(name);
+    if (list === undefined) partitions.set(name, [object]);
+    else list.push(object);
+  }
+  return partitions;
+}
+
+/** The key below the archive's prefix: the same in the bucket and in a copy of it. */
+const pathOf = (key: string): string => key.split('/').slice(-OBJECT_PATH_DEPTH).join('/');
+
+function compareObjects(a: ArchiveObject, b: ArchiveObject): number {
+  if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
+  return (
+    a.parts.partition - b.parts.partition || compareMessageIds(a.parts, b.parts) || (a.key < b.key ? -1 : 1)
+  );
+}
+
+/** `_unreadable/{tenant}/{namespace}/{topic}/partition={n|none}/{ledger}-{entry}.bin` */
+function addUnreadable(unreadable: Set<string>, path: string): void {
+  const match = /^_unreadable\/([^/]+\/[^/]+\/[^/]+)\/partition=(none|\d+)\/(\d+)-(\d+)(?:-\d+)?\.bin$/.exec(
+    path,
+  );
+  if (match === null) return;
+  const [, topic, partition, ledgerId, entryId] = match;
+  const number = partition === 'none' ? -1 : Number(partition);
+  unreadable.add(`persistent://${topic} ${number} ${Number(ledgerId)}:${Number(entryId)}`);
+}
+
+async function readManifest(
+  store: ObjectStore,
+  key: string,
+  call: CallOptions,
+): Promise<readonly ManifestObject[] | undefined> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of store.read(key, call)) chunks.push(chunk);
+  try {
+    const { format, storedObjects } = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const isManifest = format === RUN_MANIFEST_FORMAT && Array.isArray(storedObjects);
+    return isManifest ? storedObjects.filter(({ key: one }) => typeof one === 'string') : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function factsOf(
+  parts: ObjectKeyParts,
+  manifest: ManifestObject | undefined,
+  head: ObjectHead | undefined,
+): ObjectFacts {
+  const metadata = head?.metadata ?? {};
+  const number = (text: string | undefined) =>
+    text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+  const { ledgerId, entryId, partition, batchIndex } = parts;
+  return {
+    messages: manifest?.messages ?? number(metadata['messages']),
+    recordBytes: manifest?.recordBytes ?? number(metadata['record-bytes']),
+    firstId: { ledgerId, entryId, partition, batchIndex },
+    lastId: parseMessageId(manifest?.lastId ?? metadata['last-id'] ?? ''),
+    firstPublishTimeMs: timeOf(manifest?.firstPublishTime ?? metadata['first-publish-time']),
+    lastPublishTimeMs: timeOf(manifest?.lastPublishTime ?? metadata['last-publish-time']),
+  };
+}
+
+/** Of an ISO time, or of the plain number of milliseconds that stands where no date can hold it. */
+export function timeOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const timeMs = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
+  return Number.isFinite(timeMs) ? timeMs : undefined;
+}

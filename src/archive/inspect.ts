@@ -1,0 +1,170 @@
+// Reads one object to its end: the checksum of its bytes, and at the level of records every line. What is wrong is
+// told, not thrown; only the store's own failures are thrown.
+import { createHash } from 'node:crypto';
+import { Crc64 } from '../crc64.ts';
+import { BackupError, messageOf } from '../errors.ts';
+import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
+import { compareMessageIds, decodeRecord, formatMessageId, formatTime } from '../record.ts';
+import { readLines } from '../stored-object.ts';
+import { partitionTopic } from '../topic-name.ts';
+import type { ArchiveObject } from './catalog.ts';
+import { damage, type Finding, notice } from './finding.ts';
+
+/** So many lines are told one by one; of an object that is all wrong the rest is not news. */
+const MOST_LINES_TOLD = 5;
+
+/** What stands in an object. Ids, times and counts only where its records were read. */
+export interface Inspection {
+  readonly sizeBytes: number;
+  readonly crc64: string;
+  readonly sha256: string;
+  readonly messages?: number;
+  readonly recordBytes?: number;
+  readonly first?: { readonly id: MessageId; readonly publishTimeMs: number };
+  readonly last?: { readonly id: MessageId; readonly publishTimeMs: number };
+  readonly least?: MessageId;
+  readonly greatest?: MessageId;
+  readonly findings: readonly Finding[];
+}
+
+/** Reads the object's bytes, and with `records` its lines. @throws BackupError `store` */
+export async function inspectObject(
+  store: ObjectStore,
+  object: ArchiveObject,
+  records: boolean,
+  options: CallOptions & { onBytes?: (bytes: number) => void } = {},
+): Promise<Inspection> {
+  const crc = new Crc64();
+  const sha = createHash('sha256');
+  let sizeBytes = 0;
+  let isRead = false;
+  const read = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of store.read(object.key, options.signal ? { signal: options.signal } : {})) {
+      crc.update(chunk);
+      sha.update(chunk);
+      sizeBytes += chunk.byteLength;
+      options.onBytes?.(chunk.byteLength);
+      yield chunk;
+    }
+    isRead = true;
+  };
+  const lines = records ? await inspectLines({ ...store, read }, object) : { findings: [] };
+  if (!isRead) {
+    // Not decompressed to the end: the rest counts for the checksum all the same.
+    const [crcAfresh, shaAfresh] = [new Crc64(), createHash('sha256')];
+    sizeBytes = 0;
+    for await (const chunk of store.read(object.key, options.signal ? { signal: options.signal } : {})) {
+      crcAfresh.update(chunk);
+      shaAfresh.update(chunk);
+      sizeBytes += chunk.byteLength;
+    }
+    return { ...lines, sizeBytes, crc64: crcAfresh.digest(), sha256: shaAfresh.digest('hex') };
+  }
+  return { ...lines, sizeBytes, crc64: crc.digest(), sha256: sha.digest('hex') };
+}
+
+async function inspectLines(
+  store: ObjectStore,
+  object: ArchiveObject,
+): Promise<Omit<Inspection, 'sizeBytes' | 'crc64' | 'sha256'>> {
+  const { key, parts } = object;
+  const findings: Finding[] = [];
+  const ids = new Set<string>();
+  const topic = partitionTopic(
+    { tenant: parts.tenant, namespace: parts.namespace, topic: parts.topic, full: object.topic },
+    parts.partition,
+  );
+  let messages = 0;
+  let recordBytes = 0;
+  let wrongLines = 0;
+  let disorder = 0;
+  let first: Message | undefined;
+  let last: Message | undefined;
+  let least: MessageId | undefined;
+  let greatest: MessageId | undefined;
+  const tell = (kind: Finding['kind'], what: string) => {
+    if (++wrongLines <= MOST_LINES_TOLD) findings.push(damage(key, kind, `line ${messages}: ${what}`));
+  };
+  try {
+    for await (const line of readLines(store, key, parts.compression, {})) {
+      messages++;
+      recordBytes += Buffer.byteLength(line) + 1;
+      let message: Message;
+      try {
+        message = decodeRecord(line);
+      } catch (error) {
+        tell('record', messageOf(error));
+        continue;
+      }
+      const id = formatMessageId(message.id);
+      if (ids.has(id)) tell('duplicate-line', `message ${id} stands twice in this object`);
+      ids.add(id);
+      if (message.topic !== topic) tell('record', `it is of ${message.topic}`);
+      if (message.id.partition !== parts.partition) tell('record', `it is of partition ${id.split(':')[2]}`);
+      if (last !== undefined && compareMessageIds(message.id, last.id) < 0) disorder++;
+      if (least === undefined || compareMessageIds(message.id, least) < 0) least = message.id;
+      if (greatest === undefined || compareMessageIds(message.id, greatest) > 0) greatest = message.id;
+      first ??= message;
+      last = message;
+    }
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
+    findings.push(damage(key, 'cut', messageOf(error)));
+  }
+  if (wrongLines > MOST_LINES_TOLD)
+    findings.push(damage(key, 'record', `${wrongLines - MOST_LINES_TOLD} more lines are wrong`));
+  if (disorder > 0)
+    findings.push(notice(key, 'unordered', `${disorder} messages come before earlier ones (Shared)`));
+  if (messages === 0) findings.push(damage(key, 'record', 'it holds no record'));
+  if (first !== undefined && last !== undefined) findings.push(...compareRange(object, first, last));
+  return {
+    messages,
+    recordBytes,
+    ...(first === undefined ? {} : { first: { id: first.id, publishTimeMs: first.publishTimeMs } }),
+    ...(last === undefined ? {} : { last: { id: last.id, publishTimeMs: last.publishTimeMs } }),
+    ...(least === undefined ? {} : { least }),
+    ...(greatest === undefined ? {} : { greatest }),
+    findings,
+  };
+}
+
+/** Key, metadata and manifest say with which message the object begins and ends. */
+function compareRange(
+  { key, parts, manifest, head }: ArchiveObject,
+  first: Message,
+  last: Message,
+): Finding[] {
+  const findings: Finding[] = [];
+  const expect = (what: string, said: string | undefined, found: string) => {
+    if (said !== undefined && said !== found)
+      findings.push(damage(key, 'range', `${what} ${said}, but it is ${found}`));
+  };
+  const place = { ...first.id, batchIndex: Math.max(0, first.id.batchIndex) };
+  if (compareMessageIds(place, parts) !== 0)
+    findings.push(
+      damage(key, 'range', `its first message is ${formatMessageId(first.id)}, not that of its key`),
+    );
+  expect('its key is of the day', parts.date, formatTime(first.publishTimeMs).slice(0, 10));
+  const metadata = head?.metadata ?? {};
+  for (const [source, from] of [
+    [
+      'manifest',
+      [manifest?.firstId, manifest?.firstPublishTime, manifest?.lastId, manifest?.lastPublishTime],
+    ],
+    [
+      'metadata',
+      [
+        metadata['first-id'],
+        metadata['first-publish-time'],
+        metadata['last-id'],
+        metadata['last-publish-time'],
+      ],
+    ],
+  ] as const) {
+    expect(`the ${source} names the first message`, from[0], formatMessageId(first.id));
+    expect(`the ${source} names the first publish time`, from[1], formatTime(first.publishTimeMs));
+    expect(`the ${source} names the last message`, from[2], formatMessageId(last.id));
+    expect(`the ${source} names the last publish time`, from[3], formatTime(last.publishTimeMs));
+  }
+  return findings;
+}

@@ -1,0 +1,102 @@
+// Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
+// stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
+import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
+import { compareMessageIds, decodeRecord, formatMessageId } from '../record.ts';
+import { readLines } from '../stored-object.ts';
+import type { ArchiveObject } from './catalog.ts';
+import { isSelected, mayHold, type Selection } from './selection.ts';
+
+/** Ids of so many objects are remembered at least; of older ones while they reach into the object that is read. */
+const REMEMBERED_OBJECTS = 8;
+
+export interface StoredMessage {
+  readonly message: Message;
+  /** The record as it stands in the object, without its line break. */
+  readonly line: string;
+  readonly object: ArchiveObject;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** Also the copies of messages that stand in two objects. */
+  readonly withDuplicates?: boolean;
+  readonly onObject?: (object: ArchiveObject) => void;
+  readonly onDuplicate?: (message: Message) => void;
+}
+
+/** The selected messages of one partition, whose objects are given in order. @throws BackupError as reading goes on */
+export async function* readPartition(
+  store: ObjectStore,
+  objects: readonly ArchiveObject[],
+  selection: Selection,
+  options: ReadOptions = {},
+): AsyncGenerator<StoredMessage, void, undefined> {
+  const seen = createDuplicateFilter();
+  const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
+  for (const object of objects) {
+    if (!mayHold(object, selection)) continue;
+    options.onObject?.(object);
+    seen.begin(object.facts.firstId);
+    for await (const line of readLines(store, object.key, object.parts.compression, call)) {
+      const message = decodeRecord(line);
+      if (!isSelected(message, selection)) continue;
+      if (options.withDuplicates !== true && seen.isDuplicate(message.id)) {
+        options.onDuplicate?.(message);
+        continue;
+      }
+      yield { message, line, object };
+    }
+  }
+}
+
+/** Several partitions as one, by publish time; the order inside each stays. Holds one message of each. */
+export async function* mergeByTime(
+  partitions: readonly AsyncGenerator<StoredMessage, void, undefined>[],
+): AsyncGenerator<StoredMessage, void, undefined> {
+  const heads: { next: StoredMessage; rest: AsyncGenerator<StoredMessage, void, undefined> }[] = [];
+  try {
+    for (const rest of partitions) {
+      const first = await rest.next();
+      if (!first.done) heads.push({ next: first.value, rest });
+    }
+    while (heads.length > 0) {
+      let at = 0;
+      for (let i = 1; i < heads.length; i++) if (timeAt(heads, i) < timeAt(heads, at)) at = i;
+      const head = heads[at] as (typeof heads)[number];
+      yield head.next;
+      const following = await head.rest.next();
+      if (following.done) heads.splice(at, 1);
+      else head.next = following.value;
+    }
+  } finally {
+    for (const partition of partitions) await partition.return(undefined);
+  }
+}
+
+const timeAt = (heads: readonly { next: StoredMessage }[], at: number): number =>
+  heads[at]?.next.message.publishTimeMs ?? 0;
+
+/** Tells messages of a partition that came before, and forgets those that cannot come again. */
+export function createDuplicateFilter(): {
+  begin(firstId: MessageId): void;
+  isDuplicate(id: MessageId): boolean;
+} {
+  let objects: { last: MessageId; ids: Set<string> }[] = [];
+  let highest: MessageId | undefined;
+  return {
+    begin(firstId) {
+      const old = objects.length - REMEMBERED_OBJECTS;
+      objects = objects.filter(({ last }, i) => i >= old || compareMessageIds(last, firstId) >= 0);
+      objects.push({ last: firstId, ids: new Set() });
+    },
+    isDuplicate(id) {
+      const text = formatMessageId(id);
+      const isNew = highest === undefined || compareMessageIds(id, highest) > 0;
+      if (isNew) highest = id;
+      else if (objects.some(({ ids }) => ids.has(text))) return true;
+      const current = objects.at(-1);
+      current?.ids.add(text);
+      if (current !== undefined && compareMessageIds(id, current.last) > 0) current.last = id;
+      return false;
+    },
+  };
+}

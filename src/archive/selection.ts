@@ -1,0 +1,52 @@
+// Which messages of an archive are meant: filters, and which objects need not be read for them.
+import type { Message, MessageId } from '../ports.ts';
+import { compareMessageIds } from '../record.ts';
+import type { ArchiveObject } from './catalog.ts';
+
+/** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */
+export interface Selection {
+  readonly partitions?: readonly number[] | undefined;
+  /** Of the publish time. */
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+  readonly fromId?: MessageId | undefined;
+  readonly toId?: MessageId | undefined;
+  readonly key?: string | undefined;
+  readonly properties?: readonly (readonly [name: string, value: string])[] | undefined;
+}
+
+/**
+ * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by
+ * time only where they begin or end this far outside.
+ */
+const CLOCK_SLACK_MS = 3_600_000;
+
+/** Whether the object may hold selected messages, by what is known without reading it. */
+export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): boolean {
+  const { partitions, fromMs, toMs, fromId, toId } = selection;
+  if (partitions !== undefined && !partitions.includes(parts.partition)) return false;
+  const { firstPublishTimeMs, lastPublishTimeMs, firstId, lastId } = facts;
+  if (fromMs !== undefined && lastPublishTimeMs !== undefined && lastPublishTimeMs < fromMs - CLOCK_SLACK_MS)
+    return false;
+  if (toMs !== undefined && firstPublishTimeMs !== undefined && firstPublishTimeMs > toMs + CLOCK_SLACK_MS)
+    return false;
+  if (toId !== undefined && compareMessageIds(firstId, toId) > 0) return false;
+  return fromId === undefined || lastId === undefined || compareMessageIds(lastId, fromId) >= 0;
+}
+
+/** Whether the message is selected. */
+export function isSelected(message: Message, selection: Selection): boolean {
+  const { partitions, fromMs, toMs, fromId, toId, key, properties } = selection;
+  if (partitions !== undefined && !partitions.includes(message.id.partition)) return false;
+  if (fromMs !== undefined && message.publishTimeMs < fromMs) return false;
+  if (toMs !== undefined && message.publishTimeMs >= toMs) return false;
+  if (fromId !== undefined && compareMessageIds(message.id, fromId) < 0) return false;
+  if (toId !== undefined && compareMessageIds(message.id, toId) > 0) return false;
+  if (key !== undefined && textOf(message.key) !== key) return false;
+  return (properties ?? []).every(([name, value]) =>
+    message.properties.some(([own, content]) => own === name && content === value),
+  );
+}
+
+const textOf = (key: Message['key']): string | undefined =>
+  key === undefined || typeof key === 'string' ? key : Buffer.from(key).toString('utf8');

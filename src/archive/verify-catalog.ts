@@ -1,0 +1,118 @@
+// What can be found wrong without downloading: keys, metadata, sizes, manifests, and the ranges of ids in a partition.
+import { compareMessageIds, formatMessageId, RECORD_FORMAT } from '../record.ts';
+import type { ArchiveObject, Catalog } from './catalog.ts';
+import { byPartition } from './catalog.ts';
+import { damage, type Finding, notice } from './finding.ts';
+
+/** The findings of a catalog whose objects were all asked for their metadata. */
+export function verifyCatalog(catalog: Catalog, knowsMetadata: boolean): Finding[] {
+  return [
+    ...catalog.missing.map(({ key, messages }) =>
+      damage(
+        key,
+        'missing',
+        `the manifest of a run names it, with ${messages} messages, and it is not there`,
+      ),
+    ),
+    ...catalog.badManifests.map((key) => damage(key, 'manifest', 'it is no manifest of a run')),
+    ...catalog.foreign.map(({ key }) => notice(key, 'foreign', 'it is no object of this archive')),
+    ...catalog.objects.flatMap((object) => verifyFacts(object, knowsMetadata)),
+    ...[...byPartition(catalog.objects).values()].flatMap((objects) => verifyRanges(objects, catalog)),
+  ];
+}
+
+function verifyFacts(
+  { key, parts, sizeBytes, manifest, head }: ArchiveObject,
+  knowsMetadata: boolean,
+): Finding[] {
+  const findings: Finding[] = [];
+  if (manifest !== undefined && manifest.size !== sizeBytes)
+    findings.push(damage(key, 'size', `it has ${sizeBytes} bytes, its manifest says ${manifest.size}`));
+  if (manifest?.crc64 !== undefined && head?.crc64 !== undefined && head.crc64 !== manifest.crc64)
+    findings.push(
+      damage(key, 'checksum', `its CRC-64 is ${head.crc64}, its manifest says ${manifest.crc64}`),
+    );
+  if (!knowsMetadata) return findings;
+  if (head === undefined) return [...findings, damage(key, 'missing', 'it was listed, and is not there')];
+
+  const { metadata } = head;
+  const wrong = (what: string) => findings.push(damage(key, 'metadata', what));
+  if (metadata['format'] !== RECORD_FORMAT) {
+    wrong(`its metadata names the format ${metadata['format'] ?? '(none)'}, not ${RECORD_FORMAT}`);
+    return findings;
+  }
+  const { ledgerId, entryId, partition, batchIndex } = parts;
+  const [ledger, entry, ownPartition, index] = (metadata['first-id'] ?? '').split(':').map(Number);
+  if (
+    ledger !== ledgerId ||
+    entry !== entryId ||
+    ownPartition !== partition ||
+    Math.max(index ?? 0, 0) !== batchIndex
+  )
+    wrong(`its metadata says that it begins with ${metadata['first-id']}, which is not what its key says`);
+  if (metadata['first-publish-time']?.includes('T') && !metadata['first-publish-time'].startsWith(parts.date))
+    wrong(
+      `its metadata names the first publish time ${metadata['first-publish-time']}, its key ${parts.date}`,
+    );
+  const bytes = metadata['record-bytes'];
+  if (parts.compression === 'none' && bytes !== undefined && Number(bytes) !== sizeBytes)
+    findings.push(damage(key, 'size', `it has ${sizeBytes} bytes, its metadata says ${bytes}`));
+  if (manifest !== undefined) {
+    for (const [name, said] of [
+      ['last-id', manifest.lastId],
+      ['messages', String(manifest.messages)],
+      ['record-bytes', String(manifest.recordBytes)],
+    ] as const) {
+      const own = metadata[name];
+      if (own !== undefined && own !== said) wrong(`its metadata has ${name} ${own}, its manifest ${said}`);
+    }
+  }
+  return findings;
+}
+
+/** Objects of one partition, in order: nothing between two of them, and nothing in both. */
+function verifyRanges(objects: readonly ArchiveObject[], catalog: Catalog): Finding[] {
+  const findings: Finding[] = [];
+  let before: ArchiveObject | undefined;
+  for (const object of objects) {
+    const last = before?.facts.lastId;
+    const { firstId, lastId } = object.facts;
+    if (before !== undefined && last !== undefined) {
+      if (compareMessageIds({ ...last, batchIndex: Math.max(0, last.batchIndex) }, firstId) >= 0) {
+        const detail = `it begins at ${formatMessageId(firstId)}, and ${before.key} reaches to ${formatMessageId(last)}`;
+        findings.push(notice(object.key, 'overlap', detail));
+      } else {
+        const missing = gapBetween(before, object, catalog.unreadable);
+        if (missing !== undefined) findings.push(notice(object.key, 'gap', missing));
+      }
+    }
+    const reaches =
+      last === undefined || lastId === undefined || compareMessageIds(lastId, last) > 0 ? object : before;
+    before = reaches;
+  }
+  return findings;
+}
+
+function gapBetween(
+  before: ArchiveObject,
+  object: ArchiveObject,
+  unreadable: ReadonlySet<string>,
+): string | undefined {
+  const last = before.facts.lastId;
+  const first = object.facts.firstId;
+  if (last === undefined || last.ledgerId !== first.ledgerId) return undefined;
+  if (first.entryId === last.entryId) {
+    return first.batchIndex > last.batchIndex + 1
+      ? `messages ${last.batchIndex + 1} to ${first.batchIndex - 1} of entry ${first.ledgerId}:${first.entryId} are in no object`
+      : undefined;
+  }
+  let entries = first.entryId - last.entryId - 1;
+  const prefix = `${object.topic} ${object.parts.partition} ${first.ledgerId}:`;
+  for (const name of unreadable) {
+    if (!name.startsWith(prefix)) continue;
+    const entryId = Number(name.slice(prefix.length));
+    if (entryId > last.entryId && entryId < first.entryId) entries--;
+  }
+  if (entries === 0) return undefined;
+  return `${entries} entries between ${last.ledgerId}:${last.entryId} and ${first.ledgerId}:${first.entryId} are in no object (a lost object, or chunks, markers, expired or skipped messages)`;
+}

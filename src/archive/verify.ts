@@ -1,0 +1,239 @@
+// Verifies an archive: the catalog, then object by object, several at a time, then what overlapping objects have in
+// common. It changes nothing. What was verified before can be handed in, so that a verification can be gone on with.
+import { createHash } from 'node:crypto';
+import { BackupError } from '../errors.ts';
+import type { CallOptions, MessageId, ObjectStore } from '../ports.ts';
+import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../record.ts';
+import { createSlots } from '../slots.ts';
+import { readLines } from '../stored-object.ts';
+import type { TopicName } from '../topic-name.ts';
+import { type ArchiveObject, byPartition, type Catalog, readCatalog } from './catalog.ts';
+import { damage, type Finding, notice } from './finding.ts';
+import { type Inspection, inspectObject } from './inspect.ts';
+import { verifyCatalog } from './verify-catalog.ts';
+
+/** `list`: without downloading. `object`: also the checksum of the bytes. `record`: also every line. */
+export type VerifyLevel = 'list' | 'object' | 'record';
+
+export interface VerifyOptions extends CallOptions {
+  readonly level: VerifyLevel;
+  readonly topic?: TopicName | undefined;
+  /** Objects at a time; 4 by default. */
+  readonly parallel?: number;
+  /** False for a local copy, which has no metadata. */
+  readonly knowsMetadata?: boolean;
+  /** What an earlier verification found in an object that has not changed since. */
+  readonly known?: (object: ArchiveObject) => Inspection | undefined;
+  readonly onInspected?: (object: ArchiveObject, inspection: Inspection) => void;
+  readonly onProgress?: (progress: VerifyProgress) => void;
+}
+
+export interface VerifyProgress {
+  readonly objects: number;
+  readonly totalObjects: number;
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+export interface VerifyReport {
+  readonly format: 'tdmq-backup-verify/1';
+  readonly level: VerifyLevel;
+  readonly objects: number;
+  readonly bytes: number;
+  /** Counted at the level of records, as manifests and metadata say below it; `undefined` where nobody says it. */
+  readonly messages: number | undefined;
+  /** Messages that stand in more than one object; only at the level of records. */
+  readonly duplicates: number;
+  readonly damagedObjects: number;
+  readonly findings: readonly Finding[];
+}
+
+/** Verifies the archive at `prefix`. @throws BackupError `store` where it cannot be read */
+export async function verifyArchive(
+  store: ObjectStore,
+  prefix: string,
+  options: VerifyOptions,
+): Promise<VerifyReport> {
+  const { level, topic, parallel = 4, knowsMetadata = true } = options;
+  const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
+  const catalog = await readCatalog(store, prefix, { ...call, topic, heads: knowsMetadata ? 'all' : 'none' });
+  const findings = verifyCatalog(catalog, knowsMetadata);
+  const inspections = new Map<ArchiveObject, Inspection>();
+  let duplicates = 0;
+  if (level !== 'list') {
+    await inspectAll(store, catalog, options, parallel, inspections);
+    for (const [object, inspection] of inspections) findings.push(...verifyInspection(object, inspection));
+  }
+  if (level === 'record') {
+    for (const objects of byPartition(catalog.objects).values()) {
+      const overlaps = await compareOverlaps(store, objects, inspections, call);
+      duplicates += overlaps.duplicates;
+      findings.push(...overlaps.findings);
+    }
+  }
+  const unordered = new Set(findings.filter(({ kind }) => kind === 'unordered').map(({ key }) => key));
+  const counts = catalog.objects.map((object) => inspections.get(object)?.messages ?? object.facts.messages);
+  return {
+    format: 'tdmq-backup-verify/1',
+    level,
+    objects: catalog.objects.length,
+    bytes: catalog.objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    messages: counts.reduce(
+      (sum, one) => (sum === undefined || one === undefined ? undefined : sum + one),
+      0,
+    ),
+    duplicates,
+    damagedObjects: new Set(findings.filter(({ severity }) => severity === 'damage').map(({ key }) => key))
+      .size,
+    // Where messages are in no order, first and last ids are no ranges.
+    findings: findings.filter(({ kind, key }) => !(kind === 'gap' && unordered.has(key))),
+  };
+}
+
+async function inspectAll(
+  store: ObjectStore,
+  catalog: Catalog,
+  options: VerifyOptions,
+  parallel: number,
+  inspections: Map<ArchiveObject, Inspection>,
+): Promise<void> {
+  const slots = createSlots(parallel);
+  const totalObjects = catalog.objects.length;
+  const totalBytes = catalog.objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let bytes = 0;
+  let objects = 0;
+  let isFailed = false;
+  const report = () => options.onProgress?.({ objects, totalObjects, bytes, totalBytes });
+  await Promise.all(
+    catalog.objects.map((object) =>
+      slots.run(async () => {
+        if (isFailed) return;
+        try {
+          let inspection = options.known?.(object);
+          if (inspection === undefined) {
+            inspection = await inspectObject(store, object, options.level === 'record', {
+              ...(options.signal === undefined ? {} : { signal: options.signal }),
+              onBytes(count) {
+                bytes += count;
+                report();
+              },
+            });
+            options.onInspected?.(object, inspection);
+          } else bytes += object.sizeBytes;
+          inspections.set(object, inspection);
+          objects++;
+          report();
+        } catch (error) {
+          isFailed = true;
+          throw error;
+        }
+      }),
+    ),
+  );
+}
+
+/** What was read of an object against what is said of it. */
+function verifyInspection(object: ArchiveObject, inspection: Inspection): Finding[] {
+  const { key, manifest, head } = object;
+  const metadata = head?.metadata ?? {};
+  const findings = [...inspection.findings];
+  const compare = (
+    kind: Finding['kind'],
+    what: string,
+    found: string | number,
+    ...said: [source: string, value: string | number | undefined][]
+  ) => {
+    for (const [source, value] of said) {
+      if (value !== undefined && String(value) !== String(found))
+        findings.push(damage(key, kind, `its ${what} is ${found}, ${source} says ${value}`));
+    }
+  };
+  compare('size', 'size', inspection.sizeBytes, ['the listing', object.sizeBytes]);
+  compare('checksum', 'CRC-64', inspection.crc64, ['COS', head?.crc64], ['its manifest', manifest?.crc64]);
+  compare('checksum', 'SHA-256', inspection.sha256, ['its metadata', metadata['sha256']]);
+  if (inspection.messages !== undefined && inspection.recordBytes !== undefined) {
+    const { messages, recordBytes } = inspection;
+    compare(
+      'count',
+      'number of messages',
+      messages,
+      ['its metadata', metadata['messages']],
+      ['its manifest', manifest?.messages],
+    );
+    compare(
+      'count',
+      'size of records',
+      recordBytes,
+      ['its metadata', metadata['record-bytes']],
+      ['its manifest', manifest?.recordBytes],
+    );
+  }
+  return findings;
+}
+
+/** Messages in two objects of a partition: equal ones are duplicates, others are a conflict. */
+async function compareOverlaps(
+  store: ObjectStore,
+  objects: readonly ArchiveObject[],
+  inspections: ReadonlyMap<ArchiveObject, Inspection>,
+  call: CallOptions,
+): Promise<{ duplicates: number; findings: Finding[] }> {
+  const findings: Finding[] = [];
+  let duplicates = 0;
+  const ranges = objects
+    .map((object) => ({ object, ...inspections.get(object) }))
+    .flatMap(({ object, least, greatest }) =>
+      least === undefined || greatest === undefined ? [] : [{ object, least, greatest }],
+    )
+    .sort((a, b) => compareMessageIds(a.least, b.least));
+  let open: { object: ArchiveObject; greatest: MessageId; records: Map<string, string> | undefined }[] = [];
+  for (const { object, least, greatest } of ranges) {
+    open = open.filter((one) => compareMessageIds(one.greatest, least) >= 0);
+    let records: Map<string, string> | undefined;
+    for (const one of open) {
+      one.records ??= await recordsOf(store, one.object, call);
+      records ??= await recordsOf(store, object, call);
+      let equal = 0;
+      let first: string | undefined;
+      for (const [id, record] of records) {
+        const other = one.records.get(id);
+        if (other === undefined) continue;
+        if (other === record) equal++;
+        else first ??= id;
+      }
+      if (equal > 0)
+        findings.push(
+          notice(object.key, 'duplicates', `${equal} of its messages also stand in ${one.object.key}`),
+        );
+      if (first !== undefined)
+        findings.push(
+          damage(object.key, 'conflict', `message ${first} stands otherwise in ${one.object.key}`),
+        );
+      duplicates += equal;
+    }
+    open.push({ object, greatest, records });
+  }
+  return { duplicates, findings };
+}
+
+/** Checksums of records by id, without what drivers may not see. Lines that are no records were found before. */
+async function recordsOf(
+  store: ObjectStore,
+  object: ArchiveObject,
+  call: CallOptions,
+): Promise<Map<string, string>> {
+  const records = new Map<string, string>();
+  try {
+    for await (const line of readLines(store, object.key, object.parts.compression, call)) {
+      try {
+        const message = decodeRecord(line);
+        const comparable = { ...message, sequenceId: undefined, schemaVersion: undefined };
+        const digest = createHash('sha256').update(encodeRecord(comparable)).digest('base64');
+        records.set(formatMessageId(message.id), digest);
+      } catch {}
+    }
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
+  }
+  return records;
+}

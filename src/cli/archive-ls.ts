@@ -1,0 +1,200 @@
+// `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
+import { parseArgs } from 'node:util';
+import { type ArchiveObject, type Catalog, readCatalog } from '../archive/catalog.ts';
+import { type Coverage, coverageOf } from '../archive/coverage.ts';
+import { formatMessageId, formatTime } from '../record.ts';
+import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
+import type { Command, Io } from './command.ts';
+import { startProgress } from './progress.ts';
+import { formatBytes, formatTable } from './table.ts';
+
+const SPANS = 48;
+const SHADES = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+export const command: Command = {
+  summary: 'list topics, dates, partitions and objects',
+  help: `
+Usage: tdmq-backup archive ls [options]
+
+Lists what an archive holds without downloading it: from the keys, the manifests of the runs, and the metadata of the
+objects that no manifest knows. \`?\` stands where nobody says it: an object of several parts of a run that was killed;
+\`archive index\` reads such objects once and writes down what is in them.
+
+  --objects        each object
+  --json           everything, as JSON
+${PLACE_HELP}
+
+Examples:
+  tdmq-backup archive ls --env-file .env.orders
+  tdmq-backup archive ls --folder ./copy --objects
+  tdmq-backup archive ls --env-file .env.orders --json | jq .totals
+`,
+  async run(args, io) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...PLACE_OPTIONS,
+        objects: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    const place = await openPlace(values, io);
+    try {
+      const progress = startProgress(io.stderr);
+      const catalog = await readCatalog(place.store, place.prefix, {
+        topic: place.topic,
+        signal: io.signal,
+        heads: place.knowsMetadata ? 'unknown' : 'none',
+        onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+      });
+      if (values.json) io.stdout.write(`${JSON.stringify(asJson(catalog))}\n`);
+      else print(catalog, place.name, values.objects, io);
+      return 0;
+    } finally {
+      await place.close();
+    }
+  },
+};
+
+interface Group {
+  readonly topic: string;
+  readonly date: string;
+  readonly partition: number;
+  readonly objects: ArchiveObject[];
+}
+
+function groupsOf(objects: readonly ArchiveObject[]): Group[] {
+  const groups = new Map<string, Group>();
+  for (const object of objects) {
+    const { topic, parts } = object;
+    const name = `${topic} ${parts.date} ${String(parts.partition + 1).padStart(8, '0')}`;
+    const group = groups.get(name);
+    if (group !== undefined) group.objects.push(object);
+    else groups.set(name, { topic, date: parts.date, partition: parts.partition, objects: [object] });
+  }
+  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
+}
+
+/** `undefined` where one of them does not tell. */
+function sumOf(
+  objects: readonly ArchiveObject[],
+  count: (object: ArchiveObject) => number | undefined,
+): number | undefined {
+  let sum = 0;
+  for (const object of objects) {
+    const one = count(object);
+    if (one === undefined) return undefined;
+    sum += one;
+  }
+  return sum;
+}
+
+const messagesOf = ({ facts }: ArchiveObject) => facts.messages;
+const bytesOf = (objects: readonly ArchiveObject[]) =>
+  objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
+const timeText = (timeMs: number | undefined) => (timeMs === undefined ? '?' : formatTime(timeMs));
+
+function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): void {
+  const { objects } = catalog;
+  const say = (text = '') => io.stdout.write(`${text}\n`);
+  if (objects.length === 0) {
+    say(`${name} holds no objects of messages.`);
+    return;
+  }
+  for (const topic of new Set(objects.map((object) => object.topic))) {
+    const own = objects.filter((object) => object.topic === topic);
+    say(topic);
+    const table = withObjects ? objectTable(own, catalog.prefix) : groupTable(own);
+    for (const line of table) say(`  ${line}`);
+    const coverage = coverageOf(own, SPANS);
+    if (coverage !== undefined) for (const line of timeLines(coverage)) say(`  ${line}`);
+    say();
+  }
+  const messages = sumOf(objects, messagesOf);
+  say(
+    `${objects.length.toLocaleString('en-US')} objects, ${messages?.toLocaleString('en-US') ?? '?'} messages, ${formatBytes(bytesOf(objects))}`,
+  );
+  const { missing, unreadable, foreign, badManifests } = catalog;
+  if (missing.length > 0) say(`${missing.length} objects are in manifests, but not there: archive verify`);
+  if (unreadable.size > 0) say(`${unreadable.size} unreadable entries are kept under _unreadable/`);
+  if (foreign.length > 0) say(`${foreign.length} objects are not of this archive`);
+  if (badManifests.length > 0) say(`${badManifests.length} manifests cannot be read`);
+}
+
+function groupTable(objects: readonly ArchiveObject[]): string[] {
+  return formatTable(
+    ['date', 'partition', 'objects', 'messages', 'size', 'first', 'last'],
+    groupsOf(objects).map((group) => {
+      const [first, last] = [group.objects[0], group.objects.at(-1)];
+      return [
+        group.date,
+        partitionText(group.partition),
+        group.objects.length,
+        sumOf(group.objects, messagesOf) ?? '?',
+        formatBytes(bytesOf(group.objects)),
+        timeText(first?.facts.firstPublishTimeMs),
+        timeText(last?.facts.lastPublishTimeMs),
+      ];
+    }),
+  );
+}
+
+function objectTable(objects: readonly ArchiveObject[], prefix: string): string[] {
+  return formatTable(
+    ['object', 'messages', 'size', 'first id', 'last id', 'last published'],
+    objects.map(({ key, facts, sizeBytes }) => [
+      key.slice(prefix.length),
+      facts.messages ?? '?',
+      formatBytes(sizeBytes),
+      formatMessageId(facts.firstId),
+      facts.lastId === undefined ? '?' : formatMessageId(facts.lastId),
+      timeText(facts.lastPublishTimeMs),
+    ]),
+  );
+}
+
+/** One line for each partition; the height of a mark is the share of the busiest span. */
+function timeLines({ fromMs, toMs, spanMs, partitions }: Coverage): string[] {
+  const most = Math.max(...partitions.flatMap(({ messages }) => messages));
+  const lines = partitions.map(({ partition, messages }) => {
+    const marks = messages.map((count) => (count === 0 ? '·' : SHADES[Math.ceil((count / most) * 8)]));
+    return `${`partition ${partitionText(partition)}`.padEnd(14)} ${marks.join('')}`;
+  });
+  const span =
+    spanMs < 60_000 ? `${(spanMs / 1_000).toFixed(1)} s` : `${(spanMs / 60_000).toFixed(1)} minutes`;
+  return ['', ...lines, `${''.padEnd(14)} ${formatTime(fromMs)} … ${formatTime(toMs)}, a mark is ${span}`];
+}
+
+/** What `--json` prints; also what scripts may rely on. */
+function asJson(catalog: Catalog): object {
+  const { objects } = catalog;
+  return {
+    format: 'tdmq-backup-ls/1',
+    totals: {
+      topics: new Set(objects.map(({ topic }) => topic)).size,
+      objects: objects.length,
+      messages: sumOf(objects, messagesOf) ?? null,
+      recordBytes: sumOf(objects, ({ facts }) => facts.recordBytes) ?? null,
+      bytes: bytesOf(objects),
+      missing: catalog.missing.length,
+      unreadable: catalog.unreadable.size,
+    },
+    objects: objects.map(({ key, topic, parts, sizeBytes, facts }) => ({
+      key,
+      topic,
+      partition: parts.partition,
+      date: parts.date,
+      messages: facts.messages ?? null,
+      recordBytes: facts.recordBytes ?? null,
+      size: sizeBytes,
+      firstId: formatMessageId(facts.firstId),
+      lastId: facts.lastId === undefined ? null : formatMessageId(facts.lastId),
+      firstPublishTime: facts.firstPublishTimeMs === undefined ? null : formatTime(facts.firstPublishTimeMs),
+      lastPublishTime: facts.lastPublishTimeMs === undefined ? null : formatTime(facts.lastPublishTimeMs),
+    })),
+    missing: catalog.missing.map(({ key }) => key),
+    foreign: catalog.foreign.map(({ key }) => key),
+    badManifests: catalog.badManifests,
+  };
+}

@@ -1,0 +1,165 @@
+// Where an archive lies: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
+// are kept that may be replaced.
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createFolderStore } from '../archive/folder-store.ts';
+import { systemClock } from '../clock.ts';
+import { type Environment, parseConfig, type RuleConfig } from '../config.ts';
+import { createCosStore } from '../cos/store.ts';
+import type { Logger, ObjectStore } from '../ports.ts';
+import { retryingStore } from '../retrying-store.ts';
+import { parseTopicName, type TopicName } from '../topic-name.ts';
+import type { Io } from './command.ts';
+import { ruleEnvironment } from './rule-environment.ts';
+import { UsageError } from './usage-error.ts';
+
+/** Options that all commands on an archive take, as parseArgs wants them. */
+export const PLACE_OPTIONS = {
+  folder: { type: 'string' },
+  bucket: { type: 'string' },
+  prefix: { type: 'string' },
+  topic: { type: 'string' },
+} as const;
+
+export const PLACE_HELP = `  --folder DIR     a local copy of the archive, instead of the bucket of the settings
+  --bucket NAME    instead of COS_BUCKET
+  --prefix PREFIX  instead of COS_PREFIX
+  --topic TOPIC    one topic; by default PULSAR_TOPIC, or all where that is not set`;
+
+export interface PlaceValues {
+  readonly folder?: string | undefined;
+  readonly bucket?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly topic?: string | undefined;
+}
+
+/** Small texts that may be replaced, beside the archive. */
+export interface Notes {
+  read(key: string): Promise<string | undefined>;
+  write(key: string, text: string): Promise<void>;
+  remove(key: string): Promise<void>;
+}
+
+export interface Place {
+  readonly store: ObjectStore;
+  readonly prefix: string;
+  readonly topic: TopicName | undefined;
+  /** A copy has no metadata. */
+  readonly knowsMetadata: boolean;
+  readonly notes: Notes;
+  /** For people. */
+  readonly name: string;
+  close(): Promise<void>;
+}
+
+/** What reading does not ask for; the settings of a rule are checked as a whole. */
+const UNUSED_SETTINGS = {
+  RULE_NAME: 'archive',
+  PULSAR_SERVICE_URL: 'pulsar://unused:6650',
+  PULSAR_TOPIC: 'unused/unused/unused',
+  PULSAR_SUBSCRIPTION: 'unused',
+};
+
+/** Opens the place that options and environment name; call `close` at the end. @throws BackupError `config` */
+export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
+  const topicText = values.topic ?? (io.env['PULSAR_TOPIC'] || undefined);
+  const topic = topicText === undefined ? undefined : parseTopicName(topicText);
+  if (topicText !== undefined && topic === undefined)
+    throw new UsageError(`${JSON.stringify(topicText)} is no topic: tenant/namespace/topic`);
+  if (values.folder !== undefined) {
+    if (values.bucket !== undefined || values.prefix !== undefined)
+      throw new UsageError('--folder names the copy of a prefix: leave out --bucket and --prefix');
+    return {
+      store: createFolderStore(values.folder),
+      prefix: '',
+      topic,
+      knowsMetadata: false,
+      notes: folderNotes(values.folder),
+      name: values.folder,
+      close: async () => undefined,
+    };
+  }
+  const { cos } = await readSettings(io, {
+    ...(values.bucket === undefined ? {} : { COS_BUCKET: values.bucket }),
+    ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
+  });
+  const logger = quietLogger();
+  const inner = createCosStore(cos, { logger });
+  const store = retryingStore(inner, { clock: systemClock, logger, signal: io.signal });
+  return {
+    store,
+    prefix: cos.prefix,
+    topic,
+    knowsMetadata: true,
+    notes: {
+      read: (key) => readText(store, `${cos.prefix}${key}`),
+      write: (key, text) => {
+        const body = { chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) };
+        const attributes = { metadata: {}, contentType: 'application/json' };
+        return inner.admin.putReplaceable(`${cos.prefix}${key}`, body, attributes);
+      },
+      remove: (key) => inner.admin.remove(`${cos.prefix}${key}`),
+    },
+    name: `${cos.bucket}/${cos.prefix}`,
+    close: () => store.close(),
+  };
+}
+
+/** The settings of a rule with `changes`, of which only those for COS (and what else is set) have to be there. */
+export async function readSettings(io: Io, changes: Environment): Promise<RuleConfig> {
+  const env = await ruleEnvironment({ ...io, env: { ...io.env, ...changes } });
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
+  return parseConfig({ ...UNUSED_SETTINGS, ...set });
+}
+
+/** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */
+export const quietLogger = (): Logger => ({
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+});
+
+async function readText(store: ObjectStore, key: string): Promise<string | undefined> {
+  if ((await store.head(key)) === undefined) return undefined;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of store.read(key)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function folderNotes(folder: string): Notes {
+  const pathOf = (key: string) => join(folder, ...key.split('/'));
+  return {
+    read: async (key) => {
+      try {
+        return await readFile(pathOf(key), 'utf8');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    async write(key, text) {
+      const path = pathOf(key);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(`${path}.new`, text);
+      await rename(`${path}.new`, path);
+    },
+    remove: (key) => rm(pathOf(key), { force: true }),
+  };
+}
+
+/** A time of an option: ISO 8601, or a day. */
+export function timeOption(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(timeMs))
+    throw new UsageError(`${name} must be a time such as 2026-11-23 or 2026-11-23T23:21:41.123Z`);
+  return timeMs;
+}
+
+/** A whole number of an option. */
+export function numberOption(name: string, text: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new UsageError(`${name} must be a whole number from ${min} to ${max}`);
+}

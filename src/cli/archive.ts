@@ -1,0 +1,39 @@
+// `tdmq-backup archive …`: what can be done with an archive. Each command is in a file of its own.
+import type { Command } from './command.ts';
+import { UsageError } from './usage-error.ts';
+
+const list = async () => (await import('./archive-ls.ts')).command;
+
+const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
+  ls: list,
+  list,
+  cat: async () => (await import('./archive-cat.ts')).command,
+  verify: async () => (await import('./archive-verify.ts')).command,
+};
+
+export const command: Command = {
+  summary: 'read what was stored: ls, cat, verify',
+  help: `
+Usage: tdmq-backup archive <command> [options]
+
+  ls       list topics, dates, partitions and objects, without downloading them
+  cat      print the records of a topic, filtered
+  verify   look for damage
+
+The archive is the bucket and prefix of the rule's settings (COS_BUCKET, COS_REGION, COS_PREFIX and API keys, also by
+--env-file), or a folder that it was copied to (--folder). \`tdmq-backup archive <command> --help\` tells more.
+
+Examples:
+  tdmq-backup archive ls --env-file .env.orders
+  tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 | head
+  tdmq-backup archive verify --folder ./copy
+`,
+  subcommands: SUBCOMMANDS,
+  async run(args, io) {
+    const [name, ...rest] = args;
+    if (name === undefined) throw new UsageError('name what to do: archive ls, cat, verify …');
+    const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
+    if (load === undefined) throw new UsageError(`there is no command archive ${name}`);
+    return (await load()).run(rest, io);
+  },
+};

@@ -1,0 +1,70 @@
+// Messages out of objects: in order, filtered, each once.
+import { expect, it } from 'vitest';
+import { byPartition, readCatalog } from '../../src/archive/catalog.ts';
+import { mergeByTime, readPartition } from '../../src/archive/read-messages.ts';
+import type { Selection } from '../../src/archive/selection.ts';
+import { formatMessageId, parseMessageId } from '../../src/record.ts';
+import type { MemoryStore } from '../fakes/memory-store.ts';
+import { message, messages, PREFIX, sampleArchive, storeObject } from './archive-fixture.ts';
+
+async function read(store: MemoryStore, selection: Selection = {}, options: object = {}) {
+  const { objects } = await readCatalog(store, PREFIX);
+  const partitions = [...byPartition(objects).values()].map((own) =>
+    readPartition(store, own, selection, options),
+  );
+  const ids: string[] = [];
+  for await (const one of mergeByTime(partitions)) ids.push(formatMessageId(one.message.id));
+  return ids;
+}
+
+const ids = (partition: number, from: number, to: number) =>
+  messages(partition, from, to).map(({ id }) => formatMessageId(id));
+
+it('merges partitions by publish time and keeps the order of each', async () => {
+  const { store } = await sampleArchive();
+  const all = await read(store);
+  expect(all.slice(0, 4)).toEqual(['7:0:0:-1', '7:0:1:-1', '7:1:0:-1', '7:1:1:-1']);
+  for (const [partition, last] of [
+    [0, 19],
+    [1, 9],
+  ] as const)
+    expect(all.filter((id) => id.split(':')[2] === String(partition))).toEqual(ids(partition, 0, last));
+});
+
+it('filters by partition, time, id, key and property', async () => {
+  const { store } = await sampleArchive();
+  const at = (entryId: number) => message(0, entryId).publishTimeMs;
+  expect(await read(store, { partitions: [1] })).toEqual(ids(1, 0, 9));
+  expect(await read(store, { partitions: [0], fromMs: at(8), toMs: at(12) })).toEqual(ids(0, 8, 11));
+  expect(
+    await read(store, {
+      partitions: [0],
+      fromId: parseMessageId('7:3:0:-1'),
+      toId: parseMessageId('7:5:0:-1'),
+    }),
+  ).toEqual(ids(0, 3, 5));
+  expect(await read(store, { partitions: [1], key: 'k1' })).toEqual(['7:1:1:-1', '7:4:1:-1', '7:7:1:-1']);
+  expect(await read(store, { properties: [['n', '12']] })).toEqual(['7:12:0:-1']);
+});
+
+it('does not read objects that cannot hold what is selected', async () => {
+  const { store, stored } = await sampleArchive();
+  store.calls.length = 0;
+  await read(store, { partitions: [0], toId: parseMessageId('7:3:0:-1') });
+  const reads = store.calls.filter((call) => call.startsWith('read') && call.includes('.jsonl'));
+  expect(reads).toEqual([`read ${stored[0]?.key}`]);
+});
+
+it('gives a message that stands in two objects once, unless asked for copies', async () => {
+  const { store } = await sampleArchive();
+  await storeObject(store, messages(0, 15, 22));
+  expect(await read(store, { partitions: [0] })).toEqual(ids(0, 0, 22));
+  expect(await read(store, { partitions: [0] }, { withDuplicates: true })).toHaveLength(28);
+});
+
+it('gives every message of objects that are in no order', async () => {
+  const { store } = await sampleArchive();
+  await storeObject(store, [message(1, 20), message(1, 18), message(1, 21)]);
+  await storeObject(store, [message(1, 22), message(1, 19), message(1, 18)]);
+  expect((await read(store, { partitions: [1] })).slice(10).sort()).toEqual(ids(1, 18, 22));
+});
