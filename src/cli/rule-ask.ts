@@ -23,7 +23,12 @@ export interface Asked {
 const NEW = Symbol('new');
 
 /** Asks for each field that is missing, in the order of the form. */
-export async function askForm(cloud: Cloud, given: RuleForm, prompt: Prompt): Promise<Asked> {
+export async function askForm(
+  cloud: Cloud,
+  given: RuleForm,
+  prompt: Prompt,
+  listOfBuckets: () => Promise<readonly string[]>,
+): Promise<Asked> {
   const fields: Partial<Record<FieldName, string>> = { ...given.fields };
   const fill = async (name: FieldName, ask: () => Promise<string | undefined>) => {
     if (fields[name] !== undefined) return;
@@ -110,13 +115,23 @@ export async function askForm(cloud: Cloud, given: RuleForm, prompt: Prompt): Pr
     fields.vpc = point.vpcId;
     fields.subnet ??= point.subnetId;
   }
-  await fill('bucket', () => prompt.ask('Bucket (name-appid)', { check: setting('COS_BUCKET') }));
+  await fill('bucket', async () => {
+    const buckets = await listOfBuckets();
+    const ask = () => prompt.ask('Bucket (name-appid)', { check: setting('COS_BUCKET') });
+    if (buckets.length === 0) return ask();
+    const picked = await prompt.pick<string | typeof NEW>('Bucket', [
+      ...buckets.map((name) => ({ label: name, value: name })),
+      { label: 'another', value: NEW },
+    ]);
+    return picked === NEW ? ask() : picked;
+  });
   await fill('prefix', () =>
     prompt.ask('Prefix of the objects, ending with /', { fallback: '', check: setting('COS_PREFIX') }),
   );
   await fill('interval', () =>
     prompt.ask('Minutes between runs', { fallback: '5', check: setting('RUN_INTERVAL_MINUTES') }),
   );
+  if (fields.clsTopic === undefined) Object.assign(fields, await askLogTopic(cloud, prompt));
   let createRunRole = false;
   await fill('runRole', async () => {
     const picked = await prompt.pick<string | typeof NEW>('Run role (CAM)', [
@@ -127,6 +142,28 @@ export async function askForm(cloud: Cloud, given: RuleForm, prompt: Prompt): Pr
     return picked === NEW ? undefined : picked;
   });
   return { form: { fields, settings: given.settings }, createRunRole };
+}
+
+/** Without logs in CLS there is no history of runs; where these keys may not look, nothing is asked. */
+async function askLogTopic(cloud: Cloud, prompt: Prompt): Promise<Partial<Record<FieldName, string>>> {
+  const topics = await allPages(async (Offset) => {
+    const answer = await cloud.call('cls', 'DescribeTopics', { Offset, Limit: 100 });
+    return { rows: answer.Topics, total: answer.TotalCount };
+  }).catch((error: unknown) => {
+    if (isForbidden(error)) return [];
+    throw error;
+  });
+  if (topics.length === 0) return {};
+  return await prompt.pick<Partial<Record<FieldName, string>>>(
+    'Log topic (CLS), for `rule logs` and the state of runs',
+    [
+      ...topics.map((one) => ({
+        label: `${one.TopicName}  ${one.TopicId}`,
+        value: { clsLogset: one.LogsetId ?? '', clsTopic: one.TopicId ?? '' },
+      })),
+      { label: 'no logs', value: {} },
+    ],
+  );
 }
 
 function some<T>(list: readonly T[], what: string): readonly T[] {

@@ -1,10 +1,27 @@
-// Whether the bucket of a rule is there, asked with a person's own keys before anything is made.
+// The buckets that an account has, and whether that of a rule is there: asked with a person's own keys.
 import type { Credentials, RuleConfig } from '../config.ts';
 import { createCosAdmin } from '../cos/admin.ts';
+import { listBuckets } from '../cos/buckets.ts';
 import { createCosClient } from '../cos/client.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import type { Logger } from '../ports.ts';
 import type { Io } from './command.ts';
+
+/** The account's buckets in the region; none where these keys may not list them, so that a name is asked for. */
+export async function bucketsOf(
+  credentials: Credentials,
+  region: string,
+  io: Io,
+): Promise<readonly string[]> {
+  try {
+    const endpoint = io.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined;
+    const buckets = await listBuckets({ credentials, region, endpoint });
+    return buckets.filter((one) => one.region === region).map((one) => one.name);
+  } catch (error) {
+    if (error instanceof BackupError) return [];
+    throw error;
+  }
+}
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 

@@ -10,7 +10,7 @@ import { runSteps, type Step } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { askForm } from './rule-ask.ts';
-import { checkBucket } from './rule-bucket.ts';
+import { bucketsOf, checkBucket } from './rule-bucket.ts';
 import {
   COMMON_FLAGS,
   COMMON_HELP,
@@ -76,7 +76,8 @@ Examples:
     // One for all questions: what was typed ahead is not lost between them.
     const prompt = isInteractive(io) && !json ? openPrompt(io) : undefined;
     try {
-      const asked = prompt && (await askForm(cloud, given, prompt));
+      const asked =
+        prompt && (await askForm(cloud, given, prompt, () => bucketsOf(credentials, cloud.region, io)));
       const resolved = await resolveRule(cloud, asked?.form ?? given, {
         createRunRole: values['create-run-role'] || asked?.createRunRole === true,
         nowMs: cloud.clock.now(),

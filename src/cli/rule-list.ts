@@ -59,7 +59,7 @@ Examples:
         formatAgo(lastSuccess?.endedAtMs, nowMs),
         lastRun?.messages ?? '–',
         backlog ?? '–',
-        reason ?? '',
+        reason ?? (rule.cls === undefined ? 'writes no logs to CLS' : ''),
       ]),
     );
     io.stdout.write(`${paint(io.stdout, io.env).bold(head)}\n`);

@@ -29,7 +29,7 @@ export interface RuleCloud {
   /** `tdmq-backup rule …` without a terminal. */
   rule(...args: string[]): Promise<Ran>;
   /** On a terminal; answers are given in order. */
-  ruleOnTerminal(args: string[], answers: string[]): Promise<Ran>;
+  ruleOnTerminal(args: string[], answers: string[], env?: Record<string, string>): Promise<Ran>;
   /** With an environment or a signal of its own. */
   ruleWith(given: { env?: Record<string, string>; signal?: AbortSignal }, ...args: string[]): Promise<Ran>;
   /** Makes the rule `orders-backup`, with a log topic. */
@@ -96,7 +96,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     folder,
     zip,
     rule: (...args) => run(args, {}),
-    ruleOnTerminal: (args, answers) => run(args, { answers }),
+    ruleOnTerminal: (args, answers, own) => run(args, { answers, env: { ...env, ...own } }),
     ruleWith: (given, ...args) => run(args, { ...given, env: { ...env, ...given.env } }),
     createOrders: async (...more) => {
       const ran = await cloud.rule(...CREATE, '--cls-logset', 'log-set', '--cls-topic', 'log-topic', ...more);

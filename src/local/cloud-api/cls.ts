@@ -7,6 +7,20 @@ import type { LogLine } from './state.ts';
 type Test = (line: LogLine) => boolean;
 
 export const clsActions: Readonly<Record<string, Action>> = {
+  DescribeTopics: {
+    takes: { Offset: 'number', Limit: 'number', Filters: 'array' },
+    answer: (scene) => {
+      const names = [...scene.state.logTopics.keys()];
+      return {
+        TotalCount: names.length,
+        Topics: page(names, scene, 20, 100).map((name) => ({
+          LogsetId: 'log-set',
+          TopicId: name,
+          TopicName: `name of ${name}`,
+        })),
+      };
+    },
+  },
   SearchLog: {
     takes: {
       From: 'number!',
