@@ -14,7 +14,7 @@ import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts'
 
 let rule: LoopbackRule;
 beforeEach(async () => {
-  rule = await startLoopbackRule({ failoverDelayMs: 1 });
+  rule = await startLoopbackRule({ namespaces: ['public/default', 'pulsar-abc/default'] });
 });
 afterEach(() => rule.close());
 
@@ -317,6 +317,7 @@ describe('the cloud', () => {
     const api = await startCloudApi({ secretId: 'test-id', secretKey: 'test-key' });
     try {
       seedCluster(api.state, {});
+      rule.broker.createTopic('pulsar-abc/default/orders', 2);
       const settings = {
         PULSAR_TOPIC: 'pulsar-abc/default/orders',
         TENCENTCLOUD_API_ENDPOINT: api.endpoint,
