@@ -92,6 +92,17 @@ export function stepReporter(io: Io): NonNullable<StepOptions['onStep']> {
   };
 }
 
+/** Shows that slow looking-up is under way: on a terminal only, and gone when it has ended. */
+export async function whileLooking<T>(what: string, io: Io, work: () => Promise<T>): Promise<T> {
+  if (io.stderr.isTTY !== true) return work();
+  io.stderr.write(`… ${what}`);
+  try {
+    return await work();
+  } finally {
+    io.stderr.write('\r\u001b[2K');
+  }
+}
+
 /** `3 min ago`, for columns. */
 export function formatAgo(ms: number | undefined, nowMs: number): string {
   if (ms === undefined) return '–';

@@ -18,6 +18,7 @@ import {
   isInteractive,
   openAccount,
   stepReporter,
+  whileLooking,
 } from './rule-context.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { openPrompt } from './rule-prompt.ts';
@@ -78,11 +79,13 @@ Examples:
     try {
       const asked =
         prompt && (await askForm(cloud, given, prompt, () => bucketsOf(credentials, cloud.region, io)));
-      const resolved = await resolveRule(cloud, asked?.form ?? given, {
-        createRunRole: values['create-run-role'] || asked?.createRunRole === true,
-        nowMs: cloud.clock.now(),
+      const [resolved, doubt] = await whileLooking('looking up what the rule needs', io, async () => {
+        const found = await resolveRule(cloud, asked?.form ?? given, {
+          createRunRole: values['create-run-role'] || asked?.createRunRole === true,
+          nowMs: cloud.clock.now(),
+        });
+        return [found, await checkBucket(found.config, credentials, io)] as const;
       });
-      const doubt = await checkBucket(resolved.config, credentials, io);
       const rule = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
       const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
       // Read before anything is made: a missing package must not be found out half-way.

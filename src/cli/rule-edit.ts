@@ -5,12 +5,19 @@ import { planEdit } from '../rules/edit-steps.ts';
 import { readCode, shownEnvironment } from '../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
 import { findRule, type Rule, shownSetting } from '../rules/rule.ts';
-import { type FieldName, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
+import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
 import { runSteps } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { checkBucket } from './rule-bucket.ts';
-import { COMMON_HELP, confirm, openAccount, parseOneName, stepReporter } from './rule-context.ts';
+import {
+  COMMON_HELP,
+  confirm,
+  openAccount,
+  parseOneName,
+  stepReporter,
+  whileLooking,
+} from './rule-context.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -59,11 +66,13 @@ Examples:
       throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
     }
     const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
-    const resolved = await resolveRule(cloud, form, {
-      createRunRole: values['create-run-role'],
-      current: rule,
-      nowMs: cloud.clock.now(),
-    });
+    const resolved = await whileLooking('looking up what the rule needs', io, () =>
+      resolveRule(cloud, form, {
+        createRunRole: values['create-run-role'],
+        current: rule,
+        nowMs: cloud.clock.now(),
+      }),
+    );
     const isBucketNew = resolved.config.cos.bucket !== rule.environment['COS_BUCKET'];
     const doubt = isBucketNew ? await checkBucket(resolved.config, credentials, io) : undefined;
     const after = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
@@ -112,8 +121,10 @@ function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string
     if (!given('serviceUrl')) delete fields.vpc;
   }
   for (const name of unset) {
-    if (!(name in settings)) throw new UsageError(`--unset ${name}: the rule does not set it`);
-    delete settings[name];
+    const field = fieldOf(name);
+    if (name in settings) delete settings[name];
+    else if (field !== undefined && fields[field] !== undefined) delete fields[field];
+    else throw new UsageError(`--unset ${name}: the rule does not set it`);
   }
   return mergeForms({ fields, settings }, changes);
 }

@@ -1,10 +1,11 @@
 // `tdmq-backup rule list`: every rule of the region, and how it is.
 import { parseArgs } from 'node:util';
+import type { Cloud } from '../rules/cloud.ts';
 import { listRules, type Rule } from '../rules/rule.ts';
 import { type RuleState, readState } from '../rules/rule-state.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';
-import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount } from './rule-context.ts';
+import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileLooking } from './rule-context.ts';
 import { describeState, paintState } from './rule-shown-state.ts';
 import { formatTable } from './table.ts';
 
@@ -29,15 +30,7 @@ Examples:
   async run(args, io) {
     const { values } = parseArgs({ args: [...args], options: COMMON_FLAGS });
     const { cloud } = await openAccount(values, io);
-    const rules = await listRules(cloud);
-    const states: ({ rule: Rule } & RuleState)[] = [];
-    // A few side by side: each takes several calls, and the API counts calls per second.
-    for (let i = 0; i < rules.length; i += SIDE_BY_SIDE) {
-      const some = rules.slice(i, i + SIDE_BY_SIDE);
-      states.push(
-        ...(await Promise.all(some.map(async (rule) => ({ rule, ...(await readState(cloud, rule)) })))),
-      );
-    }
+    const states = await whileLooking('asking how the rules are', io, () => readStates(cloud));
     const isUnwell = states.some(({ state }) => state !== 'active' && state !== 'paused');
     if (values.json) {
       io.stdout.write(
@@ -45,7 +38,7 @@ Examples:
       );
       return isUnwell ? 1 : 0;
     }
-    if (rules.length === 0) {
+    if (states.length === 0) {
       io.stdout.write(`No rule in ${cloud.region}. \`tdmq-backup rule create\` makes one.\n`);
       return 0;
     }
@@ -72,3 +65,15 @@ Examples:
     return isUnwell ? 1 : 0;
   },
 };
+
+/** A few side by side: each takes several calls, and the API counts calls per second. */
+async function readStates(cloud: Cloud): Promise<({ rule: Rule } & RuleState)[]> {
+  const rules = await listRules(cloud);
+  const states: ({ rule: Rule } & RuleState)[] = [];
+  for (let i = 0; i < rules.length; i += SIDE_BY_SIDE) {
+    const some = rules.slice(i, i + SIDE_BY_SIDE);
+    const found = some.map(async (rule) => ({ rule, ...(await readState(cloud, rule)) }));
+    states.push(...(await Promise.all(found)));
+  }
+  return states;
+}

@@ -80,6 +80,14 @@ const names = Object.keys(FIELDS) as FieldName[];
 /** `tdmqRole` → `tdmq-role` */
 export const flagOf = (field: FieldName) => field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
+/** The field that stands for a variable. */
+export function fieldOf(variable: string): FieldName | undefined {
+  return names.find((name) => {
+    const { variable: own, deployed } = FIELDS[name] as Field;
+    return own === variable || deployed === variable;
+  });
+}
+
 /** Later forms go before earlier ones. */
 export function mergeForms(...forms: readonly RuleForm[]): RuleForm {
   return {
@@ -94,10 +102,7 @@ export function formOfSettings(settings: Readonly<Record<string, string | undefi
   const rest: Record<string, string> = {};
   for (const [variable, value] of Object.entries(settings)) {
     if (!value) continue;
-    const field = names.find((name) => {
-      const { variable: own, deployed } = FIELDS[name] as Field;
-      return own === variable || deployed === variable;
-    });
+    const field = fieldOf(variable);
     if (field !== undefined) fields[field] = value;
     else if (variable in VARIABLES) rest[variable] = value;
   }

@@ -125,6 +125,22 @@ describe('edit', () => {
     expect(fn.reservedMemory).toBe(512);
   });
 
+  test('--unset sets a setting back to its default, whatever flag stands for it', async () => {
+    const fn = await cloud.createOrders('--set', 'FILE_COMPRESSION=gzip');
+    await cloud.rule(
+      'edit',
+      'orders-backup',
+      '--unset',
+      'FILE_COMPRESSION',
+      '--unset',
+      'COS_PREFIX',
+      '--yes',
+    );
+    expect(fn.environment).not.toHaveProperty('FILE_COMPRESSION');
+    expect(fn.environment).not.toHaveProperty('COS_PREFIX');
+    expect((await cloud.rule('edit', 'orders-backup', '--unset', 'COS_SSE', '--yes')).code).toBe(2);
+  });
+
   test('replaces the code only when asked', async () => {
     const fn = await cloud.createOrders();
     writeFileSync(cloud.zip, 'PK newer code');
