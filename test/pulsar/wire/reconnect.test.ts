@@ -138,6 +138,17 @@ describe('an acknowledgement', () => {
     },
   );
 
+  it('of a consumer that the broker closes fails at once, not when the time is over', async () => {
+    const broker = await brokerWith(1);
+    const { first } = await openSource(broker, { timings: { operationTimeoutMs: 60_000 } });
+    const taken = ids(await take(first, 1));
+    broker.onCommand((name) => (name === 'ack' ? 'drop' : undefined));
+    const failure = failureOf(first.acknowledge(taken));
+    await first.next(10);
+    broker.kickConsumers(TOPIC, SUBSCRIPTION);
+    expect(await failure).toMatchObject({ retryable: true, outcomeUnknown: true });
+  });
+
   it('while the broker is away fails in time as worth a retry', async () => {
     const broker = await brokerWith(1);
     const { first } = await openSource(broker);
