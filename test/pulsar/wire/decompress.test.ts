@@ -1,10 +1,12 @@
 import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { compress as compressSnappy } from 'snappyjs';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { compress } from '../../../src/local/broker/compress.ts';
 import { decompress, loadCodec } from '../../../src/pulsar/wire/decompress.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+
+vi.setConfig({ testTimeout: 20_000 });
 
 const { NONE, LZ4, ZLIB, ZSTD, SNAPPY } = COMPRESSION_TYPE;
 const LIMIT = 1 << 20;

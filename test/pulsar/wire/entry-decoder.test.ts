@@ -1,11 +1,13 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { encodeMessage } from '../../../src/local/broker/protobuf.ts';
 import { encodeMessages, type LoopbackMessage } from '../../../src/local/broker/publish.ts';
 import type { Message } from '../../../src/ports.ts';
 import { decodeEntry, readStoredEntry } from '../../../src/pulsar/wire/entry-decoder.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+
+vi.setConfig({ testTimeout: 20_000 });
 
 const ID = { ledgerId: 12, entryId: 7 };
 const CONTEXT = { topic: 'persistent://t/n/orders-partition-2', partition: 2, limitBytes: 1 << 20 };

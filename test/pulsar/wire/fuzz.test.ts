@@ -1,7 +1,7 @@
 // Whatever bytes come, decoding ends, in an error that says why or in an entry that is kept raw. What garbage does to
 // a live connection is shown in source-faults.test.ts.
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodeEntry, encodeFrame } from '../../../src/local/broker/frames.ts';
 import { encodeMessages } from '../../../src/local/broker/publish.ts';
 import { ChunkJoiner, isChunk } from '../../../src/pulsar/wire/chunks.ts';
@@ -11,6 +11,8 @@ import { loadCodec } from '../../../src/pulsar/wire/decompress.ts';
 import { decodeEntry, decodePayload, readStoredEntry } from '../../../src/pulsar/wire/entry-decoder.ts';
 import { decodeCommand, FrameSplitter } from '../../../src/pulsar/wire/frame.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+
+vi.setConfig({ testTimeout: 20_000 });
 
 const ID = { ledgerId: 1, entryId: 1 };
 const CONTEXT = { topic: 'persistent://t/n/orders', partition: -1, limitBytes: 1 << 16 };

@@ -1,5 +1,5 @@
 // A wire source over a loopback broker, with short time-outs, and what tests do with both.
-import { afterEach } from 'vitest';
+import { afterEach, vi } from 'vitest';
 import {
   type LoopbackBroker,
   type LoopbackBrokerOptions,
@@ -27,6 +27,9 @@ export interface OpenOptions extends Partial<ContractConfig> {
   readonly receiveBudgetBytes?: number;
   readonly signal?: AbortSignal;
 }
+
+// Some of these wait for time-outs, and machines are slow at times.
+vi.setConfig({ testTimeout: 20_000 });
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
