@@ -14,6 +14,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**', 'test/bench/**', 'test/faults/**'],
+          // None takes as long on a machine of its own.
+          testTimeout: 20_000,
         },
       },
       {

@@ -259,6 +259,8 @@ export class PartitionDrain {
       await file.seal(reason);
     } catch (error) {
       this.#chain.fail(error);
+      await file.discard();
+      return;
     }
     this.#chain.push(file);
   }

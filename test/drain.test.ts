@@ -131,13 +131,13 @@ describe('a run', () => {
 
   it('sends large files in parts while they are open, and holds no more than its budget and what it was just given', async () => {
     const broker = createFakeBroker(2);
-    fill(broker, 40, 1, 1_000_000);
+    fill(broker, 24, 1, 1_000_000);
     const store = createMemoryStore();
     const result = await runDrain(broker, store, { bufferBytes: 12 * 1_048_576 });
     expect(result.failure).toBeUndefined();
     expectAllStoredOnce(broker, store);
     expect(store.calls.filter((call) => call.startsWith('complete'))).toHaveLength(2);
-    expect(store.calls.filter((call) => call.startsWith('part')).length).toBeGreaterThan(8);
+    expect(store.calls.filter((call) => call.startsWith('part')).length).toBeGreaterThan(4);
     expect(result.peakBufferBytes).toBeLessThan(15 * 1_048_576);
     expect(store.uploads.size).toBe(0);
   });
@@ -354,6 +354,19 @@ describe('when something fails', () => {
     const result = await runDrain(broker, createMemoryStore());
     expect(result.failure).toBeUndefined();
     expect(broker.backlog()).toBe(0);
+  });
+
+  it('creates no further file after an acknowledgement has failed for good', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 50);
+    const store = createMemoryStore();
+    store.hook = () => new Promise((resolve) => setImmediate(resolve));
+    broker.hook = (call) => {
+      if (call === 'acknowledge') throw new BackupError('source', 'the role may not consume any more');
+    };
+    const result = await runDrain(broker, store, { limits: { maxMessages: 5, maxBytes: 1e9 } });
+    expect(result.failure).toMatchObject({ message: 'the role may not consume any more' });
+    expect(store.objects.size).toBeLessThan(4);
   });
 
   it('keeps unreadable entries raw, with a reason, and goes on; or fails, where the rule says so', async () => {
