@@ -44,13 +44,16 @@ const TYPES = {
   key_shared: 'KeyShared',
 } as const satisfies Record<PulsarConfig['subscriptionType'], string>;
 
+/** The package as it is installed, or the failure of loading it. */
+export const importPulsarClient = (): Promise<unknown> => import('pulsar-client');
+
 /**
  * A Source over pulsar-client, which `load` imports. One native thread pool per process: not for worker threads.
  * `open` throws BackupError `config` where the package or its binding does not load, with what to do.
  */
 export function createNativeSource(
   options: SourceOptions,
-  load: () => Promise<unknown> = () => import('pulsar-client'),
+  load: () => Promise<unknown> = importPulsarClient,
 ): Source {
   const { config, clock, logger, signal } = options;
   const partitions: NativePartition[] = [];

@@ -37,6 +37,13 @@ export interface ConsumerEvents {
   onFault(error: BackupError): void;
 }
 
+/** What a producer is told by its connection. */
+export interface ProducerEvents {
+  /** A receipt, a refusal, or the broker's end of the producer. */
+  onCommand(command: Command): void;
+  onConnectionLost(error: BackupError): void;
+}
+
 export interface ConnectionOptions {
   readonly clock: Clock;
   readonly timings: Timings;
@@ -49,6 +56,8 @@ export interface ConnectionOptions {
 type RequestName =
   | 'subscribe'
   | 'closeConsumer'
+  | 'producer'
+  | 'closeProducer'
   | 'ack'
   | 'lookupTopic'
   | 'partitionMetadata'
@@ -66,6 +75,7 @@ export class Connection {
   #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
   readonly #requests: PendingRequests;
   #consumers = new Map<Integer, ConsumerEvents>();
+  readonly #producers = new Map<Integer, ProducerEvents>();
   #lost: BackupError | undefined;
   #handshake: { resolve: () => void; reject: (error: BackupError) => void } | undefined;
   #hasHeard = false;
@@ -180,6 +190,17 @@ export class Connection {
     if (this.#lost === undefined) this.#socket?.write(encodeCommand(name, fields));
   }
 
+  /** Sends an entry. Its receipt is told to the producer. On a lost connection it does nothing. */
+  sendEntry(fields: CommandFields<'send'>, entry: Buffer): void {
+    if (this.#lost !== undefined || this.#socket === undefined) return;
+    const head = encodeCommand('send', fields);
+    head.writeUInt32BE(head.length - 4 + entry.length, 0);
+    this.#socket.cork();
+    this.#socket.write(head);
+    this.#socket.write(entry);
+    this.#socket.uncork();
+  }
+
   /**
    * Sends a request and waits for its answer. `what` says what is being done, for errors.
    * @throws BackupError `source`: refused, no answer in time, or connection lost
@@ -204,6 +225,15 @@ export class Connection {
 
   detach(consumerId: number): void {
     this.#consumers.delete(consumerId);
+  }
+
+  /** What arrives for `producerId` is told to `events` from now on. */
+  attachProducer(producerId: number, events: ProducerEvents): void {
+    this.#producers.set(producerId, events);
+  }
+
+  detachProducer(producerId: number): void {
+    this.#producers.delete(producerId);
   }
 
   /** Ends the connection, awaited. May be repeated; never throws. */
@@ -261,6 +291,13 @@ export class Connection {
       case 'reachedEndOfTopic':
         this.#consumers.get((fields as CommandFields<'reachedEndOfTopic'>).consumerId ?? -1)?.onEndOfTopic();
         break;
+      case 'sendReceipt':
+      case 'sendError':
+      case 'closeProducer': {
+        const { producerId } = fields as CommandFields<'sendReceipt'>;
+        this.#producers.get(producerId ?? -1)?.onCommand(command);
+        break;
+      }
       default:
         this.#onAnswer(command);
     }
@@ -341,9 +378,10 @@ export class Connection {
     this.#socket?.destroy();
     this.#handshake?.reject(error);
     this.#requests.fail(error.message, undefined, error);
-    const consumers = [...this.#consumers.values()];
+    const users = [...this.#consumers.values(), ...this.#producers.values()];
     this.#consumers.clear();
-    for (const consumer of consumers) consumer.onConnectionLost(error);
+    this.#producers.clear();
+    for (const user of users) user.onConnectionLost(error);
   }
 }
 

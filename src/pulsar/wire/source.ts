@@ -173,7 +173,8 @@ function tookTooLong(serviceUrl: string, timeoutMs: number): BackupError {
   });
 }
 
-function readCa(file: string | undefined): Buffer | undefined {
+/** The CA file's bytes. @throws BackupError `config` where it cannot be read */
+export function readCa(file: string | undefined): Buffer | undefined {
   if (file === undefined) return undefined;
   try {
     return readFileSync(file);

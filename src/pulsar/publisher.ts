@@ -1,0 +1,48 @@
+// What restore asks of a driver that publishes; the drivers implement it, and nothing here knows one.
+import type { Message } from '../ports.ts';
+import type { TopicName } from '../topic-name.ts';
+
+/** A message to publish. Sequence ids grow within a producer, and may leave some out. */
+export interface OutgoingMessage
+  extends Pick<Message, 'key' | 'orderingKey' | 'properties' | 'eventTimeMs' | 'payload'> {
+  readonly sequenceId: number;
+}
+
+export type ProducerCompression = 'none' | 'zlib' | 'zstd';
+
+export interface PublishOptions {
+  readonly compression: ProducerCompression;
+  /** Several messages in one entry. Consumers of type Key_Shared want it off. */
+  readonly batching: boolean;
+  /** Bytes that one producer may have sent without a receipt. */
+  readonly windowBytes: number;
+}
+
+/** One producer on one topic partition. */
+export interface TopicProducer {
+  /**
+   * The last sequence id that the broker has from a producer of this name: known where the namespace has
+   * deduplication, else -1.
+   */
+  readonly lastSequenceId: number;
+  /** The broker has everything up to this sequence id; -1 before the first receipt. */
+  readonly acknowledgedSequenceId: number;
+  /** Resolves when there is room for more, not when the broker has it. In order. @throws BackupError `source` */
+  send(message: OutgoingMessage): Promise<void>;
+  /** Sends what waits for a batch to fill. */
+  push(): void;
+  /** Resolves when the broker has everything. @throws BackupError `source` */
+  flush(): Promise<void>;
+  /** Ends it; what has no receipt may be lost. Never throws. */
+  close(): Promise<void>;
+}
+
+export interface Publisher {
+  readonly driver: string;
+  /** How many partitions the topic has; 0 for a plain topic. @throws BackupError `source` */
+  partitions(topic: TopicName): Promise<number>;
+  /** A producer of this name on a topic partition. @throws BackupError `source` */
+  open(topicPartition: string, producerName: string, options: PublishOptions): Promise<TopicProducer>;
+  /** Ends all producers and connections. Never throws. */
+  close(): Promise<void>;
+}

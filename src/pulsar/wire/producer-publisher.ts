@@ -1,0 +1,53 @@
+// The Publisher over Pulsar's binary protocol: one connection per broker, one producer per topic partition.
+import type { PulsarConfig } from '../../config.ts';
+import type { Clock } from '../../ports.ts';
+import type { Publisher } from '../publisher.ts';
+import { Cluster } from './cluster.ts';
+import { WireProducer } from './producer.ts';
+import { parseServiceUrl } from './service-url.ts';
+import { readCa } from './source.ts';
+import { DEFAULT_TIMINGS } from './timer.ts';
+
+export interface PublisherOptions {
+  readonly config: Pick<PulsarConfig, 'serviceUrl' | 'token' | 'tlsCaFile' | 'listenerName'>;
+  readonly clock: Clock;
+  /** Ends every wait. */
+  readonly signal: AbortSignal;
+}
+
+/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` where the URL or CA file is of no use */
+export function createWirePublisher({ config, clock, signal }: PublisherOptions): Publisher {
+  const cluster = new Cluster({
+    clock,
+    timings: DEFAULT_TIMINGS,
+    token: config.token,
+    tlsCa: readCa(config.tlsCaFile),
+    serviceUrl: parseServiceUrl(config.serviceUrl),
+    listenerName: config.listenerName,
+  });
+  const producers = new Set<WireProducer>();
+  let lastProducerId = 0;
+  return {
+    driver: 'wire',
+    partitions: (topic) => cluster.partitions(topic),
+    async open(topic, producerName, options) {
+      const nextProducerId = () => ++lastProducerId;
+      const producer = new WireProducer({
+        ...options,
+        cluster,
+        clock,
+        topic,
+        producerName,
+        nextProducerId,
+        signal,
+      });
+      producers.add(producer);
+      await producer.open();
+      return producer;
+    },
+    async close() {
+      await Promise.all([...producers].map((producer) => producer.close()));
+      await cluster.close();
+    },
+  };
+}

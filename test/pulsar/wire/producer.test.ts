@@ -1,0 +1,225 @@
+// The wire producer against the loopback broker: what it publishes is read back by the wire source.
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
+import type { Message } from '../../../src/ports.ts';
+import type { OutgoingMessage, Publisher, PublishOptions } from '../../../src/pulsar/publisher.ts';
+import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher.ts';
+import { createWireSource } from '../../../src/pulsar/wire/source.ts';
+import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+
+const TOPIC = parseTopicName('public/default/restored') as TopicName;
+const LIMIT_BYTES = 100_000;
+const OPTIONS: PublishOptions = { compression: 'zlib', batching: true, windowBytes: 1_000_000 };
+
+let broker: LoopbackBroker;
+let publisher: Publisher;
+let stop: AbortController;
+beforeEach(async () => {
+  broker = await startLoopbackBroker({ maxMessageSizeBytes: LIMIT_BYTES });
+  broker.createTopic('public/default/restored');
+  broker.createSubscription('public/default/restored', 'reader');
+  stop = new AbortController();
+  publisher = createWirePublisher({ config: config(), clock: systemClock, signal: stop.signal });
+});
+afterEach(async () => {
+  await publisher.close();
+  await broker.close();
+});
+
+const config = () => ({
+  serviceUrl: broker.serviceUrl,
+  token: undefined,
+  tlsCaFile: undefined,
+  listenerName: undefined,
+});
+
+const outgoing = (sequenceId: number, rest: Partial<OutgoingMessage> = {}): OutgoingMessage => ({
+  sequenceId,
+  key: undefined,
+  orderingKey: undefined,
+  properties: [],
+  eventTimeMs: undefined,
+  payload: Buffer.from(`message ${sequenceId}`),
+  ...rest,
+});
+
+/** Everything in the topic, by the driver's consumer side. */
+async function readAll(): Promise<Message[]> {
+  const source = createWireSource({
+    config: {
+      ...config(),
+      topic: TOPIC,
+      subscription: 'reader',
+      subscriptionType: 'exclusive',
+      initialPosition: 'earliest',
+      driver: 'wire',
+      tdmqRole: undefined,
+    },
+    receiveBudgetBytes: 8_000_000,
+    clock: systemClock,
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+  });
+  try {
+    const [partition] = (await source.open()) as Exclude<Awaited<ReturnType<typeof source.open>>, 'busy'>;
+    const messages: Message[] = [];
+    for (;;) {
+      const delivery = await partition?.next(200);
+      if (delivery === undefined || delivery.kind === 'idle') return messages;
+      if (delivery.kind === 'entry') messages.push(...delivery.messages);
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+const textOf = ({ payload }: Message) => (payload === null ? null : Buffer.from(payload).toString());
+
+it.each([
+  ['in compressed batches', OPTIONS],
+  ['one by one, uncompressed', { ...OPTIONS, batching: false, compression: 'none' as const }],
+])('publishes every field of a message %s', async (_, options) => {
+  const producer = await publisher.open(TOPIC.full, 'p', options);
+  const messages = [
+    outgoing(0, { key: 'k', orderingKey: Buffer.from([0xff, 1]), eventTimeMs: 1_700_000_000_000 }),
+    outgoing(1, {
+      key: Buffer.from([0xff, 0]),
+      properties: [
+        ['a', 'b'],
+        ['ü', '世界'],
+      ],
+    }),
+    outgoing(2, { payload: null }),
+    outgoing(3, { payload: Buffer.alloc(0) }),
+    outgoing(4, { payload: Buffer.from([0xff, 0xfe, 0]) }),
+  ];
+  for (const message of messages) await producer.send(message);
+  await producer.flush();
+  expect(producer.acknowledgedSequenceId).toBe(4);
+  const bytes = (value: Uint8Array | string | null | undefined) =>
+    value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+  const facts = ({
+    key,
+    orderingKey,
+    properties,
+    eventTimeMs,
+    payload,
+    sequenceId,
+  }: OutgoingMessage | Message) => ({
+    ...{ key: bytes(key), orderingKey: bytes(orderingKey), properties, eventTimeMs },
+    ...{ payload: bytes(payload), sequenceId },
+  });
+  expect((await readAll()).map(facts)).toEqual(messages.map(facts));
+});
+
+it('cuts a message over the limit of the broker into chunks, between others in order', async () => {
+  const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, compression: 'none' });
+  const large = Buffer.alloc(LIMIT_BYTES * 3, 'x');
+  await producer.send(outgoing(0));
+  await producer.send(outgoing(1, { payload: large, properties: [['a', 'b']] }));
+  await producer.send(outgoing(2));
+  await producer.flush();
+  expect(producer.acknowledgedSequenceId).toBe(2);
+  const messages = await readAll();
+  expect(messages.map((message) => textOf(message)?.length)).toEqual([9, large.length, 9]);
+});
+
+it('puts many messages into few entries, and never more than the window without a receipt', async () => {
+  let open = 0;
+  let most = 0;
+  let entries = 0;
+  broker.onCommand((name, fields) => {
+    if (name !== 'send') return undefined;
+    entries++;
+    most = Math.max(most, ++open);
+    expect((fields as { numMessages?: number }).numMessages).toBeLessThanOrEqual(1_000);
+    return undefined;
+  });
+  broker.onAnswer((name) => {
+    if (name === 'sendReceipt') open--;
+    return undefined;
+  });
+  const producer = await publisher.open(TOPIC.full, 'p', OPTIONS);
+  for (let i = 0; i < 5_000; i++) await producer.send(outgoing(i));
+  await producer.flush();
+  expect(entries).toBeLessThan(20);
+  expect(most).toBeLessThanOrEqual(500);
+  expect((await readAll()).map(textOf)).toEqual(Array.from({ length: 5_000 }, (_, i) => `message ${i}`));
+});
+
+it('waits for receipts when the window is full', async () => {
+  let isHeld = true;
+  broker.onAnswer((name) => (name === 'sendReceipt' && isHeld ? 'drop' : undefined));
+  const producer = await publisher.open(TOPIC.full, 'p', {
+    ...OPTIONS,
+    compression: 'none',
+    windowBytes: 50_000,
+  });
+  await producer.send(outgoing(0, { payload: Buffer.alloc(90_000) }));
+  producer.push();
+  let isThrough = false;
+  const second = producer.send(outgoing(1)).then(() => {
+    isThrough = true;
+  });
+  for (let i = 0; i < 20; i++) await setImmediate();
+  expect(isThrough).toBe(false);
+  isHeld = false;
+  broker.dropConnections();
+  await second;
+  await producer.flush();
+});
+
+it('sends again in order what had no receipt when the connection was lost', async () => {
+  const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, batching: false });
+  let sends = 0;
+  const stopHook = broker.onCommand((name) => (name === 'send' && ++sends === 3 ? 'close' : undefined));
+  for (let i = 0; i < 10; i++) await producer.send(outgoing(i));
+  await producer.flush();
+  stopHook();
+  const texts = (await readAll()).map(textOf);
+  expect([...new Set(texts)]).toEqual(Array.from({ length: 10 }, (_, i) => `message ${i}`));
+});
+
+it('goes on after the broker has closed the producer', async () => {
+  const producer = await publisher.open(TOPIC.full, 'p', OPTIONS);
+  await producer.send(outgoing(0));
+  await producer.flush();
+  broker.unload('public/default/restored');
+  await producer.send(outgoing(1));
+  await producer.flush();
+  expect((await readAll()).map(textOf)).toEqual(['message 0', 'message 1']);
+});
+
+it('fails with what the broker says when it does not take messages any more', async () => {
+  const producer = await publisher.open(TOPIC.full, 'p', OPTIONS);
+  broker.terminate('public/default/restored');
+  await producer.send(outgoing(0));
+  await expect(producer.flush()).rejects.toThrow(/TopicTerminated/);
+});
+
+it('ends every wait when it is stopped', async () => {
+  broker.onAnswer((name) => (name === 'sendReceipt' ? 'drop' : undefined));
+  const producer = await publisher.open(TOPIC.full, 'p', OPTIONS);
+  await producer.send(outgoing(0));
+  const flushing = producer.flush();
+  stop.abort();
+  await expect(flushing).rejects.toThrow('publishing was stopped');
+});
+
+it('names itself, and the last message of a batch besides the first', async () => {
+  const seen: unknown[] = [];
+  broker.onCommand((name, fields) => {
+    if (name === 'send') seen.push(fields);
+    return undefined;
+  });
+  const producer = await publisher.open(TOPIC.full, 'tdmq-restore-x-0', OPTIONS);
+  for (let i = 5; i < 8; i++) await producer.send(outgoing(i));
+  await producer.flush();
+  expect(seen).toMatchObject([{ sequenceId: 5, highestSequenceId: 7, numMessages: 3 }]);
+  expect((await readAll()).map(({ producer: name, sequenceId }) => `${name} ${sequenceId}`)).toEqual([
+    'tdmq-restore-x-0 5',
+    'tdmq-restore-x-0 6',
+    'tdmq-restore-x-0 7',
+  ]);
+});
