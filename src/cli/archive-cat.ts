@@ -28,7 +28,7 @@ ${SELECTION_HELP}
 ${PLACE_HELP}
 
 Examples:
-  tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --to 2026-11-24 --key customer-7
+  tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --key customer-7
   tdmq-backup archive cat --folder ./copy --topic t/ns/orders --format value | head
 `,
   async run(args, io) {

@@ -1,12 +1,13 @@
 // Where an archive lies: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
 // are kept that may be replaced.
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createFolderStore } from '../archive/folder-store.ts';
 import { systemClock } from '../clock.ts';
 import { type Environment, parseConfig, type RuleConfig } from '../config.ts';
 import { createCosStore } from '../cos/store.ts';
 import type { Logger, ObjectStore } from '../ports.ts';
+import { retry } from '../retry.ts';
 import { retryingStore } from '../retrying-store.ts';
 import { parseTopicName, type TopicName } from '../topic-name.ts';
 import type { Io } from './command.ts';
@@ -37,7 +38,6 @@ export interface PlaceValues {
 export interface Notes {
   read(key: string): Promise<string | undefined>;
   write(key: string, text: string): Promise<void>;
-  remove(key: string): Promise<void>;
 }
 
 export interface Place {
@@ -96,9 +96,9 @@ export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
       write: (key, text) => {
         const body = { chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) };
         const attributes = { metadata: {}, contentType: 'application/json' };
-        return inner.admin.putReplaceable(`${cos.prefix}${key}`, body, attributes);
+        const put = () => inner.admin.putReplaceable(`${cos.prefix}${key}`, body, attributes);
+        return retry(put, { clock: systemClock });
       },
-      remove: (key) => inner.admin.remove(`${cos.prefix}${key}`),
     },
     name: `${cos.bucket}/${cos.prefix}`,
     close: () => store.close(),
@@ -144,7 +144,6 @@ function folderNotes(folder: string): Notes {
       await writeFile(`${path}.new`, text);
       await rename(`${path}.new`, path);
     },
-    remove: (key) => rm(pathOf(key), { force: true }),
   };
 }
 

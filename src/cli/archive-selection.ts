@@ -7,27 +7,27 @@ import { UsageError } from './usage-error.ts';
 /** As parseArgs wants them. */
 export const SELECTION_OPTIONS = {
   from: { type: 'string' },
-  to: { type: 'string' },
+  until: { type: 'string' },
   'from-id': { type: 'string' },
-  'to-id': { type: 'string' },
+  'until-id': { type: 'string' },
   partition: { type: 'string', multiple: true },
   key: { type: 'string' },
   property: { type: 'string', multiple: true },
 } as const;
 
 export const SELECTION_HELP = `  --from TIME      published at this time or later: 2026-11-23, or 2026-11-23T23:21:41.123Z
-  --to TIME        published before this time
+  --until TIME     published before this time
   --from-id ID     from this message on: ledger:entry:partition:batchIndex, or ledger:entry
-  --to-id ID       up to this message, included
+  --until-id ID    up to this message, included
   --partition N    one partition; may be repeated; none for a topic without partitions
   --key KEY        messages with this key
   --property N=V   messages with this property; may be repeated, then all have to fit`;
 
 export interface SelectionValues {
   readonly from?: string | undefined;
-  readonly to?: string | undefined;
+  readonly until?: string | undefined;
   readonly 'from-id'?: string | undefined;
-  readonly 'to-id'?: string | undefined;
+  readonly 'until-id'?: string | undefined;
   readonly partition?: string[] | undefined;
   readonly key?: string | undefined;
   readonly property?: string[] | undefined;
@@ -37,9 +37,9 @@ export interface SelectionValues {
 export function parseSelection(values: SelectionValues): Selection {
   return {
     fromMs: timeOption('--from', values.from),
-    toMs: timeOption('--to', values.to),
+    toMs: timeOption('--until', values.until),
     fromId: idOption('--from-id', values['from-id'], -1),
-    toId: idOption('--to-id', values['to-id'], Number.MAX_SAFE_INTEGER),
+    toId: idOption('--until-id', values['until-id'], Number.MAX_SAFE_INTEGER),
     partitions: values.partition?.map((text) =>
       text === 'none' ? -1 : numberOption('--partition', text, 0, 1_000_000),
     ),

@@ -9,16 +9,18 @@ const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
   list,
   cat: async () => (await import('./archive-cat.ts')).command,
   verify: async () => (await import('./archive-verify.ts')).command,
+  restore: async () => (await import('./archive-restore.ts')).command,
 };
 
 export const command: Command = {
-  summary: 'read what was stored: ls, cat, verify',
+  summary: 'read what was stored: ls, cat, verify, restore',
   help: `
 Usage: tdmq-backup archive <command> [options]
 
   ls       list topics, dates, partitions and objects, without downloading them
   cat      print the records of a topic, filtered
   verify   look for damage
+  restore  publish what was stored to a topic
 
 The archive is the bucket and prefix of the rule's settings (COS_BUCKET, COS_REGION, COS_PREFIX and API keys, also by
 --env-file), or a folder that it was copied to (--folder). \`tdmq-backup archive <command> --help\` tells more.
@@ -31,7 +33,7 @@ Examples:
   subcommands: SUBCOMMANDS,
   async run(args, io) {
     const [name, ...rest] = args;
-    if (name === undefined) throw new UsageError('name what to do: archive ls, cat, verify …');
+    if (name === undefined) throw new UsageError('name what to do: archive ls, cat, verify or restore');
     const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
     if (load === undefined) throw new UsageError(`there is no command archive ${name}`);
     return (await load()).run(rest, io);

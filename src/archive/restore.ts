@@ -1,0 +1,266 @@
+// Publishes the messages of an archive to a topic: in order per partition, each once, with its old id and publish time as
+// properties. A message's sequence id is its place in what is restored of its partition, so that a restore that was
+// killed goes on where the broker's receipts, or its deduplication, say.
+import { BackupError } from '../errors.ts';
+import type { Clock, Message, ObjectStore } from '../ports.ts';
+import type { OutgoingMessage, ProducerCompression, Publisher, TopicProducer } from '../pulsar/publisher.ts';
+import { formatMessageId, formatTime } from '../record.ts';
+import { createSlots } from '../slots.ts';
+import { partitionTopic, type TopicName } from '../topic-name.ts';
+import { type ArchiveObject, byPartition } from './catalog.ts';
+import { readPartition } from './read-messages.ts';
+import { choosePartition } from './restore-routing.ts';
+import type { Selection } from './selection.ts';
+
+/** Properties that a restored message has besides its own. */
+export const ID_PROPERTY = 'tdmq-backup-id';
+export const PUBLISH_TIME_PROPERTY = 'tdmq-backup-publish-time';
+
+const WINDOW_BYTES = 64 * 1_048_576;
+const LARGEST_WINDOW_BYTES = 8 * 1_048_576;
+/** Partitions of the archive that are read at a time. */
+const PARALLEL = 8;
+const SAVE_EVERY_MS = 2_000;
+/** How long a restore that fails or is stopped waits for the receipts of what is on its way. */
+const LAST_RECEIPTS_MS = 5_000;
+/** The largest piece of time that a rate limit lets messages go at once. */
+const PACE_MS = 50;
+
+/** For each partition of the archive and each of the topic: the last sequence id that the broker has. */
+export type Acknowledged = Record<string, Record<string, number>>;
+
+export interface RestoreOptions {
+  readonly store: ObjectStore;
+  /** Of one topic, in the catalog's order. */
+  readonly objects: readonly ArchiveObject[];
+  readonly selection: Selection;
+  readonly target: TopicName;
+  /** `undefined`: nothing is published, only counted. */
+  readonly publisher: Publisher | undefined;
+  /** Partitions of the target; 0 for a plain topic. */
+  readonly targetPartitions: number;
+  /** By partition where both have as many; `same` and `key` decide it. */
+  readonly route: 'auto' | 'same' | 'key';
+  /** Names the producers: the same for each try of one restore, and never the same for two. */
+  readonly restoreId: string;
+  readonly compression: ProducerCompression;
+  readonly batching: boolean;
+  readonly messagesPerSecond: number | undefined;
+  /** What earlier tries have published. */
+  readonly acknowledged: Acknowledged;
+  /** Called now and then, and at the end however that comes; never side by side. */
+  readonly save: (acknowledged: Acknowledged) => Promise<void>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (counts: Readonly<RestoreCounts>) => void;
+}
+
+export interface RestoreCounts {
+  /** Handed to the broker; with no publisher: what would be. */
+  messages: number;
+  /** Payloads. */
+  bytes: number;
+  /** Copies of messages that stand in two objects. */
+  duplicates: number;
+  /** Published by an earlier try. */
+  skipped: number;
+  objects: number;
+  /** By partition of the archive and of the target, `0 → 2`. */
+  readonly routes: Map<string, RouteCounts>;
+}
+
+export interface RouteCounts {
+  messages: number;
+  bytes: number;
+  firstPublishTimeMs: number;
+  lastPublishTimeMs: number;
+}
+
+/** Restores what is selected. @throws BackupError; what was published by then is saved, and not published again */
+export async function restoreMessages(options: RestoreOptions): Promise<RestoreCounts> {
+  const { objects, targetPartitions, publisher, save, clock } = options;
+  const counts: RestoreCounts = {
+    ...{ messages: 0, bytes: 0, duplicates: 0, skipped: 0, objects: 0 },
+    routes: new Map(),
+  };
+  const sources = [...byPartition(objects).values()];
+  const sourceCount = 1 + Math.max(-1, ...objects.map(({ parts }) => parts.partition));
+  const route = choosePartition(options.route, sourceCount, targetPartitions);
+  const saver = createSaver(save, clock);
+  const pace = createPace(options.messagesPerSecond, clock, options.signal);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const slots = createSlots(PARALLEL);
+  let failure: unknown;
+  await Promise.all(
+    sources.map((own) =>
+      slots.run(async () => {
+        if (failure !== undefined) return;
+        try {
+          const parts: Parts = { ...options, signal, counts, route, saver, pace };
+          await restorePartition(own, parts, publisher, Math.max(1, Math.min(sources.length, PARALLEL)));
+        } catch (error) {
+          failure ??= error;
+          stop.abort();
+        }
+      }),
+    ),
+  );
+  await saver.finish();
+  if (failure !== undefined) throw failure;
+  return counts;
+}
+
+interface Parts extends Omit<RestoreOptions, 'route'> {
+  readonly counts: RestoreCounts;
+  readonly route: (message: Message) => number;
+  readonly saver: ReturnType<typeof createSaver>;
+  readonly pace: ReturnType<typeof createPace>;
+}
+
+async function restorePartition(
+  objects: readonly ArchiveObject[],
+  parts: Parts,
+  publisher: Publisher | undefined,
+  sources: number,
+): Promise<void> {
+  const { counts, route, pace, saver, signal, target } = parts;
+  const source = String(objects[0]?.parts.partition ?? -1);
+  const producers = new Map<number, TopicProducer>();
+  const published = parts.acknowledged[source] ?? {};
+  const before = new Map(Object.entries(published).map(([to, sequenceId]) => [Number(to), sequenceId]));
+  const note = () => {
+    for (const [to, { acknowledgedSequenceId }] of producers)
+      if (acknowledgedSequenceId >= 0) saver.note(source, String(to), acknowledgedSequenceId);
+  };
+  for (const [to, sequenceId] of before) saver.note(source, String(to), sequenceId);
+
+  async function producerTo(to: number, of: Publisher): Promise<TopicProducer> {
+    let producer = producers.get(to);
+    if (producer === undefined) {
+      const name = `tdmq-restore-${parts.restoreId}-${source}`;
+      const targets = Math.max(1, parts.targetPartitions);
+      const windowBytes = Math.min(LARGEST_WINDOW_BYTES, WINDOW_BYTES / sources / targets);
+      const { compression, batching } = parts;
+      producer = await of.open(partitionTopic(target, to), name, { compression, batching, windowBytes });
+      producers.set(to, producer);
+      before.set(to, Math.max(before.get(to) ?? -1, producer.lastSequenceId));
+    }
+    return producer;
+  }
+
+  let sequenceId = -1;
+  try {
+    const messages = readPartition(parts.store, objects, parts.selection, {
+      signal,
+      onObject: () => counts.objects++,
+      onDuplicate: () => counts.duplicates++,
+    });
+    for await (const { message } of messages) {
+      if (signal.aborted) throw new BackupError('source', 'the restore was stopped');
+      sequenceId++;
+      const to = route(message);
+      const size = message.payload?.length ?? 0;
+      if (publisher !== undefined) {
+        const producer = await producerTo(to, publisher);
+        if (sequenceId <= (before.get(to) ?? -1)) {
+          counts.skipped++;
+          continue;
+        }
+        await pace(() => {
+          for (const one of producers.values()) one.push();
+        });
+        await producer.send(outgoing(message, sequenceId));
+      }
+      count(counts, `${source} → ${to}`, message, size);
+      parts.onProgress?.(counts);
+      if (saver.isDue()) {
+        note();
+        await saver.save();
+      }
+    }
+    for (const producer of producers.values()) await producer.flush();
+  } catch (error) {
+    // What is on its way arrives all the same: with its receipts nothing of it is published again.
+    const flushed = Promise.all([...producers.values()].map((producer) => producer.flush()));
+    await Promise.race([flushed.catch(() => undefined), parts.clock.sleep(LAST_RECEIPTS_MS)]);
+    throw error;
+  } finally {
+    note();
+    await Promise.all([...producers.values()].map((producer) => producer.close()));
+  }
+}
+
+function count(counts: RestoreCounts, name: string, message: Message, size: number): void {
+  const { publishTimeMs } = message;
+  counts.messages++;
+  counts.bytes += size;
+  const route = counts.routes.get(name);
+  if (route === undefined) {
+    const times = { firstPublishTimeMs: publishTimeMs, lastPublishTimeMs: publishTimeMs };
+    counts.routes.set(name, { messages: 1, bytes: size, ...times });
+    return;
+  }
+  route.messages++;
+  route.bytes += size;
+  route.firstPublishTimeMs = Math.min(route.firstPublishTimeMs, publishTimeMs);
+  route.lastPublishTimeMs = Math.max(route.lastPublishTimeMs, publishTimeMs);
+}
+
+/** What is published of a message: everything but what its broker and its producer's client made. */
+function outgoing(message: Message, sequenceId: number): OutgoingMessage {
+  const { key, orderingKey, eventTimeMs, payload } = message;
+  const own = message.properties.filter(([name]) => name !== ID_PROPERTY && name !== PUBLISH_TIME_PROPERTY);
+  return {
+    key,
+    orderingKey,
+    eventTimeMs,
+    payload,
+    sequenceId,
+    properties: [
+      ...own,
+      [ID_PROPERTY, formatMessageId(message.id)],
+      [PUBLISH_TIME_PROPERTY, formatTime(message.publishTimeMs)],
+    ],
+  };
+}
+
+/** Collects what was acknowledged and saves it, one save at a time. */
+function createSaver(save: (acknowledged: Acknowledged) => Promise<void>, clock: Clock) {
+  const acknowledged: Acknowledged = {};
+  let lastMs = clock.now();
+  let saving: Promise<void> | undefined;
+  return {
+    note(source: string, to: string, sequenceId: number) {
+      acknowledged[source] ??= {};
+      const targets = acknowledged[source] as Record<string, number>;
+      targets[to] = Math.max(targets[to] ?? -1, sequenceId);
+    },
+    isDue: () => saving === undefined && clock.now() - lastMs >= SAVE_EVERY_MS,
+    async save() {
+      if (saving !== undefined) return;
+      saving = save(acknowledged).finally(() => {
+        saving = undefined;
+        lastMs = clock.now();
+      });
+      await saving;
+    },
+    async finish() {
+      await saving?.catch(() => undefined);
+      await save(acknowledged);
+    },
+  };
+}
+
+/** Waits as long as the rate asks for; `beforeWaiting` sends what would only lie about. */
+function createPace(messagesPerSecond: number | undefined, clock: Clock, signal: AbortSignal) {
+  let nextMs = clock.now();
+  return async (beforeWaiting: () => void): Promise<void> => {
+    if (messagesPerSecond === undefined) return;
+    const nowMs = clock.now();
+    nextMs = Math.max(nextMs, nowMs - PACE_MS) + 1_000 / messagesPerSecond;
+    if (nextMs - nowMs <= PACE_MS) return;
+    beforeWaiting();
+    await clock.sleep(nextMs - nowMs, signal).catch(() => undefined);
+  };
+}

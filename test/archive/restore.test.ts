@@ -1,0 +1,190 @@
+// Restoring: what is published, to which partition, in which order; and that no stop makes a message come twice.
+import { expect, it } from 'vitest';
+import { readCatalog } from '../../src/archive/catalog.ts';
+import { type Acknowledged, type RestoreOptions, restoreMessages } from '../../src/archive/restore.ts';
+import { choosePartition, javaStringHash } from '../../src/archive/restore-routing.ts';
+import { systemClock } from '../../src/clock.ts';
+import type { OutgoingMessage, Publisher } from '../../src/pulsar/publisher.ts';
+import { formatMessageId } from '../../src/record.ts';
+import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
+import type { MemoryStore } from '../fakes/memory-store.ts';
+import { message, messages, PREFIX, sampleArchive, storeObject } from './archive-fixture.ts';
+
+const TARGET = parseTopicName('t/ns/replay') as TopicName;
+
+/** A broker that keeps what it gets, by topic; with `remembers`, the last sequence id of each producer too. */
+function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}) {
+  const published: { topic: string; producerName: string; message: OutgoingMessage }[] = [];
+  const lastIds = new Map<string, number>();
+  let left = options.failAfter ?? Number.POSITIVE_INFINITY;
+  const publisher: Publisher = {
+    driver: 'fake',
+    partitions: async () => 2,
+    async open(topic, producerName) {
+      const name = `${topic} ${producerName}`;
+      let acknowledged = -1;
+      return {
+        lastSequenceId: options.remembers ? (lastIds.get(name) ?? -1) : -1,
+        get acknowledgedSequenceId() {
+          return acknowledged;
+        },
+        async send(one) {
+          if (left-- <= 0) throw new Error('the broker is gone');
+          published.push({ topic, producerName, message: one });
+          lastIds.set(name, one.sequenceId);
+          acknowledged = one.sequenceId;
+        },
+        push() {},
+        flush: async () => undefined,
+        close: async () => undefined,
+      };
+    },
+    close: async () => undefined,
+  };
+  return { publisher, published, heal: () => (left = Number.POSITIVE_INFINITY) };
+}
+
+async function restore(
+  store: MemoryStore,
+  publisher: Publisher | undefined,
+  rest: Partial<RestoreOptions> = {},
+) {
+  const { objects } = await readCatalog(store, PREFIX);
+  let saved: Acknowledged = {};
+  const run = restoreMessages({
+    store,
+    objects,
+    selection: {},
+    target: TARGET,
+    targetPartitions: 2,
+    route: 'auto',
+    publisher,
+    restoreId: 'id',
+    compression: 'none',
+    batching: true,
+    messagesPerSecond: undefined,
+    acknowledged: {},
+    clock: systemClock,
+    signal: new AbortController().signal,
+    ...rest,
+    save: async (acknowledged) => {
+      saved = structuredClone(acknowledged);
+      await rest.save?.(acknowledged);
+    },
+  });
+  return { counts: await run.catch((error: Error) => error), saved: () => saved };
+}
+
+const idsOf = (published: { message: OutgoingMessage }[]) =>
+  published.map(({ message: one }) => Object.fromEntries(one.properties)['tdmq-backup-id']);
+
+const ids = (partition: number, from: number, to: number) =>
+  messages(partition, from, to).map(({ id }) => formatMessageId(id));
+
+it('publishes each partition in order to its own partition, with the old id and time as properties', async () => {
+  const { store } = await sampleArchive();
+  const { publisher, published } = fakePublisher();
+  const { counts } = await restore(store, publisher);
+  expect(counts).toMatchObject({ messages: 30, duplicates: 0, skipped: 0 });
+  for (const [partition, last] of [
+    [0, 19],
+    [1, 9],
+  ] as const) {
+    const own = published.filter(({ topic }) => topic === `${TARGET.full}-partition-${partition}`);
+    expect(idsOf(own)).toEqual(ids(partition, 0, last));
+    expect(new Set(own.map(({ producerName }) => producerName))).toEqual(
+      new Set([`tdmq-restore-id-${partition}`]),
+    );
+  }
+  expect(published.find(({ message: one }) => one.properties[0]?.[1] === '3')?.message).toMatchObject({
+    key: 'k0',
+    properties: [
+      ['n', '3'],
+      ['tdmq-backup-id', '7:3:0:-1'],
+      ['tdmq-backup-publish-time', '2026-11-23T12:00:03.000Z'],
+    ],
+  });
+});
+
+it('publishes a message that stands in two objects once', async () => {
+  const { store } = await sampleArchive();
+  await storeObject(store, messages(0, 15, 22));
+  const { publisher, published } = fakePublisher();
+  const { counts } = await restore(store, publisher, { selection: { partitions: [0] } });
+  expect(counts).toMatchObject({ messages: 23, duplicates: 5 });
+  expect(idsOf(published)).toEqual(ids(0, 0, 22));
+});
+
+it.each([
+  ['by what was saved', false],
+  ['by what the broker remembers, though nothing was saved', true],
+] as const)('goes on after a failure without publishing twice, %s', async (_, remembers) => {
+  const { store } = await sampleArchive();
+  const { publisher, published, heal } = fakePublisher({ remembers, failAfter: 13 });
+  const first = await restore(store, publisher);
+  expect(first.counts).toEqual(new Error('the broker is gone'));
+  expect(published).toHaveLength(13);
+  heal();
+  const acknowledged = remembers ? {} : first.saved();
+  const second = await restore(store, publisher, { acknowledged });
+  expect(second.counts).toMatchObject({ messages: 17, skipped: 13 });
+  expect(idsOf(published).toSorted()).toEqual([...ids(0, 0, 19), ...ids(1, 0, 9)].toSorted());
+});
+
+it('goes on after it was stopped, and saves what was acknowledged by then', async () => {
+  const { store } = await sampleArchive();
+  const { publisher, published } = fakePublisher();
+  const stop = new AbortController();
+  const onProgress = ({ messages: count }: { messages: number }) => count === 7 && stop.abort();
+  const first = await restore(store, publisher, { signal: stop.signal, onProgress });
+  expect(first.counts).toBeInstanceOf(Error);
+  await restore(store, publisher, { acknowledged: first.saved() });
+  expect(idsOf(published).toSorted()).toEqual([...ids(0, 0, 19), ...ids(1, 0, 9)].toSorted());
+});
+
+it('keeps the order of each key where the topics have not as many partitions', async () => {
+  const { store } = await sampleArchive();
+  const { publisher, published } = fakePublisher();
+  await restore(store, publisher, { targetPartitions: 3, selection: { partitions: [0] } });
+  for (const key of ['k0', 'k1', 'k2']) {
+    const own = published.filter(({ message: one }) => one.key === key);
+    expect(new Set(own.map(({ topic }) => topic)).size).toBe(1);
+    const entries = idsOf(own).map((id) => Number(id?.split(':')[1]));
+    expect(entries).toEqual(entries.toSorted((a, b) => a - b));
+  }
+});
+
+it('chooses partitions as Pulsar does by key, and refuses what cannot be', () => {
+  // Java: "hello".hashCode() = 99162322; "polygenelubricants".hashCode() = Integer.MIN_VALUE.
+  expect(javaStringHash('hello')).toBe(99_162_322);
+  expect(javaStringHash('polygenelubricants')).toBe(0);
+  const byKey = choosePartition('key', 4, 5);
+  expect(byKey(message(3, 1, { key: 'hello' }))).toBe(99_162_322 % 5);
+  expect(byKey(message(3, 1, { key: undefined }))).toBe(3);
+  expect(choosePartition('auto', 4, 4)(message(3, 1))).toBe(3);
+  expect(choosePartition('auto', 4, 0)(message(3, 1))).toBe(-1);
+  expect(() => choosePartition('same', 4, 3)).toThrow('4 partitions');
+});
+
+it('publishes nothing in a dry run, and counts what it would', async () => {
+  const { store } = await sampleArchive();
+  const { counts } = await restore(store, undefined, { selection: { key: 'k1' } });
+  expect(counts).toMatchObject({ messages: 10 });
+  expect([...(counts as { routes: Map<string, object> }).routes.keys()].sort()).toEqual(['0 → 0', '1 → 1']);
+});
+
+it('publishes no faster than it is told', async () => {
+  const { store } = await sampleArchive();
+  const { publisher, published } = fakePublisher();
+  let nowMs = 0;
+  const clock = {
+    now: () => nowMs,
+    async sleep(ms: number) {
+      nowMs += ms;
+    },
+  };
+  await restore(store, publisher, { clock, messagesPerSecond: 10 });
+  expect(published).toHaveLength(30);
+  expect(nowMs).toBeGreaterThan(2_500);
+  expect(nowMs).toBeLessThan(3_500);
+});

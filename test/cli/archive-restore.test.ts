@@ -1,0 +1,123 @@
+// `tdmq-backup archive restore` over the stand-ins: backed up by a real run, restored, and read from the new topic by
+// another rule's run.
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { main } from '../../src/cli/main.ts';
+import { testIo } from './io.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+
+const TARGET = 'public/default/replay';
+const COUNT = 60;
+let rule: LoopbackRule;
+
+beforeEach(async () => {
+  rule = await startLoopbackRule();
+  rule.broker.publish(
+    TOPIC,
+    Array.from({ length: COUNT }, (_, i) => ({ payload: `message ${i}`, key: `key-${i % 4}` })),
+  );
+  expect(await main(['run'], testIo({ ...rule.env, FILE_MAX_MESSAGES: '10' }).io)).toBe(0);
+  rule.broker.createTopic(TARGET, 2);
+  rule.broker.createSubscription(TARGET, 'backup');
+});
+afterEach(() => rule.close());
+
+async function restore(args: readonly string[], signal?: AbortSignal) {
+  const { io, out, err } = testIo(rule.env, signal);
+  const code = await main(['archive', 'restore', '--to', TARGET, ...args], io);
+  return { code, out: out(), err: err() };
+}
+
+/** What stands in the new topic, by the archive that another rule makes of it: value and properties. */
+async function restored(): Promise<{ value: string; properties: Record<string, string>; topic: string }[]> {
+  const env = { ...rule.env, PULSAR_TOPIC: TARGET, COS_PREFIX: 'replay/' };
+  expect(await main(['run'], testIo(env).io)).toBe(0);
+  const { io, out } = testIo(env);
+  expect(await main(['archive', 'cat'], io)).toBe(0);
+  return out()
+    .trimEnd()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+const values = async () => (await restored()).map(({ value }) => value).toSorted();
+const all = Array.from({ length: COUNT }, (_, i) => `message ${i}`).toSorted();
+
+test('publishes everything once, with the old ids, and says what it did', async () => {
+  const { code, out, err } = await restore([]);
+  expect(code, err).toBe(0);
+  expect(out).toMatch(/✓ Published 60 messages, .* to persistent:\/\/public\/default\/replay\n$/);
+  expect(out).toMatch(/partition +messages +payloads/);
+  const records = await restored();
+  expect(records.map(({ value }) => value).toSorted()).toEqual(all);
+  for (const { properties, topic } of records) {
+    expect(properties['tdmq-backup-id']).toMatch(/^\d+:\d+:[01]:/);
+    expect(topic).toMatch(new RegExp(`-partition-${properties['tdmq-backup-id']?.split(':')[2]}$`));
+  }
+});
+
+test('a dry run publishes nothing, and leaves nothing beside the archive', async () => {
+  const { code, out } = await restore(['--dry-run', '--key', 'key-1']);
+  expect(code).toBe(0);
+  expect(out).toContain('Would publish 15 messages');
+  expect(rule.cos.objects().filter(({ key }) => key.includes('_restores'))).toEqual([]);
+  expect(rule.broker.subscriptionBacklog(TARGET, 'backup')).toBe(0);
+});
+
+test('stopped by Ctrl-C, the same command goes on and publishes nothing twice', async () => {
+  const interrupt = new AbortController();
+  let sends = 0;
+  const unhook = rule.broker.onCommand((name) => {
+    if (name === 'send' && ++sends === 9) interrupt.abort(new Error('Ctrl-C'));
+    return undefined;
+  });
+  const first = await restore(['--no-batching', '--rate', '500'], interrupt.signal);
+  unhook();
+  expect(first.code).toBe(130);
+  const second = await restore(['--no-batching', '--rate', '500', '--json']);
+  expect(second.code, second.err).toBe(0);
+  const { messages, skipped } = JSON.parse(second.out);
+  expect(messages + skipped).toBe(COUNT);
+  expect(skipped).toBeGreaterThan(0);
+  expect(await values()).toEqual(all);
+});
+
+test('what was stored since a restore began is no part of it', async () => {
+  const interrupt = new AbortController();
+  const unhook = rule.broker.onCommand((name) => {
+    if (name === 'send') interrupt.abort(new Error('Ctrl-C'));
+    return undefined;
+  });
+  expect((await restore(['--no-batching'], interrupt.signal)).code).toBe(130);
+  unhook();
+  rule.broker.publish(TOPIC, [{ payload: 'later' }]);
+  expect(await main(['run'], testIo(rule.env).io)).toBe(0);
+  expect((await restore(['--no-batching'])).code).toBe(0);
+  expect(await values()).toEqual(all);
+});
+
+test('a restore that was done is refused, until told to do it again', async () => {
+  expect((await restore([])).code).toBe(0);
+  const second = await restore([]);
+  expect(second.code).toBe(1);
+  expect(second.err).toContain('--again');
+  expect((await restore(['--again'])).code).toBe(0);
+  expect(await values()).toEqual([...all, ...all].toSorted());
+});
+
+test('the topic that was backed up is refused, until told', async () => {
+  const { io, err } = testIo(rule.env);
+  expect(await main(['archive', 'restore', '--to', TOPIC], io)).toBe(1);
+  expect(err()).toContain('--into-same-topic');
+});
+
+test('wrong options are wrong usage', async () => {
+  for (const args of [
+    ['--route', 'random'],
+    ['--rate', '0'],
+    ['--compression', 'rar'],
+    ['--driver', 'telepathy'],
+  ])
+    expect((await restore(args)).code, args.join(' ')).toBe(2);
+  expect(await main(['archive', 'restore'], testIo(rule.env).io)).toBe(2);
+});
