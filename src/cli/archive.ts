@@ -7,17 +7,19 @@ const list = async () => (await import('./archive-ls.ts')).command;
 const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
   ls: list,
   list,
+  index: async () => (await import('./archive-index.ts')).command,
   cat: async () => (await import('./archive-cat.ts')).command,
   verify: async () => (await import('./archive-verify.ts')).command,
   restore: async () => (await import('./archive-restore.ts')).command,
 };
 
 export const command: Command = {
-  summary: 'read what was stored: ls, cat, verify, restore',
+  summary: 'read what was stored: ls, index, cat, verify, restore',
   help: `
 Usage: tdmq-backup archive <command> [options]
 
   ls       list topics, dates, partitions and objects, without downloading them
+  index    write the manifest that a killed run could not
   cat      print the records of a topic, filtered
   verify   look for damage
   restore  publish what was stored to a topic

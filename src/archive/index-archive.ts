@@ -1,0 +1,128 @@
+// Writes the manifest that a killed run could not: for the objects that no manifest knows, what is in them, read once.
+// Damaged objects are left out and told; nothing that exists is changed.
+import { BackupError } from '../errors.ts';
+import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
+import { formatMessageId, formatTime } from '../record.ts';
+import type { ManifestObject } from '../run.ts';
+import { type Summary, storeRunManifest } from '../run-manifest.ts';
+import { createSlots } from '../slots.ts';
+import type { TopicName } from '../topic-name.ts';
+import { type ArchiveObject, readCatalog } from './catalog.ts';
+import { damage, type Finding } from './finding.ts';
+import { inspectObject } from './inspect.ts';
+
+export interface IndexOptions extends CallOptions {
+  readonly topic?: TopicName | undefined;
+  /** For objects whose metadata names no rule, as in a local copy. */
+  readonly rule: string;
+  readonly knowsMetadata: boolean;
+  readonly parallel: number;
+  readonly clock: Clock;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface IndexResult {
+  /** Objects that are in a manifest now. */
+  readonly objects: number;
+  readonly messages: number;
+  /** Keys of the manifests that were written, one for each rule. */
+  readonly manifests: readonly string[];
+  /** Why objects were left out. */
+  readonly findings: readonly Finding[];
+}
+
+/** Indexes what no manifest knows. May be repeated. @throws BackupError `store` */
+export async function indexArchive(
+  store: ObjectStore,
+  prefix: string,
+  options: IndexOptions,
+): Promise<IndexResult> {
+  const { topic, clock, rule } = options;
+  const startedAtMs = clock.now();
+  const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
+  const heads = options.knowsMetadata ? 'unknown' : 'none';
+  const catalog = await readCatalog(store, prefix, { ...call, topic, heads });
+  const unknown = catalog.objects.filter(({ manifest }) => manifest === undefined);
+  const findings: Finding[] = [];
+  const byRule = new Map<string, ManifestObject[]>();
+  const slots = createSlots(options.parallel);
+  let done = 0;
+  await Promise.all(
+    unknown.map((object) =>
+      slots.run(async () => {
+        const entry = await describe(store, object, call);
+        options.onProgress?.(++done, unknown.length);
+        if ('findings' in entry) {
+          findings.push(...entry.findings);
+          return;
+        }
+        const own = object.head?.metadata['rule'] ?? rule;
+        byRule.set(own, [...(byRule.get(own) ?? []), entry]);
+      }),
+    ),
+  );
+  const manifests: string[] = [];
+  let objects = 0;
+  let messages = 0;
+  for (const [own, entries] of [...byRule].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    entries.sort((a, b) => (a.key < b.key ? -1 : 1));
+    objects += entries.length;
+    messages += entries.reduce((sum, one) => sum + one.messages, 0);
+    const durationMs = clock.now() - startedAtMs;
+    manifests.push(
+      await storeRunManifest(store, prefix, summary(own, startedAtMs, durationMs, entries), entries, call),
+    );
+  }
+  return { objects, messages, manifests, findings };
+}
+
+async function describe(
+  store: ObjectStore,
+  object: ArchiveObject,
+  call: CallOptions,
+): Promise<ManifestObject | { findings: readonly Finding[] }> {
+  const { key, parts, head } = object;
+  const inspection = await inspectObject(store, object, true, call);
+  const wrong = inspection.findings.filter(({ severity }) => severity === 'damage');
+  if (head?.crc64 !== undefined && head.crc64 !== inspection.crc64)
+    wrong.push(damage(key, 'checksum', `its CRC-64 is ${inspection.crc64}, COS says ${head.crc64}`));
+  const { first, last, messages, recordBytes } = inspection;
+  if (wrong.length > 0) return { findings: wrong };
+  if (first === undefined || last === undefined || messages === undefined || recordBytes === undefined)
+    throw new BackupError('corrupt', `${key} holds no record`);
+  return {
+    key,
+    partition: parts.partition,
+    messages,
+    recordBytes,
+    size: inspection.sizeBytes,
+    firstId: formatMessageId(first.id),
+    lastId: formatMessageId(last.id),
+    firstPublishTime: formatTime(first.publishTimeMs),
+    lastPublishTime: formatTime(last.publishTimeMs),
+    crc64: inspection.crc64,
+    alreadyStored: true,
+  };
+}
+
+/** A run that stored nothing and found these. */
+function summary(
+  rule: string,
+  startedAtMs: number,
+  durationMs: number,
+  entries: readonly ManifestObject[],
+): Summary {
+  return {
+    rule,
+    requestId: 'archive-index',
+    startedAt: new Date(startedAtMs).toISOString(),
+    durationMs,
+    stopReason: 'caught_up',
+    messages: 0,
+    recordBytes: 0,
+    objects: 0,
+    alreadyStored: entries.length,
+    unreadable: 0,
+    partitions: new Set(entries.map(({ partition }) => partition)).size,
+  };
+}
