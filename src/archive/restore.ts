@@ -182,8 +182,11 @@ async function restorePartition(
     for (const producer of producers.values()) await producer.flush();
   } catch (error) {
     // What is on its way arrives all the same: with its receipts nothing of it is published again.
-    const flushed = Promise.all([...producers.values()].map((producer) => producer.flush()));
-    await Promise.race([flushed.catch(() => undefined), parts.clock.sleep(LAST_RECEIPTS_MS)]);
+    const over = new AbortController();
+    const flushed = Promise.allSettled([...producers.values()].map((producer) => producer.flush()));
+    const late = parts.clock.sleep(LAST_RECEIPTS_MS, over.signal).catch(() => undefined);
+    await Promise.race([flushed, late]);
+    over.abort();
     throw error;
   } finally {
     note();

@@ -1,7 +1,9 @@
 // `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
+import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type ArchiveObject, type Catalog, readCatalog } from '../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../archive/coverage.ts';
+import { reportPage } from '../archive/report-page.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
 import type { Command, Io } from './command.ts';
@@ -22,6 +24,7 @@ objects that no manifest knows. \`?\` stands where nobody says it: an object of 
 
   --objects        each object
   --json           everything, as JSON
+  --html FILE      writes a page of its own besides: messages and bytes over time, gaps, sizes of files
 ${PLACE_HELP}
 
 Examples:
@@ -36,6 +39,7 @@ Examples:
         ...PLACE_OPTIONS,
         objects: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
+        html: { type: 'string' },
       },
     });
     const place = await openPlace(values, io);
@@ -47,6 +51,8 @@ Examples:
         heads: place.knowsMetadata ? 'unknown' : 'none',
         onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
       });
+      if (values.html !== undefined)
+        await writeFile(values.html, reportPage(catalog, place.name, new Date()));
       if (values.json) io.stdout.write(`${JSON.stringify(asJson(catalog))}\n`);
       else print(catalog, place.name, values.objects, io);
       return 0;

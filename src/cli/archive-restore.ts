@@ -15,6 +15,7 @@ import { createNativePublisher } from '../pulsar/native-producer.ts';
 import type { Publisher } from '../pulsar/publisher.ts';
 import { createWirePublisher } from '../pulsar/wire/producer-publisher.ts';
 import { formatTime } from '../record.ts';
+import { readRoleKey } from '../rules/role-key.ts';
 import { parseTopicName } from '../topic-name.ts';
 import {
   numberOption,
@@ -170,7 +171,20 @@ async function openPublisher(driver: string | undefined, topic: string, io: Io):
       hint: 'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
     });
   }
-  const { pulsar } = await readSettings(io, { PULSAR_TOPIC: topic });
+  const { pulsar: settings, cos } = await readSettings(io, { PULSAR_TOPIC: topic });
+  const { tdmqRole } = settings;
+  const pulsar =
+    tdmqRole === undefined
+      ? settings
+      : {
+          ...settings,
+          token: await readRoleKey({
+            ...tdmqRole,
+            region: cos.region,
+            credentials: cos.credentials,
+            signal: io.signal,
+          }),
+        };
   const chosen = choice('--driver', driver ?? pulsar.driver, ['wire', 'native'] as const);
   // Not ended by Ctrl-C: what is on its way then is waited for.
   const { signal } = new AbortController();

@@ -136,8 +136,8 @@ async function openProducer(
       waitingBytes += bytes;
       const sent = by.send(nativeMessage(message)).then(
         () => {
-          // Receipts come in order.
-          acknowledgedSequenceId = message.sequenceId;
+          // Receipts come in order; those after a failure do not count, for it may be gone on with from here.
+          if (failure === undefined) acknowledgedSequenceId = message.sequenceId;
         },
         (error) => {
           failure ??= sourceError(`publishing to ${topic}`, error);

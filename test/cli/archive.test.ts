@@ -1,5 +1,5 @@
 // `tdmq-backup archive` over the loopback COS, filled by a real run, and over a folder that it was copied to.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -77,6 +77,23 @@ test.each(['bucket', 'copy'] as const)(
     expect(lines.toSorted()).toEqual(stored.toSorted());
   },
 );
+
+test('ls --html writes a page that needs nothing else', async () => {
+  const file = join(folder, '..', `page-${process.pid}.html`);
+  try {
+    await archive('bucket', ['ls', '--html', file]);
+    const page = readFileSync(file, 'utf8');
+    expect(page).toContain('40 messages');
+    expect(page.match(/<rect class="messages"/g)?.length).toBeGreaterThan(2);
+    expect(page).not.toMatch(/<script|<link|src=|url\(|@import/);
+  } finally {
+    rmSync(file, { force: true });
+  }
+});
+
+test('index finds nothing to do after a run that ended in order', async () => {
+  expect(await archive('bucket', ['index'])).toContain('0 objects with 0 messages indexed');
+});
 
 test('cat filters, and prints values or a table', async () => {
   const values = await archive('bucket', ['cat', '--key', 'key-3', '--format', 'value']);
