@@ -36,6 +36,8 @@ export interface DrainOptions
   readonly source: Source;
   readonly startedAtMs: number;
   readonly bufferBytes: number;
+  /** Is told of the bytes of all records as they pass. */
+  readonly onBytes?: (bytes: number) => void;
   readonly hardEnd: AbortSignal;
   /** Ends reading before `stopReadingAtMs`. */
   readonly stop?: AbortSignal | undefined;
@@ -67,7 +69,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
   const onStop = () => reading.abort();
   options.stop?.addEventListener('abort', onStop);
   if (options.stop?.aborted) onStop();
-  const budget = new MemoryBudget(bufferBytes);
+  const budget = new MemoryBudget(bufferBytes, options.onBytes);
   const result = (fields: Partial<DrainResult>): DrainResult => ({
     stopReason: 'caught_up',
     partitions: 0,

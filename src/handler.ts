@@ -6,6 +6,7 @@ import { createCosStore } from './cos/store.ts';
 import { type DrainResult, drain } from './drain.ts';
 import { BackupError } from './errors.ts';
 import { createLogger } from './logger.ts';
+import { createMemoryPressure } from './memory-pressure.ts';
 import { topicFolder } from './object-key.ts';
 import type { Clock, Logger, ObjectStore, Source } from './ports.ts';
 import { createSource } from './pulsar/create-source.ts';
@@ -55,6 +56,8 @@ const DEFAULT_MEMORY_MB = 256;
 const BASE_MEMORY_MB = 96;
 const MIN_BUFFER_BYTES = 8 * 1_048_576;
 const MAX_BUFFER_BYTES = 256 * 1_048_576;
+/** Heap and buffers of Node at rest, and the smallest buffers. */
+const MIN_IN_USE_BYTES = 24 * 1_048_576;
 /** An unfinished upload older than the longest time-out of a function belongs to nobody any more. */
 const ORPHAN_AGE_MS = 900_000;
 /** After the hard end, for closing what is open. */
@@ -161,6 +164,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       hardEnd: storingEnd,
       stop: parts.stop,
       bufferBytes: buffers.uploadBytes,
+      onBytes: createMemoryPressure(buffers.inUseBytes),
     });
     onResult(result);
     await source.close();
@@ -244,10 +248,10 @@ function abortedAt(clock: Clock, timeMs: number, forget: AbortSignal): AbortSign
 }
 
 /** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */
-function bufferSizes(memoryMb: number): { uploadBytes: number; receiveBytes: number } {
+function bufferSizes(memoryMb: number): { uploadBytes: number; receiveBytes: number; inUseBytes: number } {
   const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * 1_048_576;
   const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.3));
-  return { uploadBytes, receiveBytes: uploadBytes / 4 };
+  return { uploadBytes, receiveBytes: uploadBytes / 4, inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.5 };
 }
 
 /** The guard behind all guards: whatever hangs, the invocation ends before SCF ends it without a reason. */

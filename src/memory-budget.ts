@@ -19,8 +19,12 @@ export class MemoryBudget {
   readonly #spillables = new Set<Spillable>();
   #waiting: (() => void)[] = [];
 
-  constructor(limitBytes: number) {
+  readonly #onHold: (bytes: number) => void;
+
+  /** `onHold` is told of all bytes that come in. */
+  constructor(limitBytes: number, onHold: (bytes: number) => void = () => undefined) {
     this.limitBytes = limitBytes;
+    this.#onHold = onHold;
   }
 
   get usedBytes(): number {
@@ -46,6 +50,7 @@ export class MemoryBudget {
 
   /** Bytes were added to an open buffer. */
   hold(bytes: number): void {
+    this.#onHold(bytes);
     this.#openBytes += bytes;
     this.#peakBytes = Math.max(this.#peakBytes, this.usedBytes);
   }
