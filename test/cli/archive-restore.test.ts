@@ -1,6 +1,6 @@
 // `tdmq-backup archive restore` over the stand-ins: backed up by a real run, restored, and read from the new topic by
 // another rule's run.
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
@@ -8,6 +8,9 @@ import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts'
 const TARGET = 'public/default/replay';
 const COUNT = 60;
 let rule: LoopbackRule;
+
+// A COS call whose connection goes silent is repeated after 20 seconds.
+vi.setConfig({ testTimeout: 60_000 });
 
 beforeEach(async () => {
   rule = await startLoopbackRule();
