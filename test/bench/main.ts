@@ -1,0 +1,67 @@
+// `npm run bench`: every side over every workload, side by side in the same run, as Markdown tables on stdout.
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { measureGrowth } from './growth.ts';
+import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
+import { packagedFunction, pythonFunction, pythonRaw, type Result, rawDrain, type Side } from './sides.ts';
+import { type Surroundings, startSurroundings } from './surroundings.ts';
+import { mainWorkloads, type Workload } from './workloads.ts';
+
+const { values } = parseArgs({
+  options: {
+    /** How the function scales, instead of how it compares. */
+    growth: { type: 'boolean', default: false },
+    /** Small counts and one round: shows that everything runs, and measures nothing. */
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '3' },
+    /** Only workloads whose names contain this. */
+    only: { type: 'string', default: '' },
+    /** Only sides whose names contain this. */
+    side: { type: 'string', default: '' },
+  },
+});
+const scale = values.quick ? 0.005 : 1;
+const rounds = values.quick ? 1 : Number(values.rounds);
+
+async function compare(
+  surroundings: Surroundings,
+  workload: Workload,
+  sides: readonly Side[],
+): Promise<string[][]> {
+  progress(`filling ${workload.name}`);
+  const topic = await surroundings.fill(workload);
+  const results = new Map<Side, Result[]>(sides.map((side) => [side, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const [side, of] of results) {
+      const subscription = await surroundings.subscribe(topic);
+      const result = await side.run({ surroundings, workload, topic, subscription });
+      await surroundings.unsubscribe(topic, subscription);
+      if (result.messages !== workload.count)
+        throw new Error(`${side.name} drained ${result.messages} of ${workload.count}`);
+      of.push(result);
+      progress(`${workload.name}, round ${round}, ${drainRow(side.name, workload, [result]).join(' | ')}`);
+    }
+  }
+  return [...results].map(([side, of]) => drainRow(`${workload.name}: ${side.name}`, workload, of));
+}
+
+async function compareAll(surroundings: Surroundings): Promise<string> {
+  const sides = [packagedFunction, rawDrain, pythonRaw, pythonFunction].filter(({ name }) =>
+    name.includes(values.side),
+  );
+  const rows: string[][] = [];
+  for (const workload of mainWorkloads(scale).filter(({ name }) => name.includes(values.only)))
+    rows.push(...(await compare(surroundings, workload, sides)));
+  return table(DRAIN_HEAD, rows);
+}
+
+const surroundings = await startSurroundings();
+try {
+  const tables = values.growth
+    ? await measureGrowth(surroundings, scale, rounds)
+    : await compareAll(surroundings);
+  const machine = `Node ${process.version}, ${cpus().length} CPUs`;
+  process.stdout.write(`${machine}, ${rounds} rounds: median (least–greatest)\n\n${tables}`);
+} finally {
+  await surroundings.stop();
+}

@@ -1,0 +1,125 @@
+// What every side is measured against: a real broker and a loopback COS, each in a process of its own, and filled topics.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { build } from 'esbuild';
+import { bundleFunction } from '../../src/packaging/bundle.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import { type Broker, startBroker } from '../integration/broker/broker.ts';
+import { createSubscription, createTopic } from '../integration/broker/topics.ts';
+import { runPython } from '../integration/python.ts';
+import type { Workload } from './workloads.ts';
+
+export const BUCKET = 'bench-1250000000';
+export const REGION = 'ap-guangzhou';
+export const SECRETS = { secretId: 'AKIDloopback', secretKey: 'loopback' };
+
+export interface Surroundings {
+  readonly broker: Broker;
+  readonly cosUrl: string;
+  /** Bundles of this folder's processes, by name, and the packaged function. */
+  readonly programs: Readonly<Record<'function' | 'function-process' | 'wire-process', string>>;
+  /** Makes the workload's topic and fills it, once; answers its full name. */
+  fill(workload: Workload): Promise<string>;
+  /** A new subscription at the topic's beginning, for one round. */
+  subscribe(topic: string): Promise<string>;
+  /** Frees a round's subscription and, after the last, everything else. */
+  unsubscribe(topic: string, subscription: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts everything. The COS sums and counts what it is sent, and keeps none of it. */
+export async function startSurroundings(): Promise<Surroundings> {
+  const root = packageRoot(import.meta.url);
+  const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-bench-'));
+  await bundleFunction(root, join(folder, 'function'));
+  await build({
+    absWorkingDir: root,
+    entryPoints: {
+      'function-process': 'test/bench/function-process.ts',
+      'wire-process': 'test/bench/wire-process.ts',
+      cos: 'src/local/cos/main.ts',
+    },
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    external: ['pulsar-client'],
+    logLevel: 'warning',
+    banner: {
+      js: `import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);`,
+    },
+  });
+  return await startServers(folder);
+}
+
+async function startServers(folder: string): Promise<Surroundings> {
+  const [cos, broker] = await Promise.all([
+    startCos(folder),
+    startBroker({ fast: false, extraConf: BROKER_CONF }),
+  ]);
+  let round = 0;
+  return {
+    broker,
+    cosUrl: cos.url,
+    programs: {
+      function: join(folder, 'function', 'index.js'),
+      'function-process': join(folder, 'function-process.mjs'),
+      'wire-process': join(folder, 'wire-process.mjs'),
+    },
+    async fill(workload) {
+      const topic = await createTopic(broker, workload.topic, workload.partitions);
+      // Keeps the messages when a round has acknowledged them.
+      await createSubscription(broker, topic, 'keep');
+      const { count, size, batching } = workload;
+      await runPython(join(import.meta.dirname, 'fill.py'), [broker.serviceUrl], {
+        input: JSON.stringify({ topic, count, size, batching }),
+        timeoutMs: 300_000,
+      });
+      return topic;
+    },
+    async subscribe(topic) {
+      const subscription = `round-${++round}`;
+      await createSubscription(broker, topic, subscription);
+      return subscription;
+    },
+    async unsubscribe(topic, subscription) {
+      await broker.admin('DELETE', `${topic.replace('://', '/')}/subscription/${subscription}?force=true`);
+    },
+    async stop() {
+      await Promise.all([broker.stop(), cos.stop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Large enough that no side waits for the broker's disk. */
+const BROKER_CONF = {
+  managedLedgerCacheSizeMB: '256',
+  backlogQuotaDefaultLimitGB: '-1',
+  maxUnackedMessagesPerConsumer: '0',
+  maxUnackedMessagesPerSubscription: '0',
+};
+
+async function startCos(folder: string): Promise<{ url: string; stop(): Promise<void> }> {
+  const args = ['--dir', join(folder, 'objects'), '--bucket', BUCKET, '--region', REGION];
+  args.push('--no-md5', '--discard-bodies', '--until-stdin-ends');
+  const child = spawn(process.execPath, [join(folder, 'cos.mjs'), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  for await (const line of createInterface(child.stdout)) {
+    return { url: (JSON.parse(line) as { url: string }).url, stop: () => endOf(child) };
+  }
+  throw new Error('the loopback COS did not start');
+}
+
+async function endOf(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit');
+  child.stdin?.end();
+  await ended;
+}

@@ -1,0 +1,55 @@
+// What is drained: topics that are filled once and read by every side from their beginning.
+
+export interface Workload {
+  readonly name: string;
+  readonly topic: string;
+  readonly partitions: number;
+  readonly count: number;
+  /** Bytes of a payload. */
+  readonly size: number;
+  readonly batching: boolean;
+}
+
+function workload(name: string, partitions: number, count: number, size: number, batching = true): Workload {
+  return {
+    name,
+    topic: name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_'),
+    partitions,
+    count,
+    size,
+    batching,
+  };
+}
+
+/** The four that every side is measured with. `scale` 1 is the full size. */
+export const mainWorkloads = (scale: number): readonly Workload[] => [
+  workload('W1: 4 partitions, 1 KiB', 4, Math.ceil(400_000 * scale), 1_024),
+  workload('W2: 1 partition, 100 kB', 1, Math.ceil(5_000 * scale), 100_000),
+  workload('W3: 16 partitions, 200 B', 16, Math.ceil(100_000 * scale), 200),
+  workload('W4: as W1, unbatched', 4, Math.ceil(50_000 * scale), 1_024, false),
+];
+
+/** Throughput against partitions, then against the size of a message. */
+export const growthWorkloads = (scale: number): readonly Workload[] => [
+  ...[1, 4, 16, 64].map((partitions) =>
+    workload(`${partitions} partitions, 1 KiB`, partitions, Math.ceil(200_000 * scale), 1_024),
+  ),
+  ...[100, 1_000, 10_000, 100_000, 1_000_000].map((size) =>
+    workload(
+      `4 partitions, ${size} B`,
+      4,
+      Math.ceil(Math.min(400_000, Math.max(300, 300_000_000 / size)) * scale),
+      size,
+    ),
+  ),
+];
+
+/** What several instances of one Failover subscription share. */
+export const sharedWorkload = (scale: number): Workload =>
+  workload('16 partitions, 1 KiB, Failover', 16, Math.ceil(400_000 * scale), 1_024);
+
+/** Two backlogs of which one is ten times the other, to show that memory does not grow with it. */
+export const longWorkloads = (scale: number): readonly [Workload, Workload] => [
+  workload('backlog of 100,000', 4, Math.ceil(100_000 * scale), 1_024),
+  workload('backlog of 1,000,000', 4, Math.ceil(1_000_000 * scale), 1_024),
+];
