@@ -1,5 +1,6 @@
 // CRC-64/XZ (ECMA-182, reflected), as COS answers it in x-cos-hash-crc64ecma. The loop is WebAssembly, sixteen bytes a
 // step: JavaScript has no fast 64-bit integers, and every stored byte passes here.
+import { instantiate, type WithMemory } from './wasm.ts';
 
 /** crc64.wat, assembled. A test assembles it again and compares. */
 export const CRC64_WASM =
@@ -8,21 +9,11 @@ export const CRC64_WASM =
 const TABLES_BYTES = 16 * 256 * 8;
 const BUFFER_BYTES = 131_072;
 
-interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer };
+interface Exports extends WithMemory {
   update(crc: bigint, at: number, length: number): bigint;
 }
 
-/** Node has it; the types of Node alone do not. */
-const { WebAssembly } = globalThis as unknown as {
-  WebAssembly: {
-    Module: new (code: Uint8Array) => object;
-    Instance: new (module: object) => { exports: object };
-  };
-};
-
-const { memory, update } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(CRC64_WASM, 'base64')))
-  .exports as unknown as Exports;
+const { memory, update } = instantiate<Exports>(CRC64_WASM);
 const buffer = new Uint8Array(memory.buffer, TABLES_BYTES, BUFFER_BYTES);
 fillTables(new BigUint64Array(memory.buffer, 0, 16 * 256));
 

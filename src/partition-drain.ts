@@ -15,7 +15,7 @@ import type {
   UnreadableEntry,
 } from './ports.ts';
 import { compareMessageIds, formatMessageId } from './record.ts';
-import { createRecordEncoder } from './record-encoder.ts';
+import { encodeRecords } from './record-encoder.ts';
 import { retry } from './retry.ts';
 import type { Run } from './run.ts';
 import { storeUnreadable } from './unreadable.ts';
@@ -47,7 +47,6 @@ export class PartitionDrain {
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
-  readonly #encode = createRecordEncoder();
   #lastDeliveryMs: number;
 
   constructor(run: Run, partition: SourcePartition) {
@@ -149,11 +148,11 @@ export class PartitionDrain {
       return;
     }
     const { limits } = this.#run;
-    const records = this.#encode(messages);
+    const records = encodeRecords(messages);
     const size = { messages: messages.length, bytes: records.length };
     if (needsSplit(size, limits)) {
       if (this.#open !== undefined) await this.#roll(limitPassedBy(this.#open, size, limits) ?? 'messages');
-      for (const message of messages) await this.#append(this.#encode([message]), [message]);
+      for (const message of messages) await this.#append(encodeRecords([message]), [message]);
     } else {
       await this.#append(records, messages);
     }

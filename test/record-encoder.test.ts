@@ -1,24 +1,45 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import wabt from 'wabt';
+import { JSON_TEXT_WASM } from '../src/json-text.ts';
 import { encodeRecord } from '../src/record.ts';
-import { createRecordEncoder } from '../src/record-encoder.ts';
+import { encodeRecords } from '../src/record-encoder.ts';
 import { createFakeBroker, type FakePartition, publish } from './fakes/memory-source.ts';
 
-it('gives the bytes of encodeRecord, whatever the sizes before were', () => {
+it('gives the bytes of encodeRecord, whatever stands beside a message', () => {
   const payload = fc.oneof(
     fc.constant(null),
     fc.uint8Array({ maxLength: 300 }),
     fc.string({ unit: 'grapheme', maxLength: 3_000 }),
-    fc.constantFrom('é'.repeat(40_000), '"'.repeat(50_000), ''),
+    fc.array(fc.nat(127)).map((codes) => String.fromCharCode(...codes)),
+    fc.constantFrom('é'.repeat(40_000), '"'.repeat(50_000), '\0'.repeat(300_000), '世'.repeat(100_000), ''),
+    fc.constantFrom(new Uint8Array(70_000).fill(0xff), new Uint8Array(2_000_000).fill(0xff)),
   );
   fc.assert(
     fc.property(fc.array(fc.array(payload, { maxLength: 8 }), { maxLength: 8 }), (batches) => {
-      const encode = createRecordEncoder();
       const [partition] = createFakeBroker(1).partitions as [FakePartition];
       for (const batch of batches) {
         const { messages } = publish(partition, batch);
-        expect(encode(messages).toString()).toBe(messages.map(encodeRecord).join(''));
+        expect(encodeRecords(messages).toString()).toBe(messages.map(encodeRecord).join(''));
       }
     }),
   );
+});
+
+it('gives the bytes of encodeRecord where everything but the payload is larger than its buffers', () => {
+  const [partition] = createFakeBroker(1).partitions as [FakePartition];
+  const { messages } = publish(partition, ['a', Uint8Array.of(0xff), null]);
+  const large = messages.map((message) => ({
+    ...message,
+    properties: [['name', '"ü'.repeat(700_000)]] as [[string, string]],
+  }));
+  expect(encodeRecords(large).equals(Buffer.from(large.map(encodeRecord).join('')))).toBe(true);
+});
+
+it('runs the code that stands in json-text.wat', async () => {
+  const { parseWat } = await wabt();
+  const source = readFileSync(new URL('../src/json-text.wat', import.meta.url), 'utf8');
+  const { buffer } = parseWat('json-text.wat', source).toBinary({});
+  expect(Buffer.from(buffer).toString('base64')).toBe(JSON_TEXT_WASM);
 });

@@ -1,0 +1,21 @@
+// WebAssembly modules that stand in the source as base64 of their assembled text (*.wat). Refuses nothing: a module that
+// does not load is a fault of the build, and tests assemble each of them again and compare.
+
+/** Node has it; the types of Node alone do not. */
+const { WebAssembly } = globalThis as unknown as {
+  WebAssembly: {
+    Module: new (code: Uint8Array) => object;
+    Instance: new (module: object) => { exports: object };
+  };
+};
+
+/** What a module with a memory of its own exports besides its functions. */
+export interface WithMemory {
+  readonly memory: { readonly buffer: ArrayBuffer };
+}
+
+/** Loads a module, at once; `T` is what it exports. */
+export function instantiate<T extends WithMemory>(base64: string): T {
+  return new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, 'base64')))
+    .exports as unknown as T;
+}
