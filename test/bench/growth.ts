@@ -2,7 +2,7 @@
 // and that its memory does not scale, with the backlog.
 import type { Measurement } from './measurement.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
-import { type Drain, packagedFunction, runFunction } from './sides.ts';
+import { type Drain, runFunction } from './sides.ts';
 import type { Surroundings } from './surroundings.ts';
 import { growthWorkloads, longWorkloads, sharedWorkload } from './workloads.ts';
 
@@ -21,7 +21,7 @@ export async function measureGrowth(
     const results: Measurement[] = [];
     for (let round = 0; round < rounds; round++) {
       const subscription = await surroundings.subscribe(topic);
-      results.push(await packagedFunction.run({ surroundings, workload, topic, subscription }));
+      results.push(await runFunction({ surroundings, workload, topic, subscription }));
       await surroundings.unsubscribe(topic, subscription);
     }
     rows.push(drainRow(workload.name, workload, results));

@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureGrowth } from './growth.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
-import { packagedFunction, pythonFunction, pythonRaw, type Result, rawDrain, type Side } from './sides.ts';
+import { functionSide, pythonFunction, pythonRaw, type Result, rawDrain, type Side } from './sides.ts';
 import { type Surroundings, startSurroundings } from './surroundings.ts';
 import { mainWorkloads, type Workload } from './workloads.ts';
 
@@ -16,6 +16,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** Only workloads whose names contain this. */
     only: { type: 'string', default: '' },
+    /** A folder for a CPU profile of each drain of the packaged function. */
+    profile: { type: 'string' },
     /** Only sides whose names contain this. */
     side: { type: 'string', default: '' },
   },
@@ -46,7 +48,7 @@ async function compare(
 }
 
 async function compareAll(surroundings: Surroundings): Promise<string> {
-  const sides = [packagedFunction, rawDrain, pythonRaw, pythonFunction].filter(({ name }) =>
+  const sides = [functionSide(values.profile), rawDrain, pythonRaw, pythonFunction].filter(({ name }) =>
     name.includes(values.side),
   );
   const rows: string[][] = [];

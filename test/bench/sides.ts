@@ -1,6 +1,6 @@
 // The sides that are compared: each drains one topic once, in a process of its own, and tells what that cost it.
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { runPython } from '../integration/python.ts';
 import type { Measurement } from './measurement.ts';
@@ -47,7 +47,11 @@ export async function runFunction(drain: Drain, options: FunctionOptions = {}): 
   return { ...measurement, storedBytes };
 }
 
-export const packagedFunction: Side = { name: 'packaged function', run: (drain) => runFunction(drain) };
+/** The same as a side; with a CPU profile of each drain in the folder `profile` if it is given. */
+export function functionSide(profile?: string): Side {
+  const execArgv = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profile)}`];
+  return { name: 'packaged function', run: (drain) => runFunction(drain, { execArgv }) };
+}
 
 /** What the driver alone can do. */
 export const rawDrain: Side = {

@@ -26,7 +26,7 @@ export const mainWorkloads = (scale: number): readonly Workload[] => [
   workload('W1: 4 partitions, 1 KiB', 4, Math.ceil(400_000 * scale), 1_024),
   workload('W2: 1 partition, 100 kB', 1, Math.ceil(5_000 * scale), 100_000),
   workload('W3: 16 partitions, 200 B', 16, Math.ceil(100_000 * scale), 200),
-  workload('W4: as W1, unbatched', 4, Math.ceil(50_000 * scale), 1_024, false),
+  workload('W4: 4 partitions, 1 KiB unbatched', 4, Math.ceil(50_000 * scale), 1_024, false),
 ];
 
 /** Throughput against partitions, then against the size of a message. */
