@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { crc32c } from '../../../src/pulsar/wire/crc32c.ts';
+import wabt from 'wabt';
+import { CRC32C_WASM, crc32c } from '../../../src/pulsar/wire/crc32c.ts';
 
 /** The definition, bit by bit. */
 function slowly(bytes: Uint8Array): number {
@@ -31,4 +33,16 @@ it('the CRC-32C of any part of any bytes is that of the definition', () => {
       expect(crc32c(bytes, from)).toBe(slowly(bytes.subarray(from)));
     }),
   );
+});
+
+it('the CRC-32C of bytes larger than its buffer is that of the definition', () => {
+  const bytes = Buffer.alloc(300_001, 'over and over');
+  expect(crc32c(bytes, 3)).toBe(slowly(bytes.subarray(3)));
+});
+
+it('runs the code that stands in crc32c.wat', async () => {
+  const { parseWat } = await wabt();
+  const source = readFileSync(new URL('../../../src/pulsar/wire/crc32c.wat', import.meta.url), 'utf8');
+  const { buffer } = parseWat('crc32c.wat', source).toBinary({});
+  expect(Buffer.from(buffer).toString('base64')).toBe(CRC32C_WASM);
 });
