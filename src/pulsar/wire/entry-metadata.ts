@@ -45,18 +45,41 @@ export interface SingleMetadata {
 const NO_PROPERTIES: readonly Property[] = [];
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Names, values and keys come again and again: a text of before is found faster than it is made. */
+const RECENT_MOST_BYTES = 32;
+const recent: string[] = new Array(2_048).fill('');
+
 /** Short ASCII is by far the most frequent; for it a loop is faster than any decoder. */
 function textOf(bytes: Buffer, start: number, end: number): string {
+  let hash = 0;
   for (let at = start; at < end; at++) {
-    if ((bytes[at] as number) >= 0x80) {
-      try {
-        return strict.decode(bytes.subarray(start, end));
-      } catch {
-        throw new ProtocolError('a text in its metadata is not valid UTF-8');
-      }
-    }
+    const byte = bytes[at] as number;
+    if (byte >= 0x80) return decodeText(bytes, start, end);
+    hash = (Math.imul(hash, 31) + byte) | 0;
   }
-  return bytes.toString('latin1', start, end);
+  const length = end - start;
+  if (length > RECENT_MOST_BYTES) return bytes.toString('latin1', start, end);
+  const slot = (hash ^ (hash >>> 11)) & (recent.length - 1);
+  const found = recent[slot] as string;
+  if (found.length === length && isText(found, bytes, start)) return found;
+  const text = bytes.toString('latin1', start, end);
+  recent[slot] = text;
+  return text;
+}
+
+function isText(text: string, bytes: Buffer, start: number): boolean {
+  for (let at = 0; at < text.length; at++) {
+    if (text.charCodeAt(at) !== bytes[start + at]) return false;
+  }
+  return true;
+}
+
+function decodeText(bytes: Buffer, start: number, end: number): string {
+  try {
+    return strict.decode(bytes.subarray(start, end));
+  } catch {
+    throw new ProtocolError('a text in its metadata is not valid UTF-8');
+  }
 }
 
 function readText(reader: Reader): string {
