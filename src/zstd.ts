@@ -1,0 +1,116 @@
+// Zstandard (RFC 8878) as independent frames of bounded size, so that a reader never holds more than one. Node's own
+// where it has it (22.15), in its thread pool; else WebAssembly, a frame at a time, with the event loop between.
+// Refuses frames that are too large to be held.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import zlib from 'node:zlib';
+
+/** Bytes of input that become one frame. */
+export const FRAME_INPUT_BYTES = 262_144;
+
+const LEVEL = 3;
+const MAX_FRAME_BYTES = 16 * 1_048_576;
+const MAX_CONTENT_BYTES = 64 * 1_048_576;
+const MAGIC = 0xfd2fb528;
+const SKIPPABLE_MAGIC = 0x184d2a5;
+const RLE_BLOCK = 1;
+const RESERVED_BLOCK = 3;
+
+type Native<O> = (bytes: Uint8Array, options: O, done: (error: Error | null, result: Buffer) => void) => void;
+
+/** Newer than the types of the oldest Node that this runs on. */
+const { zstdCompress, zstdDecompress } = zlib as unknown as {
+  zstdCompress?: Native<{ pledgedSrcSize: number }>;
+  zstdDecompress?: Native<{ maxOutputLength: number }>;
+};
+
+const nativeCompress = zstdCompress && promisify(zstdCompress);
+const nativeDecompress = zstdDecompress && promisify(zstdDecompress);
+
+let loading: Promise<import('@hpcc-js/wasm-zstd').Zstd> | undefined;
+
+/** Lets others have their turn first: what follows holds the event loop for milliseconds. */
+async function wasm() {
+  loading ??= import('@hpcc-js/wasm-zstd').then(({ Zstd }) => Zstd.load());
+  const zstd = await loading;
+  await nextTurn();
+  return zstd;
+}
+
+/** One frame, which tells the size of its content. */
+export async function compressFrame(bytes: Uint8Array): Promise<Uint8Array> {
+  if (nativeCompress) return await nativeCompress(bytes, { pledgedSrcSize: bytes.length });
+  return (await wasm()).compress(bytes, LEVEL);
+}
+
+/** The content of the frames, one by one. @throws Error where they are damaged, cut off, or too large */
+export async function* decompressFrames(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of source) {
+    rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
+    for (let frame = readFrame(rest); frame !== undefined; frame = readFrame(rest)) {
+      const bytes = rest.subarray(0, frame.sizeBytes);
+      rest = rest.subarray(frame.sizeBytes);
+      if (!frame.isSkippable) yield await decompressFrame(bytes, frame);
+    }
+    if (rest.length > MAX_FRAME_BYTES) throw new Error(`a frame is larger than ${MAX_FRAME_BYTES} bytes`);
+  }
+  if (rest.length > 0) throw new Error('the last frame is cut off');
+}
+
+async function decompressFrame(bytes: Uint8Array, { contentBytes }: Frame): Promise<Uint8Array> {
+  if ((contentBytes ?? 0) > MAX_CONTENT_BYTES)
+    throw new Error(`a frame holds more than ${MAX_CONTENT_BYTES} bytes`);
+  if (nativeDecompress) return await nativeDecompress(bytes, { maxOutputLength: MAX_CONTENT_BYTES });
+  if (contentBytes === undefined)
+    throw new Error('a frame does not tell its size: reading it needs Node 22.15 or later');
+  if (contentBytes === 0) return new Uint8Array(0);
+  return (await wasm()).decompress(bytes);
+}
+
+interface Frame {
+  readonly sizeBytes: number;
+  readonly isSkippable: boolean;
+  readonly contentBytes: number | undefined;
+}
+
+/** The frame that the bytes begin with; `undefined` where its end is not among them. */
+function readFrame(bytes: Buffer): Frame | undefined {
+  if (bytes.length < 8) return undefined;
+  const magic = bytes.readUInt32LE(0);
+  if (magic >>> 4 === SKIPPABLE_MAGIC) {
+    const sizeBytes = 8 + bytes.readUInt32LE(4);
+    return sizeBytes > bytes.length ? undefined : { sizeBytes, isSkippable: true, contentBytes: undefined };
+  }
+  if (magic !== MAGIC) throw new Error('what follows is no frame');
+  const descriptor = bytes[4] as number;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] as number;
+  const sizeAt = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
+  const sizeFieldBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
+  let at = sizeAt + sizeFieldBytes;
+  for (let isLast = false; !isLast; ) {
+    if (at + 3 > bytes.length) return undefined;
+    const block = bytes.readUIntLE(at, 3);
+    const type = (block >> 1) & 3;
+    if (type === RESERVED_BLOCK) throw new Error('a block is of no known type');
+    isLast = (block & 1) === 1;
+    at += 3 + (type === RLE_BLOCK ? 1 : block >> 3);
+  }
+  if ((descriptor & 4) !== 0) at += 4;
+  if (at > bytes.length) return undefined;
+  return { sizeBytes: at, isSkippable: false, contentBytes: contentSize(bytes, sizeAt, sizeFieldBytes) };
+}
+
+function contentSize(bytes: Buffer, at: number, fieldBytes: number): number | undefined {
+  switch (fieldBytes) {
+    case 0:
+      return undefined;
+    case 2:
+      return bytes.readUInt16LE(at) + 256;
+    case 8:
+      return Number(bytes.readBigUInt64LE(at));
+    default:
+      return bytes.readUIntLE(at, fieldBytes);
+  }
+}
