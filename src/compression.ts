@@ -5,8 +5,8 @@ import type { Compression } from './config.ts';
 import { BackupError, messageOf } from './errors.ts';
 import { compressFrame, decompressFrames, FRAME_INPUT_BYTES } from './zstd.ts';
 
-/** Of 1 to 9: measured on records of 1 KiB: 6 gives the best ratio for its time. */
-const GZIP_LEVEL = 6;
+/** Of 1 to 9. On records of 1 KiB 6 takes twice the time of 5 for one percent less, and 4 stores a tenth more. */
+const GZIP_LEVEL = 5;
 
 /** A compressor that is fed in order and hands its output to `onOutput` in order. */
 export interface Compressor {

@@ -5,22 +5,13 @@ import { type Finding, fail, ok, warn } from './finding.ts';
 const MAX_TIMEOUT_SECONDS = 900;
 
 /** Interval, time-out, memory and what cannot work on SCF. `DEPLOY_*` are those of .env.<stage>, where they are set. */
-export function checkLimits({ run, file, cos }: RuleConfig, env: Environment): Finding[] {
+export function checkLimits({ run, cos }: RuleConfig, env: Environment): Finding[] {
   const findings: Finding[] = [];
   const timeoutSeconds = numberOf(env['DEPLOY_TIMEOUT_SECONDS']);
   if (timeoutSeconds !== undefined)
     findings.push(timeLimit(timeoutSeconds, run.intervalMinutes * 60, run.reserveSeconds));
   const memoryMb = numberOf(env['DEPLOY_MEMORY_MB']);
   if (memoryMb !== undefined) findings.push(memory(memoryMb));
-  if (file.compression === 'zstd') {
-    findings.push(
-      warn(
-        'compression',
-        "FILE_COMPRESSION=zstd needs Node 22.15 or later, and SCF's runtimes are older: there, every run fails",
-        'Set FILE_COMPRESSION=gzip, unless the rule runs in a container of your own.',
-      ),
-    );
-  }
   if (cos.endpoint !== undefined) {
     findings.push(
       warn(

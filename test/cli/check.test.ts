@@ -124,7 +124,6 @@ describe('settings and limits', () => {
     ['warn', 'time limit', { DEPLOY_TIMEOUT_SECONDS: '300' }, /runs overlap/],
     ['fail', 'memory', { DEPLOY_MEMORY_MB: '500' }, /DEPLOY_MEMORY_MB is 500/],
     ['warn', 'memory', { DEPLOY_MEMORY_MB: '128' }, /128 MB leaves little/],
-    ['warn', 'compression', { FILE_COMPRESSION: 'zstd' }, /zstd needs Node 22\.15/],
     ['warn', 'endpoint', {}, /not to COS/],
   ])('%s of %s with %o', async (status, item, changes, cause) => {
     const { about } = await check(changes, '--read-only');
