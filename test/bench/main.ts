@@ -1,6 +1,7 @@
 // `npm run bench`: every side over every workload, side by side in the same run, as Markdown tables on stdout.
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { measureCosts } from './costs.ts';
 import { measureGrowth } from './growth.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
 import { functionSide, pythonFunction, pythonRaw, type Result, rawDrain, type Side } from './sides.ts';
@@ -11,6 +12,8 @@ const { values } = parseArgs({
   options: {
     /** How the function scales, instead of how it compares. */
     growth: { type: 'boolean', default: false },
+    /** What the function's work is made of, instead of how it compares. */
+    costs: { type: 'boolean', default: false },
     /** Small counts and one round: shows that everything runs, and measures nothing. */
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '3' },
@@ -59,9 +62,8 @@ async function compareAll(surroundings: Surroundings): Promise<string> {
 
 const surroundings = await startSurroundings();
 try {
-  const tables = values.growth
-    ? await measureGrowth(surroundings, scale, rounds)
-    : await compareAll(surroundings);
+  const measure = values.growth ? measureGrowth : values.costs ? measureCosts : compareAll;
+  const tables = await measure(surroundings, scale, rounds);
   const machine = `Node ${process.version}, ${cpus().length} CPUs`;
   process.stdout.write(`${machine}, ${rounds} rounds: median (least–greatest)\n\n${tables}`);
 } finally {

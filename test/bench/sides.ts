@@ -8,7 +8,7 @@ import { BUCKET, REGION, SECRETS, type Surroundings } from './surroundings.ts';
 import type { Workload } from './workloads.ts';
 
 /** SCF gives CPU by memory; this is a middling function. */
-const MEMORY_MB = 512;
+export const MEMORY_MB = 512;
 
 /** One drain; `storedBytes` where the function stored something. */
 export type Result = Measurement & { readonly storedBytes?: number };
@@ -38,13 +38,13 @@ interface FunctionOptions {
 export async function runFunction(drain: Drain, options: FunctionOptions = {}): Promise<Result> {
   const { programs } = drain.surroundings;
   const args = [programs['function-process'], programs.function, String(options.memoryMb ?? MEMORY_MB)];
-  const { measurement, output } = await runNode([...(options.execArgv ?? []), ...args], {
+  const { report, output } = await runNode([...(options.execArgv ?? []), ...args], {
     ...ruleEnv(drain),
     ...options.env,
   });
   const stored = output.split('\n').filter((line) => line.includes('"object stored"'));
   const storedBytes = stored.reduce((sum, line) => sum + (JSON.parse(line) as { bytes: number }).bytes, 0);
-  return { ...measurement, storedBytes };
+  return { ...(JSON.parse(report) as Measurement), storedBytes };
 }
 
 /** The same as a side; with a CPU profile of each drain in the folder `profile` if it is given. */
@@ -56,8 +56,10 @@ export function functionSide(profile?: string): Side {
 /** What the driver alone can do. */
 export const rawDrain: Side = {
   name: 'raw drain, wire driver',
-  run: async (drain) =>
-    (await runNode([drain.surroundings.programs['wire-process']], ruleEnv(drain))).measurement,
+  run: async (drain) => {
+    const { report } = await runNode([drain.surroundings.programs['wire-process']], ruleEnv(drain));
+    return JSON.parse(report) as Measurement;
+  },
 };
 
 export const pythonRaw: Side = {
@@ -69,6 +71,13 @@ export const pythonFunction: Side = {
   name: 'straightforward Python function',
   run: (drain) => runPythonSide('function', drain),
 };
+
+/** What each stage costs, in CPU microseconds per message. */
+export async function runStages(surroundings: Surroundings, topic: string): Promise<Record<string, number>> {
+  const env = ruleEnv({ surroundings, topic, subscription: 'stages' });
+  const { output } = await runNode([surroundings.programs['stage-process']], env);
+  return JSON.parse(output) as Record<string, number>;
+}
 
 async function runPythonSide(mode: 'raw' | 'function', drain: Drain): Promise<Measurement> {
   const { surroundings, topic, subscription, workload } = drain;
@@ -88,7 +97,7 @@ async function runPythonSide(mode: 'raw' | 'function', drain: Drain): Promise<Me
   return JSON.parse(output) as Measurement;
 }
 
-function ruleEnv({ surroundings, topic, subscription }: Drain): Record<string, string> {
+function ruleEnv({ surroundings, topic, subscription }: Omit<Drain, 'workload'>): Record<string, string> {
   return {
     RULE_NAME: 'bench',
     PULSAR_SERVICE_URL: surroundings.broker.serviceUrl,
@@ -103,11 +112,11 @@ function ruleEnv({ surroundings, topic, subscription }: Drain): Record<string, s
   };
 }
 
-/** Runs a process that measures itself (measurement.ts); its environment is the rule alone. */
+/** Runs a process that reports on file descriptor 3 (measurement.ts); its environment is the rule alone. */
 async function runNode(
   args: readonly string[],
   env: Record<string, string>,
-): Promise<{ measurement: Measurement; output: string }> {
+): Promise<{ report: string; output: string }> {
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   const closed = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject).once('close', resolve);
@@ -116,8 +125,8 @@ async function runNode(
     [child.stdout, child.stderr, child.stdio[3]].map((stream) => textOf(stream as Readable)),
   );
   const code = await closed;
-  if (code !== 0 || !report) throw new Error(`a drain ended with ${code}:\n${errors}\n${output}`);
-  return { measurement: JSON.parse(report) as Measurement, output: output as string };
+  if (code !== 0) throw new Error(`a drain ended with ${code}:\n${errors}\n${output}`);
+  return { report: report as string, output: output as string };
 }
 
 async function textOf(stream: Readable): Promise<string> {

@@ -21,7 +21,9 @@ export interface Surroundings {
   readonly broker: Broker;
   readonly cosUrl: string;
   /** Bundles of this folder's processes, by name, and the packaged function. */
-  readonly programs: Readonly<Record<'function' | 'function-process' | 'wire-process', string>>;
+  readonly programs: Readonly<
+    Record<'function' | 'function-process' | 'wire-process' | 'stage-process', string>
+  >;
   /** Makes the workload's topic and fills it, once; answers its full name. */
   fill(workload: Workload): Promise<string>;
   /** A new subscription at the topic's beginning, for one round. */
@@ -40,6 +42,7 @@ export async function startSurroundings(): Promise<Surroundings> {
     absWorkingDir: root,
     entryPoints: {
       'function-process': 'test/bench/function-process.ts',
+      'stage-process': 'test/bench/stage-process.ts',
       'wire-process': 'test/bench/wire-process.ts',
       cos: 'src/local/cos/main.ts',
     },
@@ -70,6 +73,7 @@ async function startServers(folder: string): Promise<Surroundings> {
     programs: {
       function: join(folder, 'function', 'index.js'),
       'function-process': join(folder, 'function-process.mjs'),
+      'stage-process': join(folder, 'stage-process.mjs'),
       'wire-process': join(folder, 'wire-process.mjs'),
     },
     async fill(workload) {

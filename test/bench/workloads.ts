@@ -53,3 +53,7 @@ export const longWorkloads = (scale: number): readonly [Workload, Workload] => [
   workload('backlog of 100,000', 4, Math.ceil(100_000 * scale), 1_024),
   workload('backlog of 1,000,000', 4, Math.ceil(1_000_000 * scale), 1_024),
 ];
+
+/** What is compressed in each way. */
+export const compressionWorkload = (scale: number): Workload =>
+  workload('compressions', 4, Math.ceil(200_000 * scale), 1_024);

@@ -1,0 +1,61 @@
+// What the function's work is made of: the cost of each stage, of each compression, and the size of the package.
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { collectFunction, zipFunction } from '../../src/packaging/function-package.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import { progress, spread, table } from './report.ts';
+import { type Drain, MEMORY_MB, type Result, runFunction, runStages } from './sides.ts';
+import type { Surroundings } from './surroundings.ts';
+import { compressionWorkload } from './workloads.ts';
+
+const COMPRESSIONS = ['none', 'gzip', 'zstd'];
+
+/** The tables, as Markdown. */
+export async function measureCosts(
+  surroundings: Surroundings,
+  scale: number,
+  rounds: number,
+): Promise<string> {
+  const workload = compressionWorkload(scale);
+  progress(`filling ${workload.name}`);
+  const topic = await surroundings.fill(workload);
+  const results = new Map<string, Result[]>(COMPRESSIONS.map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [compression, of] of results) {
+      const subscription = await surroundings.subscribe(topic);
+      const drain: Drain = { surroundings, workload, topic, subscription };
+      of.push(await runFunction(drain, { env: { FILE_COMPRESSION: compression } }));
+      await surroundings.unsubscribe(topic, subscription);
+    }
+  }
+  const compressions = [...results].map(([compression, of]) => compressionRow(compression, of));
+  const stages = await runStages(surroundings, topic);
+  return [
+    table(
+      ['FILE_COMPRESSION', 'bytes stored per message', 'k msg/s', 'CPU µs/msg', 'GB-s per million messages'],
+      compressions,
+    ),
+    table(
+      ['stage, 1 KiB messages in batches of 100', 'CPU µs/msg'],
+      Object.entries(stages).map(([name, cost]) => [name, cost.toFixed(2)]),
+    ),
+    packageSize(surroundings.programs.function),
+  ].join('\n');
+}
+
+function compressionRow(compression: string, results: readonly Result[]): string[] {
+  const cell = (digits: number, pick: (result: Result) => number) => spread(results.map(pick), digits);
+  return [
+    compression,
+    cell(0, ({ storedBytes = 0, messages }) => storedBytes / messages),
+    cell(1, ({ messages, wallMs }) => messages / wallMs),
+    cell(1, ({ messages, cpuMs }) => (cpuMs * 1_000) / messages),
+    cell(1, ({ messages, wallMs }) => ((wallMs / 1_000) * (MEMORY_MB / 1_024) * 1e6) / messages),
+  ];
+}
+
+function packageSize(functionFile: string): string {
+  const zipped = zipFunction(collectFunction(packageRoot(import.meta.url), dirname(functionFile))).length;
+  const bundle = statSync(functionFile).size;
+  return `The function is ${(bundle / 1e6).toFixed(1)} MB, ${(zipped / 1e6).toFixed(2)} MB zipped; its cold start: npm run bench:start\n`;
+}
