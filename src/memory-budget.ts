@@ -4,6 +4,9 @@
 /** Smallest part that COS takes, but for the last one: a smaller buffer cannot leave early. */
 export const MIN_PART_BYTES = 1_048_576;
 
+/** As many bytes as all uploads side by side need, and some in line: more would only make the function larger. */
+const MAX_LEAVING_BYTES = 64 * 1_048_576;
+
 /** An open buffer that can leave as a part before its file is full. */
 export interface Spillable {
   /** Bytes that would leave. */
@@ -37,7 +40,7 @@ export class MemoryBudget {
   }
 
   get isSpent(): boolean {
-    return this.usedBytes > this.limitBytes;
+    return this.usedBytes > this.limitBytes || this.#leavingBytes > MAX_LEAVING_BYTES;
   }
 
   register(spillable: Spillable): void {

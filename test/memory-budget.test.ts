@@ -50,3 +50,15 @@ it('stops waiting when the run is over', async () => {
   over.abort();
   await room;
 });
+
+it('is spent, however large it is, while more is on its way than uploads side by side need', async () => {
+  const budget = new MemoryBudget(1_000 * MIB);
+  budget.hold(65 * MIB);
+  expect(budget.isSpent).toBe(false);
+  budget.leave(65 * MIB);
+  expect(budget.isSpent).toBe(true);
+  const room = budget.room(new AbortController().signal);
+  budget.free(2 * MIB);
+  await room;
+  expect(budget.isSpent).toBe(false);
+});
