@@ -47,6 +47,8 @@ export interface Stack {
   /** Publishes messages to all partitions in turn, and remembers them. */
   publish(count: number, options?: { batchSize?: number; bytes?: number }): void;
   run(options?: RunOptions): Promise<Outcome>;
+  /** The environment of the rule, for a run in a process of its own. */
+  environment(more?: Readonly<Record<string, string>>): Record<string, string>;
   backlog(): number;
   /** Ids of everything stored, each with the objects that hold it. */
   stored(): Map<string, string[]>;
@@ -58,7 +60,13 @@ export interface Stack {
 }
 
 export async function startStack(
-  options: { partitions?: number; subscriptionType?: string; unackedCap?: number } = {},
+  options: {
+    partitions?: number;
+    subscriptionType?: string;
+    unackedCap?: number;
+    /** Of COS, in milliseconds. */
+    cosClock?: () => number;
+  } = {},
 ): Promise<Stack> {
   const { partitions = 2, subscriptionType = 'exclusive' } = options;
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-faults-'));
@@ -70,6 +78,7 @@ export async function startStack(
     dir,
     buckets: [{ name: BUCKET, region: REGION }],
     credentials: CREDENTIALS,
+    ...(options.cosClock === undefined ? {} : { clock: options.cosClock }),
   });
   const topic = 'persistent://public/default/orders';
   broker.createTopic(topic, partitions);
@@ -100,16 +109,8 @@ export async function startStack(
     }
   }
 
-  async function run({ env = {}, timeLimitMs = 30_000, memoryMb = 512 }: RunOptions = {}): Promise<Outcome> {
-    const lines: Record<string, unknown>[] = [];
-    let text = '';
-    const destination = {
-      write(line: string) {
-        text += line;
-        lines.push(JSON.parse(line));
-      },
-    };
-    const variables = {
+  function environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
+    return {
       RULE_NAME: 'orders-backup',
       PULSAR_SERVICE_URL: broker.serviceUrl,
       PULSAR_TOPIC: topic,
@@ -122,8 +123,20 @@ export async function startStack(
       TENCENTCLOUD_SECRETID: CREDENTIALS.secretId,
       TENCENTCLOUD_SECRETKEY: CREDENTIALS.secretKey,
       TENCENTCLOUD_SESSIONTOKEN: CREDENTIALS.sessionToken,
-      ...env,
+      ...more,
     };
+  }
+
+  async function run({ env = {}, timeLimitMs = 30_000, memoryMb = 512 }: RunOptions = {}): Promise<Outcome> {
+    const lines: Record<string, unknown>[] = [];
+    let text = '';
+    const destination = {
+      write(line: string) {
+        text += line;
+        lines.push(JSON.parse(line));
+      },
+    };
+    const variables = environment(env);
     const context = {
       request_id: `request-${++requests}`,
       time_limit_in_ms: timeLimitMs,
@@ -190,6 +203,7 @@ export async function startStack(
     topic,
     publish,
     run,
+    environment,
     backlog: () => broker.subscriptionBacklog(topic, SUBSCRIPTION),
     stored,
     expectAtLeastOnce,

@@ -1,0 +1,230 @@
+// The packaged function is killed with SIGKILL at every step of a run, and at random ones. One undisturbed run later,
+// with other limits, every message is in exactly one object. Run `npm run build` first.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { CallKind } from '../../src/local/cos/call.ts';
+import { type Stack, startStack } from '../faults/stack.ts';
+import { invoke, startInvocation } from './invoke.ts';
+
+/** Unfinished uploads are removed when they are older than this. */
+const ORPHAN_AGE_MS = 900_000;
+const RANDOM_SECONDS = 20;
+
+/** Puts the killer in its place; `kill` ends the function's process this moment. Answers how to take it away. */
+type KillPoint = (stack: Stack, kill: () => void) => () => void;
+
+/** A call of COS arrives and takes no effect. */
+const atCall =
+  (kind: CallKind, key: string, nth = 1): KillPoint =>
+  (stack, kill) => {
+    let seen = 0;
+    stack.cos.setOnRequest((of, at) => {
+      if (of !== kind || !at.includes(key) || ++seen < nth) return;
+      kill();
+      return new Promise(() => undefined);
+    });
+    return () => stack.cos.setOnRequest(undefined);
+  };
+
+/** A call of COS has taken effect, and its answer does not come. */
+const afterCommitOf =
+  (kind: CallKind, key: string, nth = 1): KillPoint =>
+  (stack, kill) => {
+    stack.cos.addFault({ kind, key, nth, action: { type: 'hang', when: 'after-commit' } });
+    const isDone = () => stack.cos.requests().some(({ status }) => status === 'hung');
+    void vi.waitUntil(isDone, { interval: 5, timeout: 20_000 }).then(kill, kill);
+    return () => stack.cos.clearFaults();
+  };
+
+/** A command to the broker is about to be acted upon, and is not. */
+const atCommand =
+  (command: string, nth = 1): KillPoint =>
+  (stack, kill) => {
+    let seen = 0;
+    return stack.broker.onCommand((name) => {
+      if (name !== command || ++seen < nth) return undefined;
+      kill();
+      return 'drop';
+    });
+  };
+
+/** The broker has acted, and is about to say so. */
+const atAnswer =
+  (command: string, nth = 1): KillPoint =>
+  (stack, kill) => {
+    let seen = 0;
+    return stack.broker.onAnswer((name) => {
+      if (name !== command || ++seen < nth) return undefined;
+      kill();
+      return 'drop';
+    });
+  };
+
+const AT_THE_BROKER: [string, KillPoint][] = [
+  ['before it has a consumer', atCommand('subscribe')],
+  ['with the first entry on its way', atAnswer('message')],
+  ['in the middle of reading', atAnswer('message', 9)],
+  ['after the object is durable and before the ack is applied', atCommand('ack')],
+  ['after the ack is applied and before its receipt', atAnswer('ackResponse')],
+  ['between two acks', atCommand('ack', 2)],
+  ['while it closes its consumer', atCommand('closeConsumer')],
+  ['when its consumer is closed, before it knows', atAnswer('success', 2)],
+  ['before its manifest is written', atCall('put', '_runs/')],
+  ['when its manifest is written, before it knows', afterCommitOf('put', '_runs/')],
+  ['while it looks for old uploads', atCall('listUploads', '')],
+];
+
+const FILES = [
+  {
+    name: 'objects of one PUT',
+    publish: { count: 400, options: { batchSize: 10 } },
+    partitions: 2,
+    limits: ['60', '45', '130'],
+    points: [
+      ['before a PUT', atCall('put', '.jsonl')],
+      ['after a PUT is committed and before its answer', afterCommitOf('put', '.jsonl')],
+      ['before a later PUT', atCall('put', '.jsonl', 4)],
+      ['after a later PUT is committed and before its answer', afterCommitOf('put', '.jsonl', 4)],
+      ...AT_THE_BROKER,
+    ] as [string, KillPoint][],
+  },
+  {
+    name: 'multipart objects',
+    publish: { count: 190, options: { batchSize: 10, bytes: 100_000 } },
+    partitions: 1,
+    limits: ['90', '70', '130'],
+    points: [
+      ['before an Init', atCall('init', '.jsonl')],
+      ['after an Init is committed and before its answer', afterCommitOf('init', '.jsonl')],
+      ['in the middle of a part', atCall('part', '.jsonl')],
+      ['after a part is committed and before its answer', afterCommitOf('part', '.jsonl')],
+      ['before a Complete', atCall('complete', '.jsonl')],
+      ['after a Complete is committed and before its answer', afterCommitOf('complete', '.jsonl')],
+      ['before the second Complete', atCall('complete', '.jsonl', 2)],
+      ['after the second Complete is committed', afterCommitOf('complete', '.jsonl', 2)],
+      ['after the object is durable and before the ack is applied', atCommand('ack')],
+      ['after the ack is applied and before its receipt', atAnswer('ackResponse')],
+      ['between two acks', atCommand('ack', 2)],
+    ] as [string, KillPoint][],
+  },
+];
+
+let stack: Stack;
+let cosOffsetMs = 0;
+afterEach(async () => {
+  cosOffsetMs = 0;
+  await stack.close();
+});
+
+const start = async (options: { partitions: number; subscriptionType: string }) => {
+  stack = await startStack({ ...options, cosClock: () => Date.now() + cosOffsetMs });
+};
+
+/** Runs the function until `point` kills it. False where it came to its end before. */
+async function runAndKill(point: KillPoint, env: Record<string, string>): Promise<boolean> {
+  const invocation = startInvocation({ env: stack.environment(env), timeLimitMs: 60_000 });
+  let isKilled = false;
+  const takeAway = point(stack, () => {
+    isKilled = true;
+    invocation.kill9();
+  });
+  const { summary, thrown, output } = await invocation.outcome;
+  expect(thrown, output).toBeUndefined();
+  takeAway();
+  return isKilled && summary === undefined;
+}
+
+async function expectTheNextRunToFinish(env: Record<string, string>): Promise<void> {
+  const before = stack.cos.objects().map(({ key, crc64 }) => ({ key, crc64 }));
+  const { summary, output } = await invoke({ env: stack.environment(env) });
+  expect(summary, output).toMatchObject({ stopReason: 'caught_up' });
+  stack.expectExactlyOnce();
+  expect(stack.backlog()).toBe(0);
+  for (const { key, crc64 } of before) expect(stack.cos.object(key)?.crc64, key).toBe(crc64);
+}
+
+for (const subscriptionType of ['exclusive', 'failover']) {
+  for (const { name, publish, partitions, limits, points } of FILES) {
+    describe(`${name}, ${subscriptionType}: the next run stores each message once after a kill`, () => {
+      it.each(points)('%s', async (moment, point) => {
+        await start({ partitions, subscriptionType });
+        stack.publish(publish.count, publish.options);
+        // What the killed run leaves unfinished is old enough for the next one.
+        cosOffsetMs = -ORPHAN_AGE_MS - 60_000;
+        const [first, smaller, larger] = limits as [string, string, string];
+        expect(await runAndKill(point, { FILE_MAX_MESSAGES: first })).toBe(true);
+        cosOffsetMs = 0;
+        const next = points.findIndex(([other]) => other === moment) % 2 === 0 ? smaller : larger;
+        await expectTheNextRunToFinish({ FILE_MAX_MESSAGES: next });
+        expect(stack.cos.uploads()).toEqual([]);
+      });
+    });
+  }
+}
+
+it('an unfinished upload younger than the longest time-out is left to the instance that may own it', async () => {
+  await start({ partitions: 1, subscriptionType: 'exclusive' });
+  stack.publish(180, { batchSize: 10, bytes: 150_000 });
+  expect(await runAndKill(atCall('complete', '.jsonl'), {})).toBe(true);
+  await expectTheNextRunToFinish({});
+  expect(stack.cos.uploads()).toHaveLength(1);
+});
+
+/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** Kills at the n-th thing that COS or the broker sees. */
+const atEvent =
+  (n: number, delayMs: number): KillPoint =>
+  (of, kill) => {
+    let seen = 0;
+    const see = () => {
+      if (++seen === n) void sleep(delayMs).then(kill);
+      return undefined;
+    };
+    of.cos.setOnRequest(see);
+    const hooks = [of.broker.onCommand(see), of.broker.onAnswer(see)];
+    return () => {
+      of.cos.setOnRequest(undefined);
+      for (const takeAway of hooks) takeAway();
+    };
+  };
+
+it(`kills at random moments, again and again, lose nothing and store nothing twice`, async () => {
+  const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
+  console.info(`random kills with TEST_SEED=${seed}`);
+  const random = randomFrom(seed);
+  const from = (low: number, high: number) => low + Math.floor(random() * (high - low));
+  const end = Date.now() + RANDOM_SECONDS * 1_000;
+  let kills = 0;
+  for (let round = 0; round === 0 || Date.now() < end; round++) {
+    const isLarge = random() < 0.3;
+    await start({
+      partitions: from(1, 4),
+      subscriptionType: random() < 0.5 ? 'exclusive' : 'failover',
+    });
+    const limits = () => ({
+      FILE_MAX_MESSAGES: String(from(20, 200)),
+      FILE_COMPRESSION: isCompressed ? 'gzip' : 'none',
+    });
+    const isCompressed = random() < 0.3;
+    for (let i = 0; i < 3; i++) {
+      const batchSize = from(0, 30);
+      stack.publish(isLarge ? 60 : from(1, 300), { batchSize, bytes: isLarge ? 150_000 : 100 });
+      if (await runAndKill(atEvent(from(5, 90), from(0, 15)), limits())) kills++;
+    }
+    await expectTheNextRunToFinish(limits()).catch((error: unknown) => {
+      throw new Error(`TEST_SEED=${seed}, round ${round}`, { cause: error });
+    });
+    if (Date.now() < end) await stack.close();
+  }
+  expect(kills).toBeGreaterThan(2);
+});
