@@ -1,0 +1,112 @@
+// What is drained to see how much memory it takes, and a run of the packaged function that tells its peak.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
+import { startLoopbackCos } from '../../src/local/cos/server.ts';
+
+/** One load. The entries of a batch are not counted, its messages are. */
+export interface MemoryCase {
+  readonly name: string;
+  readonly partitions: number;
+  readonly messages: number;
+  readonly messageBytes: number;
+  readonly batchSize: number;
+  readonly compression?: string;
+}
+
+const MB = 1_000_000;
+export const MEMORY_CASES: readonly MemoryCase[] = [
+  { name: 'nothing', partitions: 1, messages: 0, messageBytes: 0, batchSize: 0 },
+  { name: 'one object of 500 MB', partitions: 1, messages: 4_980, messageBytes: 100_000, batchSize: 10 },
+  {
+    name: 'one object of 500 MB, gzip',
+    partitions: 1,
+    messages: 4_980,
+    messageBytes: 100_000,
+    batchSize: 10,
+    compression: 'gzip',
+  },
+  {
+    name: '64 partitions, open batches',
+    partitions: 64,
+    messages: 192_000,
+    messageBytes: 1_500,
+    batchSize: 50,
+  },
+  { name: 'messages of 5 MB', partitions: 1, messages: 100, messageBytes: 5 * MB, batchSize: 0 },
+  {
+    name: 'messages of 5 MB in 8 partitions',
+    partitions: 8,
+    messages: 100,
+    messageBytes: 5 * MB,
+    batchSize: 0,
+  },
+];
+
+const BUCKET = 'bench-1250000000';
+const REGION = 'ap-guangzhou';
+const SECRETS = { secretId: 'bench-id', secretKey: 'bench-key', sessionToken: 'bench-token' };
+const TOPIC = 'persistent://public/default/orders';
+
+export interface Peak {
+  readonly peakMb: number;
+  readonly stopReason: string;
+  readonly messages: number;
+}
+
+/** Drains a case in a process of its own that is told it has `memoryMb`. Needs `npm run build`. */
+export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Peak> {
+  const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-memory-'));
+  const broker = await startLoopbackBroker();
+  const cos = await startLoopbackCos({
+    dir,
+    buckets: [{ name: BUCKET, region: REGION }],
+    credentials: SECRETS,
+    discardBodies: true,
+    verifyMd5: false,
+  });
+  try {
+    broker.createTopic(TOPIC, load.partitions);
+    broker.createSubscription(TOPIC, 'backup');
+    const payload = Buffer.alloc(load.messageBytes, 'an order of one hundred umbrellas; ');
+    const perCall = load.batchSize * load.partitions || load.partitions;
+    for (let at = 0; at < load.messages; at += perCall) {
+      const count = Math.min(perCall, load.messages - at);
+      broker.publish(
+        TOPIC,
+        Array.from({ length: count }, () => ({ payload })),
+        { batchSize: load.batchSize },
+      );
+    }
+    return await drainInChild(memoryMb, {
+      RULE_NAME: 'bench',
+      PULSAR_SERVICE_URL: broker.serviceUrl,
+      PULSAR_TOPIC: TOPIC,
+      PULSAR_SUBSCRIPTION: 'backup',
+      COS_BUCKET: BUCKET,
+      COS_REGION: REGION,
+      COS_ENDPOINT: cos.url,
+      FILE_COMPRESSION: load.compression ?? 'none',
+      LOG_LEVEL: 'error',
+      TENCENTCLOUD_SECRETID: SECRETS.secretId,
+      TENCENTCLOUD_SECRETKEY: SECRETS.secretKey,
+      TENCENTCLOUD_SESSIONTOKEN: SECRETS.sessionToken,
+    });
+  } finally {
+    await Promise.all([broker.close(), cos.close()]);
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function drainInChild(memoryMb: number, env: Record<string, string>): Promise<Peak> {
+  const child = fork(join(import.meta.dirname, 'memory-function.cjs'), { env, execArgv: [] });
+  const ended = once(child, 'exit');
+  child.send({ memory_limit_in_mb: memoryMb, time_limit_in_ms: 600_000, request_id: 'bench' });
+  const [answer] = (await Promise.race([once(child, 'message'), ended])) as [unknown];
+  await ended;
+  if (answer === null || typeof answer !== 'object') throw new Error(`the function ended with ${answer}`);
+  return answer as Peak;
+}
