@@ -48,8 +48,8 @@ export function encodeRecord(message: Message): string {
 /** The line up to its value, which is last. */
 export function encodeRecordHead(message: Message): string {
   const { id, eventTimeMs, key, properties } = message;
-  let line = `{"id":"${formatMessageId(id)}","topic":${topics.quote(message.topic)},"publishTime":${time(message.publishTimeMs)}`;
-  if (eventTimeMs !== undefined) line += `,"eventTime":${time(eventTimeMs)}`;
+  let line = `{"id":"${formatMessageId(id)}","topic":${topics.quote(message.topic)},"publishTime":${publishTimes.format(message.publishTimeMs)}`;
+  if (eventTimeMs !== undefined) line += `,"eventTime":${eventTimes.format(eventTimeMs)}`;
   if (typeof key === 'string') line += `,"key":${quote(key)}`;
   else if (key !== undefined) line += `,"keyBase64":"${base64(key)}"`;
   if (message.orderingKey !== undefined) line += `,"orderingKey":"${base64(message.orderingKey)}"`;
@@ -85,18 +85,26 @@ function repeatedQuote(): { quote(text: string): string } {
 const topics = repeatedQuote();
 const producers = repeatedQuote();
 
-let lastTimeMs = -1;
-let lastTime = '';
-
-/** Messages come in runs of the same millisecond, and formatting a date costs as much as all the rest. */
-function time(timeMs: number): string {
-  if (timeMs !== lastTimeMs) {
-    const text = formatTime(timeMs);
-    lastTime = text.endsWith('Z') ? `"${text}"` : text;
-    lastTimeMs = timeMs;
-  }
-  return lastTime;
+/** Formats times that mostly fall in the second of the one before: a date costs as much as all the rest of a head. */
+function repeatedTime(): { format(timeMs: number): string } {
+  let lastSecond = -1;
+  let start = '';
+  return {
+    format(timeMs) {
+      if (!(timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS)) return formatTime(timeMs);
+      const second = Math.floor(timeMs / 1_000);
+      if (second !== lastSecond) {
+        start = `"${formatTime(second * 1_000).slice(0, -4)}`;
+        lastSecond = second;
+      }
+      const milliseconds = timeMs - second * 1_000;
+      return `${start}${milliseconds < 10 ? '00' : milliseconds < 100 ? '0' : ''}${milliseconds}Z"`;
+    },
+  };
 }
+
+const publishTimes = repeatedTime();
+const eventTimes = repeatedTime();
 
 /** Written by hand: a JavaScript object would move names that look like numbers to the front. */
 function formatProperties(pairs: Message['properties']): string {

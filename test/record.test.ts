@@ -134,3 +134,21 @@ it('orders message ids as the broker does: ledger, entry, place in the batch', (
   const sorted = [at(1, 9, 3), at(2, 0, -1), at(2, 1, 0), at(2, 1, 1), at(10, 0, 0)];
   expect([...sorted].reverse().sort(compareMessageIds)).toEqual(sorted);
 });
+
+it('writes times as Date does, whatever the time before was', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })),
+      (dates) => {
+        for (const date of dates) {
+          const line = encodeRecord({
+            ...sample,
+            publishTimeMs: date.getTime(),
+            eventTimeMs: date.getTime() + 1,
+          });
+          expect(JSON.parse(line).publishTime).toBe(date.toISOString());
+        }
+      },
+    ),
+  );
+});
