@@ -8,14 +8,16 @@ import { growthWorkloads, longWorkloads, sharedWorkload } from './workloads.ts';
 
 const INSTANCES = [1, 2, 3];
 
-/** The tables, as Markdown. */
+/** The table, as Markdown; of workloads whose names contain `only`. */
 export async function measureGrowth(
   surroundings: Surroundings,
   scale: number,
   rounds: number,
+  only: string,
 ): Promise<string> {
   const rows: string[][] = [];
-  for (const workload of [...growthWorkloads(scale), ...longWorkloads(scale)]) {
+  const workloads = [...growthWorkloads(scale), ...longWorkloads(scale)];
+  for (const workload of workloads.filter(({ name }) => name.includes(only))) {
     progress(`filling ${workload.name}`);
     const topic = await surroundings.fill(workload);
     const results: Measurement[] = [];
@@ -27,15 +29,17 @@ export async function measureGrowth(
     rows.push(drainRow(workload.name, workload, results));
     progress(rows.at(-1)?.join(' | ') ?? '');
   }
-  return table(DRAIN_HEAD, [...rows, ...(await measureInstances(surroundings, scale, rounds))]);
+  return table(DRAIN_HEAD, [...rows, ...(await measureInstances(surroundings, scale, rounds, only))]);
 }
 
 async function measureInstances(
   surroundings: Surroundings,
   scale: number,
   rounds: number,
+  only: string,
 ): Promise<string[][]> {
   const workload = sharedWorkload(scale);
+  if (!workload.name.includes(only)) return [];
   progress(`filling ${workload.name}`);
   const topic = await surroundings.fill(workload);
   const rows: string[][] = [];

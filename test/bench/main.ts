@@ -63,7 +63,7 @@ async function compareAll(surroundings: Surroundings): Promise<string> {
 const surroundings = await startSurroundings();
 try {
   const measure = values.growth ? measureGrowth : values.costs ? measureCosts : compareAll;
-  const tables = await measure(surroundings, scale, rounds);
+  const tables = await measure(surroundings, scale, rounds, values.only);
   const machine = `Node ${process.version}, ${cpus().length} CPUs`;
   process.stdout.write(`${machine}, ${rounds} rounds: median (least–greatest)\n\n${tables}`);
 } finally {
