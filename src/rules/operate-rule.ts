@@ -129,6 +129,8 @@ export async function setTimers(cloud: Cloud, rule: Rule, isOn: boolean): Promis
 export interface DeleteOptions {
   readonly subscription: boolean;
   readonly runRole: boolean;
+  /** Removed by rule-objects.ts once the steps are done. */
+  readonly objects: boolean;
 }
 
 /** What deleting a rule amounts to. Nothing of it can be undone. */
@@ -170,7 +172,9 @@ export async function planDelete(cloud: Cloud, rule: Rule, options: DeleteOption
 /** What stays when a rule is deleted, as sentences. */
 export function whatRemains(rule: Rule, options: DeleteOptions): string[] {
   const { COS_BUCKET: bucket, COS_PREFIX: prefix = '', PULSAR_SUBSCRIPTION: name } = rule.environment;
-  const remains = [`the stored objects under ${bucket}/${prefix}`];
+  const remains = options.objects
+    ? []
+    : [`the stored objects under ${bucket}/${prefix} (--delete-objects removes those of this rule)`];
   if (!options.subscription) {
     remains.push(
       `the subscription ${name}, which goes on collecting messages (--delete-subscription deletes it)`,

@@ -74,6 +74,11 @@ test('the deploying user may do what the rule commands do, but make roles only w
   expect(allowed('deploy-user-roles')).toEqual(expect.arrayContaining(aboutRoles));
 });
 
+test('only who is to remove a deleted rule’s objects may remove and list below the prefix, and nothing else', () => {
+  expect(allowed('remove-objects')).toEqual(['name/cos:GetBucket', 'name/cos:DeleteObject']);
+  expect(allowed('deploy-user')).not.toContain('name/cos:DeleteObject');
+});
+
 test('a run that reads the TDMQ role key needs that one permission more', () => {
   expect(allowed('run-role-tdmq')).toEqual(['tdmq:DescribeRoles']);
 });
