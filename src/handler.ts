@@ -92,7 +92,7 @@ export async function handleInvocation(
     const invocation = { config, logger, parts, tally, startedAtMs, ...times, context, summarise: finish };
     result = await withinTime(
       clock,
-      times.hardEndAtMs + GRACE_MS,
+      times.lastEndAtMs,
       run(invocation, (value) => (result = value)),
     );
     failure = result.failure;
@@ -234,6 +234,7 @@ function planTimes(config: RuleConfig, startedAtMs: number, timeLimitMs: number)
     stopReadingAtMs: startedAtMs + timeLimitMs - reserveMs,
     storingEndAtMs: hardEndAtMs - Math.min(GRACE_MS, reserveMs / 8),
     hardEndAtMs,
+    lastEndAtMs: hardEndAtMs + closingMs / 2,
   };
 }
 

@@ -233,27 +233,37 @@ describe('an invocation that fails', () => {
     });
   });
 
-  it('returns before the limit of the function, also when something hangs for ever', async () => {
-    let now = 0;
-    const clock = {
-      now: () => now,
-      sleep: async (ms: number, signal?: AbortSignal) => {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-        if (signal?.aborted) throw signal.reason;
-        now = Math.max(now, ms);
-      },
-    };
-    const { parts } = outside({
-      clock,
-      source: () => ({
-        driver: 'fake',
-        open: () => new Promise(() => undefined),
-        close: async () => undefined,
-      }),
-    });
-    await expect(handleInvocation(ENV, CONTEXT, parts)).rejects.toThrow('did not end within its time');
-    expect(now).toBeLessThan(CONTEXT.time_limit_in_ms);
-  });
+  it.each([
+    [60_000, '15'],
+    [6_000, '15'],
+    [6_000, '1'],
+    [2_000, '1'],
+  ])(
+    'returns before a limit of %i ms with %s s in reserve, also when something hangs for ever',
+    async (limitMs, reserve) => {
+      let now = 0;
+      const clock = {
+        now: () => now,
+        sleep: async (ms: number, signal?: AbortSignal) => {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          if (signal?.aborted) throw signal.reason;
+          now = Math.max(now, ms);
+        },
+      };
+      const { parts } = outside({
+        clock,
+        source: () => ({
+          driver: 'fake',
+          open: () => new Promise(() => undefined),
+          close: async () => undefined,
+        }),
+      });
+      const env = { ...ENV, RUN_RESERVE_SECONDS: reserve };
+      const context = { ...CONTEXT, time_limit_in_ms: limitMs };
+      await expect(handleInvocation(env, context, parts)).rejects.toThrow('did not end within its time');
+      expect(now).toBeLessThan(limitMs);
+    },
+  );
 
   it('prints no secret, whatever happens', async () => {
     const { lines, parts } = outside({
