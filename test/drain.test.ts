@@ -209,6 +209,19 @@ describe('a partition that moves to another consumer (Failover)', () => {
     expect(broker.backlog()).toBe(10);
   });
 
+  it('drops the sealed files that wait behind the one being created', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 30);
+    interrupt(broker, 21, [{ kind: 'lost' }, { kind: 'standby' }]);
+    const store = createMemoryStore();
+    store.hook = () => new Promise((resolve) => setTimeout(resolve, 10));
+    const limits = { maxMessages: 2, maxBytes: 1e9 };
+    const result = await runDrain(broker, store, { subscriptionType: 'failover', limits });
+    expect(result.failure).toBeUndefined();
+    expect(store.objects.size).toBeLessThan(4);
+    expect(broker.backlog()).toBe(30 - 2 * store.objects.size);
+  });
+
   it('and comes back: begins afresh behind what is durable', async () => {
     const broker = createFakeBroker(1);
     fill(broker, 30);
