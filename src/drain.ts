@@ -20,9 +20,10 @@ import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
-import type { Source } from './ports.ts';
+import type { Source, SourcePartition } from './ports.ts';
 import { createTally, type Run, type Tally } from './run.ts';
 import { createSlots } from './slots.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;
@@ -99,7 +100,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     return result({
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
-      backlog: await backlogOf(partitions),
+      backlog: await backlogOf(partitions, options.hardEnd),
       failure: failure?.reason ?? failureOfClock(tally),
     });
   } catch (error) {
@@ -127,11 +128,17 @@ function failureOfClock(tally: Tally): unknown {
   );
 }
 
+/** Not worth a run's last seconds: where they are over, or a partition cannot tell, it is left out. */
 async function backlogOf(
-  partitions: readonly { backlog(): Promise<{ entries?: number; messages?: number } | undefined> }[],
+  partitions: readonly SourcePartition[],
+  hardEnd: AbortSignal,
 ): Promise<DrainResult['backlog']> {
+  if (hardEnd.aborted) return undefined;
+  const timeIsUp = () => new BackupError('source', 'the time was over before the backlog was known');
   const backlogs = await Promise.all(
-    partitions.map((partition) => partition.backlog().catch(() => undefined)),
+    partitions.map((partition) =>
+      untilAborted(partition.backlog(), hardEnd, timeIsUp).catch(() => undefined),
+    ),
   );
   const known = backlogs.filter((backlog) => backlog !== undefined);
   if (known.length === 0 || known.length < backlogs.length) return undefined;

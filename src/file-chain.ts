@@ -7,6 +7,7 @@ import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
 import { retry } from './retry.ts';
 import type { ManifestObject, Run } from './run.ts';
 import { assertBeginsWith, readIds, readLastId } from './stored-object.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
 export type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };
@@ -193,6 +194,18 @@ export class FileChain {
     };
   }
 
+  /** The broker's own failure, if it has told one, says more than that the time is over. */
+  #unconfirmed(): BackupError {
+    const { lastRetried } = this.#run.tally;
+    const { topic } = this.#partition;
+    return new BackupError('source', `the broker did not confirm an acknowledgement in ${topic} in time`, {
+      retryable: true,
+      hint: 'What was stored is safe: the next run finds it and acknowledges it. Look at the broker if it happens often.',
+      ...(lastRetried === undefined ? {} : { cause: lastRetried }),
+      details: { topic },
+    });
+  }
+
   /** Asks for the acknowledgement behind those asked before. The next file need not wait for the answer. */
   #acknowledge(entries: readonly EntryId[]): void {
     if (entries.length === 0) return;
@@ -202,7 +215,13 @@ export class FileChain {
     };
     this.#unsettled++;
     this.#acknowledgements = this.#acknowledgements
-      .then(() => retry(() => this.#partition.acknowledge(entries), { clock, signal: hardEnd, onRetry }))
+      .then(() =>
+        retry(() => untilAborted(this.#partition.acknowledge(entries), hardEnd, () => this.#unconfirmed()), {
+          clock,
+          signal: hardEnd,
+          onRetry,
+        }),
+      )
       .then(() => this.#onAcknowledged(entries))
       .catch((error) => this.fail(error))
       .finally(() => this.#unsettled--);

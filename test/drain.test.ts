@@ -463,6 +463,43 @@ describe('when time runs out', () => {
   });
 });
 
+describe('when the broker confirms no acknowledgement', () => {
+  it('fails with that at the end of its time, whatever else the broker does not answer', async () => {
+    const broker = createFakeBroker(2);
+    fill(broker, 10);
+    const store = createMemoryStore();
+    const hardEnd = new AbortController();
+    broker.hook = (call) => {
+      if (call !== 'acknowledge' && call !== 'backlog') return undefined;
+      setImmediate(() => hardEnd.abort());
+      return new Promise<never>(() => undefined);
+    };
+    const result = await runDrain(broker, store, { hardEnd: hardEnd.signal });
+    expect(result.failure).toMatchObject({
+      code: 'source',
+      message: expect.stringContaining('did not confirm an acknowledgement'),
+      hint: expect.stringContaining('stored is safe'),
+    });
+    expect(result.tally).toMatchObject({ objects: 2, messages: 20 });
+    expect(result.backlog).toBeUndefined();
+    expect(broker.backlog()).toBe(20);
+  });
+
+  it('does not wait for a backlog beyond its time', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    const hardEnd = new AbortController();
+    broker.hook = (call) => {
+      if (call !== 'backlog') return undefined;
+      setImmediate(() => hardEnd.abort());
+      return new Promise<never>(() => undefined);
+    };
+    const result = await runDrain(broker, createMemoryStore(), { hardEnd: hardEnd.signal });
+    expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined, backlog: undefined });
+    expect(broker.backlog()).toBe(0);
+  });
+});
+
 describe('whatever happens', () => {
   it('after any crashes with any limits, one undisturbed run leaves every message in exactly one object', async () => {
     const step = fc.record({

@@ -2,6 +2,7 @@
 // each creation looks for the key first. A bucket is asked once; what failed to be asked is asked again.
 import { BackupError } from '../errors.ts';
 import type { CallOptions, Logger, ObjectHead } from '../ports.ts';
+import { untilAborted } from '../until-aborted.ts';
 import { getVersioning } from './admin.ts';
 import type { CosClient } from './client.ts';
 
@@ -52,29 +53,14 @@ export function createOverwriteGuard(
 
   return {
     async exists(key, options) {
-      if (!(await unlessAborted(mustLook(), options.signal))) return false;
+      if (!(await untilAborted(mustLook(), options.signal, abortedBefore))) return false;
       return (await head(key, options)) !== undefined;
     },
   };
 }
 
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () =>
-      reject(
-        new BackupError('store', 'the call was aborted before its request was sent', {
-          retryable: true,
-          hint: 'The run ended this call, mostly because its time was over. Nothing was stored.',
-        }),
-      );
+const abortedBefore = () =>
+  new BackupError('store', 'the call was aborted before its request was sent', {
+    retryable: true,
+    hint: 'The run ended this call, mostly because its time was over. Nothing was stored.',
   });
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort);
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
-}

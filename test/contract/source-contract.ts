@@ -105,8 +105,33 @@ export class SourceContract {
     return entries;
   };
 
+  /**
+   * Entries until `count` different ones have come, sorted. Without order a broker may send an entry twice to a
+   * consumer that takes the place of another, if its own reading was under way meanwhile.
+   */
+  readonly takeDistinct = async (partition: SourcePartition, count: number): Promise<ReadableEntry[]> => {
+    const entries = new Map<string, ReadableEntry>();
+    while (entries.size < count) {
+      for (const entry of await this.take(partition, 1))
+        entries.set(`${entry.id.ledgerId}:${entry.id.entryId}`, entry);
+    }
+    return [...entries.values()].sort((a, b) => byPosition(a.id, b.id));
+  };
+
   readonly expectIdle = async (partition: SourcePartition): Promise<void> => {
     expect(await partition.next(300)).toEqual({ kind: 'idle' });
+  };
+
+  /** Until nothing comes any more, nothing comes but what came before. */
+  readonly expectNothingBut = async (
+    partition: SourcePartition,
+    before: readonly ReadableEntry[],
+  ): Promise<void> => {
+    for (;;) {
+      const delivery = await partition.next(300);
+      if (delivery.kind === 'idle') return;
+      expect(before.map(({ id }) => id)).toContainEqual((delivery as ReadableEntry).id);
+    }
   };
 
   /** Waits for it: a broker updates what it shows of a cursor a little later. */

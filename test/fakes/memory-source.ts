@@ -24,7 +24,10 @@ export interface FakeBroker {
   readonly isInOrder: boolean;
   /** Called before each call takes effect, with the partition; what it throws, the call throws. */
   hook:
-    | ((call: 'next' | 'acknowledge' | 'restart', partition: FakePartition) => void | Promise<void>)
+    | ((
+        call: 'next' | 'acknowledge' | 'restart' | 'backlog',
+        partition: FakePartition,
+      ) => void | Promise<void>)
     | undefined;
   /** What `next` answers instead of the next entry, once each. */
   readonly interruptions: Map<number, Delivery[]>;
@@ -147,6 +150,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
       delivered = [];
     },
     async backlog() {
+      await broker.hook?.('backlog', fake);
       return { entries: fake.entries.filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
     },
   };

@@ -35,7 +35,10 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       stack.publish(300);
       stack.broker.faults.acks = { fault: 'ignore', times: Number.POSITIVE_INFINITY };
       const { error } = await stack.run({ env: { FILE_MAX_MESSAGES: '50' }, timeLimitMs: 8_000 });
-      expect(error?.code).toBe('source');
+      expect(error).toMatchObject({
+        code: 'source',
+        message: expect.stringContaining('did not confirm an acknowledgement'),
+      });
       expect(stack.stored().size).toBeGreaterThan(0);
       expect(stack.backlog()).toBe(30);
       await thenAllIsWell();

@@ -52,6 +52,8 @@ export class Consumer implements SourcePartition {
   readonly #gate: Gate;
   #state: 'connecting' | 'ready' | 'failed' | 'closed' = 'connecting';
   #failure: BackupError | undefined;
+  /** Why there is no consumer at the broker, while there is none. */
+  #away: BackupError | undefined;
   #atBroker: BrokerConsumer | undefined;
   /** Failover: what the broker has said of this consumer since it subscribed. */
   #activity: 'unknown' | 'active' | 'inactive' = 'active';
@@ -94,7 +96,7 @@ export class Consumer implements SourcePartition {
     const delivery = this.#take();
     if (delivery !== undefined) return delivery;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#options.signal.aborted) return Promise.reject(runEnded());
+    if (this.#options.signal.aborted) return Promise.reject(runEnded(this.#away));
     return this.#waiter.wait(idleMs);
   }
 
@@ -138,8 +140,9 @@ export class Consumer implements SourcePartition {
 
   /** The run ends: nobody waits any more. Acknowledgements on a live connection still work. */
   abort(): void {
-    this.#waiter.reject(runEnded());
-    this.#gate.fail(runEnded());
+    const error = runEnded(this.#away);
+    this.#waiter.reject(error);
+    this.#gate.fail(error);
   }
 
   /** Ends the consumer, awaited; the subscription stays. Never throws. */
@@ -251,6 +254,7 @@ export class Consumer implements SourcePartition {
   #becomeReady(): void {
     this.#state = 'ready';
     this.#failure = undefined;
+    this.#away = undefined;
     this.#giveMore();
     this.#waiter.beginAgain();
     this.#gate.open();
@@ -268,6 +272,7 @@ export class Consumer implements SourcePartition {
     if (this.#state !== 'ready') return;
     this.#options.logger.warn({ topic: this.topic, reason: cause.message }, 'consumer lost');
     this.#dropQueue();
+    this.#away = cause;
     this.#recover();
   }
 
@@ -282,7 +287,10 @@ export class Consumer implements SourcePartition {
     if (signal.aborted) onEnd();
     const cancelTimer = startTimer(clock, timings.reconnectTimeoutMs, onEnd);
     const attempts = Number.POSITIVE_INFINITY;
-    retry(() => this.#subscribeAgain(), { clock, signal: ended.signal, attempts, baseDelayMs: 100 })
+    const onRetry = (error: BackupError): void => {
+      this.#away = error;
+    };
+    retry(() => this.#subscribeAgain(), { clock, signal: ended.signal, attempts, baseDelayMs: 100, onRetry })
       .then(
         async () => {
           if (this.#state !== 'connecting') {
@@ -396,11 +404,20 @@ export class Consumer implements SourcePartition {
   async #ready(): Promise<void> {
     if (this.#state === 'ready') return;
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#options.signal.aborted) throw runEnded();
+    if (this.#options.signal.aborted) throw runEnded(this.#away);
     await this.#gate.wait();
   }
 }
 
-function runEnded(): BackupError {
-  return new BackupError('source', 'the run ended while it waited for Pulsar', { retryable: true });
+/** `away`: what kept the connection away, if it was. */
+function runEnded(away: BackupError | undefined): BackupError {
+  return new BackupError(
+    'source',
+    `the run ended while it waited for Pulsar${away === undefined ? '' : `: ${away.message}`}`,
+    {
+      retryable: true,
+      ...(away === undefined ? {} : { cause: away }),
+      ...(away?.hint === undefined ? {} : { hint: away.hint }),
+    },
+  );
 }

@@ -5,6 +5,7 @@ import { BackupError, messageOf } from '../../errors.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { partitionTopic } from '../../topic-name.ts';
+import { untilAborted } from '../../until-aborted.ts';
 import type { SourceOptions } from '../source-options.ts';
 import { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
@@ -147,9 +148,12 @@ class WireSource implements Source {
   }
 
   async #close(): Promise<void> {
-    this.#options.signal?.removeEventListener('abort', this.#onRunEnd);
+    const { signal } = this.#options;
+    signal?.removeEventListener('abort', this.#onRunEnd);
     this.#ended.abort();
-    await this.#closeConsumers();
+    // When the run's time is over, the end of the connection has to tell the broker.
+    const runEnded = () => new BackupError('source', 'the run ended before its consumers were closed');
+    await untilAborted(this.#closeConsumers(), signal, runEnded).catch(() => undefined);
     await this.#cluster.close();
   }
 }

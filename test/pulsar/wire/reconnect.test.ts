@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { BackupError } from '../../../src/errors.ts';
 import {
   createSource,
@@ -62,16 +62,23 @@ describe('a consumer that has lost its broker', () => {
     expect(await next).toEqual({ kind: 'idle' });
   });
 
-  it('ends waiting with the run', async () => {
+  it('ends waiting with the run, and tells what kept the broker away', async () => {
     const broker = await brokerWith(0);
     const run = new AbortController();
     const { first } = await openSource(broker, { signal: run.signal });
+    broker.faults.acks = { fault: 'ignore', times: 1 };
+    const lost = failureOf(first.acknowledge([{ ledgerId: 1, entryId: 1 }]));
     await broker.stop();
+    await lost;
     const next = failureOf(first.next(60_000));
     const ack = failureOf(first.acknowledge([{ ledgerId: 1, entryId: 1 }]));
     run.abort();
     for (const failure of [await next, await ack]) {
-      expect(failure).toMatchObject({ code: 'source', retryable: true });
+      expect(failure).toMatchObject({
+        code: 'source',
+        retryable: true,
+        message: expect.stringMatching(/waited for Pulsar: .*(closed|reached)/),
+      });
     }
   });
 
@@ -243,5 +250,19 @@ describe('the connection', () => {
     const startedMs = Date.now();
     await source.close();
     expect(Date.now() - startedMs).toBeLessThan(2_000);
+  });
+
+  it('that answers nothing is left without a word when the time of the run is over', async () => {
+    const broker = await brokerWith(1);
+    const run = new AbortController();
+    const { source } = await openSource(broker, {
+      signal: run.signal,
+      timings: { closeTimeoutMs: 3_600_000 },
+    });
+    broker.faults.isSilent = true;
+    const closed = source.close();
+    run.abort();
+    await closed;
+    await vi.waitUntil(() => broker.consumers().length === 0);
   });
 });
