@@ -6,7 +6,7 @@ import type { EntryId, Message, MessageId, SourcePartition } from './ports.ts';
 import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
 import { retry } from './retry.ts';
 import type { ManifestObject, Run } from './run.ts';
-import { assertBeginsWith, readIds, readLastId } from './stored-object.ts';
+import { assertBeginsWith, assertIntact, readIds, readLastId } from './stored-object.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
@@ -142,7 +142,7 @@ export class FileChain {
   /**
    * An object stands at the file's key. True: it ends as the file does, so the file's messages are durable. False: it
    * holds less or more, and `takeAfter` says what.
-   * @throws BackupError `config` where it is a foreign object
+   * @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
    */
   async #isSameAsStored(file: ObjectFile): Promise<boolean> {
     const { store, compression, tally, logger, hardEnd } = this.#run;
@@ -156,6 +156,7 @@ export class FileChain {
       });
     }
     assertBeginsWith(head, file.first as Message);
+    await assertIntact(store, head, file.crc64, call);
     tally.alreadyStored++;
     if (!this.#isInOrder) {
       // Which messages a Shared consumer gets cannot be repeated: they are compared one by one, by taking them again.

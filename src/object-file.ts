@@ -5,7 +5,7 @@ import type { RollReason, Size } from './batch.ts';
 import { ChunkList } from './chunk-list.ts';
 import { type Compressor, createCompressor } from './compression.ts';
 import type { Compression } from './config.ts';
-import { Crc64, crc64 } from './crc64.ts';
+import { combineCrc64, crc64 } from './crc64.ts';
 import type { MemoryBudget, Spillable } from './memory-budget.ts';
 import type { CallOptions, EntryId, Exists, Message, MessageId, ObjectStore, Upload } from './ports.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './record.ts';
@@ -51,7 +51,7 @@ export class ObjectFile implements Size, Spillable {
   readonly #options: ObjectFileOptions;
   readonly #pending = new ChunkList();
   readonly #compressor: Compressor | undefined;
-  readonly #crc = new Crc64();
+  #crc64 = crc64([]);
   readonly #call: CallOptions;
   #storedBytes = 0;
   #upload: Promise<Upload | Exists> | undefined;
@@ -68,6 +68,11 @@ export class ObjectFile implements Size, Spillable {
     this.#call = { signal: options.signal };
     this.#compressor = createCompressor(options.compression, (bytes) => this.#store(bytes));
     options.budget.register(this);
+  }
+
+  /** CRC-64/XZ, decimal, of what has left for the store: once `create` was called, of the whole file as it is stored. */
+  get crc64(): string {
+    return this.#crc64;
   }
 
   /** Whether it is known before the end that this file cannot be created: go on to `create` at once, to learn why. */
@@ -120,9 +125,11 @@ export class ObjectFile implements Size, Spillable {
     const rest = this.#pending.takeAll();
     try {
       if (this.#upload === undefined) {
-        const crc = crc64(rest.chunks);
+        this.#crc64 = crc64(rest.chunks);
         const attributes = this.#attributes({ ...this.#ending(), sha256: sha256(rest.chunks) });
-        const answer = await slots.run(() => store.create(this.key, rest, crc, attributes, this.#call));
+        const answer = await slots.run(() =>
+          store.create(this.key, rest, this.#crc64, attributes, this.#call),
+        );
         return answer.kind === 'created' ? { ...answer, sizeBytes: rest.sizeBytes } : answer;
       }
       if (rest.sizeBytes > 0) this.#parts.push(this.#uploadPart(rest, 0));
@@ -130,7 +137,7 @@ export class ObjectFile implements Size, Spillable {
       const upload = await this.#upload;
       if (this.#failure !== undefined) throw this.#failure;
       if ('kind' in upload) return upload;
-      const whole = { crc64: this.#crc.digest(), sizeBytes: this.#storedBytes };
+      const whole = { crc64: this.#crc64, sizeBytes: this.#storedBytes };
       const answer = await slots.run(() => upload.complete(whole, this.#call));
       return answer.kind === 'created' ? { ...answer, sizeBytes: whole.sizeBytes } : answer;
     } finally {
@@ -175,14 +182,15 @@ export class ObjectFile implements Size, Spillable {
   ): Promise<void> {
     const { store, slots, budget } = this.#options;
     const number = this.#parts.length + 1;
-    for (const chunk of part.chunks) this.#crc.update(chunk);
+    const crc = crc64(part.chunks);
+    this.#crc64 = combineCrc64(this.#crc64, crc, part.sizeBytes);
     this.#storedBytes += part.sizeBytes;
     this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));
     try {
       const upload = await this.#upload;
       if ('kind' in upload) this.#isDoomed = true;
       else if (this.#failure === undefined && !this.#isDiscarded) {
-        await slots.run(() => upload.part(number, part, this.#call));
+        await slots.run(() => upload.part(number, part, crc, this.#call));
       }
     } catch (error) {
       this.#failure ??= error;

@@ -186,8 +186,11 @@ export interface CallOptions {
 
 /** A multipart upload under way. Nothing is visible in the store before `complete` has answered. */
 export interface Upload {
-  /** Stores part `number` (from 1). Parts but the last are at least 1 MiB. May run side by side; may be repeated. */
-  part(number: number, body: Body, options?: CallOptions): Promise<void>;
+  /**
+   * Stores part `number` (from 1), and resolves when its checksum was compared with `crc64`, decimal. Parts but the
+   * last are at least 1 MiB. May run side by side; may be repeated.
+   */
+  part(number: number, body: Body, crc64: string, options?: CallOptions): Promise<void>;
   /** Makes the object visible, as one. `crc64` (decimal) and `sizeBytes` are those of all parts together. */
   complete(whole: { crc64: string; sizeBytes: number }, options?: CallOptions): Promise<Created | Exists>;
   /** Ends the upload and frees its parts. May be repeated, and after a failed `complete`. */

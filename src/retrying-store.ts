@@ -14,6 +14,7 @@ import type {
   Upload,
 } from './ports.ts';
 import { retry } from './retry.ts';
+import { DAMAGED_HINT } from './stored-object.ts';
 
 export interface RetryingStoreOptions {
   readonly clock: Clock;
@@ -144,8 +145,8 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
   }
 
   const wrapUpload = (key: string, upload: Upload): Upload => ({
-    part: (number, body, callOptions) =>
-      repeat('part', key, callOptions, (joined) => upload.part(number, body, joined)),
+    part: (number, body, crc64, callOptions) =>
+      repeat('part', key, callOptions, (joined) => upload.part(number, body, crc64, joined)),
     complete: (whole, callOptions) =>
       commit('complete', key, { ...whole, metadata: undefined }, callOptions, (joined) =>
         upload.complete(whole, joined),
@@ -228,7 +229,7 @@ function verdict(found: ObjectHead, expected: Expected): Created | Exists {
       'corrupt',
       `the store has ${found.key} damaged: CRC-64 ${found.crc64} instead of ${expected.crc64}`,
       {
-        hint: 'Nothing of it was acknowledged. Remove the object, then run again: while it is there, the next run takes it for what was stored before.',
+        hint: DAMAGED_HINT,
         details: { key: found.key },
       },
     );

@@ -1,10 +1,15 @@
 // What stands in an object that was found at a key: does it begin as our file does, and where does it end?
-// Metadata tells where it can; else the object itself is read. Refuses to guess.
+// Metadata tells where it can; else the object itself is read. Refuses to guess, and to take a damaged one for stored.
+import { createHash } from 'node:crypto';
 import { decompress } from './compression.ts';
 import type { Compression } from './config.ts';
 import { BackupError } from './errors.ts';
 import type { CallOptions, Message, MessageId, ObjectHead, ObjectStore } from './ports.ts';
 import { decodeRecord, formatMessageId, formatTime, parseMessageId, RECORD_FORMAT } from './record.ts';
+
+/** What to do about a damaged object that tells its own SHA-256. */
+export const DAMAGED_HINT =
+  'Nothing of it was acknowledged, and no run takes it for stored: its messages are still in the subscription. Keep a copy if you want to look into it, remove the object, then run again with the same file limits.';
 
 /** The first read of an uncompressed object's end; doubled until a whole record is in it. */
 const TAIL_BYTES = 65_536;
@@ -26,6 +31,30 @@ export function assertBeginsWith(head: ObjectHead, first: Message): void {
     hint: 'Give the rule a COS_PREFIX of its own (or move the other objects away). Nothing was replaced or acknowledged.',
     details: { key: head.key },
   });
+}
+
+/**
+ * Checks that the object has the bytes that its metadata tells the SHA-256 of; objects of one PUT do. `expected`: the
+ * checksum of bytes that are known to be right, which saves reading the object if it has the same.
+ * @throws BackupError `corrupt` that names the key
+ */
+export async function assertIntact(
+  store: ObjectStore,
+  head: ObjectHead,
+  expected: string,
+  options: CallOptions,
+): Promise<void> {
+  const meant = head.metadata['sha256'];
+  if (meant === undefined || head.crc64 === expected) return;
+  const hash = createHash('sha256');
+  for await (const chunk of store.read(head.key, options)) hash.update(chunk);
+  const found = hash.digest('hex');
+  if (found === meant) return;
+  throw new BackupError(
+    'corrupt',
+    `${head.key} is damaged in the store: its SHA-256 is ${found}, and by its metadata it should be ${meant}`,
+    { hint: DAMAGED_HINT, details: { key: head.key } },
+  );
 }
 
 /** The id of the object's last message: from its metadata, else from its last record. @throws BackupError */

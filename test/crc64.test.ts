@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import wabt from 'wabt';
-import { CRC64_WASM, Crc64, crc64 } from '../src/crc64.ts';
+import { CRC64_WASM, Crc64, combineCrc64, crc64 } from '../src/crc64.ts';
 
 it("computes CRC-64/XZ: the catalogue's check value, and the empty checksum", () => {
   expect(crc64([Buffer.from('123456789')])).toBe('11051210869376104954');
@@ -29,6 +29,15 @@ function bitByBit(bytes: Uint8Array): string {
   }
   return (crc ^ 0xffffffffffffffffn).toString();
 }
+
+it('gives that of two pieces together from their own', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 300 }), (first, second) => {
+      const whole = combineCrc64(crc64([first]), crc64([second]), second.length);
+      expect(whole).toBe(crc64([first, second]));
+    }),
+  );
+});
 
 it('runs the code that stands in crc64.wat', async () => {
   const { parseWat } = await wabt();

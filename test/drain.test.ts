@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { crc64 } from '../src/crc64.ts';
 import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/object-key.ts';
 import type { Delivery, Message } from '../src/ports.ts';
@@ -313,6 +314,40 @@ describe('an object that is there already', () => {
     });
     expect(broker.backlog()).toBe(10);
   });
+
+  it.each([
+    ['ends as our file does', 'exclusive', 10],
+    ['ends before our file', 'exclusive', 15],
+    ['ends after our file', 'exclusive', 4],
+    ['is met on a Shared subscription', 'shared', 10],
+  ] as const)(
+    'and is damaged is never taken for stored, where it %s; once it is removed, its messages are stored',
+    async (_where, subscriptionType, maxMessages) => {
+      const broker = createFakeBroker(1, { isInOrder: subscriptionType === 'exclusive' });
+      fill(broker, 20);
+      const store = createMemoryStore();
+      await crashBeforeAcknowledging(broker, store, limits(10));
+      const first = [...store.objects.values()][0] as NonNullable<ReturnType<typeof store.objects.get>>;
+      const bytes = Buffer.from(first.bytes);
+      // A letter of a payload: it is still a record.
+      bytes[bytes.lastIndexOf('.')] = 0x2c;
+      store.objects.set(first.key, { ...first, bytes, crc64: crc64([bytes]) });
+      for (let run = 0; run < 2; run++) {
+        const result = await runDrain(broker, store, limits(maxMessages));
+        expect(result.failure).toMatchObject({
+          code: 'corrupt',
+          message: expect.stringContaining(first.key),
+          hint: expect.stringContaining('remove the object'),
+        });
+        expect(broker.backlog()).toBe(20);
+      }
+      store.objects.delete(first.key);
+      const result = await runDrain(broker, store, limits(maxMessages));
+      expect(result.failure).toBeUndefined();
+      expectAllStoredOnce(broker, store);
+      expect(broker.backlog()).toBe(0);
+    },
+  );
 
   it('on a Shared subscription: messages of it are dropped one by one, the others are stored', async () => {
     const broker = createFakeBroker(1, { isInOrder: false });

@@ -71,7 +71,7 @@ describe('repeating', () => {
       store = retryingStore(inner, { clock, logger });
       failing('before', call, 2);
       const upload = await started();
-      await upload.part(1, body);
+      await upload.part(1, body, sum);
       await upload.complete(whole);
       await upload.abort();
       await store.abortUpload('k', 'u');
@@ -131,7 +131,7 @@ describe('lost answers', () => {
 
   test('a Complete whose answer was lost and whose upload is then gone was created', async () => {
     const upload = await started();
-    await upload.part(1, body);
+    await upload.part(1, body, sum);
     failing('after', 'complete', 1, lost);
     await expect(upload.complete(whole)).resolves.toEqual({ kind: 'created', crc64: sum });
     expect(callsOf('complete')).toBe(2);

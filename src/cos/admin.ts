@@ -6,7 +6,7 @@ import type { Body, CallOptions, ObjectAttributes } from '../ports.ts';
 import type { CosClient } from './client.ts';
 import { ODD_ANSWER } from './failure.ts';
 import { objectHeaders } from './object-headers.ts';
-import { contentMd5, streamOf } from './request-body.ts';
+import { streamOf } from './request-body.ts';
 
 /** `never` had it, has it, or had it once. */
 export type Versioning = 'never' | 'Enabled' | 'Suspended';
@@ -67,16 +67,11 @@ export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
       return (answer.Rules as unknown as RawRule[]).map(lifecycleRule);
     },
     async putReplaceable(key, body, attributes, options) {
-      const headers = { ...objectHeaders(config, attributes), ...contentMd5(body) };
+      const headers = objectHeaders(config, attributes);
+      const sent = { ...at(key), ...streamOf(body), Headers: headers, ...{ SkipTask: true } };
       const answer = await client.call(
         { doing: 'store the object', action: 'PutObject', key },
-        (cos) =>
-          cos.putObject({
-            ...at(key),
-            ...streamOf(body),
-            Headers: headers,
-            ...{ SkipTask: true },
-          }),
+        (cos) => cos.putObject(sent),
         options,
       );
       if (!answer.ETag) {

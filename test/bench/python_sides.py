@@ -68,7 +68,7 @@ def drain_function(consumer, spec, cos):
                     batch.append(message.message_id())
             with open(path, "rb") as file:
                 key = f"{spec['cos']['prefix']}{seen:012}.jsonl"
-                cos.put_object(Bucket=spec["cos"]["bucket"], Key=key, Body=file, EnableMD5=True)
+                cos.put_object(Bucket=spec["cos"]["bucket"], Key=key, Body=file)
             for message_id in batch:
                 consumer.acknowledge(message_id)
             seen += len(batch)

@@ -37,7 +37,7 @@ async function startUpload(): Promise<Upload> {
   const upload = await store.startUpload('k', attributes);
   if ('kind' in upload) throw new Error('should not exist');
   server.answer = stored('1');
-  await upload.part(1, body);
+  await upload.part(1, body, '1');
   return upload;
 }
 
@@ -52,7 +52,7 @@ const CALLS: [name: string, commits: boolean, call: (upload: Upload, o: CallOpti
   [
     ['create', true, (_, o) => store.create('k', body, '1', attributes, o)],
     ['startUpload', false, (_, o) => store.startUpload('k', attributes, o)],
-    ['part', false, (upload, o) => upload.part(1, body, o)],
+    ['part', false, (upload, o) => upload.part(1, body, '1', o)],
     ['complete', true, (upload, o) => upload.complete({ crc64: '1', sizeBytes: 1 }, o)],
     ['abort', false, (upload, o) => upload.abort(o)],
     ['head', false, (_, o) => store.head('k', o)],

@@ -41,7 +41,7 @@ async function uploadLarge(): Promise<Created | Exists> {
   const upload = await store.startUpload('large', attributes);
   if ('kind' in upload) return upload;
   for (const [i, part] of PARTS.entries()) {
-    await upload.part(i + 1, { chunks: [part], sizeBytes: part.length });
+    await upload.part(i + 1, { chunks: [part], sizeBytes: part.length }, crc64([part]));
   }
   return upload.complete({ crc64: crc64([...PARTS]), sizeBytes: MIB + 1 });
 }

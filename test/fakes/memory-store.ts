@@ -101,9 +101,11 @@ export function createMemoryStore(): MemoryStore {
     const parts = new Map<number, Buffer>();
     uploads.set(uploadId, { key, initiated: new Date(0) });
     return {
-      part: (number, body, options) =>
+      part: (number, body, expected, options) =>
         step('part', key, options?.signal, () => {
-          parts.set(number, bytesOf(body));
+          const bytes = bytesOf(body);
+          if (crc64([bytes]) !== expected) throw new BackupError('store', `bad digest for a part of ${key}`);
+          parts.set(number, bytes);
         }),
       complete: (whole, options) =>
         step('complete', key, options?.signal, () => {
