@@ -8,7 +8,7 @@ import { type Action, type Call, checkParameters } from './action.ts';
 import { ApiError } from './api-error.ts';
 import { camActions } from './cam.ts';
 import { clsActions } from './cls.ts';
-import { scfActions } from './scf.ts';
+import { scfActions } from './scf/actions.ts';
 import { type Account, verifySignature } from './signature.ts';
 import { type CloudState, emptyState } from './state.ts';
 import { tdmqActions } from './tdmq.ts';

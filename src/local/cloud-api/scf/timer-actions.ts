@@ -1,0 +1,99 @@
+// Triggers of a function; timers are the only kind here.
+import type { Action, Scene } from '../action.ts';
+import { ApiError } from '../api-error.ts';
+import type { ScfFunction, Trigger } from '../state.ts';
+import { activeFunctionOf, functionOf, named } from './function.ts';
+
+/** A trigger as the API tells it. */
+export const describeTrigger = (one: Trigger) => ({
+  TriggerName: one.name,
+  Type: one.type,
+  TriggerDesc: JSON.stringify({ cron: one.cron }),
+  Enable: one.open ? 1 : 0,
+  Qualifier: one.qualifier,
+  AvailableStatus: 'Available',
+});
+
+function cronOf(text: unknown): string {
+  if (typeof text !== 'string' || text.trim().split(/\s+/).length !== 7) {
+    throw new ApiError('InvalidParameterValue.Cron', 'The cron expression must have 7 fields.');
+  }
+  return text;
+}
+
+function triggerOf(fn: ScfFunction, { request }: Scene): Trigger {
+  const found = fn.triggers.find(
+    (one) => one.name === request['TriggerName'] && one.qualifier === (request['Qualifier'] ?? '$LATEST'),
+  );
+  if (found === undefined) throw new ApiError('ResourceNotFound.Trigger', 'The trigger does not exist.');
+  return found;
+}
+
+function isOpen(text: unknown): boolean {
+  if (text !== 'OPEN' && text !== 'CLOSE')
+    throw new ApiError('InvalidParameterValue.Enable', 'OPEN or CLOSE.');
+  return text === 'OPEN';
+}
+
+export const timerActions: Readonly<Record<string, Action>> = {
+  CreateTrigger: {
+    takes: {
+      ...named,
+      TriggerName: 'string!',
+      Type: 'string!',
+      TriggerDesc: 'string',
+      Qualifier: 'string',
+      Enable: 'string',
+      CustomArgument: 'string',
+    },
+    answer: (scene) => {
+      const fn = activeFunctionOf(scene);
+      const { request } = scene;
+      if (fn.triggers.some((one) => one.name === request['TriggerName'])) {
+        throw new ApiError('ResourceInUse.Trigger', 'The trigger exists.');
+      }
+      const trigger: Trigger = {
+        name: request['TriggerName'],
+        type: request['Type'],
+        cron: cronOf(request['TriggerDesc']),
+        open: isOpen(request['Enable'] ?? 'OPEN'),
+        qualifier: request['Qualifier'] ?? '$LATEST',
+        argument: request['CustomArgument'],
+      };
+      fn.triggers.push(trigger);
+      return { TriggerInfo: describeTrigger(trigger) };
+    },
+  },
+  UpdateTrigger: {
+    takes: {
+      ...named,
+      TriggerName: 'string!',
+      Type: 'string!',
+      Enable: 'string',
+      Qualifier: 'string',
+      TriggerDesc: 'string',
+      CustomArgument: 'string',
+    },
+    answer: (scene) => {
+      const trigger = triggerOf(activeFunctionOf(scene), scene);
+      if (scene.request['TriggerDesc'] !== undefined) trigger.cron = cronOf(scene.request['TriggerDesc']);
+      if (scene.request['Enable'] !== undefined) trigger.open = isOpen(scene.request['Enable']);
+      return {};
+    },
+  },
+  UpdateTriggerStatus: {
+    takes: { ...named, TriggerName: 'string!', Type: 'string!', Enable: 'string!', Qualifier: 'string' },
+    answer: (scene) => {
+      triggerOf(functionOf(scene), scene).open = isOpen(scene.request['Enable']);
+      return {};
+    },
+  },
+  DeleteTrigger: {
+    takes: { ...named, TriggerName: 'string!', Type: 'string!', Qualifier: 'string' },
+    answer: (scene) => {
+      const fn = functionOf(scene);
+      fn.triggers.splice(fn.triggers.indexOf(triggerOf(fn, scene)), 1);
+      return {};
+    },
+  },
+};
