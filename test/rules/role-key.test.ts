@@ -109,7 +109,7 @@ test('From a VPC without a way out the internal address of the API is used, and 
 });
 
 test('An API that does not answer is given up when the caller says so', async () => {
-  api.fail({ action: 'tdmq:DescribeRoles', hang: true, times: 9 });
+  api.fail({ action: 'tdmq:DescribeRoles', hang: 'before', times: 9 });
   const stop = new AbortController();
   api.onCall = () => stop.abort();
   const error = await failureOf(readRoleKey(request({ signal: stop.signal })));

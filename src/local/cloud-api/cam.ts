@@ -88,7 +88,12 @@ export const camActions: Readonly<Record<string, Action>> = {
         throw new ApiError('FailedOperation.PolicyNameInUse', 'The policy name is in use.');
       }
       const id = state.nextId++;
-      state.camPolicies.set(id, { id, name: request['PolicyName'], document: request['PolicyDocument'] });
+      state.camPolicies.set(id, {
+        id,
+        name: request['PolicyName'],
+        document: request['PolicyDocument'],
+        description: request['Description'] ?? '',
+      });
       return { PolicyId: id };
     },
   },
@@ -100,7 +105,11 @@ export const camActions: Readonly<Record<string, Action>> = {
       );
       return {
         TotalNum: found.length,
-        List: found.map((one) => ({ PolicyId: one.id, PolicyName: one.name })),
+        List: found.map((one) => ({
+          PolicyId: one.id,
+          PolicyName: one.name,
+          Description: one.description,
+        })),
       };
     },
   },

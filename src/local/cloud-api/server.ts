@@ -8,6 +8,7 @@ import { type Action, type Call, checkParameters } from './action.ts';
 import { ApiError } from './api-error.ts';
 import { camActions } from './cam.ts';
 import { clsActions } from './cls.ts';
+import { createFaultList, type Fault } from './faults.ts';
 import { scfActions } from './scf/actions.ts';
 import { type Account, verifySignature } from './signature.ts';
 import { type CloudState, emptyState } from './state.ts';
@@ -23,19 +24,6 @@ const SERVICES: Record<string, { version: string; actions: Readonly<Record<strin
 };
 
 const MAX_REQUEST_BYTES = 10 * 1024 * 1024;
-
-/** A failure to come: the calls of `action` (`service:Action`, or `*`) after the first `after`, `times` of them. */
-export interface Fault {
-  readonly action: string;
-  readonly code?: string;
-  readonly message?: string;
-  readonly times?: number;
-  readonly after?: number;
-  /** Cuts the connection instead of answering: before the action is done, or after. */
-  readonly cut?: 'before' | 'after';
-  /** Never answers. */
-  readonly hang?: boolean;
-}
 
 export interface CloudApi {
   /** `http://127.0.0.1:port` */
@@ -61,7 +49,7 @@ export async function startCloudApi(given: Partial<Account> = {}): Promise<Cloud
   };
   const state = emptyState();
   const calls: Call[] = [];
-  const faults: { fault: Fault; seen: number }[] = [];
+  const faults = createFaultList();
 
   const server = createServer((request, response) => {
     serve(request, response).catch((error: unknown) => {
@@ -82,14 +70,21 @@ export async function startCloudApi(given: Partial<Account> = {}): Promise<Cloud
       const call = parseCall(request, url, body, account);
       calls.push(call);
       api.onCall(call);
-      const fault = nextFault(faults, call);
-      if (fault?.hang) return;
+      const fault = faults.next(call);
+      if (fault?.hang === 'before') return;
       if (fault?.cut === 'before') {
         request.socket.destroy();
         return;
       }
+      if (fault?.httpStatus !== undefined) {
+        response
+          .writeHead(fault.httpStatus, { 'content-type': 'text/html' })
+          .end('<html>As the test asked</html>');
+        return;
+      }
       if (fault?.code !== undefined) throw new ApiError(fault.code, fault.message ?? 'As the test asked.');
       const done = perform(call, state, account);
+      if (fault?.hang === 'after') return;
       if (fault?.cut === 'after') request.socket.destroy();
       else answer(response, done);
     } catch (error) {
@@ -108,9 +103,7 @@ export async function startCloudApi(given: Partial<Account> = {}): Promise<Cloud
     state,
     calls,
     onCall: () => {},
-    fail: (fault) => {
-      faults.push({ fault, seen: 0 });
-    },
+    fail: (fault) => faults.add(fault),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -157,16 +150,6 @@ function perform(call: Call, state: CloudState, account: Account): Record<string
   const action = SERVICES[call.service]?.actions[call.action] as Action;
   checkParameters(action, call.request);
   return action.answer({ ...call, state, account, nowMs: Date.now() });
-}
-
-function nextFault(faults: { fault: Fault; seen: number }[], call: Call): Fault | undefined {
-  for (const entry of faults) {
-    const { action, after = 0, times = 1 } = entry.fault;
-    if (action !== '*' && action !== `${call.service}:${call.action}`) continue;
-    entry.seen += 1;
-    if (entry.seen > after && entry.seen <= after + times) return entry.fault;
-  }
-  return undefined;
 }
 
 function answer(response: ServerResponse, body: Record<string, unknown>): void {

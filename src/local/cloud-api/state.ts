@@ -100,6 +100,7 @@ export interface CamPolicy {
   id: number;
   name: string;
   document: string;
+  description: string;
 }
 
 export interface CamRole {

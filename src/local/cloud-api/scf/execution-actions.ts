@@ -22,6 +22,13 @@ export const executionActions: Readonly<Record<string, Action>> = {
     takes: named,
     answer: (scene) => ({ ReservedMem: functionOf(scene).reservedMemory ?? null }),
   },
+  GetFunctionEventInvokeConfig: {
+    takes: { ...named, Qualifier: 'string' },
+    answer: (scene) => {
+      const { retryNum, ttlSeconds } = functionOf(scene).retry;
+      return { AsyncTriggerConfig: { RetryConfig: [{ RetryNum: retryNum }], MsgTTL: ttlSeconds } };
+    },
+  },
   UpdateFunctionEventInvokeConfig: {
     takes: { ...named, AsyncTriggerConfig: 'object!' },
     answer: (scene) => {

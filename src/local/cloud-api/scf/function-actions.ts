@@ -65,7 +65,8 @@ export const functionActions: Readonly<Record<string, Action>> = {
       fn.role = request['Role'] ?? fn.role;
       fn.vpc = request['VpcConfig'] ?? fn.vpc;
       if (request['Environment'] !== undefined) fn.environment = environmentOf(scene);
-      if (request['ClsTopicId'] !== undefined) {
+      if (request['ClsTopicId'] === '') fn.cls = undefined;
+      else if (request['ClsTopicId'] !== undefined) {
         fn.cls = { logsetId: request['ClsLogsetId'] ?? '', topicId: request['ClsTopicId'] };
       }
       touch(fn, scene);
@@ -136,7 +137,11 @@ export const functionActions: Readonly<Record<string, Action>> = {
   DeleteFunction: {
     takes: { ...named, Qualifier: 'string' },
     answer: (scene) => {
-      scene.state.functions.delete(functionOf(scene).name);
+      const fn = functionOf(scene);
+      if (fn.status === 'Creating' || fn.status === 'Updating') {
+        throw new ApiError('FailedOperation.FunctionStatusError', `The function is ${fn.status}.`);
+      }
+      scene.state.functions.delete(fn.name);
       return {};
     },
   },

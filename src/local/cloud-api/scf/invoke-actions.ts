@@ -5,6 +5,9 @@ import { ApiError } from '../api-error.ts';
 import type { RunResult, ScfFunction } from '../state.ts';
 import { activeFunctionOf, named, stamp } from './function.ts';
 
+/** How far back an invocation is looked for where no StartTime is given. */
+const STATUS_WINDOW_MS = 15 * 60_000;
+
 /** SCF writes each line of stdout to CLS; a JSON line is parsed into fields, one level deep. */
 function writeLogs(scene: Scene, fn: ScfFunction, requestId: string, result: RunResult): void {
   const topic = fn.cls === undefined ? undefined : scene.state.logTopics.get(fn.cls.topicId);
@@ -76,7 +79,8 @@ export const invokeActions: Readonly<Record<string, Action>> = {
     takes: { ...named, FunctionRequestId: 'string!', StartTime: 'string', EndTime: 'string' },
     answer: (scene) => {
       const run = scene.state.asyncRuns.get(scene.request['FunctionRequestId']);
-      if (run === undefined) return { TotalCount: 0, Data: [] };
+      const startedAfter = scene.request['StartTime'] ?? stamp(scene.nowMs - STATUS_WINDOW_MS);
+      if (run === undefined || stamp(run.startedMs) < startedAfter) return { TotalCount: 0, Data: [] };
       const isRunning = run.pollsLeft > 0;
       run.pollsLeft -= 1;
       return {
