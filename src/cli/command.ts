@@ -1,5 +1,6 @@
 // What a command of `tdmq-backup` is: a name in the table of tdmq-backup.ts, and a function from arguments to an exit code.
 import type { Environment } from '../config.ts';
+import type { Clock } from '../ports.ts';
 
 /** Where a command reads and writes; tests pass their own. */
 export interface Io {
@@ -9,6 +10,13 @@ export interface Io {
   readonly env: Environment;
   /** Aborted by Ctrl-C: the command ends what it began and returns. */
   readonly signal: AbortSignal;
+  /**
+   * Called before something is begun that must not be left half-made: until what it answers is called, a closed stdout
+   * does not end the process.
+   */
+  readonly hold?: () => () => void;
+  /** The real one, unless a test has its own. */
+  readonly clock?: Clock;
 }
 
 export interface Command {

@@ -5,9 +5,7 @@ import type { Credentials } from '../config.ts';
 import type { BackupError } from '../errors.ts';
 import { type Cloud, openCloud } from '../rules/cloud.ts';
 import { findCredentials, findRegion } from '../rules/credentials.ts';
-import type { StepOptions } from '../rules/steps.ts';
 import type { Io } from './command.ts';
-import { paint } from './paint.ts';
 import { openPrompt, type Prompt } from './rule-prompt.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -42,6 +40,7 @@ export async function openAccount(
     // For tests and private gateways; the requests stay addressed to the API's own domains.
     endpoint: io.env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
     signal: io.signal,
+    ...(io.clock && { clock: io.clock }),
     onRetry: (error: BackupError) => io.stderr.write(`${error.message}; trying again\n`),
   });
   return { cloud, credentials };
@@ -76,20 +75,6 @@ export async function confirm(question: string, isSaid: boolean, io: Io, open?: 
   } finally {
     if (open === undefined) prompt.close();
   }
-}
-
-/** Shows steps on stderr: on a terminal each line is written over until its step has ended. */
-export function stepReporter(io: Io): NonNullable<StepOptions['onStep']> {
-  const { green, red, yellow } = paint(io.stderr, io.env);
-  const isTerminal = io.stderr.isTTY === true;
-  const over = (text: string) => io.stderr.write(isTerminal ? `\r\u001b[2K${text}` : text);
-  return (title, state) => {
-    if (state === 'begun' || state === 'undoing') {
-      if (isTerminal) over(`… ${title}`);
-    } else if (state === 'done') over(`${green('✓')} ${title}\n`);
-    else if (state === 'undone') over(`${yellow('↩')} ${title}\n`);
-    else over(`${red('✗')} ${title}\n`);
-  };
 }
 
 /** Shows that slow looking-up is under way: on a terminal only, and gone when it has ended. */

@@ -6,18 +6,18 @@ import { packageRoot } from '../packaging/package-root.ts';
 import { planCreate, readCode, shownEnvironment } from '../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
 import { formOfSettings, mergeForms } from '../rules/rule-form.ts';
-import { runSteps, type Step } from '../rules/steps.ts';
+import type { Step } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { askForm } from './rule-ask.ts';
 import { bucketsOf, checkBucket } from './rule-bucket.ts';
+import { makeChanges } from './rule-changes.ts';
 import {
   COMMON_FLAGS,
   COMMON_HELP,
   confirm,
   isInteractive,
   openAccount,
-  stepReporter,
   whileLooking,
 } from './rule-context.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
@@ -99,7 +99,7 @@ Examples:
         io.stderr.write('Nothing was made.\n');
         return 1;
       }
-      await runSteps(steps, { signal: io.signal, onStep: stepReporter(io) });
+      await makeChanges(steps, io);
       showMade(rule, json, io);
       return 0;
     } finally {

@@ -1,17 +1,16 @@
 // `tdmq-backup rule delete`: deletes the function with its timer, and says what remains. Stored objects go last, and
 // only after a question of their own.
-import { planDelete, whatRemains } from '../rules/operate-rule.ts';
+import { planDelete, whatRemains } from '../rules/delete-steps.ts';
 import { findRule, type Rule } from '../rules/rule.ts';
 import { openRuleObjects, type RuleObjects } from '../rules/rule-objects.ts';
-import { runSteps } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
+import { makeChanges } from './rule-changes.ts';
 import {
   COMMON_HELP,
   confirm,
   isInteractive,
   openAccount,
   parseOneName,
-  stepReporter,
   whileLooking,
 } from './rule-context.ts';
 import { openPrompt } from './rule-prompt.ts';
@@ -71,7 +70,7 @@ Examples:
         io.stderr.write('Nothing was deleted.\n');
         return 1;
       }
-      await runSteps(steps, { signal: io.signal, onStep: stepReporter(io) });
+      await makeChanges(steps, io);
       const removed = await objects?.removeAll();
       if (values.json) {
         const deleted = steps.map((step) => step.call);

@@ -6,18 +6,11 @@ import { readCode, shownEnvironment } from '../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
 import { findRule, type Rule, shownSetting } from '../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
-import { runSteps } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { checkBucket } from './rule-bucket.ts';
-import {
-  COMMON_HELP,
-  confirm,
-  openAccount,
-  parseOneName,
-  stepReporter,
-  whileLooking,
-} from './rule-context.ts';
+import { makeChanges } from './rule-changes.ts';
+import { COMMON_HELP, confirm, openAccount, parseOneName, whileLooking } from './rule-context.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -96,7 +89,7 @@ Examples:
       io.stderr.write('Nothing was changed.\n');
       return 1;
     }
-    await runSteps(steps, { signal: io.signal, onStep: stepReporter(io) });
+    await makeChanges(steps, io);
     io.stdout.write(
       values.json
         ? `${JSON.stringify({ rule: rule.name, difference })}\n`

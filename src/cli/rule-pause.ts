@@ -1,7 +1,8 @@
 // `tdmq-backup rule pause` and `rule resume`: the rule's timer off and on.
-import { setTimers } from '../rules/operate-rule.ts';
 import { findRule } from '../rules/rule.ts';
+import { switchTimers } from '../rules/timer-steps.ts';
 import type { Command, Io } from './command.ts';
+import { makeChanges } from './rule-changes.ts';
 import { COMMON_HELP, openAccount, parseOneName } from './rule-context.ts';
 
 export const pauseCommand: Command = {
@@ -16,7 +17,7 @@ ${COMMON_HELP}
 Example:
   tdmq-backup rule pause orders-backup
 `,
-  run: (args, io) => switchTimers(args, io, false),
+  run: (args, io) => switchRule(args, io, false),
 };
 
 export const resumeCommand: Command = {
@@ -30,20 +31,20 @@ ${COMMON_HELP}
 Example:
   tdmq-backup rule resume orders-backup
 `,
-  run: (args, io) => switchTimers(args, io, true),
+  run: (args, io) => switchRule(args, io, true),
 };
 
-async function switchTimers(args: readonly string[], io: Io, isOn: boolean): Promise<number> {
+async function switchRule(args: readonly string[], io: Io, isOn: boolean): Promise<number> {
   const { values, name } = parseOneName(args, {});
   const { cloud } = await openAccount(values, io);
   const rule = await findRule(cloud, name);
-  const wasSo = rule.timers.every((timer) => timer.isOn === isOn);
-  await setTimers(cloud, rule, isOn);
+  const steps = switchTimers(cloud, rule, isOn);
+  await makeChanges(steps, io);
   const state = isOn ? 'active' : 'paused';
   io.stdout.write(
     values.json
       ? `${JSON.stringify({ rule: rule.name, state })}\n`
-      : `The rule ${rule.name} is ${wasSo ? 'already' : 'now'} ${state}.\n`,
+      : `The rule ${rule.name} is ${steps.length === 0 ? 'already' : 'now'} ${state}.\n`,
   );
   return 0;
 }

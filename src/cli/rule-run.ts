@@ -1,5 +1,5 @@
 // `tdmq-backup rule run`: invokes the rule's function now and waits until the run has ended.
-import { invokeRule } from '../rules/operate-rule.ts';
+import { invokeRule } from '../rules/invocation.ts';
 import { findRule } from '../rules/rule.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';

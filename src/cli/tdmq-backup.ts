@@ -3,15 +3,35 @@
 import { main } from './main.ts';
 
 const interrupt = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+/** One Ctrl-C can come as two signals: from the terminal, and passed on by npx. */
+const SAME_MS = 1_000;
+let interruptedAtMs = 0;
+// A terminal that is closed interrupts as well: what was begun is not left half-made.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
+    if (!interrupt.signal.aborted) {
+      interruptedAtMs = Date.now();
+      interrupt.abort(new Error(`stopped by ${signal}`));
+      return;
+    }
     // The second time is in earnest: whoever does not end by itself is ended.
-    if (interrupt.signal.aborted) process.exit(130);
-    interrupt.abort(new Error(`stopped by ${signal}`));
+    if (signal !== 'SIGHUP' && Date.now() - interruptedAtMs > SAME_MS) process.exit(130);
   });
 }
-// A reader that has seen enough (`| head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+let held = 0;
+const hold = () => {
+  held++;
+  return () => {
+    held--;
+  };
+};
+// A reader that has seen enough (`| head`) is no failure, but nothing half-made is left for its sake.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (held === 0) process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+// Nobody is left to be told.
+process.stderr.on('error', () => {});
 
 process.exitCode = await main(process.argv.slice(2), {
   stdin: process.stdin,
@@ -19,4 +39,5 @@ process.exitCode = await main(process.argv.slice(2), {
   stderr: process.stderr,
   env: process.env,
   signal: interrupt.signal,
+  hold,
 });

@@ -57,8 +57,8 @@ export interface Cloud {
   /** The key of a TDMQ role. @throws BackupError `source` */
   readRoleKey(clusterId: string, roleName: string): Promise<Secret>;
   /**
-   * Calls an action (`cloud.call('scf', 'GetFunction', {…})`). Reading is repeated after any passing failure,
-   * changing only where the API cannot have done it. @throws BackupError `rule`, with `apiCode` in its details
+   * Calls an action (`cloud.call('scf', 'GetFunction', {…})`). What may be repeated is, after any passing failure;
+   * the rest only where the API cannot have done it. @throws BackupError `rule`, with `apiCode` in its details
    */
   call<S extends ServiceName, A extends keyof Clients[S] & string>(
     service: S,
@@ -80,6 +80,9 @@ export interface CloudOptions {
 }
 
 const REQUEST_TIMEOUT_SECONDS = 30;
+/** What comes to the same however often it is done. Not UpdateFunction…: a second one is refused while SCF does the first. */
+const REPEATABLE =
+  /^(Describe|Get|List|Search|Put|Delete|Attach|Detach|Reset|UpdateTrigger|UpdateFunctionEventInvokeConfig)/;
 const READING = /^(Describe|Get|List|Search)/;
 
 /** Opens no connection yet; every call makes its own. */
@@ -147,6 +150,16 @@ export function isNotFound(error: unknown): boolean {
   return /^ResourceNotFound|NotExist|NotFound$/.test(apiCode(error));
 }
 
+/** What a call answers, or `undefined` where the thing it is about is not there. */
+export async function ifThere<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
 /** Whether the API says that these credentials may not do it. */
 export function isForbidden(error: unknown): boolean {
   return /^(UnauthorizedOperation|AuthFailure\.UnauthorizedOperation)/.test(apiCode(error));
@@ -185,7 +198,7 @@ function failure(
   const isUndone = code === '' ? NEVER_SENT.test(messageOf(error)) : !/^InternalError/.test(code);
   return new BackupError('rule', `${service}:${action} failed: ${reason}`, {
     cause: error,
-    retryable: isPassing && (isUndone || READING.test(action)),
+    retryable: isPassing && (isUndone || REPEATABLE.test(action)),
     outcomeUnknown: !isUndone && !READING.test(action),
     hint: hintFor(code, service, action),
     details: {

@@ -1,21 +1,24 @@
-// What changing a deployed rule amounts to: only the calls that the change needs, each with its way back.
-import type { Cloud } from './cloud.ts';
+// What changing a deployed rule amounts to: only the calls that the change needs, each with its way back. What nothing
+// takes back, new code and a moved subscription, comes last.
+import { type Cloud, ifThere } from './cloud.ts';
+import { waitUntilActive } from './function-status.ts';
 import {
   fullEnvironment,
   HANDLER,
   isSingle,
   type ReadCode,
-  release,
   reserve,
+  retriesOf,
   setRetries,
   shownEnvironment,
-  subscriptionSteps,
   variables,
 } from './function-steps.ts';
 import type { ResolvedRule } from './resolve-rule.ts';
-import { cronEvery, type Rule, type Timer } from './rule.ts';
+import type { Rule } from './rule.ts';
 import { createRunRole } from './run-role.ts';
-import { type Step, waitUntilActive } from './steps.ts';
+import type { Step } from './steps.ts';
+import { createSubscription, moveSubscription } from './subscription-steps.ts';
+import { changeTimer, cronEvery } from './timer-steps.ts';
 
 /** What changing a rule into another amounts to; `code` where its package is to be replaced as well. */
 export async function planEdit(
@@ -24,37 +27,30 @@ export async function planEdit(
   after: ResolvedRule,
   code: ReadCode | undefined,
 ): Promise<Step[]> {
-  const { functionName } = before;
-  const steps: Step[] = after.isRunRoleNew
-    ? createRunRole(cloud, after.runRole, after.name, after.config)
-    : [];
-  steps.push(...subscriptionSteps(cloud, after));
-  if (isConfigurationChanged(before, after)) steps.push(updateConfiguration(cloud, before, after));
-  if (code !== undefined) {
-    steps.push({
-      title: `replace the code of ${functionName}`,
-      call: 'scf:UpdateFunctionCode',
-      request: { FunctionName: functionName, ZipFile: '[zip]', Handler: HANDLER },
-      run: async (signal) =>
-        cloud.call(
-          'scf',
-          'UpdateFunctionCode',
-          {
-            FunctionName: functionName,
-            ZipFile: Buffer.from(await code()).toString('base64'),
-            Handler: HANDLER,
-          },
-          { signal, timeoutSeconds: 120 },
-        ),
-      settle: (signal) => waitUntilActive(cloud, functionName, signal),
-    });
-  }
-  steps.push(...(await concurrencySteps(cloud, before, after)));
-  const cron = cronEvery(after.config.run.intervalMinutes);
-  const changed = before.timers.filter((timer) => timer.cron !== cron);
-  if (changed.length > 0) steps.push(setRetries(cloud, functionName, after.config));
-  steps.push(...changed.map((timer) => changeTimer(cloud, functionName, timer, cron)));
-  return steps;
+  return [
+    ...(after.isRunRoleNew ? createRunRole(cloud, after.runRole, after.name, after.config) : []),
+    ...createSubscription(cloud, after),
+    ...(isConfigurationChanged(before, after) ? [updateConfiguration(cloud, before, after)] : []),
+    ...(await concurrencySteps(cloud, before, after)),
+    ...(await timerSteps(cloud, before, after)),
+    ...(code === undefined ? [] : [updateCode(cloud, before.functionName, code)]),
+    ...moveSubscription(cloud, after),
+  ];
+}
+
+function updateCode(cloud: Cloud, functionName: string, code: ReadCode): Step {
+  const request = { FunctionName: functionName, Handler: HANDLER };
+  return {
+    title: `replace the code of ${functionName}`,
+    call: 'scf:UpdateFunctionCode',
+    request: { ...request, ZipFile: '[zip]' },
+    run: async (signal) => {
+      const ZipFile = Buffer.from(await code()).toString('base64');
+      await cloud.call('scf', 'UpdateFunctionCode', { ...request, ZipFile }, { signal, timeoutSeconds: 120 });
+    },
+    settle: (signal) => waitUntilActive(cloud, functionName, signal),
+    lasting: `${functionName} has the new code`,
+  };
 }
 
 /** One instance's memory stays reserved where it was, and is reserved or released when Failover ends or begins. */
@@ -64,20 +60,54 @@ async function concurrencySteps(cloud: Cloud, before: Rule, after: ResolvedRule)
   const isNowSingle = isSingle(after.config);
   if (wasSingle === isNowSingle && before.memoryMb === after.memoryMb) return [];
   const answer = await cloud.call('scf', 'GetReservedConcurrencyConfig', { FunctionName: functionName });
-  const reservedMb = answer.ReservedMem || undefined;
-  if (isNowSingle && (reservedMb !== undefined || !wasSingle)) {
-    return [reserve(cloud, functionName, after.memoryMb, reservedMb)];
-  }
-  if (isNowSingle || reservedMb === undefined) return [];
-  const put = reserve(cloud, functionName, reservedMb);
+  const wasMb = answer.ReservedMem || undefined;
+  // Where one instance was not enforced before, a change of memory alone does not begin to.
+  const isWanted = isNowSingle && (wasMb !== undefined || !wasSingle);
+  const wantedMb = isWanted ? after.memoryMb : undefined;
+  if (wantedMb === wasMb) return [];
   return [
     {
-      title: 'let several instances run',
-      call: 'scf:DeleteReservedConcurrencyConfig',
-      request: { FunctionName: functionName },
-      run: (signal) => release(cloud, functionName, signal),
-      undo: { title: 'set the concurrency back', run: put.run },
+      ...reserve(cloud, functionName, wantedMb),
+      undo: {
+        title: 'set the concurrency back',
+        left: wantedMb === undefined ? 'several instances' : `a reservation of ${wantedMb} MB`,
+        byHand: `reserve ${wasMb ?? 'no'} MB for ${functionName} in the SCF console`,
+        run: reserve(cloud, functionName, wasMb).run,
+      },
     },
+  ];
+}
+
+/** Another interval, for each timer that has not got it, and for how long a tick waits. */
+async function timerSteps(cloud: Cloud, before: Rule, after: ResolvedRule): Promise<Step[]> {
+  const { functionName, timers } = before;
+  const cron = cronEvery(after.config.run.intervalMinutes);
+  const changed = timers.filter((timer) => timer.cron !== cron);
+  if (changed.length === 0) return [];
+  const answer = await ifThere(
+    cloud.call('scf', 'GetFunctionEventInvokeConfig', { FunctionName: functionName }),
+  );
+  const was = answer?.AsyncTriggerConfig;
+  const retries = setRetries(cloud, functionName, retriesOf(after.config));
+  const back =
+    was &&
+    setRetries(cloud, functionName, {
+      times: was.RetryConfig[0]?.RetryNum ?? 0,
+      waitSeconds: was.MsgTTL,
+    });
+  return [
+    back === undefined
+      ? retries
+      : {
+          ...retries,
+          undo: {
+            title: 'set back how failed runs are repeated',
+            left: `that a tick waits ${after.config.run.intervalMinutes} minutes for its turn`,
+            byHand: `set the asynchronous invocation of ${functionName} back in the SCF console`,
+            run: back.run,
+          },
+        },
+    ...changed.map((timer) => changeTimer(cloud, before, timer, cron)),
   ];
 }
 
@@ -112,8 +142,9 @@ function updateConfiguration(cloud: Cloud, before: Rule, after: ResolvedRule): S
         Timeout: of.timeoutSeconds,
         Role: of.runRole,
         VpcConfig: of.vpc && { VpcId: of.vpc.vpcId, SubnetId: of.vpc.subnetId },
-        ClsLogsetId: of.cls?.logsetId,
-        ClsTopicId: of.cls?.topicId,
+        // Empty takes the topic away; left out would keep it.
+        ClsLogsetId: of.cls?.logsetId ?? '',
+        ClsTopicId: of.cls?.topicId ?? '',
         Environment: variables(environment),
       },
       { signal },
@@ -132,35 +163,13 @@ function updateConfiguration(cloud: Cloud, before: Rule, after: ResolvedRule): S
     settle: (signal) => waitUntilActive(cloud, functionName, signal),
     undo: {
       title: `set the settings of ${functionName} back`,
+      left: `the new settings of ${functionName}`,
+      byHand: `tdmq-backup rule show ${before.name} tells them; set them back with tdmq-backup rule edit ${before.name}`,
       run: async (signal) => {
         await waitUntilActive(cloud, functionName, signal);
         await update(before, before.environment, signal);
         await waitUntilActive(cloud, functionName, signal);
       },
     },
-  };
-}
-
-function changeTimer(cloud: Cloud, functionName: string, timer: Timer, cron: string): Step {
-  const update = (text: string, signal: AbortSignal) =>
-    cloud.call(
-      'scf',
-      'UpdateTrigger',
-      {
-        FunctionName: functionName,
-        TriggerName: timer.name,
-        Type: 'timer',
-        Qualifier: timer.qualifier,
-        TriggerDesc: text,
-        Enable: timer.isOn ? 'OPEN' : 'CLOSE',
-      },
-      { signal },
-    );
-  return {
-    title: `set the timer ${timer.name} to ${cron}`,
-    call: 'scf:UpdateTrigger',
-    request: { FunctionName: functionName, TriggerName: timer.name, TriggerDesc: cron },
-    run: (signal) => update(cron, signal),
-    undo: { title: `set the timer ${timer.name} back`, run: (signal) => update(timer.cron, signal) },
   };
 }

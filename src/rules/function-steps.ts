@@ -1,12 +1,15 @@
-// The changing calls that a rule is made of, as steps: function, concurrency, retry policy, subscription, timer.
+// The steps that a rule is made of: its function, with concurrency and retry policy, and the order of all of them.
 import { readFile } from 'node:fs/promises';
 import type { RuleConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { apiCode, type Cloud } from './cloud.ts';
+import { deleteFunction, waitUntilActive } from './function-status.ts';
 import type { ResolvedRule } from './resolve-rule.ts';
-import { cronEvery, RULE_TAG, shownSetting } from './rule.ts';
+import { RULE_TAG, shownSetting } from './rule.ts';
 import { createRunRole } from './run-role.ts';
-import { type Step, waitUntilActive } from './steps.ts';
+import type { Step } from './steps.ts';
+import { createSubscription, moveSubscription } from './subscription-steps.ts';
+import { createTimer } from './timer-steps.ts';
 
 /** The function's zip; asked for only when it is uploaded. */
 export type ReadCode = () => Promise<Uint8Array>;
@@ -47,8 +50,10 @@ export function planCreate(
     ...(rule.isRunRoleNew ? createRunRole(cloud, rule.runRole, name, config) : []),
     createFunction(cloud, rule, code),
     ...(options.reserve && isSingle(config) ? [reserve(cloud, name, rule.memoryMb)] : []),
-    setRetries(cloud, name, config),
-    ...subscriptionSteps(cloud, rule),
+    setRetries(cloud, name, retriesOf(config)),
+    ...createSubscription(cloud, rule),
+    // As late as it can be, since nothing takes it back.
+    ...moveSubscription(cloud, rule),
     createTimer(cloud, name, config.run.intervalMinutes),
   ];
 }
@@ -96,7 +101,9 @@ function createFunction(cloud: Cloud, rule: ResolvedRule, code: ReadCode): Step 
     settle: (signal) => waitUntilActive(cloud, name, signal),
     undo: {
       title: `delete the function ${name}`,
-      run: (signal) => cloud.call('scf', 'DeleteFunction', { FunctionName: name }, { signal }),
+      left: `the function ${name}`,
+      byHand: `tdmq-backup rule delete ${name} --region ${rule.region}`,
+      run: (signal) => deleteFunction(cloud, name, signal),
     },
   };
 }
@@ -135,127 +142,49 @@ export function shownEnvironment(rule: ResolvedRule): Record<string, string> {
     : { ...shown, PULSAR_TOKEN: `[the key of ${rule.storedRole}]` };
 }
 
-/** Reserves memory for one instance, which lets no second one start; undone to what was reserved before. */
-export function reserve(cloud: Cloud, functionName: string, memoryMb: number, before?: number): Step {
-  const put = (mb: number, signal: AbortSignal) =>
-    cloud.call(
-      'scf',
-      'PutReservedConcurrencyConfig',
-      { FunctionName: functionName, ReservedConcurrencyMem: mb },
-      { signal },
-    );
-  return {
-    title: 'let one instance run at a time',
-    call: 'scf:PutReservedConcurrencyConfig',
-    request: { FunctionName: functionName, ReservedConcurrencyMem: memoryMb },
-    run: (signal) => put(memoryMb, signal),
-    undo: {
-      title: 'set the concurrency back',
-      run: (signal) => (before === undefined ? release(cloud, functionName, signal) : put(before, signal)),
-    },
-  };
+/** Memory reserved for one instance lets no second one start; `undefined` reserves none. Undone with the function. */
+export function reserve(cloud: Cloud, functionName: string, memoryMb: number | undefined): Step {
+  return memoryMb === undefined
+    ? {
+        title: 'let several instances run',
+        call: 'scf:DeleteReservedConcurrencyConfig',
+        request: { FunctionName: functionName },
+        run: (signal) =>
+          cloud.call('scf', 'DeleteReservedConcurrencyConfig', { FunctionName: functionName }, { signal }),
+      }
+    : {
+        title: 'let one instance run at a time',
+        call: 'scf:PutReservedConcurrencyConfig',
+        request: { FunctionName: functionName, ReservedConcurrencyMem: memoryMb },
+        run: (signal) => {
+          const request = { FunctionName: functionName, ReservedConcurrencyMem: memoryMb };
+          return cloud.call('scf', 'PutReservedConcurrencyConfig', request, { signal });
+        },
+      };
 }
 
-/** Takes the reservation away. */
-export const release = (cloud: Cloud, functionName: string, signal: AbortSignal) =>
-  cloud.call('scf', 'DeleteReservedConcurrencyConfig', { FunctionName: functionName }, { signal });
+/** How often SCF repeats a failed run, and how long a tick waits for its turn. */
+export interface RetryPolicy {
+  readonly times: number;
+  readonly waitSeconds: number;
+}
 
-/** How often a failed run is repeated, and how long a tick waits for its turn. */
-export function setRetries(cloud: Cloud, functionName: string, config: RuleConfig): Step {
-  // A tick that could not start within its interval is dropped: the next one does its work.
+/** A tick that could not start within its interval is dropped: the next one does its work. */
+export const retriesOf = (config: RuleConfig): RetryPolicy => ({
+  times: RETRIES,
+  waitSeconds: config.run.intervalMinutes * 60,
+});
+
+/** Undone with the function. */
+export function setRetries(cloud: Cloud, functionName: string, { times, waitSeconds }: RetryPolicy): Step {
   const request = {
     FunctionName: functionName,
-    AsyncTriggerConfig: {
-      RetryConfig: [{ RetryNum: RETRIES }],
-      MsgTTL: config.run.intervalMinutes * 60,
-    },
+    AsyncTriggerConfig: { RetryConfig: [{ RetryNum: times }], MsgTTL: waitSeconds },
   };
   return {
     title: 'set how failed runs are repeated',
     call: 'scf:UpdateFunctionEventInvokeConfig',
     request,
     run: (signal) => cloud.call('scf', 'UpdateFunctionEventInvokeConfig', request, { signal }),
-  };
-}
-
-/** Makes the subscription where it is missing, and moves it where a start is asked for. */
-export function subscriptionSteps(cloud: Cloud, rule: ResolvedRule): Step[] {
-  const { topic } = rule.config.pulsar;
-  const { name, existing } = rule.subscription;
-  const where = { ClusterId: rule.cluster.id, EnvironmentId: topic.namespace, TopicName: topic.topic };
-  const steps: Step[] = [];
-  if (existing === undefined) {
-    const request = { ...where, SubscriptionName: name, IsIdempotent: false, AutoCreatePolicyTopic: false };
-    steps.push({
-      title: `create the subscription ${name}`,
-      call: 'tdmq:CreateSubscription',
-      request,
-      run: (signal) => cloud.call('tdmq', 'CreateSubscription', request, { signal }),
-      undo: deletionOf(cloud, where, name),
-    });
-  }
-  if (rule.startMs !== undefined) {
-    const request = { ...where, Subscription: name, ToTimestamp: rule.startMs };
-    steps.push({
-      title: `move the subscription ${name} to ${rule.startMs === 1 ? 'the earliest message' : new Date(rule.startMs).toISOString()}`,
-      call: 'tdmq:ResetMsgSubOffsetByTimestamp',
-      request,
-      run: (signal) => cloud.call('tdmq', 'ResetMsgSubOffsetByTimestamp', request, { signal }),
-    });
-  }
-  return steps;
-}
-
-/** The deletion of a subscription, refused by TDMQ while consumers are connected. */
-export function deletionOf(
-  cloud: Cloud,
-  where: { ClusterId: string; EnvironmentId: string; TopicName: string },
-  subscription: string,
-): NonNullable<Step['undo']> {
-  return {
-    title: `delete the subscription ${subscription}`,
-    run: (signal) =>
-      cloud.call(
-        'tdmq',
-        'DeleteSubscriptions',
-        {
-          ClusterId: where.ClusterId,
-          EnvironmentId: where.EnvironmentId,
-          SubscriptionTopicSets: [
-            {
-              EnvironmentId: where.EnvironmentId,
-              TopicName: where.TopicName,
-              SubscriptionName: subscription,
-            },
-          ],
-          Force: false,
-        },
-        { signal },
-      ),
-  };
-}
-
-function createTimer(cloud: Cloud, functionName: string, intervalMinutes: number): Step {
-  const timer = {
-    FunctionName: functionName,
-    TriggerName: `every-${intervalMinutes}-minutes`,
-    Type: 'timer',
-    Qualifier: '$DEFAULT',
-  };
-  const request = {
-    ...timer,
-    TriggerDesc: cronEvery(intervalMinutes),
-    Enable: 'OPEN',
-    CustomArgument: 'tdmq-backup',
-  };
-  return {
-    title: `start the timer, every ${intervalMinutes} minutes`,
-    call: 'scf:CreateTrigger',
-    request,
-    run: (signal) => cloud.call('scf', 'CreateTrigger', request, { signal }),
-    undo: {
-      title: 'delete the timer',
-      run: (signal) => cloud.call('scf', 'DeleteTrigger', timer, { signal }),
-    },
   };
 }

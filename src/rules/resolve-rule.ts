@@ -2,7 +2,7 @@
 // settings are checked as the function will check them. Everything that is wrong is told at once; nothing is changed.
 import { type RuleConfig, VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { type Cloud, isForbidden, isNotFound } from './cloud.ts';
+import { type Cloud, ifThere, isForbidden } from './cloud.ts';
 import { resolveNetwork, resolveStart, resolveTopic, type StartPosition } from './resolve-source.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { type FieldName, flagOf, type RuleForm } from './rule-form.ts';
@@ -139,14 +139,9 @@ export async function resolveRule(
   };
 }
 
-async function functionExists(cloud: Cloud, name: string): Promise<boolean> {
-  try {
-    await cloud.call('scf', 'GetFunction', { FunctionName: name });
-    return true;
-  } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
-  }
+/** Whether the region has a function of this name. */
+export async function functionExists(cloud: Cloud, name: string): Promise<boolean> {
+  return (await ifThere(cloud.call('scf', 'GetFunction', { FunctionName: name }))) !== undefined;
 }
 
 async function resolveRunRole(

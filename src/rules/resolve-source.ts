@@ -1,6 +1,6 @@
 // Where a rule's messages come from, looked up for a form: cluster, namespace, topic, subscription and its start, the
 // private address and the network that reaches it. Faults are gathered, not thrown.
-import { type Cloud, isNotFound } from './cloud.ts';
+import { type Cloud, ifThere } from './cloud.ts';
 import type { FieldName, RuleForm } from './rule-form.ts';
 import {
   type AccessPoint,
@@ -121,17 +121,12 @@ export async function resolveNetwork(
 }
 
 async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: AccessPoint, faults: string[]): Promise<void> {
-  try {
-    const { SubnetSet: subnets } = await cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] });
-    const subnet = subnets?.find((one) => one.SubnetId === subnetId);
-    if (subnet === undefined || subnet.VpcId !== vpcId) {
-      faults.push(`--subnet ${subnetId}: not in ${vpcId}`);
-    } else if (subnet.AvailableIpAddressCount === 0) {
-      faults.push(`--subnet ${subnetId}: has no free address; choose another subnet of ${vpcId}`);
-    }
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    faults.push(`--subnet ${subnetId}: does not exist in ${cloud.region}`);
+  const found = await ifThere(cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] }));
+  const subnet = found?.SubnetSet?.find((one) => one.SubnetId === subnetId);
+  if (subnet === undefined) faults.push(`--subnet ${subnetId}: does not exist in ${cloud.region}`);
+  else if (subnet.VpcId !== vpcId) faults.push(`--subnet ${subnetId}: not in ${vpcId}`);
+  else if (subnet.AvailableIpAddressCount === 0) {
+    faults.push(`--subnet ${subnetId}: has no free address; choose another subnet of ${vpcId}`);
   }
 }
 

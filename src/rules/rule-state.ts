@@ -3,7 +3,7 @@
 import { BackupError, messageOf } from '../errors.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Cloud } from './cloud.ts';
-import type { Rule } from './rule.ts';
+import { parseScfTime, type Rule } from './rule.ts';
 import { type RunRecord, readRuns } from './run-history.ts';
 import {
   findCluster,
@@ -165,8 +165,7 @@ function silence(
 ): string | undefined {
   if (runs === undefined) return undefined;
   const intervalMs = Number(rule.environment['RUN_INTERVAL_MINUTES'] ?? 5) * 60_000;
-  // SCF gives times without a zone; they are China's.
-  const changedMs = Date.parse(`${(rule.modifiedAt ?? rule.createdAt ?? '').replace(' ', 'T')}+08:00`) || 0;
+  const changedMs = parseScfTime(rule.modifiedAt ?? rule.createdAt ?? '') || 0;
   const sinceMs = Math.max(last?.endedAtMs ?? 0, changedMs);
   const allowedMs = SILENT_TICKS * intervalMs + rule.timeoutSeconds * 1_000;
   if (nowMs - sinceMs <= allowedMs) return undefined;

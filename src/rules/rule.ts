@@ -2,7 +2,7 @@
 // the one convention: whatever made the function (`rule create` or serverless.yml), the tag makes it a rule.
 import { parseConfig, type RuleConfig, VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { type ApiResponse, allPages, type Cloud, isNotFound } from './cloud.ts';
+import { type ApiResponse, allPages, type Cloud, ifThere } from './cloud.ts';
 
 /** The tag's key; its value is the rule's name. */
 export const RULE_TAG = 'tdmq-backup';
@@ -75,12 +75,8 @@ export async function findRule(cloud: Cloud, name: string): Promise<Rule> {
 
 /** The function as a rule, its name empty where the tag is missing; `undefined` where there is no such function. */
 async function readRule(cloud: Cloud, functionName: string): Promise<Rule | undefined> {
-  try {
-    return ruleOf(await cloud.call('scf', 'GetFunction', { FunctionName: functionName }), cloud.region);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  const fn = await ifThere(cloud.call('scf', 'GetFunction', { FunctionName: functionName }));
+  return fn && ruleOf(fn, cloud.region);
 }
 
 function ruleOf(fn: ApiResponse<'scf', 'GetFunction'>, region: string): Rule {
@@ -114,6 +110,13 @@ function ruleOf(fn: ApiResponse<'scf', 'GetFunction'>, region: string): Rule {
   };
 }
 
+const CHINA_MS = 8 * 3_600_000;
+
+/** SCF's times have no zone; they are China's. */
+export const formatScfTime = (ms: number) =>
+  new Date(ms + CHINA_MS).toISOString().slice(0, 19).replace('T', ' ');
+export const parseScfTime = (text: string) => Date.parse(`${text.replace(' ', 'T')}Z`) - CHINA_MS;
+
 /** SCF gives back a timer's cron as JSON, `{"cron": "…"}`. */
 function cronOf(description: string): string {
   try {
@@ -122,9 +125,6 @@ function cronOf(description: string): string {
     return description;
   }
 }
-
-/** The timer of an interval: every so many minutes, at second 0. */
-export const cronEvery = (minutes: string | number) => `0 */${minutes} * * * * *`;
 
 /**
  * The settings as the function itself will read them: what SCF adds at run time stands in as placeholders.

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuleConfig } from '../config.ts';
 import { packageRoot } from '../packaging/package-root.ts';
-import { allPages, type Cloud, isNotFound } from './cloud.ts';
+import { allPages, type Cloud, ifThere } from './cloud.ts';
 import type { Step } from './steps.ts';
 
 /** How a role that `rule create` made is known again. */
@@ -48,40 +48,38 @@ export async function findRunRole(
   cloud: Cloud,
   name: string,
 ): Promise<{ isForScf: boolean; isOurs: boolean } | undefined> {
-  try {
-    const { RoleInfo: role } = await cloud.call('cam', 'GetRole', { RoleName: name });
-    return {
-      isForScf: role?.PolicyDocument?.includes('scf.qcloud.com') ?? false,
-      isOurs: role?.Description?.startsWith(DESCRIPTION) ?? false,
-    };
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  const found = await ifThere(cloud.call('cam', 'GetRole', { RoleName: name }));
+  return (
+    found && {
+      isForScf: found.RoleInfo?.PolicyDocument?.includes('scf.qcloud.com') ?? false,
+      isOurs: found.RoleInfo?.Description?.startsWith(DESCRIPTION) ?? false,
+    }
+  );
 }
 
 /** The steps that make the role with its policy. */
 export function createRunRole(cloud: Cloud, roleName: string, ruleName: string, config: RuleConfig): Step[] {
   const document = runRolePolicy(config);
+  const description = `${DESCRIPTION}${ruleName}`;
+  const byHand = 'delete it in the CAM console';
   let policyId: number | undefined;
   return [
     {
       title: `create the run role ${roleName}`,
       call: 'cam:CreateRole',
       request: { RoleName: roleName, PolicyDocument: TRUST },
-      run: (signal) =>
-        cloud.call(
-          'cam',
-          'CreateRole',
-          {
-            RoleName: roleName,
-            PolicyDocument: JSON.stringify(TRUST),
-            Description: `${DESCRIPTION}${ruleName}`,
-          },
-          { signal },
-        ),
+      run: (signal) => {
+        const request = {
+          RoleName: roleName,
+          PolicyDocument: JSON.stringify(TRUST),
+          Description: description,
+        };
+        return cloud.call('cam', 'CreateRole', request, { signal });
+      },
       undo: {
         title: `delete the run role ${roleName}`,
+        left: `the run role ${roleName}`,
+        byHand,
         run: (signal) => cloud.call('cam', 'DeleteRole', { RoleName: roleName }, { signal }),
       },
     },
@@ -90,22 +88,19 @@ export function createRunRole(cloud: Cloud, roleName: string, ruleName: string, 
       call: 'cam:CreatePolicy',
       request: { PolicyName: roleName, PolicyDocument: document },
       run: async (signal) => {
-        const answer = await cloud.call(
-          'cam',
-          'CreatePolicy',
-          {
-            PolicyName: roleName,
-            PolicyDocument: JSON.stringify(document),
-            Description: `${DESCRIPTION}${ruleName}`,
-          },
-          { signal },
-        );
-        policyId = answer.PolicyId;
+        const request = {
+          PolicyName: roleName,
+          PolicyDocument: JSON.stringify(document),
+          Description: description,
+        };
+        policyId = (await cloud.call('cam', 'CreatePolicy', request, { signal })).PolicyId;
       },
       undo: {
         title: `delete the policy ${roleName}`,
+        left: `the policy ${roleName}`,
+        byHand,
         run: async (signal) => {
-          const id = policyId ?? (await findPolicy(cloud, roleName, signal));
+          const id = policyId ?? (await findPolicy(cloud, roleName, description, signal));
           if (id !== undefined) await cloud.call('cam', 'DeletePolicy', { PolicyId: [id] }, { signal });
         },
       },
@@ -118,6 +113,8 @@ export function createRunRole(cloud: Cloud, roleName: string, ruleName: string, 
         cloud.call('cam', 'AttachRolePolicy', { AttachRoleName: roleName, PolicyId: policyId }, { signal }),
       undo: {
         title: 'detach the policy from the role',
+        left: `the policy ${roleName}, attached to the role`,
+        byHand: 'detach it in the CAM console',
         run: (signal) =>
           cloud.call('cam', 'DetachRolePolicy', { DetachRoleName: roleName, PolicyId: policyId }, { signal }),
       },
@@ -125,15 +122,20 @@ export function createRunRole(cloud: Cloud, roleName: string, ruleName: string, 
   ];
 }
 
-/** The policy whose creation was not answered. */
-async function findPolicy(cloud: Cloud, name: string, signal: AbortSignal): Promise<number | undefined> {
+/** The policy whose creation was not answered; not one of that name that somebody else has made. */
+async function findPolicy(
+  cloud: Cloud,
+  name: string,
+  description: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const { List: found } = await cloud.call(
     'cam',
     'ListPolicies',
     { Keyword: name, Scope: 'Local', Rp: 200, Page: 1 },
     { signal },
   );
-  return found?.find((one) => one.PolicyName === name)?.PolicyId;
+  return found?.find((one) => one.PolicyName === name && one.Description === description)?.PolicyId;
 }
 
 /** The steps that delete a role and the policies attached to it that bear its name. */
@@ -146,7 +148,7 @@ export async function deleteRunRole(cloud: Cloud, roleName: string): Promise<Ste
     });
     return { rows: answer.List, total: answer.TotalNum };
   });
-  const own = attached.filter((one) => one.PolicyName === roleName).map((one) => one.PolicyId);
+  const own = attached.filter((one) => one.PolicyName === roleName).map((one) => one.PolicyId as number);
   return [
     ...own.map(
       (id): Step => ({
@@ -154,16 +156,19 @@ export async function deleteRunRole(cloud: Cloud, roleName: string): Promise<Ste
         call: 'cam:DeletePolicy',
         request: { PolicyId: [id] },
         run: async (signal) => {
-          await cloud.call('cam', 'DetachRolePolicy', { DetachRoleName: roleName, PolicyId: id }, { signal });
-          await cloud.call('cam', 'DeletePolicy', { PolicyId: [id as number] }, { signal });
+          const attachment = { DetachRoleName: roleName, PolicyId: id };
+          await ifThere(cloud.call('cam', 'DetachRolePolicy', attachment, { signal }));
+          await ifThere(cloud.call('cam', 'DeletePolicy', { PolicyId: [id] }, { signal }));
         },
+        lasting: `the policy ${roleName} is deleted`,
       }),
     ),
     {
       title: `delete the run role ${roleName}`,
       call: 'cam:DeleteRole',
       request: { RoleName: roleName },
-      run: (signal) => cloud.call('cam', 'DeleteRole', { RoleName: roleName }, { signal }),
+      run: (signal) => ifThere(cloud.call('cam', 'DeleteRole', { RoleName: roleName }, { signal })),
+      lasting: `the run role ${roleName} is deleted`,
     },
   ];
 }

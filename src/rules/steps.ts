@@ -1,7 +1,17 @@
 // Changing calls in order, each with its undoing. When one fails, or the person interrupts, what was done before is
-// undone in reverse order, so that nothing half-made is left.
+// undone in reverse order, so that nothing half-made is left; what cannot be undone is named, with what to do about it.
 import { BackupError, messageOf } from '../errors.ts';
-import { type Cloud, isNotFound } from './cloud.ts';
+import { ifThere } from './cloud.ts';
+
+export interface Undo {
+  readonly title: string;
+  /** What is left where it fails: `the function orders-backup`. */
+  readonly left: string;
+  /** How a person then removes it, or sets it back. */
+  readonly byHand: string;
+  /** May be repeated; finding nothing to undo is fine. */
+  run(signal: AbortSignal): Promise<unknown>;
+}
 
 export interface Step {
   /** For a person: `create the function orders-backup`. */
@@ -13,8 +23,10 @@ export interface Step {
   run(signal: AbortSignal): Promise<unknown>;
   /** Waits until what the call began is complete. */
   settle?(signal: AbortSignal): Promise<void>;
-  /** Not there where a step changes nothing that must be undone, or cannot be. */
-  readonly undo?: { readonly title: string; run(signal: AbortSignal): Promise<unknown> };
+  /** Not there where the undoing of an earlier step takes it along, or nothing undoes it: then see `lasting`. */
+  readonly undo?: Undo;
+  /** What stays so once it is done, as a sentence, where nothing undoes it. */
+  readonly lasting?: string;
 }
 
 export interface StepOptions {
@@ -22,11 +34,12 @@ export interface StepOptions {
   readonly onStep?: (title: string, state: 'begun' | 'done' | 'failed' | 'undoing' | 'undone') => void;
 }
 
-/** All undoing together; a person who pressed Ctrl-C waits for it. */
-const UNDO_TIMEOUT_MS = 60_000;
+/** All undoing together. Long enough for SCF to make a function: it deletes none before. */
+const UNDO_TIMEOUT_MS = 180_000;
 
 /**
- * Runs the steps. @throws BackupError `rule`: the first failure, with what was undone and what could not be.
+ * Runs the steps. @throws BackupError `rule`: the first failure; further lines of its message, parted by ` | `, say
+ * what could not be taken back and how to do it by hand.
  */
 export async function runSteps(steps: readonly Step[], options: StepOptions): Promise<void> {
   const { signal, onStep = () => {} } = options;
@@ -45,8 +58,14 @@ export async function runSteps(steps: readonly Step[], options: StepOptions): Pr
     } catch (error) {
       onStep(step.title, 'failed');
       // What the API refused was not done, and undoing it could hit what somebody else has made under that name.
-      if (isDone || (error instanceof BackupError && error.outcomeUnknown)) done.push(step);
-      const left = await undoAll(done, onStep);
+      const isPerhapsDone = error instanceof BackupError && error.outcomeUnknown;
+      if (isDone || isPerhapsDone) done.push(step);
+      const lasting = done.flatMap((one) =>
+        one.lasting === undefined
+          ? []
+          : [`${one === step && !isDone ? 'perhaps, and not' : 'not'} taken back: ${one.lasting}`],
+      );
+      const left = [...lasting, ...(await undoAll(done, onStep))];
       throw failed(step, error, done, left, signal);
     }
     onStep(step.title, 'done');
@@ -54,7 +73,7 @@ export async function runSteps(steps: readonly Step[], options: StepOptions): Pr
   }
 }
 
-/** Undoes in reverse order; answers what could not be undone. */
+/** Undoes in reverse order; answers what is left, a sentence each. */
 async function undoAll(
   steps: readonly Step[],
   onStep: NonNullable<StepOptions['onStep']>,
@@ -65,12 +84,11 @@ async function undoAll(
     if (undo === undefined) continue;
     onStep(undo.title, 'undoing');
     try {
-      await undo.run(signal);
+      await ifThere(undo.run(signal));
       onStep(undo.title, 'undone');
     } catch (error) {
-      if (isNotFound(error)) continue;
-      left.push(`${undo.title} (${messageOf(error)})`);
       onStep(undo.title, 'failed');
+      left.push(`left behind: ${undo.left} (${messageOf(error)}). By hand: ${undo.byHand}`);
     }
   }
   return left;
@@ -80,52 +98,21 @@ function failed(
   step: Step,
   error: unknown,
   done: readonly Step[],
-  left: string[],
+  left: readonly string[],
   signal: AbortSignal,
 ): BackupError {
   const cause = error instanceof BackupError ? error : undefined;
   const reason = signal.aborted ? 'interrupted' : messageOf(error);
   const after =
     left.length > 0
-      ? `; not everything could be undone: ${left.join('; ')}`
+      ? '; not everything could be taken back'
       : done.some((one) => one.undo !== undefined)
-        ? '; what had been done is undone'
+        ? '; what had been done is taken back'
         : '';
-  return new BackupError('rule', `cannot ${step.title}: ${reason}${after}`, {
+  return new BackupError('rule', [`cannot ${step.title}: ${reason}${after}`, ...left].join(' | '), {
     cause: error,
     retryable: cause?.retryable ?? false,
-    ...(left.length > 0
-      ? { hint: `Do this by hand: ${left.join('; ')}.${cause?.hint ? ` ${cause.hint}` : ''}` }
-      : cause?.hint === undefined
-        ? {}
-        : { hint: cause.hint }),
+    ...(cause?.hint === undefined || signal.aborted ? {} : { hint: cause.hint }),
     details: cause?.details ?? {},
   });
-}
-
-const ACTIVE_TIMEOUT_MS = 180_000;
-
-/** Waits until SCF has made or changed the function. @throws BackupError `rule` with SCF's reason, or after 3 minutes */
-export async function waitUntilActive(
-  cloud: Cloud,
-  functionName: string,
-  signal?: AbortSignal,
-): Promise<void> {
-  const endMs = cloud.clock.now() + ACTIVE_TIMEOUT_MS;
-  for (let delayMs = 100; ; delayMs = Math.min(2_000, delayMs * 2)) {
-    const fn = await cloud.call('scf', 'GetFunction', { FunctionName: functionName }, { signal });
-    if (fn.Status === 'Active') return;
-    if (/Failed$/.test(fn.Status ?? '')) {
-      const reason = fn.StatusReasons?.[0]?.ErrorMessage || fn.StatusDesc || 'SCF gives no reason';
-      throw new BackupError('rule', `SCF says ${fn.Status} for ${functionName}: ${reason}`, {
-        hint: 'The console’s function page shows more. Often the subnet has no free address, or the role is not usable.',
-      });
-    }
-    if (cloud.clock.now() >= endMs) {
-      throw new BackupError('rule', `the function ${functionName} is still ${fn.Status} after 3 minutes`, {
-        hint: 'Look at the function in the SCF console and try again.',
-      });
-    }
-    await cloud.clock.sleep(delayMs, signal);
-  }
 }

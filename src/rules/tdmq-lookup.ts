@@ -1,6 +1,6 @@
 // What the TDMQ API tells of Pulsar clusters, of both kinds (professional instances and virtual clusters), in one
 // shape. Reads only; the keys of roles are dropped where they arrive.
-import { allPages, type Cloud, isNotFound } from './cloud.ts';
+import { allPages, type Cloud, ifThere } from './cloud.ts';
 
 export interface PulsarCluster {
   readonly id: string;
@@ -198,13 +198,8 @@ export async function findSubscription(
   topic: string,
   name: string,
 ): Promise<Subscription | undefined> {
-  try {
-    const found = await listSubscriptions(cloud, clusterId, namespace, topic, name);
-    return found.find((one) => one.name === name);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  const found = await ifThere(listSubscriptions(cloud, clusterId, namespace, topic, name));
+  return found?.find((one) => one.name === name);
 }
 
 /** The roles of a cluster and what each may do in the namespace: `produce`, `consume`, or nothing. */

@@ -13,14 +13,14 @@ afterEach(() => {
 });
 
 /** An Io whose output can be read as text. */
-export function testIo(env: Io['env'] = {}, signal = new AbortController().signal) {
+export function testIo(env: Io['env'] = {}, signal = new AbortController().signal, more: Partial<Io> = {}) {
   const read = (stream: PassThrough) => {
     const chunks: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     return () => Buffer.concat(chunks).toString();
   };
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
-  const io: Io = { stdin, stdout, stderr, env, signal };
+  const io: Io = { stdin, stdout, stderr, env, signal, ...more };
   const [out, err] = [read(stdout), read(stderr)];
   const secrets = Object.entries(env).flatMap(([name, value]) =>
     SECRET_NAME.test(name) && value !== undefined && value.length >= 6 ? [value] : [],

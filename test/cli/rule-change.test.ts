@@ -181,7 +181,7 @@ describe('delete', () => {
     expect(ran).toMatchObject({ code: 0 });
     expect(ran.out).toContain('the stored objects under archive-1250000000/tdmq/orders/');
     expect(ran.out).toContain('the subscription backup, which goes on collecting messages');
-    expect(tracesIn(cloud)).toMatchObject({ functions: [], subscriptions: ['backup'] });
+    expect(tracesIn(cloud)).toMatchObject({ functions: [], subscriptions: [{ name: 'backup' }] });
   });
 
   test('takes the subscription and its own run role along when told to', async () => {

@@ -8,6 +8,7 @@ import { main } from '../../src/cli/main.ts';
 import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
 import { type Cluster, type ScfFunction, seedCluster } from '../../src/local/cloud-api/state.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+import { type HastyClock, hastyClock } from '../fakes/hasty-clock.ts';
 import { testIo } from './io.ts';
 
 export const ROLE_KEY = 'eyJhbGciOiJIUzI1NiJ9.role-key-of-the-test';
@@ -26,6 +27,8 @@ export interface RuleCloud {
   /** A folder of this test. */
   readonly folder: string;
   readonly zip: string;
+  /** In place of the real one: waiting takes no time. */
+  readonly clock: HastyClock;
   /** `tdmq-backup rule …` without a terminal. */
   rule(...args: string[]): Promise<Ran>;
   /** On a terminal; answers are given in order. */
@@ -58,6 +61,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
   });
   const zip = join(folder, 'function.zip');
   writeFileSync(zip, 'PK\u0003\u0004 the code');
+  const clock = hastyClock();
   const env = {
     HOME: folder,
     TENCENTCLOUD_SECRET_ID: secretId,
@@ -72,7 +76,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     args: readonly string[],
     given: { env?: Record<string, string>; signal?: AbortSignal; answers?: readonly string[] },
   ): Promise<Ran> {
-    const { io, out, err } = testIo(given.env ?? env, given.signal);
+    const { io, out, err } = testIo(given.env ?? env, given.signal, { clock });
     if (given.answers !== undefined) {
       Object.assign(io.stdin, { isTTY: true });
       Object.assign(io.stdout, { isTTY: true });
@@ -95,6 +99,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     cos,
     folder,
     zip,
+    clock,
     rule: (...args) => run(args, {}),
     ruleOnTerminal: (args, answers, own) => run(args, { answers, env: { ...env, ...own } }),
     ruleWith: (given, ...args) => run(args, { ...given, env: { ...env, ...given.env } }),
@@ -115,12 +120,12 @@ export async function startRuleCloud(): Promise<RuleCloud> {
 export function tracesIn({ api, cluster }: RuleCloud): object {
   const { functions, camRoles, camPolicies } = api.state;
   const topic = cluster.environments.get('default')?.topics.get('orders');
-  return {
-    functions: [...functions.keys()],
-    roles: [...camRoles.keys()],
-    policies: [...camPolicies.values()].map((one) => one.name),
-    subscriptions: [...(topic?.subscriptions.keys() ?? [])],
-  };
+  return structuredClone({
+    functions: [...functions.values()].map(({ addTime: _, modTime: __, pollsLeft: ___, ...rest }) => rest),
+    roles: [...camRoles.values()],
+    policies: [...camPolicies.values()],
+    subscriptions: [...(topic?.subscriptions.values() ?? [])],
+  });
 }
 
 /** A function as serverless.yml would have made it. */

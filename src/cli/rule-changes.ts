@@ -1,0 +1,41 @@
+// Makes changes in the cloud for a person who watches, and may press Ctrl-C: shows the steps, holds the process until
+// what was begun is complete or taken back, and says what could not be.
+import { messageOf } from '../errors.ts';
+import { runSteps, type Step, type StepOptions } from '../rules/steps.ts';
+import type { Io } from './command.ts';
+import { paint } from './paint.ts';
+
+/** @throws BackupError `rule` as runSteps does; on an interruption its message is told already */
+export async function makeChanges(steps: readonly Step[], io: Io): Promise<void> {
+  const release = io.hold?.();
+  const onAbort = () =>
+    io.stderr.write(
+      `${io.stderr.isTTY ? '\n' : ''}Interrupted: the call under way is waited for, then what was done is taken back. Again ends at once and leaves it half-made.\n`,
+    );
+  io.signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await runSteps(steps, { signal: io.signal, onStep: stepReporter(io) });
+  } catch (error) {
+    // main() says no more than that it was interrupted.
+    if (io.signal.aborted) io.stderr.write(`${messageOf(error).split(' | ').join('\n    ')}\n`);
+    throw error;
+  } finally {
+    io.signal.removeEventListener('abort', onAbort);
+    release?.();
+  }
+}
+
+/** Shows steps on stderr: on a terminal each line is written over until its step has ended. */
+function stepReporter(io: Io): NonNullable<StepOptions['onStep']> {
+  const { green, red, yellow } = paint(io.stderr, io.env);
+  const isTerminal = io.stderr.isTTY === true;
+  const over = (text: string) => io.stderr.write(isTerminal ? `\r\u001b[2K${text}` : text);
+  return (title, state) => {
+    if (state === 'begun' || state === 'undoing') {
+      // A line that wraps could not be written over.
+      if (isTerminal) over(`… ${title}`.slice(0, (io.stderr.columns ?? 80) - 1));
+    } else if (state === 'done') over(`${green('✓')} ${title}\n`);
+    else if (state === 'undone') over(`${yellow('↩')} ${title}\n`);
+    else over(`${red('✗')} ${title}\n`);
+  };
+}

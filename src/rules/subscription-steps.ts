@@ -1,0 +1,80 @@
+// A rule's subscription: made where it is missing, moved where a start is asked for, deleted when told to.
+import { type Cloud, ifThere } from './cloud.ts';
+import type { ResolvedRule } from './resolve-rule.ts';
+import type { Step } from './steps.ts';
+
+/** Where a subscription is, as the TDMQ API names it. */
+export interface SubscriptionPlace {
+  readonly ClusterId: string;
+  readonly EnvironmentId: string;
+  readonly TopicName: string;
+}
+
+const placeOf = ({ cluster, config }: ResolvedRule): SubscriptionPlace => ({
+  ClusterId: cluster.id,
+  EnvironmentId: config.pulsar.topic.namespace,
+  TopicName: config.pulsar.topic.topic,
+});
+
+/** Makes the subscription at its start; nothing where it exists. */
+export function createSubscription(cloud: Cloud, rule: ResolvedRule): Step[] {
+  const { name, existing } = rule.subscription;
+  if (existing !== undefined) return [];
+  const place = placeOf(rule);
+  const request = { ...place, SubscriptionName: name, IsIdempotent: false, AutoCreatePolicyTopic: false };
+  return [
+    {
+      title: `create the subscription ${name}`,
+      call: 'tdmq:CreateSubscription',
+      request,
+      run: (signal) => cloud.call('tdmq', 'CreateSubscription', request, { signal }),
+      undo: {
+        title: `delete the subscription ${name}`,
+        left: `the subscription ${name}, which collects messages`,
+        byHand: `delete it in the TDMQ console, at topic ${place.EnvironmentId}/${place.TopicName} of ${place.ClusterId}`,
+        run: (signal) => removeSubscription(cloud, place, name, signal),
+      },
+    },
+    ...move(cloud, rule),
+  ];
+}
+
+/** Moves a subscription that was there to the start that is asked for. Nothing takes this back: the API does not tell where it stood. */
+export function moveSubscription(cloud: Cloud, rule: ResolvedRule): Step[] {
+  return rule.subscription.existing === undefined ? [] : move(cloud, rule);
+}
+
+function move(cloud: Cloud, rule: ResolvedRule): Step[] {
+  const { startMs } = rule;
+  const { name, existing } = rule.subscription;
+  if (startMs === undefined) return [];
+  const request = { ...placeOf(rule), Subscription: name, ToTimestamp: startMs };
+  const place = startMs === 1 ? 'the earliest message' : new Date(startMs).toISOString();
+  return [
+    {
+      title: `move the subscription ${name} to ${place}`,
+      call: 'tdmq:ResetMsgSubOffsetByTimestamp',
+      request,
+      run: (signal) => cloud.call('tdmq', 'ResetMsgSubOffsetByTimestamp', request, { signal }),
+      ...(existing && { lasting: `the subscription ${name} stands at ${place} now` }),
+    },
+  ];
+}
+
+/** Deletes it, which TDMQ refuses while consumers are connected. */
+export function deleteSubscription(cloud: Cloud, place: SubscriptionPlace, name: string): Step {
+  return {
+    title: `delete the subscription ${name}`,
+    call: 'tdmq:DeleteSubscriptions',
+    request: { ...place, SubscriptionName: name },
+    run: (signal) => removeSubscription(cloud, place, name, signal),
+    lasting: `the subscription ${name} is deleted`,
+  };
+}
+
+function removeSubscription(cloud: Cloud, place: SubscriptionPlace, name: string, signal: AbortSignal) {
+  const { ClusterId, EnvironmentId, TopicName } = place;
+  const SubscriptionTopicSets = [{ EnvironmentId, TopicName, SubscriptionName: name }];
+  const request = { ClusterId, EnvironmentId, SubscriptionTopicSets, Force: false };
+  return ifThere(cloud.call('tdmq', 'DeleteSubscriptions', request, { signal }));
+}

@@ -1,0 +1,82 @@
+// The steps of a creation when the API does not answer at all: a time-out leaves open whether the call was done.
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
+import { type Cluster, seedCluster } from '../../src/local/cloud-api/state.ts';
+import { type Cloud, openCloud } from '../../src/rules/cloud.ts';
+import { planCreate } from '../../src/rules/function-steps.ts';
+import { resolveRule } from '../../src/rules/resolve-rule.ts';
+import { runSteps } from '../../src/rules/steps.ts';
+import { Secret } from '../../src/secret.ts';
+import { hastyClock } from '../fakes/hasty-clock.ts';
+
+let api: CloudApi;
+let cluster: Cluster;
+let cloud: Cloud;
+beforeEach(async () => {
+  api = await startCloudApi();
+  cluster = seedCluster(api.state, {});
+  const { secretId, secretKey } = api.account;
+  cloud = openCloud({
+    credentials: { secretId, secretKey: new Secret(secretKey), sessionToken: undefined },
+    region: 'ap-guangzhou',
+    endpoint: api.endpoint,
+    clock: hastyClock(),
+  });
+});
+afterEach(() => api.close());
+
+const traces = () => ({
+  functions: [...api.state.functions.values()].map((fn) => [fn.name, fn.triggers.length, fn.reservedMemory]),
+  roles: [...api.state.camRoles.values()].map((role) => role.policies.size),
+  policies: api.state.camPolicies.size,
+  subscriptions: [
+    ...(cluster.environments.get('default')?.topics.get('orders')?.subscriptions.values() ?? []),
+  ].map((one) => one.resetTo),
+});
+const NOTHING = { functions: [], roles: [], policies: 0, subscriptions: [] };
+const EVERYTHING = { functions: [['orders-backup', 1, 512]], roles: [1], policies: 1, subscriptions: [1] };
+
+/** Runs a creation in which `action` is given up after half a second; the other calls have their own time. */
+async function createWithSilent(action: string): Promise<unknown> {
+  const hasty: Cloud = {
+    ...cloud,
+    call: (service, name, request, settings) =>
+      cloud.call(service, name, request, {
+        ...settings,
+        ...(`${service}:${name}` === action && { timeoutSeconds: 0.5 }),
+      }),
+  };
+  const fields = {
+    ...{ name: 'orders-backup', cluster: 'pulsar-abc', namespace: 'default', topic: 'orders' },
+    ...{ subscription: 'backup', tdmqRole: 'backup-reader', bucket: 'archive-1250000000' },
+  };
+  const options = { createRunRole: true, nowMs: cloud.clock.now() };
+  const rule = await resolveRule(cloud, { fields, settings: {} }, options);
+  const steps = planCreate(hasty, rule, async () => Buffer.from('PK code'), { reserve: true });
+  return await runSteps(steps, { signal: new AbortController().signal }).catch((error: unknown) => error);
+}
+
+describe.each(['before', 'after'] as const)('A call that never answers, silent %s it is done', (hang) => {
+  test.each([
+    'cam:CreateRole',
+    'cam:CreatePolicy',
+    'scf:CreateFunction',
+    'tdmq:CreateSubscription',
+    'scf:CreateTrigger',
+  ])('%s: all is taken back', async (action) => {
+    api.fail({ action, hang });
+    expect(await createWithSilent(action)).toMatchObject({ name: 'BackupError', code: 'rule' });
+    expect(traces()).toEqual(NOTHING);
+  });
+
+  test.each([
+    'cam:AttachRolePolicy',
+    'scf:PutReservedConcurrencyConfig',
+    'scf:UpdateFunctionEventInvokeConfig',
+    'tdmq:ResetMsgSubOffsetByTimestamp',
+  ])('%s: it is repeated', async (action) => {
+    api.fail({ action, hang });
+    expect(await createWithSilent(action)).toBeUndefined();
+    expect(traces()).toEqual(EVERYTHING);
+  });
+});
