@@ -1,5 +1,5 @@
 // `tdmq-backup rule export`: a deployed rule as the .env.<stage> of the Serverless Framework.
-import { writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { findRule } from '../rules/rule.ts';
@@ -31,14 +31,7 @@ Examples:
     const { cloud } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const path = values.out ?? `.env.${rule.name}`;
-    await writeFile(path, formatEnvFile(rule), { mode: 0o600, flag: values.force ? 'w' : 'wx' }).catch(
-      (cause: NodeJS.ErrnoException) => {
-        throw new BackupError('rule', `${path} cannot be written (${cause.code})`, {
-          cause,
-          hint: cause.code === 'EEXIST' ? 'Pass --force to write over it.' : 'Name another file with --out.',
-        });
-      },
-    );
+    await writeForOwner(path, formatEnvFile(rule), values.force);
     const holdsKey = Object.entries(VARIABLES).some(
       ([variable, one]) => 'secret' in one && one.secret && rule.environment[variable] !== undefined,
     );
@@ -50,3 +43,19 @@ Examples:
     return 0;
   },
 };
+
+/** Whole or not at all, and for its owner alone, whoever could read the file that it replaces. */
+async function writeForOwner(path: string, text: string, isReplacing: boolean): Promise<void> {
+  const draft = isReplacing ? `${path}.${process.pid}.new` : path;
+  try {
+    await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
+    if (isReplacing) await rename(draft, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (isReplacing) await rm(draft, { force: true });
+    throw new BackupError('rule', `${path} cannot be written (${code})`, {
+      cause: error,
+      hint: code === 'EEXIST' ? 'Pass --force to write over it.' : 'Name another file with --out.',
+    });
+  }
+}

@@ -68,7 +68,7 @@ export async function resolveRule(
   const network = await resolveNetwork(cloud, form, topic?.cluster, faults);
   const runRole = fields.runRole ?? `tdmq-backup-${name}`;
   const isRunRoleNew = await resolveRunRole(cloud, runRole, options, fields.runRole !== undefined, faults);
-  const startMs = resolveStart(fields.start, topic?.subscription, options.nowMs, faults);
+  const startMs = resolveStart(form, topic?.subscription, options.nowMs, faults);
   const memoryMb = wholeNumber('memory', fields.memory ?? '512', 128, 3072, faults);
   const intervalMinutes = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback);
   const timeoutSeconds = wholeNumber(
@@ -204,7 +204,6 @@ function environmentOf(
     PULSAR_TOPIC: `${cluster?.tenant ?? fields.cluster}/${fields.namespace}/${fields.topic}`,
     PULSAR_SUBSCRIPTION: fields.subscription,
     PULSAR_SUBSCRIPTION_TYPE: fields.subscriptionType,
-    PULSAR_INITIAL_POSITION: fields.start === 'latest' ? 'latest' : undefined,
     // Only brokers of 2.6.1 need to be told by which of their networks they are reached.
     PULSAR_LISTENER_NAME:
       cluster?.version.startsWith('2.6') && network !== undefined
@@ -217,6 +216,7 @@ function environmentOf(
     COS_PREFIX: fields.prefix,
     RUN_INTERVAL_MINUTES: fields.interval,
     ...settings,
+    ...(fields.start && { PULSAR_INITIAL_POSITION: fields.start === 'latest' ? 'latest' : undefined }),
   };
   return Object.fromEntries(
     Object.entries(given).filter(

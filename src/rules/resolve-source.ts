@@ -132,13 +132,14 @@ async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: AccessPoint, fault
 
 /** Where the subscription is to begin. A position is moved only while nobody consumes. */
 export function resolveStart(
-  start: string | undefined,
+  { fields: { start }, settings }: RuleForm,
   existing: Subscription | undefined,
   nowMs: number,
   faults: string[],
 ): StartPosition {
   // A subscription that was there keeps its place unless a start is asked for; a new one keeps all that is there.
-  const wanted = start ?? (existing === undefined ? 'earliest' : undefined);
+  const initial = settings['PULSAR_INITIAL_POSITION'] ?? 'earliest';
+  const wanted = start ?? (existing === undefined ? initial : undefined);
   if (wanted === undefined) return undefined;
   if (existing !== undefined && existing.consumers.length > 0) {
     faults.push(

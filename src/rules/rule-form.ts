@@ -96,7 +96,10 @@ export function mergeForms(...forms: readonly RuleForm[]): RuleForm {
   };
 }
 
-/** The form that settings by their variables' names amount to; a topic's full name is taken apart. */
+/**
+ * The form that settings by their variables' names amount to; a topic's full name is taken apart. It has no `start`:
+ * `PULSAR_INITIAL_POSITION` is for a subscription that does not exist yet, and never moves one that does.
+ */
 export function formOfSettings(settings: Readonly<Record<string, string | undefined>>): RuleForm {
   const fields: Partial<Record<FieldName, string>> = {};
   const rest: Record<string, string> = {};
@@ -116,25 +119,20 @@ export function formOfSettings(settings: Readonly<Record<string, string | undefi
     fields.tdmqRole = rest['TDMQ_ROLE_NAME'];
     fields.roleKey = 'runtime';
   }
-  if (rest['PULSAR_INITIAL_POSITION'] !== undefined) fields.start = rest['PULSAR_INITIAL_POSITION'];
-  for (const taken of ['TDMQ_CLUSTER_ID', 'TDMQ_ROLE_NAME', 'PULSAR_INITIAL_POSITION']) delete rest[taken];
+  for (const taken of ['TDMQ_CLUSTER_ID', 'TDMQ_ROLE_NAME']) delete rest[taken];
   return { fields, settings: rest };
 }
 
-/**
- * The form of a deployed rule. `start` is left out: it was applied once. Settings that fields stand for only in part
- * are kept as they are.
- */
+/** The form of a deployed rule. Settings that fields stand for only in part are kept as they are. */
 export function formOfRule(rule: Rule): RuleForm {
   const { fields, settings } = formOfSettings(rule.environment);
-  const { start: _start, ...lasting } = fields;
-  const kept = ['RULE_NAME', 'PULSAR_TOPIC', 'PULSAR_INITIAL_POSITION'].flatMap((name) => {
+  const kept = ['RULE_NAME', 'PULSAR_TOPIC'].flatMap((name) => {
     const value = rule.environment[name];
     return value === undefined ? [] : [[name, value] as const];
   });
   return {
     fields: {
-      ...lasting,
+      ...fields,
       name: rule.functionName,
       memory: String(rule.memoryMb),
       timeout: String(rule.timeoutSeconds),
@@ -202,8 +200,10 @@ export function formatEnvFile(rule: Rule): string {
     COS_REGION: rule.region,
     ...rule.environment,
   };
-  const line = (name: string, value: string) =>
-    `${name}=${/^[\w./:@,+=-]*$/.test(value) ? value : `'${value}'`}`;
+  const line = (name: string, value: string) => {
+    const quote = /^[\w./:@,+=-]*$/.test(value) ? '' : ["'", '"', '`'].find((one) => !value.includes(one));
+    return `${name}=${quote}${value}${quote}`;
+  };
   const lines = (Object.entries(VARIABLES) as [string, { fallback?: string }][]).flatMap(
     ([name, { fallback }]) => {
       const value = settings[name] || fallback;

@@ -1,13 +1,21 @@
 // The rule commands against the loopback cloud, through main() as a person calls them. Every output is searched for
 // secrets.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { expect } from 'vitest';
+import { parse } from 'yaml';
 import { main } from '../../src/cli/main.ts';
 import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
-import { type Cluster, type ScfFunction, seedCluster } from '../../src/local/cloud-api/state.ts';
+import {
+  type Cluster,
+  type ScfFunction,
+  type Subscription,
+  seedCluster,
+} from '../../src/local/cloud-api/state.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
 import { type HastyClock, hastyClock } from '../fakes/hasty-clock.ts';
 import { testIo } from './io.ts';
 
@@ -128,43 +136,53 @@ export function tracesIn({ api, cluster }: RuleCloud): object {
   });
 }
 
-/** A function as serverless.yml would have made it. */
+const root = packageRoot(import.meta.url);
+const read = (name: string) => readFileSync(join(root, name), 'utf8');
+
+/** A function as serverless.yml makes it, with the values of .env.example but for what stands in this cloud. */
 export function deployByHand(cloud: RuleCloud, name: string, given: Partial<ScfFunction> = {}): ScfFunction {
+  const values: Record<string, string | undefined> = {
+    ...parseEnv(read('.env.example')),
+    RULE_NAME: name,
+    PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
+    PULSAR_TOKEN: ROLE_KEY,
+    DEPLOY_ROLE: 'run-role',
+    DEPLOY_VPC_ID: 'vpc-1',
+    DEPLOY_SUBNET_ID: 'subnet-1',
+    DEPLOY_CLS_LOGSET_ID: 'log-set',
+    DEPLOY_CLS_TOPIC_ID: 'log-topic',
+  };
+  const { inputs } = parse(
+    read('serverless.yml').replace(/\$\{env:([A-Z_]+)\}/g, (_, one: string) => values[one] ?? 'undefined'),
+  );
+  const timer = inputs.events[0].timer.parameters;
   const fn: ScfFunction = {
-    name,
-    region: 'ap-guangzhou',
+    name: inputs.name,
+    region: inputs.region,
     status: 'Active',
     pollsLeft: 0,
     zip: new Uint8Array(),
-    handler: 'index.main_handler',
-    runtime: 'Nodejs18.15',
-    description: '',
-    memory: 512,
-    timeout: 285,
-    environment: {
-      RULE_NAME: name,
-      PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
-      PULSAR_TOPIC: 'pulsar-abc/default/orders',
-      PULSAR_SUBSCRIPTION: 'backup',
-      PULSAR_TOKEN: ROLE_KEY,
-      COS_BUCKET: 'archive-1250000000',
-      COS_REGION: 'ap-guangzhou',
-      COS_PREFIX: 'tdmq/orders/',
-      RUN_INTERVAL_MINUTES: '5',
-    },
-    vpc: { VpcId: 'vpc-1', SubnetId: 'subnet-1' },
-    publicNet: true,
-    role: 'run-role',
-    cls: { logsetId: 'log-set', topicId: 'log-topic' },
-    tags: [{ Key: 'tdmq-backup', Value: name }],
+    handler: inputs.handler,
+    runtime: inputs.runtime,
+    description: inputs.description,
+    memory: inputs.memorySize,
+    timeout: inputs.timeout,
+    environment: Object.fromEntries(
+      Object.entries(inputs.environment.variables).map(([key, value]) => [key, String(value)]),
+    ),
+    vpc: { VpcId: inputs.vpcConfig.vpcId, SubnetId: inputs.vpcConfig.subnetId },
+    publicNet: inputs.publicAccess,
+    role: inputs.role,
+    cls: inputs.cls,
+    tags: Object.entries<string>(inputs.tags).map(([Key, Value]) => ({ Key, Value })),
     triggers: [
       {
-        name: 'every-5-minutes',
+        name: timer.name,
         type: 'timer',
-        cron: '0 */5 * * * * *',
-        open: true,
-        qualifier: '$DEFAULT',
-        argument: 'tdmq-backup',
+        cron: timer.cronExpression,
+        open: timer.enable,
+        qualifier: timer.qualifier,
+        argument: timer.argument,
       },
     ],
     reservedMemory: undefined,
@@ -178,8 +196,9 @@ export function deployByHand(cloud: RuleCloud, name: string, given: Partial<ScfF
   return fn;
 }
 
-function subscribe(cloud: RuleCloud, backlog = 7) {
-  const subscription = { name: 'backup', consumers: [], backlog, type: '', resetTo: undefined };
+/** Puts the subscription `backup` there, with messages that wait. */
+export function subscribe(cloud: RuleCloud, given: Partial<Subscription> = {}): void {
+  const subscription = { name: 'backup', consumers: [], backlog: 7, type: '', resetTo: undefined, ...given };
   cloud.cluster.environments.get('default')?.topics.get('orders')?.subscriptions.set('backup', subscription);
 }
 
