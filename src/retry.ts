@@ -11,6 +11,8 @@ export interface RetryOptions {
   /** The longest wait before the second try; it doubles with each, up to `maxDelayMs`. */
   readonly baseDelayMs?: number;
   readonly maxDelayMs?: number;
+  /** By default: whether it is retryable. */
+  readonly isWorthIt?: (error: BackupError) => boolean;
   readonly onRetry?: (error: BackupError, attempt: number, delayMs: number) => void;
   /** From 0 to 1; tests own it. */
   readonly random?: () => number;
@@ -31,13 +33,14 @@ export async function retry<T>(
     baseDelayMs = 200,
     maxDelayMs = 5_000,
     random = Math.random,
+    isWorthIt = ({ retryable }) => retryable,
   } = options;
   for (let attempt = 1; ; attempt++) {
     try {
       return await operation(attempt);
     } catch (error) {
-      const isWorthIt = error instanceof BackupError && error.retryable;
-      if (!isWorthIt || attempt >= attempts || signal?.aborted) throw error;
+      if (!(error instanceof BackupError) || !isWorthIt(error)) throw error;
+      if (attempt >= attempts || signal?.aborted) throw error;
       const delayMs = Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)) * (0.5 + random() / 2);
       options.onRetry?.(error, attempt, delayMs);
       try {

@@ -1,5 +1,6 @@
 // Makes changes in the cloud for a person who watches, and may press Ctrl-C: shows the steps, holds the process until
 // what was begun is complete or taken back, and says what could not be.
+import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { runSteps, type Step, type StepOptions } from '../rules/steps.ts';
 import type { Io } from './command.ts';
@@ -14,7 +15,8 @@ export async function makeChanges(steps: readonly Step[], io: Io): Promise<void>
     );
   io.signal.addEventListener('abort', onAbort, { once: true });
   try {
-    await runSteps(steps, { signal: io.signal, onStep: stepReporter(io) });
+    const { clock = systemClock, signal } = io;
+    await runSteps(steps, { clock, signal, onStep: stepReporter(io) });
   } catch (error) {
     // main() says no more than that it was interrupted.
     if (io.signal.aborted) io.stderr.write(`${messageOf(error).split(' | ').join('\n    ')}\n`);

@@ -2,15 +2,15 @@
 import { join } from 'node:path';
 import { packageRoot } from '../packaging/package-root.ts';
 import { planEdit } from '../rules/edit-steps.ts';
-import { readCode, shownEnvironment } from '../rules/function-steps.ts';
-import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
-import { findRule, type Rule, shownSetting } from '../rules/rule.ts';
+import { readCode } from '../rules/function-steps.ts';
+import { resolveRule } from '../rules/resolve-rule.ts';
+import { findRule } from '../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
-import type { Command, Io } from './command.ts';
-import { paint } from './paint.ts';
+import type { Command } from './command.ts';
 import { checkBucket } from './rule-bucket.ts';
 import { makeChanges } from './rule-changes.ts';
 import { COMMON_HELP, confirm, openAccount, parseOneName, whileLooking } from './rule-context.ts';
+import { differences, showDifference } from './rule-difference.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -52,7 +52,7 @@ Examples:
     const { cloud, credentials } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const changes = mergeForms(
-      ...(values.file === undefined ? [] : [await readRuleFile(values.file)]),
+      ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
       formOfFlags(values),
     );
     if (changes.fields.name !== undefined && changes.fields.name !== rule.functionName) {
@@ -73,16 +73,16 @@ Examples:
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;
     const steps = await planEdit(cloud, rule, after, zip && (async () => zip));
     const difference = differences(rule, after);
-    if (values.json) {
-      if (values['dry-run']) {
-        const calls = steps.map(({ title, call, request }) => ({ title, call, request }));
-        io.stdout.write(`${JSON.stringify({ rule: rule.name, difference, calls })}\n`);
-        return 0;
-      }
-    } else show(difference, steps.length, rule, after, io);
+    const { json } = values;
+    const calls = values['dry-run'] && {
+      calls: steps.map(({ title, call, request }) => ({ title, call, request })),
+    };
+    const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings: after.warnings });
+    if (!json && steps.length === 0) io.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);
+    else if (!json) showDifference(rule, difference, after.warnings, io);
     if (steps.length === 0 || values['dry-run']) {
-      if (!values.json) for (const step of steps) io.stdout.write(`  ${step.call}  ${step.title}\n`);
-      else io.stdout.write(`${JSON.stringify({ rule: rule.name, difference })}\n`);
+      if (json) io.stdout.write(`${answer}\n`);
+      else for (const step of steps) io.stdout.write(`  ${step.call}  ${step.title}\n`);
       return 0;
     }
     if (!(await confirm(`Change the rule ${rule.name}?`, values.yes, io))) {
@@ -90,14 +90,16 @@ Examples:
       return 1;
     }
     await makeChanges(steps, io);
-    io.stdout.write(
-      values.json
-        ? `${JSON.stringify({ rule: rule.name, difference })}\n`
-        : `The rule ${rule.name} is changed.\n`,
-    );
+    io.stdout.write(json ? `${answer}\n` : `The rule ${rule.name} is changed.\n`);
     return 0;
   },
 };
+
+/** The start in a file was applied when the rule was made from it; only the flag moves the subscription again. */
+function withoutStart({ fields, settings }: RuleForm): RuleForm {
+  const { start: _start, ...rest } = fields;
+  return { fields: rest, settings };
+}
 
 /** What a change replaces goes out with it: a new role brings its own key, another cluster its own address. */
 function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string[]): RuleForm {
@@ -120,78 +122,4 @@ function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string
     else throw new UsageError(`--unset ${name}: the rule does not set it`);
   }
   return mergeForms({ fields, settings }, changes);
-}
-
-interface Difference {
-  readonly name: string;
-  readonly before: string | undefined;
-  readonly after: string | undefined;
-}
-
-function differences(before: Rule, after: ResolvedRule): Difference[] {
-  const was: Record<string, string | undefined> = {
-    memory: `${before.memoryMb} MB`,
-    timeout: `${before.timeoutSeconds} s`,
-    'run role': before.runRole,
-    network: before.vpc && `${before.vpc.vpcId} / ${before.vpc.subnetId}`,
-    'log topic': before.cls?.topicId,
-    ...Object.fromEntries(
-      Object.entries(before.environment).map(([name, value]) => [name, shownSetting(name, value)]),
-    ),
-  };
-  const is: Record<string, string | undefined> = {
-    memory: `${after.memoryMb} MB`,
-    timeout: `${after.timeoutSeconds} s`,
-    'run role': after.runRole,
-    network: `${after.vpc.vpcId} / ${after.vpc.subnetId}`,
-    'log topic': after.cls?.topicId,
-    ...shownEnvironment(after),
-    ...(after.startMs === undefined
-      ? {}
-      : { position: after.startMs === 1 ? 'earliest' : new Date(after.startMs).toISOString() }),
-  };
-  return [...new Set([...Object.keys(was), ...Object.keys(is)])]
-    .filter((name) => was[name] !== is[name])
-    .map((name) => ({ name, before: was[name], after: is[name] }));
-}
-
-/** What a change means for "each message in exactly one object". */
-const CONSEQUENCES: Readonly<Record<string, string>> = {
-  PULSAR_TOPIC:
-    'another topic begins a new folder in the archive; what the old topic still holds is no longer backed up',
-  PULSAR_SUBSCRIPTION:
-    'another subscription has its own position: messages that were stored already may be stored again, or messages in between never',
-  COS_PREFIX:
-    'another prefix is another archive: a run that was interrupted before may leave messages in both (`archive verify` tells them)',
-  COS_BUCKET:
-    'another bucket is another archive: a run that was interrupted before may leave messages in both (`archive verify` tells them)',
-  FILE_COMPRESSION:
-    'objects get another ending: a run that was interrupted before may leave messages in two objects (`archive verify` tells them)',
-  PULSAR_SUBSCRIPTION_TYPE:
-    'Shared and Key_Shared are at-least-once; brokers refuse another type while consumers of the old one are connected',
-  position:
-    'a position moved back stores messages a second time; one moved forward leaves messages out of the archive',
-};
-
-function show(
-  difference: readonly Difference[],
-  steps: number,
-  before: Rule,
-  after: ResolvedRule,
-  io: Io,
-): void {
-  const { bold, red, green, yellow } = paint(io.stdout, io.env);
-  if (steps === 0) {
-    io.stdout.write(`Nothing to change: ${before.name} is so already.\n`);
-    return;
-  }
-  io.stdout.write(`${bold(before.name)}\n`);
-  for (const { name, before: was, after: is } of difference) {
-    if (was !== undefined) io.stdout.write(`  ${red(`- ${name} ${was}`)}\n`);
-    if (is !== undefined) io.stdout.write(`  ${green(`+ ${name} ${is}`)}\n`);
-  }
-  for (const { name } of difference) {
-    if (CONSEQUENCES[name] !== undefined) io.stdout.write(`${yellow('⚠')} ${name}: ${CONSEQUENCES[name]}\n`);
-  }
-  for (const warning of after.warnings) io.stdout.write(`${yellow('⚠')} ${warning}\n`);
 }

@@ -1,7 +1,7 @@
 // What changing a deployed rule amounts to: only the calls that the change needs, each with its way back. What nothing
 // takes back, new code and a moved subscription, comes last.
 import { type Cloud, ifThere } from './cloud.ts';
-import { waitUntilActive } from './function-status.ts';
+import { waitUntilActive, waitWhileChanging } from './function-status.ts';
 import {
   fullEnvironment,
   HANDLER,
@@ -27,7 +27,7 @@ export async function planEdit(
   after: ResolvedRule,
   code: ReadCode | undefined,
 ): Promise<Step[]> {
-  return [
+  const steps = [
     ...(after.isRunRoleNew ? createRunRole(cloud, after.runRole, after.name, after.config) : []),
     ...createSubscription(cloud, after),
     ...(isConfigurationChanged(before, after) ? [updateConfiguration(cloud, before, after)] : []),
@@ -36,6 +36,18 @@ export async function planEdit(
     ...(code === undefined ? [] : [updateCode(cloud, before.functionName, code)]),
     ...moveSubscription(cloud, after),
   ];
+  return steps.map((step) => undoneWhenStill(cloud, before.functionName, step));
+}
+
+/** SCF refuses to change back what it is changing. */
+function undoneWhenStill(cloud: Cloud, functionName: string, step: Step): Step {
+  const { call, undo } = step;
+  if (undo === undefined || !call.startsWith('scf:')) return step;
+  const run = async (signal: AbortSignal) => {
+    await waitWhileChanging(cloud, functionName, signal);
+    await undo.run(signal);
+  };
+  return { ...step, undo: { ...undo, run } };
 }
 
 function updateCode(cloud: Cloud, functionName: string, code: ReadCode): Step {
@@ -166,7 +178,6 @@ function updateConfiguration(cloud: Cloud, before: Rule, after: ResolvedRule): S
       left: `the new settings of ${functionName}`,
       byHand: `tdmq-backup rule show ${before.name} tells them; set them back with tdmq-backup rule edit ${before.name}`,
       run: async (signal) => {
-        await waitUntilActive(cloud, functionName, signal);
         await update(before, before.environment, signal);
         await waitUntilActive(cloud, functionName, signal);
       },

@@ -1,11 +1,15 @@
 // A function that SCF is making or changing, and what has to wait for it.
 import { BackupError } from '../errors.ts';
-import { apiCode, type Cloud, ifThere } from './cloud.ts';
+import { type ApiResponse, apiCode, type Cloud, ifThere } from './cloud.ts';
 
 const ACTIVE_TIMEOUT_MS = 180_000;
 
 /** Waits while SCF makes or changes the function, and answers how it then is. @throws BackupError `rule` after 3 minutes */
-async function waitWhileChanging(cloud: Cloud, functionName: string, signal?: AbortSignal) {
+export async function waitWhileChanging(
+  cloud: Cloud,
+  functionName: string,
+  signal?: AbortSignal,
+): Promise<ApiResponse<'scf', 'GetFunction'>> {
   const endMs = cloud.clock.now() + ACTIVE_TIMEOUT_MS;
   for (let delayMs = 100; ; delayMs = Math.min(2_000, delayMs * 2)) {
     const fn = await cloud.call('scf', 'GetFunction', { FunctionName: functionName }, { signal });

@@ -1,6 +1,8 @@
 // Changing calls in order, each with its undoing. When one fails, or the person interrupts, what was done before is
 // undone in reverse order, so that nothing half-made is left; what cannot be undone is named, with what to do about it.
 import { BackupError, messageOf } from '../errors.ts';
+import type { Clock } from '../ports.ts';
+import { retry } from '../retry.ts';
 import { ifThere } from './cloud.ts';
 
 export interface Undo {
@@ -30,12 +32,14 @@ export interface Step {
 }
 
 export interface StepOptions {
+  readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onStep?: (title: string, state: 'begun' | 'done' | 'failed' | 'undoing' | 'undone') => void;
 }
 
 /** All undoing together. Long enough for SCF to make a function: it deletes none before. */
 const UNDO_TIMEOUT_MS = 180_000;
+const UNDO_ATTEMPTS = 5;
 
 /**
  * Runs the steps. @throws BackupError `rule`: the first failure; further lines of its message, parted by ` | `, say
@@ -65,7 +69,7 @@ export async function runSteps(steps: readonly Step[], options: StepOptions): Pr
           ? []
           : [`${one === step && !isDone ? 'perhaps, and not' : 'not'} taken back: ${one.lasting}`],
       );
-      const left = [...lasting, ...(await undoAll(done, onStep))];
+      const left = [...lasting, ...(await undoAll(done, options.clock, onStep))];
       throw failed(step, error, done, left, signal);
     }
     onStep(step.title, 'done');
@@ -76,6 +80,7 @@ export async function runSteps(steps: readonly Step[], options: StepOptions): Pr
 /** Undoes in reverse order; answers what is left, a sentence each. */
 async function undoAll(
   steps: readonly Step[],
+  clock: Clock,
   onStep: NonNullable<StepOptions['onStep']>,
 ): Promise<string[]> {
   const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
@@ -84,7 +89,10 @@ async function undoAll(
     if (undo === undefined) continue;
     onStep(undo.title, 'undoing');
     try {
-      await ifThere(undo.run(signal));
+      await retry(() => ifThere(undo.run(signal)), {
+        ...{ clock, signal, attempts: UNDO_ATTEMPTS, baseDelayMs: 1_000 },
+        isWorthIt: (error) => error.retryable || error.outcomeUnknown,
+      });
       onStep(undo.title, 'undone');
     } catch (error) {
       onStep(undo.title, 'failed');

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, tracesIn } from './rule-cloud.ts';
+import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from './rule-cloud.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -101,15 +101,6 @@ test('A new role that SCF does not know yet is waited for', async () => {
 });
 
 describe('The start position', () => {
-  const withSubscription = (consumers: string[]) =>
-    cloud.cluster.environments.get('default')?.topics.get('orders')?.subscriptions.set('backup', {
-      name: 'backup',
-      consumers,
-      backlog: 12,
-      type: 'Exclusive',
-      resetTo: undefined,
-    });
-
   test('is a time, applied to the subscription once', async () => {
     await cloud.rule(...CREATE, '--start', '2026-01-31T00:00:00+08:00');
     expect(subscriptionOf()?.resetTo).toBe(Date.parse('2026-01-30T16:00:00Z'));
@@ -125,13 +116,13 @@ describe('The start position', () => {
   });
 
   test('leaves a subscription that exists where it is, unless asked for', async () => {
-    withSubscription([]);
+    subscribe(cloud, { backlog: 12 });
     await cloud.rule(...CREATE);
     expect(subscriptionOf()).toMatchObject({ resetTo: undefined, backlog: 12 });
   });
 
   test('is refused while consumers are connected', async () => {
-    withSubscription(['app-1']);
+    subscribe(cloud, { consumers: ['app-1'] });
     const ran = await cloud.rule(...CREATE, '--start', 'earliest');
     expect(ran.code).toBe(1);
     expect(ran.err).toContain('consumers are connected to backup (app-1 at /10.0.0.9:40000)');

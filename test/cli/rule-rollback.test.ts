@@ -1,7 +1,7 @@
 // rule create, broken at each of its calls: what is left is the whole rule or nothing, and the exit code tells which.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../src/local/cloud-api/faults.ts';
-import { CREATE, type RuleCloud, startRuleCloud, tracesIn } from './rule-cloud.ts';
+import { CREATE, type RuleCloud, startRuleCloud, subscribe, tracesIn } from './rule-cloud.ts';
 
 /** Every call of a creation from its first change on: the action, and how many calls of it come before. */
 const CALLS: readonly (readonly [action: string, after: number])[] = [
@@ -198,8 +198,7 @@ describe('What cannot be taken back is named, with how to remove it', () => {
   });
 
   test('a subscription that was there and is moved', async () => {
-    const existing = { name: 'backup', consumers: [], backlog: 12, type: '', resetTo: undefined };
-    cloud.cluster.environments.get('default')?.topics.get('orders')?.subscriptions.set('backup', existing);
+    subscribe(cloud);
     cloud.api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
     const ran = await cloud.rule(...CREATE, '--start', '2026-01-31T00:00:00Z');
     expect(ran.err).toContain(

@@ -53,7 +53,8 @@ async function createWithSilent(action: string): Promise<unknown> {
   const options = { createRunRole: true, nowMs: cloud.clock.now() };
   const rule = await resolveRule(cloud, { fields, settings: {} }, options);
   const steps = planCreate(hasty, rule, async () => Buffer.from('PK code'), { reserve: true });
-  return await runSteps(steps, { signal: new AbortController().signal }).catch((error: unknown) => error);
+  const { signal } = new AbortController();
+  return await runSteps(steps, { clock: cloud.clock, signal }).catch((error: unknown) => error);
 }
 
 describe.each(['before', 'after'] as const)('A call that never answers, silent %s it is done', (hang) => {
