@@ -1,17 +1,19 @@
 // `tdmq-backup rule logs`: the history of a rule's runs as a table, the lines of one run, or the runs as they come.
-
+import { BackupError } from '../errors.ts';
 import type { Cloud } from '../rules/cloud.ts';
 import { findRule, type Rule } from '../rules/rule.ts';
-import { type LogLine, type RunRecord, readRunLines, readRuns } from '../rules/run-history.ts';
+import { keyOf, type LogLine, type RunRecord, readRunLines, readRuns } from '../rules/run-history.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { COMMON_HELP, openAccount, parseOneName } from './rule-context.ts';
 import { formatBytes, formatTable } from './table.ts';
 import { UsageError } from './usage-error.ts';
 
+/** What a shell sees of a program that Ctrl-C has ended. */
+const INTERRUPTED = 130;
 const FOLLOW_EVERY_MS = 5_000;
 /** CLS shows lines with some delay, so each look goes back further than the last one reached. */
-const FOLLOW_OVERLAP_MS = 120_000;
+const FOLLOW_OVERLAP_MS = 300_000;
 
 export const command: Command = {
   summary: 'the history of its runs, or the lines of one',
@@ -25,7 +27,7 @@ Reads the function's log topic in CLS. Where it has none, the message says how t
   --since TIME     how far back: 30m, 24h, 7d, or an ISO time; by default 24h
   --limit N        at most so many runs, by default 50
   --request ID     every line of one run, by its request id
-  --follow         goes on with the runs as they end, until Ctrl-C
+  --follow         goes on with the runs as they end, until Ctrl-C (exit code 130)
 ${COMMON_HELP}
 
 Examples:
@@ -46,21 +48,25 @@ Examples:
     const nowMs = cloud.clock.now();
     const fromMs = sinceMs(values.since, nowMs);
     const rule = await findRule(cloud, name);
+    const { json } = values;
     if (values.request !== undefined) {
-      const range = { fromMs: Math.min(fromMs, nowMs - 7 * 86_400_000), toMs: nowMs + 1_000, limit: 10_000 };
+      const range = { fromMs: Math.min(fromMs, nowMs - 7 * 86_400_000), limit: 10_000 };
       const lines = await readRunLines(cloud, rule, values.request, range);
       if (lines.length === 0) {
         io.stderr.write(`No lines of ${values.request} within a week.\n`);
         return 1;
       }
-      for (const line of lines) io.stdout.write(`${values.json ? jsonLine(line) : textLine(line)}\n`);
+      for (const line of lines) io.stdout.write(`${json ? jsonLine(line) : textLine(line)}\n`);
       return 0;
     }
-    const query = { fromMs, toMs: nowMs + 1_000, limit: Number(values.limit), errorsOnly: values.errors };
+    const query = { fromMs, limit: Number(values.limit), errorsOnly: values.errors };
     const runs = await readRuns(cloud, rule, query);
-    if (values.json) for (const run of [...runs].reverse()) io.stdout.write(`${jsonRun(run)}\n`);
-    else showRuns(runs, io);
-    if (values.follow) await follow(cloud, rule, { errors: values.errors, json: values.json, runs, io });
+    const print = json ? printJson(io) : printTable(io);
+    if (values.follow) return await follow(cloud, rule, { errors: values.errors, runs, print, io });
+    if (runs.length === 0 && !json) io.stdout.write('No runs in this time.\n');
+    else print(runs);
+    const [last] = runs;
+    if (!json && last?.result === 'failed' && last.hint !== undefined) io.stdout.write(`→ ${last.hint}\n`);
     return 0;
   },
 };
@@ -88,25 +94,33 @@ const cells = (run: RunRecord): (string | number)[] => [
   run.error ?? (run.unreadable > 0 ? `${run.unreadable} unreadable` : ''),
 ];
 
-function showRuns(runs: readonly RunRecord[], io: Io): void {
+/** Prints runs given newest first, the newest last: there a person's eye is. */
+type PrintRuns = (runs: readonly RunRecord[]) => void;
+
+/** A table that can be gone on with: further runs stand in its columns. */
+function printTable(io: Io): PrintRuns {
   const { bold, red } = paint(io.stdout, io.env);
-  if (runs.length === 0) {
-    io.stdout.write('No runs in this time.\n');
-    return;
-  }
-  // The newest last, where a person's eye is.
-  const shown = [...runs].reverse();
-  const [head = '', ...lines] = formatTable(HEAD, shown.map(cells));
-  io.stdout.write(`${bold(head)}\n`);
-  lines.forEach((line, i) => {
-    io.stdout.write(`${shown[i]?.result === 'failed' ? line.replace('failed', red('failed')) : line}\n`);
-  });
-  const last = runs.find((run) => run.hint !== undefined);
-  if (last?.hint !== undefined && last.result === 'failed') io.stdout.write(`→ ${last.hint}\n`);
+  const rows: (string | number)[][] = [];
+  let isBegun = false;
+  return (runs) => {
+    rows.push(...runs.map(cells).reverse());
+    const [head = '', ...lines] = formatTable(HEAD, rows);
+    if (!isBegun) io.stdout.write(`${bold(head)}\n`);
+    isBegun = true;
+    for (const line of lines.slice(lines.length - runs.length)) {
+      io.stdout.write(`${line.replace(/^(\S+ \S+ +)failed/, (_, time: string) => time + red('failed'))}\n`);
+    }
+    rows.splice(0, rows.length - 100);
+  };
 }
 
-const jsonRun = ({ endedAtMs, ...run }: RunRecord) =>
-  JSON.stringify({ endedAt: new Date(endedAtMs).toISOString(), ...run });
+const printJson =
+  (io: Io): PrintRuns =>
+  (runs) => {
+    for (const { endedAtMs, ...run } of [...runs].reverse()) {
+      io.stdout.write(`${JSON.stringify({ endedAt: new Date(endedAtMs).toISOString(), ...run })}\n`);
+    }
+  };
 
 const jsonLine = ({ timeMs, fields }: LogLine) =>
   JSON.stringify({ time: new Date(timeMs).toISOString(), ...fields });
@@ -122,30 +136,44 @@ function textLine({ timeMs, fields }: LogLine): string {
 
 interface Following {
   readonly errors: boolean;
-  readonly json: boolean;
+  /** Those to begin with, the newest first. */
   readonly runs: readonly RunRecord[];
+  readonly print: PrintRuns;
   readonly io: Io;
 }
 
-async function follow(cloud: Cloud, rule: Rule, { errors, json, runs, io }: Following): Promise<void> {
-  const seen = new Set(runs.map((run) => run.requestId));
-  for (let sinceMs = cloud.clock.now(); !io.signal.aborted; ) {
+/** Goes on until Ctrl-C, over whatever passes: a log service that throttles, a network that is gone for a while. */
+async function follow(
+  cloud: Cloud,
+  rule: Rule,
+  { errors, runs, print, io }: Following,
+): Promise<typeof INTERRUPTED> {
+  print(runs);
+  const seen = new Set(runs.map(keyOf));
+  const held = new Set<string>();
+  let reachedMs = cloud.clock.now();
+  while (!io.signal.aborted) {
     try {
       await cloud.clock.sleep(FOLLOW_EVERY_MS, io.signal);
       const nowMs = cloud.clock.now();
       const found = await readRuns(cloud, rule, {
-        fromMs: sinceMs - FOLLOW_OVERLAP_MS,
-        toMs: nowMs + 1_000,
+        fromMs: reachedMs - FOLLOW_OVERLAP_MS,
         limit: 1_000,
         errorsOnly: errors,
+        signal: io.signal,
       });
-      for (const run of found.reverse().filter((one) => !seen.has(one.requestId))) {
-        seen.add(run.requestId);
-        io.stdout.write(`${json ? jsonRun(run) : cells(run).join('  ').trimEnd()}\n`);
-      }
-      sinceMs = nowMs;
+      const news = found.filter((run) => !seen.has(keyOf(run)));
+      // Where there is but SCF's line of a run, ours may be a moment behind it, and says more.
+      const ready = news.filter((run) => !run.isEndedByScf || held.has(keyOf(run)));
+      for (const run of news) held.add(keyOf(run));
+      for (const run of ready) seen.add(keyOf(run));
+      if (ready.length > 0) print(ready);
+      reachedMs = nowMs;
     } catch (error) {
-      if (!io.signal.aborted) throw error;
+      if (io.signal.aborted) break;
+      if (!(error instanceof BackupError && error.retryable)) throw error;
+      io.stderr.write(`${error.message}; going on\n`);
     }
   }
+  return INTERRUPTED;
 }

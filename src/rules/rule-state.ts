@@ -57,7 +57,7 @@ export async function readState(cloud: Cloud, rule: Rule): Promise<RuleState> {
     rule.cls === undefined
       ? undefined
       : await attempt('runs', () =>
-          readRuns(cloud, rule, { fromMs: nowMs - HISTORY_MS, toMs: nowMs + 1_000, limit: HISTORY_RUNS }),
+          readRuns(cloud, rule, { fromMs: nowMs - HISTORY_MS, limit: HISTORY_RUNS }),
         );
   if (rule.cls === undefined) unknown.push('runs: the function writes no logs to CLS');
   const source = await attempt('source', () => lookAtSource(cloud, rule));

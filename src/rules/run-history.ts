@@ -6,6 +6,10 @@ import type { Rule } from './rule.ts';
 
 export interface RunRecord {
   readonly requestId: string;
+  /** Which repetition by SCF it is, 0 for the run itself: they share the request id. */
+  readonly retry: number;
+  /** There is no line of ours: SCF ended the run, or ours is not there yet. */
+  readonly isEndedByScf: boolean;
   /** When it ended, milliseconds since the epoch. */
   readonly endedAtMs: number;
   readonly result: 'ok' | 'failed';
@@ -31,8 +35,8 @@ export interface LogLine {
 }
 
 export interface RunQuery {
+  /** Milliseconds since the epoch; until now. */
   readonly fromMs: number;
-  readonly toMs: number;
   readonly limit: number;
   readonly errorsOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -46,19 +50,26 @@ const ENDED_BY_SCF: Readonly<Record<string, string>> = {
   '446': 'the function’s process ended before the run did',
 };
 
+/** Lines that SCF itself writes of each run that failed; enough of them not to miss one among many. */
+const PLATFORM_LINES = 1_000;
+/** How far this machine's clock may be behind. */
+const CLOCK_SKEW_MS = 10 * 60_000;
+
+/** What tells one run from another: a run and its repetitions by SCF share the request id. */
+export const keyOf = ({ requestId, retry }: RunRecord) => `${requestId} ${retry}`;
+
 /** The latest runs, the newest first. @throws BackupError `rule`, also where the rule writes no logs to CLS */
 export async function readRuns(cloud: Cloud, rule: Rule, query: RunQuery): Promise<RunRecord[]> {
   const own = query.errorsOnly ? '"run failed"' : '("run finished" OR "run failed")';
   const told = await search(cloud, rule, own, query);
+  const platform = await search(cloud, rule, 'SCF_Type:"Platform" AND SCF_StatusCode:>=400', {
+    ...query,
+    limit: Math.max(PLATFORM_LINES, query.limit),
+  });
   const runs = new Map<string, RunRecord>();
-  for (const line of told) {
-    const run = runOf(line);
-    if (run !== undefined && !runs.has(run.requestId)) runs.set(run.requestId, run);
-  }
-  for (const line of await search(cloud, rule, 'SCF_StatusCode:>=400', query)) {
-    const { SCF_RequestId: requestId, SCF_StatusCode: status } = line.fields as Record<string, string>;
-    if (!requestId || runs.has(requestId)) continue;
-    runs.set(requestId, endedBySCF(line, requestId, String(status)));
+  // Our own line says more, so it goes before SCF's.
+  for (const run of [...told.map(runOf), ...platform.map(endedByScf)]) {
+    if (run !== undefined && !runs.has(keyOf(run))) runs.set(keyOf(run), run);
   }
   return [...runs.values()].sort((a, b) => b.endedAtMs - a.endedAtMs).slice(0, query.limit);
 }
@@ -78,7 +89,7 @@ async function search(
   cloud: Cloud,
   rule: Rule,
   condition: string,
-  { fromMs, toMs, limit, signal }: RunQuery,
+  { fromMs, limit, signal }: RunQuery,
   sort: 'asc' | 'desc' = 'desc',
 ): Promise<LogLine[]> {
   if (rule.cls === undefined) throw noLogs(rule);
@@ -91,7 +102,7 @@ async function search(
         {
           TopicId: rule.cls.topicId,
           From: fromMs,
-          To: toMs,
+          To: cloud.clock.now() + CLOCK_SKEW_MS,
           QueryString: `SCF_FunctionName:"${quoted(rule.functionName)}" AND ${condition}`,
           QuerySyntax: 1,
           Sort: sort,
@@ -151,6 +162,8 @@ function runOf(line: LogLine): RunRecord | undefined {
   const number = (name: string) => (own[name] === undefined ? undefined : Number(own[name]));
   return {
     requestId: text('requestId') ?? String(line.fields['SCF_RequestId'] ?? ''),
+    retry: retryOf(line),
+    isEndedByScf: false,
     endedAtMs: line.timeMs,
     result: event === 'run finished' ? 'ok' : 'failed',
     stopReason: text('stopReason'),
@@ -167,9 +180,13 @@ function runOf(line: LogLine): RunRecord | undefined {
   };
 }
 
-function endedBySCF(line: LogLine, requestId: string, status: string): RunRecord {
+function endedByScf(line: LogLine): RunRecord | undefined {
+  const { SCF_RequestId: requestId, SCF_StatusCode: status = '' } = line.fields as Record<string, string>;
+  if (!requestId) return undefined;
   return {
     requestId,
+    retry: retryOf(line),
+    isEndedByScf: true,
     endedAtMs: line.timeMs,
     result: 'failed',
     stopReason: undefined,
@@ -180,9 +197,13 @@ function endedBySCF(line: LogLine, requestId: string, status: string): RunRecord
     durationMs: Number(line.fields['SCF_Duration'] ?? 0) || undefined,
     error: ENDED_BY_SCF[status] ?? `SCF ended the run with status ${status}`,
     hint:
-      status === '434' ? 'Give the function more memory: --memory.' : 'See the lines of the run: rule logs.',
-    errorDetail: status,
+      status === '434'
+        ? 'Give the function more memory: --memory.'
+        : 'See the lines of the run: tdmq-backup rule logs NAME --request ID.',
+    errorDetail: String(status),
     backlog: undefined,
     oldestWaitingMs: undefined,
   };
 }
+
+const retryOf = ({ fields }: LogLine) => Number(fields['SCF_RetryNum'] ?? 0);

@@ -209,18 +209,43 @@ export function log(
   name: string,
   minutesAgo: number,
   line: Record<string, unknown>,
+  scf: Record<string, string> = {},
 ): string {
   const requestId = String(line['requestId'] ?? `request-${++runs}`);
   const fields = { rule: name, requestId, ...line };
-  cloud.api.state.logTopics.get('log-topic')?.push({
-    timeMs: Date.now() - minutesAgo * 60_000,
-    fields: {
-      SCF_FunctionName: name,
-      SCF_RequestId: requestId,
-      SCF_Type: 'Custom',
-      SCF_StatusCode: '202',
-      SCF_Message: JSON.stringify(fields),
-    },
+  addLine(cloud, name, minutesAgo, requestId, {
+    SCF_Type: 'Custom',
+    SCF_StatusCode: '202',
+    SCF_Message: JSON.stringify(fields),
+    ...scf,
   });
   return requestId;
+}
+
+/** SCF's own lines about a run: its report comes with the status, those before with 202. */
+export function logReport(
+  cloud: RuleCloud,
+  name: string,
+  minutesAgo: number,
+  requestId: string,
+  scf: Record<string, string>,
+): void {
+  const platform = { SCF_Type: 'Platform' };
+  const start = { SCF_StatusCode: '202', SCF_Message: `START RequestId: ${requestId}` };
+  addLine(cloud, name, minutesAgo, requestId, { ...platform, ...start });
+  const report = { SCF_Message: `Report RequestId: ${requestId} Duration:120ms`, SCF_Duration: '120' };
+  addLine(cloud, name, minutesAgo, requestId, { ...platform, ...report, ...scf });
+}
+
+function addLine(
+  cloud: RuleCloud,
+  name: string,
+  minutesAgo: number,
+  requestId: string,
+  fields: Record<string, string>,
+): void {
+  cloud.api.state.logTopics.get('log-topic')?.push({
+    timeMs: cloud.clock.now() - minutesAgo * 60_000,
+    fields: { SCF_FunctionName: name, SCF_RequestId: requestId, SCF_RetryNum: '0', ...fields },
+  });
 }

@@ -1,6 +1,6 @@
-// rule list, show and logs, through the real SDK against the loopback cloud.
+// rule list and show, through the real SDK against the loopback cloud.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { deployByHand, log, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
+import { deployByHand, log, logReport, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -101,10 +101,7 @@ describe('the state of a rule is', () => {
   });
 
   test('failing when SCF ended the run without a line of ours', async () => {
-    cloud.api.state.logTopics.get('log-topic')?.push({
-      timeMs: Date.now() - 60_000,
-      fields: { SCF_FunctionName: 'orders-backup', SCF_RequestId: 'killed', SCF_StatusCode: '433' },
-    });
+    logReport(cloud, 'orders-backup', 1, 'killed', { SCF_StatusCode: '433' });
     expect(await stateOf()).toMatchObject({
       state: 'failing',
       reason: 'SCF ended the run at its time limit',
@@ -150,86 +147,4 @@ test('A rule that does not exist is told with those that do', async () => {
   expect(ran.code).toBe(1);
   expect(ran.err).toContain('there is no rule "orders" in ap-guangzhou');
   expect(ran.err).toContain('Rules of this region: orders-backup');
-});
-
-describe('logs', () => {
-  beforeEach(() => {
-    deployByHand(cloud, 'orders-backup');
-  });
-
-  test('are a table of runs, the newest last, with the hint of the last failure', async () => {
-    finish(20);
-    const id = fail(5, 'COS answered SlowDown', { hint: 'Wait.' });
-    const lines = (await cloud.rule('logs', 'orders-backup')).out.trimEnd().split('\n');
-    expect(lines[0]).toMatch(/time +result +messages +objects +bytes +duration +request +error/);
-    expect(lines[1]).toMatch(/caught_up +1,200 +3 +345\.7 kB +2\.1 s/);
-    expect(lines[2]).toMatch(new RegExp(`failed +0 +0 +0 B +– +${id} +COS answered SlowDown`));
-    expect(lines[3]).toBe('→ Wait.');
-  });
-
-  test('--errors shows failed runs only, --since and --limit bound them', async () => {
-    finish(20);
-    fail(50, 'old');
-    fail(10, 'newer');
-    fail(5, 'newest');
-    const ran = await cloud.rule('logs', 'orders-backup', '--errors', '--since', '30m', '--json');
-    const errors = ran.out
-      .trimEnd()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { error: string }).error);
-    expect(errors).toEqual(['newer', 'newest']);
-    const one = await cloud.rule('logs', 'orders-backup', '--errors', '--limit', '1', '--json');
-    expect(one.out.trimEnd().split('\n')).toHaveLength(1);
-  });
-
-  test('more runs than a page holds are read page by page', async () => {
-    for (let i = 0; i < 1_300; i++) finish(i / 10);
-    const ran = await cloud.rule('logs', 'orders-backup', '--limit', '1250', '--json');
-    expect(ran.out.trimEnd().split('\n')).toHaveLength(1_250);
-  });
-
-  test('of another function in the same topic are not shown', async () => {
-    log(cloud, 'another', 3, finished);
-    expect((await cloud.rule('logs', 'orders-backup')).out).toContain('No runs');
-  });
-
-  test('--request shows every line of one run', async () => {
-    const requestId = 'the-one';
-    log(cloud, 'orders-backup', 3, { requestId, message: 'run started', driver: 'wire' });
-    log(cloud, 'orders-backup', 2, { requestId, message: 'object stored', key: 'a/b.jsonl' });
-    finish(1, { requestId });
-    finish(1);
-    const lines = (await cloud.rule('logs', 'orders-backup', '--request', requestId)).out
-      .trimEnd()
-      .split('\n');
-    expect(lines).toHaveLength(3);
-    expect(lines[1]).toContain('object stored  key="a/b.jsonl"');
-  });
-
-  test('lines that SCF has taken apart into fields are read as well', async () => {
-    cloud.api.state.run = (_fn, _event, requestId) => ({ lines: [{ ...finished, requestId }] });
-    await cloud.rule('run', 'orders-backup');
-    cloud.api.state.logTopics.get('log-topic')?.forEach((line) => {
-      delete line.fields['SCF_Message'];
-    });
-    expect((await cloud.rule('logs', 'orders-backup')).out).toContain('caught_up');
-  });
-
-  test('--follow goes on until Ctrl-C', async () => {
-    const interrupt = new AbortController();
-    finish(2);
-    const ran = cloud.ruleWith({ signal: interrupt.signal }, 'logs', 'orders-backup', '--follow');
-    cloud.api.onCall = (call) => {
-      if (call.action === 'SearchLog' && String(call.request['QueryString']).includes('StatusCode'))
-        interrupt.abort();
-    };
-    expect((await ran).out).toContain('caught_up');
-  });
-
-  test('without a log topic it says how to switch logs on', async () => {
-    deployByHand(cloud, 'orders-backup', { cls: undefined });
-    const ran = await cloud.rule('logs', 'orders-backup');
-    expect(ran.code).toBe(1);
-    expect(ran.err).toContain('tdmq-backup rule edit orders-backup --cls-logset ID --cls-topic ID');
-  });
 });
