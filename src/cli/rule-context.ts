@@ -1,8 +1,8 @@
 // What the rule commands share: their common flags, the account and region they work in, how slow steps are shown,
 // and the question before something that cannot be taken back.
 import { parseArgs } from 'node:util';
-import type { Credentials } from '../config.ts';
 import type { BackupError } from '../errors.ts';
+import type { BucketAccess } from '../rules/bucket.ts';
 import { type Cloud, openCloud } from '../rules/cloud.ts';
 import { findCredentials, findRegion } from '../rules/credentials.ts';
 import type { Io } from './command.ts';
@@ -25,12 +25,12 @@ export const COMMON_HELP = `
 API keys come from TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY and TENCENTCLOUD_TOKEN, from the Tencent CLI's
 profile, or from the role of the CVM. They are never taken from the command line.`;
 
-/** The account that the flags and the environment name. @throws BackupError `config` */
+/** The account that the flags and the environment name: its APIs, and its buckets. @throws BackupError `config` */
 export async function openAccount(
   values: { readonly region?: string | undefined; readonly profile?: string | undefined },
   io: Io,
   fallbackRegion?: string,
-): Promise<{ cloud: Cloud; credentials: Credentials }> {
+): Promise<{ cloud: Cloud; access: BucketAccess }> {
   const query = { env: io.env, profile: values.profile, signal: io.signal };
   const region = await findRegion({ ...query, region: values.region ?? fallbackRegion });
   const { credentials } = await findCredentials(query);
@@ -43,7 +43,12 @@ export async function openAccount(
     ...(io.clock && { clock: io.clock }),
     onRetry: (error: BackupError) => io.stderr.write(`${error.message}; trying again\n`),
   });
-  return { cloud, credentials };
+  const access: BucketAccess = {
+    credentials,
+    endpoint: io.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined,
+    signal: io.signal,
+  };
+  return { cloud, access };
 }
 
 /** The one rule that a command is about, and its flags. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VARIABLES } from '../config.ts';
 import { packageRoot } from '../packaging/package-root.ts';
+import { bucketsOf, requireBucket } from '../rules/bucket.ts';
 import { planCreate, readCode, shownEnvironment } from '../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
 import { formOfSettings, mergeForms } from '../rules/rule-form.ts';
@@ -10,7 +11,6 @@ import type { Step } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { askForm } from './rule-ask.ts';
-import { bucketsOf, checkBucket } from './rule-bucket.ts';
 import { makeChanges } from './rule-changes.ts';
 import {
   COMMON_FLAGS,
@@ -73,18 +73,17 @@ Examples:
       ...(file === undefined ? [] : [await readRuleFile(file)]),
       formOfFlags(values),
     );
-    const { cloud, credentials } = await openAccount(values, io, given.settings['COS_REGION']);
+    const { cloud, access } = await openAccount(values, io, given.settings['COS_REGION']);
     // One for all questions: what was typed ahead is not lost between them.
     const prompt = isInteractive(io) && !json ? openPrompt(io) : undefined;
     try {
-      const asked =
-        prompt && (await askForm(cloud, given, prompt, () => bucketsOf(credentials, cloud.region, io)));
+      const asked = prompt && (await askForm(cloud, given, prompt, () => bucketsOf(cloud.region, access)));
       const [resolved, doubt] = await whileLooking('looking up what the rule needs', io, async () => {
         const found = await resolveRule(cloud, asked?.form ?? given, {
           createRunRole: values['create-run-role'] || asked?.createRunRole === true,
           nowMs: cloud.clock.now(),
         });
-        return [found, await checkBucket(found.config, credentials, io)] as const;
+        return [found, await requireBucket(found.config.cos, access)] as const;
       });
       const rule = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
       const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');

@@ -51,14 +51,11 @@ Examples:
       runRole: values['delete-run-role'],
       objects: values['delete-objects'],
     };
-    const { cloud, credentials } = await openAccount(values, io);
+    const { cloud, access } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const steps = await planDelete(cloud, rule, options);
     const remains = whatRemains(rule, options);
-    const endpoint = io.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined;
-    const objects = options.objects
-      ? await openRuleObjects(cloud, rule, { credentials, endpoint, signal: io.signal })
-      : undefined;
+    const objects = options.objects ? await openRuleObjects(cloud, rule, access) : undefined;
     try {
       const count = await whileLooking('counting objects', io, async () => (await objects?.count()) ?? 0);
       if (!values.yes) {

@@ -1,13 +1,13 @@
 // `tdmq-backup rule edit`: shows what a change amounts to, says what it would break, asks, and changes the rule.
 import { join } from 'node:path';
 import { packageRoot } from '../packaging/package-root.ts';
+import { requireBucket } from '../rules/bucket.ts';
 import { planEdit } from '../rules/edit-steps.ts';
 import { readCode } from '../rules/function-steps.ts';
 import { resolveRule } from '../rules/resolve-rule.ts';
 import { findRule } from '../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
 import type { Command } from './command.ts';
-import { checkBucket } from './rule-bucket.ts';
 import { makeChanges } from './rule-changes.ts';
 import { COMMON_HELP, confirm, openAccount, parseOneName, whileLooking } from './rule-context.ts';
 import { differences, showDifference } from './rule-difference.ts';
@@ -49,7 +49,7 @@ Examples:
       'dry-run': { type: 'boolean', default: false },
       yes: { type: 'boolean', default: false },
     });
-    const { cloud, credentials } = await openAccount(values, io);
+    const { cloud, access } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     const changes = mergeForms(
       ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
@@ -67,7 +67,7 @@ Examples:
       }),
     );
     const isBucketNew = resolved.config.cos.bucket !== rule.environment['COS_BUCKET'];
-    const doubt = isBucketNew ? await checkBucket(resolved.config, credentials, io) : undefined;
+    const doubt = isBucketNew ? await requireBucket(resolved.config.cos, access) : undefined;
     const after = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
     const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;

@@ -1,5 +1,6 @@
 // `tdmq-backup rule list`: every rule of the region, and how it is.
 import { parseArgs } from 'node:util';
+import type { BucketAccess } from '../rules/bucket.ts';
 import type { Cloud } from '../rules/cloud.ts';
 import { listRules, type Rule } from '../rules/rule.ts';
 import { type RuleState, readState } from '../rules/rule-state.ts';
@@ -29,8 +30,8 @@ Examples:
 `,
   async run(args, io) {
     const { values } = parseArgs({ args: [...args], options: COMMON_FLAGS });
-    const { cloud } = await openAccount(values, io);
-    const states = await whileLooking('asking how the rules are', io, () => readStates(cloud));
+    const { cloud, access } = await openAccount(values, io);
+    const states = await whileLooking('asking how the rules are', io, () => readStates(cloud, access));
     const isUnwell = states.some(({ state }) => state !== 'active' && state !== 'paused');
     if (values.json) {
       io.stdout.write(
@@ -62,17 +63,20 @@ Examples:
       const rest = line.slice(rule.name.length).replace(state, paintState(state, io));
       io.stdout.write(`${rule.name}${rest}\n`);
     });
+    for (const { rule, cure } of states) {
+      if (cure !== undefined) io.stdout.write(`→ ${rule.name}: ${cure}\n`);
+    }
     return isUnwell ? 1 : 0;
   },
 };
 
 /** A few side by side: each takes several calls, and the API counts calls per second. */
-async function readStates(cloud: Cloud): Promise<({ rule: Rule } & RuleState)[]> {
+async function readStates(cloud: Cloud, access: BucketAccess): Promise<({ rule: Rule } & RuleState)[]> {
   const rules = await listRules(cloud);
   const states: ({ rule: Rule } & RuleState)[] = [];
   for (let i = 0; i < rules.length; i += SIDE_BY_SIDE) {
     const some = rules.slice(i, i + SIDE_BY_SIDE);
-    const found = some.map(async (rule) => ({ rule, ...(await readState(cloud, rule)) }));
+    const found = some.map(async (rule) => ({ rule, ...(await readState(cloud, rule, access)) }));
     states.push(...(await Promise.all(found)));
   }
   return states;

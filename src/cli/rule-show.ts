@@ -21,9 +21,9 @@ Examples:
 `,
   async run(args, io) {
     const { values, name } = parseOneName(args, {});
-    const { cloud } = await openAccount(values, io);
+    const { cloud, access } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
-    const state = await whileLooking('asking how the rule is', io, () => readState(cloud, rule));
+    const state = await whileLooking('asking how the rule is', io, () => readState(cloud, rule, access));
     const exitCode = state.state === 'active' || state.state === 'paused' ? 0 : 1;
     const settings = Object.fromEntries(
       Object.entries(rule.environment).map(([key, value]) => [key, shownSetting(key, value)]),
@@ -57,8 +57,12 @@ Examples:
     ];
     io.stdout.write(`${bold(rule.name)} in ${rule.region}\n`);
     const width = Math.max(...facts.map(([key]) => key.length));
-    for (const [key, value] of facts) io.stdout.write(`  ${dim(key.padEnd(width))}  ${value}\n`);
-    if (lastRun?.hint !== undefined) io.stdout.write(`  → ${lastRun.hint}\n`);
+    for (const [key, value] of facts) {
+      io.stdout.write(`  ${dim(key.padEnd(width))}  ${value}\n`);
+      if (key === 'state' && state.cure !== undefined) {
+        io.stdout.write(`  ${' '.repeat(width)}  → ${state.cure}\n`);
+      }
+    }
     for (const [key, value] of Object.entries(settings)) io.stdout.write(`  ${dim(key)}=${value}\n`);
     for (const one of state.unknown) io.stderr.write(`not known: ${one}\n`);
     return exitCode;

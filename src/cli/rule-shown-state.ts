@@ -1,6 +1,7 @@
 // How a rule's state is written: in colour for a person, as JSON for a program.
 import type { Rule } from '../rules/rule.ts';
-import type { RuleState, StateName } from '../rules/rule-state.ts';
+import type { RuleState } from '../rules/rule-state.ts';
+import type { StateName } from '../rules/verdict.ts';
 import type { Io } from './command.ts';
 import { paint } from './paint.ts';
 
@@ -20,6 +21,7 @@ export function describeState(rule: Rule, state: RuleState): object {
     region: rule.region,
     state: state.state,
     reason: state.reason,
+    cure: state.cure,
     lastRun: state.lastRun && { ...state.lastRun, endedAt: iso(state.lastRun.endedAtMs) },
     lastSuccessAt: iso(state.lastSuccess?.endedAtMs),
     backlog: state.backlog,

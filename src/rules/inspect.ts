@@ -13,6 +13,7 @@ import {
   listRoles,
   listTopics,
   type PulsarCluster,
+  RUNS_WITHIN_TTL,
 } from './tdmq-lookup.ts';
 
 /** One thing looked at. */
@@ -39,9 +40,6 @@ export interface InspectOptions {
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
 }
-
-/** Runs that may fail in a row before the namespace drops messages, below which it is worth a warning. */
-const RUNS_WITHIN_TTL = 12;
 
 /** Asks everything; answers one finding for each item, in the order of a message's way. Never throws for what it finds. */
 export async function inspectCloud(options: InspectOptions): Promise<Finding[]> {

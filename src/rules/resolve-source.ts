@@ -1,24 +1,21 @@
 // Where a rule's messages come from, looked up for a form: cluster, namespace, topic, subscription and its start, the
 // private address and the network that reaches it. Faults are gathered, not thrown.
+import { VARIABLES } from '../config.ts';
 import { type Cloud, ifThere } from './cloud.ts';
 import type { FieldName, RuleForm } from './rule-form.ts';
 import {
   type AccessPoint,
-  findCluster,
-  findSubscription,
+  findSource,
   listAccessPoints,
   listedTopic,
-  listNamespaces,
   listRoles,
-  listTopics,
   type PulsarCluster,
+  RUNS_WITHIN_TTL,
   type Subscription,
 } from './tdmq-lookup.ts';
 
 /** Milliseconds since the epoch; `undefined`: the subscription stays where it is. */
 export type StartPosition = number | undefined;
-
-const RUNS_WITHIN_TTL = 8;
 
 /** A topic of which at least the cluster was found. */
 export interface FoundTopic {
@@ -29,12 +26,15 @@ export interface FoundTopic {
 /** The topic and what it is part of; `undefined` where not even the cluster is there. */
 export async function resolveTopic(
   cloud: Cloud,
-  { fields, settings }: RuleForm,
+  form: RuleForm,
   faults: string[],
   warnings: string[],
 ): Promise<FoundTopic | undefined> {
-  const { cluster: clusterId, namespace, topic, subscription } = fields as Record<FieldName, string>;
-  const cluster = await findCluster(cloud, clusterId);
+  const { cluster: clusterId, namespace, topic, subscription } = form.fields as Record<FieldName, string>;
+  const { cluster, ...found } = await findSource(cloud, {
+    ...{ clusterId, namespace, subscription },
+    topic: listedTopic(topic),
+  });
   if (cluster === undefined) {
     faults.push(
       `--cluster ${clusterId}: no such Pulsar cluster in ${cloud.region}; it must be in the function's region`,
@@ -42,41 +42,46 @@ export async function resolveTopic(
     return undefined;
   }
   if (!cluster.isNormal) faults.push(`--cluster ${cluster.id}: the cluster is not in its normal state`);
-  const found = (await listNamespaces(cloud, cluster.id)).find((one) => one.name === namespace);
-  if (found === undefined) {
+  if (found.namespace === undefined) {
     faults.push(`--namespace ${namespace}: not in cluster ${cluster.id}`);
     return { cluster, subscription: undefined };
   }
-  const intervalSeconds = Number(fields.interval ?? 5) * 60;
-  if (
-    found.ttlSeconds !== undefined &&
-    found.ttlSeconds > 0 &&
-    found.ttlSeconds < RUNS_WITHIN_TTL * intervalSeconds
-  ) {
-    warnings.push(
-      `namespace ${namespace} drops unread messages after ${found.ttlSeconds} s; a few failed runs would lose messages`,
-    );
-  }
-  if (fields.tdmqRole !== undefined) {
-    const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === fields.tdmqRole);
-    if (role === undefined) faults.push(`--tdmq-role ${fields.tdmqRole}: not in cluster ${cluster.id}`);
-    else if (!role.permissions.includes('consume')) {
-      faults.push(
-        `--tdmq-role ${role.name}: may not consume from namespace ${namespace}; grant it in the TDMQ console`,
-      );
-    }
-  } else if (settings['PULSAR_TOKEN'] === undefined) {
-    faults.push('--tdmq-role: not given; name a role that may consume from the namespace');
-  }
-  const topics = await listTopics(cloud, cluster.id, namespace, listedTopic(topic));
-  if (!topics.some((one) => one.name === listedTopic(topic))) {
+  warnings.push(...timeToLiveWarning(form, found.namespace));
+  faults.push(...(await tdmqRoleFaults(cloud, form, cluster)));
+  if (found.topic === undefined) {
     faults.push(`--topic ${topic}: not in namespace ${namespace} of cluster ${cluster.id}`);
-    return { cluster, subscription: undefined };
   }
-  return {
-    cluster,
-    subscription: await findSubscription(cloud, cluster.id, namespace, topic, subscription),
-  };
+  return { cluster, subscription: found.subscription };
+}
+
+function timeToLiveWarning(
+  { fields }: RuleForm,
+  { name, ttlSeconds }: { name: string; ttlSeconds: number | undefined },
+): string[] {
+  const intervalSeconds = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback) * 60;
+  if (!ttlSeconds || ttlSeconds < 0 || ttlSeconds >= RUNS_WITHIN_TTL * intervalSeconds) return [];
+  return [
+    `namespace ${name} drops unread messages after ${ttlSeconds} s; a few failed runs would lose messages`,
+  ];
+}
+
+/** The role whose key the function has must be there, and may consume. A key that is given stands for itself. */
+async function tdmqRoleFaults(
+  cloud: Cloud,
+  { fields, settings }: RuleForm,
+  cluster: PulsarCluster,
+): Promise<string[]> {
+  const { tdmqRole, namespace = '' } = fields;
+  if (tdmqRole === undefined) {
+    return settings['PULSAR_TOKEN'] === undefined
+      ? ['--tdmq-role: not given; name a role that may consume from the namespace']
+      : [];
+  }
+  const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === tdmqRole);
+  if (role === undefined) return [`--tdmq-role ${tdmqRole}: not in cluster ${cluster.id}`];
+  return role.permissions.includes('consume')
+    ? []
+    : [`--tdmq-role ${role.name}: may not consume from namespace ${namespace}; grant it in the TDMQ console`];
 }
 
 /** The cluster's private address, and the network to reach it from. */

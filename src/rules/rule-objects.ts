@@ -1,12 +1,12 @@
 // The stored objects of one rule: which folders are its own, how many objects lie there, and their removal. Refuses
 // folders that another rule of the region stores in too.
-import type { Credentials } from '../config.ts';
 import { createCosStore } from '../cos/store.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import { topicFolder } from '../object-key.ts';
 import type { CallOptions, Logger } from '../ports.ts';
 import { retry } from '../retry.ts';
 import { parseTopicName } from '../topic-name.ts';
+import type { BucketAccess } from './bucket.ts';
 import type { Cloud } from './cloud.ts';
 import { checkSettings, listRules, type Rule } from './rule.ts';
 
@@ -32,18 +32,14 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error:
  * Opens the rule's objects with a person's keys; call `close` at the end.
  * @throws BackupError `config` for settings that are wrong, `rule` where another rule stores in the same folders
  */
-export async function openRuleObjects(
-  cloud: Cloud,
-  rule: Rule,
-  options: { credentials: Credentials; endpoint: string | undefined; signal: AbortSignal },
-): Promise<RuleObjects> {
+export async function openRuleObjects(cloud: Cloud, rule: Rule, access: BucketAccess): Promise<RuleObjects> {
   const { cos } = checkSettings(rule.environment, rule.functionName, rule.region);
   const folders = foldersOf(rule);
   await refuseShared(cloud, rule, folders);
-  const { credentials, endpoint = cos.endpoint } = options;
+  const { credentials, endpoint = cos.endpoint, signal } = access;
   const store = createCosStore({ ...cos, credentials, endpoint }, { logger: silent });
-  const again = { clock: cloud.clock, signal: options.signal };
-  const call: CallOptions = { signal: options.signal };
+  const again = { clock: cloud.clock, signal };
+  const call: CallOptions = { signal };
 
   const listAll = () =>
     retry(async () => {

@@ -21,11 +21,11 @@ export interface RunRecord {
   readonly durationMs: number | undefined;
   readonly error: string | undefined;
   readonly hint: string | undefined;
-  /** The failing service's own error code. */
-  readonly errorDetail: string | undefined;
+  /** `config`, `source`, `store` … */
+  readonly errorCode: string | undefined;
+  /** The failing service's own words: `code`, `status`, `serverError`, `apiCode` … */
+  readonly errorDetails: Readonly<Record<string, string>>;
   readonly backlog: number | undefined;
-  /** Publish time of the oldest message left, milliseconds since the epoch. */
-  readonly oldestWaitingMs: number | undefined;
 }
 
 export interface LogLine {
@@ -174,10 +174,20 @@ function runOf(line: LogLine): RunRecord | undefined {
     durationMs: number('durationMs'),
     error: text('errorMessage'),
     hint: text('hint'),
-    errorDetail: text('detailCode'),
+    errorCode: text('errorCode'),
+    errorDetails: detailsOf(own),
     backlog: number('backlogMessages') ?? number('backlogEntries'),
-    oldestWaitingMs: Date.parse(text('backlogOldestPublishTime') ?? '') || undefined,
   };
+}
+
+/** The log's `detailHttpStatus` as `httpStatus`. */
+function detailsOf(own: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(own).flatMap(([name, value]) => {
+      const [, first, rest] = /^detail([A-Z])(.*)$/.exec(name) ?? [];
+      return first === undefined ? [] : [[first.toLowerCase() + rest, String(value)]];
+    }),
+  );
 }
 
 function endedByScf(line: LogLine): RunRecord | undefined {
@@ -200,9 +210,9 @@ function endedByScf(line: LogLine): RunRecord | undefined {
       status === '434'
         ? 'Give the function more memory: --memory.'
         : 'See the lines of the run: tdmq-backup rule logs NAME --request ID.',
-    errorDetail: String(status),
+    errorCode: undefined,
+    errorDetails: { scfStatus: String(status) },
     backlog: undefined,
-    oldestWaitingMs: undefined,
   };
 }
 

@@ -113,6 +113,9 @@ function serviceUrl(endpoint: string): string {
   return /^[a-z+]+:\/\//.test(first) ? first : `http://${first}`;
 }
 
+/** Runs that may fail in a row before a namespace drops unread messages, below which it is worth a warning. */
+export const RUNS_WITHIN_TTL = 12;
+
 /** The namespaces of a cluster, with the time after which unread messages are dropped. */
 export async function listNamespaces(
   cloud: Cloud,
@@ -200,6 +203,32 @@ export async function findSubscription(
 ): Promise<Subscription | undefined> {
   const found = await ifThere(listSubscriptions(cloud, clusterId, namespace, topic, name));
   return found?.find((one) => one.name === name);
+}
+
+/** Where messages come from, down to the first part that is not there. */
+export interface FoundSource {
+  readonly cluster?: PulsarCluster;
+  readonly namespace?: { readonly name: string; readonly ttlSeconds: number | undefined };
+  readonly topic?: { readonly name: string; readonly partitions: number };
+  readonly subscription?: Subscription;
+}
+
+/** Looks for cluster, namespace, topic and subscription, one in the other. */
+export async function findSource(
+  cloud: Cloud,
+  wanted: { clusterId: string; namespace: string; topic: string; subscription: string },
+): Promise<FoundSource> {
+  const cluster = await findCluster(cloud, wanted.clusterId);
+  if (cluster === undefined) return {};
+  const namespaces = await listNamespaces(cloud, cluster.id);
+  const namespace = namespaces.find((one) => one.name === wanted.namespace);
+  if (namespace === undefined) return { cluster };
+  const topics = await listTopics(cloud, cluster.id, namespace.name, wanted.topic);
+  const topic = topics.find((one) => one.name === wanted.topic);
+  if (topic === undefined) return { cluster, namespace };
+  const place = [cluster.id, namespace.name, topic.name] as const;
+  const subscription = await findSubscription(cloud, ...place, wanted.subscription);
+  return { cluster, namespace, topic, ...(subscription && { subscription }) };
 }
 
 /** The roles of a cluster and what each may do in the namespace: `produce`, `consume`, or nothing. */

@@ -167,7 +167,7 @@ test('A role that may not consume, a full subnet and a cluster elsewhere are tol
 test('A bucket that does not exist is told before anything is made', async () => {
   const ran = await cloud.rule(...CREATE, '--bucket', 'nowhere-1250000000');
   expect(ran.code).toBe(1);
-  expect(ran.err).toContain('--bucket nowhere-1250000000: there is no such bucket in ap-guangzhou');
+  expect(ran.err).toContain('--bucket: there is no bucket nowhere-1250000000 in ap-guangzhou');
   expect(tracesIn(cloud)).toEqual({ functions: [], roles: [], policies: [], subscriptions: [] });
 });
 

@@ -1,5 +1,6 @@
 // rule list and show, through the real SDK against the loopback cloud.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { ScfFunction } from '../../src/local/cloud-api/state.ts';
 import { deployByHand, log, logReport, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
 
 let cloud: RuleCloud;
@@ -56,78 +57,248 @@ describe('list', () => {
   });
 });
 
-describe('the state of a rule is', () => {
+interface Shown {
+  readonly state: string;
+  readonly reason?: string;
+  readonly cure?: string;
+  readonly lastSuccessAt?: string;
+  readonly unknown: readonly string[];
+}
+
+describe('The state of a rule', () => {
+  let fn: ScfFunction;
+  beforeEach(() => {
+    fn = deployByHand(cloud, 'orders-backup');
+  });
+
   const stateOf = async () => {
     const ran = await cloud.rule('list', '--json');
-    const [rule] = (JSON.parse(ran.out) as { rules: { state: string; reason?: string }[] }).rules;
-    return { ...rule, code: ran.code };
+    const [rule] = (JSON.parse(ran.out) as { rules: Shown[] }).rules;
+    return { ...(rule as Shown), code: ran.code };
   };
-  beforeEach(() => {
-    deployByHand(cloud, 'orders-backup');
+  const orders = () => cloud.cluster.environments.get('default')?.topics.get('orders');
+  const forget = (names: Map<string, unknown> | undefined) => names?.clear();
+
+  /** What is done to the rule, the state it is in then, and words of reason and cure. */
+  const unwell: readonly (readonly [
+    state: string,
+    what: string,
+    reason: string,
+    cure: string,
+    () => unknown,
+  ])[] = [
+    [
+      'paused',
+      'its timer is off',
+      'the timer is off',
+      'rule resume',
+      () => fn.triggers.map((one) => (one.open = false)),
+    ],
+    ['paused', 'it has no timer', 'the function has no timer', 'SCF console', () => fn.triggers.splice(0)],
+    [
+      'failing',
+      'SCF could not make the function',
+      'As the test asked',
+      'SCF console',
+      () => (fn.status = 'CreateFailed'),
+    ],
+    [
+      'failing',
+      'a setting is wrong',
+      'FILE_MAX_BYTES',
+      'rule edit',
+      () => (fn.environment['FILE_MAX_BYTES'] = 'x'),
+    ],
+    [
+      'source missing',
+      'the cluster is gone',
+      'cluster pulsar-abc',
+      'rule edit',
+      () => cloud.api.state.clusters.clear(),
+    ],
+    [
+      'source missing',
+      'the cluster is isolated',
+      'not in its normal state',
+      'arrears',
+      () => (cloud.cluster.status = 2),
+    ],
+    [
+      'source missing',
+      'the namespace is gone',
+      'namespace default',
+      'rule edit',
+      () => forget(cloud.cluster.environments),
+    ],
+    [
+      'source missing',
+      'the topic is gone',
+      'topic orders does not exist',
+      'rule edit',
+      () => forget(cloud.cluster.environments.get('default')?.topics),
+    ],
+    [
+      'source missing',
+      'the subscription is gone after a run',
+      'subscription backup',
+      'The next run makes it again',
+      () => [finish(2), forget(orders()?.subscriptions)],
+    ],
+    [
+      'bucket missing',
+      'there is no such bucket',
+      'no bucket gone-1250000000 in ap-guangzhou',
+      'rule edit',
+      () => (fn.environment['COS_BUCKET'] = 'gone-1250000000'),
+    ],
+    [
+      'bucket missing',
+      'COS said so to the last run',
+      'cannot store the object',
+      'Check COS_BUCKET',
+      () => fail(2, 'cannot store the object', { detailCode: 'NoSuchBucket', hint: 'Check COS_BUCKET' }),
+    ],
+    [
+      'permission denied',
+      'COS refused the last run',
+      'cannot store the object',
+      'needs cos:PutObject',
+      () => fail(2, 'cannot store the object', { detailCode: 'AccessDenied', hint: 'needs cos:PutObject' }),
+    ],
+    [
+      'permission denied',
+      'the broker refused the last run',
+      'was refused',
+      'rule logs orders-backup --request',
+      () => fail(2, 'was refused', { detailServerError: 'AuthorizationError' }),
+    ],
+    [
+      'permission denied',
+      'the native driver was refused',
+      'subscribe failed',
+      'rule logs',
+      () => fail(2, 'subscribe failed', { detailResult: 'AuthenticationError' }),
+    ],
+    [
+      'permission denied',
+      'the TDMQ API refused the run role',
+      'cannot be read',
+      'rule logs',
+      () => fail(2, 'The key cannot be read', { detailApiCode: 'UnauthorizedOperation' }),
+    ],
+    [
+      'source missing',
+      'the TDMQ role is gone',
+      'There is no TDMQ role',
+      'rule logs',
+      () => fail(2, 'There is no TDMQ role x in cluster y'),
+    ],
+    [
+      'source missing',
+      'the broker did not know the topic',
+      'answered 404',
+      'rule logs',
+      () => fail(2, 'x answered 404', { errorCode: 'source', detailHttpStatus: 404 }),
+    ],
+    [
+      'failing',
+      'the last run failed',
+      'was reset',
+      'rule logs',
+      () => [finish(9), fail(2, 'the connection was reset')],
+    ],
+    [
+      'failing',
+      'SCF ended the run without a line of ours',
+      'SCF ended the run at its time limit',
+      'rule logs',
+      () => logReport(cloud, 'orders-backup', 1, 'killed', { SCF_StatusCode: '433' }),
+    ],
+    ['failing', 'its timer has fallen silent', 'no run for 60 minutes', 'rule run', () => finish(60)],
+    ['failing', 'it has never run', 'no run has left a log line within a day', 'rule run', () => {}],
+    [
+      'failing',
+      'somebody else holds its subscription',
+      'in use by somebody else',
+      'subscription of its own',
+      () => [40, 35, 30, 25, 20, 15, 10, 5, 1].map((ago) => finish(ago, { stopReason: 'busy', messages: 0 })),
+    ],
+    [
+      'falling behind',
+      'run after run ends at its limit',
+      'ended at their time limit',
+      '--memory 1024',
+      () => [7, 2].map((ago) => finish(ago, { stopReason: 'deadline' })),
+    ],
+    [
+      'falling behind',
+      'its backlog grows',
+      'the backlog grows from run to run, to 900',
+      'drops messages that waited 360 h',
+      () => [700, 800, 900].map((backlogEntries, i) => finish(12 - 5 * i, { backlogEntries })),
+    ],
+  ];
+
+  test.each(unwell)('is %s when %s, with reason and cure in words', async (state, _, reason, cure, make) => {
+    make();
+    const found = await stateOf();
+    expect(found).toMatchObject({ state, code: state === 'paused' ? 0 : 1 });
+    expect(found.reason).toContain(reason);
+    expect(found.cure).toContain(cure);
+    const list = await cloud.rule('list');
+    expect(rowOf(list.out, 'orders-backup')).toContain(`${state} `);
+    expect(list.out).toContain(`→ orders-backup: ${found.cure}`);
+    const show = await cloud.rule('show', 'orders-backup');
+    expect(show.out).toContain(`${state}: ${found.reason}`);
+    expect(show.out).toContain(`→ ${found.cure}`);
+    expect(show.code).toBe(found.code);
   });
 
-  test('active after a good run', async () => {
-    fail(12, 'COS refused');
-    finish(2);
+  test.each<[string, () => unknown]>([
+    ['after a good run', () => [fail(12, 'COS refused'), finish(2)]],
+    [
+      'after a run that SCF repeated with success',
+      () => {
+        const requestId = fail(3, 'COS refused');
+        log(cloud, 'orders-backup', 2, { ...finished, requestId }, { SCF_RetryNum: '1' });
+      },
+    ],
+    [
+      'while one long run keeps its next ticks off',
+      () => {
+        finish(12);
+        for (const ago of [7, 2]) finish(ago, { stopReason: 'busy', messages: 0 });
+      },
+    ],
+    [
+      'while its backlog shrinks',
+      () => [900, 800, 700].map((backlogEntries, i) => finish(12 - 5 * i, { backlogEntries })),
+    ],
+    ['when one run alone met its limit', () => [finish(7), finish(2, { stopReason: 'deadline' })]],
+  ])('is active %s', async (_, make) => {
+    make();
     expect(await stateOf()).toMatchObject({ state: 'active', code: 0 });
+    expect(await stateOf()).not.toHaveProperty('cure');
   });
 
-  test('paused when its timer is off', async () => {
-    await cloud.rule('pause', 'orders-backup');
-    expect(await stateOf()).toMatchObject({ state: 'paused', code: 0 });
+  test('counts no run as a success that found its subscription in use', async () => {
+    finish(7);
+    const before = (await stateOf()).lastSuccessAt;
+    finish(2, { stopReason: 'busy', messages: 0 });
+    expect((await stateOf()).lastSuccessAt).toBe(before);
   });
 
-  test.each([
-    ['bucket missing', 'COS says that the bucket does not exist', { detailCode: 'NoSuchBucket' }],
-    ['permission denied', 'COS refuses the run role', { detailCode: 'AccessDenied' }],
-    ['permission denied', 'the broker refuses: AuthorizationError', {}],
-    ['source missing', 'the broker says TopicNotFound', {}],
-    ['failing', 'the connection was reset', {}],
-  ])('%s when the last run failed with "%s"', async (state, message, more) => {
-    finish(10);
-    fail(2, message, more);
-    expect(await stateOf()).toMatchObject({ state, reason: message, code: 1 });
-  });
-
-  test('source missing when the topic is gone', async () => {
-    finish(2);
-    cloud.cluster.environments.get('default')?.topics.clear();
-    expect(await stateOf()).toMatchObject({ state: 'source missing', reason: 'topic orders does not exist' });
-  });
-
-  test('source missing when the cluster is gone', async () => {
-    cloud.api.state.clusters.clear();
-    expect((await stateOf()).reason).toContain('cluster pulsar-abc');
-  });
-
-  test('failing when SCF ended the run without a line of ours', async () => {
-    logReport(cloud, 'orders-backup', 1, 'killed', { SCF_StatusCode: '433' });
-    expect(await stateOf()).toMatchObject({
-      state: 'failing',
-      reason: 'SCF ended the run at its time limit',
-    });
-  });
-
-  test('failing when its timer has fallen silent', async () => {
-    finish(60);
-    expect((await stateOf()).reason).toContain('no run for 60 minutes');
-  });
-
-  test('falling behind when run after run ends at its limit', async () => {
-    finish(7, { stopReason: 'deadline' });
-    finish(2, { stopReason: 'deadline' });
-    expect(await stateOf()).toMatchObject({ state: 'falling behind', code: 1 });
-  });
-
-  test('falling behind when the oldest message nears the namespace’s time to live', async () => {
-    finish(2, { backlogOldestPublishTime: new Date(Date.now() - 10 * 86_400_000).toISOString() });
-    expect((await stateOf()).reason).toContain('the namespace drops messages after 360 h');
-  });
-
-  test('still told when the log service and TDMQ cannot be asked', async () => {
+  test('is still told when log service, TDMQ and COS cannot be asked, and what is not known', async () => {
     cloud.api.fail({ action: 'cls:SearchLog', code: 'UnauthorizedOperation', times: 9 });
     cloud.api.fail({ action: 'tdmq:DescribePulsarProInstances', code: 'UnauthorizedOperation', times: 9 });
-    expect(await stateOf()).toMatchObject({ state: 'active' });
+    cloud.cos.addFault({
+      kind: 'headBucket',
+      times: 'always',
+      action: { type: 'error', code: 'AccessDenied' },
+    });
+    const found = await stateOf();
+    expect(found).toMatchObject({ state: 'active' });
+    expect(found.unknown.map((one) => one.split(':')[0])).toEqual(['runs', 'source', 'bucket']);
     expect((await cloud.rule('show', 'orders-backup')).err).toContain('grant');
   });
 });
