@@ -1,11 +1,16 @@
 // Fills in what a rule's form lacks by asking, with lists of what the account has.
 import { VARIABLES } from '../config.ts';
-import { allPages, type Cloud, isForbidden } from '../rules/cloud.ts';
+import { allPages, type Cloud, ifThere, isForbidden } from '../rules/cloud.ts';
+import { faultOfName } from '../rules/resolve-rule.ts';
+import { faultOfTime, listSubnets } from '../rules/resolve-source.ts';
 import type { FieldName, RuleForm } from '../rules/rule-form.ts';
 import {
+  type AccessPoint,
   findCluster,
+  findSubscription,
   listAccessPoints,
   listClusters,
+  listedTopic,
   listNamespaces,
   listRoles,
   listSubscriptions,
@@ -43,7 +48,7 @@ export async function askForm(
   };
 
   await fill('name', () =>
-    prompt.ask('Name of the rule (fixed afterwards)', { check: setting('RULE_NAME') }),
+    prompt.ask('Name of the rule (fixed afterwards)', { check: (text) => faultOfName(cloud, text) }),
   );
   await fill('cluster', async () =>
     prompt.pick(
@@ -70,9 +75,9 @@ export async function askForm(
       choices(some(await listTopics(cloud, cluster.id, namespace), `topic in ${namespace}`)),
     ),
   );
-  let isNew = false;
+  const place = [cluster.id, namespace, listedTopic(fields.topic as string)] as const;
   await fill('subscription', async () => {
-    const found = await listSubscriptions(cloud, cluster.id, namespace, fields.topic as string);
+    const found = (await ifThere(listSubscriptions(cloud, ...place))) ?? [];
     const picked = await prompt.pick<string | typeof NEW>('Subscription', [
       { label: 'a new one', value: NEW },
       ...found.map((one) => ({
@@ -80,7 +85,6 @@ export async function askForm(
         value: one.name,
       })),
     ]);
-    isNew = picked === NEW;
     return picked === NEW
       ? prompt.ask('Name of the new subscription', {
           fallback: 'backup',
@@ -89,13 +93,21 @@ export async function askForm(
       : picked;
   });
   await fill('start', async () => {
-    const place = await prompt.pick('Start', [
+    const existing = await findSubscription(cloud, ...place, fields.subscription as string);
+    const stay: Choice<string> = { label: 'where the subscription is', value: '' };
+    // A subscription is moved only while nobody consumes.
+    if (existing !== undefined && existing.consumers.length > 0) return prompt.pick('Start', [stay]);
+    const start = await prompt.pick('Start', [
       { label: 'the earliest message there is', value: 'earliest' },
       { label: 'messages from now on', value: 'latest' },
       { label: 'a time', value: 'time' },
-      ...(isNew ? [] : [{ label: 'where the subscription is', value: '' }]),
+      ...(existing === undefined ? [] : [stay]),
     ]);
-    return place === 'time' ? prompt.ask('Time, such as 2026-01-31T00:00:00Z') : place;
+    return start === 'time'
+      ? prompt.ask('Time, such as 2026-01-31T00:00:00Z', {
+          check: (text) => faultOfTime(text, cloud.clock.now()),
+        })
+      : start;
   });
   if (given.settings['PULSAR_TOKEN'] === undefined) {
     await fill('tdmqRole', async () => {
@@ -113,7 +125,7 @@ export async function askForm(
     );
     fields.serviceUrl = point.serviceUrl;
     fields.vpc = point.vpcId;
-    fields.subnet ??= point.subnetId;
+    fields.subnet ??= await askSubnet(cloud, prompt, point);
   }
   await fill('bucket', async () => {
     const buckets = await listOfBuckets();
@@ -142,6 +154,23 @@ export async function askForm(
     return picked === NEW ? undefined : picked;
   });
   return { form: { fields, settings: given.settings }, createRunRole };
+}
+
+/** The subnet of the address where that has free IP addresses, else one of its VPC that has. */
+async function askSubnet(cloud: Cloud, prompt: Prompt, point: AccessPoint): Promise<string> {
+  const subnets = await listSubnets(cloud, point.vpcId).catch((error: unknown) => {
+    if (isForbidden(error)) return [];
+    throw error;
+  });
+  const free = subnets.filter((one) => one.freeIps > 0);
+  if (subnets.length === 0 || free.some((one) => one.id === point.subnetId)) return point.subnetId;
+  return prompt.pick(
+    `Subnet of the function (${point.subnetId} has no free IP address)`,
+    some(free, `subnet of ${point.vpcId} with a free IP address`).map((one) => ({
+      label: `${one.id}  ${one.name}, ${one.freeIps} free`,
+      value: one.id,
+    })),
+  );
 }
 
 /** Without logs in CLS there is no history of runs; where these keys may not look, nothing is asked. */

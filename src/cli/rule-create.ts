@@ -20,7 +20,7 @@ import {
   openAccount,
   whileLooking,
 } from './rule-context.ts';
-import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
+import { fieldFlags, fieldHelp, flagsOfForm, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { openPrompt } from './rule-prompt.ts';
 
 export const command: Command = {
@@ -78,6 +78,11 @@ Examples:
     const prompt = isInteractive(io) && !json ? openPrompt(io) : undefined;
     try {
       const asked = prompt && (await askForm(cloud, given, prompt, () => bucketsOf(cloud.region, access)));
+      if (asked !== undefined && !values.yes) {
+        const more = asked.createRunRole || values['create-run-role'] ? ' --create-run-role' : '';
+        const flags = `${flagsOfForm(asked.form)}${more}`;
+        io.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
+      }
       const [resolved, doubt] = await whileLooking('looking up what the rule needs', io, async () => {
         const found = await resolveRule(cloud, asked?.form ?? given, {
           createRunRole: values['create-run-role'] || asked?.createRunRole === true,

@@ -40,11 +40,25 @@ export function formOfFlags(values: Readonly<Record<string, unknown>>): RuleForm
   return { fields: { ...fromSettings.fields, ...fields }, settings: fromSettings.settings };
 }
 
+/** The flags that give this form, for a shell. Secrets are left out: they are not taken from the command line. */
+export function flagsOfForm({ fields, settings }: RuleForm): string {
+  const quoted = (text: string) =>
+    /^[\w./:@,+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  const flags = fieldNames.flatMap((name) => {
+    const value = fields[name];
+    return value === undefined ? [] : [`--${flagOf(name)} ${quoted(value)}`];
+  });
+  const set = Object.entries(settings).filter(([name]) => !isSecret(name));
+  return [...flags, ...set.map(([name, value]) => `--set ${quoted(`${name}=${value}`)}`)].join(' ');
+}
+
+const isSecret = (name: string) => (VARIABLES as Record<string, { secret?: boolean }>)[name]?.secret === true;
+
 function splitSetting(text: string): [string, string] {
   const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new UsageError(`--set ${text}: expected NAME=VALUE`);
   if (!(name in VARIABLES)) throw new UsageError(`--set ${name}: there is no such setting`);
-  if ((VARIABLES as Record<string, { secret?: boolean }>)[name]?.secret) {
+  if (isSecret(name)) {
     throw new UsageError(
       `--set ${name}: secrets are not taken from the command line; use --tdmq-role, or a file`,
     );

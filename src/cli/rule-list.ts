@@ -7,7 +7,7 @@ import { type RuleState, readState } from '../rules/rule-state.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';
 import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileLooking } from './rule-context.ts';
-import { describeState, paintState } from './rule-shown-state.ts';
+import { describeState, paintState, tellUnknown } from './rule-shown-state.ts';
 import { formatTable } from './table.ts';
 
 const SIDE_BY_SIDE = 4;
@@ -53,7 +53,7 @@ Examples:
         formatAgo(lastSuccess?.endedAtMs, nowMs),
         lastRun?.messages ?? '–',
         backlog ?? '–',
-        reason ?? (rule.cls === undefined ? 'writes no logs to CLS' : ''),
+        reason ?? '',
       ]),
     );
     io.stdout.write(`${paint(io.stdout, io.env).bold(head)}\n`);
@@ -66,6 +66,7 @@ Examples:
     for (const { rule, cure } of states) {
       if (cure !== undefined) io.stdout.write(`→ ${rule.name}: ${cure}\n`);
     }
+    tellUnknown(states, io);
     return isUnwell ? 1 : 0;
   },
 };

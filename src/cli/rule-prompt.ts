@@ -9,13 +9,12 @@ export interface Choice<T> {
   readonly value: T;
 }
 
+type Check = (text: string) => string | undefined | Promise<string | undefined>;
+
 export interface Prompt {
   /** A line; empty means `fallback` where there is one. `check` answers what is wrong with it. */
-  ask(
-    question: string,
-    options?: { fallback?: string; check?: (text: string) => string | undefined },
-  ): Promise<string>;
-  /** One of the choices, by its number; the only one is taken without asking. */
+  ask(question: string, options?: { fallback?: string; check?: Check }): Promise<string>;
+  /** One of the choices, by its number or a part of its label; the only one is taken without asking. */
   pick<T>(question: string, choices: readonly Choice<T>[]): Promise<T>;
   confirm(question: string): Promise<boolean>;
   close(): void;
@@ -44,7 +43,7 @@ export function openPrompt(io: Io): Prompt {
     for (;;) {
       const shown = fallback === undefined ? '' : dim(` [${fallback || 'none'}]`);
       const text = (await readLine(`${bold(question)}${shown}: `)) || fallback;
-      const fault = text === undefined ? 'an answer is needed' : check?.(text);
+      const fault = text === undefined ? 'an answer is needed' : await check?.(text);
       if (fault === undefined) return text as string;
       io.stderr.write(`  ${fault}\n`);
     }
@@ -63,14 +62,26 @@ export function openPrompt(io: Io): Prompt {
       choices.forEach((choice, i) => {
         io.stderr.write(`  ${i + 1}) ${choice.label}\n`);
       });
-      const isNumber = (text: string) =>
-        /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= choices.length;
-      const text = await ask(`1–${choices.length}`, {
-        check: (given) => (isNumber(given) ? undefined : `a number from 1 to ${choices.length}`),
+      const text = await ask(`1–${choices.length}, or a part of the name`, {
+        check: (given) => {
+          const found = chosen(choices, given);
+          if (found.length === 1) return undefined;
+          return found.length === 0
+            ? `none of these; a number from 1 to ${choices.length}`
+            : `several of these: ${found.map((one) => one.label).join(', ')}`;
+        },
       });
-      return (choices[Number(text) - 1] ?? only).value;
+      return (chosen(choices, text)[0] ?? only).value;
     },
     confirm: async (question) => /^y(es)?$/i.test(await ask(`${question} (y/n)`, { fallback: 'n' })),
     close: () => lines.close(),
   };
+}
+
+/** The choices that an answer may mean: by number, by the whole label, or by a part of it. */
+function chosen<T>(choices: readonly Choice<T>[], text: string): readonly Choice<T>[] {
+  const byNumber = /^\d+$/.test(text) ? choices[Number(text) - 1] : undefined;
+  if (byNumber !== undefined) return [byNumber];
+  const whole = choices.filter((one) => one.label === text);
+  return whole.length > 0 ? whole : choices.filter((one) => one.label.includes(text));
 }

@@ -4,7 +4,7 @@ import { readState } from '../rules/rule-state.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';
 import { COMMON_HELP, formatAgo, openAccount, parseOneName, whileLooking } from './rule-context.ts';
-import { describeState, paintState } from './rule-shown-state.ts';
+import { describeState, paintState, tellUnknown } from './rule-shown-state.ts';
 import { formatBytes } from './table.ts';
 
 export const command: Command = {
@@ -64,7 +64,7 @@ Examples:
       }
     }
     for (const [key, value] of Object.entries(settings)) io.stdout.write(`  ${dim(key)}=${value}\n`);
-    for (const one of state.unknown) io.stderr.write(`not known: ${one}\n`);
+    tellUnknown([{ rule, ...state }], io);
     return exitCode;
   },
 };

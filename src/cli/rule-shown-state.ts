@@ -28,3 +28,12 @@ export function describeState(rule: Rule, state: RuleState): object {
     unknown: state.unknown,
   };
 }
+
+/** What could not be asked, on stderr: each reason once, with the rules that it is about. */
+export function tellUnknown(states: readonly { rule: Rule; unknown: readonly string[] }[], io: Io): void {
+  const reasons = new Set(states.flatMap(({ unknown }) => unknown));
+  for (const reason of reasons) {
+    const names = states.filter(({ unknown }) => unknown.includes(reason)).map(({ rule }) => rule.name);
+    io.stderr.write(`not known of ${names.join(', ')}: ${reason}\n`);
+  }
+}

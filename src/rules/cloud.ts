@@ -220,6 +220,14 @@ const CURES: readonly (readonly [RegExp, string])[] = [
     'Check the API keys: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY (and TENCENTCLOUD_TOKEN for temporary ones), or the profile that --profile names.',
   ],
   [/^RequestLimitExceeded/, 'Too many calls at once in this account: wait a minute and try again.'],
+  [
+    /^OperationDenied\.ConsumerRunning/,
+    'A run, or somebody else, is connected to the subscription: wait until it has ended, or pause the rule, and try again.',
+  ],
+  [
+    /PolicyNameInUse/,
+    'Delete the policy of that name in the CAM console if nothing needs it, or name a run role with --run-role.',
+  ],
   [/^ResourceInUse\.Function/, 'Choose another name: functions of a region have different names.'],
   [/^ResourceNotFound\.Function/, 'See `tdmq-backup rule list` for the rules of this region.'],
   [
@@ -237,9 +245,13 @@ const CURES: readonly (readonly [RegExp, string])[] = [
   [/^(InternalError|ServiceUnavailable)/, 'The service failed by itself: try again in a minute.'],
 ];
 
+/** The policy of this package that allows an action. Who deploys with a run role that exists needs no more than GetRole. */
+const policyOf = (service: string, action: string) =>
+  service === 'cam' && action !== 'GetRole' ? 'policies/deploy-user-roles.json' : 'policies/deploy-user.json';
+
 function hintFor(code: string, service: string, action: string): string {
   if (/^(UnauthorizedOperation|AuthFailure\.UnauthorizedOperation)/.test(code)) {
-    return `These API keys may not do this: grant them ${service}:${action}.`;
+    return `These API keys may not do this: grant them ${service}:${action}. ${policyOf(service, action)} has it, with all that these commands need.`;
   }
   const cure = CURES.find(([pattern]) => pattern.test(code))?.[1];
   if (cure !== undefined) return cure;

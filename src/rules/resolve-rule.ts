@@ -56,14 +56,8 @@ export async function resolveRule(
   const faults: string[] = [];
   const warnings: string[] = [];
   const name = fields.name as string;
-  if (!/^[A-Za-z][A-Za-z0-9_-]{0,58}[A-Za-z0-9]$/.test(name)) {
-    faults.push(
-      `--name ${JSON.stringify(name)}: SCF takes 2 to 60 letters, digits, '-' and '_', beginning with a letter and ending with a letter or digit`,
-    );
-  } else if (options.current === undefined && (await functionExists(cloud, name))) {
-    faults.push(`--name ${name}: a function of this name exists in ${cloud.region}; choose another name`);
-  }
-
+  const nameFault = options.current === undefined ? await faultOfName(cloud, name) : undefined;
+  if (nameFault !== undefined) faults.push(`--name ${name}: ${nameFault}`);
   const topic = await resolveTopic(cloud, form, faults, warnings);
   const network = await resolveNetwork(cloud, form, topic?.cluster, faults);
   const runRole = fields.runRole ?? `tdmq-backup-${name}`;
@@ -139,9 +133,13 @@ export async function resolveRule(
   };
 }
 
-/** Whether the region has a function of this name. */
-export async function functionExists(cloud: Cloud, name: string): Promise<boolean> {
-  return (await ifThere(cloud.call('scf', 'GetFunction', { FunctionName: name }))) !== undefined;
+/** What is wrong with the name of a new rule: SCF does not take it, or has a function of that name. */
+export async function faultOfName(cloud: Cloud, name: string): Promise<string | undefined> {
+  if (!/^[A-Za-z][A-Za-z0-9_-]{0,58}[A-Za-z0-9]$/.test(name)) {
+    return "SCF takes 2 to 60 letters, digits, '-' and '_', beginning with a letter and ending with a letter or digit";
+  }
+  const found = await ifThere(cloud.call('scf', 'GetFunction', { FunctionName: name }));
+  return found && `a function of this name exists in ${cloud.region}; choose another name`;
 }
 
 async function resolveRunRole(

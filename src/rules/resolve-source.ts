@@ -1,7 +1,7 @@
 // Where a rule's messages come from, looked up for a form: cluster, namespace, topic, subscription and its start, the
 // private address and the network that reaches it. Faults are gathered, not thrown.
 import { VARIABLES } from '../config.ts';
-import { type Cloud, ifThere } from './cloud.ts';
+import { allPages, type Cloud, ifThere } from './cloud.ts';
 import type { FieldName, RuleForm } from './rule-form.ts';
 import {
   type AccessPoint,
@@ -135,6 +135,26 @@ async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: AccessPoint, fault
   }
 }
 
+/** The subnets of a VPC, and how many addresses each has left. */
+export async function listSubnets(
+  cloud: Cloud,
+  vpcId: string,
+): Promise<{ id: string; name: string; freeIps: number }[]> {
+  const rows = await allPages(async (offset) => {
+    const answer = await cloud.call('vpc', 'DescribeSubnets', {
+      Filters: [{ Name: 'vpc-id', Values: [vpcId] }],
+      Offset: String(offset),
+      Limit: '100',
+    });
+    return { rows: answer.SubnetSet, total: answer.TotalCount };
+  });
+  return rows.map((one) => ({
+    id: one.SubnetId ?? '',
+    name: one.SubnetName ?? '',
+    freeIps: one.AvailableIpAddressCount ?? 0,
+  }));
+}
+
 /** Where the subscription is to begin. A position is moved only while nobody consumes. */
 export function resolveStart(
   { fields: { start }, settings }: RuleForm,
@@ -153,14 +173,17 @@ export function resolveStart(
   }
   if (wanted === 'earliest') return 1;
   if (wanted === 'latest') return nowMs;
-  const isIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(wanted);
-  const ms = isIso ? Date.parse(wanted) : Number.NaN;
+  const fault = faultOfTime(wanted, nowMs);
+  if (fault !== undefined) faults.push(`--start ${wanted}: ${fault}`);
+  return Date.parse(wanted);
+}
+
+/** What is wrong with a time to start at. */
+export function faultOfTime(text: string, nowMs: number): string | undefined {
+  const isIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text);
+  const ms = isIso ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms)) {
-    faults.push(
-      `--start ${wanted}: expected earliest, latest or an ISO time with its zone, such as 2026-01-31T00:00:00Z`,
-    );
-  } else if (ms > nowMs) {
-    faults.push(`--start ${wanted}: lies in the future`);
+    return 'expected earliest, latest or an ISO time with its zone, such as 2026-01-31T00:00:00Z';
   }
-  return ms;
+  return ms > nowMs ? 'lies in the future' : undefined;
 }

@@ -118,7 +118,7 @@ function failure(error: unknown, { clusterId, roleName }: RoleKeyRequest): Backu
   if (code.startsWith('UnauthorizedOperation') || code === 'AuthFailure.UnauthorizedOperation') {
     return new BackupError('source', `${what}: the run role lacks the permission (${code})`, {
       ...about,
-      hint: "Grant the function's run role tdmq:DescribeRoles, or set PULSAR_TOKEN instead of TDMQ_ROLE_NAME.",
+      hint: "Grant the function's run role tdmq:DescribeRoles (policies/run-role-tdmq.json), or set PULSAR_TOKEN instead of TDMQ_ROLE_NAME.",
     });
   }
   if (code.startsWith('AuthFailure')) {

@@ -46,7 +46,9 @@ export async function openRuleObjects(cloud: Cloud, rule: Rule, access: BucketAc
       const keys: string[] = [];
       for (const folder of folders) for await (const { key } of store.list(folder, call)) keys.push(key);
       return keys;
-    }, again);
+    }, again).catch((error: unknown) => {
+      throw withPolicy(error);
+    });
 
   return {
     bucket: cos.bucket,
@@ -70,11 +72,21 @@ export async function openRuleObjects(cloud: Cloud, rule: Rule, access: BucketAc
         }
         return removed;
       } catch (error) {
-        throw stopped(error, rule, { removed, total: keys?.length, bucket: cos.bucket, folders });
+        throw stopped(withPolicy(error), rule, { removed, total: keys?.length, bucket: cos.bucket, folders });
       }
     },
     close: () => store.close(),
   };
+}
+
+/** A refusal with the policy that allows it: here a person's keys are at work, not those of the run role. */
+function withPolicy(error: unknown): unknown {
+  if (!(error instanceof BackupError) || error.details['status'] !== 403) return error;
+  return new BackupError(error.code, error.message, {
+    cause: error,
+    hint: 'Grant these API keys name/cos:GetBucket and name/cos:DeleteObject on the prefix: policies/remove-objects.json has both.',
+    details: error.details,
+  });
 }
 
 /** Everything that the function writes lies below these; none where its topic is no topic. */

@@ -42,7 +42,10 @@ export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess):
       : await attempt('runs', () =>
           readRuns(cloud, rule, { fromMs: nowMs - HISTORY_MS, limit: HISTORY_RUNS }),
         );
-  if (rule.cls === undefined) unknown.push('runs: the function writes no logs to CLS');
+  if (rule.cls === undefined) {
+    const how = `tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID`;
+    unknown.push(`runs: the function writes no logs to CLS → ${how}`);
+  }
   const hasRun = runs !== undefined && runs.length > 0;
   const source = await attempt('source', () => lookAtSource(cloud, rule, hasRun));
   const settings = settingsOf(rule);
