@@ -1,6 +1,7 @@
 // A rule's settings, read from environment variables and nowhere else. Every fault is told at once; no secret is.
 import * as z from 'zod';
 import { BackupError } from './errors.ts';
+import { nearest } from './nearest.ts';
 import { Secret } from './secret.ts';
 import { parseTopicName, type TopicName } from './topic-name.ts';
 
@@ -286,7 +287,7 @@ function unknownVariables(env: Environment): string[] {
   return Object.keys(env)
     .filter((name) => !(name in VARIABLES) && OUR_PREFIXES.some((prefix) => name.startsWith(prefix)))
     .sort()
-    .map((name) => `${name} is not a setting; did you mean ${nearest(name)}?`);
+    .map((name) => `${name} is not a setting; did you mean ${nearest(name, Object.keys(VARIABLES))}?`);
 }
 
 function contradictions(settings: Record<string, unknown>): string[] {
@@ -360,29 +361,4 @@ function assemble(settings: Record<string, unknown>, env: Environment): RuleConf
     },
     logLevel: get('LOG_LEVEL'),
   };
-}
-
-function nearest(name: string): string {
-  const known = Object.keys(VARIABLES);
-  return known.reduce(
-    (best, one) => (distance(name, one) < distance(name, best) ? one : best),
-    known[0] as string,
-  );
-}
-
-/** Levenshtein's edit distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(
-        (row[j] as number) + 1,
-        (next[j - 1] as number) + 1,
-        (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
-      );
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

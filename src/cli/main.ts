@@ -21,11 +21,12 @@ const COMMANDS: Commands = {
 };
 
 const PLACES: Readonly<Record<ErrorCode, string>> = {
-  config: 'the settings',
-  source: 'Pulsar',
-  store: 'COS',
-  corrupt: 'the stored data',
-  rule: 'the deployment',
+  config: ' at the settings',
+  source: ' at Pulsar',
+  store: ' at COS',
+  corrupt: ' at the stored data',
+  // Its messages name the API, or the rule, themselves.
+  rule: '',
 };
 
 /** Runs the command that `args` name and answers its exit code: 0 fine, 1 failed, 2 wrong usage, 130 interrupted. */
@@ -48,12 +49,12 @@ export async function main(args: readonly string[], io: Io, commands: Commands =
   }
   const { command } = await load();
   const own = rest.slice(0, rest.includes('--') ? rest.indexOf('--') : rest.length);
+  const [subname = ''] = own;
+  const loadSub = Object.hasOwn(command.subcommands ?? {}, subname)
+    ? command.subcommands?.[subname]
+    : undefined;
   if (own.includes('--help') || own.includes('-h')) {
-    const [subname = ''] = own;
-    const load = Object.hasOwn(command.subcommands ?? {}, subname)
-      ? command.subcommands?.[subname]
-      : undefined;
-    io.stdout.write(`${((await load?.()) ?? command).help.trim()}\n`);
+    io.stdout.write(`${((await loadSub?.()) ?? command).help.trim()}\n`);
     return 0;
   }
   try {
@@ -61,7 +62,12 @@ export async function main(args: readonly string[], io: Io, commands: Commands =
     const env = envFile === undefined ? io.env : { ...readEnvFile(envFile), ...io.env };
     return await command.run(others, { ...io, env });
   } catch (error) {
-    return tellFailure(name, error, own.includes('--json'), io);
+    return tellFailure(
+      loadSub === undefined ? name : `${name} ${subname}`,
+      error,
+      own.includes('--json'),
+      io,
+    );
   }
 }
 
@@ -133,7 +139,7 @@ function tellFailure(name: string, error: unknown, json: boolean, io: Io): numbe
   const { red, dim } = paint(io.stderr, io.env);
   const details = Object.entries(error.details).map(([key, value]) => `${key} ${value}`);
   const [first, ...more] = error.message.split(' | ');
-  io.stderr.write(`${red('✗')} tdmq-backup ${name} failed at ${PLACES[error.code]}: ${first}\n`);
+  io.stderr.write(`${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${first}\n`);
   for (const fault of more) io.stderr.write(`    ${fault}\n`);
   if (details.length > 0) io.stderr.write(`  ${dim(details.join(', '))}\n`);
   if (error.hint !== undefined) io.stderr.write(`  → ${error.hint}\n`);

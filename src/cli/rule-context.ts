@@ -23,7 +23,9 @@ export const COMMON_HELP = `
   --json           the answer as JSON on stdout
 
 API keys come from TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY and TENCENTCLOUD_TOKEN, from the Tencent CLI's
-profile, or from the role of the CVM. They are never taken from the command line.`;
+profile, or from the role of the CVM. They are never taken from the command line.
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.`;
 
 /** The account that the flags and the environment name: its APIs, and its buckets. @throws BackupError `config` */
 export async function openAccount(
@@ -82,13 +84,20 @@ export async function confirm(question: string, isSaid: boolean, io: Io, open?: 
   }
 }
 
-/** Shows that slow looking-up is under way: on a terminal only, and gone when it has ended. */
-export async function whileLooking<T>(what: string, io: Io, work: () => Promise<T>): Promise<T> {
+/** Shows that something slow is under way, and for how long: on a terminal only, and gone when it has ended. */
+export async function whileWaiting<T>(what: string, io: Io, work: () => Promise<T>): Promise<T> {
   if (io.stderr.isTTY !== true) return work();
-  io.stderr.write(`… ${what}`);
+  const startedMs = Date.now();
+  const show = () => {
+    const seconds = Math.round((Date.now() - startedMs) / 1_000);
+    io.stderr.write(`\r\u001b[2K… ${what}${seconds > 2 ? ` (${seconds} s)` : ''}`);
+  };
+  show();
+  const timer = setInterval(show, 1_000);
   try {
     return await work();
   } finally {
+    clearInterval(timer);
     io.stderr.write('\r\u001b[2K');
   }
 }

@@ -18,7 +18,7 @@ import {
   confirm,
   isInteractive,
   openAccount,
-  whileLooking,
+  whileWaiting,
 } from './rule-context.ts';
 import { fieldFlags, fieldHelp, flagsOfForm, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { openPrompt } from './rule-prompt.ts';
@@ -83,7 +83,7 @@ Examples:
         const flags = `${flagsOfForm(asked.form)}${more}`;
         io.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
       }
-      const [resolved, doubt] = await whileLooking('looking up what the rule needs', io, async () => {
+      const [resolved, doubt] = await whileWaiting('looking up what the rule needs', io, async () => {
         const found = await resolveRule(cloud, asked?.form ?? given, {
           createRunRole: values['create-run-role'] || asked?.createRunRole === true,
           nowMs: cloud.clock.now(),

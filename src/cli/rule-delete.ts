@@ -11,7 +11,7 @@ import {
   isInteractive,
   openAccount,
   parseOneName,
-  whileLooking,
+  whileWaiting,
 } from './rule-context.ts';
 import { openPrompt } from './rule-prompt.ts';
 import { UsageError } from './usage-error.ts';
@@ -57,7 +57,7 @@ Examples:
     const remains = whatRemains(rule, options);
     const objects = options.objects ? await openRuleObjects(cloud, rule, access) : undefined;
     try {
-      const count = await whileLooking('counting objects', io, async () => (await objects?.count()) ?? 0);
+      const count = await whileWaiting('counting objects', io, async () => (await objects?.count()) ?? 0);
       if (!values.yes) {
         for (const step of steps) io.stderr.write(`  ${step.title}\n`);
         if (options.subscription) io.stderr.write('  Messages that are not stored yet are lost with it.\n');

@@ -9,7 +9,7 @@ import { findRule } from '../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
 import type { Command } from './command.ts';
 import { makeChanges } from './rule-changes.ts';
-import { COMMON_HELP, confirm, openAccount, parseOneName, whileLooking } from './rule-context.ts';
+import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from './rule-context.ts';
 import { differences, showDifference } from './rule-difference.ts';
 import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
 import { UsageError } from './usage-error.ts';
@@ -49,17 +49,17 @@ Examples:
       'dry-run': { type: 'boolean', default: false },
       yes: { type: 'boolean', default: false },
     });
-    const { cloud, access } = await openAccount(values, io);
-    const rule = await findRule(cloud, name);
     const changes = mergeForms(
       ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
       formOfFlags(values),
     );
+    const { cloud, access } = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
     if (changes.fields.name !== undefined && changes.fields.name !== rule.functionName) {
       throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
     }
     const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
-    const resolved = await whileLooking('looking up what the rule needs', io, () =>
+    const resolved = await whileWaiting('looking up what the rule needs', io, () =>
       resolveRule(cloud, form, {
         createRunRole: values['create-run-role'],
         current: rule,

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
 import {
   FIELDS,
   type FieldName,
@@ -57,7 +58,10 @@ const isSecret = (name: string) => (VARIABLES as Record<string, { secret?: boole
 function splitSetting(text: string): [string, string] {
   const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new UsageError(`--set ${text}: expected NAME=VALUE`);
-  if (!(name in VARIABLES)) throw new UsageError(`--set ${name}: there is no such setting`);
+  if (!(name in VARIABLES)) {
+    const known = nearest(name, Object.keys(VARIABLES));
+    throw new UsageError(`--set ${name}: there is no such setting; did you mean ${known}?`);
+  }
   if (isSecret(name)) {
     throw new UsageError(
       `--set ${name}: secrets are not taken from the command line; use --tdmq-role, or a file`,

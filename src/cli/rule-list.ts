@@ -6,7 +6,7 @@ import { listRules, type Rule } from '../rules/rule.ts';
 import { type RuleState, readState } from '../rules/rule-state.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';
-import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileLooking } from './rule-context.ts';
+import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileWaiting } from './rule-context.ts';
 import { describeState, paintState, tellUnknown } from './rule-shown-state.ts';
 import { formatTable } from './table.ts';
 
@@ -31,7 +31,7 @@ Examples:
   async run(args, io) {
     const { values } = parseArgs({ args: [...args], options: COMMON_FLAGS });
     const { cloud, access } = await openAccount(values, io);
-    const states = await whileLooking('asking how the rules are', io, () => readStates(cloud, access));
+    const states = await whileWaiting('asking how the rules are', io, () => readStates(cloud, access));
     const isUnwell = states.some(({ state }) => state !== 'active' && state !== 'paused');
     if (values.json) {
       io.stdout.write(

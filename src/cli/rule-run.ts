@@ -3,7 +3,7 @@ import { invokeRule } from '../rules/invocation.ts';
 import { findRule } from '../rules/rule.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';
-import { COMMON_HELP, openAccount, parseOneName } from './rule-context.ts';
+import { COMMON_HELP, openAccount, parseOneName, whileWaiting } from './rule-context.ts';
 import { formatBytes } from './table.ts';
 
 export const command: Command = {
@@ -23,7 +23,19 @@ Example:
     const { cloud } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
     io.stderr.write(`running ${rule.name}, at most ${rule.timeoutSeconds} s …\n`);
-    const run = await invokeRule(cloud, rule, io.signal);
+    let which = '';
+    const run = await whileWaiting('waiting for the run', io, () =>
+      invokeRule(cloud, rule, io.signal, (requestId) => {
+        which = ` --request ${requestId}`;
+      }),
+    ).catch((error: unknown) => {
+      if (io.signal.aborted) {
+        io.stderr.write(
+          `A run that has begun goes on in the cloud: tdmq-backup rule logs ${rule.name}${which}\n`,
+        );
+      }
+      throw error;
+    });
     const exitCode = run.result === 'ok' ? 0 : 1;
     if (values.json) {
       io.stdout.write(`${JSON.stringify(run)}\n`);

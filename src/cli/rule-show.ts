@@ -3,7 +3,7 @@ import { findRule, shownSetting } from '../rules/rule.ts';
 import { readState } from '../rules/rule-state.ts';
 import type { Command } from './command.ts';
 import { paint } from './paint.ts';
-import { COMMON_HELP, formatAgo, openAccount, parseOneName, whileLooking } from './rule-context.ts';
+import { COMMON_HELP, formatAgo, openAccount, parseOneName, whileWaiting } from './rule-context.ts';
 import { describeState, paintState, tellUnknown } from './rule-shown-state.ts';
 import { formatBytes } from './table.ts';
 
@@ -23,7 +23,7 @@ Examples:
     const { values, name } = parseOneName(args, {});
     const { cloud, access } = await openAccount(values, io);
     const rule = await findRule(cloud, name);
-    const state = await whileLooking('asking how the rule is', io, () => readState(cloud, rule, access));
+    const state = await whileWaiting('asking how the rule is', io, () => readState(cloud, rule, access));
     const exitCode = state.state === 'active' || state.state === 'paused' ? 0 : 1;
     const settings = Object.fromEntries(
       Object.entries(rule.environment).map(([key, value]) => [key, shownSetting(key, value)]),

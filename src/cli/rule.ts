@@ -1,4 +1,5 @@
 // `tdmq-backup rule …`: the console's form for backup rules, as commands. Each is in a file of its own.
+import { nearest } from '../nearest.ts';
 import type { Command } from './command.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -46,7 +47,10 @@ Examples:
     const [name, ...rest] = args;
     if (name === undefined) throw new UsageError('name what to do: rule create, list, show …');
     const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
-    if (load === undefined) throw new UsageError(`there is no command rule ${name}`);
+    if (load === undefined) {
+      const known = nearest(name, Object.keys(SUBCOMMANDS));
+      throw new UsageError(`there is no command rule ${name}; did you mean rule ${known}?`);
+    }
     return (await load()).run(rest, io);
   },
 };

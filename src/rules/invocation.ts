@@ -19,9 +19,15 @@ const ANSWER_MARGIN_SECONDS = 15;
 const CLOCK_SKEW_MS = 10 * 60_000;
 
 /**
- * Invokes the rule's function and waits until the run has ended. @throws BackupError `rule` where SCF refuses to run it
+ * Invokes the rule's function and waits until the run has ended; it does not end with the signal. A long run's id is
+ * told as soon as it has begun. @throws BackupError `rule` where SCF refuses to run it
  */
-export async function invokeRule(cloud: Cloud, rule: Rule, signal: AbortSignal): Promise<Invocation> {
+export async function invokeRule(
+  cloud: Cloud,
+  rule: Rule,
+  signal: AbortSignal,
+  onBegun: (requestId: string) => void,
+): Promise<Invocation> {
   const event = JSON.stringify({ Type: 'Manual', TriggerName: 'tdmq-backup rule run' });
   const invoke = async (InvocationType: string, timeoutSeconds: number) => {
     try {
@@ -52,6 +58,7 @@ export async function invokeRule(cloud: Cloud, rule: Rule, signal: AbortSignal):
     };
   }
   const { FunctionRequestId: requestId = '' } = await invoke('Event', 30);
+  onBegun(requestId);
   return await waitForRun(cloud, rule, requestId, signal);
 }
 

@@ -4,6 +4,7 @@ import { parseEnv } from 'node:util';
 import { parse as parseYaml } from 'yaml';
 import { VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Rule } from './rule.ts';
 
@@ -170,14 +171,16 @@ function parseRuleYaml(text: string, path: string): RuleForm {
   const { settings: extra = {}, ...rest } = parsed as Record<string, unknown>;
   const faults = Object.entries(rest).flatMap(([name, value]) =>
     !names.includes(name as FieldName)
-      ? [`${name} is no field`]
+      ? [`${name} is no field; did you mean ${nearest(name, names)}?`]
       : typeof value === 'object'
         ? [`${name} is no text or number`]
         : [],
   );
   if (typeof extra !== 'object' || extra === null) faults.push('settings is no list of NAME: value');
   for (const name of Object.keys(extra as object)) {
-    if (!(name in VARIABLES)) faults.push(`${name} is not a setting`);
+    if (!(name in VARIABLES)) {
+      faults.push(`${name} is not a setting; did you mean ${nearest(name, Object.keys(VARIABLES))}?`);
+    }
   }
   if (faults.length > 0) throw refuse(`has faults: ${faults.join(' | ')}`);
   const texts = (given: object) =>

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
 import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from './rule-cloud.ts';
 
 let cloud: RuleCloud;
@@ -255,4 +256,142 @@ test('A virtual cluster and its own tenant are found as well', async () => {
   expect(cloud.api.state.functions.get('shop-backup')?.environment).toMatchObject({
     PULSAR_TOPIC: 'shop/default/orders',
   });
+});
+
+test('Flags, rule.yml, a .env file and answers on a terminal make the same rule', async () => {
+  const made: object[] = [];
+  const makeWith = async (create: (folder: string) => Promise<{ code: number }>) => {
+    expect(await create(cloud.folder)).toMatchObject({ code: 0 });
+    made.push(tracesIn(cloud));
+    await cloud.close();
+    cloud = await startRuleCloud();
+  };
+  await makeWith(() => cloud.rule(...CREATE, '--interval', '10'));
+  await makeWith((folder) => {
+    const file = join(folder, 'rule.yml');
+    const fields = { name: 'orders-backup', cluster: 'pulsar-abc', namespace: 'default', topic: 'orders' };
+    const more = { subscription: 'backup', tdmqRole: 'backup-reader', bucket: 'archive-1250000000' };
+    writeFileSync(file, stringify({ ...fields, ...more, prefix: 'tdmq/orders/', interval: 10 }));
+    return cloud.rule('create', '--file', file, '--create-run-role', '--yes');
+  });
+  await makeWith((folder) => {
+    const file = join(folder, '.env.orders');
+    const lines = ['RULE_NAME=orders-backup', 'PULSAR_TOPIC=pulsar-abc/default/orders'];
+    lines.push('PULSAR_SUBSCRIPTION=backup', 'COS_BUCKET=archive-1250000000', 'COS_PREFIX=tdmq/orders/');
+    lines.push('RUN_INTERVAL_MINUTES=10', '');
+    writeFileSync(file, lines.join('\n'));
+    return cloud.rule('create', '--file', file, '--tdmq-role', 'backup-reader', '--create-run-role', '--yes');
+  });
+  await makeWith(() =>
+    cloud.ruleOnTerminal(
+      ['create'],
+      // name, name of the new subscription, start, bucket, prefix, interval, log topic, go
+      ['orders-backup', 'backup', '1', 'archive-1250000000', 'tdmq/orders/', '10', 'no logs', 'y'],
+    ),
+  );
+  for (const one of made.slice(1)) expect(one).toEqual(made[0]);
+});
+
+test('A name that a function has is told before anything is made', async () => {
+  await cloud.rule(...CREATE);
+  const ran = await cloud.rule(...CREATE, '--dry-run');
+  expect(ran.code).toBe(1);
+  expect(ran.err).toContain(
+    '--name orders-backup: a function of this name exists in ap-guangzhou; choose another',
+  );
+});
+
+test('A region that rules cannot live in is told with those that they can', async () => {
+  const ran = await cloud.rule(...CREATE, '--region', 'eu-frankfurt');
+  expect(ran.code).toBe(1);
+  expect(ran.err).toContain('"eu-frankfurt" is no region that rules can live in');
+  for (const region of [
+    'ap-guangzhou',
+    'ap-shanghai',
+    'ap-hongkong',
+    'ap-beijing',
+    'ap-chengdu',
+    'ap-singapore',
+  ]) {
+    expect(ran.err).toContain(region);
+  }
+  expect(ran.err).toContain('na-siliconvalley');
+  expect(cloud.api.calls).toEqual([]);
+});
+
+test('A bucket and a COS_REGION elsewhere than the cluster are told', async () => {
+  const ran = await cloud.rule(...CREATE, '--set', 'COS_REGION=ap-beijing', '--region', 'ap-guangzhou');
+  expect(ran.err).toContain('must be in one region, ap-guangzhou');
+});
+
+test('Without a prefix the objects go to the root of the bucket', async () => {
+  const args = CREATE.filter((one) => one !== '--prefix' && one !== 'tdmq/orders/');
+  expect(await cloud.rule(...args)).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('orders-backup')?.environment).not.toHaveProperty('COS_PREFIX');
+  expect([...cloud.api.state.camPolicies.values()][0]?.document).toContain('archive-1250000000/*');
+});
+
+test('The plan has no secret in it, also where a file holds one', async () => {
+  const file = join(cloud.folder, '.env.orders');
+  writeFileSync(file, `PULSAR_TOKEN=${ROLE_KEY}\n`);
+  for (const more of [[], ['--json']]) {
+    const ran = await cloud.rule(
+      ...CREATE.filter((one) => one !== 'backup-reader' && one !== '--tdmq-role'),
+      '--file',
+      file,
+      '--dry-run',
+      ...more,
+    );
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain('[secret]');
+    expect(ran.out).not.toContain(ROLE_KEY);
+  }
+});
+
+test('The address may be one that the API does not list, where VPC and subnet are given with it', async () => {
+  const address = ['--service-url', 'pulsar://10.0.0.5:6650', '--vpc', 'vpc-1'];
+  expect((await cloud.rule(...CREATE, ...address)).err).toContain(
+    'has no such private address (it has: http://pulsar-abc',
+  );
+  expect(await cloud.rule(...CREATE, ...address, '--subnet', 'subnet-1')).toMatchObject({ code: 0 });
+  const elsewhere = await cloud.rule(
+    ...CREATE.map((one) => (one === 'orders-backup' ? 'other' : one)),
+    '--subnet',
+    'subnet-9',
+  );
+  expect(elsewhere.err).toContain('--subnet subnet-9: does not exist in ap-guangzhou');
+});
+
+test('Of several addresses one must be chosen', async () => {
+  cloud.cluster.access.push({ vpcId: 'vpc-1', subnetId: 'subnet-1', address: 'pulsar-abc.second:8080' });
+  expect((await cloud.rule(...CREATE)).err).toContain('has several private addresses');
+  const chosen = await cloud.rule(...CREATE, '--service-url', 'http://pulsar-abc.second:8080');
+  expect(chosen).toMatchObject({ code: 0 });
+});
+
+test('A namespace that drops unread messages soon, and no log topic, are warnings', async () => {
+  const namespace = cloud.cluster.environments.get('default');
+  if (namespace) namespace.ttlSeconds = 900;
+  const ran = await cloud.rule(...CREATE);
+  expect(ran.code).toBe(0);
+  expect(ran.err).toContain('⚠ namespace default drops unread messages after 900 s');
+  expect(ran.err).toContain('⚠ no CLS topic');
+});
+
+test('--no-reserve reserves no concurrency', async () => {
+  await cloud.rule(...CREATE, '--no-reserve');
+  expect(cloud.api.state.functions.get('orders-backup')?.reservedMemory).toBeUndefined();
+});
+
+test('create --json answers one object', async () => {
+  const ran = await cloud.rule(...CREATE, '--json');
+  expect(JSON.parse(ran.out)).toEqual({
+    rule: 'orders-backup',
+    region: 'ap-guangzhou',
+    intervalMinutes: 5,
+    warnings: [expect.stringContaining('no CLS topic')],
+  });
+  const again = await cloud.rule(...CREATE, '--json');
+  expect(again.code).toBe(1);
+  expect(JSON.parse(again.out)).toMatchObject({ error: { code: 'config', hint: expect.any(String) } });
 });

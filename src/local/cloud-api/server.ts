@@ -149,7 +149,7 @@ function parseCall(request: IncomingMessage, url: URL, body: Buffer, account: Ac
 function perform(call: Call, state: CloudState, account: Account): Record<string, unknown> {
   const action = SERVICES[call.service]?.actions[call.action] as Action;
   checkParameters(action, call.request);
-  return action.answer({ ...call, state, account, nowMs: Date.now() });
+  return action.answer({ ...call, state, account, nowMs: state.now() });
 }
 
 function answer(response: ServerResponse, body: Record<string, unknown>): void {

@@ -145,6 +145,8 @@ export interface CloudState {
   /** What an invocation does; a test's own code in place of the function's. */
   run: (fn: ScfFunction, event: unknown, requestId: string) => RunResult;
   nextId: number;
+  /** The API's clock, in milliseconds since the epoch. */
+  now: () => number;
 }
 
 /** An account with nothing in it. */
@@ -160,6 +162,7 @@ export function emptyState(): CloudState {
     pollsUntilActive: 1,
     run: () => ({ result: null }),
     nextId: 1,
+    now: () => Date.now(),
   };
 }
 

@@ -1,0 +1,26 @@
+// What somebody who mistyped a name may have meant.
+
+/** The known name that takes the fewest changes to come to. */
+export function nearest(name: string, known: readonly string[]): string {
+  return known.reduce(
+    (best, one) => (distance(name, one) < distance(name, best) ? one : best),
+    known[0] as string,
+  );
+}
+
+/** Levenshtein's edit distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(
+        (row[j] as number) + 1,
+        (next[j - 1] as number) + 1,
+        (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
+      );
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
