@@ -21,7 +21,7 @@ import { UsageError } from './usage-error.ts';
 
 export interface Asked {
   readonly form: RuleForm;
-  /** The person chose to have the run role made. */
+  /** Make the run role where it does not exist. */
   readonly createRunRole: boolean;
 }
 
@@ -32,7 +32,7 @@ export async function askForm(
   cloud: Cloud,
   given: RuleForm,
   prompt: Prompt,
-  listOfBuckets: () => Promise<readonly string[]>,
+  options: { createRunRole: boolean; listBuckets: () => Promise<readonly string[]> },
 ): Promise<Asked> {
   const fields: Partial<Record<FieldName, string>> = { ...given.fields };
   const fill = async (name: FieldName, ask: () => Promise<string | undefined>) => {
@@ -128,7 +128,7 @@ export async function askForm(
     fields.subnet ??= await askSubnet(cloud, prompt, point);
   }
   await fill('bucket', async () => {
-    const buckets = await listOfBuckets();
+    const buckets = await options.listBuckets();
     const ask = () => prompt.ask('Bucket (name-appid)', { check: setting('COS_BUCKET') });
     if (buckets.length === 0) return ask();
     const picked = await prompt.pick<string | typeof NEW>('Bucket', [
@@ -144,8 +144,9 @@ export async function askForm(
     prompt.ask('Minutes between runs', { fallback: '5', check: setting('RUN_INTERVAL_MINUTES') }),
   );
   if (fields.clsTopic === undefined) Object.assign(fields, await askLogTopic(cloud, prompt));
-  let createRunRole = false;
+  let { createRunRole } = options;
   await fill('runRole', async () => {
+    if (createRunRole) return undefined;
     const picked = await prompt.pick<string | typeof NEW>('Run role (CAM)', [
       { label: 'make a new one with the least policy', value: NEW },
       ...(await scfRoles(cloud)).map((name) => ({ label: name, value: name })),

@@ -35,7 +35,7 @@ function stepReporter(io: Io): NonNullable<StepOptions['onStep']> {
   return (title, state) => {
     if (state === 'begun' || state === 'undoing') {
       // A line that wraps could not be written over.
-      if (isTerminal) over(`… ${title}`.slice(0, (io.stderr.columns ?? 80) - 1));
+      if (isTerminal) over(`… ${title}`.slice(0, (io.stderr.columns || 80) - 1));
     } else if (state === 'done') over(`${green('✓')} ${title}\n`);
     else if (state === 'undone') over(`${yellow('↩')} ${title}\n`);
     else over(`${red('✗')} ${title}\n`);

@@ -39,7 +39,7 @@ ${fieldHelp()}
   --no-reserve          reserve no concurrency: ticks may overlap, and the second one ends as busy
   --package FILE        the function's zip; by default dist/function.zip of this package
   --dry-run             show the calls and the settings, change nothing
-  --yes                 do not ask before going on
+  --yes                 ask nothing: what is not given takes its default
 ${COMMON_HELP}
 
 The role key is stored in the function by default: it then needs neither a way out to the TDMQ API nor a run role
@@ -75,17 +75,22 @@ Examples:
     );
     const { cloud, access } = await openAccount(values, io, given.settings['COS_REGION']);
     // One for all questions: what was typed ahead is not lost between them.
-    const prompt = isInteractive(io) && !json ? openPrompt(io) : undefined;
+    const prompt = isInteractive(io) && !json && !values.yes ? openPrompt(io) : undefined;
     try {
-      const asked = prompt && (await askForm(cloud, given, prompt, () => bucketsOf(cloud.region, access)));
-      if (asked !== undefined && !values.yes) {
-        const more = asked.createRunRole || values['create-run-role'] ? ' --create-run-role' : '';
+      const asked =
+        prompt &&
+        (await askForm(cloud, given, prompt, {
+          createRunRole: values['create-run-role'],
+          listBuckets: () => bucketsOf(cloud.region, access),
+        }));
+      if (asked !== undefined) {
+        const more = asked.createRunRole ? ' --create-run-role' : '';
         const flags = `${flagsOfForm(asked.form)}${more}`;
         io.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
       }
       const [resolved, doubt] = await whileWaiting('looking up what the rule needs', io, async () => {
         const found = await resolveRule(cloud, asked?.form ?? given, {
-          createRunRole: values['create-run-role'] || asked?.createRunRole === true,
+          createRunRole: asked?.createRunRole ?? values['create-run-role'],
           nowMs: cloud.clock.now(),
         });
         return [found, await requireBucket(found.config.cos, access)] as const;

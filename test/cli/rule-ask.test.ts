@@ -74,10 +74,10 @@ test('Buckets of the region are listed to pick from, where the keys may see them
   });
   try {
     const { port } = server.address() as AddressInfo;
-    const without = CREATE.filter((one) => one !== '--bucket' && one !== 'archive-1250000000');
+    const without = CREATE.filter((one) => !['--bucket', 'archive-1250000000', '--yes'].includes(one));
     const ran = await cloud.ruleOnTerminal(
       [...without, '--start', 'earliest', '--vpc', 'vpc-1', '--interval', '5', '--run-role', 'r'],
-      ['2', '2'],
+      ['2', '2', 'y'],
       { TENCENTCLOUD_COS_ENDPOINT: `http://127.0.0.1:${port}` },
     );
     expect(ran).toMatchObject({ code: 0 });
@@ -93,23 +93,22 @@ test('Buckets of the region are listed to pick from, where the keys may see them
   }
 });
 
-/** All that CREATE gives but these flags; what is asked besides is answered by `rest`. */
+/** All that can be given but these flags, which are asked for. */
 const without = (...flags: string[]) => {
   const args = [...CREATE, '--start', 'earliest', '--vpc', 'vpc-1', '--interval', '5', '--run-role', 'r'];
   args.push('--cls-logset', 'log-set', '--cls-topic', 'log-topic');
-  for (const flag of flags) {
-    const at = args.indexOf(flag);
-    args.splice(at, flag === '--yes' || flag === '--create-run-role' ? 1 : 2);
+  for (const flag of ['--yes', ...flags]) {
+    const hasValue = flag !== '--yes' && flag !== '--create-run-role';
+    args.splice(args.indexOf(flag), hasValue ? 2 : 1);
   }
   return args;
 };
 
+/** The answers, and yes to making the rule. */
+const ask = (args: string[], answers: string[]) => cloud.ruleOnTerminal(args, [...answers, 'y']);
+
 test('The command that does the same without questions is shown, and does the same', async () => {
-  const asked = await cloud.ruleOnTerminal(without('--yes', '--prefix', '--interval', '--run-role'), [
-    "it's/",
-    '10',
-    'y',
-  ]);
+  const asked = await ask(without('--prefix', '--interval', '--run-role'), ["it's/", '10']);
   expect(asked).toMatchObject({ code: 0 });
   const made = tracesIn(cloud);
   const [, flags = ''] = /tdmq-backup rule (create .*--yes)/.exec(asked.err) ?? [];
@@ -126,12 +125,7 @@ test('The command that does the same without questions is shown, and does the sa
 test('A name that a function has is told at once, and asked for again', async () => {
   await cloud.rule(...CREATE);
   subscribe(cloud);
-  const ran = await cloud.ruleOnTerminal(without('--name', '--start'), [
-    'orders-backup',
-    '1bad-',
-    'orders-again',
-    'where',
-  ]);
+  const ran = await ask(without('--name', '--start'), ['orders-backup', '1bad-', 'orders-again', 'where']);
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.err).toContain('a function of this name exists in ap-guangzhou');
   expect([...cloud.api.state.functions.keys()]).toEqual(['orders-backup', 'orders-again']);
@@ -143,7 +137,7 @@ test('One of many is picked by a part of its name as well', async () => {
       .get('default')
       ?.topics.set(name, { name, partitions: 0, subscriptions: new Map() });
   }
-  const ran = await cloud.ruleOnTerminal(without('--topic'), ['invoices', '9', 'eu', 'bills']);
+  const ran = await ask(without('--topic'), ['invoices', '9', 'eu', 'bills']);
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.err).toContain('none of these; a number from 1 to 4');
   expect(ran.err).toContain('several of these: bills-eu, orders-eu');
@@ -155,20 +149,20 @@ test('One of many is picked by a part of its name as well', async () => {
 describe('The start', () => {
   test('is not asked for while consumers are connected: the subscription stays where it is', async () => {
     subscribe(cloud, { consumers: ['app-1'] });
-    const ran = await cloud.ruleOnTerminal(without('--start'), []);
+    const ran = await ask(without('--start'), []);
     expect(ran.err).toMatch(/Start.*: where the subscription is/);
     expect(ran.code).toBe(0);
     expect(tracesIn(cloud)).toMatchObject({ subscriptions: [{ resetTo: undefined }] });
   });
 
   test('may be where a subscription is that exists, and not where one is new', async () => {
-    const fresh = await cloud.ruleOnTerminal(without('--start'), ['latest', 'now on']);
+    const fresh = await ask(without('--start'), ['latest', 'now on']);
     expect(fresh.err).not.toContain('where the subscription is');
     expect(fresh.code).toBe(0);
   });
 
   test('is a time that is checked as it is typed', async () => {
-    const ran = await cloud.ruleOnTerminal(without('--start'), [
+    const ran = await ask(without('--start'), [
       'a time',
       'yesterday',
       '2999-01-01T00:00:00Z',
@@ -194,7 +188,7 @@ test('Where the subnet of the address is full, those of its VPC with free addres
     subnets.set(id, { ...subnet, id, freeIps });
   }
   subnets.set('subnet-9', { ...subnet, id: 'subnet-9', vpcId: 'vpc-2', freeIps: 50 });
-  const ran = await cloud.ruleOnTerminal(without('--vpc'), ['subnet-4']);
+  const ran = await ask(without('--vpc'), ['subnet-4']);
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.err).toContain('Subnet of the function (subnet-1 has no free IP address)');
   expect(ran.err).toContain('subnet-3  spare, 9 free');
@@ -213,12 +207,12 @@ test('A run role is offered for creation with the least policy, and those that S
     name: 'of-a-cvm',
     trust: '{"service":["cvm.qcloud.com"]}',
   });
-  const named = await cloud.ruleOnTerminal(without('--run-role', '--create-run-role'), ['ready']);
+  const named = await ask(without('--run-role', '--create-run-role'), ['ready']);
   expect(named.err).toContain('1) make a new one with the least policy');
   expect(named.err).not.toContain('of-a-cvm');
   expect(cloud.api.state.functions.get('orders-backup')?.role).toBe('ready');
   await cloud.rule('delete', 'orders-backup', '--delete-subscription', '--yes');
-  await cloud.ruleOnTerminal(without('--run-role', '--create-run-role'), ['1']);
+  await ask(without('--run-role', '--create-run-role'), ['1']);
   expect(cloud.api.state.functions.get('orders-backup')?.role).toBe('tdmq-backup-orders-backup');
 });
 
@@ -226,7 +220,7 @@ test('Of several clusters and addresses those of the region are offered', async 
   seedCluster(cloud.api.state, { id: 'pulsar-two', token: ROLE_KEY });
   seedCluster(cloud.api.state, { id: 'pulsar-far', region: 'ap-beijing' });
   cloud.cluster.access.push({ vpcId: 'vpc-1', subnetId: 'subnet-1', address: 'pulsar-abc.second:8080' });
-  const ran = await cloud.ruleOnTerminal(without('--cluster', '--vpc'), ['abc', 'second']);
+  const ran = await ask(without('--cluster', '--vpc'), ['abc', 'second']);
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.err).not.toContain('pulsar-far');
   expect(cloud.api.state.functions.get('orders-backup')?.environment['PULSAR_SERVICE_URL']).toBe(
@@ -236,13 +230,13 @@ test('Of several clusters and addresses those of the region are offered', async 
 
 test('An account that lacks what is asked for is told what to make first', async () => {
   cloud.cluster.roles.get('backup-reader')?.grants.clear();
-  const ran = await cloud.ruleOnTerminal(without('--tdmq-role'), []);
+  const ran = await ask(without('--tdmq-role'), []);
   expect(ran.code).toBe(2);
   expect(ran.err).toContain('there is no role that may consume from default: make one in the console first');
 });
 
 test('An input that ends in the middle makes nothing', async () => {
-  const ran = await cloud.ruleOnTerminal(without('--yes'), []);
+  const ran = await cloud.ruleOnTerminal(without(), []);
   expect(ran.code).toBe(2);
   expect(ran.err).toContain('the input ended before the question was answered');
   expect(cloud.api.state.functions.size).toBe(0);
@@ -253,5 +247,11 @@ test('Keys that may list no log topics, roles and subnets are asked for names, o
     cloud.api.fail({ action, code: 'UnauthorizedOperation' });
   }
   const args = without('--vpc', '--run-role', '--cls-logset', '--cls-topic');
-  expect(await cloud.ruleOnTerminal(args, [])).toMatchObject({ code: 0 });
+  expect(await ask(args, [])).toMatchObject({ code: 0 });
+});
+
+test('--yes asks nothing, also on a terminal', async () => {
+  const ran = await cloud.ruleOnTerminal([...CREATE], []);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).not.toContain('Start');
 });

@@ -35,6 +35,8 @@ export interface RuleCloud {
   /** A folder of this test. */
   readonly folder: string;
   readonly zip: string;
+  /** That of the commands, for one in a process of its own. */
+  readonly env: Readonly<Record<string, string>>;
   /** In place of the real one: waiting takes no time. */
   readonly clock: HastyClock;
   /** `tdmq-backup rule …` without a terminal. */
@@ -107,6 +109,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     cos,
     folder,
     zip,
+    env,
     clock,
     rule: (...args) => run(args, {}),
     ruleOnTerminal: (args, answers, own) => run(args, { answers, env: { ...env, ...own } }),
