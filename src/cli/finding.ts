@@ -1,22 +1,8 @@
 // What `check` finds, item by item.
 import { BackupError, messageOf } from '../errors.ts';
-import type { Finding } from '../rules/inspect.ts';
+import type { Finding } from '../rules/finding.ts';
 
-export type { Finding };
-
-export const ok = (item: string, cause: string): Finding => ({ item, status: 'ok', cause });
-export const warn = (item: string, cause: string, cure: string): Finding => ({
-  item,
-  status: 'warn',
-  cause,
-  cure,
-});
-export const fail = (item: string, cause: string, cure: string): Finding => ({
-  item,
-  status: 'fail',
-  cause,
-  cure,
-});
+export { type Finding, fail, ok, warn } from '../rules/finding.ts';
 
 /** A failed call as a finding, with the service's own words. */
 export function failed(item: string, error: unknown, status: 'warn' | 'fail' = 'fail'): Finding {

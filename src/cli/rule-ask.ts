@@ -1,6 +1,7 @@
 // Fills in what a rule's form lacks by asking, with lists of what the account has.
 import { VARIABLES } from '../config.ts';
-import { allPages, type Cloud, ifThere, isForbidden } from '../rules/cloud.ts';
+import { ifThere, isForbidden } from '../rules/api-failure.ts';
+import { allPages, type Cloud } from '../rules/cloud.ts';
 import { faultOfName } from '../rules/resolve-rule.ts';
 import { faultOfTime, listSubnets } from '../rules/resolve-source.ts';
 import type { FieldName, RuleForm } from '../rules/rule-form.ts';

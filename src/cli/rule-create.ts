@@ -1,8 +1,6 @@
 // `tdmq-backup rule create`: fills in the form, shows the plan, makes the rule, and leaves nothing half-made.
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VARIABLES } from '../config.ts';
-import { packageRoot } from '../packaging/package-root.ts';
 import { bucketsOf, requireBucket } from '../rules/bucket.ts';
 import { planCreate, readCode, shownEnvironment } from '../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../rules/resolve-rule.ts';
@@ -20,7 +18,15 @@ import {
   openAccount,
   whileWaiting,
 } from './rule-context.ts';
-import { fieldFlags, fieldHelp, flagsOfForm, formOfFlags, readRuleFile } from './rule-flags.ts';
+import {
+  CHANGE_FLAGS,
+  fieldFlags,
+  fieldHelp,
+  flagsOfForm,
+  formOfFlags,
+  readRuleFile,
+  zipPathOf,
+} from './rule-flags.ts';
 import { openPrompt } from './rule-prompt.ts';
 
 export const command: Command = {
@@ -58,13 +64,8 @@ Examples:
       options: {
         ...COMMON_FLAGS,
         ...fieldFlags(),
-        set: { type: 'string', multiple: true },
-        file: { type: 'string' },
-        'create-run-role': { type: 'boolean', default: false },
+        ...CHANGE_FLAGS,
         'no-reserve': { type: 'boolean', default: false },
-        package: { type: 'string' },
-        'dry-run': { type: 'boolean', default: false },
-        yes: { type: 'boolean', default: false },
       },
     });
     const { file, json } = values;
@@ -96,7 +97,7 @@ Examples:
         return [found, await requireBucket(found.config.cos, access)] as const;
       });
       const rule = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
-      const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
+      const zipPath = zipPathOf(values);
       // Read before anything is made: a missing package must not be found out half-way.
       const zip = values['dry-run'] ? undefined : await readCode(zipPath);
       const steps = planCreate(cloud, rule, async () => zip ?? (await readCode(zipPath)), {

@@ -1,6 +1,4 @@
 // `tdmq-backup rule edit`: shows what a change amounts to, says what it would break, asks, and changes the rule.
-import { join } from 'node:path';
-import { packageRoot } from '../packaging/package-root.ts';
 import { requireBucket } from '../rules/bucket.ts';
 import { planEdit } from '../rules/edit-steps.ts';
 import { readCode } from '../rules/function-steps.ts';
@@ -11,7 +9,7 @@ import type { Command } from './command.ts';
 import { makeChanges } from './rule-changes.ts';
 import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from './rule-context.ts';
 import { differences, showDifference } from './rule-difference.ts';
-import { fieldFlags, fieldHelp, formOfFlags, readRuleFile } from './rule-flags.ts';
+import { CHANGE_FLAGS, fieldFlags, fieldHelp, formOfFlags, readRuleFile, zipPathOf } from './rule-flags.ts';
 import { UsageError } from './usage-error.ts';
 
 export const command: Command = {
@@ -40,14 +38,9 @@ Examples:
   async run(args, io) {
     const { values, name } = parseOneName(args, {
       ...fieldFlags(['name']),
-      set: { type: 'string', multiple: true },
+      ...CHANGE_FLAGS,
       unset: { type: 'string', multiple: true },
-      file: { type: 'string' },
-      'create-run-role': { type: 'boolean', default: false },
       'update-code': { type: 'boolean', default: false },
-      package: { type: 'string' },
-      'dry-run': { type: 'boolean', default: false },
-      yes: { type: 'boolean', default: false },
     });
     const changes = mergeForms(
       ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
@@ -69,7 +62,7 @@ Examples:
     const isBucketNew = resolved.config.cos.bucket !== rule.environment['COS_BUCKET'];
     const doubt = isBucketNew ? await requireBucket(resolved.config.cos, access) : undefined;
     const after = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
-    const zipPath = values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
+    const zipPath = zipPathOf(values);
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;
     const steps = await planEdit(cloud, rule, after, zip && (async () => zip));
     const difference = differences(rule, after);

@@ -1,8 +1,10 @@
 // The flags of `rule create` and `rule edit`: one for each field of the form, and --set for any other setting.
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
+import { packageRoot } from '../packaging/package-root.ts';
 import {
   FIELDS,
   type FieldName,
@@ -14,6 +16,20 @@ import {
 import { UsageError } from './usage-error.ts';
 
 const fieldNames = Object.keys(FIELDS) as FieldName[];
+
+/** Flags of both commands besides the fields. */
+export const CHANGE_FLAGS = {
+  set: { type: 'string', multiple: true },
+  file: { type: 'string' },
+  'create-run-role': { type: 'boolean', default: false },
+  package: { type: 'string' },
+  'dry-run': { type: 'boolean', default: false },
+  yes: { type: 'boolean', default: false },
+} as const;
+
+/** The function's zip: what --package names, or that of this package. */
+export const zipPathOf = (values: { readonly package?: string | undefined }) =>
+  values.package ?? join(packageRoot(import.meta.url), 'dist/function.zip');
 
 /** A string flag for each field but those left out. */
 export function fieldFlags(without: readonly FieldName[] = []): Record<string, { type: 'string' }> {

@@ -12,6 +12,7 @@ import { BackupError, messageOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { retry } from '../retry.ts';
 import type { Secret } from '../secret.ts';
+import { apiCode, apiFailure, hintFor, isForbidden } from './api-failure.ts';
 import { apiProfile, readRoleKey } from './role-key.ts';
 
 interface Clients {
@@ -80,10 +81,6 @@ export interface CloudOptions {
 }
 
 const REQUEST_TIMEOUT_SECONDS = 30;
-/** What comes to the same however often it is done. Not UpdateFunction…: a second one is refused while SCF does the first. */
-const REPEATABLE =
-  /^(Describe|Get|List|Search|Put|Delete|Attach|Detach|Reset|UpdateTrigger|UpdateFunctionEventInvokeConfig)/;
-const READING = /^(Describe|Get|List|Search)/;
 
 /** Opens no connection yet; every call makes its own. */
 export function openCloud(options: CloudOptions): Cloud {
@@ -125,7 +122,7 @@ export function openCloud(options: CloudOptions): Cloud {
             signal?.throwIfAborted();
             return await client.request(action, request, signal === undefined ? {} : { signal });
           } catch (error) {
-            throw failure(error, service, action, signal);
+            throw apiFailure(error, service, action, signal);
           }
         },
         {
@@ -140,31 +137,6 @@ export function openCloud(options: CloudOptions): Cloud {
   };
 }
 
-/** The API's error code, such as `ResourceNotFound.Function`; empty for other errors. */
-export function apiCode(error: unknown): string {
-  return error instanceof BackupError ? String(error.details['apiCode'] ?? '') : '';
-}
-
-/** Whether the API says that the thing is not there. */
-export function isNotFound(error: unknown): boolean {
-  return /^ResourceNotFound|NotExist|NotFound$/.test(apiCode(error));
-}
-
-/** What a call answers, or `undefined` where the thing it is about is not there. */
-export async function ifThere<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-}
-
-/** Whether the API says that these credentials may not do it. */
-export function isForbidden(error: unknown): boolean {
-  return /^(UnauthorizedOperation|AuthFailure\.UnauthorizedOperation)/.test(apiCode(error));
-}
-
 /** Everything of a list that comes in pages; `page` answers the rows from `offset` on and how many there are in all. */
 export async function allPages<T>(
   page: (offset: number) => Promise<{ rows: readonly T[] | undefined; total: number | undefined }>,
@@ -175,86 +147,4 @@ export async function allPages<T>(
     all.push(...(rows ?? []));
     if (!rows?.length || all.length >= (total ?? 0)) return all;
   }
-}
-
-const NEVER_SENT = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/;
-
-function failure(
-  error: unknown,
-  service: string,
-  action: string,
-  signal: AbortSignal | undefined,
-): BackupError {
-  const {
-    code = '',
-    httpCode,
-    requestId,
-  } = error as { code?: string; httpCode?: number; requestId?: string };
-  const reason = code === '' ? messageOf(error) : `${messageOf(error)} (${code})`;
-  const isPassing =
-    code === ''
-      ? signal?.aborted !== true
-      : /^(RequestLimitExceeded|InternalError|ServiceUnavailable|LimitExceeded\.Frequency)/.test(code);
-  const isUndone = code === '' ? NEVER_SENT.test(messageOf(error)) : !/^InternalError/.test(code);
-  return new BackupError('rule', `${service}:${action} failed: ${reason}`, {
-    cause: error,
-    retryable: isPassing && (isUndone || REPEATABLE.test(action)),
-    outcomeUnknown: !isUndone && !READING.test(action),
-    hint: hintFor(code, service, action),
-    details: {
-      ...(code ? { apiCode: code } : {}),
-      ...(httpCode ? { httpStatus: httpCode } : {}),
-      ...(requestId ? { apiRequestId: requestId } : {}),
-    },
-  });
-}
-
-/** What to do about an error code, by its family. */
-const CURES: readonly (readonly [RegExp, string])[] = [
-  [
-    /^AuthFailure\.SignatureExpire/,
-    "Set this machine's clock: the API refuses requests that are minutes off.",
-  ],
-  [
-    /^AuthFailure\.(?!UnauthorizedOperation)/,
-    'Check the API keys: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY (and TENCENTCLOUD_TOKEN for temporary ones), or the profile that --profile names.',
-  ],
-  [/^RequestLimitExceeded/, 'Too many calls at once in this account: wait a minute and try again.'],
-  [
-    /^OperationDenied\.ConsumerRunning/,
-    'A run, or somebody else, is connected to the subscription: wait until it has ended, or pause the rule, and try again.',
-  ],
-  [
-    /PolicyNameInUse/,
-    'Delete the policy of that name in the CAM console if nothing needs it, or name a run role with --run-role.',
-  ],
-  [/^ResourceInUse\.Function/, 'Choose another name: functions of a region have different names.'],
-  [/^ResourceNotFound\.Function/, 'See `tdmq-backup rule list` for the rules of this region.'],
-  [
-    /^(InvalidParameterValue|InvalidParameter)\.Role/,
-    'Name a CAM role that exists and that scf.qcloud.com may assume.',
-  ],
-  [
-    /Insufficient|LackOfBalance|Arrears|^ResourceUnavailable\.InsufficientBalance/,
-    'The account is out of credit, or SCF is suspended: see the billing console.',
-  ],
-  [
-    /ReservedConcurrency|^LimitExceeded\.(Quota|Memory)|^ResourceUnavailable\.|^InvalidParameterValue\.ReservedConcurrencyMem/,
-    'The region has no concurrency left to reserve: raise the quota in the SCF console, or pass --no-reserve.',
-  ],
-  [/^(InternalError|ServiceUnavailable)/, 'The service failed by itself: try again in a minute.'],
-];
-
-/** The policy of this package that allows an action. Who deploys with a run role that exists needs no more than GetRole. */
-const policyOf = (service: string, action: string) =>
-  service === 'cam' && action !== 'GetRole' ? 'policies/deploy-user-roles.json' : 'policies/deploy-user.json';
-
-function hintFor(code: string, service: string, action: string): string {
-  if (/^(UnauthorizedOperation|AuthFailure\.UnauthorizedOperation)/.test(code)) {
-    return `These API keys may not do this: grant them ${service}:${action}. ${policyOf(service, action)} has it, with all that these commands need.`;
-  }
-  const cure = CURES.find(([pattern]) => pattern.test(code))?.[1];
-  if (cure !== undefined) return cure;
-  if (code === '') return `Check that ${service}.tencentcloudapi.com can be reached from here.`;
-  return 'The message is the API’s own; its request id helps when you ask the support.';
 }

@@ -1,6 +1,7 @@
 // What changing a deployed rule amounts to: only the calls that the change needs, each with its way back. What nothing
 // takes back, new code and a moved subscription, comes last.
-import { type Cloud, ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
+import type { Cloud } from './cloud.ts';
 import { waitUntilActive, waitWhileChanging } from './function-status.ts';
 import {
   fullEnvironment,

@@ -1,6 +1,7 @@
 // A function that SCF is making or changing, and what has to wait for it.
 import { BackupError } from '../errors.ts';
-import { type ApiResponse, apiCode, type Cloud, ifThere } from './cloud.ts';
+import { apiCode, ifThere } from './api-failure.ts';
+import type { ApiResponse, Cloud } from './cloud.ts';
 
 const ACTIVE_TIMEOUT_MS = 180_000;
 

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import type { RuleConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { apiCode, type Cloud } from './cloud.ts';
+import { apiCode } from './api-failure.ts';
+import type { Cloud } from './cloud.ts';
 import { deleteFunction, waitUntilActive } from './function-status.ts';
 import type { ResolvedRule } from './resolve-rule.ts';
 import { RULE_TAG, shownSetting } from './rule.ts';

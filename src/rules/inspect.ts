@@ -3,8 +3,11 @@
 import type { Credentials, RuleConfig } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
-import { type Cloud, isForbidden, openCloud } from './cloud.ts';
+import { isForbidden } from './api-failure.ts';
+import { type Cloud, openCloud } from './cloud.ts';
+import { type Finding, fail, ok, warn } from './finding.ts';
 import {
+  type AccessPoint,
   findCluster,
   findSubscription,
   listAccessPoints,
@@ -15,16 +18,6 @@ import {
   type PulsarCluster,
   RUNS_WITHIN_TTL,
 } from './tdmq-lookup.ts';
-
-/** One thing looked at. */
-export interface Finding {
-  readonly item: string;
-  readonly status: 'ok' | 'warn' | 'fail';
-  /** What was found, in a sentence. */
-  readonly cause: string;
-  /** What to do, unless all is well. */
-  readonly cure?: string;
-}
 
 export interface InspectOptions {
   readonly config: RuleConfig;
@@ -82,42 +75,46 @@ export async function inspectCloud(options: InspectOptions): Promise<Finding[]> 
   });
   if (namespace !== undefined) {
     const isThere = await look('topic', () => inspectTopic(cloud, cluster, config, findings));
-    if (isThere) await look('subscription', () => inspectSubscription(cloud, cluster, config, findings));
+    if (isThere) {
+      await look('subscription', async () => {
+        findings.push(await inspectSubscription(cloud, cluster, config));
+      });
+    }
     const roleName = tdmqRole?.roleName ?? options.roleName;
     if (roleName !== undefined) {
       await look('role', async () => {
-        const role = (await listRoles(cloud, cluster.id, topic.namespace)).find(
-          (one) => one.name === roleName,
-        );
-        findings.push(roleFinding(role, roleName, topic.namespace, cluster));
+        findings.push(await inspectRole(cloud, cluster, topic.namespace, roleName));
       });
     }
   }
-  await look('network', () => inspectNetwork(cloud, cluster, options, findings));
+  await look('network', async () => {
+    const points = await listAccessPoints(cloud, cluster);
+    findings.push(addressFinding(points, config.pulsar.serviceUrl, options.vpc?.vpcId));
+  });
+  const { vpc } = options;
+  if (vpc !== undefined) {
+    await look('subnet', async () => {
+      findings.push(await inspectSubnet(cloud, vpc.subnetId));
+    });
+  }
   return findings;
 }
 
 function clusterFinding(found: PulsarCluster | undefined, id: string, region: string): Finding {
   if (found === undefined) {
-    return {
-      item: 'cluster',
-      status: 'fail',
-      cause: `there is no Pulsar cluster ${id} in ${region}`,
-      cure: 'Deploy the rule in the region of the cluster, with a bucket there; see PULSAR_TOPIC and COS_REGION.',
-    };
+    return fail(
+      'cluster',
+      `there is no Pulsar cluster ${id} in ${region}`,
+      'Deploy the rule in the region of the cluster, with a bucket there; see PULSAR_TOPIC and COS_REGION.',
+    );
   }
   return found.isNormal
-    ? {
-        item: 'cluster',
-        status: 'ok',
-        cause: `${found.id} (${found.name}), version ${found.version}, in ${region}`,
-      }
-    : {
-        item: 'cluster',
-        status: 'fail',
-        cause: `${found.id} is not in its normal state`,
-        cure: 'See the cluster in the TDMQ console: it may be isolated for arrears, or still being made.',
-      };
+    ? ok('cluster', `${found.id} (${found.name}), version ${found.version}, in ${region}`)
+    : fail(
+        'cluster',
+        `${found.id} is not in its normal state`,
+        'See the cluster in the TDMQ console: it may be isolated for arrears, or still being made.',
+      );
 }
 
 function namespaceFindings(
@@ -126,35 +123,27 @@ function namespaceFindings(
   cluster: PulsarCluster,
 ): Finding[] {
   if (found === undefined) {
-    return [
-      {
-        item: 'namespace',
-        status: 'fail',
-        cause: `cluster ${cluster.id} has no namespace ${pulsar.topic.namespace}`,
-        cure: 'Correct PULSAR_TOPIC: it is tenant/namespace/topic.',
-      },
-    ];
+    const cause = `cluster ${cluster.id} has no namespace ${pulsar.topic.namespace}`;
+    return [fail('namespace', cause, 'Correct PULSAR_TOPIC: it is tenant/namespace/topic.')];
   }
   const item = 'time to live';
   const { ttlSeconds } = found;
-  const there: Finding = { item: 'namespace', status: 'ok', cause: found.name };
+  const there = ok('namespace', found.name);
   if (ttlSeconds === undefined || ttlSeconds <= 0) return [there];
   const intervalSeconds = run.intervalMinutes * 60;
   const runs = Math.floor(ttlSeconds / intervalSeconds);
   if (runs >= RUNS_WITHIN_TTL) {
-    return [
-      there,
-      { item, status: 'ok', cause: `unread messages are kept for ${ttlSeconds} s, ${runs} runs` },
-    ];
+    return [there, ok(item, `unread messages are kept for ${ttlSeconds} s, ${runs} runs`)];
   }
+  const danger = runs < 2 ? 'messages can be lost in daily running' : `${runs} failed runs lose messages`;
+  const tell = runs < 2 ? fail : warn;
   return [
     there,
-    {
+    tell(
       item,
-      status: runs < 2 ? 'fail' : 'warn',
-      cause: `the namespace drops unread messages after ${ttlSeconds} s, and the rule runs every ${intervalSeconds} s: ${runs < 2 ? 'messages can be lost in daily running' : `${runs} failed runs lose messages`}`,
-      cure: 'Raise the time to live of the namespace in the TDMQ console; a day or more leaves time to act.',
-    },
+      `the namespace drops unread messages after ${ttlSeconds} s, and the rule runs every ${intervalSeconds} s: ${danger}`,
+      'Raise the time to live of the namespace in the TDMQ console; a day or more leaves time to act.',
+    ),
   ];
 }
 
@@ -165,18 +154,16 @@ async function inspectTopic(
   findings: Finding[],
 ): Promise<boolean> {
   const name = listedTopic(pulsar.topic.topic);
-  const found = (await listTopics(cloud, cluster.id, pulsar.topic.namespace, name)).find(
-    (one) => one.name === name,
-  );
+  const topics = await listTopics(cloud, cluster.id, pulsar.topic.namespace, name);
+  const found = topics.find((one) => one.name === name);
   findings.push(
     found === undefined
-      ? {
-          item: 'topic',
-          status: 'fail',
-          cause: `namespace ${pulsar.topic.namespace} has no topic ${name}`,
-          cure: 'Correct PULSAR_TOPIC, or create the topic in the TDMQ console.',
-        }
-      : { item: 'topic', status: 'ok', cause: `${name}, ${found.partitions || 'no'} partitions` },
+      ? fail(
+          'topic',
+          `namespace ${pulsar.topic.namespace} has no topic ${name}`,
+          'Correct PULSAR_TOPIC, or create the topic in the TDMQ console.',
+        )
+      : ok('topic', `${name}, ${found.partitions || 'no'} partitions`),
   );
   return found !== undefined;
 }
@@ -192,102 +179,83 @@ async function inspectSubscription(
   cloud: Cloud,
   cluster: PulsarCluster,
   { pulsar }: RuleConfig,
-  findings: Finding[],
-): Promise<void> {
+): Promise<Finding> {
   const { subscription: name, subscriptionType, topic } = pulsar;
   const found = await findSubscription(cloud, cluster.id, topic.namespace, listedTopic(topic.topic), name);
   const item = 'subscription';
   if (found === undefined) {
-    findings.push({
+    return warn(
       item,
-      status: 'warn',
-      cause: `${name} does not exist; the first run makes it, at ${pulsar.initialPosition}`,
-      cure: 'Create it in the TDMQ console before the rule, so that no message is dropped until then.',
-    });
-    return;
+      `${name} does not exist; the first run makes it, at ${pulsar.initialPosition}`,
+      'Create it in the TDMQ console before the rule, so that no message is dropped until then.',
+    );
   }
   const state = `${name}, backlog ${found.backlog ?? 'unknown'}`;
-  if (found.consumers.length === 0) {
-    findings.push({ item, status: 'ok', cause: `${state}, no consumers` });
-    return;
-  }
+  if (found.consumers.length === 0) return ok(item, `${state}, no consumers`);
   const isOtherType = found.type !== undefined && found.type !== TYPE_NAMES[subscriptionType];
-  findings.push({
+  const tell = isOtherType || subscriptionType === 'exclusive' ? fail : warn;
+  return tell(
     item,
-    status: isOtherType || subscriptionType === 'exclusive' ? 'fail' : 'warn',
-    cause: `${state}, consumers are connected: ${found.consumers.join(', ')}${isOtherType ? `; it is ${found.type}` : ''}`,
-    cure: 'If they are not runs of this rule, give the rule a subscription of its own: what others acknowledge is not backed up.',
-  });
+    `${state}, consumers are connected: ${found.consumers.join(', ')}${isOtherType ? `; it is ${found.type}` : ''}`,
+    'If they are not runs of this rule, give the rule a subscription of its own: what others acknowledge is not backed up.',
+  );
 }
 
-function roleFinding(
-  role: { permissions: readonly string[] } | undefined,
-  name: string,
-  namespace: string,
-  cluster: PulsarCluster,
-): Finding {
-  if (role === undefined) {
-    return {
-      item: 'role',
-      status: 'fail',
-      cause: `cluster ${cluster.id} has no role ${name}`,
-      cure: 'Create the role in the TDMQ console, or correct TDMQ_ROLE_NAME.',
-    };
-  }
-  return role.permissions.includes('consume')
-    ? { item: 'role', status: 'ok', cause: `${name} may ${role.permissions.join(' and ')} in ${namespace}` }
-    : {
-        item: 'role',
-        status: 'fail',
-        cause: `${name} may not consume from ${namespace}`,
-        cure: 'Grant the role consume on the namespace, in the TDMQ console.',
-      };
-}
-
-async function inspectNetwork(
+async function inspectRole(
   cloud: Cloud,
   cluster: PulsarCluster,
-  { config, vpc }: InspectOptions,
-  findings: Finding[],
-): Promise<void> {
+  namespace: string,
+  name: string,
+): Promise<Finding> {
+  const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === name);
+  if (role === undefined) {
+    const cure = 'Create the role in the TDMQ console, or correct TDMQ_ROLE_NAME.';
+    return fail('role', `cluster ${cluster.id} has no role ${name}`, cure);
+  }
+  return role.permissions.includes('consume')
+    ? ok('role', `${name} may ${role.permissions.join(' and ')} in ${namespace}`)
+    : fail(
+        'role',
+        `${name} may not consume from ${namespace}`,
+        'Grant the role consume on the namespace, in the TDMQ console.',
+      );
+}
+
+async function inspectSubnet(cloud: Cloud, subnetId: string): Promise<Finding> {
+  const answer = await cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] });
+  const free = answer.SubnetSet?.[0]?.AvailableIpAddressCount ?? 0;
+  return free > 0
+    ? ok('subnet', `${subnetId} has ${free} free addresses`)
+    : fail(
+        'subnet',
+        `${subnetId} has no free address, or is not in this region`,
+        'Choose another subnet of the VPC.',
+      );
+}
+
+function addressFinding(
+  points: readonly AccessPoint[],
+  serviceUrl: string,
+  vpcId: string | undefined,
+): Finding {
   const item = 'network';
-  const points = await listAccessPoints(cloud, cluster);
-  const { serviceUrl } = config.pulsar;
-  const known = points.map((one) => `${one.serviceUrl} in ${one.vpcId}`).join(', ') || 'none';
   const host = (url: string) => url.replace(/^[a-z+]+:\/\//, '').replace(/\/$/, '');
   const own = points.filter((one) => host(one.serviceUrl) === host(serviceUrl));
+  const reachedFrom = own.map((one) => one.vpcId).join(', ');
   if (own.length === 0) {
-    findings.push({
+    const known = points.map((one) => `${one.serviceUrl} in ${one.vpcId}`).join(', ') || 'none';
+    return warn(
       item,
-      status: 'warn',
-      cause: `PULSAR_SERVICE_URL ${serviceUrl} is none of the cluster's private addresses (${known})`,
-      cure: 'Use the access address of the VPC that the function is in; a public address costs traffic and may be closed.',
-    });
-  } else if (vpc !== undefined && !own.some((one) => one.vpcId === vpc.vpcId)) {
-    findings.push({
-      item,
-      status: 'fail',
-      cause: `the function is in ${vpc.vpcId}, but the address is reached from ${own.map((one) => one.vpcId).join(', ')}`,
-      cure: `Put the function into that VPC, or bind ${vpc.vpcId} to the cluster in the TDMQ console.`,
-    });
-  } else {
-    findings.push({
-      item,
-      status: 'ok',
-      cause: `${serviceUrl} in ${own.map((one) => one.vpcId).join(', ')}`,
-    });
+      `PULSAR_SERVICE_URL ${serviceUrl} is none of the cluster's private addresses (${known})`,
+      'Use the access address of the VPC that the function is in; a public address costs traffic and may be closed.',
+    );
   }
-  if (vpc === undefined) return;
-  const answer = await cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [vpc.subnetId] });
-  const free = answer.SubnetSet?.[0]?.AvailableIpAddressCount ?? 0;
-  findings.push(
-    free > 0
-      ? { item: 'subnet', status: 'ok', cause: `${vpc.subnetId} has ${free} free addresses` }
-      : {
-          item: 'subnet',
-          status: 'fail',
-          cause: `${vpc.subnetId} has no free address, or is not in this region`,
-          cure: 'Choose another subnet of the VPC.',
-        },
+  if (vpcId === undefined || own.some((one) => one.vpcId === vpcId)) {
+    return ok(item, `${serviceUrl} in ${reachedFrom}`);
+  }
+  return fail(
+    item,
+    `the function is in ${vpcId}, but the address is reached from ${reachedFrom}`,
+    `Put the function into that VPC, or bind ${vpcId} to the cluster in the TDMQ console.`,
   );
 }

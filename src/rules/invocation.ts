@@ -1,6 +1,7 @@
 // Runs a rule's function now and waits for what becomes of it.
 import { BackupError } from '../errors.ts';
-import { apiCode, type Cloud } from './cloud.ts';
+import { apiCode } from './api-failure.ts';
+import type { Cloud } from './cloud.ts';
 import { formatScfTime, type Rule } from './rule.ts';
 
 export interface Invocation {

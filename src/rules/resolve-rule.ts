@@ -2,7 +2,8 @@
 // settings are checked as the function will check them. Everything that is wrong is told at once; nothing is changed.
 import { type RuleConfig, VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { type Cloud, ifThere, isForbidden } from './cloud.ts';
+import { ifThere, isForbidden } from './api-failure.ts';
+import type { Cloud } from './cloud.ts';
 import { resolveNetwork, resolveStart, resolveTopic, type StartPosition } from './resolve-source.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { type FieldName, flagOf, type RuleForm } from './rule-form.ts';

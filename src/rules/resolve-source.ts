@@ -1,7 +1,8 @@
 // Where a rule's messages come from, looked up for a form: cluster, namespace, topic, subscription and its start, the
 // private address and the network that reaches it. Faults are gathered, not thrown.
 import { VARIABLES } from '../config.ts';
-import { allPages, type Cloud, ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
+import { allPages, type Cloud } from './cloud.ts';
 import type { FieldName, RuleForm } from './rule-form.ts';
 import {
   type AccessPoint,

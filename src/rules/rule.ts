@@ -2,7 +2,8 @@
 // the one convention: whatever made the function (`rule create` or serverless.yml), the tag makes it a rule.
 import { parseConfig, type RuleConfig, VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { type ApiResponse, allPages, type Cloud, ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
+import { type ApiResponse, allPages, type Cloud } from './cloud.ts';
 
 /** The tag's key; its value is the rule's name. */
 export const RULE_TAG = 'tdmq-backup';

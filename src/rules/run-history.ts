@@ -1,7 +1,8 @@
 // The runs of a rule, read from its log topic in CLS: the lines `run finished` and `run failed` carry the summary, and
 // SCF's own lines tell of runs that it ended itself (time-out, memory). Reads only.
 import { BackupError } from '../errors.ts';
-import { type Cloud, isNotFound } from './cloud.ts';
+import { isNotFound } from './api-failure.ts';
+import type { Cloud } from './cloud.ts';
 import type { Rule } from './rule.ts';
 
 export interface RunRecord {

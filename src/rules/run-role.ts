@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuleConfig } from '../config.ts';
 import { packageRoot } from '../packaging/package-root.ts';
-import { allPages, type Cloud, ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
+import { allPages, type Cloud } from './cloud.ts';
 import type { Step } from './steps.ts';
 
 /** How a role that `rule create` made is known again. */

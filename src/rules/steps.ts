@@ -3,7 +3,7 @@
 import { BackupError, messageOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { retry } from '../retry.ts';
-import { ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
 
 export interface Undo {
   readonly title: string;

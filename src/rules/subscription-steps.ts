@@ -1,5 +1,6 @@
 // A rule's subscription: made where it is missing, moved where a start is asked for, deleted when told to.
-import { type Cloud, ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
+import type { Cloud } from './cloud.ts';
 import type { ResolvedRule } from './resolve-rule.ts';
 import type { Step } from './steps.ts';
 

@@ -1,6 +1,7 @@
 // What the TDMQ API tells of Pulsar clusters, of both kinds (professional instances and virtual clusters), in one
 // shape. Reads only; the keys of roles are dropped where they arrive.
-import { allPages, type Cloud, ifThere } from './cloud.ts';
+import { ifThere } from './api-failure.ts';
+import { allPages, type Cloud } from './cloud.ts';
 
 export interface PulsarCluster {
   readonly id: string;

@@ -127,6 +127,24 @@ export async function startRuleCloud(): Promise<RuleCloud> {
   return cloud;
 }
 
+/** Every call of a creation from its first change on: the action, and how many calls of it come before. */
+export const CREATION: readonly (readonly [action: string, after: number])[] = [
+  ['cam:CreateRole', 0],
+  ['cam:CreatePolicy', 0],
+  ['cam:AttachRolePolicy', 0],
+  // Reads the role's key; the plan has looked for the role before.
+  ['tdmq:DescribeRoles', 1],
+  ['scf:CreateFunction', 0],
+  // Waits for the function; the plan has looked whether the name is free before.
+  ['scf:GetFunction', 1],
+  ['scf:GetFunction', 2],
+  ['scf:PutReservedConcurrencyConfig', 0],
+  ['scf:UpdateFunctionEventInvokeConfig', 0],
+  ['tdmq:CreateSubscription', 0],
+  ['tdmq:ResetMsgSubOffsetByTimestamp', 0],
+  ['scf:CreateTrigger', 0],
+];
+
 /** Everything a rule leaves in the cloud, to be compared before and after. */
 export function tracesIn({ api, cluster }: RuleCloud): object {
   const { functions, camRoles, camPolicies } = api.state;
@@ -224,6 +242,30 @@ export function log(
   });
   return requestId;
 }
+
+/** The last line of a good run of `orders-backup`. */
+export const finish = (
+  cloud: RuleCloud,
+  minutesAgo: number,
+  more: object = {},
+  scf?: Record<string, string>,
+) =>
+  log(
+    cloud,
+    'orders-backup',
+    minutesAgo,
+    {
+      ...{ message: 'run finished', stopReason: 'caught_up', messages: 1_200, objects: 3 },
+      ...{ recordBytes: 345_678, durationMs: 2_100, ...more },
+    },
+    scf,
+  );
+
+/** The last line of a run of `orders-backup` that failed. */
+export const fail = (cloud: RuleCloud, minutesAgo: number, errorMessage: string, more: object = {}) =>
+  log(cloud, 'orders-backup', minutesAgo, {
+    ...{ message: 'run failed', stopReason: 'failed', messages: 0, errorMessage, ...more },
+  });
 
 /** SCF's own lines about a run: its report comes with the status, those before with 202. */
 export function logReport(

@@ -1,6 +1,6 @@
 // rule logs: the history of runs, the lines of one, and runs as they come.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { deployByHand, log, logReport, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
+import { deployByHand, fail, finish, log, logReport, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -10,24 +10,6 @@ beforeEach(async () => {
 });
 afterEach(() => cloud.close());
 
-const finished = {
-  message: 'run finished',
-  stopReason: 'caught_up',
-  messages: 1200,
-  objects: 3,
-  recordBytes: 345_678,
-};
-const finish = (minutesAgo: number, more: object = {}) =>
-  log(cloud, 'orders-backup', minutesAgo, { ...finished, durationMs: 2100, ...more });
-const fail = (minutesAgo: number, errorMessage: string, more: object = {}) =>
-  log(cloud, 'orders-backup', minutesAgo, {
-    message: 'run failed',
-    stopReason: 'failed',
-    messages: 0,
-    errorMessage,
-    ...more,
-  });
-
 const ids = (out: string) =>
   out
     .trimEnd()
@@ -35,8 +17,8 @@ const ids = (out: string) =>
     .map((line) => (JSON.parse(line) as { requestId: string }).requestId);
 
 test('logs are a table of runs, the newest last, with the hint of the last failure', async () => {
-  finish(20);
-  const id = fail(5, 'COS answered SlowDown', { hint: 'Wait.' });
+  finish(cloud, 20);
+  const id = fail(cloud, 5, 'COS answered SlowDown', { hint: 'Wait.' });
   const lines = (await cloud.rule('logs', 'orders-backup')).out.trimEnd().split('\n');
   expect(lines[0]).toMatch(/time +result +messages +objects +bytes +duration +request +error/);
   expect(lines[1]).toMatch(/caught_up +1,200 +3 +345\.7 kB +2\.1 s/);
@@ -45,10 +27,10 @@ test('logs are a table of runs, the newest last, with the hint of the last failu
 });
 
 test('--errors shows failed runs only, --since and --limit bound them', async () => {
-  finish(20);
-  fail(50, 'old');
-  fail(10, 'newer');
-  fail(5, 'newest');
+  finish(cloud, 20);
+  fail(cloud, 50, 'old');
+  fail(cloud, 10, 'newer');
+  fail(cloud, 5, 'newest');
   const ran = await cloud.rule('logs', 'orders-backup', '--errors', '--since', '30m', '--json');
   const errors = ran.out
     .trimEnd()
@@ -60,13 +42,13 @@ test('--errors shows failed runs only, --since and --limit bound them', async ()
 });
 
 test('More runs than a page holds are read page by page', async () => {
-  for (let i = 0; i < 1_300; i++) finish(i / 10);
+  for (let i = 0; i < 1_300; i++) finish(cloud, i / 10);
   const ran = await cloud.rule('logs', 'orders-backup', '--limit', '1250', '--json');
   expect(ran.out.trimEnd().split('\n')).toHaveLength(1_250);
 });
 
 test('logs of another function in the same topic are not shown', async () => {
-  log(cloud, 'another', 3, finished);
+  log(cloud, 'another', 3, { message: 'run finished' });
   expect((await cloud.rule('logs', 'orders-backup')).out).toContain('No runs');
 });
 
@@ -74,15 +56,17 @@ test('--request shows every line of one run', async () => {
   const requestId = 'the-one';
   log(cloud, 'orders-backup', 3, { requestId, message: 'run started', driver: 'wire' });
   log(cloud, 'orders-backup', 2, { requestId, message: 'object stored', key: 'a/b.jsonl' });
-  finish(1, { requestId });
-  finish(1);
+  finish(cloud, 1, { requestId });
+  finish(cloud, 1);
   const lines = (await cloud.rule('logs', 'orders-backup', '--request', requestId)).out.trimEnd().split('\n');
   expect(lines).toHaveLength(3);
   expect(lines[1]).toContain('object stored  key="a/b.jsonl"');
 });
 
 test('Lines that SCF has taken apart into fields are read as well', async () => {
-  cloud.api.state.run = (_fn, _event, requestId) => ({ lines: [{ ...finished, requestId }] });
+  cloud.api.state.run = (_fn, _event, requestId) => ({
+    lines: [{ message: 'run finished', stopReason: 'caught_up', requestId }],
+  });
   await cloud.rule('run', 'orders-backup');
   cloud.api.state.logTopics.get('log-topic')?.forEach((line) => {
     delete line.fields['SCF_Message'];
@@ -99,7 +83,7 @@ test('Without a log topic it says how to switch logs on', async () => {
 
 test('A run that SCF ended itself is told with its reason, and once', async () => {
   logReport(cloud, 'orders-backup', 4, 'killed', { SCF_StatusCode: '434' });
-  const failed = fail(3, 'COS refused');
+  const failed = fail(cloud, 3, 'COS refused');
   logReport(cloud, 'orders-backup', 3, failed, { SCF_StatusCode: '430' });
   const { out } = await cloud.rule('logs', 'orders-backup');
   expect(out.match(/failed/g)).toHaveLength(2);
@@ -108,9 +92,9 @@ test('A run that SCF ended itself is told with its reason, and once', async () =
 });
 
 test('A run that SCF repeated is told as often as it ran', async () => {
-  const requestId = fail(3, 'COS refused', { requestId: 'again' });
+  const requestId = fail(cloud, 3, 'COS refused', { requestId: 'again' });
   logReport(cloud, 'orders-backup', 3, requestId, { SCF_StatusCode: '430' });
-  log(cloud, 'orders-backup', 2, { ...finished, requestId }, { SCF_RetryNum: '1' });
+  finish(cloud, 2, { requestId }, { SCF_RetryNum: '1' });
   const lines = (await cloud.rule('logs', 'orders-backup')).out.trimEnd().split('\n');
   expect(lines).toHaveLength(3);
   expect(lines[1]).toContain('failed');
@@ -120,7 +104,7 @@ test('A run that SCF repeated is told as often as it ran', async () => {
 test('A killed run is found among many that failed with many lines', async () => {
   logReport(cloud, 'orders-backup', 59, 'killed', { SCF_StatusCode: '433' });
   for (let i = 0; i < 60; i++)
-    logReport(cloud, 'orders-backup', i / 2, fail(i / 2, 'again'), { SCF_StatusCode: '430' });
+    logReport(cloud, 'orders-backup', i / 2, fail(cloud, i / 2, 'again'), { SCF_StatusCode: '430' });
   const ran = await cloud.rule('logs', 'orders-backup', '--limit', '61', '--json');
   expect(ids(ran.out)[0]).toBe('killed');
 });
@@ -149,8 +133,14 @@ describe('--follow', () => {
   const nothing = () => {};
 
   test('prints runs as they come, in the columns of the table, each once, and ends on Ctrl-C with code 130', async () => {
-    finish(2);
-    const ran = await follow([() => finish(0), nothing, () => fail(0, 'COS refused'), nothing, nothing]);
+    finish(cloud, 2);
+    const ran = await follow([
+      () => finish(cloud, 0),
+      nothing,
+      () => fail(cloud, 0, 'COS refused'),
+      nothing,
+      nothing,
+    ]);
     expect(ran.code).toBe(130);
     expect(ran.err).toBe('');
     const lines = ran.out.trimEnd().split('\n');
@@ -160,20 +150,20 @@ describe('--follow', () => {
   });
 
   test('begins with the head of the table where there is no run yet', async () => {
-    const ran = await follow([nothing, () => finish(0)]);
+    const ran = await follow([nothing, () => finish(cloud, 0)]);
     expect(ran.out.match(/^time +result/gm)).toHaveLength(1);
     expect(ran.out.trimEnd().split('\n')).toHaveLength(2);
   });
 
   test('--json prints one object a line and nothing else', async () => {
-    const first = finish(2);
+    const first = finish(cloud, 2);
     let second = '';
-    const ran = await follow([() => (second = finish(0)), nothing], '--json');
+    const ran = await follow([() => (second = finish(cloud, 0)), nothing], '--json');
     expect(ids(ran.out)).toEqual([first, second]);
   });
 
   test('finds a line that CLS shows minutes later', async () => {
-    const ran = await follow([() => finish(0), () => finish(4)], '--json');
+    const ran = await follow([() => finish(cloud, 0), () => finish(cloud, 4)], '--json');
     expect(ids(ran.out)).toHaveLength(2);
   });
 
@@ -181,7 +171,7 @@ describe('--follow', () => {
     const report = (id: string) => () => logReport(cloud, 'orders-backup', 0, id, { SCF_StatusCode: '430' });
     const ran = await follow([
       report('late'),
-      () => fail(0, 'COS refused', { requestId: 'late' }),
+      () => fail(cloud, 0, 'COS refused', { requestId: 'late' }),
       report('killed'),
       nothing,
       nothing,
@@ -195,8 +185,8 @@ describe('--follow', () => {
   test('prints the repetition of a run that it has printed', async () => {
     const requestId = 'again';
     const ran = await follow([
-      () => fail(0, 'COS refused', { requestId }),
-      () => log(cloud, 'orders-backup', 0, { ...finished, requestId }, { SCF_RetryNum: '1' }),
+      () => fail(cloud, 0, 'COS refused', { requestId }),
+      () => finish(cloud, 0, { requestId }, { SCF_RetryNum: '1' }),
       nothing,
     ]);
     expect(ran.out.match(/again/g)).toHaveLength(2);
@@ -205,10 +195,10 @@ describe('--follow', () => {
   test('goes on when the log service throttles, or cannot be reached for a while', async () => {
     const ran = await follow([
       () => cloud.api.fail({ action: 'cls:SearchLog', code: 'RequestLimitExceeded', times: 2 }),
-      () => finish(0),
+      () => finish(cloud, 0),
       () => cloud.api.fail({ action: 'cls:SearchLog', code: 'RequestLimitExceeded', times: 7 }),
       () => cloud.api.fail({ action: 'cls:SearchLog', cut: 'before', times: 5 }),
-      () => fail(0, 'COS refused'),
+      () => fail(cloud, 0, 'COS refused'),
       nothing,
     ]);
     expect(ran.code).toBe(130);
@@ -224,7 +214,10 @@ describe('--follow', () => {
   });
 
   test('--errors follows failures only', async () => {
-    const ran = await follow([() => finish(0), () => fail(0, 'COS refused'), nothing], '--errors');
+    const ran = await follow(
+      [() => finish(cloud, 0), () => fail(cloud, 0, 'COS refused'), nothing],
+      '--errors',
+    );
     expect(ran.out).toContain('COS refused');
     expect(ran.out).not.toContain('caught_up');
   });

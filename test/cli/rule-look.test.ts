@@ -1,7 +1,7 @@
 // rule list and show, through the real SDK against the loopback cloud.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ScfFunction } from '../../src/local/cloud-api/state.ts';
-import { deployByHand, log, logReport, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
+import { deployByHand, fail, finish, logReport, type RuleCloud, startRuleCloud } from './rule-cloud.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -9,24 +9,6 @@ beforeEach(async () => {
   cloud.api.state.pollsUntilActive = 0;
 });
 afterEach(() => cloud.close());
-
-const finished = {
-  message: 'run finished',
-  stopReason: 'caught_up',
-  messages: 1200,
-  objects: 3,
-  recordBytes: 345_678,
-};
-const finish = (minutesAgo: number, more: object = {}) =>
-  log(cloud, 'orders-backup', minutesAgo, { ...finished, durationMs: 2100, ...more });
-const fail = (minutesAgo: number, errorMessage: string, more: object = {}) =>
-  log(cloud, 'orders-backup', minutesAgo, {
-    message: 'run failed',
-    stopReason: 'failed',
-    messages: 0,
-    errorMessage,
-    ...more,
-  });
 
 const rowOf = (out: string, name: string) => out.split('\n').find((line) => line.startsWith(name)) ?? '';
 
@@ -45,7 +27,7 @@ describe('list', () => {
 
   test('shows state, last run, messages and backlog in plain columns', async () => {
     deployByHand(cloud, 'orders-backup');
-    finish(3);
+    finish(cloud, 3);
     const ran = await cloud.rule('list');
     expect(ran.code).toBe(0);
     expect(rowOf(ran.out, 'orders-backup')).toMatch(/active +3 min ago +3 min ago +1,200 +7$/);
@@ -142,7 +124,7 @@ describe('The state of a rule', () => {
       'the subscription is gone after a run',
       'subscription backup',
       'The next run makes it again',
-      () => [finish(2), forget(orders()?.subscriptions)],
+      () => [finish(cloud, 2), forget(orders()?.subscriptions)],
     ],
     [
       'bucket missing',
@@ -156,56 +138,61 @@ describe('The state of a rule', () => {
       'COS said so to the last run',
       'cannot store the object',
       'Check COS_BUCKET',
-      () => fail(2, 'cannot store the object', { detailCode: 'NoSuchBucket', hint: 'Check COS_BUCKET' }),
+      () =>
+        fail(cloud, 2, 'cannot store the object', { detailCode: 'NoSuchBucket', hint: 'Check COS_BUCKET' }),
     ],
     [
       'permission denied',
       'COS refused the last run',
       'cannot store the object',
       'needs cos:PutObject',
-      () => fail(2, 'cannot store the object', { detailCode: 'AccessDenied', hint: 'needs cos:PutObject' }),
+      () =>
+        fail(cloud, 2, 'cannot store the object', {
+          detailCode: 'AccessDenied',
+          hint: 'needs cos:PutObject',
+        }),
     ],
     [
       'permission denied',
       'the broker refused the last run',
       'was refused',
       'rule logs orders-backup --request',
-      () => fail(2, 'was refused', { detailServerError: 'AuthorizationError' }),
+      () => fail(cloud, 2, 'was refused', { detailServerError: 'AuthorizationError' }),
     ],
     [
       'permission denied',
       'the native driver was refused',
       'subscribe failed',
       'rule logs',
-      () => fail(2, 'subscribe failed', { detailResult: 'AuthenticationError' }),
+      () => fail(cloud, 2, 'subscribe failed', { detailResult: 'AuthenticationError' }),
     ],
     [
       'permission denied',
       'the TDMQ API refused the run role',
       'cannot be read',
       'rule logs',
-      () => fail(2, 'The key cannot be read', { detailApiCode: 'UnauthorizedOperation' }),
+      () => fail(cloud, 2, 'The key cannot be read', { detailApiCode: 'UnauthorizedOperation' }),
     ],
     [
       'source missing',
       'the TDMQ role is gone',
       'There is no TDMQ role',
       'rule logs',
-      () => fail(2, 'There is no TDMQ role x in cluster y'),
+      () => fail(cloud, 2, 'There is no TDMQ role x in cluster y'),
     ],
     [
       'source missing',
       'the broker did not know the topic',
       'answered 404',
       'rule logs',
-      () => fail(2, 'x answered 404', { errorCode: 'source', detailHttpStatus: 404 }),
+      () => fail(cloud, 2, 'x answered 404', { errorCode: 'source', detailHttpStatus: 404 }),
     ],
     [
       'failing',
       'the last run failed',
       'was reset',
       'rule logs',
-      () => [finish(9), fail(2, 'the connection was reset')],
+      () => [finish(cloud, 9), fail(cloud, 2, 'the connection was reset')],
     ],
     [
       'failing',
@@ -214,28 +201,31 @@ describe('The state of a rule', () => {
       'rule logs',
       () => logReport(cloud, 'orders-backup', 1, 'killed', { SCF_StatusCode: '433' }),
     ],
-    ['failing', 'its timer has fallen silent', 'no run for 60 minutes', 'rule run', () => finish(60)],
+    ['failing', 'its timer has fallen silent', 'no run for 60 minutes', 'rule run', () => finish(cloud, 60)],
     ['failing', 'it has never run', 'no run has left a log line within a day', 'rule run', () => {}],
     [
       'failing',
       'somebody else holds its subscription',
       'in use by somebody else',
       'subscription of its own',
-      () => [40, 35, 30, 25, 20, 15, 10, 5, 1].map((ago) => finish(ago, { stopReason: 'busy', messages: 0 })),
+      () =>
+        [40, 35, 30, 25, 20, 15, 10, 5, 1].map((ago) =>
+          finish(cloud, ago, { stopReason: 'busy', messages: 0 }),
+        ),
     ],
     [
       'falling behind',
       'run after run ends at its limit',
       'ended at their time limit',
       '--memory 1024',
-      () => [7, 2].map((ago) => finish(ago, { stopReason: 'deadline' })),
+      () => [7, 2].map((ago) => finish(cloud, ago, { stopReason: 'deadline' })),
     ],
     [
       'falling behind',
       'its backlog grows',
       'the backlog grows from run to run, to 900',
       'drops messages that waited 360 h',
-      () => [700, 800, 900].map((backlogEntries, i) => finish(12 - 5 * i, { backlogEntries })),
+      () => [700, 800, 900].map((backlogEntries, i) => finish(cloud, 12 - 5 * i, { backlogEntries })),
     ],
   ];
 
@@ -255,26 +245,29 @@ describe('The state of a rule', () => {
   });
 
   test.each<[string, () => unknown]>([
-    ['after a good run', () => [fail(12, 'COS refused'), finish(2)]],
+    ['after a good run', () => [fail(cloud, 12, 'COS refused'), finish(cloud, 2)]],
     [
       'after a run that SCF repeated with success',
       () => {
-        const requestId = fail(3, 'COS refused');
-        log(cloud, 'orders-backup', 2, { ...finished, requestId }, { SCF_RetryNum: '1' });
+        const requestId = fail(cloud, 3, 'COS refused');
+        finish(cloud, 2, { requestId }, { SCF_RetryNum: '1' });
       },
     ],
     [
       'while one long run keeps its next ticks off',
       () => {
-        finish(12);
-        for (const ago of [7, 2]) finish(ago, { stopReason: 'busy', messages: 0 });
+        finish(cloud, 12);
+        for (const ago of [7, 2]) finish(cloud, ago, { stopReason: 'busy', messages: 0 });
       },
     ],
     [
       'while its backlog shrinks',
-      () => [900, 800, 700].map((backlogEntries, i) => finish(12 - 5 * i, { backlogEntries })),
+      () => [900, 800, 700].map((backlogEntries, i) => finish(cloud, 12 - 5 * i, { backlogEntries })),
     ],
-    ['when one run alone met its limit', () => [finish(7), finish(2, { stopReason: 'deadline' })]],
+    [
+      'when one run alone met its limit',
+      () => [finish(cloud, 7), finish(cloud, 2, { stopReason: 'deadline' })],
+    ],
   ])('is active %s', async (_, make) => {
     make();
     expect(await stateOf()).toMatchObject({ state: 'active', code: 0 });
@@ -282,9 +275,9 @@ describe('The state of a rule', () => {
   });
 
   test('counts no run as a success that found its subscription in use', async () => {
-    finish(7);
+    finish(cloud, 7);
     const before = (await stateOf()).lastSuccessAt;
-    finish(2, { stopReason: 'busy', messages: 0 });
+    finish(cloud, 2, { stopReason: 'busy', messages: 0 });
     expect((await stateOf()).lastSuccessAt).toBe(before);
   });
 
@@ -305,7 +298,7 @@ describe('The state of a rule', () => {
 
 test('show tells settings without secrets, the timer and the last run', async () => {
   deployByHand(cloud, 'orders-backup');
-  finish(3);
+  finish(cloud, 3);
   const ran = await cloud.rule('show', 'orders-backup');
   expect(ran.out).toContain('PULSAR_TOKEN=[secret]');
   expect(ran.out).toContain('1,200 messages in 3 objects, 345.7 kB');

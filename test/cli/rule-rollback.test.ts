@@ -1,25 +1,8 @@
 // rule create, broken at each of its calls: what is left is the whole rule or nothing, and the exit code tells which.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../src/local/cloud-api/faults.ts';
-import { CREATE, type RuleCloud, startRuleCloud, subscribe, tracesIn } from './rule-cloud.ts';
+import { CREATE, CREATION, type RuleCloud, startRuleCloud, subscribe, tracesIn } from './rule-cloud.ts';
 
-/** Every call of a creation from its first change on: the action, and how many calls of it come before. */
-const CALLS: readonly (readonly [action: string, after: number])[] = [
-  ['cam:CreateRole', 0],
-  ['cam:CreatePolicy', 0],
-  ['cam:AttachRolePolicy', 0],
-  // Reads the role's key; the plan has looked for the role before.
-  ['tdmq:DescribeRoles', 1],
-  ['scf:CreateFunction', 0],
-  // Waits for the function; the plan has looked whether the name is free before.
-  ['scf:GetFunction', 1],
-  ['scf:GetFunction', 2],
-  ['scf:PutReservedConcurrencyConfig', 0],
-  ['scf:UpdateFunctionEventInvokeConfig', 0],
-  ['tdmq:CreateSubscription', 0],
-  ['tdmq:ResetMsgSubOffsetByTimestamp', 0],
-  ['scf:CreateTrigger', 0],
-];
 /** As often as a call is tried. */
 const ALWAYS = 5;
 
@@ -43,7 +26,7 @@ test('The table below has every call that a creation makes once it has begun', a
   const names = cloud.api.calls.map(nameOf);
   const begun = names.indexOf('cam:CreateRole');
   const made = names.map((name, i) => [name, names.slice(0, i).filter((one) => one === name).length]);
-  expect(made.slice(begun)).toEqual(CALLS);
+  expect(made.slice(begun)).toEqual(CREATION);
 });
 
 /** Runs a creation that meets the fault, and answers what was told. */
@@ -55,7 +38,7 @@ async function createWith(fault: Fault): Promise<{ code: number; err: string }> 
   return ran;
 }
 
-describe.each(CALLS)('%s (after %i of them)', (action, after) => {
+describe.each(CREATION)('%s (after %i of them)', (action, after) => {
   test('is refused: all is taken back', async () => {
     const ran = await createWith({ action, after, code: 'FailedOperation', message: 'as the test asked' });
     expect(ran.code).toBe(1);

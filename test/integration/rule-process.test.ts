@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bundleCli } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { CREATE, log, type RuleCloud, startRuleCloud, tracesIn } from '../cli/rule-cloud.ts';
+import { CREATE, CREATION, log, type RuleCloud, startRuleCloud, tracesIn } from '../cli/rule-cloud.ts';
 import { runCommand } from './run-command.ts';
 
 const root = packageRoot(import.meta.url);
@@ -49,20 +49,7 @@ function at(action: string, after: number, then: () => void): void {
 }
 
 describe('SIGINT leaves nothing half-made', () => {
-  it.each([
-    ['cam:CreateRole', 0],
-    ['cam:CreatePolicy', 0],
-    ['cam:AttachRolePolicy', 0],
-    ['tdmq:DescribeRoles', 1],
-    ['scf:CreateFunction', 0],
-    ['scf:GetFunction', 1],
-    ['scf:GetFunction', 2],
-    ['scf:PutReservedConcurrencyConfig', 0],
-    ['scf:UpdateFunctionEventInvokeConfig', 0],
-    ['tdmq:CreateSubscription', 0],
-    ['tdmq:ResetMsgSubOffsetByTimestamp', 0],
-    ['scf:CreateTrigger', 0],
-  ])('when it comes at %s (after %i of them)', async (action, after) => {
+  it.each(CREATION)('when it comes at %s (after %i of them)', async (action, after) => {
     const { child, ended } = start(...CREATE);
     at(action, after, () => child.kill('SIGINT'));
     const ran = await ended;
