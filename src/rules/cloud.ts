@@ -115,7 +115,7 @@ export function openCloud(options: CloudOptions): Cloud {
         region,
         profile: apiProfile(settings.timeoutSeconds ?? REQUEST_TIMEOUT_SECONDS, endpoint),
       });
-      const signal = 'signal' in settings ? settings.signal : options.signal;
+      const signal = settings.signal ?? options.signal;
       return retry(
         async () => {
           try {
