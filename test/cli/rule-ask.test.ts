@@ -1,6 +1,8 @@
 // rule create on a terminal: what it asks, from lists of what the account has, and what it makes of the answers.
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { seedCluster } from '../../src/local/cloud-api/state.ts';
 import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from './rule-cloud.ts';
@@ -254,4 +256,20 @@ test('--yes asks nothing, also on a terminal', async () => {
   const ran = await cloud.ruleOnTerminal([...CREATE], []);
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.err).not.toContain('Start');
+});
+
+test('What is given is not asked for: a run role to be made, and a key in a file, which no text repeats', async () => {
+  const role = { description: '', policies: new Set<number>() };
+  cloud.api.state.camRoles.set('ready', { ...role, name: 'ready', trust: '{"service":["scf.qcloud.com"]}' });
+  const file = join(cloud.folder, '.env.orders');
+  writeFileSync(file, `PULSAR_TOKEN=${ROLE_KEY}\n`);
+  const ran = await ask([...without('--run-role', '--tdmq-role'), '--file', file], []);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).not.toContain('Run role');
+  expect(ran.err).not.toContain('TDMQ role');
+  expect(ran.err).not.toContain('PULSAR_TOKEN=');
+  expect(cloud.api.state.functions.get('orders-backup')).toMatchObject({
+    role: 'tdmq-backup-orders-backup',
+    environment: { PULSAR_TOKEN: ROLE_KEY },
+  });
 });

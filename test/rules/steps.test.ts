@@ -81,3 +81,39 @@ describe.each(['before', 'after'] as const)('A call that never answers, silent %
     expect(traces()).toEqual(EVERYTHING);
   });
 });
+
+test('What was made is taken back in reverse order', async () => {
+  api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
+  await createWithSilent('none');
+  const begun = api.calls.findIndex((call) => call.action === 'CreateTrigger');
+  expect(api.calls.slice(begun + 1).map((call) => call.action)).toEqual([
+    'DeleteSubscriptions',
+    'DeleteFunction',
+    'DetachRolePolicy',
+    'DeletePolicy',
+    'DeleteRole',
+  ]);
+});
+
+test('An interruption cuts no call off that is under way, lest it be done after it was undone', async () => {
+  const interrupt = new AbortController();
+  const seen: string[] = [];
+  const step = {
+    ...{ title: 'make it', call: 'scf:CreateFunction', request: {} },
+    run: async (signal: AbortSignal) => {
+      interrupt.abort(new Error('stopped by SIGINT'));
+      seen.push(`made, ${signal.aborted ? 'cut off' : 'in peace'}`);
+    },
+    undo: {
+      ...{ title: 'take it back', left: 'it', byHand: 'remove it' },
+      run: async () => {
+        seen.push('taken back');
+      },
+    },
+  };
+  const { signal } = interrupt;
+  await expect(runSteps([step, step], { clock: hastyClock(), signal })).rejects.toThrow(
+    'cannot make it: interrupted; what had been done is taken back',
+  );
+  expect(seen).toEqual(['made, in peace', 'taken back']);
+});
