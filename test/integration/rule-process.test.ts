@@ -1,6 +1,6 @@
 // The rule commands in processes of their own: Ctrl-C at each step, a terminal that is asked and hung up, readers that go
 // away. The cloud is the loopback API.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -13,13 +13,17 @@ const root = packageRoot(import.meta.url);
 const BIN = join(root, 'dist/cli/tdmq-backup.js');
 beforeAll(() => bundleCli(root, join(root, 'dist/cli')));
 
+const children: ChildProcess[] = [];
 let cloud: RuleCloud;
 let nothing: object;
 beforeEach(async () => {
   cloud = await startRuleCloud();
   nothing = tracesIn(cloud);
 });
-afterEach(() => cloud.close());
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  return cloud.close();
+});
 
 const environment = () => ({ ...process.env, NO_COLOR: '', TERM: 'xterm', ...cloud.env });
 
@@ -27,6 +31,7 @@ const environment = () => ({ ...process.env, NO_COLOR: '', TERM: 'xterm', ...clo
 function start(...args: string[]) {
   const own = args[0] === 'create' ? [...args, '--package', cloud.zip] : args;
   const child = spawn(process.execPath, [BIN, 'rule', ...own], { env: environment() });
+  children.push(child);
   const said = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     said.out += text;
