@@ -27,6 +27,14 @@ export async function makeChanges(steps: readonly Step[], io: Io): Promise<void>
   }
 }
 
+/** The calls to come, in order. */
+export function showCalls(steps: readonly Step[], io: Io): void {
+  const width = Math.max(...steps.map((step) => step.call.length));
+  steps.forEach((step, i) => {
+    io.stdout.write(`  ${i + 1}. ${step.call.padEnd(width)}  ${step.title}\n`);
+  });
+}
+
 /** Shows steps on stderr: on a terminal each line is written over until its step has ended. */
 function stepReporter(io: Io): NonNullable<StepOptions['onStep']> {
   const { green, red, yellow } = paint(io.stderr, io.env);

@@ -9,7 +9,7 @@ import type { Step } from '../rules/steps.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { askForm } from './rule-ask.ts';
-import { makeChanges } from './rule-changes.ts';
+import { makeChanges, showCalls } from './rule-changes.ts';
 import {
   COMMON_FLAGS,
   COMMON_HELP,
@@ -142,11 +142,8 @@ function showPlan(rule: ResolvedRule, steps: readonly Step[], json: boolean, io:
     return;
   }
   const { bold, dim, yellow } = paint(io.stdout, io.env);
-  const width = Math.max(...steps.map((step) => step.call.length));
   io.stdout.write(`${bold(`Calls in ${rule.region}`)}\n`);
-  steps.forEach((step, i) => {
-    io.stdout.write(`  ${i + 1}. ${step.call.padEnd(width)}  ${step.title}\n`);
-  });
+  showCalls(steps, io);
   io.stdout.write(`${bold('Function')}\n`);
   const facts = {
     memory: `${rule.memoryMb} MB`,

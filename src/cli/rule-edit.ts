@@ -6,7 +6,7 @@ import { resolveRule } from '../rules/resolve-rule.ts';
 import { findRule } from '../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../rules/rule-form.ts';
 import type { Command } from './command.ts';
-import { makeChanges } from './rule-changes.ts';
+import { makeChanges, showCalls } from './rule-changes.ts';
 import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from './rule-context.ts';
 import { differences, showDifference } from './rule-difference.ts';
 import { CHANGE_FLAGS, fieldFlags, fieldHelp, formOfFlags, readRuleFile, zipPathOf } from './rule-flags.ts';
@@ -61,21 +61,22 @@ Examples:
     );
     const isBucketNew = resolved.config.cos.bucket !== rule.environment['COS_BUCKET'];
     const doubt = isBucketNew ? await requireBucket(resolved.config.cos, access) : undefined;
-    const after = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
     const zipPath = zipPathOf(values);
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;
-    const steps = await planEdit(cloud, rule, after, zip && (async () => zip));
-    const difference = differences(rule, after);
+    const plan = await planEdit(cloud, rule, resolved, zip && (async () => zip));
+    const { steps } = plan;
+    const warnings = [...resolved.warnings, ...(doubt === undefined ? [] : [doubt]), ...plan.warnings];
+    const difference = differences(rule, resolved);
     const { json } = values;
     const calls = values['dry-run'] && {
       calls: steps.map(({ title, call, request }) => ({ title, call, request })),
     };
-    const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings: after.warnings });
+    const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings });
     if (!json && steps.length === 0) io.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);
-    else if (!json) showDifference(rule, difference, after.warnings, io);
+    else if (!json) showDifference(rule, difference, warnings, io);
     if (steps.length === 0 || values['dry-run']) {
       if (json) io.stdout.write(`${answer}\n`);
-      else for (const step of steps) io.stdout.write(`  ${step.call}  ${step.title}\n`);
+      else showCalls(steps, io);
       return 0;
     }
     if (!(await confirm(`Change the rule ${rule.name}?`, values.yes, io))) {

@@ -3,7 +3,7 @@ import { BackupError, messageOf } from '../errors.ts';
 
 /** What comes to the same however often it is done. Not UpdateFunction…: a second one is refused while SCF does the first. */
 const REPEATABLE =
-  /^(Describe|Get|List|Search|Put|Delete|Attach|Detach|Reset|UpdateTrigger|UpdateFunctionEventInvokeConfig)/;
+  /^(Describe|Get|List|Search|Put|Delete|Attach|Detach|Reset|UpdateTrigger|UpdatePolicy|UpdateFunctionEventInvokeConfig)/;
 const READING = /^(Describe|Get|List|Search)/;
 
 const NEVER_SENT = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/;

@@ -1,5 +1,6 @@
 // What changing a deployed rule amounts to: only the calls that the change needs, each with its way back. What nothing
 // takes back, new code and a moved subscription, comes last.
+import type { RuleConfig } from '../config.ts';
 import { ifThere } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
 import { waitUntilActive, waitWhileChanging } from './function-status.ts';
@@ -15,11 +16,17 @@ import {
   variables,
 } from './function-steps.ts';
 import type { ResolvedRule } from './resolve-rule.ts';
-import type { Rule } from './rule.ts';
-import { createRunRole } from './run-role.ts';
+import { checkSettings, type Rule } from './rule.ts';
+import { createRunRole, updateRunRole } from './run-role.ts';
 import type { Step } from './steps.ts';
 import { createSubscription, moveSubscription } from './subscription-steps.ts';
 import { changeTimer, cronEvery } from './timer-steps.ts';
+
+export interface EditPlan {
+  readonly steps: readonly Step[];
+  /** What a person should know before going on. */
+  readonly warnings: readonly string[];
+}
 
 /** What changing a rule into another amounts to; `code` where its package is to be replaced as well. */
 export async function planEdit(
@@ -27,9 +34,10 @@ export async function planEdit(
   before: Rule,
   after: ResolvedRule,
   code: ReadCode | undefined,
-): Promise<Step[]> {
+): Promise<EditPlan> {
+  const runRole = await runRoleSteps(cloud, before, after);
   const steps = [
-    ...(after.isRunRoleNew ? createRunRole(cloud, after.runRole, after.name, after.config) : []),
+    ...(runRole ?? []),
     ...createSubscription(cloud, after),
     ...(isConfigurationChanged(before, after) ? [updateConfiguration(cloud, before, after)] : []),
     ...(await concurrencySteps(cloud, before, after)),
@@ -37,7 +45,35 @@ export async function planEdit(
     ...(code === undefined ? [] : [updateCode(cloud, before.functionName, code)]),
     ...moveSubscription(cloud, after),
   ];
-  return steps.map((step) => undoneWhenStill(cloud, before.functionName, step));
+  return {
+    steps: steps.map((step) => undoneWhenStill(cloud, before.functionName, step)),
+    warnings:
+      runRole === undefined
+        ? [
+            `the run role ${after.runRole} must be allowed what is in policies/run-role.json, for the new place`,
+          ]
+        : [],
+  };
+}
+
+/** A role that the rule keeps must be allowed what the rule now does; `undefined`: that is for a person to do. */
+async function runRoleSteps(cloud: Cloud, before: Rule, after: ResolvedRule): Promise<Step[] | undefined> {
+  const { runRole, name, config } = after;
+  if (after.isRunRoleNew) return createRunRole(cloud, runRole, name, config);
+  if (before.runRole !== runRole) return [];
+  const { cos, pulsar } = config;
+  const { COS_BUCKET: bucket, COS_PREFIX: prefix = '', TDMQ_ROLE_NAME: role } = before.environment;
+  if (bucket === cos.bucket && prefix === cos.prefix && role === pulsar.tdmqRole?.roleName) return [];
+  return await updateRunRole(cloud, runRole, settingsOf(before), config);
+}
+
+/** Those of a rule that is to be put right may be wrong. */
+function settingsOf({ environment, functionName, region }: Rule): RuleConfig | undefined {
+  try {
+    return checkSettings(environment, functionName, region);
+  } catch {
+    return undefined;
+  }
 }
 
 /** SCF refuses to change back what it is changing. */

@@ -139,8 +139,46 @@ async function findPolicy(
   return found?.find((one) => one.PolicyName === name && one.Description === description)?.PolicyId;
 }
 
-/** The steps that delete a role and the policies attached to it that bear its name. */
-export async function deleteRunRole(cloud: Cloud, roleName: string): Promise<Step[]> {
+/**
+ * The step that lets a role of ours write where the rule writes after a change; none where it may already. A role or a
+ * policy that somebody else has made or changed is left alone: `undefined`. `before` is unknown where it was wrong.
+ */
+export async function updateRunRole(
+  cloud: Cloud,
+  roleName: string,
+  before: RuleConfig | undefined,
+  after: RuleConfig,
+): Promise<Step[] | undefined> {
+  const was = before && JSON.stringify(runRolePolicy(before));
+  const is = JSON.stringify(runRolePolicy(after));
+  if (was === is) return [];
+  const role = await findRunRole(cloud, roleName);
+  const [policyId] = role?.isOurs ? await ownPolicies(cloud, roleName) : [];
+  if (policyId === undefined) return undefined;
+  const { PolicyDocument: text = '' } = await cloud.call('cam', 'GetPolicy', { PolicyId: policyId });
+  const now = JSON.stringify(JSON.parse(text));
+  if (now === is) return [];
+  if (now !== was) return undefined;
+  const put = (PolicyDocument: string, signal: AbortSignal) =>
+    cloud.call('cam', 'UpdatePolicy', { PolicyId: policyId, PolicyDocument }, { signal });
+  return [
+    {
+      title: `let the run role ${roleName} do what the rule now does`,
+      call: 'cam:UpdatePolicy',
+      request: { PolicyId: policyId, PolicyDocument: JSON.parse(is) },
+      run: (signal) => put(is, signal),
+      undo: {
+        title: `set the policy of ${roleName} back`,
+        left: `the new policy of the run role ${roleName}`,
+        byHand: `set the bucket and prefix in the policy ${roleName} back in the CAM console`,
+        run: (signal) => put(was, signal),
+      },
+    },
+  ];
+}
+
+/** Ids of the policies attached to a role that bear its name. */
+async function ownPolicies(cloud: Cloud, roleName: string): Promise<number[]> {
   const attached = await allPages(async (offset) => {
     const answer = await cloud.call('cam', 'ListAttachedRolePolicies', {
       RoleName: roleName,
@@ -149,7 +187,14 @@ export async function deleteRunRole(cloud: Cloud, roleName: string): Promise<Ste
     });
     return { rows: answer.List, total: answer.TotalNum };
   });
-  const own = attached.filter((one) => one.PolicyName === roleName).map((one) => one.PolicyId as number);
+  return attached.flatMap((one) =>
+    one.PolicyName === roleName && one.PolicyId !== undefined ? [one.PolicyId] : [],
+  );
+}
+
+/** The steps that delete a role and the policies attached to it that bear its name. */
+export async function deleteRunRole(cloud: Cloud, roleName: string): Promise<Step[]> {
+  const own = await ownPolicies(cloud, roleName);
   return [
     ...own.map(
       (id): Step => ({

@@ -162,12 +162,78 @@ test('edit --json tells difference, meaning and, dry, the calls', async () => {
         meaning: expect.stringContaining('archive'),
       },
     ],
-    calls: [{ call: 'scf:UpdateFunctionConfiguration' }],
+    calls: [{ call: 'cam:UpdatePolicy' }, { call: 'scf:UpdateFunctionConfiguration' }],
   });
   const done = await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--yes', '--json');
   expect(JSON.parse(done.out)).not.toHaveProperty('calls');
   const again = await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--yes', '--json');
   expect(JSON.parse(again.out)).toMatchObject({ difference: [] });
+});
+
+describe('A run role that tdmq-backup made', () => {
+  const documents = () => [...cloud.api.state.camPolicies.values()].map((one) => one.document);
+
+  test('is allowed to write to the new bucket and prefix, and to read keys where the function does', async () => {
+    await cloud.createOrders();
+    const ran = await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--yes');
+    expect(ran).toMatchObject({ code: 0 });
+    expect(ran.err).toContain('✓ let the run role tdmq-backup-orders-backup do what the rule now does');
+    expect(documents()[0]).toContain('archive-1250000000/new/*');
+    expect(documents()[0]).not.toContain('tdmq/orders/');
+    const runtime = ['--role-key', 'runtime', '--tdmq-role', 'backup-reader'];
+    expect(await cloud.rule('edit', 'orders-backup', ...runtime, '--yes')).toMatchObject({ code: 0 });
+    expect(documents()[0]).toContain('tdmq:DescribeRoles');
+  });
+
+  test('is left alone where the change needs no more, or where somebody has changed its policy', async () => {
+    await cloud.createOrders();
+    const calm = await cloud.rule('edit', 'orders-backup', '--memory', '640', '--yes');
+    expect(calm.err).not.toContain('run role');
+    const [policy] = cloud.api.state.camPolicies.values();
+    if (policy) policy.document = JSON.stringify({ version: '2.0', statement: [] });
+    const ran = await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--yes');
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain(
+      '⚠ the run role tdmq-backup-orders-backup must be allowed what is in policies/run-role.json, for the new place',
+    );
+    expect(documents()).toEqual(['{"version":"2.0","statement":[]}']);
+  });
+
+  test('has its policy set back when a later step fails', async () => {
+    await cloud.createOrders();
+    const before = documents();
+    cloud.api.fail({ action: 'scf:UpdateFunctionConfiguration', code: 'FailedOperation' });
+    expect((await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--yes')).code).toBe(1);
+    expect(documents()).toEqual(before);
+  });
+
+  test('of somebody else is not touched, and what it needs is said', async () => {
+    const { camRoles } = cloud.api.state;
+    camRoles.set('run-role', {
+      name: 'run-role',
+      trust: 'scf.qcloud.com',
+      description: '',
+      policies: new Set(),
+    });
+    deployByHand(cloud, 'orders-backup');
+    const ran = await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--yes', '--json');
+    expect(JSON.parse(ran.out)).toMatchObject({
+      warnings: [expect.stringContaining('the run role run-role must be')],
+    });
+  });
+});
+
+test('edit puts a rule right whose settings are wrong', async () => {
+  const fn = deployByHand(cloud, 'orders-backup');
+  cloud.api.state.camRoles.set('run-role', {
+    name: 'run-role',
+    trust: 'scf',
+    description: '',
+    policies: new Set(),
+  });
+  fn.environment['COS_PREFIX'] = '/wrong';
+  expect(await cloud.rule('edit', 'orders-backup', '--prefix', 'right/', '--yes')).toMatchObject({ code: 0 });
+  expect(fn.environment['COS_PREFIX']).toBe('right/');
 });
 
 describe('An edit of everything, broken at each of its calls, is done or taken back', () => {

@@ -97,6 +97,22 @@ export const camActions: Readonly<Record<string, Action>> = {
       return { PolicyId: id };
     },
   },
+  GetPolicy: {
+    takes: { PolicyId: 'number!' },
+    answer: (scene) => {
+      const { name, description, document } = policyWithId(scene, scene.request['PolicyId']);
+      return { PolicyName: name, Description: description, PolicyDocument: document };
+    },
+  },
+  UpdatePolicy: {
+    takes: { PolicyId: 'number', PolicyName: 'string', PolicyDocument: 'string', Description: 'string' },
+    answer: (scene) => {
+      checkDocument(scene.request['PolicyDocument']);
+      const policy = policyWithId(scene, scene.request['PolicyId']);
+      policy.document = scene.request['PolicyDocument'];
+      return { PolicyId: policy.id };
+    },
+  },
   ListPolicies: {
     takes: { Keyword: 'string', Scope: 'string', Rp: 'number', Page: 'number' },
     answer: ({ request, state }) => {
