@@ -98,3 +98,19 @@ test('An answer on stdout is free of progress, which goes to stderr', async () =
   expect(() => JSON.parse(ran.out)).not.toThrow();
   expect(ran.err).toContain('asking how the rules are');
 });
+
+test.each([
+  ['scf:ListFunctions', 'list'],
+  ['cls:SearchLog', 'logs', 'orders-backup'],
+  ['tdmq:DescribeTopics', 'show', 'orders-backup'],
+])('Ctrl-C at %s, which hangs, ends `rule %s` at once', async (action, ...args) => {
+  deployByHand(cloud, 'orders-backup');
+  cloud.api.fail({ action, hang: 'before', times: 9 });
+  const interrupt = new AbortController();
+  cloud.api.onCall = (call) => {
+    if (`${call.service}:${call.action}` === action) interrupt.abort(new Error('stopped by SIGINT'));
+  };
+  const ran = await cloud.ruleWith({ signal: interrupt.signal }, ...args);
+  expect(ran.code).toBe(130);
+  expect(ran.err).toBe(`tdmq-backup rule ${args[0]}: interrupted\n`);
+});

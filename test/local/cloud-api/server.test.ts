@@ -1,4 +1,5 @@
 // The loopback cloud API, checked with the official SDK's own service clients.
+import { Client as CamClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/cam/v20190116/cam_client.js';
 import { Client as ClsClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/cls/v20201016/cls_client.js';
 import { Client as ScfClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/scf/v20180416/scf_client.js';
 import { Client as TdmqClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/tdmq/v20200217/tdmq_client.js';
@@ -92,6 +93,69 @@ test('A function becomes active after some looks, and is not changed before', as
   ]);
 });
 
+test('A function that is being made or changed is not deleted', async () => {
+  await scf().CreateFunction(newFunction());
+  const remove = () => scf().DeleteFunction({ FunctionName: 'fn' });
+  await expect(remove()).rejects.toMatchObject({ code: 'FailedOperation.FunctionStatusError' });
+  for (let i = 0; i < 2; i++) await scf().GetFunction({ FunctionName: 'fn' });
+  await remove();
+  expect(api.state.functions.size).toBe(0);
+});
+
+test('The log topic of a function is kept, changed, and taken away by an empty one', async () => {
+  api.state.pollsUntilActive = 0;
+  await scf().CreateFunction(newFunction({ ClsLogsetId: 'set', ClsTopicId: 'topic' }));
+  const change = async (given: object) => {
+    await scf().UpdateFunctionConfiguration({ FunctionName: 'fn', ...given });
+    return (await scf().GetFunction({ FunctionName: 'fn' })).ClsTopicId;
+  };
+  expect(await change({ Timeout: 60 })).toBe('topic');
+  expect(await change({ ClsLogsetId: 'set', ClsTopicId: 'another' })).toBe('another');
+  expect(await change({ ClsLogsetId: '', ClsTopicId: '' })).toBe('');
+});
+
+test('The retry policy is told as it was set', async () => {
+  api.state.pollsUntilActive = 0;
+  await scf().CreateFunction(newFunction());
+  const AsyncTriggerConfig = { RetryConfig: [{ RetryNum: 1 }], MsgTTL: 600 };
+  await scf().UpdateFunctionEventInvokeConfig({ FunctionName: 'fn', AsyncTriggerConfig });
+  expect(await scf().GetFunctionEventInvokeConfig({ FunctionName: 'fn' })).toMatchObject({
+    AsyncTriggerConfig,
+  });
+});
+
+test('A run that began more than a quarter of an hour ago is told only where its time is asked for', async () => {
+  api.state.pollsUntilActive = 0;
+  await scf().CreateFunction(newFunction());
+  const { Result } = await scf().Invoke({ FunctionName: 'fn', InvocationType: 'Event' });
+  const about = { FunctionName: 'fn', FunctionRequestId: Result?.FunctionRequestId ?? '' };
+  expect(await scf().GetRequestStatus(about)).toMatchObject({ TotalCount: 1 });
+  api.state.now = () => Date.now() + 16 * 60_000;
+  expect(await scf().GetRequestStatus(about)).toMatchObject({ TotalCount: 0 });
+  const window = { StartTime: '2020-01-01 00:00:00', EndTime: '2099-01-01 00:00:00' };
+  expect(await scf().GetRequestStatus({ ...about, ...window })).toMatchObject({ TotalCount: 1 });
+});
+
+test('A policy is told and changed by its id', async () => {
+  const cam = new CamClient(config());
+  const document = (action: string) =>
+    JSON.stringify({ version: '2.0', statement: [{ effect: 'allow', action: [action], resource: ['*'] }] });
+  const { PolicyId = 0 } = await cam.CreatePolicy({
+    PolicyName: 'p',
+    PolicyDocument: document('a:B'),
+    Description: 'd',
+  });
+  await cam.UpdatePolicy({ PolicyId, PolicyDocument: document('a:C') });
+  expect(await cam.GetPolicy({ PolicyId })).toMatchObject({
+    PolicyName: 'p',
+    PolicyDocument: document('a:C'),
+  });
+  expect(await cam.ListPolicies({ Keyword: 'p' })).toMatchObject({ List: [{ PolicyId, Description: 'd' }] });
+  await expect(cam.GetPolicy({ PolicyId: 99 })).rejects.toMatchObject({
+    code: 'ResourceNotFound.PolicyIdNotFound',
+  });
+});
+
 test.each([
   [{ FunctionName: '1fn' }, 'InvalidParameterValue.FunctionName'],
   [{ Code: { ZipFile: Buffer.from('no zip').toString('base64') } }, 'InvalidParameterValue.ZipFile'],
@@ -169,6 +233,33 @@ describe('A fault on order', () => {
     await scf().ListFunctions({});
     await expect(scf().ListFunctions({})).rejects.toMatchObject({ code: 'RequestLimitExceeded' });
     await scf().ListFunctions({});
+  });
+
+  test('can count the calls of each action by themselves', async () => {
+    api.fail({ action: '*', each: true, code: 'RequestLimitExceeded', times: 1 });
+    for (const call of [() => scf().ListFunctions({}), () => scf().GetFunction({ FunctionName: 'fn' })]) {
+      await expect(call()).rejects.toMatchObject({ code: 'RequestLimitExceeded' });
+    }
+    await scf().ListFunctions({});
+  });
+
+  test('can answer as a gateway does, with a status and a page', async () => {
+    api.fail({ action: 'scf:CreateFunction', httpStatus: 502 });
+    await expect(scf().CreateFunction(newFunction())).rejects.toMatchObject({ httpCode: 502 });
+    expect(api.state.functions.has('fn')).toBe(false);
+  });
+
+  test.each([
+    ['before', false],
+    ['after', true],
+  ] as const)('can leave a call without an answer, %s its work', async (hang, isDone) => {
+    api.fail({ action: 'scf:CreateFunction', hang });
+    const gaveUp = new AbortController();
+    const call = scf().request('CreateFunction', newFunction(), { signal: gaveUp.signal });
+    await expect.poll(() => api.calls.length).toBe(1);
+    gaveUp.abort();
+    await expect(call).rejects.toThrow();
+    expect(api.state.functions.has('fn')).toBe(isDone);
   });
 
   test('can lose the answer after the work is done', async () => {
