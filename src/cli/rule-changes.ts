@@ -1,28 +1,36 @@
 // Makes changes in the cloud for a person who watches, and may press Ctrl-C: shows the steps, holds the process until
 // what was begun is complete or taken back, and says what could not be.
 import { systemClock } from '../clock.ts';
-import { messageOf } from '../errors.ts';
+import { BackupError } from '../errors.ts';
 import { runSteps, type Step, type StepOptions } from '../rules/steps.ts';
 import type { Io } from './command.ts';
 import { paint } from './paint.ts';
 
-/** @throws BackupError `rule` as runSteps does; on an interruption its message is told already */
+/** Runs the steps. @throws BackupError `rule` as runSteps does */
 export async function makeChanges(steps: readonly Step[], io: Io): Promise<void> {
-  const release = io.hold?.();
   const onAbort = () =>
     io.stderr.write(
       `${io.stderr.isTTY ? '\n' : ''}Interrupted: the call under way is waited for, then what was done is taken back. Again ends at once and leaves it half-made.\n`,
     );
   io.signal.addEventListener('abort', onAbort, { once: true });
+  const { clock = systemClock, signal } = io;
+  await whileChanging(io, () => runSteps(steps, { clock, signal, onStep: stepReporter(io) })).finally(() =>
+    io.signal.removeEventListener('abort', onAbort),
+  );
+}
+
+/** Holds the process while something is changed, and says what an interruption has left, before main() says no more than that. */
+export async function whileChanging<T>(io: Io, work: () => Promise<T>): Promise<T> {
+  const release = io.hold?.();
   try {
-    const { clock = systemClock, signal } = io;
-    await runSteps(steps, { clock, signal, onStep: stepReporter(io) });
+    return await work();
   } catch (error) {
-    // main() says no more than that it was interrupted.
-    if (io.signal.aborted) io.stderr.write(`${messageOf(error).split(' | ').join('\n    ')}\n`);
+    if (io.signal.aborted && error instanceof BackupError) {
+      io.stderr.write(`${error.message.split(' | ').join('\n    ')}\n`);
+      if (error.hint !== undefined) io.stderr.write(`  → ${error.hint}\n`);
+    }
     throw error;
   } finally {
-    io.signal.removeEventListener('abort', onAbort);
     release?.();
   }
 }

@@ -4,7 +4,7 @@ import { planDelete, whatRemains } from '../rules/delete-steps.ts';
 import { findRule, type Rule } from '../rules/rule.ts';
 import { openRuleObjects, type RuleObjects } from '../rules/rule-objects.ts';
 import type { Command, Io } from './command.ts';
-import { makeChanges } from './rule-changes.ts';
+import { makeChanges, whileChanging } from './rule-changes.ts';
 import {
   COMMON_HELP,
   confirm,
@@ -68,7 +68,7 @@ Examples:
         return 1;
       }
       await makeChanges(steps, io);
-      const removed = await objects?.removeAll();
+      const removed = objects && (await whileChanging(io, () => objects.removeAll()));
       if (values.json) {
         const deleted = steps.map((step) => step.call);
         const answer = { rule: rule.name, deleted, removedObjects: removed ?? 0, remains };

@@ -102,13 +102,28 @@ test('A failure in the middle says how many were removed and what remains', asyn
   expect(ran.code).toBe(1);
   expect(ran.err).toContain('is deleted, but 3 of its 4 objects were removed, 1 remain');
   expect(ran.err).toContain('tdmq/orders/_unreadable/pulsar-abc/default/orders/');
+  expect(ran.err).toContain('policies/remove-objects.json');
   expect(isRuleThere()).toBe(false);
   expect(keys()).toEqual([...FOREIGN, OWN[3]].sort());
 });
 
+test('Ctrl-C in the middle says how many were removed and what remains', async () => {
+  const interrupt = new AbortController();
+  cloud.cos.setOnRequest((kind) => {
+    if (kind === 'delete') interrupt.abort(new Error('stopped by SIGINT'));
+  });
+  const ran = await cloud.ruleWith({ signal: interrupt.signal }, ...DELETE, '--yes');
+  expect(ran.code).toBe(130);
+  const [, removed, remain] = /(\d) of its 4 objects were removed, (\d) remain/.exec(ran.err) ?? [];
+  expect(Number(removed) + Number(remain)).toBe(4);
+  expect(ran.err).toContain('Remove what remains by hand, in archive-1250000000: tdmq/orders/pulsar-abc/');
+});
+
 test('Keys that may not list the objects are told so before anything is deleted', async () => {
   cloud.cos.addFault({ kind: 'list', times: 'always', action: { type: 'error', code: 'AccessDenied' } });
-  expect((await cloud.rule(...DELETE, '--yes')).code).toBe(1);
+  const ran = await cloud.rule(...DELETE, '--yes');
+  expect(ran.code).toBe(1);
+  expect(ran.err).toContain('policies/remove-objects.json');
   expect(isRuleThere()).toBe(true);
   expect(keys()).toEqual(everything);
 });
