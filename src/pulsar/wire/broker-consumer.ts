@@ -76,6 +76,15 @@ export class BrokerConsumer {
     this.#connection.send('flow', { consumerId: this.#consumerId, messagePermits });
   }
 
+  /** Stops its connection from reading, which it may share with others. */
+  pause(): void {
+    this.#connection.pause();
+  }
+
+  resume(): void {
+    this.#connection.resume();
+  }
+
   /** Nothing that arrives for it is told any more. */
   detach(): void {
     this.#connection.detach(this.#consumerId);

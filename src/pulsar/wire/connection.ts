@@ -236,6 +236,15 @@ export class Connection {
     this.#producers.delete(producerId);
   }
 
+  /** Reads nothing more, but what is read already. For a moment only: nothing is heard of the broker meanwhile. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
   /** Ends the connection, awaited. May be repeated; never throws. */
   async close(): Promise<void> {
     const socket = this.#socket;

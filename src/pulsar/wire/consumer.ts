@@ -9,12 +9,13 @@ import type { Cluster } from './cluster.ts';
 import type { ConsumerEvents } from './connection.ts';
 import { loadCodec } from './decompress.ts';
 import { readStoredEntry, type StoredEntry } from './entry-decoder.ts';
-import { compareEntries } from './entry-order.ts';
+import { compareEntries, mostEntriesBetween } from './entry-order.ts';
 import { EntryQueue } from './entry-queue.ts';
 import { EntryReader } from './entry-reader.ts';
 import { FlowControl } from './flow.ts';
 import { Gate } from './gate.ts';
 import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
+import type { ReceiveBudget } from './receive-budget.ts';
 import { isServerError } from './server-error.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
@@ -26,8 +27,7 @@ export interface ConsumerOptions extends Subscription {
   readonly timings: Timings;
   /** -1: the topic is not partitioned. */
   readonly partition: number;
-  /** This partition's part of the receive budget. */
-  readonly shareBytes: number;
+  readonly budget: ReceiveBudget;
   /** The largest message that is put together in memory. */
   readonly limitBytes: number;
   /** Unique within the run. */
@@ -44,6 +44,7 @@ export class Consumer implements SourcePartition {
 
   readonly #options: ConsumerOptions;
   readonly #isFailover: boolean;
+  readonly #isOrdered: boolean;
   readonly #queue = new EntryQueue();
   readonly #flow: FlowControl;
   readonly #reader: EntryReader;
@@ -61,6 +62,10 @@ export class Consumer implements SourcePartition {
   #isDoubtful = false;
   #isLost = false;
   #isAtEnd = false;
+  /** Somebody has asked for an entry. Before that none is asked of the broker. */
+  #isRead = false;
+  /** The last entry that came. */
+  #lastArrived: EntryId | undefined;
   #isGivingSoon = false;
   #acknowledged: EntryId | undefined;
   /** The consumer went away again before anybody was told that it is there. */
@@ -73,8 +78,9 @@ export class Consumer implements SourcePartition {
     this.topic = options.topic;
     this.partition = options.partition;
     this.#isFailover = subType === SUBSCRIPTION_TYPE.Failover;
+    this.#isOrdered = isOrdered;
     // On shared subscriptions permits that are not used are messages that other consumers do not get.
-    this.#flow = new FlowControl(options.shareBytes, isOrdered ? 5_000 : 1_000);
+    this.#flow = new FlowControl(options.budget, isOrdered ? 5_000 : 1_000);
     this.#acks = new AckPlan(isOrdered);
     this.#reader = new EntryReader(options, isOrdered, this.#acks);
     this.#waiter = new Waiter(clock, (waitedMs) => this.#onIdle(waitedMs));
@@ -93,11 +99,14 @@ export class Consumer implements SourcePartition {
   }
 
   next(idleMs: number): Promise<Delivery> {
+    this.#isRead = true;
     const delivery = this.#take();
     if (delivery !== undefined) return delivery;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#options.signal.aborted) return Promise.reject(runEnded(this.#away));
-    return this.#waiter.wait(idleMs);
+    const waiting = this.#waiter.wait(idleMs);
+    if (this.#flow.isDry) this.#giveMore();
+    return waiting;
   }
 
   async acknowledge(entries: readonly EntryId[]): Promise<void> {
@@ -210,9 +219,19 @@ export class Consumer implements SourcePartition {
   }
 
   #giveMore(): void {
-    if (this.#state !== 'ready' || this.#isDoubtful) return;
-    const permits = this.#flow.grant();
+    if (this.#state !== 'ready' || this.#isDoubtful || !this.#isRead) return;
+    const permits = this.#flow.grant(this.#waiter.isWaiting, this.#mostEntriesToEnd());
     if (permits > 0) this.#atBroker?.giveMore(permits);
+  }
+
+  /** What is behind the run's range is not read ahead. */
+  #mostEntriesToEnd(): number {
+    const { end } = this;
+    const last = this.#lastArrived;
+    if (!this.#isOrdered || last === undefined || end === null || end === 'unknown') {
+      return Number.POSITIVE_INFINITY;
+    }
+    return mostEntriesBetween(last, end);
   }
 
   // --- coming and going
@@ -229,6 +248,7 @@ export class Consumer implements SourcePartition {
     this.#activity = this.#isFailover ? 'unknown' : 'active';
     this.#isAtEnd = false;
     this.#goneEarly = undefined;
+    this.#lastArrived = undefined;
     this.#flow.reset();
     await consumer.subscribe(this.#options, this.#events(consumer));
     if (this.#goneEarly !== undefined) throw this.#goneEarly;
@@ -281,6 +301,7 @@ export class Consumer implements SourcePartition {
     const { clock, timings, signal, logger } = this.#options;
     this.#state = 'connecting';
     this.#failure = undefined;
+    this.#flow.reset();
     const ended = new AbortController();
     const onEnd = (): void => ended.abort();
     signal.addEventListener('abort', onEnd);
@@ -345,10 +366,12 @@ export class Consumer implements SourcePartition {
   }
 
   #onEntry(entry: StoredEntry): void {
+    this.#lastArrived = entry.id;
     this.#flow.arrived(entry.sizeBytes, entry.permits);
     if (this.#activity === 'unknown') this.#activity = 'active';
     this.#queue.push(entry);
     this.#serve();
+    this.#flow.holdBack(this.#consumer());
     this.#giveMoreSoon();
   }
 

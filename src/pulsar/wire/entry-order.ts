@@ -10,3 +10,9 @@ export function compareEntries(a: EntryId, b: EntryId): number {
 export function entryKey(id: EntryId): string {
   return `${id.ledgerId}:${id.entryId}`;
 }
+
+/** The most entries that can stand behind `last` up to `end`, as far as ids tell: those of one ledger are counted up. */
+export function mostEntriesBetween(last: EntryId, end: EntryId): number {
+  if (last.ledgerId < end.ledgerId) return Number.POSITIVE_INFINITY;
+  return last.ledgerId > end.ledgerId ? 0 : Math.max(0, end.entryId - last.entryId);
+}

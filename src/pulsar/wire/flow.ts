@@ -1,69 +1,93 @@
 // How many permits a consumer gives its broker. FLOW counts messages, but the broker sends whole entries: one permit
 // can bring a batch of hundreds. So permits are given as if each brought an entry of the size learned so far, few at
-// first, and none that would make the queue outgrow its share of the receive budget.
+// first, and none that would make what is on its way and what is queued outgrow the budget of all partitions. Only who
+// waits for an entry gets one permit whatever the budget says.
+import type { Pausable, ReceiveBudget } from './receive-budget.ts';
 
 /** What an entry takes in memory besides its bytes. */
 const OVERHEAD_BYTES = 512;
 
 /** Counts what is on its way and what waits, in one partition. */
 export class FlowControl {
-  readonly #shareBytes: number;
+  readonly #budget: ReceiveBudget;
   readonly #mostPermits: number;
   #permits = 0;
   #queuedBytes = 0;
+  /** What the permits are expected to bring. */
+  #reservedBytes = 0;
   #entriesSeen = 0;
   #entryBytes = 0;
 
   /** `mostPermits`: however small the messages are. */
-  constructor(shareBytes: number, mostPermits: number) {
-    this.#shareBytes = shareBytes;
+  constructor(budget: ReceiveBudget, mostPermits: number) {
+    this.#budget = budget;
     this.#mostPermits = mostPermits;
+  }
+
+  /** Whether the broker may send nothing more. */
+  get isDry(): boolean {
+    return this.#permits <= 0;
   }
 
   /** An entry came and was queued; the broker took `permits` for it. */
   arrived(sizeBytes: number, permits: number): void {
     const bytes = sizeBytes + OVERHEAD_BYTES;
-    this.#permits -= permits;
-    this.#queuedBytes += bytes;
     // Fast up, slow down: a large entry must count at once, a small one proves little.
     const weight = this.#entriesSeen === 0 ? 1 : bytes > this.#entryBytes ? 0.5 : 0.06;
     this.#entryBytes += (bytes - this.#entryBytes) * weight;
     this.#entriesSeen++;
+    this.#setPermits(this.#permits - permits);
+    this.#queuedBytes += bytes;
+    this.#budget.queue(bytes);
+  }
+
+  /** Stops `from`, which brought an entry, where too much is queued already and nobody took it at once. */
+  holdBack(from: Pausable): void {
+    if (this.#queuedBytes > 0) this.#budget.holdBack(from);
   }
 
   /** A queued entry was handed out. */
   taken(sizeBytes: number): void {
     this.#queuedBytes -= sizeBytes + OVERHEAD_BYTES;
+    this.#budget.unqueue(sizeBytes + OVERHEAD_BYTES);
   }
 
-  /** A new consumer: nothing queued, nothing on its way. What was learned stays. */
+  /** A new consumer, or none any more: nothing queued, nothing on its way. What was learned stays. */
   reset(): void {
-    this.#permits = 0;
-    this.#queuedBytes = 0;
+    this.dropped();
+    this.#setPermits(0);
   }
 
   /** The queue was dropped; the permits stand. */
   dropped(): void {
+    this.#budget.unqueue(this.#queuedBytes);
     this.#queuedBytes = 0;
   }
 
-  /** How many permits to give now; 0: none. They count as given. */
-  grant(): number {
-    const target = this.#target();
+  /**
+   * How many permits to give now; 0: none. They count as given. `isWaited`: nothing is queued and somebody waits.
+   * `mostEntries`: as many as there can be that are wanted.
+   */
+  grant(isWaited: boolean, mostEntries = Number.POSITIVE_INFINITY): number {
+    const least = isWaited ? 1 : 0;
+    const target = Math.max(least, Math.min(this.#fitting(), mostEntries, this.#mostPermits));
     const missing = target - this.#permits;
     if (missing < 1 || missing < target / 2) return 0;
-    this.#permits = target;
+    this.#setPermits(target);
     return Math.min(missing, 0x7fff_ffff);
   }
 
-  #target(): number {
+  #fitting(): number {
+    if (this.#entriesSeen === 0) return 0;
     const slowStart = 1 + 2 * this.#entriesSeen;
-    const fitting =
-      this.#entriesSeen === 0
-        ? 1
-        : Math.floor((this.#shareBytes - this.#queuedBytes) / Math.max(1, this.#entryBytes));
-    const target = Math.min(slowStart, fitting, this.#mostPermits);
-    // However small the share is, one entry at a time must come through.
-    return target < 1 && this.#queuedBytes <= 0 ? 1 : Math.max(0, target);
+    const share = this.#budget.shareOf(this.#queuedBytes + this.#reservedBytes);
+    return Math.min(slowStart, Math.floor((share - this.#queuedBytes) / Math.max(1, this.#entryBytes)));
+  }
+
+  #setPermits(permits: number): void {
+    this.#permits = permits;
+    const reservedBytes = Math.max(0, permits) * this.#entryBytes;
+    this.#budget.reserve(reservedBytes - this.#reservedBytes);
+    this.#reservedBytes = reservedBytes;
   }
 }

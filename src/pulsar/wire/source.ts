@@ -10,6 +10,7 @@ import type { SourceOptions } from '../source-options.ts';
 import { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
 import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
+import { ReceiveBudget } from './receive-budget.ts';
 import { isServerError } from './server-error.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { DEFAULT_TIMINGS, startTimer, type Timings } from './timer.ts';
@@ -113,6 +114,7 @@ class WireSource implements Source {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
     const count = await this.#cluster.partitions(config.topic);
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
+    const budget = new ReceiveBudget(receiveBudgetBytes, clock);
     this.#consumers = partitions.map(
       (partition) =>
         new Consumer({
@@ -126,7 +128,7 @@ class WireSource implements Source {
           consumerName: this.#consumerName,
           subType: SUBSCRIPTION_TYPES[config.subscriptionType],
           initialPosition: config.initialPosition,
-          shareBytes: Math.floor(receiveBudgetBytes / partitions.length),
+          budget,
           limitBytes: Math.max(LEAST_LIMIT_BYTES, receiveBudgetBytes),
           nextConsumerId: () => ++this.#lastConsumerId,
           signal: this.#ended.signal,

@@ -1,49 +1,62 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FlowControl } from '../../../src/pulsar/wire/flow.ts';
+import { ReceiveBudget } from '../../../src/pulsar/wire/receive-budget.ts';
+import { virtualClock } from '../virtual-clock.ts';
 
-/** A broker with entries of these sizes: sends whole entries while it has a permit, as many as there are. */
-function drain(sizes: readonly number[], messagesPerEntry: number, shareBytes: number, readEvery: number) {
-  const flow = new FlowControl(shareBytes, 5_000);
-  const queue: number[] = [];
-  let permits = flow.grant();
-  let queued = 0;
-  let most = 0;
-  let handedOut = 0;
-  let steps = 0;
+const budgetOf = (limitBytes: number) => new ReceiveBudget(limitBytes, virtualClock());
+
+/** A partition with entries of these sizes: its broker sends whole entries while it has a permit. */
+function partition(budget: ReceiveBudget, sizes: readonly number[], messagesPerEntry = 1) {
+  const flow = new FlowControl(budget, 5_000);
   const waiting = [...sizes];
-  while (handedOut < sizes.length && ++steps < sizes.length * 20) {
-    while (permits > 0 && waiting.length > 0) {
-      const size = waiting.shift() as number;
-      permits -= messagesPerEntry;
-      queue.push(size);
-      queued += size;
-      most = Math.max(most, queued);
-      flow.arrived(size, messagesPerEntry);
-      permits += flow.grant();
-    }
-    for (let n = 0; n < readEvery && queue.length > 0; n++) {
-      const size = queue.shift() as number;
-      queued -= size;
+  const queue: number[] = [];
+  let permits = 0;
+  const one = {
+    handedOut: 0,
+    /** Queued, and on its way: permits that the broker has not used. */
+    get heldBytes() {
+      const coming = waiting.slice(0, Math.max(0, permits));
+      return [...queue, ...coming].reduce((sum, size) => sum + size, 0);
+    },
+    /** The broker sends what it may; more is asked for, as somebody waits or not. */
+    receive(isWaited: boolean) {
+      while (permits > 0 && waiting.length > 0) {
+        const size = waiting.shift() as number;
+        permits -= messagesPerEntry;
+        queue.push(size);
+        flow.arrived(size, messagesPerEntry);
+      }
+      permits += flow.grant(isWaited && queue.length === 0);
+    },
+    take() {
+      const size = queue.shift();
+      if (size === undefined) return;
       flow.taken(size);
-      handedOut++;
-      permits += flow.grant();
-    }
-  }
-  return { handedOut, most };
+      one.handedOut++;
+    },
+  };
+  return one;
 }
 
 describe('permits', () => {
-  it('bring everything, one entry at a time if need be, whatever the sizes are', () => {
-    const anySizes = fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 100 });
+  it('bring everything to all who wait, one entry at a time if need be, whatever the sizes are', () => {
+    const anySizes = fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 60 });
     fc.assert(
       fc.property(
-        anySizes,
+        fc.array(anySizes, { minLength: 1, maxLength: 5 }),
         fc.integer({ min: 1, max: 500 }),
         fc.integer({ min: 1, max: 300_000 }),
-        fc.integer({ min: 1, max: 5 }),
-        (sizes, messages, share, readEvery) => {
-          expect(drain(sizes, messages, share, readEvery).handedOut).toBe(sizes.length);
+        (sizes, messages, limit) => {
+          const budget = budgetOf(limit);
+          const partitions = sizes.map((of) => partition(budget, of, messages));
+          for (let step = 0; step < 400; step++) {
+            for (const one of partitions) {
+              one.receive(true);
+              one.take();
+            }
+          }
+          expect(partitions.map(({ handedOut }) => handedOut)).toEqual(sizes.map(({ length }) => length));
         },
       ),
     );
@@ -53,20 +66,116 @@ describe('permits', () => {
     ['single messages of 1 KiB', 1_024, 1],
     ['batches of 128 KiB', 131_072, 128],
     ['messages of 5 MiB', 5_242_880, 1],
-  ])('keep the queue within its share for %s, or at one entry', (_, size, messages) => {
-    const share = 2_097_152;
-    const { most } = drain(Array<number>(300).fill(size), messages, share, 1);
-    expect(most).toBeLessThanOrEqual(Math.max(share, size));
+  ])(
+    'keep what is queued and on its way within the budget of all, or at one entry for each, for %s',
+    (_, size, messages) => {
+      const limit = 4_194_304;
+      const budget = budgetOf(limit);
+      const partitions = Array.from({ length: 4 }, () =>
+        partition(budget, Array<number>(300).fill(size), messages),
+      );
+      let most = 0;
+      for (let step = 0; step < 300; step++) {
+        for (const one of partitions) one.receive(true);
+        most = Math.max(
+          most,
+          partitions.reduce((sum, { heldBytes }) => sum + heldBytes, 0),
+        );
+        for (const one of partitions) one.take();
+      }
+      expect(most).toBeLessThanOrEqual(Math.max(limit, size * partitions.length));
+      expect(most).toBeGreaterThan(Math.min(limit, size * partitions.length) / 2);
+    },
+  );
+
+  it('are not given before somebody waits, and then one, because nothing is known of the entries', () => {
+    const flow = new FlowControl(budgetOf(2 ** 26), 5_000);
+    expect(flow.grant(false)).toBe(0);
+    expect(flow.grant(true)).toBe(1);
   });
 
-  it('begin with one, because nothing is known of the size of the entries', () => {
-    expect(new FlowControl(2 ** 26, 5_000).grant()).toBe(1);
+  it('are not given for more entries than are wanted', () => {
+    const flow = new FlowControl(budgetOf(2 ** 26), 5_000);
+    expect(flow.grant(true, 3)).toBe(1);
+    for (let seen = 0; seen < 3; seen++) flow.arrived(1_000, 1);
+    expect(flow.grant(false, 3)).toBe(5);
+    expect(flow.grant(false, 0)).toBe(0);
   });
 
-  it('stop while nobody takes what came, and the queue stays within its share', () => {
-    const share = 1_000_000;
-    const { handedOut, most } = drain(Array<number>(5_000).fill(1_000), 1, share, 0);
-    expect(handedOut).toBe(0);
-    expect(most).toBeLessThanOrEqual(share);
+  it('stop while nobody takes what came, and leave room for the other partitions', () => {
+    const limit = 1_000_000;
+    const budget = budgetOf(limit);
+    const unread = partition(budget, Array<number>(5_000).fill(1_000));
+    unread.receive(true);
+    for (let step = 0; step < 100; step++) unread.receive(false);
+    expect(unread.heldBytes).toBeLessThan(0.7 * limit);
+    const read = partition(budget, Array<number>(5_000).fill(1_000));
+    let most = 0;
+    for (let step = 0; step < 100; step++) {
+      read.receive(true);
+      most = Math.max(most, read.heldBytes);
+      read.take();
+    }
+    expect(most).toBeGreaterThan(0.12 * limit);
+    expect(unread.heldBytes + most).toBeLessThanOrEqual(limit);
+  });
+
+  it('are counted anew for a new consumer, and what was on its way to the old one is free again', () => {
+    const budget = budgetOf(1_000_000);
+    const flow = new FlowControl(budget, 5_000);
+    flow.grant(true);
+    for (let seen = 0; seen < 50; seen++) flow.arrived(10_000, 1);
+    flow.grant(false);
+    expect(budget.shareOf(0)).toBeLessThan(400_000);
+    flow.reset();
+    expect(budget.shareOf(0)).toBeCloseTo(666_667, -1);
+    expect(flow.grant(false)).toBeGreaterThan(50);
+  });
+});
+
+describe('connections that bring more than was to be expected', () => {
+  function overfull() {
+    const clock = virtualClock();
+    const budget = new ReceiveBudget(1_000_000, clock);
+    const calls: string[] = [];
+    const flow = new FlowControl(budget, 5_000);
+    const connection = { pause: () => calls.push('pause'), resume: () => calls.push('resume') };
+    const arrive = () => {
+      flow.arrived(1_000_000, 1);
+      flow.holdBack(connection);
+    };
+    arrive();
+    expect(calls).toEqual([]);
+    arrive();
+    arrive();
+    return { clock, budget, flow, connection, arrive, calls };
+  }
+
+  it('are stopped until the queues are within the budget again', () => {
+    const { flow, calls } = overfull();
+    expect(calls).toEqual(['pause']);
+    flow.taken(1_000_000);
+    flow.taken(1_000_000);
+    expect(calls).toEqual(['pause']);
+    flow.taken(1_000_000);
+    expect(calls).toEqual(['pause', 'resume']);
+  });
+
+  it('are stopped for a moment only, because somebody may wait for what stands behind', async () => {
+    const { clock, arrive, calls } = overfull();
+    await clock.sleep(100);
+    expect(calls).toEqual(['pause', 'resume']);
+    arrive();
+    expect(calls).toEqual(['pause', 'resume', 'pause']);
+  });
+
+  it('are not stopped for what is taken at once', async () => {
+    const { clock, budget, connection, calls } = overfull();
+    await clock.sleep(100);
+    const waited = new FlowControl(budget, 5_000);
+    waited.arrived(1_000_000, 1);
+    waited.taken(1_000_000);
+    waited.holdBack(connection);
+    expect(calls).toEqual(['pause', 'resume']);
   });
 });
