@@ -57,31 +57,33 @@ function createGzip(onOutput: (bytes: Uint8Array) => void): Compressor {
 }
 
 function createZstd(onOutput: (bytes: Uint8Array) => void): Compressor {
-  let pending: Uint8Array[] = [];
-  let pendingBytes = 0;
+  /** Filled from its start; a frame is made of it when it is full. */
+  let input = Buffer.allocUnsafeSlow(FRAME_INPUT_BYTES);
+  let inputBytes = 0;
   let isDestroyed = false;
   const flush = async () => {
-    const bytes = Buffer.concat(pending);
-    pending = [];
-    pendingBytes = 0;
-    for (let at = 0; at < bytes.length && !isDestroyed; at += FRAME_INPUT_BYTES) {
-      const frame = await compressFrame(bytes.subarray(at, at + FRAME_INPUT_BYTES));
-      if (!isDestroyed) onOutput(frame);
-    }
+    const bytes = input.subarray(0, inputBytes);
+    inputBytes = 0;
+    const frame = await compressFrame(bytes);
+    if (!isDestroyed) onOutput(frame);
   };
   return {
     async write(bytes) {
-      pending.push(bytes);
-      pendingBytes += bytes.length;
-      if (pendingBytes >= FRAME_INPUT_BYTES) await flush();
+      for (let at = 0; at < bytes.length && !isDestroyed; ) {
+        const taken = Math.min(bytes.length - at, FRAME_INPUT_BYTES - inputBytes);
+        input.set(bytes.subarray(at, at + taken), inputBytes);
+        inputBytes += taken;
+        at += taken;
+        if (inputBytes === FRAME_INPUT_BYTES) await flush();
+      }
     },
     async end() {
-      await flush();
+      if (inputBytes > 0) await flush();
       if (isDestroyed) throw new BackupError('store', 'compression was ended early');
     },
     destroy() {
       isDestroyed = true;
-      pending = [];
+      input = Buffer.alloc(0);
     },
   };
 }

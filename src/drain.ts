@@ -70,7 +70,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
   const onStop = () => reading.abort();
   options.stop?.addEventListener('abort', onStop);
   if (options.stop?.aborted) onStop();
-  const budget = new MemoryBudget(bufferBytes, options.onBytes);
+  const budget = new MemoryBudget(bufferBytes, clock, options.onBytes);
   const result = (fields: Partial<DrainResult>): DrainResult => ({
     stopReason: 'caught_up',
     partitions: 0,

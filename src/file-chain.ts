@@ -1,8 +1,8 @@
 // The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
 import { BackupError } from './errors.ts';
-import type { ObjectFile } from './object-file.ts';
-import type { EntryId, Message, MessageId, SourcePartition } from './ports.ts';
+import type { MessageMark, ObjectFile } from './object-file.ts';
+import type { EntryId, MessageId, SourcePartition } from './ports.ts';
 import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
 import { retry } from './retry.ts';
 import type { ManifestObject, Run } from './run.ts';
@@ -118,7 +118,7 @@ export class FileChain {
         await file.discard();
         return;
       }
-      this.durable = (file.last as Message).id;
+      this.durable = (file.last as MessageMark).id;
       this.#acknowledge(file.entries);
     } catch (error) {
       this.#isHalted = true;
@@ -155,7 +155,7 @@ export class FileChain {
         hint: 'Somebody removes objects while the rule runs; the next run tries again.',
       });
     }
-    assertBeginsWith(head, file.first as Message);
+    assertBeginsWith(head, file.first as MessageMark);
     await assertIntact(store, head, file.crc64, call);
     tally.alreadyStored++;
     if (!this.#isInOrder) {
@@ -165,7 +165,7 @@ export class FileChain {
       return false;
     }
     const through = await readLastId(store, head, compression, call);
-    const isSame = compareMessageIds(through, (file.last as Message).id) === 0;
+    const isSame = compareMessageIds(through, (file.last as MessageMark).id) === 0;
     logger.warn({ key, messages, isSame, storedLastId: formatMessageId(through) }, 'object already stored');
     if (isSame) tally.stored.push(this.#manifestObject(file, head.sizeBytes, head.crc64, true));
     else this.#takeAfter = { through };
@@ -178,8 +178,8 @@ export class FileChain {
     crc: string | undefined,
     alreadyStored: boolean,
   ): ManifestObject {
-    const first = file.first as Message;
-    const last = file.last as Message;
+    const first = file.first as MessageMark;
+    const last = file.last as MessageMark;
     return {
       key: file.key,
       partition: this.#partition.partition,

@@ -1,11 +1,18 @@
-// The bytes that all open and leaving files of a run may hold together. It decides when reading waits and whose
-// buffer leaves early; it never drops anything.
+// The bytes that a run may hold: those of open and leaving files, and of entries that are about to be received. It
+// decides when reading waits and whose buffer leaves early; it never drops anything.
+import type { Clock } from './ports.ts';
 
 /** Smallest part that COS takes, but for the last one: a smaller buffer cannot leave early. */
 export const MIN_PART_BYTES = 1_048_576;
 
 /** As many bytes as all uploads side by side need, and some in line: more would only make the function larger. */
 const MAX_LEAVING_BYTES = 64 * 1_048_576;
+
+/** Nobody knows how large the first entry is. Brokers take messages of up to 5 MiB if nobody has changed that. */
+const FIRST_ENTRY_BYTES = 5 * 1_048_576;
+
+/** Who does not get the entry that room was kept for makes nobody else wait longer than this, and at most twice that. */
+const PATIENCE_MS = 500;
 
 /** An open buffer that can leave as a part before its file is full. */
 export interface Spillable {
@@ -14,33 +21,55 @@ export interface Spillable {
   spill(): void;
 }
 
+/** Room that is kept for an entry. */
+export interface Reservation {
+  readonly bytes: number;
+  /** When it was made, in looks at who is late. */
+  readonly look: number;
+}
+
+interface Waiting {
+  readonly bytes: number;
+  readonly go: () => void;
+}
+
 export class MemoryBudget {
   readonly limitBytes: number;
+  readonly #clock: Clock;
+  readonly #onHold: (bytes: number) => void;
   #openBytes = 0;
   #leavingBytes = 0;
+  /** Reserved since the last look at who is late, and in the time between that look and the one before. */
+  #reservedBytes = 0;
+  #reservedBeforeBytes = 0;
+  #looks = 0;
+  #looking: AbortController | undefined;
+  #largestEntryBytes: number | undefined;
   #peakBytes = 0;
   readonly #spillables = new Set<Spillable>();
-  #waiting: (() => void)[] = [];
-
-  readonly #onHold: (bytes: number) => void;
+  /** First come, first served: a large entry is not passed by small ones for ever. */
+  #line: Waiting[] = [];
 
   /** `onHold` is told of all bytes that come in. */
-  constructor(limitBytes: number, onHold: (bytes: number) => void = () => undefined) {
+  constructor(limitBytes: number, clock: Clock, onHold: (bytes: number) => void = () => undefined) {
     this.limitBytes = limitBytes;
+    this.#clock = clock;
     this.#onHold = onHold;
   }
 
+  /** What open and leaving files hold. */
   get usedBytes(): number {
     return this.#openBytes + this.#leavingBytes;
   }
 
-  /** The most that was ever held. */
+  /** The most that files ever held. */
   get peakBytes(): number {
     return this.#peakBytes;
   }
 
-  get isSpent(): boolean {
-    return this.usedBytes > this.limitBytes || this.#leavingBytes > MAX_LEAVING_BYTES;
+  /** What to reserve for an entry of a partition of which nothing is known but what others were like. */
+  get likelyEntryBytes(): number {
+    return this.#largestEntryBytes ?? FIRST_ENTRY_BYTES;
   }
 
   register(spillable: Spillable): void {
@@ -67,32 +96,92 @@ export class MemoryBudget {
   /** Bytes that were leaving are gone. */
   free(bytes: number): void {
     this.#leavingBytes -= bytes;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
+    this.#serve();
   }
 
   /**
-   * Resolves when there is room to read more, when `signal` aborts, or when nothing that is held can leave by
-   * itself (then one reader must go on, or none ever would).
+   * Keeps room for an entry of about `bytes` before it is asked for, until `endReservation`. At once where there is
+   * room; else in turn when there is, or when `signal` aborts. When nothing that is held can leave by itself, and no
+   * entry is awaited, one goes on all the same: else none ever would.
    */
-  async room(signal: AbortSignal): Promise<void> {
-    while (this.isSpent && !signal.aborted) {
-      while (this.#openBytes > this.limitBytes / 2) {
-        const largest = this.#largest();
-        if (largest === undefined) break;
-        largest.spill();
-      }
-      if (this.#leavingBytes === 0) return;
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#waiting.push(wake);
-        signal.addEventListener('abort', wake, { once: true });
-      });
+  reserve(bytes: number, signal: AbortSignal): Reservation | Promise<Reservation> {
+    if (this.#line.length === 0 && this.#fits(bytes)) return this.#take(bytes);
+    return this.#waitInLine(bytes, signal);
+  }
+
+  /** Ends what `reserve` began. `entryBytes`: the entry came, and was that large. */
+  endReservation({ bytes, look }: Reservation, entryBytes = 0): void {
+    if (entryBytes > (this.#largestEntryBytes ?? 0)) this.#largestEntryBytes = entryBytes;
+    if (look === this.#looks) this.#reservedBytes -= bytes;
+    else if (look === this.#looks - 1) this.#reservedBeforeBytes -= bytes;
+    this.#serve();
+  }
+
+  #take(bytes: number): Reservation {
+    this.#reservedBytes += bytes;
+    return { bytes, look: this.#looks };
+  }
+
+  #fits(bytes: number): boolean {
+    const bytesWithIt = this.usedBytes + this.#reservedBytes + this.#reservedBeforeBytes + bytes;
+    return bytesWithIt <= this.limitBytes && this.#leavingBytes <= MAX_LEAVING_BYTES;
+  }
+
+  #waitInLine(bytes: number, signal: AbortSignal): Promise<Reservation> {
+    return new Promise((resolve) => {
+      const go = () => {
+        signal.removeEventListener('abort', onAbort);
+        resolve(this.#take(bytes));
+      };
+      const waiting = { bytes, go };
+      const onAbort = () => {
+        this.#line = this.#line.filter((one) => one !== waiting);
+        go();
+        this.#serve();
+      };
+      this.#line.push(waiting);
+      signal.addEventListener('abort', onAbort);
+      if (signal.aborted) onAbort();
+      this.#serve();
+      if (this.#line.length > 0) this.#lookForLate();
+    });
+  }
+
+  #serve(): void {
+    for (let first = this.#line[0]; first !== undefined; first = this.#line[0]) {
+      if (!this.#mayGo(first.bytes)) return;
+      this.#line.shift();
+      first.go();
     }
+    this.#looking?.abort();
+    this.#looking = undefined;
+  }
+
+  #mayGo(bytes: number): boolean {
+    if (this.#fits(bytes)) return true;
+    while (this.#openBytes > this.limitBytes / 2) {
+      const largest = this.#largest();
+      if (largest === undefined) break;
+      largest.spill();
+    }
+    return this.#leavingBytes === 0 && this.#reservedBytes + this.#reservedBeforeBytes === 0;
+  }
+
+  /** While somebody waits: forgets reservations whose entries have not come for a while. */
+  #lookForLate(): void {
+    if (this.#looking !== undefined) return;
+    this.#looking = new AbortController();
+    this.#clock.sleep(PATIENCE_MS, this.#looking.signal).then(
+      () => {
+        this.#looking = undefined;
+        this.#looks++;
+        this.#reservedBeforeBytes = this.#reservedBytes;
+        this.#reservedBytes = 0;
+        this.#serve();
+        if (this.#line.length > 0) this.#lookForLate();
+      },
+      () => undefined,
+    );
   }
 
   #largest(): Spillable | undefined {

@@ -7,7 +7,7 @@ import { type Compressor, createCompressor } from './compression.ts';
 import type { Compression } from './config.ts';
 import { combineCrc64, crc64 } from './crc64.ts';
 import type { MemoryBudget, Spillable } from './memory-budget.ts';
-import type { CallOptions, EntryId, Exists, Message, MessageId, ObjectStore, Upload } from './ports.ts';
+import type { Body, CallOptions, EntryId, Exists, Message, ObjectStore, Upload } from './ports.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './record.ts';
 import type { Slots } from './slots.ts';
 
@@ -29,6 +29,26 @@ export interface ObjectFileOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
+export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;
+
+/** Consecutive messages, by their ends. */
+export interface MessageRange {
+  readonly messages: number;
+  readonly first: MessageMark;
+  readonly last: MessageMark;
+}
+
+/** The range of these messages, which are at least one. It keeps none of them. */
+export function rangeOf(messages: readonly Message[]): MessageRange {
+  const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
+  return {
+    messages: messages.length,
+    first: { id: first.id, publishTimeMs: first.publishTimeMs },
+    last: { id: last.id, publishTimeMs: last.publishTimeMs },
+  };
+}
+
 /** What is known of a file when it is durable. */
 export interface StoredFile {
   readonly kind: 'created';
@@ -45,8 +65,8 @@ export class ObjectFile implements Size, Spillable {
   /** Of uncompressed records. */
   bytes = 0;
   rollReason: RollReason = 'end';
-  first: Message | undefined;
-  last: Message | undefined;
+  first: MessageMark | undefined;
+  last: MessageMark | undefined;
 
   readonly #options: ObjectFileOptions;
   readonly #pending = new ChunkList();
@@ -81,21 +101,28 @@ export class ObjectFile implements Size, Spillable {
   }
 
   /** Adds the records of these messages. Awaits only where compression lags behind. */
-  async append(records: Uint8Array, messages: readonly Message[]): Promise<void> {
-    this.first ??= messages[0];
-    this.last = messages[messages.length - 1];
-    this.messages += messages.length;
-    this.bytes += records.length;
+  async append(records: Body, range: MessageRange): Promise<void> {
+    this.first ??= range.first;
+    this.last = range.last;
+    this.messages += range.messages;
+    this.bytes += records.sizeBytes;
     if (this.#compressor === undefined) {
-      this.#store(records);
+      for (const chunk of records.chunks) this.#store(chunk);
       return;
     }
-    this.#options.budget.hold(records.length);
+    const { budget } = this.#options;
+    budget.hold(records.sizeBytes);
+    // Nothing has to be read for them to go.
+    budget.leave(records.sizeBytes);
+    let heldBytes = records.sizeBytes;
     try {
-      await this.#compressor.write(records);
+      for (const chunk of records.chunks) {
+        await this.#compressor.write(chunk);
+        budget.free(chunk.length);
+        heldBytes -= chunk.length;
+      }
     } finally {
-      this.#options.budget.leave(records.length);
-      this.#options.budget.free(records.length);
+      budget.free(heldBytes);
     }
   }
 
@@ -201,7 +228,7 @@ export class ObjectFile implements Size, Spillable {
   }
 
   #attributes(ending: Record<string, string>) {
-    const first = this.first as Message;
+    const first = this.first as MessageMark;
     return {
       metadata: {
         format: RECORD_FORMAT,
@@ -215,9 +242,9 @@ export class ObjectFile implements Size, Spillable {
   }
 
   #ending(): Record<string, string> {
-    const last = this.last as Message;
+    const last = this.last as MessageMark;
     return {
-      'last-id': formatMessageId(last.id as MessageId),
+      'last-id': formatMessageId(last.id),
       'last-publish-time': formatTime(last.publishTimeMs),
       messages: String(this.messages),
       'record-bytes': String(this.bytes),

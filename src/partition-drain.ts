@@ -1,11 +1,13 @@
 // One partition of a run: takes entries up to the end of the run's range, as records, into files that the limits
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
-import { limitPassedBy, limitReachedBy, needsSplit, type RollReason } from './batch.ts';
+import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
 import { type Durable, FileChain } from './file-chain.ts';
-import { ObjectFile } from './object-file.ts';
+import type { Reservation } from './memory-budget.ts';
+import { type MessageMark, type MessageRange, ObjectFile, rangeOf } from './object-file.ts';
 import { objectKey } from './object-key.ts';
 import type {
+  Body,
   Delivery,
   EntryId,
   Message,
@@ -29,8 +31,14 @@ const STALLED_AFTER_MS = 20_000;
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_OWED = 1_000;
 
+/** A large entry counts a little less with each smaller one after it. */
+const FORGETTING = 0.95;
+
 /** How a partition ended: drained, out of time, or another consumer of the Failover subscription has it. */
 export type PartitionOutcome = 'caught_up' | 'deadline' | 'standby';
+
+/** How reading ended; `undefined`: it goes on. */
+type Outcome = PartitionOutcome | 'lost' | undefined;
 
 export class PartitionDrain {
   readonly #run: Run;
@@ -48,6 +56,9 @@ export class PartitionDrain {
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
   #lastDeliveryMs: number;
+  /** The records of the next entry are expected to be so large: as the largest of the last ones. */
+  #entryBytes: number | undefined;
+  #reservation: Reservation | undefined;
 
   constructor(run: Run, partition: SourcePartition) {
     this.#run = run;
@@ -64,7 +75,7 @@ export class PartitionDrain {
     const chain = this.#chain;
     try {
       for (;;) {
-        const outcome = await this.#read();
+        const outcome = await this.#read().finally(() => this.#endReservation());
         if (outcome === 'lost') {
           await this.#beginAgain();
           continue;
@@ -88,26 +99,45 @@ export class PartitionDrain {
     if (end === null) return 'caught_up';
     const idleMs = end === 'unknown' || !this.#isInOrder ? IDLE_UNKNOWN_END_MS : IDLE_MS;
     for (;;) {
-      if (budget.isSpent) await budget.room(reading);
+      const reserving = budget.reserve(this.#entryBytes ?? budget.likelyEntryBytes, reading);
+      this.#reservation = reserving instanceof Promise ? await reserving : reserving;
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
-      const delivery = await this.#partition.next(
-        Math.min(idleMs, Math.max(1, stopReadingAtMs - clock.now())),
-      );
-      if (reading.aborted) return 'deadline';
-      if (this.#chain.isInterrupted) return 'caught_up';
-      if (delivery.kind === 'idle') {
-        if (await this.#isDrained()) return 'caught_up';
-        continue;
-      }
-      if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
-      if (delivery.kind === 'end') return 'caught_up';
-      this.#lastDeliveryMs = clock.now();
-      if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
-      if (delivery.kind === 'entry') await this.#take(delivery);
-      else if (delivery.kind === 'unreadable') await this.#keepUnreadable(delivery);
-      if (end !== 'unknown' && isAtOrAfter(delivery.id, end)) return 'caught_up';
+      const timeoutMs = Math.min(idleMs, Math.max(1, stopReadingAtMs - clock.now()));
+      const outcome = await this.#handleNext(timeoutMs);
+      if (outcome !== undefined) return outcome;
+      this.#endReservation();
     }
+  }
+
+  /**
+   * Gets a delivery and does with it what is due. No function that awaits holds the delivery or its messages: what it
+   * awaits can take long, and all that while it would keep an entry of megabytes in memory for nothing.
+   */
+  #handleNext(timeoutMs: number): Promise<Outcome> {
+    return this.#partition.next(timeoutMs).then((delivery) => this.#handle(delivery));
+  }
+
+  /** What reading ends with; nothing where it goes on. */
+  #handle(delivery: Delivery): Outcome | Promise<Outcome> {
+    const { reading, clock } = this.#run;
+    const { end } = this.#partition;
+    if (reading.aborted) return 'deadline';
+    if (this.#chain.isInterrupted) return 'caught_up';
+    if (delivery.kind === 'idle') {
+      this.#endReservation();
+      return this.#isDrained().then((isDrained) => (isDrained ? 'caught_up' : undefined));
+    }
+    if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
+    if (delivery.kind === 'end') return 'caught_up';
+    this.#lastDeliveryMs = clock.now();
+    if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
+    const outcome =
+      end !== 'unknown' && end !== null && isAtOrAfter(delivery.id, end) ? 'caught_up' : undefined;
+    let taking: Promise<void> | undefined;
+    if (delivery.kind === 'entry') taking = this.#take(delivery);
+    else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);
+    return taking === undefined ? outcome : taking.then(() => outcome);
   }
 
   /** Published after the run began. A producer whose clock is ahead of ours must not end every run, so: not in the future. */
@@ -140,25 +170,35 @@ export class PartitionDrain {
     });
   }
 
-  async #take(entry: ReadableEntry): Promise<void> {
+  #take(entry: ReadableEntry): Promise<void> | undefined {
+    const { id } = entry;
     const messages = this.#notYetTaken(entry);
-    if (messages === undefined) return;
+    if (messages === undefined) return undefined;
     if (messages.length === 0) {
-      this.#owe(entry.id);
-      return;
+      this.#owe(id);
+      return undefined;
     }
-    const { limits } = this.#run;
     const records = encodeRecords(messages);
-    const size = { messages: messages.length, bytes: records.length };
-    if (needsSplit(size, limits)) {
-      if (this.#open !== undefined) await this.#roll(limitPassedBy(this.#open, size, limits) ?? 'messages');
-      for (const message of messages) await this.#append(encodeRecords([message]), [message]);
-    } else {
-      await this.#append(records, messages);
+    const size = { messages: messages.length, bytes: records.sizeBytes };
+    this.#entryBytes = Math.max(size.bytes, Math.ceil((this.#entryBytes ?? 0) * FORGETTING));
+    const appending = needsSplit(size, this.#run.limits)
+      ? this.#appendOneByOne(messages, size)
+      : this.#append(records, rangeOf(messages));
+    return appending.then(() => this.#finishEntry(id));
+  }
+
+  async #appendOneByOne(messages: readonly Message[], size: Size): Promise<void> {
+    if (this.#open !== undefined) {
+      await this.#roll(limitPassedBy(this.#open, size, this.#run.limits) ?? 'messages');
     }
-    if (!this.#isInOrder) this.#unacknowledged.add(entryText(entry.id));
-    this.#owe(entry.id);
-    const reached = this.#open === undefined ? undefined : limitReachedBy(this.#open, limits);
+    for (const message of messages) await this.#append(encodeRecords([message]), rangeOf([message]));
+  }
+
+  /** All messages of the entry are in files. */
+  async #finishEntry(id: EntryId): Promise<void> {
+    if (!this.#isInOrder) this.#unacknowledged.add(entryText(id));
+    this.#owe(id);
+    const reached = this.#open === undefined ? undefined : limitReachedBy(this.#open, this.#run.limits);
     if (reached !== undefined) await this.#roll(reached);
     else if (this.#open?.isDoomed) await this.#roll('end');
   }
@@ -185,18 +225,27 @@ export class PartitionDrain {
     return durable !== undefined && compareMessageIds(last.id, durable) <= 0 ? [] : undefined;
   }
 
-  async #append(records: Buffer, messages: readonly Message[]): Promise<void> {
+  async #append(records: Body, range: MessageRange): Promise<void> {
     if (this.#open !== undefined) {
-      const size = { messages: messages.length, bytes: records.length };
+      const size = { messages: range.messages, bytes: records.sizeBytes };
       const passed = limitPassedBy(this.#open, size, this.#run.limits);
       if (passed !== undefined) await this.#roll(passed);
     }
-    this.#open ??= this.#openFile(messages[0] as Message);
-    if (this.#isInOrder) this.#taken = (messages[messages.length - 1] as Message).id;
-    await this.#open.append(records, messages);
+    this.#open ??= this.#openFile(range.first);
+    if (this.#isInOrder) this.#taken = range.last.id;
+    const appending = this.#open.append(records, range);
+    // The file holds them: only now others may have the room that was kept.
+    this.#endReservation(records.sizeBytes);
+    await appending;
   }
 
-  #openFile(first: Message): ObjectFile {
+  /** Room is kept no more: for an entry whose records are in a file, or for none. */
+  #endReservation(entryBytes?: number): void {
+    if (this.#reservation !== undefined) this.#run.budget.endReservation(this.#reservation, entryBytes);
+    this.#reservation = undefined;
+  }
+
+  #openFile(first: MessageMark): ObjectFile {
     const { prefix, topic, compression, rule, store, budget, slots, hardEnd, clock } = this.#run;
     const key = objectKey(prefix, topic, first, compression);
     const file = new ObjectFile(

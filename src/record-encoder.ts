@@ -2,31 +2,48 @@
 // the bytes are those of encodeRecord.
 import { isUtf8 } from 'node:buffer';
 import { escapeInto, MAX_ESCAPE_BYTES, MAX_INPUT_BYTES, output, SLACK_BYTES } from './json-text.ts';
-import type { Message } from './ports.ts';
+import type { Body, Message } from './ports.ts';
 import { encodeRecord, encodeRecordHead } from './record.ts';
 
 const ROOM_BYTES = output.length - SLACK_BYTES;
 /** Text is written out at this length: strings over 128 KB are dear to the garbage collector. */
 const FLUSH_LENGTH = 16_384;
 const OPEN = ',"value":"';
+const OPEN_BASE64 = ',"valueBase64":"';
 const CLOSE = '"}\n';
+/** A multiple of three, so that pieces of base64 can stand one after the other. */
+const BASE64_PIECE_BYTES = 49_152;
 
-/** The records of the messages, one after the other. */
-export function encodeRecords(messages: readonly Message[]): Buffer {
-  const full: Buffer[] = [];
+/** The records of the messages, one after the other; large ones in several chunks. */
+export function encodeRecords(messages: readonly Message[]): Body {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
   let used = 0;
   /** To be written next. */
   let text = '';
   const takeOut = () => {
-    if (used > 0) full.push(copyOf(output, used));
+    if (used === 0) return;
+    chunks.push(copyOf(output, used));
+    sizeBytes += used;
     used = 0;
   };
   const write = () => {
     // No character takes more than three bytes.
     if (used + text.length * 3 > ROOM_BYTES) takeOut();
-    if (text.length * 3 > ROOM_BYTES) full.push(Buffer.from(text));
-    else used += output.write(text, used);
+    if (text.length * 3 > ROOM_BYTES) {
+      const bytes = Buffer.from(text);
+      chunks.push(bytes);
+      sizeBytes += bytes.length;
+    } else used += output.write(text, used);
     text = '';
+  };
+  const writeBase64 = (payload: Uint8Array) => {
+    text += OPEN_BASE64;
+    for (let at = 0; at < payload.length; at += BASE64_PIECE_BYTES) {
+      text += base64(payload.subarray(at, at + BASE64_PIECE_BYTES));
+      write();
+    }
+    text = CLOSE;
   };
   for (const message of messages) {
     const { payload } = message;
@@ -37,8 +54,7 @@ export function encodeRecords(messages: readonly Message[]): Buffer {
     }
     text += encodeRecordHead(message);
     if (payload.length > MAX_INPUT_BYTES && !isUtf8(payload)) {
-      text += `,"valueBase64":"${base64(payload)}${CLOSE}`;
-      write();
+      writeBase64(payload);
       continue;
     }
     if (text.length > FLUSH_LENGTH) write();
@@ -52,7 +68,7 @@ export function encodeRecords(messages: readonly Message[]): Buffer {
     used = end < 0 ? ~end : end;
     if (end < 0 && first === payload && !isUtf8(payload)) {
       used = start - OPEN.length;
-      text = `,"valueBase64":"${base64(payload)}${CLOSE}`;
+      writeBase64(payload);
       continue;
     }
     for (let at = MAX_INPUT_BYTES; at < payload.length; at += MAX_INPUT_BYTES) {
@@ -64,9 +80,8 @@ export function encodeRecords(messages: readonly Message[]): Buffer {
     text = CLOSE;
   }
   write();
-  if (full.length === 0) return copyOf(output, used);
   takeOut();
-  return full.length === 1 ? (full[0] as Buffer) : Buffer.concat(full);
+  return { chunks, sizeBytes };
 }
 
 function copyOf(bytes: Buffer, length: number): Buffer {

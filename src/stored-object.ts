@@ -18,7 +18,7 @@ const TAIL_BYTES = 65_536;
  * Checks that the object begins with this message.
  * @throws BackupError `config` that names the key: another archive lives at this prefix.
  */
-export function assertBeginsWith(head: ObjectHead, first: Message): void {
+export function assertBeginsWith(head: ObjectHead, first: Pick<Message, 'id' | 'publishTimeMs'>): void {
   const { metadata } = head;
   const isOurs = metadata['format'] === RECORD_FORMAT;
   const id = formatMessageId(first.id);

@@ -143,6 +143,16 @@ describe('a run', () => {
     expect(store.uploads.size).toBe(0);
   });
 
+  it('takes large entries of many partitions only as far as there is room, and one more where there is none', async () => {
+    const broker = createFakeBroker(8);
+    fill(broker, 2, 1, 2_500_000);
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, { bufferBytes: 10 * 1_048_576 });
+    expect(result.failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(result.peakBufferBytes).toBeLessThan(10 * 1_048_576 + 2_600_000);
+  });
+
   it('acknowledges entries that hold nothing for a consumer without storing anything', async () => {
     const broker = createFakeBroker(1);
     const [partition] = broker.partitions;

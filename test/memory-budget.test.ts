@@ -1,7 +1,12 @@
-import { expect, it } from 'vitest';
-import { MemoryBudget } from '../src/memory-budget.ts';
+import { describe, expect, it } from 'vitest';
+import { MemoryBudget, type Reservation } from '../src/memory-budget.ts';
+import type { Clock } from '../src/ports.ts';
+import { virtualClock } from './pulsar/virtual-clock.ts';
 
 const MIB = 1_048_576;
+const never = new AbortController().signal;
+/** Nobody is ever late by it. */
+const stoppedClock: Clock = { now: () => 0, sleep: () => new Promise(() => undefined) };
 
 function buffer(budget: MemoryBudget, bytes: number) {
   const one = {
@@ -17,48 +22,140 @@ function buffer(budget: MemoryBudget, bytes: number) {
   return one;
 }
 
-it('sends the largest open buffer off when it is spent, and lets reading go on when that is gone', async () => {
-  const budget = new MemoryBudget(10 * MIB);
-  const small = buffer(budget, 4 * MIB);
-  const large = buffer(budget, 7 * MIB);
-  let isRoom = false;
-  const room = budget.room(new AbortController().signal).then(() => {
-    isRoom = true;
+/** A reservation under way: `made` once there was room. */
+function reserve(budget: MemoryBudget, bytes: number, signal = never) {
+  const one: { made: Reservation | undefined; done: Promise<void> } = {
+    made: undefined,
+    done: Promise.resolve(),
+  };
+  one.done = Promise.resolve(budget.reserve(bytes, signal)).then((reservation) => {
+    one.made = reservation;
   });
-  expect([small.bytes, large.bytes]).toEqual([4 * MIB, 0]);
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(isRoom).toBe(false);
-  budget.free(7 * MIB);
-  await room;
-  expect(budget.usedBytes).toBe(4 * MIB);
-  expect(budget.peakBytes).toBe(11 * MIB);
+  return one;
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('reserving room for an entry', () => {
+  it('is answered at once where there is room, and not only at the next turn', () => {
+    const budget = new MemoryBudget(10 * MIB, stoppedClock);
+    expect(budget.reserve(6 * MIB, never)).not.toBeInstanceOf(Promise);
+    expect(budget.reserve(6 * MIB, never)).toBeInstanceOf(Promise);
+  });
+
+  it('sends the largest open buffer off when there is none, and goes on when that is gone', async () => {
+    const budget = new MemoryBudget(10 * MIB, stoppedClock);
+    const small = buffer(budget, 4 * MIB);
+    const large = buffer(budget, 7 * MIB);
+    const entry = reserve(budget, MIB);
+    expect([small.bytes, large.bytes]).toEqual([4 * MIB, 0]);
+    await settled();
+    expect(entry.made).toBeUndefined();
+    budget.free(7 * MIB);
+    await entry.done;
+    expect(budget.usedBytes).toBe(4 * MIB);
+    expect(budget.peakBytes).toBe(11 * MIB);
+  });
+
+  it('does not wait for ever when nothing that is held can leave: a buffer under 1 MiB is no part', async () => {
+    const budget = new MemoryBudget(MIB, stoppedClock);
+    buffer(budget, MIB - 1);
+    buffer(budget, MIB - 1);
+    await reserve(budget, 100).done;
+    expect(budget.usedBytes).toBeGreaterThan(budget.limitBytes);
+  });
+
+  it('lets one entry through that is larger than the budget, and the next when the first is stored', async () => {
+    const budget = new MemoryBudget(4 * MIB, stoppedClock);
+    const entries = [5, 5, 5].map((size) => reserve(budget, size * MIB));
+    await settled();
+    expect(entries.map(({ made }) => made !== undefined)).toEqual([true, false, false]);
+    budget.hold(5 * MIB);
+    budget.leave(5 * MIB);
+    budget.endReservation(entries[0]?.made as Reservation, 5 * MIB);
+    await settled();
+    expect(entries.map(({ made }) => made !== undefined)).toEqual([true, false, false]);
+    budget.free(5 * MIB);
+    await settled();
+    expect(entries.map(({ made }) => made !== undefined)).toEqual([true, true, false]);
+  });
+
+  it('is answered in turn, so that a large entry is not passed by small ones', async () => {
+    const budget = new MemoryBudget(10 * MIB, stoppedClock);
+    const first = reserve(budget, 8 * MIB);
+    await first.done;
+    const large = reserve(budget, 8 * MIB);
+    const small = reserve(budget, MIB);
+    await settled();
+    expect([large.made, small.made]).toEqual([undefined, undefined]);
+    budget.endReservation(first.made as Reservation);
+    await Promise.all([large.done, small.done]);
+  });
+
+  it('does not wait long for one whose entry does not come, and counts that one no more', async () => {
+    const clock = virtualClock();
+    const budget = new MemoryBudget(10 * MIB, clock);
+    const idle = reserve(budget, 8 * MIB);
+    await idle.done;
+    const startedMs = clock.now();
+    const waiting = reserve(budget, 8 * MIB);
+    await waiting.done;
+    expect(clock.now() - startedMs).toBeGreaterThan(0);
+    expect(clock.now() - startedMs).toBeLessThanOrEqual(1_000);
+    // The late one ends without giving back what it has no more.
+    budget.endReservation(idle.made as Reservation);
+    budget.endReservation(waiting.made as Reservation);
+    expect(budget.reserve(10 * MIB, never)).not.toBeInstanceOf(Promise);
+    expect(budget.reserve(1, never)).toBeInstanceOf(Promise);
+  });
+
+  it('leaves no timer behind when nobody waits any more', async () => {
+    const signals: (AbortSignal | undefined)[] = [];
+    const clock: Clock = {
+      now: () => 0,
+      sleep: (_, signal) => {
+        signals.push(signal);
+        return new Promise(() => undefined);
+      },
+    };
+    const budget = new MemoryBudget(MIB, clock);
+    const first = reserve(budget, MIB);
+    await first.done;
+    const second = reserve(budget, MIB);
+    budget.endReservation(first.made as Reservation);
+    await second.done;
+    expect(signals.map((signal) => signal?.aborted)).toEqual([true]);
+  });
+
+  it('stops waiting when the run is over', async () => {
+    const budget = new MemoryBudget(MIB, stoppedClock);
+    budget.hold(2 * MIB);
+    budget.leave(2 * MIB);
+    const over = new AbortController();
+    const entry = reserve(budget, 1, over.signal);
+    await settled();
+    expect(entry.made).toBeUndefined();
+    over.abort();
+    await entry.done;
+  });
+
+  it('waits, however large the budget is, while more is on its way than uploads side by side need', async () => {
+    const budget = new MemoryBudget(1_000 * MIB, stoppedClock);
+    budget.hold(65 * MIB);
+    budget.leave(65 * MIB);
+    const entry = reserve(budget, 1);
+    await settled();
+    expect(entry.made).toBeUndefined();
+    budget.free(2 * MIB);
+    await entry.done;
+  });
 });
 
-it('does not wait for ever when nothing that is held can leave: a buffer under 1 MiB is no part', async () => {
-  const budget = new MemoryBudget(MIB);
-  buffer(budget, MIB - 1);
-  buffer(budget, MIB - 1);
-  await budget.room(new AbortController().signal);
-  expect(budget.isSpent).toBe(true);
-});
-
-it('stops waiting when the run is over', async () => {
-  const budget = new MemoryBudget(MIB);
-  buffer(budget, 2 * MIB);
-  const over = new AbortController();
-  const room = budget.room(over.signal);
-  over.abort();
-  await room;
-});
-
-it('is spent, however large it is, while more is on its way than uploads side by side need', async () => {
-  const budget = new MemoryBudget(1_000 * MIB);
-  budget.hold(65 * MIB);
-  expect(budget.isSpent).toBe(false);
-  budget.leave(65 * MIB);
-  expect(budget.isSpent).toBe(true);
-  const room = budget.room(new AbortController().signal);
-  budget.free(2 * MIB);
-  await room;
-  expect(budget.isSpent).toBe(false);
+it('expects of a partition that nothing is known of what was largest elsewhere, and at first what a broker may send', () => {
+  const budget = new MemoryBudget(10 * MIB, stoppedClock);
+  expect(budget.likelyEntryBytes).toBe(5 * MIB);
+  budget.endReservation(budget.reserve(MIB, never) as Reservation, 2_000);
+  expect(budget.likelyEntryBytes).toBe(2_000);
+  budget.endReservation(budget.reserve(MIB, never) as Reservation, 1_000);
+  expect(budget.likelyEntryBytes).toBe(2_000);
 });
