@@ -1,10 +1,12 @@
 // What is drained to see how much memory it takes, and a run of the packaged function that tells its peak.
 import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
+import type { Compression } from '../../src/local/broker/compress.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 
 /** One load. The entries of a batch are not counted, its messages are. */
@@ -14,36 +16,40 @@ export interface MemoryCase {
   readonly messages: number;
   readonly messageBytes: number;
   readonly batchSize: number;
+  /** Default `text`, which compresses to about two thirds. `binary` is no UTF-8, `repeated` compresses to nearly nothing. */
+  readonly payload?: 'text' | 'binary' | 'repeated';
+  /** The producer's. */
+  readonly codec?: Compression;
+  /** The rule's FILE_COMPRESSION. */
   readonly compression?: string;
 }
 
-const MB = 1_000_000;
+const FILE_OF_500_MB = { partitions: 1, messages: 4_980, messageBytes: 100_000, batchSize: 10 };
+const OPEN_BATCHES = { partitions: 64, messages: 192_000, messageBytes: 1_500, batchSize: 50 };
+const LARGE = { messages: 100, messageBytes: 5_000_000, batchSize: 0 };
+
 export const MEMORY_CASES: readonly MemoryCase[] = [
   { name: 'nothing', partitions: 1, messages: 0, messageBytes: 0, batchSize: 0 },
-  { name: 'one object of 500 MB', partitions: 1, messages: 4_980, messageBytes: 100_000, batchSize: 10 },
+  { name: 'one object of 500 MB', ...FILE_OF_500_MB },
+  { name: 'one object of 500 MB, gzip', ...FILE_OF_500_MB, compression: 'gzip' },
+  { name: 'one object of 500 MB, zstd', ...FILE_OF_500_MB, compression: 'zstd' },
+  { name: '64 partitions, open batches', ...OPEN_BATCHES },
+  { name: '64 partitions, open batches, gzip', ...OPEN_BATCHES, compression: 'gzip' },
+  { name: '64 partitions, open batches, zstd', ...OPEN_BATCHES, compression: 'zstd' },
+  { name: '5 MB messages, 1 partition', ...LARGE, partitions: 1 },
+  { name: '5 MB messages, 8 partitions', ...LARGE, partitions: 8 },
+  { name: '5 MB messages, 8 partitions, gzip', ...LARGE, partitions: 8, compression: 'gzip' },
+  { name: '5 MB messages, 8 partitions, zstd', ...LARGE, partitions: 8, compression: 'zstd' },
+  { name: '5 MB messages, 8 partitions, binary', ...LARGE, partitions: 8, payload: 'binary' },
+  { name: '5 MB messages, 8 partitions, ZSTD by the producer', ...LARGE, partitions: 8, codec: 'zstd' },
   {
-    name: 'one object of 500 MB, gzip',
-    partitions: 1,
-    messages: 4_980,
-    messageBytes: 100_000,
-    batchSize: 10,
-    compression: 'gzip',
-  },
-  {
-    name: '64 partitions, open batches',
-    partitions: 64,
-    messages: 192_000,
-    messageBytes: 1_500,
-    batchSize: 50,
-  },
-  { name: 'messages of 5 MB', partitions: 1, messages: 100, messageBytes: 5 * MB, batchSize: 0 },
-  {
-    name: 'messages of 5 MB in 8 partitions',
+    name: '5 MB messages, 8 partitions, LZ4 by the producer to 20 kB',
+    ...LARGE,
     partitions: 8,
-    messages: 100,
-    messageBytes: 5 * MB,
-    batchSize: 0,
+    payload: 'repeated',
+    codec: 'lz4',
   },
+  { name: '5 MB messages, 64 partitions', ...LARGE, partitions: 64, messages: 128 },
 ];
 
 const BUCKET = 'bench-1250000000';
@@ -71,14 +77,14 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
   try {
     broker.createTopic(TOPIC, load.partitions);
     broker.createSubscription(TOPIC, 'backup');
-    const payload = Buffer.alloc(load.messageBytes, 'an order of one hundred umbrellas; ');
+    const payload = payloadOf(load);
     const perCall = load.batchSize * load.partitions || load.partitions;
     for (let at = 0; at < load.messages; at += perCall) {
       const count = Math.min(perCall, load.messages - at);
       broker.publish(
         TOPIC,
         Array.from({ length: count }, () => ({ payload })),
-        { batchSize: load.batchSize },
+        { batchSize: load.batchSize, compression: load.codec ?? 'none' },
       );
     }
     return await drainInChild(memoryMb, {
@@ -99,6 +105,12 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
     await Promise.all([broker.close(), cos.close()]);
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+function payloadOf({ messageBytes, payload = 'text' }: MemoryCase): Buffer {
+  if (payload === 'repeated') return Buffer.alloc(messageBytes, 'an order of one hundred umbrellas; ');
+  const random = randomBytes(messageBytes);
+  return payload === 'binary' ? random : Buffer.from(random.toString('base64').slice(0, messageBytes));
 }
 
 async function drainInChild(memoryMb: number, env: Record<string, string>): Promise<Peak> {

@@ -11,5 +11,5 @@ process.once('message', async (context) => {
   }));
   const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
   const { stopReason, messages } = result;
-  process.send({ peakMb: (peakKb * 1024) / 1e6, stopReason, messages }, () => process.disconnect());
+  process.send({ peakMb: peakKb / 1024, stopReason, messages }, () => process.disconnect());
 });
