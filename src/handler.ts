@@ -1,6 +1,7 @@
 // One invocation: settings, adapters, the deadline, the summary. The one place that catches: what fails is logged with
 // its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
 import { systemClock } from './clock.ts';
+import { compressionMemoryMb, endCompression } from './compression.ts';
 import { type Environment, parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { type DrainResult, drain } from './drain.ts';
@@ -54,7 +55,7 @@ const DEFAULT_TIME_LIMIT_MS = 60_000;
 const DEFAULT_MEMORY_MB = 256;
 /** Node, the SDK and the code, before the first message. */
 const BASE_MEMORY_MB = 96;
-const MIN_BUFFER_BYTES = 8 * 1_048_576;
+const MIN_BUFFER_BYTES = 4 * 1_048_576;
 const MAX_BUFFER_BYTES = 256 * 1_048_576;
 /** Heap and buffers of Node at rest, and the smallest buffers. */
 const MIN_IN_USE_BYTES = 24 * 1_048_576;
@@ -127,7 +128,8 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
   const timer = new AbortController();
   const storingEnd = abortedAt(clock, invocation.storingEndAtMs, timer.signal);
   const hardEnd = abortedAt(clock, hardEndAtMs, timer.signal);
-  const buffers = bufferSizes(invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB);
+  const memoryMb = invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
+  const buffers = bufferSizes(memoryMb - compressionMemoryMb(config.file.compression));
   logger.info(startFields(config, invocation, buffers), 'run started');
   const store = retryingStore(parts.createStore(config, logger), {
     clock,
@@ -175,6 +177,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
     timer.abort();
     await source?.close();
     await store.close();
+    await endCompression();
   }
 }
 

@@ -36,7 +36,9 @@ interface Waiting {
 export class MemoryBudget {
   readonly limitBytes: number;
   readonly #clock: Clock;
-  readonly #onHold: (bytes: number) => void;
+  readonly #onPassed: (bytes: number) => void;
+  /** Held since they were told last. */
+  #passedBytes = 0;
   #openBytes = 0;
   #leavingBytes = 0;
   /** Reserved since the last look at who is late, and in the time between that look and the one before. */
@@ -50,11 +52,11 @@ export class MemoryBudget {
   /** First come, first served: a large entry is not passed by small ones for ever. */
   #line: Waiting[] = [];
 
-  /** `onHold` is told of all bytes that come in. */
-  constructor(limitBytes: number, clock: Clock, onHold: (bytes: number) => void = () => undefined) {
+  /** `onPassed` is told of all bytes that came in, by `tellPassed`. */
+  constructor(limitBytes: number, clock: Clock, onPassed: (bytes: number) => void = () => undefined) {
     this.limitBytes = limitBytes;
     this.#clock = clock;
-    this.#onHold = onHold;
+    this.#onPassed = onPassed;
   }
 
   /** What open and leaving files hold. */
@@ -82,7 +84,7 @@ export class MemoryBudget {
 
   /** Bytes were added to an open buffer. */
   hold(bytes: number): void {
-    this.#onHold(bytes);
+    this.#passedBytes += bytes;
     this.#openBytes += bytes;
     this.#peakBytes = Math.max(this.#peakBytes, this.usedBytes);
   }
@@ -97,6 +99,15 @@ export class MemoryBudget {
   free(bytes: number): void {
     this.#leavingBytes -= bytes;
     this.#serve();
+  }
+
+  /**
+   * To be called before an entry is asked for, when the one before is not in use any more: garbage that is collected
+   * now is out of the way of what comes.
+   */
+  tellPassed(): void {
+    this.#onPassed(this.#passedBytes);
+    this.#passedBytes = 0;
   }
 
   /**

@@ -103,6 +103,7 @@ export class PartitionDrain {
       this.#reservation = reserving instanceof Promise ? await reserving : reserving;
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
+      budget.tellPassed();
       const timeoutMs = Math.min(idleMs, Math.max(1, stopReadingAtMs - clock.now()));
       const outcome = await this.#handleNext(timeoutMs);
       if (outcome !== undefined) return outcome;

@@ -1,9 +1,9 @@
 // Zstandard (RFC 8878) as independent frames of bounded size, so that a reader never holds more than one. Node's own
-// where it has it (22.15), in its thread pool; else WebAssembly, a frame at a time, with the event loop between.
-// Refuses frames that are too large to be held.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+// where it has it (22.15), in its thread pool; else WebAssembly, on a thread of its own. Refuses frames that are too
+// large to be held.
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
+import { compressedRoomBytes, type InMemory, ZstdThread } from './zstd-thread.ts';
 
 /** Bytes of input that become one frame. */
 export const FRAME_INPUT_BYTES = 262_144;
@@ -27,21 +27,31 @@ const { zstdCompress, zstdDecompress } = zlib as unknown as {
 const nativeCompress = zstdCompress && promisify(zstdCompress);
 const nativeDecompress = zstdDecompress && promisify(zstdDecompress);
 
-let loading: Promise<import('@hpcc-js/wasm-zstd').Zstd> | undefined;
+/** Whether Node itself compresses zstd. */
+export const hasNativeZstd = nativeCompress !== undefined;
 
-/** Lets others have their turn first: what follows holds the event loop for milliseconds. */
-async function wasm() {
-  loading ??= import('@hpcc-js/wasm-zstd').then(({ Zstd }) => Zstd.load());
-  const zstd = await loading;
-  await nextTurn();
-  return zstd;
+/** Lies beside this module, also where both are bundled. */
+const thread = new ZstdThread(new URL('./zstd-worker.mjs', import.meta.url));
+
+/** Memory for the bytes of a frame, before compression and after. */
+export const createFrameMemory = (): ArrayBuffer => new ArrayBuffer(compressedRoomBytes(FRAME_INPUT_BYTES));
+
+/**
+ * One frame, which tells the size of its content. Takes the memory of the bytes over and gives it back.
+ * @throws BackupError `store`
+ */
+export async function compressFrame(bytes: InMemory): Promise<{ frame: Uint8Array; memory: ArrayBuffer }> {
+  if (nativeCompress !== undefined) {
+    const { memory, sizeBytes } = bytes;
+    const frame = await nativeCompress(new Uint8Array(memory, 0, sizeBytes), { pledgedSrcSize: sizeBytes });
+    return { frame, memory };
+  }
+  const { memory, sizeBytes } = await thread.compress(bytes, LEVEL);
+  return { frame: new Uint8Array(memory.slice(0, sizeBytes)), memory };
 }
 
-/** One frame, which tells the size of its content. */
-export async function compressFrame(bytes: Uint8Array): Promise<Uint8Array> {
-  if (nativeCompress) return await nativeCompress(bytes, { pledgedSrcSize: bytes.length });
-  return (await wasm()).compress(bytes, LEVEL);
-}
+/** Ends what compression has started, as soon as nothing is under way; more compression starts it again. */
+export const endZstd = (): Promise<void> => thread.end();
 
 /** The content of the frames, one by one. @throws Error where they are damaged, cut off, or too large */
 export async function* decompressFrames(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -65,7 +75,7 @@ async function decompressFrame(bytes: Uint8Array, { contentBytes }: Frame): Prom
   if (contentBytes === undefined)
     throw new Error('a frame does not tell its size: reading it needs Node 22.15 or later');
   if (contentBytes === 0) return new Uint8Array(0);
-  return (await wasm()).decompress(bytes);
+  return thread.decompress(bytes, contentBytes);
 }
 
 interface Frame {

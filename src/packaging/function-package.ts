@@ -25,7 +25,7 @@ const START_SCRIPTS = ['bootstrap', 'scf_bootstrap'];
 export function collectFunction(root: string, bundle = join(root, 'dist/function')): PackageFile[] {
   let files: PackageFile[];
   try {
-    files = ['index.js', 'bootstrap.js', 'package.json'].map((path) => ({
+    files = ['index.js', 'bootstrap.js', 'zstd-worker.mjs', 'package.json'].map((path) => ({
       path,
       mode: 0o644,
       bytes: readFileSync(join(bundle, path)),

@@ -44,6 +44,7 @@ export async function startSurroundings(): Promise<Surroundings> {
       'function-process': 'test/bench/function-process.ts',
       'stage-process': 'test/bench/stage-process.ts',
       'wire-process': 'test/bench/wire-process.ts',
+      'zstd-worker': 'src/zstd-worker.mjs',
       cos: 'src/local/cos/main.ts',
     },
     outdir: folder,

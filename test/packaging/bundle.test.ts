@@ -14,16 +14,17 @@ beforeAll(async () => {
   const source = (name: string, text: string) => writeFileSync(join(root, 'src', name), text);
   source(
     'index.ts',
-    `import { drain } from './drain.ts';\nexport const main_handler = async () => drain();\n`,
+    `import { drain } from './drain.ts';\nexport { drained } from './drain.ts';\nexport const main_handler = async () => drain();\n`,
   );
   source(
     'drain.ts',
-    `export async function drain() { await import('pulsar-client').catch(() => {}); throw new Error('drained'); }\n`,
+    `export const drained = () => /* 完 */ /[完😀]/u.exec('完')?.[0];\nexport async function drain() { await import('pulsar-client').catch(() => {}); throw new Error('drained'); }\n`,
   );
   source(
     'bootstrap.ts',
     `import { main_handler } from './index.ts';\nexport const started = main_handler;\n`,
   );
+  source('zstd-worker.mjs', `import { parentPort } from 'node:worker_threads';\nparentPort?.close();\n`);
   await bundleFunction(root, out);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -44,6 +45,16 @@ test('a stack trace names the functions as they are written', async () => {
   await expect(load('index.js').main_handler()).rejects.toMatchObject({
     stack: expect.stringMatching(/at (async )?drain /),
   });
+});
+
+test('index.js is plain ASCII, so that V8 keeps it in one byte a character, and says what it said', () => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
+  expect(readFileSync(join(out, 'index.js'), 'utf8')).toMatch(/^[\x00-\x7f]*$/);
+  expect(load('index.js').drained()).toBe('完');
+});
+
+test('the code of threads lies beside it, as a module of its own', () => {
+  expect(readFileSync(join(out, 'zstd-worker.mjs'), 'utf8')).toContain('parentPort');
 });
 
 test('pulsar-client stays outside the bundle', () => {
