@@ -53,6 +53,8 @@ export const REAL_PARTS: HandlerParts = {
 /** Where SCF does not say: the limits of a function that nobody has configured. */
 const DEFAULT_TIME_LIMIT_MS = 60_000;
 const DEFAULT_MEMORY_MB = 256;
+/** Node with the code in it takes 71 MB before the first message. */
+const LEAST_MEMORY_MB = 128;
 /** Node, the SDK and the code, before the first message. */
 const BASE_MEMORY_MB = 96;
 const MIN_BUFFER_BYTES = 4 * 1_048_576;
@@ -125,10 +127,11 @@ interface Invocation {
 async function run(invocation: Invocation, onResult: (result: DrainResult) => void): Promise<DrainResult> {
   const { config, logger, parts, tally, startedAtMs, stopReadingAtMs, hardEndAtMs } = invocation;
   const { clock } = parts;
+  const memoryMb = invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
+  if (memoryMb < LEAST_MEMORY_MB) throw tooLittleMemory(memoryMb);
   const timer = new AbortController();
   const storingEnd = abortedAt(clock, invocation.storingEndAtMs, timer.signal);
   const hardEnd = abortedAt(clock, hardEndAtMs, timer.signal);
-  const memoryMb = invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
   const buffers = bufferSizes(memoryMb - compressionMemoryMb(config.file.compression));
   logger.info(startFields(config, invocation, buffers), 'run started');
   const store = retryingStore(parts.createStore(config, logger), {
@@ -249,6 +252,14 @@ function abortedAt(clock: Clock, timeMs: number, forget: AbortSignal): AbortSign
     () => undefined,
   );
   return end.signal;
+}
+
+/** Better than to be killed in mid-run, without a word. */
+function tooLittleMemory(memoryMb: number): BackupError {
+  const what = `the function has ${memoryMb} MB of memory, which is too little for Node and a single message`;
+  return new BackupError('config', what, {
+    hint: `Give it ${LEAST_MEMORY_MB} MB or more (memorySize in serverless.yml); 512 MB is a good choice.`,
+  });
 }
 
 /** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */

@@ -65,6 +65,17 @@ function fill(broker: FakeBroker): void {
 }
 
 describe('an invocation', () => {
+  it('says how much memory it needs where the function has too little, before it connects to anything', async () => {
+    const { parts, closed, lines } = outside();
+    await expect(handleInvocation(ENV, { ...CONTEXT, memory_limit_in_mb: 64 }, parts)).rejects.toMatchObject({
+      code: 'config',
+      message: expect.stringContaining('64 MB'),
+      hint: expect.stringContaining('128 MB'),
+    });
+    expect(closed).toEqual([]);
+    expect(lines.map(({ message }) => message)).toEqual(['run failed']);
+  });
+
   it('drains the subscription, returns the summary and logs it as its last line', async () => {
     const { broker, store, lines, closed, parts } = outside();
     fill(broker);

@@ -159,3 +159,14 @@ it('expects of a partition that nothing is known of what was largest elsewhere, 
   budget.endReservation(budget.reserve(MIB, never) as Reservation, 1_000);
   expect(budget.likelyEntryBytes).toBe(2_000);
 });
+
+it('tells what came in when it is asked to, and once', () => {
+  const told: number[] = [];
+  const budget = new MemoryBudget(10 * MIB, stoppedClock, (bytes) => told.push(bytes));
+  budget.hold(MIB);
+  budget.hold(MIB);
+  expect(told).toEqual([]);
+  budget.tellPassed();
+  budget.tellPassed();
+  expect(told).toEqual([2 * MIB, 0]);
+});

@@ -14,6 +14,10 @@ const nodeZstd = (
   }
 ).zstdDecompressSync;
 
+/** A block that becomes larger than this is decompressed in pieces, where Node itself cannot do it. */
+const STREAMED_BYTES = 1_048_576;
+const PIECE_BYTES = 131_072;
+
 let decompressZstd: Decompress | undefined =
   nodeZstd === undefined
     ? undefined
@@ -21,13 +25,40 @@ let decompressZstd: Decompress | undefined =
 let zstdLoading: Promise<void> | undefined;
 
 async function loadZstd(): Promise<void> {
-  const { ZSTDDecoder } = await import('zstddec');
+  const { ZSTDDecoder } = await import('zstddec/stream');
   const decoder = new ZSTDDecoder();
   await decoder.init();
   decompressZstd = (block, sizeBytes) => {
+    if (sizeBytes > STREAMED_BYTES) return inPieces(decoder, block, sizeBytes);
     const out = decoder.decode(block, sizeBytes);
     return Buffer.from(out.buffer, out.byteOffset, out.byteLength);
   };
+}
+
+/** WebAssembly never gives memory back: a large block passes through it in pieces. */
+function inPieces(
+  decoder: { decodeStreaming(pieces: Iterable<Uint8Array>): Iterable<Uint8Array> },
+  block: Uint8Array,
+  sizeBytes: number,
+): Buffer {
+  let given = 0;
+  function* pieces() {
+    for (; given < block.length; given += PIECE_BYTES) yield block.subarray(given, given + PIECE_BYTES);
+  }
+  const out = Buffer.allocUnsafeSlow(sizeBytes);
+  let used = 0;
+  let stuckAt = -1;
+  for (const piece of decoder.decodeStreaming(pieces())) {
+    // The decoder does not look at errors: it goes on without end and without output, at the same piece.
+    if (piece.length === 0 && stuckAt === given) throw new Error('its ZSTD frame is damaged');
+    stuckAt = piece.length === 0 ? given : -1;
+    if (used + piece.length > sizeBytes) {
+      throw new Error(`it has more bytes decompressed than the ${sizeBytes} that its metadata says`);
+    }
+    out.set(piece, used);
+    used += piece.length;
+  }
+  return out.subarray(0, used);
 }
 
 /** Whether a codec still has to be loaded before `decompress`: then a promise of that, else `undefined`. */

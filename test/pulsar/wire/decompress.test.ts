@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
+import { Zstd } from '@hpcc-js/wasm-zstd';
 import fc from 'fast-check';
 import { compress as compressSnappy } from 'snappyjs';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
@@ -96,5 +98,32 @@ describe('decompression', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('passes large zstd blocks through in pieces: whole ones come out, spoilt ones fail and do not hang', async () => {
+    const zstd = await Zstd.load();
+    const bytes = Buffer.concat([
+      randomBytes(900_000),
+      Buffer.alloc(2_000_000, 'much the same '),
+      randomBytes(100),
+    ]);
+    const packed = Buffer.from(zstd.compress(bytes));
+    const read = (block: Buffer, size = bytes.length) => decompress(block, ZSTD, size, 4 * LIMIT);
+    expect(read(packed).equals(bytes)).toBe(true);
+    expect(() => read(packed, bytes.length - 1)).toThrow(/bytes decompressed|size|large/i);
+    expect(() => read(packed, bytes.length + 1)).toThrow();
+    expect(() => read(packed.subarray(0, -3))).toThrow();
+    expect(() => read(Buffer.concat([packed, Buffer.from('more')]))).toThrow();
+    for (const at of [0, 3, 150_000, packed.length - 20]) {
+      const spoilt = Buffer.from(packed);
+      spoilt.fill(0xff, at, at + 8);
+      let out: Buffer | undefined;
+      try {
+        out = read(spoilt);
+      } catch (error) {
+        expect(error).toBeInstanceOf(Error);
+      }
+      expect([undefined, bytes.length]).toContain(out?.length);
+    }
   });
 });
