@@ -265,7 +265,7 @@ function tooLittleMemory(memoryMb: number): BackupError {
 /** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */
 function bufferSizes(memoryMb: number): { uploadBytes: number; receiveBytes: number; inUseBytes: number } {
   const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * 1_048_576;
-  const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.3));
+  const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.25));
   return { uploadBytes, receiveBytes: uploadBytes / 4, inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.5 };
 }
 

@@ -1,17 +1,30 @@
-// The packaged function stays within the memory SCF gives it: coarsely, for loads small enough for a test. What larger
-// ones take is measured by `npm run bench:memory`. Linux only. Run `npm run build` first.
+// The packaged function stays within the memory SCF gives it: for loads small enough for a test. What larger ones take
+// is measured by `npm run bench:memory`. Linux only. Run `npm run build` first.
 import { expect, it } from 'vitest';
-import { peakMemory } from '../bench/memory-cases.ts';
+import { type MemoryCase, peakMemory } from '../bench/memory-cases.ts';
 
-it.each([
-  ['a file of 200 MB', { partitions: 1, messages: 2_000, messageBytes: 100_000, batchSize: 10 }],
+const LARGE = { partitions: 8, messages: 48, messageBytes: 5_000_000, batchSize: 0 };
+
+it.each<[string, number, Omit<MemoryCase, 'name'>]>([
+  ['a file of 200 MB', 128, { partitions: 1, messages: 2_000, messageBytes: 100_000, batchSize: 10 }],
   [
     '16 partitions with open batches',
+    256,
     { partitions: 16, messages: 48_000, messageBytes: 1_500, batchSize: 50 },
   ],
-  ['messages of 5 MB', { partitions: 1, messages: 30, messageBytes: 5_000_000, batchSize: 0 }],
-])('%s need less than a function of 256 MB has', async (name, load) => {
-  const { peakMb, messages, stopReason } = await peakMemory({ name, ...load }, 256);
+  ['messages of 5 MB in one partition', 128, { ...LARGE, partitions: 1 }],
+  ['messages of 5 MB in eight partitions', 128, LARGE],
+  ['messages of 5 MB in eight partitions', 256, LARGE],
+  ['messages of 5 MB that are no text, in eight partitions', 128, { ...LARGE, payload: 'binary' }],
+  ['messages of 5 MB in eight partitions, compressed with gzip', 128, { ...LARGE, compression: 'gzip' }],
+  ['messages of 5 MB in eight partitions, compressed with zstd', 256, { ...LARGE, compression: 'zstd' }],
+  [
+    'messages that a producer compressed from 5 MB to 20 kB',
+    256,
+    { ...LARGE, payload: 'repeated', codec: 'lz4' },
+  ],
+])('%s need less than a function of %i MB has', async (name, memoryMb, load) => {
+  const { peakMb, messages, stopReason } = await peakMemory({ name, ...load }, memoryMb);
   expect({ messages, stopReason }).toEqual({ messages: load.messages, stopReason: 'caught_up' });
-  expect(peakMb).toBeLessThan(256);
+  expect(peakMb).toBeLessThan(memoryMb);
 });
