@@ -23,7 +23,7 @@ it.each<[string, number, Omit<MemoryCase, 'name'>]>([
     256,
     { ...LARGE, payload: 'repeated', codec: 'lz4' },
   ],
-])('%s need less than a function of %i MB has', async (name, memoryMb, load) => {
+])('draining %s takes less than a function of %i MB has', async (name, memoryMb, load) => {
   const { peakMb, messages, stopReason } = await peakMemory({ name, ...load }, memoryMb);
   expect({ messages, stopReason }).toEqual({ messages: load.messages, stopReason: 'caught_up' });
   expect(peakMb).toBeLessThan(memoryMb);
