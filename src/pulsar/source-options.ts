@@ -4,7 +4,10 @@ import type { Clock, Logger } from '../ports.ts';
 
 export interface SourceOptions {
   readonly config: PulsarConfig;
-  /** How many bytes of undelivered messages all partitions together may hold in memory. */
+  /**
+   * How many bytes of undelivered messages all partitions together may hold in memory. Who waits in `next` gets an entry
+   * beyond it: how many wait at once is the caller's to bound.
+   */
   readonly receiveBudgetBytes: number;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -4,7 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { decompress } from '../../src/compression.ts';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { demoMessage } from '../../src/local/demo-messages.ts';
@@ -41,7 +44,7 @@ describe.each(VERSIONS)('on Node %s, the bootstrap', (version) => {
 });
 
 describe.each(VERSIONS)('on Node %s, the packaged function', (version) => {
-  test.each(['none', 'gzip', 'zstd'])(
+  test.each(['none', 'gzip', 'zstd'] as const)(
     'drains a topic into the bucket with compression %s, then finds nothing new, and shuts down',
     async (compression) => {
       const nodePath = await fetchNode(version);
@@ -92,6 +95,13 @@ describe.each(VERSIONS)('on Node %s, the packaged function', (version) => {
           stopReason: 'caught_up',
         });
         expect(await invoke()).toMatchObject({ messages: 0, objects: 0 });
+        let records = '';
+        for (const { key } of cos.objects().filter((object) => object.key.includes('.jsonl'))) {
+          const object = Readable.from([cos.object(key)?.bytes ?? Buffer.alloc(0)]);
+          records += await text(decompress(compression, object));
+        }
+        expect(records.split('\n')).toHaveLength(2_001);
+        expect(new Set(records.split('\n')).size).toBe(2_001);
         expect(broker.subscriptionBacklog(topic, 'backup')).toBe(0);
         // Node itself warns of what old dependencies use.
         for (const line of instance.lines.filter((one) => !/^\(/.test(one))) {
