@@ -48,12 +48,16 @@ export const growthWorkloads = (scale: number): readonly Workload[] => [
 export const sharedWorkload = (scale: number): Workload =>
   workload('16 partitions, 1 KiB, Failover', 16, Math.ceil(400_000 * scale), 1_024);
 
-/** Backlogs, each with another that is ten times as long, to show that memory grows neither with them nor with files. */
-export const longWorkloads = (scale: number): readonly Workload[] => [
-  workload('backlog of 400,000, 1 KiB', 4, Math.ceil(400_000 * scale), 1_024),
-  workload('backlog of 4,000,000, 1 KiB', 4, Math.ceil(4_000_000 * scale), 1_024),
-  workload('backlog of one file of 500 MB', 1, Math.ceil(5_000 * scale), 100_000),
-  workload('backlog of ten files of 500 MB', 1, Math.ceil(50_000 * scale), 100_000),
+/** Pairs of backlogs of which the second is ten times the first: of small messages, and of files of 500 MB. */
+export const longWorkloads = (scale: number): readonly (readonly [Workload, Workload])[] => [
+  [
+    workload('backlog of 400,000, 1 KiB', 4, Math.ceil(400_000 * scale), 1_024),
+    workload('backlog of 4,000,000, 1 KiB', 4, Math.ceil(4_000_000 * scale), 1_024),
+  ],
+  [
+    workload('backlog of one file of 500 MB', 1, Math.ceil(5_000 * scale), 100_000),
+    workload('backlog of ten files of 500 MB', 1, Math.ceil(50_000 * scale), 100_000),
+  ],
 ];
 
 /** What is compressed in each way. */
