@@ -41,6 +41,7 @@ export function refusalAnswer(refusal: Refusal, resource: string, requestId: str
 /** Sends an answer. Resolves when it has left or the client is gone. */
 export async function sendAnswer(response: ServerResponse, answer: Answer, pace: Pace = {}): Promise<void> {
   const text = Buffer.from(answer.body ?? '');
+  const { socket } = response.req;
   const isHead = response.req.method === 'HEAD';
   const length = answer.announcedBytes ?? text.length;
   if (pace.spaces === undefined && answer.status !== 204) response.setHeader('Content-Length', length);
@@ -58,7 +59,7 @@ export async function sendAnswer(response: ServerResponse, answer: Answer, pace:
     await pipeline(paced(bodyOf(answer, text), pace), response);
   } catch {
     // The client is gone, or the connection is to be reset.
-    response.socket?.resetAndDestroy();
+    socket.resetAndDestroy();
   }
 }
 

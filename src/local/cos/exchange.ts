@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { type Refusal, refusalAnswer, sendAnswer } from './answering.ts';
 import type { Answer, Bucket } from './bucket.ts';
 import * as ofBucket from './bucket-calls.ts';
@@ -54,6 +55,8 @@ export async function exchange(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  // A response has no socket of its own yet where the one before it on the connection has not quite ended.
+  const { socket } = request;
   const call = parseCall(request.method ?? 'GET', request.url ?? '/', request.headers);
   const record = openRecord(call, state);
   response.sendDate = false;
@@ -73,7 +76,7 @@ export async function exchange(
     record.status = answer.status;
     await sendAnswer(response, answer, paceOf(action, answer));
   } catch (error) {
-    await answerFailure(error, { call, record, response, action });
+    await answerFailure(error, { call, record, response, socket, action });
   }
 }
 
@@ -169,16 +172,20 @@ interface FailedCall {
   readonly call: Call;
   readonly record: RequestRecord;
   readonly response: ServerResponse;
+  readonly socket: Socket;
   readonly action: FaultAction | undefined;
 }
 
-async function answerFailure(error: unknown, { call, record, response, action }: FailedCall): Promise<void> {
+async function answerFailure(
+  error: unknown,
+  { call, record, response, socket, action }: FailedCall,
+): Promise<void> {
   if (error instanceof NoAnswer) {
     record.status = error.how;
-    if (error.how === 'reset') response.socket?.resetAndDestroy();
+    if (error.how === 'reset') socket.resetAndDestroy();
     return;
   }
-  if (response.socket === null || response.socket.destroyed) {
+  if (socket.destroyed) {
     record.status = 'client gone';
     return;
   }
