@@ -15,7 +15,9 @@
 //             d) Creating never replaces. Two instances that race for a key extend the same chain: the loser finds
 //                the winner's object and goes on behind it.
 //   Invariant After every step: acknowledged ⊆ stored; every stored message is in exactly one object of the chain.
-// Shared and Key_Shared have no order and so no chain: there a message may be stored twice, and none is lost.
+// Shared and Key_Shared have no order and so no chain: there a message may be stored twice, and none is lost. Whatever
+// is in a file and not acknowledged goes to another consumer when this one dies; so each partition has one such file
+// at most: the next entry is taken only when the file before it is acknowledged.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
 import { MemoryBudget } from './memory-budget.ts';

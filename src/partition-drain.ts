@@ -312,6 +312,8 @@ export class PartitionDrain {
       return;
     }
     this.#chain.push(file);
+    // Without order, whatever is not acknowledged may be stored once more by another consumer: never more than a file.
+    if (!this.#isInOrder) await this.#chain.settle();
   }
 
   async #rollAndAcknowledge(reason: RollReason): Promise<void> {

@@ -33,6 +33,8 @@ export interface FakeBroker {
   readonly interruptions: Map<number, Delivery[]>;
   /** The largest number of unacknowledged entries that are delivered; TDMQ's cap. */
   unacknowledgedCap: number;
+  /** In which order a consumer that begins gets the entries; for subscriptions without order. */
+  deliveryOrder: (entries: FakePartition['entries']) => FakePartition['entries'];
   backlog(): number;
   /** Makes the open consumer of a partition begin again at its first unacknowledged entry. */
   rewind(partition: number): void;
@@ -56,6 +58,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     hook: undefined,
     interruptions: new Map(),
     unacknowledgedCap: Number.POSITIVE_INFINITY,
+    deliveryOrder: (entries) => entries,
     backlog: () =>
       partitions.reduce(
         (sum, one) => sum + one.entries.filter((entry) => !one.acknowledged.has(textOf(entry.id))).length,
@@ -107,16 +110,23 @@ export function createFakeSource(broker: FakeBroker): Source {
 
 function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition {
   const last = fake.entries[fake.entries.length - 1];
+  let entries = fake.entries;
   let cursor = 0;
   let delivered: string[] = [];
-  rewinds.set(fake.partition, () => {
+  const rewind = () => {
+    entries = broker.deliveryOrder(fake.entries);
     cursor = 0;
     delivered = [];
-  });
+  };
+  rewind();
+  rewinds.set(fake.partition, rewind);
   return {
     partition: fake.partition,
     topic: fake.topic,
-    end: last === undefined || fake.acknowledged.has(textOf(last.id)) ? null : last.id,
+    end:
+      last === undefined || fake.entries.every(({ id }) => fake.acknowledged.has(textOf(id)))
+        ? null
+        : last.id,
     async next() {
       await broker.hook?.('next', fake);
       const interruption = broker.interruptions.get(fake.partition)?.shift();
@@ -124,19 +134,19 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
       const unacknowledged = delivered.filter((id) => !fake.acknowledged.has(id));
       delivered = unacknowledged;
       if (unacknowledged.length >= broker.unacknowledgedCap) return { kind: 'idle' };
-      while (cursor < fake.entries.length) {
-        const entry = fake.entries[cursor++] as ReadableEntry | UnreadableEntry;
+      while (cursor < entries.length) {
+        const entry = entries[cursor++] as ReadableEntry | UnreadableEntry;
         if (fake.acknowledged.has(textOf(entry.id))) continue;
         delivered.push(textOf(entry.id));
         return entry;
       }
       return { kind: 'idle' };
     },
-    async acknowledge(entries) {
+    async acknowledge(ids) {
       await broker.hook?.('acknowledge', fake);
-      const lastId = entries[entries.length - 1];
+      const lastId = ids[ids.length - 1];
       if (lastId === undefined) throw new Error('nothing to acknowledge');
-      for (const id of entries) fake.acknowledged.add(textOf(id));
+      for (const id of ids) fake.acknowledged.add(textOf(id));
       if (broker.isInOrder) {
         for (const { id } of fake.entries) {
           if (id.ledgerId < lastId.ledgerId || id.entryId <= lastId.entryId)
@@ -146,8 +156,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
     },
     async restart() {
       await broker.hook?.('restart', fake);
-      cursor = 0;
-      delivered = [];
+      rewind();
     },
     async backlog() {
       await broker.hook?.('backlog', fake);
