@@ -22,6 +22,8 @@ export interface BrokerOptions {
   readonly metadata?: 'memory' | 'rocksdb';
   /** `false`: full JIT and parallel GC; starts in twice the time, but is faster under load. */
   readonly fast?: boolean;
+  /** Addresses that the broker tells to clients that ask by these listener names; the others get its own. */
+  readonly listeners?: Readonly<Record<string, string>>;
   /** Further lines of broker.conf; they replace those of standalone.conf. */
   readonly extraConf?: Readonly<Record<string, string>>;
 }
@@ -51,7 +53,7 @@ export interface Broker {
 
 /** Starts a broker and waits until it produces and reads messages and has the namespace `public/default`. */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
-  const { auth = false, metadata = 'memory', fast = true, extraConf = {} } = options;
+  const { auth = false, metadata = 'memory', fast = true, listeners = {}, extraConf = {} } = options;
   const jars = await resolveJars(metadata);
   const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-broker-'));
   const [port, httpPort] = (await freePorts(2)) as [number, number];
@@ -65,7 +67,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 
   const keyFile = auth ? join(folder, 'secret.key') : undefined;
   if (keyFile !== undefined) await writeFile(keyFile, secretKey, { mode: 0o600 });
-  const conf = await brokerConf({ port, httpPort, metadata, keyFile, adminToken, extraConf });
+  const conf = await brokerConf({ port, httpPort, metadata, keyFile, adminToken, listeners, extraConf });
   await writeFile(confFile, conf, { mode: 0o600 });
 
   async function start(): Promise<void> {

@@ -9,18 +9,20 @@ interface ConfOptions {
   /** Set, with the superuser's token, for token authentication. */
   readonly keyFile: string | undefined;
   readonly adminToken: string | undefined;
+  readonly listeners: Readonly<Record<string, string>>;
   readonly extraConf: Readonly<Record<string, string>>;
 }
 
 /** The text of broker.conf. */
 export async function brokerConf(options: ConfOptions): Promise<string> {
-  const { port, httpPort, metadata, keyFile, adminToken, extraConf } = options;
+  const { port, httpPort, metadata, keyFile, adminToken, listeners, extraConf } = options;
   const lines = {
     ...parseConf(await readFile(join(import.meta.dirname, 'standalone.conf'), 'utf8')),
     brokerServicePort: port,
     webServicePort: httpPort,
     ...STORAGE[metadata],
     ...(keyFile === undefined || adminToken === undefined ? {} : authConf(keyFile, adminToken)),
+    ...listenersConf(port, listeners),
     ...extraConf,
   };
   return Object.entries(lines)
@@ -48,6 +50,17 @@ const STORAGE = {
     dbStorage_rocksDB_blockCacheSize: '16777216',
   },
 };
+
+/** Pulsar takes an advertised address or advertised listeners, not both. */
+function listenersConf(port: number, listeners: Readonly<Record<string, string>>): Record<string, string> {
+  const others = Object.entries(listeners).map(([name, url]) => `${name}:${url}`);
+  if (others.length === 0) return {};
+  return {
+    advertisedAddress: '',
+    advertisedListeners: [`internal:pulsar://127.0.0.1:${port}`, ...others].join(','),
+    internalListenerName: 'internal',
+  };
+}
 
 const authConf = (keyFile: string, adminToken: string) => ({
   authenticationEnabled: 'true',

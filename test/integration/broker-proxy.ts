@@ -1,0 +1,116 @@
+// A proxy between a Pulsar client and a real broker that sees every command in both directions, and can hold, drop or
+// cut at any of them. It changes none: a standalone broker itself sends clients back to the address that they asked.
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type CommandName, decodeFrame, encodeFrame, FrameSplitter } from '../../src/local/broker/frames.ts';
+
+const MOST_FRAME_BYTES = 6 * 1_048_576;
+
+/** A command on its way. */
+export interface Passing {
+  readonly name: CommandName;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly from: 'client' | 'broker';
+  /** How many of this name have come, this one included. */
+  readonly nth: number;
+}
+
+/** `drop`: it does not arrive. `cut`: it does not, and the connection ends. */
+export type Verdict = 'drop' | 'cut' | undefined;
+
+/** Is asked about each command; one that it takes its time for waits, and all behind it. */
+type Watcher = (passing: Passing) => Verdict | Promise<Verdict>;
+
+export interface BrokerProxy {
+  readonly serviceUrl: string;
+  /** Passes everything on, where there is none. */
+  watcher: Watcher | undefined;
+  /**
+   * The broker's side of a connection stays open when the client's has ended, as if nobody had told the broker;
+   * `answers`: and its PINGs are answered.
+   */
+  lingers: 'silent' | 'answers' | undefined;
+  /** How many commands of a name have come, dropped ones included. */
+  count(name: CommandName): number;
+  /** Ends what lingers, and every other connection. */
+  cutAll(): void;
+  close(): Promise<void>;
+}
+
+/** Starts a proxy to the broker at `target()`, on a free port of 127.0.0.1. */
+export async function startBrokerProxy(target: () => string): Promise<BrokerProxy> {
+  const counts = new Map<CommandName, number>();
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const broker = connect(Number(new URL(target()).port), '127.0.0.1');
+    for (const socket of [client, broker]) {
+      sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on('error', () => {});
+      socket.once('close', () => sockets.delete(socket));
+    }
+    const cut = () => {
+      client.destroy();
+      broker.destroy();
+    };
+    client.once('close', () => {
+      if (proxy.lingers === undefined) broker.destroy();
+    });
+    broker.once('close', () => client.destroy());
+    pass(client, broker, 'client', cut);
+    pass(broker, client, 'broker', cut);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const serviceUrl = `pulsar://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  function pass(source: Socket, sink: Socket, from: Passing['from'], cut: () => void): void {
+    const splitter = new FrameSplitter(MOST_FRAME_BYTES);
+    let line = Promise.resolve();
+    source.on('data', (chunk) => {
+      for (const frame of splitter.push(chunk)) {
+        line = line.then(() => passFrame(frame, source, sink, from, cut));
+      }
+    });
+  }
+
+  async function passFrame(
+    frame: Buffer,
+    source: Socket,
+    sink: Socket,
+    from: Passing['from'],
+    cut: () => void,
+  ): Promise<void> {
+    const { name, fields } = decodeFrame(frame);
+    if (name === 'ping' && sink.destroyed && proxy.lingers === 'answers')
+      source.write(encodeFrame('pong', {}));
+    const nth = (counts.get(name) ?? 0) + 1;
+    counts.set(name, nth);
+    const verdict = await proxy.watcher?.({ name, fields, from, nth });
+    if (verdict === 'cut') cut();
+    if (verdict !== undefined || sink.destroyed) return;
+    sink.write(withSize(frame));
+  }
+
+  const proxy: BrokerProxy = {
+    serviceUrl,
+    watcher: undefined,
+    lingers: undefined,
+    count: (name) => counts.get(name) ?? 0,
+    cutAll() {
+      for (const socket of sockets) socket.destroy();
+    },
+    async close() {
+      server.close();
+      proxy.cutAll();
+      await once(server, 'close');
+    },
+  };
+  return proxy;
+}
+
+function withSize(frame: Buffer): Buffer {
+  const size = Buffer.alloc(4);
+  size.writeUInt32BE(frame.length);
+  return Buffer.concat([size, frame]);
+}
