@@ -60,7 +60,6 @@ export async function exchange(
   const call = parseCall(request.method ?? 'GET', request.url ?? '/', request.headers);
   const record = openRecord(call, state);
   response.sendDate = false;
-  response.setHeader('Date', new Date(state.clock()).toUTCString());
   response.setHeader('Server', 'loopback-cos');
   response.setHeader('x-cos-request-id', record.requestId);
   const struck = { resource: resourceOf(call), requestId: record.requestId };
@@ -70,6 +69,7 @@ export async function exchange(
     state.callCounts.set(call.kind, n);
     if (state.onRequest !== undefined)
       await Promise.race([state.onRequest(call.kind, call.key, n), state.closing]);
+    response.setHeader('Date', new Date(state.clock()).toUTCString());
     action = state.faults.take(call.kind, call.key);
     const answer = alterAnswer(await serve(state, call, request, action, struck), action);
     strike(action, 'after-commit', struck);

@@ -1,0 +1,181 @@
+// Every kind of call × every way to fail, below the whole product: what is recoverable is repeated within the run, the
+// rest fails the invocation. Nothing is acknowledged that is not durable, and the next run makes everything good.
+import { afterEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/config.ts';
+import { createCosStore } from '../../src/cos/store.ts';
+import type { CosErrorCode } from '../../src/local/cos/cos-error.ts';
+import type { FaultAction } from '../../src/local/cos/faults.ts';
+import { keepingLogger } from '../cos/answering-server.ts';
+import { type Stack, startStack } from './stack.ts';
+
+const MINUTE_MS = 60_000;
+
+let stack: Stack;
+let cosOffsetMs = 0;
+afterEach(async () => {
+  cosOffsetMs = 0;
+  await stack.close();
+});
+
+interface Work {
+  readonly count: number;
+  readonly bytes: number;
+  /** Brings about that the run makes such a call, where it would not by itself. */
+  readonly prepare?: () => void | Promise<void>;
+}
+
+const SMALL: Work = { count: 60, bytes: 100 };
+/** One part that leaves while the file is open, and a rest. */
+const LARGE: Work = { count: 90, bytes: 100_000 };
+
+/** An unfinished upload of a run that was killed long ago. */
+async function leaveUpload(): Promise<void> {
+  const store = createCosStore(parseConfig(stack.environment()).cos, { logger: keepingLogger() });
+  cosOffsetMs = -16 * MINUTE_MS;
+  const start = () =>
+    store.startUpload('p/public/default/orders/x.jsonl', { metadata: {}, contentType: 'x' });
+  // The first tells this side what the clock of COS is.
+  await start().catch(start);
+  await store.close();
+  cosOffsetMs = 0;
+  expect(stack.cos.uploads()).toHaveLength(1);
+}
+
+const WORK = {
+  put: SMALL,
+  init: LARGE,
+  part: LARGE,
+  complete: LARGE,
+  abort: { ...SMALL, prepare: leaveUpload },
+  // A creation whose answer was lost is looked for.
+  head: {
+    ...SMALL,
+    prepare: () =>
+      stack.cos.addFault({ kind: 'put', key: 'jsonl', action: { type: 'reset', when: 'after-commit' } }),
+  },
+} satisfies Record<string, Work>;
+type Kind = keyof typeof WORK;
+
+/** `recovers`: within the run. `fails`: the run does. `left`: the run is a success, and leaves it to the next one. */
+type Outcome = 'recovers' | 'fails' | 'left';
+
+interface Failing {
+  readonly outcome: Outcome;
+  /** Where the outcome of this kind of call is another. */
+  readonly unlike?: Partial<Record<Kind, Outcome>>;
+  /** What the failure tells a person to look at. */
+  readonly hint?: RegExp;
+  readonly strike: (kind: Kind) => void;
+}
+
+/** Calls of that kind on objects of messages are struck, so many times. */
+const struck =
+  (action: FaultAction, times: number | 'always') =>
+  (kind: Kind): void =>
+    stack.cos.addFault({ kind, key: 'jsonl', times, action });
+const status = (code: number, xml?: string) =>
+  struck({ type: 'status', status: code, ...(xml === undefined ? {} : { code: xml }) }, 2);
+const refused = (code: CosErrorCode) => struck({ type: 'error', code }, 'always');
+
+const FAILING: Record<string, Failing> = {
+  '503 SlowDown': { outcome: 'recovers', strike: status(503, 'SlowDown') },
+  '429': { outcome: 'recovers', strike: status(429) },
+  '500 InternalError': { outcome: 'recovers', strike: status(500, 'InternalError') },
+  'the page of a proxy': {
+    outcome: 'recovers',
+    strike: struck({ type: 'status', status: 502, body: 'html' }, 2),
+  },
+  'a reset before the commit': {
+    outcome: 'recovers',
+    strike: struck({ type: 'reset', when: 'before-commit' }, 2),
+  },
+  'an answer that is lost after the commit': {
+    outcome: 'recovers',
+    strike: struck({ type: 'reset', when: 'after-commit' }, 2),
+  },
+  'a 500 after the commit': {
+    outcome: 'recovers',
+    strike: struck({ type: 'status', status: 500, when: 'after-commit' }, 2),
+  },
+  'no answer at all': { outcome: 'recovers', strike: struck({ type: 'hang', when: 'before-commit' }, 2) },
+  'no answer after the commit': {
+    outcome: 'recovers',
+    strike: struck({ type: 'hang', when: 'after-commit' }, 1),
+  },
+  '200 with an error in the body': {
+    outcome: 'recovers',
+    // The SDK does not look into that body.
+    unlike: { abort: 'left' },
+    strike: struck({ type: 'error-in-200' }, 1),
+  },
+  'an answer without an ETag': { outcome: 'recovers', strike: struck({ type: 'no-etag' }, 1) },
+  'an answer without a CRC-64': { outcome: 'recovers', strike: struck({ type: 'no-crc' }, 1) },
+  'a wrong CRC-64': {
+    outcome: 'recovers',
+    // What is visible and not what was sent is for a person to look at.
+    unlike: { put: 'fails', complete: 'fails', head: 'fails' },
+    hint: /object/i,
+    strike: struck({ type: 'wrong-crc' }, 1),
+  },
+  'a 403': {
+    outcome: 'fails',
+    unlike: { abort: 'left' },
+    hint: /policy/,
+    strike: refused('AccessDenied'),
+  },
+  'an expired token': {
+    outcome: 'fails',
+    unlike: { abort: 'left' },
+    hint: /credentials/i,
+    strike: refused('ExpiredToken'),
+  },
+  'a bucket that is gone': {
+    outcome: 'fails',
+    unlike: { abort: 'left' },
+    // A HEAD has no body that could tell a bucket from an object.
+    hint: /COS_BUCKET|removes objects/,
+    strike: refused('NoSuchBucket'),
+  },
+  'a clock that is 20 minutes off': {
+    outcome: 'recovers',
+    strike: (kind) =>
+      stack.cos.setOnRequest((of, key) => {
+        if (of === kind && key.includes('jsonl')) cosOffsetMs = 20 * MINUTE_MS;
+      }),
+  },
+};
+
+for (const [kind, { count, bytes, prepare }] of Object.entries(WORK) as [Kind, Work][]) {
+  describe(`COS answers a call of the kind ${kind} with`, () => {
+    it.each(Object.entries(FAILING))('%s', async (_name, { outcome, unlike, hint, strike }) => {
+      stack = await startStack({ partitions: 1, cosClock: () => Date.now() + cosOffsetMs });
+      stack.publish(count, { bytes });
+      await prepare?.();
+      strike(kind);
+      const { summary, error, lines } = await stack.run();
+      expect(stack.cos.requests().filter((request) => request.kind === kind)).not.toEqual([]);
+      const expected = unlike?.[kind] ?? outcome;
+      if (expected === 'fails') {
+        expect(['store', 'corrupt']).toContain(error?.code);
+        expect(error?.hint).toMatch(hint ?? /\w/);
+        expect(lines.at(-1)).toMatchObject({ message: 'run failed', level: 'error', errorCode: error?.code });
+        const acknowledged = count - stack.backlog() * 10;
+        expect(acknowledged).toBe(0);
+      } else {
+        expect(error).toBeUndefined();
+        // What was found after a lost answer, and could not be told for ours, is found once more.
+        expect((summary?.messages ?? 0) + (summary?.alreadyStored ?? 0) * count).toBe(count);
+        stack.expectExactlyOnce();
+        expect(stack.backlog()).toBe(0);
+        if (expected === 'left') expect(stack.cos.uploads()).toHaveLength(1);
+        else if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
+      }
+      stack.cos.clearFaults();
+      stack.cos.setOnRequest(undefined);
+      expect((await stack.run()).error).toBeUndefined();
+      stack.expectExactlyOnce();
+      expect(stack.backlog()).toBe(0);
+      if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
+    });
+  });
+}
