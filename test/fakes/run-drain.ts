@@ -7,7 +7,7 @@ import { decodeRecord, formatMessageId } from '../../src/record.ts';
 import { createFakeSource, type FakeBroker } from './memory-source.ts';
 import type { MemoryStore } from './memory-store.ts';
 
-const silentLogger: Logger = {
+export const silentLogger: Logger = {
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

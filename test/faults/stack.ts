@@ -28,6 +28,9 @@ const CREDENTIALS = {
 /** Secrets that no line of any run may hold. */
 const SECRETS = [CREDENTIALS.secretKey, CREDENTIALS.sessionToken];
 
+const SHORT_STORE_TIMES = { connectTimeoutMs: 1_000, idleTimeoutMs: 700, timeoutMs: 5_000 };
+const SHORT_SOURCE_TIMES = { connectTimeoutMs: 1_000, operationTimeoutMs: 1_000, closeTimeoutMs: 1_000 };
+
 interface Outcome {
   readonly summary: Summary | undefined;
   readonly error: BackupError | undefined;
@@ -38,6 +41,8 @@ interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly timeLimitMs?: number;
   readonly memoryMb?: number;
+  /** Waits for single calls as long as the deployed function does. */
+  readonly isPatient?: boolean;
 }
 
 export interface Stack {
@@ -127,7 +132,8 @@ export async function startStack(
     };
   }
 
-  async function run({ env = {}, timeLimitMs = 30_000, memoryMb = 512 }: RunOptions = {}): Promise<Outcome> {
+  async function run(options: RunOptions = {}): Promise<Outcome> {
+    const { env = {}, timeLimitMs = 30_000, memoryMb = 512, isPatient = false } = options;
     const lines: Record<string, unknown>[] = [];
     let text = '';
     const destination = {
@@ -146,13 +152,8 @@ export async function startStack(
       const summary = await handleInvocation(variables, context, {
         clock: systemClock,
         createStore: ({ cos: config }, logger) =>
-          createCosStore(config, { logger, connectTimeoutMs: 1_000, idleTimeoutMs: 700, timeoutMs: 5_000 }),
-        createSource: async (source) =>
-          createWireSource(source, {
-            connectTimeoutMs: 1_000,
-            operationTimeoutMs: 1_000,
-            closeTimeoutMs: 1_000,
-          }),
+          createCosStore(config, { logger, ...(isPatient ? {} : SHORT_STORE_TIMES) }),
+        createSource: async (source) => createWireSource(source, isPatient ? {} : SHORT_SOURCE_TIMES),
         createLogger: (logger) => createLogger({ ...logger, destination }),
       });
       return { summary, error: undefined, lines };
