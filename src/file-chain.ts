@@ -16,7 +16,6 @@ export class FileChain {
   readonly #run: Run;
   readonly #partition: SourcePartition;
   readonly #isInOrder: boolean;
-  readonly #onAcknowledged: (entries: readonly EntryId[]) => void;
   /** Settles when every file in line has been created, found, or dropped. Never rejects. */
   #files: Promise<void> = Promise.resolve();
   /** Settles when every acknowledgement asked for has been answered. Never rejects. */
@@ -27,16 +26,10 @@ export class FileChain {
   #failure: unknown;
   #takeAfter: Durable | undefined;
 
-  constructor(
-    run: Run,
-    partition: SourcePartition,
-    isInOrder: boolean,
-    onAcknowledged: (entries: readonly EntryId[]) => void,
-  ) {
+  constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
     this.#run = run;
     this.#partition = partition;
     this.#isInOrder = isInOrder;
-    this.#onAcknowledged = onAcknowledged;
   }
 
   /** The last message known to be durable; kept only where there is an order. */
@@ -113,10 +106,13 @@ export class FileChain {
     try {
       const answer = await file.create();
       if (answer.kind === 'created') this.#countStored(file, answer.sizeBytes, answer.crc64);
-      else if (!(await this.#isSameAsStored(file))) {
-        this.#isHalted = true;
+      else {
+        const isSame = await this.#isSameAsStored(file);
         await file.discard();
-        return;
+        if (!isSame) {
+          this.#isHalted = true;
+          return;
+        }
       }
       this.durable = (file.last as MessageMark).id;
       this.#acknowledge(file.entries);
@@ -223,7 +219,6 @@ export class FileChain {
           onRetry,
         }),
       )
-      .then(() => this.#onAcknowledged(entries))
       .catch((error) => this.fail(error))
       .finally(() => this.#unsettled--);
   }

@@ -26,8 +26,8 @@ import { storeUnreadable } from './unreadable.ts';
 const IDLE_MS = 5_000;
 /** Where it is not known, it ends the partition. */
 const IDLE_UNKNOWN_END_MS = 1_000;
-/** A broker that reports a backlog but delivers nothing for this long has failed. */
-const STALLED_AFTER_MS = 20_000;
+/** A broker that reports a backlog but delivers nothing in so many receives has failed. */
+const STALLED_AFTER_IDLE = 4;
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_OWED = 1_000;
 
@@ -55,7 +55,8 @@ export class PartitionDrain {
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
-  #lastDeliveryMs: number;
+  /** Receives in a row that brought nothing, with nothing left to store or to acknowledge. */
+  #idleReceives = 0;
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
   #entryBytes: number | undefined;
   #reservation: Reservation | undefined;
@@ -64,10 +65,7 @@ export class PartitionDrain {
     this.#run = run;
     this.#partition = partition;
     this.#isInOrder = run.subscriptionType === 'exclusive' || run.subscriptionType === 'failover';
-    this.#chain = new FileChain(run, partition, this.#isInOrder, (entries) => {
-      if (!this.#isInOrder) for (const id of entries) this.#unacknowledged.delete(entryText(id));
-    });
-    this.#lastDeliveryMs = run.clock.now();
+    this.#chain = new FileChain(run, partition, this.#isInOrder);
   }
 
   /** Drains the partition up to its end. @throws BackupError; what was stored before it is acknowledged. */
@@ -121,17 +119,16 @@ export class PartitionDrain {
 
   /** What reading ends with; nothing where it goes on. */
   #handle(delivery: Delivery): Outcome | Promise<Outcome> {
-    const { reading, clock } = this.#run;
+    const { reading } = this.#run;
     const { end } = this.#partition;
     if (reading.aborted) return 'deadline';
-    if (this.#chain.isInterrupted) return 'caught_up';
     if (delivery.kind === 'idle') {
       this.#endReservation();
       return this.#isDrained().then((isDrained) => (isDrained ? 'caught_up' : undefined));
     }
     if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
     if (delivery.kind === 'end') return 'caught_up';
-    this.#lastDeliveryMs = clock.now();
+    this.#idleReceives = 0;
     if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
     const outcome =
       end !== 'unknown' && end !== null && isAtOrAfter(delivery.id, end) ? 'caught_up' : undefined;
@@ -161,9 +158,10 @@ export class PartitionDrain {
     const backlog = await this.#partition.backlog();
     const waiting = backlog?.entries ?? backlog?.messages ?? 0;
     if (waiting === 0) return true;
-    if (this.#run.clock.now() - this.#lastDeliveryMs < STALLED_AFTER_MS) return false;
+    if (++this.#idleReceives < STALLED_AFTER_IDLE) return false;
     const { topic } = this.#partition;
-    const what = `the broker reports a backlog of ${waiting} in ${topic} but has delivered nothing for ${STALLED_AFTER_MS / 1000} s`;
+    const seconds = (STALLED_AFTER_IDLE * IDLE_MS) / 1_000;
+    const what = `the broker reports a backlog of ${waiting} in ${topic} but has delivered nothing for ${seconds} s`;
     throw new BackupError('source', what, {
       retryable: true,
       hint: 'Look at the topic and its subscription in the TDMQ console; the next run tries again.',
@@ -174,7 +172,6 @@ export class PartitionDrain {
   #take(entry: ReadableEntry): Promise<void> | undefined {
     const { id } = entry;
     const messages = this.#notYetTaken(entry);
-    if (messages === undefined) return undefined;
     if (messages.length === 0) {
       this.#owe(id);
       return undefined;
@@ -205,13 +202,13 @@ export class PartitionDrain {
   }
 
   /**
-   * The messages of the entry that no file of this run and no object found in the store holds; none where the
-   * entry has only to be acknowledged; `undefined` where it is in a file that is under way.
+   * The messages of the entry that no file of this run and no object found in the store holds. None: the entry has
+   * only to be acknowledged, after the files that are under way.
    */
-  #notYetTaken(entry: ReadableEntry): readonly Message[] | undefined {
+  #notYetTaken(entry: ReadableEntry): readonly Message[] {
     const { messages } = entry;
     if (!this.#isInOrder) {
-      if (this.#unacknowledged.has(entryText(entry.id))) return undefined;
+      if (this.#unacknowledged.has(entryText(entry.id))) return [];
       if (this.#storedIds.size === 0) return messages;
       return messages.filter((message) => !this.#storedIds.has(formatMessageId(message.id)));
     }
@@ -220,10 +217,8 @@ export class PartitionDrain {
     const last = messages[messages.length - 1];
     if (taken === undefined || first === undefined || last === undefined) return messages;
     if (compareMessageIds(first.id, taken) > 0) return messages;
-    if (compareMessageIds(last.id, taken) > 0)
-      return messages.filter((one) => compareMessageIds(one.id, taken) > 0);
-    const { durable } = this.#chain;
-    return durable !== undefined && compareMessageIds(last.id, durable) <= 0 ? [] : undefined;
+    if (compareMessageIds(last.id, taken) <= 0) return [];
+    return messages.filter((one) => compareMessageIds(one.id, taken) > 0);
   }
 
   async #append(records: Body, range: MessageRange): Promise<void> {
@@ -260,9 +255,8 @@ export class PartitionDrain {
 
   async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
     const { store, rule, prefix, topic, logger, tally, onUnreadable, hardEnd } = this.#run;
-    const { durable } = this.#chain;
     if (this.#isInOrder && this.#taken !== undefined && isAtOrAfter(this.#taken, entry.id)) {
-      if (durable !== undefined && isAtOrAfter(durable, entry.id)) this.#owe(entry.id);
+      this.#owe(entry.id);
       return;
     }
     const { reason } = entry;
@@ -286,11 +280,11 @@ export class PartitionDrain {
 
   /** The entry is to be acknowledged once everything taken before it is durable. */
   #owe(id: EntryId): void {
-    if (this.#open !== undefined) {
-      this.#open.entries.push(id);
-      return;
-    }
-    this.#owed.push(id);
+    const owed = this.#open?.entries ?? this.#owed;
+    const last = owed[owed.length - 1];
+    // In order, the last one says all before it: what comes again must not stand in its place.
+    if (this.#isInOrder && last !== undefined && isAtOrAfter(last, id)) return;
+    owed.push(id);
     if (this.#owed.length >= MAX_OWED) this.#acknowledgeOwed();
   }
 
@@ -303,17 +297,13 @@ export class PartitionDrain {
   async #roll(reason: RollReason): Promise<void> {
     const file = this.#open;
     if (file === undefined) return;
+    await file.seal(reason);
     this.#open = undefined;
-    try {
-      await file.seal(reason);
-    } catch (error) {
-      this.#chain.fail(error);
-      await file.discard();
-      return;
-    }
     this.#chain.push(file);
+    if (this.#isInOrder) return;
     // Without order, whatever is not acknowledged may be stored once more by another consumer: never more than a file.
-    if (!this.#isInOrder) await this.#chain.settle();
+    await this.#chain.settle();
+    this.#unacknowledged.clear();
   }
 
   async #rollAndAcknowledge(reason: RollReason): Promise<void> {
@@ -324,19 +314,15 @@ export class PartitionDrain {
 
   async #takeAfresh(after: Durable): Promise<void> {
     const { clock, hardEnd } = this.#run;
-    await this.#drop();
-    this.#unacknowledged.clear();
     if ('through' in after) this.#taken = after.through;
     else for (const id of after.ids) this.#storedIds.add(id);
     this.#chain.resume(after);
     await retry(() => this.#partition.restart(), { clock, signal: hardEnd });
-    this.#lastDeliveryMs = clock.now();
   }
 
   /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */
   async #beginAgain(): Promise<void> {
     await this.#drop();
-    if (this.#chain.failure !== undefined) throw this.#chain.failure;
     this.#chain.resume(this.#chain.takeAfter);
     this.#taken = this.#chain.durable;
   }

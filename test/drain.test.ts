@@ -5,7 +5,14 @@ import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/object-key.ts';
 import type { Delivery, Message } from '../src/ports.ts';
 import { decodeRecord, encodeRecord } from '../src/record.ts';
-import { connectionLost, createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
+import {
+  connectionLost,
+  createFakeBroker,
+  type FakeBroker,
+  type FakePartition,
+  publish,
+  publishUnreadable,
+} from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
 
@@ -431,13 +438,7 @@ describe('when something fails', () => {
     const make = () => {
       const broker = createFakeBroker(1);
       fill(broker, 3);
-      broker.partitions[0]?.entries.push({
-        kind: 'unreadable',
-        id: { ledgerId: 7, entryId: 3 },
-        topic: 'persistent://t/n/orders-partition-0',
-        reason: 'the checksum does not match',
-        raw: Buffer.from('raw bytes'),
-      });
+      publishUnreadable(broker.partitions[0] as FakePartition);
       const [partition] = broker.partitions;
       if (partition) publish(partition, ['after it']);
       return broker;

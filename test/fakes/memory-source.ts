@@ -17,6 +17,8 @@ export interface FakePartition {
   readonly entries: (ReadableEntry | UnreadableEntry)[];
   /** Entry ids as text. */
   readonly acknowledged: Set<string>;
+  /** Where the next entry goes. */
+  nextId: EntryId;
 }
 
 export interface FakeBroker {
@@ -33,6 +35,12 @@ export interface FakeBroker {
   readonly interruptions: Map<number, Delivery[]>;
   /** The largest number of unacknowledged entries that are delivered; TDMQ's cap. */
   unacknowledgedCap: number;
+  /** Whether a consumer is told the last message at its start. */
+  isEndKnown: boolean;
+  /** What was asked to be acknowledged, in order. */
+  readonly acknowledgements: (readonly EntryId[])[];
+  /** How long each receive would have waited. */
+  readonly waitsMs: number[];
   /** In which order a consumer that begins gets the entries; for subscriptions without order. */
   deliveryOrder: (entries: FakePartition['entries']) => FakePartition['entries'];
   backlog(): number;
@@ -50,6 +58,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
       topic: `persistent://t/n/orders-partition-${partition}`,
       entries: [],
       acknowledged: new Set<string>(),
+      nextId: { ledgerId: 7, entryId: 0 },
     }),
   );
   return {
@@ -58,6 +67,9 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     hook: undefined,
     interruptions: new Map(),
     unacknowledgedCap: Number.POSITIVE_INFINITY,
+    isEndKnown: true,
+    acknowledgements: [],
+    waitsMs: [],
     deliveryOrder: (entries) => entries,
     backlog: () =>
       partitions.reduce(
@@ -78,7 +90,7 @@ export function publish(
   payloads: readonly (Uint8Array | string | null)[],
   overrides: Partial<Message> = {},
 ): ReadableEntry {
-  const id = { ledgerId: 7, entryId: partition.entries.length };
+  const id = takeId(partition);
   const isBatch = payloads.length > 1;
   const messages = payloads.map((payload, index) => ({
     id: { ...id, partition: partition.partition, batchIndex: isBatch ? index : -1 },
@@ -100,6 +112,25 @@ export function publish(
   return entry;
 }
 
+/** Adds an entry that cannot be decoded. */
+export function publishUnreadable(partition: FakePartition, raw = 'raw bytes'): UnreadableEntry {
+  const entry: UnreadableEntry = {
+    kind: 'unreadable',
+    id: takeId(partition),
+    topic: partition.topic,
+    reason: 'the checksum does not match',
+    raw: Buffer.from(raw),
+  };
+  partition.entries.push(entry);
+  return entry;
+}
+
+function takeId(partition: FakePartition): EntryId {
+  const { ledgerId, entryId } = partition.nextId;
+  partition.nextId = { ledgerId, entryId: entryId + 1 };
+  return { ledgerId, entryId };
+}
+
 export function createFakeSource(broker: FakeBroker): Source {
   return {
     driver: 'fake',
@@ -110,6 +141,7 @@ export function createFakeSource(broker: FakeBroker): Source {
 
 function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition {
   const last = fake.entries[fake.entries.length - 1];
+  const isDrained = last === undefined || fake.entries.every(({ id }) => fake.acknowledged.has(textOf(id)));
   let entries = fake.entries;
   let cursor = 0;
   let delivered: string[] = [];
@@ -123,11 +155,9 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
   return {
     partition: fake.partition,
     topic: fake.topic,
-    end:
-      last === undefined || fake.entries.every(({ id }) => fake.acknowledged.has(textOf(id)))
-        ? null
-        : last.id,
-    async next() {
+    end: broker.isEndKnown ? (isDrained ? null : last.id) : 'unknown',
+    async next(idleMs) {
+      broker.waitsMs.push(idleMs);
       await broker.hook?.('next', fake);
       const interruption = broker.interruptions.get(fake.partition)?.shift();
       if (interruption !== undefined) return interruption;
@@ -146,13 +176,12 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
       await broker.hook?.('acknowledge', fake);
       const lastId = ids[ids.length - 1];
       if (lastId === undefined) throw new Error('nothing to acknowledge');
-      for (const id of ids) fake.acknowledged.add(textOf(id));
-      if (broker.isInOrder) {
-        for (const { id } of fake.entries) {
-          if (id.ledgerId < lastId.ledgerId || id.entryId <= lastId.entryId)
-            fake.acknowledged.add(textOf(id));
-        }
-      }
+      broker.acknowledgements.push(ids);
+      // In order, an acknowledgement is a position, as with Pulsar's cumulative ones.
+      const isBefore = (id: EntryId) =>
+        id.ledgerId < lastId.ledgerId || (id.ledgerId === lastId.ledgerId && id.entryId <= lastId.entryId);
+      const acknowledged = broker.isInOrder ? fake.entries.map(({ id }) => id).filter(isBefore) : ids;
+      for (const id of acknowledged) fake.acknowledged.add(textOf(id));
     },
     async restart() {
       await broker.hook?.('restart', fake);

@@ -104,6 +104,7 @@ export function createMemoryStore(): MemoryStore {
       part: (number, body, expected, options) =>
         step('part', key, options?.signal, () => {
           const bytes = bytesOf(body);
+          if (number < 1 || number > 10_000) throw new BackupError('store', `there is no part ${number}`);
           if (crc64([bytes]) !== expected) throw new BackupError('store', `bad digest for a part of ${key}`);
           parts.set(number, bytes);
         }),

@@ -1,0 +1,135 @@
+// What a run comes to as a whole: success or failure, busy or not, what is left waiting; and that nothing of it stays
+// behind. Over fakes.
+import { getEventListeners } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { BackupError } from '../src/errors.ts';
+import type { SourcePartition } from '../src/ports.ts';
+import { createTally } from '../src/run.ts';
+import {
+  connectionLost,
+  createFakeBroker,
+  createFakeSource,
+  type FakeBroker,
+  publish,
+} from './fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
+import { runDrain } from './fakes/run-drain.ts';
+
+function fill(broker: FakeBroker, entries: number): void {
+  for (const partition of broker.partitions) for (let i = 0; i < entries; i++) publish(partition, [`${i}`]);
+}
+
+describe('the result of a run', () => {
+  const cut = (store: MemoryStore, hardEnd: AbortController, nth: number) => {
+    let creates = 0;
+    store.hook = (when, call) => {
+      if (when !== 'before' || call !== 'create' || ++creates < nth) return undefined;
+      setImmediate(() => hardEnd.abort());
+      return new Promise(() => undefined);
+    };
+  };
+  const limits = { maxMessages: 5, maxBytes: 1e9 };
+
+  it('is a success where the clock cut a file, and others were stored or found', async () => {
+    for (const isFound of [false, true]) {
+      const broker = createFakeBroker(1);
+      fill(broker, 10);
+      const store = createMemoryStore();
+      if (isFound) {
+        broker.hook = (call) => {
+          if (call === 'acknowledge') throw new BackupError('source', 'killed');
+        };
+        await runDrain(broker, store, { limits });
+        broker.hook = undefined;
+        for (const key of [...store.objects.keys()].slice(1)) store.objects.delete(key);
+      }
+      const hardEnd = new AbortController();
+      cut(store, hardEnd, 2);
+      const result = await runDrain(broker, store, { limits, hardEnd: hardEnd.signal });
+      expect(result).toMatchObject({ stopReason: 'deadline', failure: undefined });
+      expect(result.tally).toMatchObject(isFound ? { objects: 0, alreadyStored: 1 } : { objects: 1 });
+      expect(broker.backlog()).toBe(5);
+    }
+  });
+
+  it('is the failure that was met until the time was over, where nothing could be stored', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 10);
+    const store = createMemoryStore();
+    const hardEnd = new AbortController();
+    cut(store, hardEnd, 1);
+    const tally = createTally();
+    tally.lastRetried = new BackupError('store', 'COS is busy');
+    const result = await runDrain(broker, store, { tally, hardEnd: hardEnd.signal });
+    expect(result.failure).toBe(tally.lastRetried);
+  });
+
+  it('is busy only where every partition belongs to another instance', async () => {
+    const broker = createFakeBroker(2);
+    fill(broker, 5);
+    broker.interruptions.set(0, [{ kind: 'standby' }]);
+    const result = await runDrain(broker, createMemoryStore(), { subscriptionType: 'failover' });
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 5 } });
+  });
+
+  it('has no backlog where one partition cannot tell its own, and is a success all the same', async () => {
+    for (const backlog of [
+      async () => undefined,
+      async () => {
+        throw connectionLost();
+      },
+    ]) {
+      const broker = createFakeBroker(2);
+      fill(broker, 5);
+      const source = createFakeSource(broker);
+      const result = await runDrain(broker, createMemoryStore(), {
+        source: {
+          ...source,
+          open: async () => {
+            const [first, ...rest] = (await source.open()) as SourcePartition[];
+            return [{ ...(first as SourcePartition), backlog }, ...rest];
+          },
+        },
+      });
+      expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined, backlog: undefined });
+    }
+  });
+
+  it('leaves no timer and no listener', async () => {
+    let timers = 0;
+    const clock = {
+      now: Date.now,
+      sleep: (_ms: number, signal?: AbortSignal) =>
+        new Promise<void>((_, reject) => {
+          timers++;
+          signal?.addEventListener('abort', () => {
+            timers--;
+            reject(signal.reason);
+          });
+        }),
+    };
+    const stop = new AbortController();
+    const hardEnd = new AbortController();
+    const broker = createFakeBroker(2);
+    fill(broker, 5);
+    await runDrain(broker, createMemoryStore(), { clock, stop: stop.signal, hardEnd: hardEnd.signal });
+    expect(timers).toBe(0);
+    for (const { signal } of [stop, hardEnd]) expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+});
+
+it('no more partitions are read at a time than there is memory for', async () => {
+  const broker = createFakeBroker(20);
+  fill(broker, 3);
+  const reading = new Set<number>();
+  let most = 0;
+  broker.hook = async (call, { partition }) => {
+    if (call === 'next') reading.add(partition);
+    most = Math.max(most, reading.size);
+    await new Promise((resolve) => setImmediate(resolve));
+    if (call === 'acknowledge') reading.delete(partition);
+  };
+  const result = await runDrain(broker, createMemoryStore(), { bufferBytes: 8 * 1_048_576 });
+  expect(result.tally.messages).toBe(60);
+  expect(most).toBe(4);
+});
