@@ -49,6 +49,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     key: string,
     callOptions: CallOptions | undefined,
     operation: (joined: CallOptions) => Promise<T>,
+    attempts = options.attempts,
   ): Promise<T> {
     // What is cleaned up is cleaned up also after the run's end, in the time that the call itself gives it.
     const isCleanUp = name === 'abort' && callOptions?.signal !== undefined;
@@ -56,6 +57,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     try {
       return await retry(() => operation(joined.signal ? { signal: joined.signal } : {}), {
         ...options,
+        ...(attempts === undefined ? {} : { attempts }),
         signal: joined.signal,
         onRetry(error, attempt, delayMs) {
           const code = error.details['code'] ?? error.details['status'] ?? error.code;
@@ -85,7 +87,8 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     creation: (joined: CallOptions) => Promise<Created | Exists>,
   ): Promise<Created | Exists> {
     let isUnknown = false;
-    const look = () => repeat('head', key, callOptions, (joined) => inner.head(key, joined));
+    const look = (attempts?: number) =>
+      repeat('head', key, callOptions, (joined) => inner.head(key, joined), attempts);
     try {
       const outcome = await repeat(name, key, callOptions, async (joined) => {
         try {
@@ -99,20 +102,13 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     } catch (error) {
       if (!isUnknown || !(error instanceof BackupError) || error.code !== 'store') throw error;
       // After tries without end, one look; after a refusal (the upload is gone, since it is complete), as many as it takes.
-      const found = await (error.retryable ? inner.head(key, oneSignal(callOptions)) : look()).catch(
-        () => undefined,
-      );
+      const found = await look(error.retryable ? 1 : undefined).catch(() => undefined);
       if (found === undefined) throw error;
       return verdict(found, expected);
     }
     const found = await look();
     return found === undefined ? { kind: 'exists' } : verdict(found, expected);
   }
-
-  const oneSignal = (callOptions: CallOptions | undefined): CallOptions => {
-    const signal = options.signal?.aborted ? options.signal : (callOptions?.signal ?? options.signal);
-    return signal === undefined ? {} : { signal };
-  };
 
   /** Items of a listing or a body, one after the other; `open` goes on behind those that were handed out. */
   async function* resume<T>(

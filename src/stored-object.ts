@@ -94,14 +94,14 @@ async function lastLineByRange(
   head: ObjectHead,
   options: CallOptions,
 ): Promise<string | undefined> {
+  if (head.sizeBytes === 0) return undefined;
   for (let bytes = TAIL_BYTES; ; bytes *= 2) {
     const start = Math.max(0, head.sizeBytes - bytes);
     const chunks: Uint8Array[] = [];
-    for await (const chunk of store.read(head.key, { ...options, start, end: head.sizeBytes - 1 }))
-      chunks.push(chunk);
+    for await (const chunk of store.read(head.key, { ...options, start })) chunks.push(chunk);
     const tail = Buffer.concat(chunks);
     const lineStart = tail.lastIndexOf(0x0a, tail.length - 2) + 1;
-    if (lineStart > 0 || start === 0) return tail.length === 0 ? undefined : tail.toString('utf8', lineStart);
+    if (lineStart > 0 || start === 0) return tail.toString('utf8', lineStart);
   }
 }
 

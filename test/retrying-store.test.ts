@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { crc64 } from '../src/crc64.ts';
 import { BackupError } from '../src/errors.ts';
@@ -87,6 +88,21 @@ describe('repeating', () => {
     expect(inner.calls).toEqual(['create k']);
   });
 
+  test('each repetition is told, after it was logged', async () => {
+    const told: number[] = [];
+    store = retryingStore(inner, {
+      clock,
+      logger,
+      onRetry: (_error, attempt) => {
+        expect(logger.lines).toHaveLength(attempt);
+        told.push(attempt);
+      },
+    });
+    failing('before', 'create', 2);
+    await store.create('k', body, sum, attributes);
+    expect(told).toEqual([1, 2]);
+  });
+
   test('tries are bounded, and the last error is thrown', async () => {
     failing('before', 'create', Number.POSITIVE_INFINITY);
     await expect(store.create('k', body, sum, attributes)).rejects.toThrow('busy');
@@ -121,6 +137,33 @@ describe('repeating', () => {
   });
 });
 
+test('calls leave no listener on the signals that they were given', async () => {
+  const signals = [new AbortController().signal, new AbortController().signal] as const;
+  store = retryingStore(inner, { clock, logger, signal: signals[0] });
+  const options = { signal: signals[1] };
+  await store.create('k', body, sum, attributes, options);
+  await collect(store.read('k', options));
+  await collect(store.list('', options));
+  failing('before', 'head', Number.POSITIVE_INFINITY);
+  await expect(store.head('k', options)).rejects.toThrow('busy');
+  for (const signal of signals) expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
+
+test('a signal that was raised before ends a call at once', async () => {
+  store = retryingStore(inner, { clock, logger, signal: AbortSignal.abort() });
+  await expect(store.head('k', { signal: idle() })).rejects.toThrow('aborted');
+  expect(inner.calls).toEqual(['head k']);
+});
+
+test('an upload is aborted also after the end of the run, in the time that the call is given', async () => {
+  const end = new AbortController();
+  store = retryingStore(inner, { clock, logger, signal: end.signal });
+  const upload = await started();
+  end.abort();
+  await upload.abort({ signal: idle() });
+  expect(inner.uploads.size).toBe(0);
+});
+
 describe('lost answers', () => {
   test('a PUT whose answer was lost and that then exists was created, once', async () => {
     failing('after', 'create', 1, lost);
@@ -141,6 +184,8 @@ describe('lost answers', () => {
     for (const other of [
       { bytes: Buffer.from('other'), metadata: attributes.metadata },
       { bytes, metadata: { 'first-id': '9:9:9:9' } },
+      { bytes, metadata: { 'first-id': '1:2:3:4' } },
+      { bytes, metadata: { ...attributes.metadata, rule: 'other' } },
     ]) {
       inner.objects.set('k', { key: 'k', contentType: 'x', crc64: crc64([other.bytes]), ...other });
       failing('before', 'create', 1, lost);
@@ -186,6 +231,19 @@ describe('lost answers', () => {
     failing('before', 'create', 1, lost);
     await expect(store.create('other', body, sum, attributes)).rejects.toThrow('busy');
     expect(callsOf('head')).toBe(2);
+  });
+
+  test('after a refusal that proves nothing, it is looked for as often as it takes', async () => {
+    let tries = 0;
+    let looks = 0;
+    inner.hook = (when, call) => {
+      if (when === 'after' && call === 'create' && ++tries === 1) throw lost();
+      if (when === 'before' && call === 'create' && tries > 0)
+        throw new BackupError('store', 'no such upload');
+      if (when === 'before' && call === 'head' && ++looks < 3) throw busy();
+    };
+    await expect(store.create('k', body, sum, attributes)).resolves.toMatchObject({ kind: 'created' });
+    expect(looks).toBe(3);
   });
 
   test('when that look fails too, the error of the creation is thrown', async () => {
@@ -245,6 +303,19 @@ describe('reading on', () => {
       read(key, options?.start !== undefined && options.start < -45_000 ? {} : options);
     const chunks = await collect(store.read('k', range));
     expect(Buffer.concat(chunks).equals(expected)).toBe(true);
+  });
+
+  test('a reader that stops ends the reading below', async () => {
+    let isEnded = false;
+    inner.read = async function* () {
+      try {
+        for (;;) yield bytes;
+      } finally {
+        isEnded = true;
+      }
+    };
+    for await (const _chunk of store.read('k')) break;
+    expect(isEnded).toBe(true);
   });
 
   test('a list that breaks goes on behind the last object, and uploads are told once', async () => {

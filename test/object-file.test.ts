@@ -1,0 +1,273 @@
+// One file on its way into the store: what is sent when, what is held until when, and what is left behind when it
+// fails or is dropped. Over a store in memory.
+import { randomBytes } from 'node:crypto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../src/clock.ts';
+import { BackupError } from '../src/errors.ts';
+import { MemoryBudget } from '../src/memory-budget.ts';
+import { ObjectFile, PART_BYTES } from '../src/object-file.ts';
+import type { Message } from '../src/ports.ts';
+import { createSlots } from '../src/slots.ts';
+import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
+
+const KEY = 'p/t/n/orders/x.jsonl';
+const LIMIT_BYTES = 4 * PART_BYTES;
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+let store: MemoryStore;
+let budget: MemoryBudget;
+let hardEnd: AbortController;
+beforeEach(() => {
+  store = createMemoryStore();
+  budget = new MemoryBudget(LIMIT_BYTES, systemClock);
+  hardEnd = new AbortController();
+});
+
+const openFile = (compression: 'none' | 'gzip' = 'none') =>
+  new ObjectFile(
+    { key: KEY, rule: 'r', compression, store, budget, slots: createSlots(6), signal: hardEnd.signal },
+    0,
+  );
+
+const message = (entryId: number): Message => ({
+  id: { ledgerId: 7, entryId, partition: 0, batchIndex: -1 },
+  topic: 'persistent://t/n/orders-partition-0',
+  publishTimeMs: 1_000 + entryId,
+  eventTimeMs: undefined,
+  key: undefined,
+  orderingKey: undefined,
+  properties: [],
+  producer: undefined,
+  sequenceId: undefined,
+  schemaVersion: undefined,
+  replicatedFrom: undefined,
+  payload: null,
+});
+
+async function append(file: ObjectFile, ...sizes: number[]): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for (const size of sizes) {
+    const records = randomBytes(size);
+    all.push(records);
+    const one = message(file.messages);
+    await file.append({ chunks: [records], sizeBytes: size }, { messages: 1, first: one, last: one });
+  }
+  return Buffer.concat(all);
+}
+
+/** Fails a call for good, or the nth of its kind. */
+function refuse(call: string, nth = 1): void {
+  let count = 0;
+  store.hook = (when, kind) => {
+    if (when === 'before' && kind === call && ++count >= nth) throw new BackupError('store', 'access denied');
+  };
+}
+
+const callsOf = (call: string) => store.calls.filter((line) => line.startsWith(`${call} `)).length;
+
+describe('a file', () => {
+  it('below one part is one PUT, with all that is told of it', async () => {
+    const file = openFile();
+    const bytes = await append(file, 100, 200, 300);
+    await file.seal('end');
+    await expect(file.create()).resolves.toMatchObject({ kind: 'created', sizeBytes: 600 });
+    expect(store.calls).toEqual([`create ${KEY}`]);
+    expect(store.objects.get(KEY)?.bytes.equals(bytes)).toBe(true);
+    expect(store.objects.get(KEY)?.metadata).toMatchObject({
+      'first-id': '7:0:0:-1',
+      'last-id': '7:2:0:-1',
+      messages: '3',
+      'record-bytes': '600',
+    });
+    expect(file.first?.id.entryId).toBe(0);
+  });
+
+  it('of several parts sends them while it is open, numbered from one, and the rest with its end', async () => {
+    const file = openFile();
+    const bytes = await append(file, PART_BYTES, PART_BYTES, 1_000);
+    await nextTurn();
+    expect(callsOf('part')).toBe(2);
+    await file.seal('end');
+    await expect(file.create()).resolves.toMatchObject({ kind: 'created', sizeBytes: bytes.length });
+    expect(callsOf('part')).toBe(3);
+    expect(store.objects.get(KEY)?.bytes.equals(bytes)).toBe(true);
+    expect(file.crc64).toBe(store.objects.get(KEY)?.crc64);
+  });
+
+  it('is completed only when every part is stored', async () => {
+    const file = openFile();
+    await append(file, PART_BYTES, PART_BYTES);
+    let stored = 0;
+    store.hook = async (when, call) => {
+      if (when === 'before' && call === 'complete') expect(stored).toBe(2);
+      if (when !== 'after' || call !== 'part') return;
+      for (let turn = 0; turn < 10; turn++) await nextTurn();
+      stored++;
+    };
+    await file.seal('end');
+    await expect(file.create()).resolves.toMatchObject({ kind: 'created' });
+  });
+
+  it('is not completed where a part could not be stored, and sends no further ones', async () => {
+    const file = openFile();
+    refuse('part', 2);
+    await append(file, PART_BYTES, PART_BYTES);
+    await nextTurn();
+    await nextTurn();
+    expect(file.isDoomed).toBe(true);
+    await append(file, PART_BYTES, PART_BYTES, 100);
+    await file.seal('end');
+    await expect(file.create()).rejects.toThrow('access denied');
+    expect(callsOf('part')).toBe(2);
+    expect(callsOf('complete')).toBe(0);
+  });
+
+  it('whose upload finds its key taken knows it before its end', async () => {
+    store.objects.set(KEY, { key: KEY, bytes: Buffer.from('x'), metadata: {}, contentType: 'x', crc64: '1' });
+    const file = openFile();
+    await append(file, PART_BYTES);
+    await nextTurn();
+    expect(file.isDoomed).toBe(true);
+    await file.seal('end');
+    await expect(file.create()).resolves.toEqual({ kind: 'exists' });
+    expect(callsOf('part')).toBe(0);
+  });
+
+  it('that nothing went wrong with is not doomed', async () => {
+    const file = openFile();
+    await append(file, PART_BYTES, 100);
+    await nextTurn();
+    expect(file.isDoomed).toBe(false);
+    await file.discard();
+  });
+});
+
+describe('the memory that a file holds is free again', () => {
+  const SIZES = [[100], [PART_BYTES, 100], [PART_BYTES, PART_BYTES]];
+  for (const compression of ['none', 'gzip'] as const) {
+    for (const sizes of SIZES) {
+      const what = `${compression}, ${sizes.length} × up to ${sizes[0]} bytes`;
+
+      it(`when it was created (${what})`, async () => {
+        const file = openFile(compression);
+        await append(file, ...sizes);
+        await file.seal('end');
+        await file.create();
+        expect(budget.usedBytes).toBe(0);
+        await file.discard();
+        await file.discard();
+        expect(budget.usedBytes).toBe(0);
+      });
+
+      it.each(['create', 'start', 'part', 'complete'])(
+        `when %s failed and it was dropped (${what})`,
+        async (call) => {
+          const file = openFile(compression);
+          refuse(call);
+          await append(file, ...sizes);
+          await file.seal('end');
+          await file.create().catch(() => undefined);
+          await file.discard();
+          await file.discard();
+          expect(budget.usedBytes).toBe(0);
+          expect(store.uploads.size).toBe(0);
+        },
+      );
+
+      it(`when it was dropped while it was open, for good (${what})`, async () => {
+        const file = openFile(compression);
+        await append(file, ...sizes);
+        await file.discard();
+        await file.discard();
+        for (let turn = 0; turn < 20; turn++) await nextTurn();
+        expect(budget.usedBytes).toBe(0);
+        expect(store.uploads.size).toBe(0);
+        expect(store.objects.size).toBe(0);
+      });
+
+      it(`when it was dropped between its seal and its creation (${what})`, async () => {
+        const file = openFile(compression);
+        await append(file, ...sizes);
+        await file.seal('end');
+        await file.discard();
+        expect(budget.usedBytes).toBe(0);
+        expect(store.uploads.size).toBe(0);
+      });
+    }
+  }
+
+  it('and counts as leaving from the seal on: a reader waits for it', async () => {
+    budget = new MemoryBudget(1_000, systemClock);
+    const file = openFile();
+    await append(file, 5_000);
+    await file.seal('end');
+    let isRoom = false;
+    const room = Promise.resolve(budget.reserve(1, hardEnd.signal)).then(() => {
+      isRoom = true;
+    });
+    await nextTurn();
+    expect(isRoom).toBe(false);
+    await file.create();
+    await room;
+    expect(isRoom).toBe(true);
+  });
+
+  it('and is not asked to leave any more, once it is sealed', async () => {
+    budget = new MemoryBudget(PART_BYTES, systemClock);
+    const file = openFile();
+    await append(file, PART_BYTES - 1);
+    await file.seal('end');
+    const other = openFile();
+    await append(other, PART_BYTES - 2);
+    void budget.reserve(1, hardEnd.signal);
+    // The sealed one is the larger, but stays what it is: one PUT.
+    await nextTurn();
+    expect(other.spillableBytes()).toBe(0);
+    await file.create();
+    expect(callsOf('create')).toBe(1);
+    await other.discard();
+    expect(budget.usedBytes).toBe(0);
+    hardEnd.abort();
+  });
+});
+
+describe('the upload of a dropped file', () => {
+  it('is aborted when its parts have ended, and not before', async () => {
+    const file = openFile();
+    let underWay = 0;
+    store.hook = async (when, call) => {
+      if (call === 'abort') expect(underWay).toBe(0);
+      if (call !== 'part') return;
+      if (when === 'before') underWay++;
+      else {
+        for (let turn = 0; turn < 10; turn++) await nextTurn();
+        underWay--;
+      }
+    };
+    await append(file, PART_BYTES, PART_BYTES);
+    await nextTurn();
+    expect(underWay).toBeGreaterThan(0);
+    await file.discard();
+    expect(callsOf('abort')).toBe(1);
+    expect(store.uploads.size).toBe(0);
+  });
+
+  it('is aborted also when the time of the run is over', async () => {
+    const file = openFile();
+    await append(file, PART_BYTES, 100);
+    await nextTurn();
+    hardEnd.abort();
+    await file.discard();
+    expect(store.uploads.size).toBe(0);
+  });
+
+  it('that cannot be aborted is left to a later run', async () => {
+    const file = openFile();
+    await append(file, PART_BYTES, 100);
+    await nextTurn();
+    refuse('abort');
+    await file.discard();
+    expect(store.uploads.size).toBe(1);
+    expect(budget.usedBytes).toBe(0);
+  });
+});
