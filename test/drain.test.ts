@@ -4,7 +4,7 @@ import { crc64 } from '../src/crc64.ts';
 import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/object-key.ts';
 import type { Delivery, Message } from '../src/ports.ts';
-import { decodeRecord, encodeRecord } from '../src/record.ts';
+import { decodeRecord, encodeRecord, formatMessageId } from '../src/record.ts';
 import {
   connectionLost,
   createFakeBroker,
@@ -602,6 +602,79 @@ describe('whatever happens', () => {
         },
       ),
       { numRuns: 300 },
+    );
+  }, 60_000);
+
+  it('after any reconnects, moves and crashes, one undisturbed run leaves every message in exactly one object', async () => {
+    const step = fc.record({
+      maxMessages: fc.integer({ min: 1, max: 20 }),
+      crashAt: fc.integer({ min: 1, max: 200 }),
+      /** Every so many receives the broker begins again at the first entry that it knows to be unacknowledged. */
+      beginsAgainEvery: fc.integer({ min: 3, max: 30 }),
+      isMove: fc.boolean(),
+      /** Every so many acknowledgements the connection breaks instead. */
+      breaksEvery: fc.integer({ min: 2, max: 6 }),
+      receiptTurns: fc.integer({ min: 0, max: 6 }),
+    });
+    const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+    // Pauses between tries take no time; the end of the run does not come.
+    const sleep = (ms: number) => (ms > 10_000 ? new Promise<void>(() => undefined) : Promise.resolve());
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 5, maxLength: 40 }),
+        fc.array(step, { minLength: 1, maxLength: 4 }),
+        async (batches, steps) => {
+          const broker = createFakeBroker(2);
+          const store = createMemoryStore();
+          for (const partition of broker.partitions) {
+            for (const size of batches)
+              publish(
+                partition,
+                Array.from({ length: size }, () => 'a payload'),
+              );
+          }
+          for (const { maxMessages, crashAt, beginsAgainEvery, isMove, breaksEvery, receiptTurns } of steps) {
+            let count = 0;
+            let receives = 0;
+            let acknowledgements = 0;
+            const killed = () => new BackupError('source', 'killed');
+            broker.hook = async (call, { partition }) => {
+              if (++count >= crashAt) throw killed();
+              if (call === 'next' && ++receives % beginsAgainEvery === 0) {
+                if (isMove) broker.interruptions.set(partition, [{ kind: 'lost' }]);
+                broker.rewind(partition);
+              }
+              if (call !== 'acknowledge') return;
+              if (++acknowledgements % breaksEvery === 0) throw connectionLost();
+              for (let turn = 0; turn < receiptTurns; turn++) await nextTurn();
+              if (count >= crashAt) throw killed();
+            };
+            store.hook = (when) => {
+              if (when === 'before') count++;
+              if (count >= crashAt) throw new BackupError('store', 'killed');
+            };
+            await runDrain(broker, store, {
+              limits: { maxMessages, maxBytes: 1e9 },
+              subscriptionType: isMove ? 'failover' : 'exclusive',
+              clock: { now: Date.now, sleep },
+            });
+            const stored = storedMessages(store);
+            for (const { entries, acknowledged } of broker.partitions) {
+              for (const entry of entries) {
+                if (entry.kind !== 'entry' || !acknowledged.has(`7:${entry.id.entryId}`)) continue;
+                for (const { id } of entry.messages) expect(stored.has(formatMessageId(id))).toBe(true);
+              }
+            }
+          }
+          broker.hook = undefined;
+          store.hook = undefined;
+          const result = await runDrain(broker, store, { limits: { maxMessages: 15, maxBytes: 1e9 } });
+          expect(result.failure).toBeUndefined();
+          expectAllStoredOnce(broker, store);
+          expect(broker.backlog()).toBe(0);
+        },
+      ),
+      { numRuns: 200 },
     );
   }, 60_000);
 });
