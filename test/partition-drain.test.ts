@@ -373,6 +373,31 @@ describe('a partition that moves away and comes back', () => {
     expect(broker.backlog()).toBe(0);
   });
 
+  it('in the moment in which an object was found goes on behind that one too', async () => {
+    const { broker } = brokerWith(20);
+    const store = createMemoryStore();
+    broker.hook = (call) => {
+      if (call === 'acknowledge') throw new BackupError('source', 'killed');
+    };
+    await runDrain(broker, store, limits(10));
+    let restarts = 0;
+    let hasMoved = false;
+    broker.hook = async (call) => {
+      if (call === 'restart') restarts++;
+      if (call !== 'next' || hasMoved || !store.calls.some((one) => one.startsWith('head'))) return;
+      // This receive began before the object had been looked at.
+      for (let turn = 0; turn < 20; turn++) await nextTurn();
+      hasMoved = true;
+      broker.interruptions.set(0, [{ kind: 'lost' }]);
+      broker.rewind(0);
+    };
+    const result = await runDrain(broker, store, { ...limits(4), subscriptionType: 'failover' });
+    expect(result).toMatchObject({ failure: undefined, tally: { alreadyStored: 1, messages: 10 } });
+    expect(restarts).toBe(0);
+    expect(storedMessages(store).size).toBe(20);
+    expect(broker.backlog()).toBe(0);
+  });
+
   it('acknowledges nothing of what it had only read', async () => {
     const { broker, partition } = brokerWith(2);
     for (let i = 0; i < 3; i++) publish(partition, []);
