@@ -5,6 +5,8 @@ export interface TokenRole {
   readonly role: string;
   /** Whether the role may look up, consume and produce. Without it, it can connect and nothing else. */
   readonly isAllowed: boolean;
+  /** Whether the role may produce, where it is allowed at all. Default true. */
+  readonly mayProduce?: boolean;
 }
 
 /** Tokens and their roles; `undefined`: authentication is off. */

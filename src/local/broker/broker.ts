@@ -196,6 +196,11 @@ export class LoopbackBroker {
     }
   }
 
+  /** From now on, messages that a producer of the same name has published before are dropped, as by namespace policy. */
+  deduplicate(topic: string): void {
+    for (const each of this.#topics.all(topic)) each.producers.deduplicates = true;
+  }
+
   /** Nothing can be published any more; consumers that have acknowledged all get REACHED_END_OF_TOPIC. */
   terminate(topic: string): void {
     for (const each of this.#topics.all(topic)) each.terminate();

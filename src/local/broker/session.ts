@@ -140,7 +140,7 @@ export class Session {
   end(): void {
     this.#hasEnded = true;
     for (const held of [...this.consumers.values()]) this.#drop(held);
-    this.producers.clear();
+    for (const { id } of [...this.producers.values()]) this.#dropProducer(id);
   }
 
   /** The socket can take more. */
@@ -158,7 +158,7 @@ export class Session {
   closeProducersOf(topic: Topic): void {
     for (const producer of this.producers.values()) {
       if (producer.topic !== topic) continue;
-      this.producers.delete(producer.id);
+      this.#dropProducer(producer.id);
       this.#connection.send('closeProducer', { producerId: producer.id, requestId: -1 });
     }
   }
@@ -235,7 +235,7 @@ export class Session {
     producer: (fields) => this.#producer(fields),
     send: (fields, rest) => this.#store(fields, rest),
     closeProducer: ({ producerId, requestId }) => {
-      this.producers.delete(Number(producerId));
+      this.#dropProducer(Number(producerId));
       this.#connection.send('success', { requestId });
     },
     getTopicsOfNamespace: ({ requestId, namespace = '' }) => {
@@ -436,29 +436,37 @@ export class Session {
 
   #producer({ topic, producerId, requestId, producerName, schema }: CommandFields<'producer'>): void {
     const found = this.#topic(topic, true);
+    if (this.role?.mayProduce === false)
+      throw new Refusal(SERVER_ERROR.AuthorizationError, `${this.role.role} may not produce to ${found.name}`);
     if (found.isTerminated)
       throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
     const name = producerName ?? `loopback-0-${++generatedNames}`;
+    if (!found.producers.connect(name)) {
+      const message = `Producer with name '${name}' is already connected to topic`;
+      throw new Refusal(SERVER_ERROR.ProducerBusy, message);
+    }
     this.producers.set(Number(producerId), { id: Number(producerId), name, topic: found });
     this.#connection.send('producerSuccess', {
       requestId,
       producerName: name,
-      lastSequenceId: -1,
+      lastSequenceId: found.producers.lastSequenceId(name),
       producerReady: true,
       schemaVersion: (schema?.type ?? 0) === 0 ? Buffer.alloc(0) : FIRST_SCHEMA,
     });
   }
 
-  #store({ producerId = 0, sequenceId = 0, highestSequenceId }: CommandFields<'send'>, rest: Buffer): void {
+  #store(fields: CommandFields<'send'>, rest: Buffer): void {
+    const { producerId = 0, sequenceId = 0, highestSequenceId } = fields;
     const producer = this.producers.get(Number(producerId));
     if (producer === undefined) throw new Error('SEND without a producer');
-    const { topic } = producer;
+    const { topic, name } = producer;
     if (topic.isTerminated)
       throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
     if (!isChecksumRight(rest))
       throw new Refusal(SERVER_ERROR.ChecksumError, 'Checksum failed on the broker');
+    const isNew = topic.producers.take(name, fields, rest);
     // A copy, for `rest` is a view into everything that came with it.
-    const { ledgerId, entryId } = topic.append(describeEntry(Buffer.from(rest)));
+    const { ledgerId, entryId } = isNew ? topic.append(describeEntry(Buffer.from(rest))) : NOWHERE;
     this.#connection.send('sendReceipt', {
       producerId,
       sequenceId,
@@ -506,6 +514,12 @@ export class Session {
     return held;
   }
 
+  #dropProducer(id: number): void {
+    const producer = this.producers.get(id);
+    producer?.topic.producers.disconnect(producer.name);
+    this.producers.delete(id);
+  }
+
   #drop(held: SessionConsumer): void {
     this.consumers.delete(held.id);
     held.subscription.remove(held.consumer);
@@ -515,6 +529,8 @@ export class Session {
   }
 }
 
+/** Where Pulsar says that a duplicate is. */
+const NOWHERE: Position = { ledgerId: -1, entryId: -1 };
 const SERVER_VERSION = 'Pulsar loopback';
 const UNSUBSCRIBE_MS = 20;
 const ACK_RECEIPT_VERSION = 17;

@@ -1,6 +1,7 @@
 // One topic or one partition in memory: ledgers of entries and the subscriptions on them. Nothing is ever trimmed,
 // nothing is on disk, and what an entry holds is not looked at.
 import { Subscription, type SubscriptionOptions } from './subscription.ts';
+import { TopicProducers } from './topic-producers.ts';
 
 /** A place in a topic, in Pulsar's terms. Entry -1 is before the ledger's first. */
 export interface Position {
@@ -42,6 +43,7 @@ export class Topic {
   readonly partition: number;
   readonly entries: StoredEntry[] = [];
   readonly subscriptions = new Map<string, Subscription>();
+  readonly producers = new TopicProducers();
   isTerminated = false;
   readonly #ledgers: Ledger[] = [];
   readonly #nextLedgerId: () => number;
