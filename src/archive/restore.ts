@@ -43,6 +43,8 @@ export interface RestoreOptions {
   readonly route: 'auto' | 'same' | 'key';
   /** Names the producers: the same for each try of one restore, and never the same for two. */
   readonly restoreId: string;
+  /** Whether this goes on with one that was begun. */
+  readonly isResumed: boolean;
   readonly compression: ProducerCompression;
   readonly batching: boolean;
   readonly messagesPerSecond: number | undefined;
@@ -141,8 +143,13 @@ async function restorePartition(
       const name = `tdmq-restore-${parts.restoreId}-${source}`;
       const targets = Math.max(1, parts.targetPartitions);
       const windowBytes = Math.min(LARGEST_WINDOW_BYTES, WINDOW_BYTES / sources / targets);
-      const { compression, batching } = parts;
-      producer = await of.open(partitionTopic(target, to), name, { compression, batching, windowBytes });
+      const { compression, batching, isResumed: mayRepeat } = parts;
+      producer = await of.open(partitionTopic(target, to), name, {
+        compression,
+        batching,
+        windowBytes,
+        mayRepeat,
+      });
       producers.set(to, producer);
       before.set(to, Math.max(before.get(to) ?? -1, producer.lastSequenceId));
     }

@@ -126,6 +126,7 @@ Examples:
         targetPartitions,
         publisher: values['dry-run'] ? undefined : publisher,
         restoreId: note.id,
+        isResumed: note.isResumed,
         acknowledged: note.acknowledged,
         save: note.save,
         clock: systemClock,
@@ -236,6 +237,7 @@ async function openNote(
   let acknowledged = note.acknowledged;
   return {
     id: note.id,
+    isResumed: saved !== undefined,
     /** What the restore began with: its numbers count through these. */
     keys: listed,
     acknowledged: note.acknowledged,

@@ -1,6 +1,5 @@
-// The Publisher over npm pulsar-client. It cannot publish null values or binary keys, nor tell what the broker's
-// deduplication knows: it refuses the former, and leaves the latter to the broker.
-
+// The Publisher over npm pulsar-client. It cannot publish null values, binary keys or texts with U+0000: it refuses them.
+// Nor can it ask what the broker's deduplication knows: where messages may repeat, it sends each as an entry of its own.
 import type { PulsarConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Clock, Logger } from '../ports.ts';
@@ -12,12 +11,24 @@ import {
   type NativeClient,
   routeLog,
 } from './native-client.ts';
-import { sourceError } from './native-failure.ts';
+import { resultOf, sourceError } from './native-failure.ts';
 import type { OutgoingMessage, Publisher, PublishOptions, TopicProducer } from './publisher.ts';
+import { within } from './within.ts';
 
 const WINDOW_MESSAGES = 1_000;
+const SEND_TIMEOUT_MS = 60_000;
+const CLOSE_TIMEOUT_MS = 5_000;
 /** Larger ones go by the producer that cuts into chunks; batching and chunking exclude each other. */
 const LARGE_BYTES = 1_048_576;
+
+const NO_ROLE = 'Give the role of PULSAR_TOKEN the permission to produce in this namespace.';
+const PRODUCER_HINTS: Readonly<Record<string, string>> = {
+  AuthenticationError: NO_ROLE,
+  AuthorizationError: NO_ROLE,
+  TopicNotFound: 'Create the topic to restore into first; the cluster does not create it by itself.',
+  ProducerBusy: 'Another restore publishes to the topic under the same name: let it end first.',
+  TopicTerminated: 'The topic was terminated and takes no messages any more: restore into another one.',
+};
 
 interface NativeProducer {
   send(message: object): Promise<unknown>;
@@ -58,6 +69,8 @@ export async function createNativePublisher(
     tlsAllowInsecureConnection: false,
     ...(listenerName && { listenerName }),
   }) as ProducingClient;
+  const producers = new Set<TopicProducer>();
+  let isClosed = false;
   return {
     driver: 'native',
     async partitions(topic) {
@@ -65,13 +78,20 @@ export async function createNativePublisher(
         const topics = await client.getPartitionsForTopic(topic.full);
         return topics.length === 1 && topics[0] === topic.full ? 0 : topics.length;
       } catch (error) {
-        throw sourceError(`looking up ${topic.full}`, error);
+        throw publishError(`looking up ${topic.full}`, error);
       }
     },
-    open: (topic, name, publishing) => openProducer(client, topic, name, publishing),
+    async open(topic, name, publishing) {
+      const producer = await openProducer(client, topic, name, publishing, options);
+      producers.add(producer);
+      return producer;
+    },
     async close() {
+      if (isClosed) return;
+      isClosed = true;
+      await Promise.all([...producers].map((producer) => producer.close()));
       try {
-        await (client.client ?? client).close();
+        await within(Promise.resolve((client.client ?? client).close()), CLOSE_TIMEOUT_MS, options.clock);
       } catch (error) {
         logger.warn({ reason: String(error) }, 'pulsar client not closed');
       }
@@ -83,11 +103,12 @@ async function openProducer(
   client: ProducingClient,
   topic: string,
   producerName: string,
-  { batching, compression, windowBytes }: PublishOptions,
+  { batching, compression, windowBytes, mayRepeat }: PublishOptions,
+  { clock, signal }: NativePublisherOptions,
 ): Promise<TopicProducer> {
   const common = {
     topic,
-    sendTimeoutMs: 60_000,
+    sendTimeoutMs: SEND_TIMEOUT_MS,
     maxPendingMessages: WINDOW_MESSAGES,
     blockIfQueueFull: true,
     ...(compression === 'none' ? {} : { compressionType: compression === 'zlib' ? 'Zlib' : 'ZSTD' }),
@@ -96,80 +117,114 @@ async function openProducer(
     try {
       return await client.createProducer({ ...common, ...config });
     } catch (error) {
-      throw sourceError(`opening a producer on ${topic}`, error);
+      throw publishError(`opening a producer on ${topic}`, error);
     }
   };
-  const small = await create({ producerName, batchingEnabled: batching, batchingMaxPublishDelayMs: 10 });
+  // A broker drops a batch as a whole by its first message: one that begins with what it has would take the rest along.
+  const batchingEnabled = batching && !mayRepeat;
+  const small = await create({ producerName, batchingEnabled, batchingMaxPublishDelayMs: 10 });
   let large: NativeProducer | undefined;
   let last: NativeProducer = small;
   let failure: unknown;
+  let waiting = 0;
   let waitingBytes = 0;
   let acknowledgedSequenceId = -1;
-  const waiting = new Set<Promise<void>>();
-  const check = () => {
+  let wake: (() => void)[] = [];
+  const wakeAll = () => {
+    const waking = wake;
+    wake = [];
+    for (const one of waking) one();
+  };
+  const fail = (error: unknown) => {
+    failure ??= error;
+    wakeAll();
+  };
+  const onStop = () => fail(new BackupError('source', 'publishing was stopped'));
+  signal.addEventListener('abort', onStop);
+  const until = async (isFine: () => boolean) => {
+    while (failure === undefined && !isFine()) await new Promise<void>((resolve) => wake.push(resolve));
     if (failure !== undefined) throw failure;
   };
+  let isClosed = false;
   const producer: TopicProducer = {
     lastSequenceId: -1,
     get acknowledgedSequenceId() {
       return acknowledgedSequenceId;
     },
     async send(message) {
-      check();
+      if (failure !== undefined) throw failure;
+      const outgoing = nativeMessage(message);
       const bytes = message.payload?.length ?? 0;
       let by = small;
       if (bytes > LARGE_BYTES) {
-        large ??= await create({
-          producerName: `${producerName}-large`,
-          batchingEnabled: false,
-          chunkingEnabled: true,
-        });
+        const chunking = { batchingEnabled: false, chunkingEnabled: true };
+        large ??= await create({ producerName: `${producerName}-large`, ...chunking });
         by = large;
       }
       // Two producers keep no order between them.
       if (by !== last) await producer.flush();
       last = by;
-      while (waiting.size >= WINDOW_MESSAGES || (waitingBytes > windowBytes && waiting.size > 0)) {
-        await Promise.race(waiting);
-        check();
-      }
+      await until(() => waiting < WINDOW_MESSAGES && (waitingBytes <= windowBytes || waiting === 0));
+      waiting++;
       waitingBytes += bytes;
-      const sent = by.send(nativeMessage(message)).then(
+      const settle = () => {
+        waiting--;
+        waitingBytes -= bytes;
+        wakeAll();
+      };
+      by.send(outgoing).then(
         () => {
           // Receipts come in order; those after a failure do not count, for it may be gone on with from here.
           if (failure === undefined) acknowledgedSequenceId = message.sequenceId;
+          settle();
         },
         (error) => {
-          failure ??= sourceError(`publishing to ${topic}`, error);
+          fail(publishError(`publishing to ${topic}`, error));
+          settle();
         },
       );
-      const settled = sent.finally(() => {
-        waiting.delete(settled);
-        waitingBytes -= bytes;
-      });
-      waiting.add(settled);
     },
     push() {},
     async flush() {
-      await Promise.all(waiting);
-      check();
+      await until(() => waiting === 0);
     },
     async close() {
-      for (const one of [small, large]) await one?.close().catch(() => undefined);
+      if (isClosed) return;
+      isClosed = true;
+      signal.removeEventListener('abort', onStop);
+      fail(new BackupError('source', `the producer of ${topic} was closed`));
+      for (const one of [small, large])
+        await within(one?.close() ?? Promise.resolve(), CLOSE_TIMEOUT_MS, clock).catch(() => undefined);
     },
   };
   return producer;
 }
 
+/** What pulsar-client says, with a hint for somebody who publishes. */
+function publishError(what: string, thrown: unknown): BackupError {
+  const error = sourceError(what, thrown);
+  const hint = PRODUCER_HINTS[resultOf(thrown)];
+  if (hint === undefined) return error;
+  const { code, retryable, message, details, cause } = error;
+  return new BackupError(code, message, { retryable, hint, details, cause });
+}
+
+/** @throws BackupError where it would arrive as another message */
 function nativeMessage({ key, orderingKey, properties, eventTimeMs, payload, sequenceId }: OutgoingMessage) {
-  if (payload === null || (key !== undefined && typeof key !== 'string')) {
-    throw new BackupError(
-      'source',
-      `pulsar-client cannot publish a ${payload === null ? 'null value' : 'binary key'}`,
-      {
-        hint: 'Restore with --driver wire, which can.',
-      },
-    );
+  const orderingText = orderingKey && Buffer.from(orderingKey).toString('utf8');
+  const isTextOrder =
+    orderingText === undefined || Buffer.from(orderingText).equals(orderingKey ?? Buffer.alloc(0));
+  const texts = [key, orderingText, ...properties.flat()];
+  const [reason] = [
+    payload === null && 'a null value',
+    key !== undefined && typeof key !== 'string' && 'a binary key',
+    !isTextOrder && 'a binary ordering key',
+    texts.some((text) => typeof text === 'string' && text.includes('\0')) && 'texts that hold U+0000',
+  ].filter((one) => one !== false);
+  if (payload === null || reason !== undefined) {
+    throw new BackupError('source', `pulsar-client cannot publish ${reason}`, {
+      hint: 'Restore with --driver wire, which can.',
+    });
   }
   return {
     data: Buffer.from(payload),
@@ -177,6 +232,6 @@ function nativeMessage({ key, orderingKey, properties, eventTimeMs, payload, seq
     sequenceId,
     ...(eventTimeMs === undefined ? {} : { eventTimestamp: eventTimeMs }),
     ...(key === undefined ? {} : { partitionKey: key }),
-    ...(orderingKey === undefined ? {} : { orderingKey: Buffer.from(orderingKey).toString('utf8') }),
+    ...(orderingText === undefined ? {} : { orderingKey: orderingText }),
   };
 }

@@ -14,35 +14,42 @@ export interface PublishOptions {
   readonly compression: ProducerCompression;
   /** Several messages in one entry. Consumers of type Key_Shared want it off. */
   readonly batching: boolean;
-  /** Bytes that one producer may have sent without a receipt. */
+  /** Bytes that one producer may have sent without a receipt, by and large: one message may always go. */
   readonly windowBytes: number;
+  /** Whether an earlier producer of this name may have sent some of what is sent now. */
+  readonly mayRepeat: boolean;
 }
 
-/** One producer on one topic partition. */
+/**
+ * One producer on one topic partition. Messages stand there in the order of `send`, each with its sequence id. A lost
+ * connection is had again; what had no receipt is sent again then, and stands twice where the topic does not drop
+ * duplicates. A failure is final: every call after it throws it.
+ */
 export interface TopicProducer {
   /**
-   * The last sequence id that the broker has from a producer of this name: known where the namespace has
-   * deduplication, else -1.
+   * The last sequence id that the broker has from a producer of this name, at the time of `open`: known where the topic
+   * drops duplicates and the driver can ask, else -1.
    */
   readonly lastSequenceId: number;
   /** The broker has everything up to this sequence id; -1 before the first receipt. */
   readonly acknowledgedSequenceId: number;
-  /** Resolves when there is room for more, not when the broker has it. In order. @throws BackupError `source` */
+  /** Resolves when there is room for more, not when the broker has it. One call at a time. @throws BackupError `source` */
   send(message: OutgoingMessage): Promise<void>;
   /** Sends what waits for a batch to fill. */
   push(): void;
   /** Resolves when the broker has everything. @throws BackupError `source` */
   flush(): Promise<void>;
-  /** Ends it; what has no receipt may be lost. Never throws. */
+  /** Ends it and every wait; what has no receipt may be lost. May be repeated; never throws, always ends. */
   close(): Promise<void>;
 }
 
+/** Messages to topics. */
 export interface Publisher {
   readonly driver: string;
   /** How many partitions the topic has; 0 for a plain topic. @throws BackupError `source` */
   partitions(topic: TopicName): Promise<number>;
-  /** A producer of this name on a topic partition. @throws BackupError `source` */
+  /** A producer of this name on a topic partition; a name is one producer's at a time. @throws BackupError `source` */
   open(topicPartition: string, producerName: string, options: PublishOptions): Promise<TopicProducer>;
-  /** Ends all producers and connections. Never throws. */
+  /** Ends all producers and connections. May be repeated; never throws, always ends. */
   close(): Promise<void>;
 }

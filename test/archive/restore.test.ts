@@ -60,6 +60,7 @@ async function restore(
     route: 'auto',
     publisher,
     restoreId: 'id',
+    isResumed: false,
     compression: 'none',
     batching: true,
     messagesPerSecond: undefined,

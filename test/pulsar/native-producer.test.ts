@@ -5,7 +5,12 @@ import { createNativePublisher } from '../../src/pulsar/native-producer.ts';
 import type { OutgoingMessage, PublishOptions } from '../../src/pulsar/publisher.ts';
 
 const TOPIC = 'persistent://t/ns/replay';
-const OPTIONS: PublishOptions = { compression: 'zlib', batching: true, windowBytes: 1_000_000 };
+const OPTIONS: PublishOptions = {
+  compression: 'zlib',
+  batching: true,
+  windowBytes: 1_000_000,
+  mayRepeat: false,
+};
 
 const outgoing = (sequenceId: number, rest: Partial<OutgoingMessage> = {}): OutgoingMessage => ({
   sequenceId,

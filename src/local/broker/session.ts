@@ -437,7 +437,10 @@ export class Session {
   #producer({ topic, producerId, requestId, producerName, schema }: CommandFields<'producer'>): void {
     const found = this.#topic(topic, true);
     if (this.role?.mayProduce === false)
-      throw new Refusal(SERVER_ERROR.AuthorizationError, `${this.role.role} may not produce to ${found.name}`);
+      throw new Refusal(
+        SERVER_ERROR.AuthorizationError,
+        `${this.role.role} may not produce to ${found.name}`,
+      );
     if (found.isTerminated)
       throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
     const name = producerName ?? `loopback-0-${++generatedNames}`;

@@ -1,5 +1,6 @@
 // Messages to entries, as a broker stores them: [magic][CRC-32C][metadata size][MessageMetadata][payload]. A batch, one
 // message, or the chunks of a message that is larger than the broker's limit.
+import { randomUUID } from 'node:crypto';
 import zlib from 'node:zlib';
 import { BackupError } from '../../errors.ts';
 import type { OutgoingMessage, ProducerCompression } from '../publisher.ts';
@@ -12,7 +13,8 @@ export interface OutgoingEntry {
   readonly sequenceId: number;
   readonly highestSequenceId: number;
   readonly messages: number;
-  readonly isChunk: boolean;
+  /** The message of which this is a part. */
+  readonly chunkOf: OutgoingMessage | undefined;
   readonly bytes: Buffer;
 }
 
@@ -62,10 +64,14 @@ export function encodeBatch(messages: readonly OutgoingMessage[], options: Entry
     highestSequenceId,
   });
   const bytes = frame(metadata, payload);
-  return { sequenceId, highestSequenceId, messages: messages.length, isChunk: false, bytes };
+  return { sequenceId, highestSequenceId, messages: messages.length, chunkOf: undefined, bytes };
 }
 
-/** One message as one entry, or as its chunks. @throws BackupError `source` where its metadata alone is too large */
+/**
+ * One message as one entry, or as its chunks. These have an id of their own each time: a consumer that saw some of them
+ * before (a connection or a process was lost) would take others of the same id for disorder, and drop the message.
+ * @throws BackupError `source` where its metadata alone is too large
+ */
 export function encodeSingle(message: OutgoingMessage, options: EntryOptions): OutgoingEntry[] {
   const raw = message.payload === null ? Buffer.alloc(0) : asBuffer(message.payload);
   const { compression, payload } = compress(raw, options.compression);
@@ -74,9 +80,9 @@ export function encodeSingle(message: OutgoingMessage, options: EntryOptions): O
   const metadata = encodeMessage('MessageMetadata', fields);
   const send = { sequenceId, highestSequenceId: sequenceId, messages: 1 };
   if (HEAD_BYTES + metadata.length + payload.length <= options.maxEntryBytes)
-    return [{ ...send, isChunk: false, bytes: frame(metadata, payload) }];
+    return [{ ...send, chunkOf: undefined, bytes: frame(metadata, payload) }];
 
-  const uuid = `${options.producerName}-${sequenceId}`;
+  const uuid = randomUUID();
   const room = options.maxEntryBytes - HEAD_BYTES - metadata.length - uuid.length - CHUNK_METADATA_BYTES;
   if (room <= 0) {
     throw new BackupError('source', `the properties of a message have ${metadata.length} bytes`, {
@@ -88,7 +94,7 @@ export function encodeSingle(message: OutgoingMessage, options: EntryOptions): O
     const chunk = payload.subarray(chunkId * room, (chunkId + 1) * room);
     const own = { uuid, numChunksFromMsg: count, totalChunkMsgSize: payload.length, chunkId };
     const bytes = frame(encodeMessage('MessageMetadata', { ...fields, ...own }), chunk);
-    return { ...send, isChunk: true, bytes };
+    return { ...send, chunkOf: message, bytes };
   });
 }
 

@@ -4,6 +4,7 @@ import type { Clock } from '../../ports.ts';
 import type { Publisher } from '../publisher.ts';
 import { Cluster } from './cluster.ts';
 import { WireProducer } from './producer.ts';
+import { publishError } from './publish-error.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { readCa } from './source.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
@@ -29,7 +30,13 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
   let lastProducerId = 0;
   return {
     driver: 'wire',
-    partitions: (topic) => cluster.partitions(topic),
+    async partitions(topic) {
+      try {
+        return await cluster.partitions(topic);
+      } catch (error) {
+        throw publishError(error, topic.full);
+      }
+    },
     async open(topic, producerName, options) {
       const nextProducerId = () => ++lastProducerId;
       const producer = new WireProducer({
@@ -42,7 +49,12 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
         signal,
       });
       producers.add(producer);
-      await producer.open();
+      try {
+        await producer.open();
+      } catch (error) {
+        await producer.close();
+        throw error;
+      }
       return producer;
     },
     async close() {

@@ -1,6 +1,7 @@
 // One producer on one topic partition: batches, a window of entries without receipt, and the way back after a lost
 // connection, when all of the window is sent again in order. Where the namespace has deduplication the broker drops what
-// it has already; elsewhere what had arrived without a receipt stands twice.
+// it has already; elsewhere what had arrived without a receipt stands twice. It fails rather than believe a broker that
+// drops what was sent once.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from '../../errors.ts';
 import type { Clock } from '../../ports.ts';
@@ -10,12 +11,17 @@ import type { Cluster } from './cluster.ts';
 import type { Connection, ProducerEvents } from './connection.ts';
 import type { Command, CommandFields } from './frame.ts';
 import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './producer-entry.ts';
-import { isServerError, serverError } from './server-error.ts';
+import { publishError } from './publish-error.ts';
+import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
+import { serverError } from './server-error.ts';
 
 const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 131_072;
 const WINDOW_ENTRIES = 500;
 const OPEN_ATTEMPTS = 8;
+/** With pauses of up to five seconds: about two minutes, in which a broker restarts. */
+const REOPEN_ATTEMPTS = 30;
+const CLOSE_TIMEOUT_MS = 3_000;
 
 export interface WireProducerOptions extends PublishOptions {
   readonly cluster: Cluster;
@@ -27,11 +33,18 @@ export interface WireProducerOptions extends PublishOptions {
   readonly signal: AbortSignal;
 }
 
+/** An entry under way. */
+interface Waiting {
+  readonly entry: OutgoingEntry;
+  /** How often it was sent. */
+  sent: number;
+}
+
 export class WireProducer implements TopicProducer {
   lastSequenceId = -1;
   acknowledgedSequenceId = -1;
   readonly #options: WireProducerOptions;
-  readonly #waiting: OutgoingEntry[] = [];
+  #waiting: Waiting[] = [];
   #windowBytes = 0;
   #batch: OutgoingMessage[] = [];
   #batchBytes = 0;
@@ -39,36 +52,47 @@ export class WireProducer implements TopicProducer {
   #maxEntryBytes = 0;
   #isConnecting = false;
   #isClosed = false;
+  #watch: ReceiptWatch | undefined;
   #failure: unknown;
   #wake: (() => void)[] = [];
+  /** Raised by the first failure, close included. */
+  readonly #over = new AbortController();
   readonly #onStop = () => this.#fail(new BackupError('source', 'publishing was stopped'));
 
   constructor(options: WireProducerOptions) {
     this.#options = options;
     setMaxListeners(0, options.signal);
     options.signal.addEventListener('abort', this.#onStop);
+    if (options.signal.aborted) this.#onStop();
   }
 
   /** Connects. Call once. @throws BackupError `source` */
   async open(): Promise<void> {
-    this.lastSequenceId = await this.#connectUntilItWorks();
+    this.lastSequenceId = await this.#connectUntilItWorks(OPEN_ATTEMPTS);
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#watch = watchReceipts({
+      clock: this.#options.clock,
+      isWaiting: () => this.#waiting.length > 0 && this.#link !== undefined,
+      onSilent: () => this.#reconnect(),
+      onGivenUp: () => this.#fail(noReceipts(this.#options.topic)),
+    });
   }
 
   async send(message: OutgoingMessage): Promise<void> {
     const { batching, windowBytes } = this.#options;
+    const batchBytes = Math.min(BATCH_BYTES, windowBytes);
     const size = sizeInBatch(message);
-    if (!batching || size > BATCH_BYTES) {
+    if (!batching || size > batchBytes) {
       this.push();
-      for (const entry of encodeSingle(message, this.#entryOptions())) {
-        await this.#untilRoom(windowBytes);
-        this.#post(entry);
-      }
+      await this.#untilRoom();
+      // All chunks at once: a connection that is lost between two of them makes all of them anew.
+      for (const entry of encodeSingle(message, this.#entryOptions())) this.#post(entry);
       return;
     }
-    if (this.#batchBytes + size > BATCH_BYTES || this.#batch.length >= BATCH_MESSAGES) this.push();
+    if (this.#batchBytes + size > batchBytes || this.#batch.length >= BATCH_MESSAGES) this.push();
     this.#batch.push(message);
     this.#batchBytes += size;
-    await this.#untilRoom(windowBytes);
+    await this.#untilRoom();
   }
 
   push(): void {
@@ -89,14 +113,10 @@ export class WireProducer implements TopicProducer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#options.signal.removeEventListener('abort', this.#onStop);
+    this.#fail(new BackupError('source', `the producer of ${this.#options.topic} was closed`));
     const link = this.#link;
     this.#link = undefined;
-    if (link === undefined) return;
-    link.connection.detachProducer(link.producerId);
-    const what = `closing the producer of ${this.#options.topic}`;
-    await link.connection
-      .request('closeProducer', { producerId: link.producerId }, what, 3_000)
-      .catch(() => undefined);
+    if (link !== undefined) await this.#unlink(link);
   }
 
   #entryOptions() {
@@ -105,7 +125,8 @@ export class WireProducer implements TopicProducer {
     return { producerName, compression, maxEntryBytes, publishTimeMs: clock.now() };
   }
 
-  async #untilRoom(windowBytes: number): Promise<void> {
+  async #untilRoom(): Promise<void> {
+    const { windowBytes } = this.#options;
     while (this.#windowBytes > windowBytes || this.#waiting.length >= WINDOW_ENTRIES) await this.#change();
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -118,45 +139,55 @@ export class WireProducer implements TopicProducer {
   }
 
   #post(entry: OutgoingEntry): void {
-    this.#waiting.push(entry);
+    const waiting = { entry, sent: 0 };
+    this.#waiting.push(waiting);
     this.#windowBytes += entry.bytes.length;
-    this.#write(entry);
+    this.#write(waiting);
   }
 
-  #write({ sequenceId, highestSequenceId, messages, isChunk, bytes }: OutgoingEntry): void {
+  #write(waiting: Waiting): void {
     if (this.#link === undefined) return;
     const { connection, producerId } = this.#link;
+    const { sequenceId, highestSequenceId, messages, chunkOf, bytes } = waiting.entry;
+    waiting.sent++;
     const fields: CommandFields<'send'> = {
       producerId,
       sequenceId,
       numMessages: messages,
       ...(messages > 1 ? { highestSequenceId } : {}),
-      ...(isChunk ? { isChunk } : {}),
+      ...(chunkOf === undefined ? {} : { isChunk: true }),
     };
     connection.sendEntry(fields, bytes);
   }
 
-  #onReceipt(sequenceId: unknown): void {
-    const entry = this.#waiting[0];
+  #onReceipt({ sequenceId, messageId }: CommandFields<'sendReceipt'>): void {
+    const [waiting] = this.#waiting;
     // Receipts come in order; one for an entry that was counted already is of no interest.
-    if (entry === undefined || entry.sequenceId !== Number(sequenceId)) return;
+    if (waiting === undefined || waiting.entry.sequenceId !== Number(sequenceId)) return;
+    const { entry, sent } = waiting;
+    const isLastOfIt = this.#waiting[1]?.entry.sequenceId !== entry.sequenceId;
+    // Brokers before Pulsar 3.0 drop chunks but the first, for all have the sequence id of their message.
+    if (isNowhere(messageId) && !(sent > 1 && isLastOfIt)) {
+      this.#fail(dropped(this.#options.topic, entry));
+      return;
+    }
+    this.#watch?.heard();
     this.#waiting.shift();
     this.#windowBytes -= entry.bytes.length;
-    const isLastOfIt = this.#waiting[0]?.sequenceId !== entry.sequenceId;
     if (isLastOfIt) this.acknowledgedSequenceId = entry.highestSequenceId;
     this.#wakeAll();
   }
 
   #onCommand(command: Command): void {
     if (command.name === 'sendReceipt') {
-      this.#onReceipt((command.fields as CommandFields<'sendReceipt'>).sequenceId);
+      this.#onReceipt(command.fields as CommandFields<'sendReceipt'>);
       return;
     }
     if (command.name === 'sendError') {
       const { error, message } = command.fields as CommandFields<'sendError'>;
       const refusal = serverError(`publishing to ${this.#options.topic}`, error, message);
       if (!refusal.retryable) {
-        this.#fail(refusal);
+        this.#fail(publishError(refusal, this.#options.topic));
         return;
       }
     }
@@ -164,24 +195,22 @@ export class WireProducer implements TopicProducer {
   }
 
   #reconnect(): void {
-    if (this.#isConnecting || this.#isClosed || this.#failure !== undefined) return;
+    if (this.#isConnecting || this.#failure !== undefined) return;
     const link = this.#link;
     this.#link = undefined;
-    link?.connection.detachProducer(link.producerId);
-    if (link !== undefined && !link.connection.isLost) {
-      // Refused or closed by the broker: it forgets the producer before the name is used again.
-      link.connection
-        .request('closeProducer', { producerId: link.producerId }, 'closing a producer', 3_000)
-        .catch(() => undefined);
-    }
-    this.#connectUntilItWorks().catch((error) => this.#fail(error));
+    // Refused or closed by the broker: it forgets the producer before the name is used again.
+    if (link !== undefined) void this.#unlink(link);
+    this.#connectUntilItWorks(REOPEN_ATTEMPTS).catch((error) => this.#fail(error));
   }
 
-  async #connectUntilItWorks(): Promise<number> {
-    const { clock, signal } = this.#options;
+  async #connectUntilItWorks(attempts: number): Promise<number> {
     this.#isConnecting = true;
     try {
-      return await retry(() => this.#connect(), { clock, signal, attempts: OPEN_ATTEMPTS });
+      return await retry(() => this.#connect(), {
+        clock: this.#options.clock,
+        signal: this.#over.signal,
+        attempts,
+      });
     } finally {
       this.#isConnecting = false;
     }
@@ -190,35 +219,70 @@ export class WireProducer implements TopicProducer {
   /** Registers the producer and sends again what has no receipt. */
   async #connect(): Promise<number> {
     const { cluster, topic, producerName, nextProducerId } = this.#options;
-    const connection = await cluster.locate(topic);
     const producerId = nextProducerId();
     const what = `opening a producer on ${topic}`;
-    let isCurrent = true;
+    let isOpen = false;
+    let isGone = false;
     const events: ProducerEvents = {
       onCommand: (command) => {
-        if (isCurrent) this.#onCommand(command);
+        if (isOpen) this.#onCommand(command);
+        else isGone = true;
       },
       onConnectionLost: () => {
-        if (isCurrent) this.#reconnect();
+        if (isOpen) this.#reconnect();
       },
     };
-    connection.attachProducer(producerId, events);
+    let connection: Connection | undefined;
     try {
+      connection = await cluster.locate(topic);
+      connection.attachProducer(producerId, events);
       const answer = await connection.request('producer', { topic, producerId, producerName }, what);
-      const fields = answer.fields as CommandFields<'producerSuccess'>;
+      if (this.#failure !== undefined) {
+        await this.#unlink({ connection, producerId });
+        throw this.#failure;
+      }
+      if (isGone)
+        throw new BackupError('source', `${what}: the broker closed it at once`, { retryable: true });
+      isOpen = true;
       this.#maxEntryBytes = connection.maxMessageBytes;
       this.#link = { connection, producerId };
-      for (const entry of this.#waiting) this.#write(entry);
-      return Number(fields.lastSequenceId ?? -1);
+      this.#sendAgain();
+      return Number((answer.fields as CommandFields<'producerSuccess'>).lastSequenceId ?? -1);
     } catch (error) {
-      isCurrent = false;
-      connection.detachProducer(producerId);
-      throw explain(error, topic);
+      connection?.detachProducer(producerId);
+      throw publishError(error, topic);
     }
+  }
+
+  /** A message in chunks is cut anew, for whoever has seen some of the old ones waits for no second first one. */
+  #sendAgain(): void {
+    const again: Waiting[] = [];
+    let cut: OutgoingMessage | undefined;
+    for (const waiting of this.#waiting) {
+      const { entry, sent } = waiting;
+      if (entry.chunkOf === undefined) again.push(waiting);
+      else if (entry.chunkOf !== cut) {
+        cut = entry.chunkOf;
+        again.push(...encodeSingle(cut, this.#entryOptions()).map((anew) => ({ entry: anew, sent })));
+      }
+    }
+    this.#waiting = again;
+    this.#windowBytes = again.reduce((sum, { entry }) => sum + entry.bytes.length, 0);
+    for (const waiting of again) this.#write(waiting);
+  }
+
+  /** Ends a producer at its broker, as far as that answers. */
+  async #unlink({ connection, producerId }: { connection: Connection; producerId: number }): Promise<void> {
+    connection.detachProducer(producerId);
+    if (connection.isLost) return;
+    const what = `closing the producer of ${this.#options.topic}`;
+    await connection.request('closeProducer', { producerId }, what, CLOSE_TIMEOUT_MS).catch(() => undefined);
   }
 
   #fail(error: unknown): void {
     this.#failure ??= error;
+    this.#over.abort(this.#failure);
+    this.#watch?.stop();
     this.#wakeAll();
   }
 
@@ -229,21 +293,30 @@ export class WireProducer implements TopicProducer {
   }
 }
 
-/** What a refusal means to somebody who publishes. */
-function explain(error: unknown, topic: string): unknown {
-  const again = (hint: string, retryable: boolean) =>
-    new BackupError('source', (error as BackupError).message, {
-      hint,
-      retryable,
-      cause: error,
-      details: (error as BackupError).details,
-    });
-  // The broker has not yet noticed the end of the connection before.
-  if (isServerError(error, 'ProducerBusy'))
-    return again(`Another restore publishes to ${topic} under the same name: let it end first.`, true);
-  if (isServerError(error, 'AuthorizationError'))
-    return again('Give the role of PULSAR_TOKEN the permission to produce in this namespace.', false);
-  if (isServerError(error, 'TopicNotFound'))
-    return again('Create the topic to restore into first; the cluster does not create it by itself.', false);
-  return error;
+/** Whether the broker dropped the entry as a duplicate: then it says that it is in ledger -1. */
+function isNowhere(messageId: CommandFields<'sendReceipt'>['messageId']): boolean {
+  return BigInt.asIntN(64, BigInt(messageId?.ledgerId ?? 0)) < 0n;
+}
+
+function noReceipts(topic: string): BackupError {
+  return new BackupError(
+    'source',
+    `the broker answers, but stores nothing of what is published to ${topic}`,
+    {
+      hint: 'Look at the cluster. The same command goes on from what was stored.',
+    },
+  );
+}
+
+function dropped(topic: string, { sequenceId, chunkOf }: OutgoingEntry): BackupError {
+  return new BackupError(
+    'source',
+    `the deduplication of ${topic} dropped message ${sequenceId}, which it does not have`,
+    {
+      hint:
+        chunkOf === undefined
+          ? 'Another producer uses the same name. Begin afresh, into an empty topic.'
+          : 'Brokers before Pulsar 3.0 take the chunks of a large message for duplicates: switch the deduplication of the namespace off.',
+    },
+  );
 }

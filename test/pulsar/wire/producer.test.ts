@@ -11,7 +11,12 @@ import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 
 const TOPIC = parseTopicName('public/default/restored') as TopicName;
 const LIMIT_BYTES = 100_000;
-const OPTIONS: PublishOptions = { compression: 'zlib', batching: true, windowBytes: 1_000_000 };
+const OPTIONS: PublishOptions = {
+  compression: 'zlib',
+  batching: true,
+  windowBytes: 1_000_000,
+  mayRepeat: false,
+};
 
 let broker: LoopbackBroker;
 let publisher: Publisher;

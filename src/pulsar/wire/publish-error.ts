@@ -1,0 +1,32 @@
+// What a broker's refusal means to somebody who publishes: the hints of server-error.ts speak to consumers.
+import { BackupError } from '../../errors.ts';
+import { isServerError } from './server-error.ts';
+
+/** The error with a hint for a producer on `topic`; what is none of the known refusals stays as it is. */
+export function publishError(error: unknown, topic: string): unknown {
+  const again = (hint: string, retryable: boolean) =>
+    new BackupError('source', (error as BackupError).message, {
+      hint,
+      retryable,
+      cause: error,
+      details: (error as BackupError).details,
+    });
+  const { httpStatus } = error instanceof BackupError ? error.details : {};
+  const mayNot =
+    httpStatus === 403 || (httpStatus === 401 && (error as BackupError).hint?.includes('consume in'));
+  // Retryable, for the broker may not have noticed the end of the connection before.
+  if (isServerError(error, 'ProducerBusy'))
+    return again(`Another restore publishes to ${topic} under the same name: let it end first.`, true);
+  if (isServerError(error, 'AuthorizationError') || mayNot)
+    return again('Give the role of PULSAR_TOKEN the permission to produce in this namespace.', false);
+  if (isServerError(error, 'TopicNotFound') || httpStatus === 404)
+    return again('Create the topic to restore into first; the cluster does not create it by itself.', false);
+  if (isServerError(error, 'TopicTerminatedError'))
+    return again('The topic was terminated and takes no messages any more: restore into another one.', false);
+  if (
+    isServerError(error, 'ProducerBlockedQuotaExceededError') ||
+    isServerError(error, 'ProducerBlockedQuotaExceededException')
+  )
+    return again('The backlog quota of the namespace is used up: consume from it, or raise it.', true);
+  return error;
+}
