@@ -9,7 +9,7 @@ import type { ContractConfig, SourceLimits } from './source-setup.ts';
 export type CreateSource = (options: SourceOptions) => Source;
 
 const silent = () => undefined;
-const logger: Logger = { debug: silent, info: silent, warn: silent, error: silent };
+export const silentLogger: Logger = { debug: silent, info: silent, warn: silent, error: silent };
 
 export function contractOptions(
   config: ContractConfig & Pick<PulsarConfig, 'serviceUrl'>,
@@ -30,7 +30,7 @@ export function contractOptions(
     receiveBudgetBytes: 2 ** 26,
     ...limits,
     clock: systemClock,
-    logger,
+    logger: silentLogger,
   };
 }
 
@@ -44,3 +44,6 @@ export const WIRE_CAPABILITIES = {
   encrypted: true,
   failoverSignals: true,
 };
+
+export const WIRE_PUBLISHER = { exactFields: true, lastSequenceId: true, waitsForName: true };
+export const NATIVE_PUBLISHER = { exactFields: false, lastSequenceId: false, waitsForName: false };

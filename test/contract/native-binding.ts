@@ -3,8 +3,12 @@
 import { expect, it } from 'vitest';
 import { createNativeSource } from '../../src/pulsar/native.ts';
 import { loadPulsarClient, tellsEncryption } from '../../src/pulsar/native-client.ts';
+import { createNativePublisher } from '../../src/pulsar/native-producer.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import { contractOptions } from './contract-options.ts';
+import { contractOptions, NATIVE_PUBLISHER } from './contract-options.ts';
+import { describePublisherContract } from './publisher.ts';
+import { publisherOptions } from './publisher-loopback.ts';
+import type { CreatePublisher, PublisherSurroundings } from './publisher-setup.ts';
 import { describeSourceContract } from './source.ts';
 import type { SourceCapabilities, SourceSurroundings } from './source-setup.ts';
 
@@ -29,6 +33,28 @@ export async function describeNativeWhereItLoads(
       hint: expect.stringContaining('PULSAR_DRIVER=wire'),
     });
     await source.close();
+  });
+}
+
+/** Runs the contract of Publisher over pulsar-client where it loads; else one test of the error. */
+export async function describeNativePublisherWhereItLoads(
+  broker: string,
+  start: (create: CreatePublisher) => Promise<PublisherSurroundings>,
+): Promise<void> {
+  const loaded = await loadPulsarClient(() => import('pulsar-client')).catch(() => undefined);
+  if (loaded !== undefined) {
+    describePublisherContract(`native over ${broker}`, NATIVE_PUBLISHER, () =>
+      start((options) => createNativePublisher(options)),
+    );
+    return;
+  }
+  it(`pulsar-client does not load here, and publishing by it over ${broker} says how to get it`, async () => {
+    const options = publisherOptions('pulsar://127.0.0.1:1', 'a-token');
+    await expect(createNativePublisher(options)).rejects.toMatchObject({
+      code: 'config',
+      message: expect.stringContaining('PULSAR_DRIVER=native'),
+      hint: expect.stringContaining('PULSAR_DRIVER=wire'),
+    });
   });
 }
 
