@@ -197,8 +197,11 @@ export class LoopbackBroker {
   }
 
   /** From now on, messages that a producer of the same name has published before are dropped, as by namespace policy. */
-  deduplicate(topic: string): void {
-    for (const each of this.#topics.all(topic)) each.producers.deduplicates = true;
+  deduplicate(topic: string, { dropsChunks = false } = {}): void {
+    for (const { producers } of this.#topics.all(topic)) {
+      producers.deduplicates = true;
+      producers.dropsChunks = dropsChunks;
+    }
   }
 
   /** Nothing can be published any more; consumers that have acknowledged all get REACHED_END_OF_TOPIC. */

@@ -8,6 +8,8 @@ import type { FieldsOf } from './protobuf.ts';
 export class TopicProducers {
   /** Whether messages whose sequence ids came before are dropped. */
   deduplicates = false;
+  /** As before Pulsar 3.0: the chunks of a message, all but the first, are taken for duplicates of it. */
+  dropsChunks = false;
   readonly #connected = new Set<string>();
   readonly #highest = new Map<string, number>();
 
@@ -34,7 +36,7 @@ export class TopicProducers {
     entry: Buffer,
   ): boolean {
     if (!this.deduplicates) return true;
-    if (isChunk) {
+    if (isChunk && !this.dropsChunks) {
       const { chunkId = 0, numChunksFromMsg = 1 } = decodeMetadata(entry);
       if (chunkId < numChunksFromMsg - 1) return true;
     }

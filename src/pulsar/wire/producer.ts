@@ -237,10 +237,7 @@ export class WireProducer implements TopicProducer {
       connection = await cluster.locate(topic);
       connection.attachProducer(producerId, events);
       const answer = await connection.request('producer', { topic, producerId, producerName }, what);
-      if (this.#failure !== undefined) {
-        await this.#unlink({ connection, producerId });
-        throw this.#failure;
-      }
+      if (this.#failure !== undefined) throw this.#failure;
       if (isGone)
         throw new BackupError('source', `${what}: the broker closed it at once`, { retryable: true });
       isOpen = true;
@@ -249,7 +246,10 @@ export class WireProducer implements TopicProducer {
       this.#sendAgain();
       return Number((answer.fields as CommandFields<'producerSuccess'>).lastSequenceId ?? -1);
     } catch (error) {
-      connection?.detachProducer(producerId);
+      // Without an answer, the broker may have made it.
+      const isRefused = error instanceof BackupError && error.details['serverError'] !== undefined;
+      if (isRefused) connection?.detachProducer(producerId);
+      else if (connection !== undefined) void this.#unlink({ connection, producerId });
       throw publishError(error, topic);
     }
   }

@@ -1,13 +1,14 @@
 // The wire producer against the loopback broker: what it publishes is read back by the wire source.
 import { setImmediate } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
-import type { Message } from '../../../src/ports.ts';
+import type { Clock, Message } from '../../../src/ports.ts';
 import type { OutgoingMessage, Publisher, PublishOptions } from '../../../src/pulsar/publisher.ts';
 import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+import { readStoredMessages } from '../../contract/stored-messages.ts';
 
 const TOPIC = parseTopicName('public/default/restored') as TopicName;
 const LIMIT_BYTES = 100_000;
@@ -227,4 +228,114 @@ it('names itself, and the last message of a batch besides the first', async () =
     'tdmq-restore-x-0 6',
     'tdmq-restore-x-0 7',
   ]);
+});
+
+it.each([
+  ['a message whose number came before, sent once', () => [outgoing(5), outgoing(3)], {}, 'Begin afresh'],
+  [
+    'chunks, as brokers before Pulsar 3.0 do',
+    () => [outgoing(1, { payload: Buffer.alloc(LIMIT_BYTES * 3) })],
+    { dropsChunks: true },
+    'switch the deduplication of the namespace off',
+  ],
+])('does not believe a broker that drops %s', async (_, messages, how, hint) => {
+  broker.deduplicate('public/default/restored', how);
+  const producer = await publisher.open(TOPIC.full, 'p', {
+    ...OPTIONS,
+    batching: false,
+    compression: 'none',
+  });
+  const sending = (async () => {
+    for (const message of messages()) await producer.send(message);
+    await producer.flush();
+  })();
+  await expect(sending).rejects.toMatchObject({
+    code: 'source',
+    message: expect.stringContaining('dropped message'),
+    hint: expect.stringContaining(hint),
+  });
+});
+
+/** Time passes only when the test says so, for the producer's look at its receipts; else as always. */
+function clockWithHeldLooks() {
+  let looks: (() => void)[] = [];
+  const sleep: Clock['sleep'] = (ms, signal) =>
+    ms === 20_000
+      ? new Promise((resolve, reject) => {
+          looks.push(resolve);
+          signal?.addEventListener('abort', () => reject(signal.reason));
+        })
+      : systemClock.sleep(ms, signal);
+  return {
+    clock: { now: systemClock.now, sleep },
+    async look() {
+      const due = looks;
+      looks = [];
+      for (const one of due) one();
+      for (let i = 0; i < 20; i++) await setImmediate();
+    },
+  };
+}
+
+it('connects again where a broker gives no receipts, and fails where that does not help', async () => {
+  const { clock, look } = clockWithHeldLooks();
+  const other = createWirePublisher({ config: config(), clock, signal: stop.signal });
+  let producers = 0;
+  let isSilent = true;
+  broker.onAnswer((name) => {
+    if (name === 'producerSuccess') producers++;
+    return name === 'sendReceipt' && isSilent ? 'drop' : undefined;
+  });
+  try {
+    const producer = await other.open(TOPIC.full, 'p', OPTIONS);
+    await look();
+    await look();
+    expect(producers).toBe(1); // nothing waits
+    await producer.send(outgoing(0));
+    producer.push();
+    await look();
+    expect(producers).toBe(1);
+    await look();
+    await vi.waitUntil(() => producers === 2);
+    isSilent = false;
+    broker.dropConnections();
+    await producer.flush();
+    isSilent = true;
+    await producer.send(outgoing(1));
+    const flushing = producer.flush();
+    const failure = expect(flushing).rejects.toThrow('stores nothing');
+    for (let i = 0; i < 4; i++) {
+      await look();
+      await vi.waitUntil(() => producers >= (i < 1 ? 3 : 4));
+    }
+    await failure;
+  } finally {
+    await other.close();
+  }
+});
+
+it('goes on after a broker that closes its producer in the moment it opens', async () => {
+  let opened = 0;
+  const unhook = broker.onAnswer((name, fields) => {
+    if (name === 'producerSuccess' && ++opened === 1)
+      broker.sendCommand('closeProducer', { producerId: fields['producerId'] ?? 1, requestId: 9 });
+    return undefined;
+  });
+  const producer = await publisher.open(TOPIC.full, 'p', OPTIONS);
+  await producer.send(outgoing(0));
+  await producer.flush();
+  unhook();
+  expect(opened).toBe(2);
+});
+
+it('gives the chunks of a message that is sent again an id of their own', async () => {
+  const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, compression: 'none' });
+  let sends = 0;
+  const unhook = broker.onCommand((name) => (name === 'send' && ++sends === 2 ? 'close' : undefined));
+  await producer.send(outgoing(0, { payload: Buffer.alloc(LIMIT_BYTES * 3, 'x') }));
+  await producer.flush();
+  unhook();
+  // It takes a second chunk of the same number for disorder, as libpulsar does.
+  expect(await readStoredMessages(broker, TOPIC.full)).toHaveLength(1);
+  expect(sends).toBeGreaterThan(5);
 });
