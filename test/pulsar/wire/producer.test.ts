@@ -263,11 +263,15 @@ function clockWithHeldLooks() {
     ms === 20_000
       ? new Promise((resolve, reject) => {
           looks.push(resolve);
-          signal?.addEventListener('abort', () => reject(signal.reason));
+          signal?.addEventListener('abort', () => {
+            looks = looks.filter((one) => one !== resolve);
+            reject(signal.reason);
+          });
         })
       : systemClock.sleep(ms, signal);
   return {
     clock: { now: systemClock.now, sleep },
+    isHeld: () => looks.length > 0,
     async look() {
       const due = looks;
       looks = [];
@@ -312,6 +316,28 @@ it('connects again where a broker gives no receipts, and fails where that does n
   } finally {
     await other.close();
   }
+});
+
+it('leaves no timer when it is closed', async () => {
+  const { clock, isHeld } = clockWithHeldLooks();
+  const other = createWirePublisher({ config: config(), clock, signal: stop.signal });
+  await other.open(TOPIC.full, 'p', OPTIONS);
+  expect(isHeld()).toBe(true);
+  await other.close();
+  expect(isHeld()).toBe(false);
+});
+
+it('tells a message in chunks as acknowledged when the broker has its last', async () => {
+  let receipts = 0;
+  const unhook = broker.onAnswer((name) => (name === 'sendReceipt' && ++receipts > 2 ? 'drop' : undefined));
+  const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, compression: 'none' });
+  await producer.send(outgoing(0, { payload: Buffer.alloc(LIMIT_BYTES * 3, 'x') }));
+  await vi.waitUntil(() => receipts === 4);
+  expect(producer.acknowledgedSequenceId).toBe(-1);
+  unhook();
+  broker.dropConnections();
+  await producer.flush();
+  expect(producer.acknowledgedSequenceId).toBe(0);
 });
 
 it('goes on after a broker that closes its producer in the moment it opens', async () => {
