@@ -45,6 +45,8 @@ export interface Catalog {
   readonly unreadable: ReadonlySet<string>;
   /** Neither objects of records nor ours in another way. */
   readonly foreign: readonly ListedObject[];
+  /** How many partitions a topic has, as far as manifests and keys tell; 0 for a plain topic. By its name. */
+  readonly partitionCounts: ReadonlyMap<string, number>;
   readonly manifests: number;
   /** Manifests that cannot be read as such. */
   readonly badManifests: readonly string[];
@@ -87,13 +89,19 @@ export async function readCatalog(
 
   const byPath = new Map<string, ManifestObject>();
   const badManifests: string[] = [];
+  const partitionCounts = new Map<string, number>();
+  const countPartitions = (topic: string, partitions: number) =>
+    partitionCounts.set(topic, Math.max(partitions, partitionCounts.get(topic) ?? 0));
   await Promise.all(
     manifestKeys.map((key) =>
       slots.run(async () => {
-        const objects = await readManifest(store, key, call);
-        if (objects === undefined) badManifests.push(key);
-        for (const object of objects ?? []) {
+        const manifest = await readManifest(store, key, call);
+        if (manifest === undefined) badManifests.push(key);
+        for (const object of manifest?.objects ?? []) {
           const path = pathOf(object.key);
+          const [tenant, namespace, topicName] = path.split('/');
+          if (object.partition >= 0)
+            countPartitions(`persistent://${tenant}/${namespace}/${topicName}`, manifest?.partitions ?? 0);
           // What the run itself stored is better known to it than what it found there.
           if (byPath.get(path)?.alreadyStored !== false) byPath.set(path, object);
         }
@@ -101,6 +109,7 @@ export async function readCatalog(
     ),
   );
 
+  for (const { parts } of found) countPartitions(fullTopic(parts), parts.partition + 1);
   let done = 0;
   const objects = await Promise.all(
     found.map(async ({ listed, parts }): Promise<ArchiveObject> => {
@@ -108,8 +117,14 @@ export async function readCatalog(
       const isAsked = heads === 'all' || (heads === 'unknown' && manifest === undefined);
       const head = isAsked ? await slots.run(() => store.head(listed.key, call)) : undefined;
       options.onProgress?.(++done, found.length);
-      const topicName = `persistent://${parts.tenant}/${parts.namespace}/${parts.topic}`;
-      return { ...listed, parts, topic: topicName, manifest, head, facts: factsOf(parts, manifest, head) };
+      return {
+        ...listed,
+        parts,
+        topic: fullTopic(parts),
+        manifest,
+        head,
+        facts: factsOf(parts, manifest, head),
+      };
     }),
   );
   const present = new Set(found.map(({ listed }) => pathOf(listed.key)));
@@ -124,6 +139,7 @@ export async function readCatalog(
     missing,
     unreadable,
     foreign,
+    partitionCounts,
     manifests: manifestKeys.length - badManifests.length,
     badManifests: badManifests.sort(),
   };
@@ -140,6 +156,9 @@ export function byPartition(objects: readonly ArchiveObject[]): Map<string, Arch
   }
   return partitions;
 }
+
+const fullTopic = ({ tenant, namespace, topic }: ObjectKeyParts): string =>
+  `persistent://${tenant}/${namespace}/${topic}`;
 
 /** The key below the archive's prefix: the same in the bucket and in a copy of it. */
 const pathOf = (key: string): string => key.split('/').slice(-OBJECT_PATH_DEPTH).join('/');
@@ -166,13 +185,14 @@ async function readManifest(
   store: ObjectStore,
   key: string,
   call: CallOptions,
-): Promise<readonly ManifestObject[] | undefined> {
+): Promise<{ objects: readonly ManifestObject[]; partitions: number } | undefined> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of store.read(key, call)) chunks.push(chunk);
   try {
-    const { format, storedObjects } = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    const isManifest = format === RUN_MANIFEST_FORMAT && Array.isArray(storedObjects);
-    return isManifest ? storedObjects.filter(({ key: one }) => typeof one === 'string') : undefined;
+    const { format, storedObjects, partitions } = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    if (format !== RUN_MANIFEST_FORMAT || !Array.isArray(storedObjects)) return undefined;
+    const objects = storedObjects.filter(({ key: one }) => typeof one === 'string');
+    return { objects, partitions: Number.isInteger(partitions) ? partitions : 0 };
   } catch {
     return undefined;
   }

@@ -9,6 +9,7 @@ import { createSlots } from '../slots.ts';
 import { partitionTopic, type TopicName } from '../topic-name.ts';
 import { type ArchiveObject, byPartition } from './catalog.ts';
 import { readPartition } from './read-messages.ts';
+import { type Acknowledged, createProgress, type RestoreProgress } from './restore-progress.ts';
 import { choosePartition } from './restore-routing.ts';
 import type { Selection } from './selection.ts';
 
@@ -20,14 +21,12 @@ const WINDOW_BYTES = 64 * 1_048_576;
 const LARGEST_WINDOW_BYTES = 8 * 1_048_576;
 /** Partitions of the archive that are read at a time. */
 const PARALLEL = 8;
-const SAVE_EVERY_MS = 2_000;
+/** About what a message takes besides its payload. */
+const MESSAGE_OVERHEAD_BYTES = 200;
 /** How long a restore that fails or is stopped waits for the receipts of what is on its way. */
 const LAST_RECEIPTS_MS = 5_000;
 /** The largest piece of time that a rate limit lets messages go at once. */
 const PACE_MS = 50;
-
-/** For each partition of the archive and each of the topic: the last sequence id that the broker has. */
-export type Acknowledged = Record<string, Record<string, number>>;
 
 export interface RestoreOptions {
   readonly store: ObjectStore;
@@ -37,6 +36,8 @@ export interface RestoreOptions {
   readonly target: TopicName;
   /** `undefined`: nothing is published, only counted. */
   readonly publisher: Publisher | undefined;
+  /** Partitions of the topic that was backed up; 0 for a plain topic. */
+  readonly sourcePartitions: number;
   /** Partitions of the target; 0 for a plain topic. */
   readonly targetPartitions: number;
   /** By partition where both have as many; `same` and `key` decide it. */
@@ -86,9 +87,8 @@ export async function restoreMessages(options: RestoreOptions): Promise<RestoreC
     routes: new Map(),
   };
   const sources = [...byPartition(objects).values()];
-  const sourceCount = 1 + Math.max(-1, ...objects.map(({ parts }) => parts.partition));
-  const route = choosePartition(options.route, sourceCount, targetPartitions);
-  const saver = createSaver(save, clock);
+  const route = choosePartition(options.route, options.sourcePartitions, targetPartitions);
+  const progress = createProgress(options.acknowledged, save, clock);
   const pace = createPace(options.messagesPerSecond, clock, options.signal);
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
@@ -99,7 +99,7 @@ export async function restoreMessages(options: RestoreOptions): Promise<RestoreC
       slots.run(async () => {
         if (failure !== undefined) return;
         try {
-          const parts: Parts = { ...options, signal, counts, route, saver, pace };
+          const parts: Parts = { ...options, signal, counts, route, progress, pace };
           await restorePartition(own, parts, publisher, Math.max(1, Math.min(sources.length, PARALLEL)));
         } catch (error) {
           failure ??= error;
@@ -108,7 +108,9 @@ export async function restoreMessages(options: RestoreOptions): Promise<RestoreC
       }),
     ),
   );
-  await saver.finish();
+  await progress.finish().catch((error) => {
+    failure ??= error;
+  });
   if (failure !== undefined) throw failure;
   return counts;
 }
@@ -116,7 +118,7 @@ export async function restoreMessages(options: RestoreOptions): Promise<RestoreC
 interface Parts extends Omit<RestoreOptions, 'route'> {
   readonly counts: RestoreCounts;
   readonly route: (message: Message) => number;
-  readonly saver: ReturnType<typeof createSaver>;
+  readonly progress: RestoreProgress;
   readonly pace: ReturnType<typeof createPace>;
 }
 
@@ -126,16 +128,12 @@ async function restorePartition(
   publisher: Publisher | undefined,
   sources: number,
 ): Promise<void> {
-  const { counts, route, pace, saver, signal, target } = parts;
+  const { counts, route, pace, progress, signal, target } = parts;
   const source = String(objects[0]?.parts.partition ?? -1);
   const producers = new Map<number, TopicProducer>();
   const published = parts.acknowledged[source] ?? {};
   const before = new Map(Object.entries(published).map(([to, sequenceId]) => [Number(to), sequenceId]));
-  const note = () => {
-    for (const [to, { acknowledgedSequenceId }] of producers)
-      if (acknowledgedSequenceId >= 0) saver.note(source, String(to), acknowledgedSequenceId);
-  };
-  for (const [to, sequenceId] of before) saver.note(source, String(to), sequenceId);
+  progress.track(source, producers);
 
   async function producerTo(to: number, of: Publisher): Promise<TopicProducer> {
     let producer = producers.get(to);
@@ -178,13 +176,11 @@ async function restorePartition(
           for (const one of producers.values()) one.push();
         });
         await producer.send(outgoing(message, sequenceId));
+        const writing = progress.sent(size + MESSAGE_OVERHEAD_BYTES);
+        if (writing !== undefined) await writing;
       }
       count(counts, `${source} → ${to}`, message, size);
       parts.onProgress?.(counts);
-      if (saver.isDue()) {
-        note();
-        await saver.save();
-      }
     }
     for (const producer of producers.values()) await producer.flush();
   } catch (error) {
@@ -196,7 +192,6 @@ async function restorePartition(
     over.abort();
     throw error;
   } finally {
-    note();
     await Promise.all([...producers.values()].map((producer) => producer.close()));
   }
 }
@@ -232,33 +227,6 @@ function outgoing(message: Message, sequenceId: number): OutgoingMessage {
       [ID_PROPERTY, formatMessageId(message.id)],
       [PUBLISH_TIME_PROPERTY, formatTime(message.publishTimeMs)],
     ],
-  };
-}
-
-/** Collects what was acknowledged and saves it, one save at a time. */
-function createSaver(save: (acknowledged: Acknowledged) => Promise<void>, clock: Clock) {
-  const acknowledged: Acknowledged = {};
-  let lastMs = clock.now();
-  let saving: Promise<void> | undefined;
-  return {
-    note(source: string, to: string, sequenceId: number) {
-      acknowledged[source] ??= {};
-      const targets = acknowledged[source] as Record<string, number>;
-      targets[to] = Math.max(targets[to] ?? -1, sequenceId);
-    },
-    isDue: () => saving === undefined && clock.now() - lastMs >= SAVE_EVERY_MS,
-    async save() {
-      if (saving !== undefined) return;
-      saving = save(acknowledged).finally(() => {
-        saving = undefined;
-        lastMs = clock.now();
-      });
-      await saving;
-    },
-    async finish() {
-      await saving?.catch(() => undefined);
-      await save(acknowledged);
-    },
   };
 }
 

@@ -3,12 +3,12 @@ import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { type ArchiveObject, readCatalog } from '../archive/catalog.ts';
 import {
-  type Acknowledged,
   ID_PROPERTY,
   PUBLISH_TIME_PROPERTY,
   type RestoreCounts,
   restoreMessages,
 } from '../archive/restore.ts';
+import type { Acknowledged } from '../archive/restore-progress.ts';
 import { systemClock } from '../clock.ts';
 import { BackupError } from '../errors.ts';
 import { createNativePublisher } from '../pulsar/native-producer.ts';
@@ -98,10 +98,12 @@ Examples:
     let publisher: Publisher | undefined;
     try {
       const { store, prefix } = place;
-      const { objects: found } = await readCatalog(store, prefix, { topic: place.topic, signal: io.signal });
+      const catalog = await readCatalog(store, prefix, { topic: place.topic, signal: io.signal });
+      const { objects: found } = catalog;
       const source = onlyTopic(found, place);
-      if (source === target.full && !values['into-same-topic']) {
-        throw new BackupError('config', `${target.full} is the topic that was backed up`, {
+      const isSame = target.full === source || target.full.replace(/-partition-\d+$/, '') === source;
+      if (isSame && !values['into-same-topic']) {
+        throw new BackupError('config', `${values.to} is the topic that was backed up`, {
           hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
         });
       }
@@ -109,8 +111,8 @@ Examples:
       const targetPartitions = await publisher.partitions(target);
       const note = await openNote(
         place,
-        { source, target: target.full, route: how.route, targetPartitions, selection },
-        found.map(({ key }) => key),
+        { source, target: target.full, route: how.route, selection },
+        { keys: found.map(({ key }) => key), targetPartitions },
         { again: values.again, isDry: values['dry-run'] },
       );
       const objects = stillThere(found, note.keys);
@@ -123,6 +125,7 @@ Examples:
         objects,
         selection,
         target,
+        sourcePartitions: catalog.partitionCounts.get(source) ?? 0,
         targetPartitions,
         publisher: values['dry-run'] ? undefined : publisher,
         restoreId: note.id,
@@ -198,6 +201,8 @@ interface Note {
   readonly format: 'tdmq-backup-restore/1';
   readonly id: string;
   readonly what: object;
+  /** Messages have their places by it. */
+  readonly targetPartitions: number;
   readonly startedAt: string;
   readonly isDone: boolean;
   readonly acknowledged: Acknowledged;
@@ -207,7 +212,7 @@ interface Note {
 async function openNote(
   place: Place,
   what: object,
-  keys: readonly string[],
+  { keys, targetPartitions }: { keys: readonly string[]; targetPartitions: number },
   { again, isDry }: { again: boolean; isDry: boolean },
 ) {
   const hash = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16);
@@ -216,6 +221,7 @@ async function openNote(
     format: 'tdmq-backup-restore/1',
     id: `${hash.slice(0, 8)}-${Date.now().toString(36)}`,
     what,
+    targetPartitions,
     startedAt: new Date().toISOString(),
     isDone: false,
     acknowledged: {},
@@ -227,9 +233,18 @@ async function openNote(
       hint: 'Add --again to publish all of it once more.',
     });
   }
+  if (note.targetPartitions !== targetPartitions) {
+    throw new BackupError(
+      'config',
+      `the topic has ${targetPartitions} partitions, and had ${note.targetPartitions} when this restore was begun`,
+      {
+        hint: 'What is published already has its place by those. Add --again to begin afresh, into an empty topic.',
+      },
+    );
+  }
   let listed = keys;
   const write = (content: Note) => place.notes.write(noteKey, `${JSON.stringify(content)}\n`);
-  if (saved !== undefined) listed = JSON.parse((await place.notes.read(keysKey)) ?? '[]');
+  if (saved !== undefined) listed = await readKeys(place, keysKey);
   else if (!isDry) {
     await place.notes.write(keysKey, `${JSON.stringify(keys)}\n`);
     await write(note);
@@ -249,6 +264,15 @@ async function openNote(
       if (!isDry) await write({ ...note, acknowledged, isDone: true });
     },
   };
+}
+
+/** @throws BackupError where they are gone: nobody knows then what the numbers in the note count */
+async function readKeys(place: Place, keysKey: string): Promise<readonly string[]> {
+  const text = await place.notes.read(keysKey);
+  if (text !== undefined) return JSON.parse(text) as string[];
+  throw new BackupError('config', `${keysKey}, which tells what this restore began with, is gone`, {
+    hint: 'Bring it back, or add --again to begin afresh with what is there.',
+  });
 }
 
 /** The objects that the restore began with; what was stored since is not part of it. */

@@ -89,6 +89,7 @@ export async function storeManifest(
   store: MemoryStore,
   objects: readonly ManifestObject[],
   requestId = 'r-1',
+  partitions = 2,
 ): Promise<void> {
   const summary = {
     rule: 'orders-backup',
@@ -101,7 +102,7 @@ export async function storeManifest(
     objects: objects.length,
     alreadyStored: 0,
     unreadable: 0,
-    partitions: 2,
+    partitions,
   };
   await storeRunManifest(store, PREFIX, summary, objects, {});
 }

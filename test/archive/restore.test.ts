@@ -1,14 +1,15 @@
 // Restoring: what is published, to which partition, in which order; and that no stop makes a message come twice.
 import { expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
-import { type Acknowledged, type RestoreOptions, restoreMessages } from '../../src/archive/restore.ts';
+import { type RestoreOptions, restoreMessages } from '../../src/archive/restore.ts';
+import type { Acknowledged } from '../../src/archive/restore-progress.ts';
 import { choosePartition, javaStringHash } from '../../src/archive/restore-routing.ts';
 import { systemClock } from '../../src/clock.ts';
 import type { OutgoingMessage, Publisher } from '../../src/pulsar/publisher.ts';
 import { formatMessageId } from '../../src/record.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
-import { message, messages, PREFIX, sampleArchive, storeObject } from './archive-fixture.ts';
+import { message, messages, PREFIX, sampleArchive, storeManifest, storeObject } from './archive-fixture.ts';
 
 const TARGET = parseTopicName('t/ns/replay') as TopicName;
 
@@ -56,6 +57,7 @@ async function restore(
     objects,
     selection: {},
     target: TARGET,
+    sourcePartitions: 2,
     targetPartitions: 2,
     route: 'auto',
     publisher,
@@ -153,6 +155,30 @@ it('keeps the order of each key where the topics have not as many partitions', a
     const entries = idsOf(own).map((id) => Number(id?.split(':')[1]));
     expect(entries).toEqual(entries.toSorted((a, b) => a - b));
   }
+});
+
+it('keeps each message in its partition where both topics have as many, also when some are empty', async () => {
+  const { store } = await sampleArchive();
+  await storeManifest(store, [], 'r-2');
+  const catalog = await readCatalog(store, PREFIX);
+  expect(catalog.partitionCounts).toEqual(new Map([['persistent://t/ns/orders', 2]]));
+  const later = await storeObject(store, messages(1, 10, 12));
+  await storeManifest(store, [later], 'r-3', 5);
+  const partitions = (await readCatalog(store, PREFIX)).partitionCounts.get('persistent://t/ns/orders') ?? 0;
+  expect(partitions).toBe(5);
+  const { publisher, published } = fakePublisher();
+  await restore(store, publisher, { sourcePartitions: partitions, targetPartitions: 5 });
+  for (const { topic, message: one } of published)
+    expect(topic.at(-1)).toBe(Object.fromEntries(one.properties)['tdmq-backup-id']?.split(':')[2]);
+});
+
+it('tells why publishing failed, also when the progress cannot be saved then', async () => {
+  const { store } = await sampleArchive();
+  const { publisher } = fakePublisher({ failAfter: 5 });
+  const save = () => Promise.reject(new Error('no room for notes'));
+  expect((await restore(store, publisher, { save })).counts).toEqual(new Error('the broker is gone'));
+  const { publisher: sound } = fakePublisher();
+  expect((await restore(store, sound, { save })).counts).toEqual(new Error('no room for notes'));
 });
 
 it('chooses partitions as Pulsar does by key, and refuses what cannot be', () => {
