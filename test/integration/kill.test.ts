@@ -1,64 +1,21 @@
 // The packaged function is killed with SIGKILL at the steps of a run that real-broker.test.ts has not, and at random
 // ones. One undisturbed run later, with other limits, every message is in one object. Run `npm run build` first.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { CallKind } from '../../src/local/cos/call.ts';
+import { afterEach, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../faults/stack.ts';
 import { invoke, startInvocation } from './invoke.ts';
+import {
+  afterCommitOf,
+  atAnswer,
+  atCall,
+  atCommand,
+  atEvent,
+  type KillPoint,
+  randomFrom,
+} from './kill-points.ts';
 
 /** Unfinished uploads are removed when they are older than this. */
 const ORPHAN_AGE_MS = 900_000;
 const RANDOM_SECONDS = 20;
-
-/** Puts the killer in its place; `kill` ends the function's process this moment. Answers how to take it away. */
-type KillPoint = (stack: Stack, kill: () => void) => () => void;
-
-/** A call of COS arrives and takes no effect. */
-const atCall =
-  (kind: CallKind, key: string, nth = 1): KillPoint =>
-  (stack, kill) => {
-    let seen = 0;
-    stack.cos.setOnRequest((of, at) => {
-      if (of !== kind || !at.includes(key) || ++seen < nth) return;
-      kill();
-      return new Promise(() => undefined);
-    });
-    return () => stack.cos.setOnRequest(undefined);
-  };
-
-/** A call of COS has taken effect, and its answer does not come. */
-const afterCommitOf =
-  (kind: CallKind, key: string, nth = 1): KillPoint =>
-  (stack, kill) => {
-    stack.cos.addFault({ kind, key, nth, action: { type: 'hang', when: 'after-commit' } });
-    const isDone = () => stack.cos.requests().some(({ status }) => status === 'hung');
-    void vi.waitUntil(isDone, { interval: 5, timeout: 20_000 }).then(kill, kill);
-    return () => stack.cos.clearFaults();
-  };
-
-/** A command to the broker is about to be acted upon, and is not. */
-const atCommand =
-  (command: string, nth = 1): KillPoint =>
-  (stack, kill) => {
-    let seen = 0;
-    return stack.broker.onCommand((name) => {
-      if (name !== command || ++seen < nth) return undefined;
-      kill();
-      return 'drop';
-    });
-  };
-
-/** The broker has acted, and is about to say so. */
-const atAnswer =
-  (command: string, nth = 1): KillPoint =>
-  (stack, kill) => {
-    let seen = 0;
-    return stack.broker.onAnswer((name) => {
-      if (name !== command || ++seen < nth) return undefined;
-      kill();
-      return 'drop';
-    });
-  };
 
 const FILES = [
   {
@@ -153,34 +110,6 @@ it('an unfinished upload younger than the longest time-out is left to the instan
   await expectTheNextRunToFinish({});
   expect(stack.cos.uploads()).toHaveLength(1);
 });
-
-/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-/** Kills at the n-th thing that COS or the broker sees. */
-const atEvent =
-  (n: number, delayMs: number): KillPoint =>
-  (of, kill) => {
-    let seen = 0;
-    const see = () => {
-      if (++seen === n) void sleep(delayMs).then(kill);
-      return undefined;
-    };
-    of.cos.setOnRequest(see);
-    const hooks = [of.broker.onCommand(see), of.broker.onAnswer(see)];
-    return () => {
-      of.cos.setOnRequest(undefined);
-      for (const takeAway of hooks) takeAway();
-    };
-  };
 
 it(`kills at random moments, again and again, lose nothing and store nothing twice`, async () => {
   const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
