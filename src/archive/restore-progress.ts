@@ -7,7 +7,7 @@ import type { TopicProducer } from '../pulsar/publisher.ts';
 /** For each partition of the archive and each of the topic: the last sequence id that the broker has. */
 export type Acknowledged = Record<string, Record<string, number>>;
 
-const SAVE_EVERY_MS = 2_000;
+const SAVE_EVERY_MS = 500;
 /** Written down after so much was published; twice as much is published without that, at most. */
 export const SAVE_EVERY_BYTES = 16 * 1_048_576;
 

@@ -18,6 +18,13 @@ def encoded(data):
     return None if data is None else base64.b64encode(data).decode()
 
 
+def ordering_key(message):
+    try:
+        return message.ordering_key().encode()
+    except UnicodeDecodeError as error:  # The client has it as text.
+        return error.object
+
+
 def main():
     spec = {"token": None, "count": None, "idle_ms": 2000, **json.load(sys.stdin)}
     auth = pulsar.AuthenticationToken(spec["token"]) if spec["token"] else None
@@ -45,7 +52,7 @@ def main():
             "id": ":".join(str(part) for part in ids),
             "topic": message.topic_name(),
             "key": message.partition_key() or None,
-            "orderingKey": encoded(message.ordering_key().encode()) if message.ordering_key() else None,
+            "orderingKey": encoded(ordering_key(message)) if ordering_key(message) else None,
             "properties": dict(message.properties()),
             "eventTimeMs": message.event_timestamp() or None,
             "publishTimeMs": message.publish_timestamp(),
