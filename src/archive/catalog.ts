@@ -207,10 +207,13 @@ function factsOf(
   const number = (text: string | undefined) =>
     text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
   const { ledgerId, entryId, partition, batchIndex } = parts;
+  // The key has 0 where the message has no place in a batch.
+  const told = parseMessageId(manifest?.firstId ?? metadata['first-id'] ?? '');
+  const isAlone = told !== undefined && told.batchIndex < 0 && batchIndex === 0;
   return {
     messages: manifest?.messages ?? number(metadata['messages']),
     recordBytes: manifest?.recordBytes ?? number(metadata['record-bytes']),
-    firstId: { ledgerId, entryId, partition, batchIndex },
+    firstId: { ledgerId, entryId, partition, batchIndex: isAlone ? -1 : batchIndex },
     lastId: parseMessageId(manifest?.lastId ?? metadata['last-id'] ?? ''),
     firstPublishTimeMs: timeOf(manifest?.firstPublishTime ?? metadata['first-publish-time']),
     lastPublishTimeMs: timeOf(manifest?.lastPublishTime ?? metadata['last-publish-time']),

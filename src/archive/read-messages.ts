@@ -1,5 +1,6 @@
 // Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
 // stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
+import { BackupError } from '../errors.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
 import { compareMessageIds, decodeRecord, formatMessageId } from '../record.ts';
 import { readLines } from '../stored-object.ts';
@@ -36,8 +37,7 @@ export async function* readPartition(
     if (!mayHold(object, selection)) continue;
     options.onObject?.(object);
     seen.begin(object.facts.firstId);
-    for await (const line of readLines(store, object.key, object.parts.compression, call)) {
-      const message = decodeRecord(line);
+    for await (const { message, line } of readRecords(store, object, call)) {
       if (!isSelected(message, selection)) continue;
       if (options.withDuplicates !== true && seen.isDuplicate(message.id)) {
         options.onDuplicate?.(message);
@@ -45,6 +45,25 @@ export async function* readPartition(
       }
       yield { message, line, object };
     }
+  }
+}
+
+/** @throws BackupError `corrupt` that names the object and the line */
+async function* readRecords(store: ObjectStore, { key, parts }: ArchiveObject, call: CallOptions) {
+  let number = 0;
+  try {
+    for await (const line of readLines(store, key, parts.compression, call)) {
+      number++;
+      yield { message: decodeRecord(line), line };
+    }
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
+    const what = error.message.startsWith(key) ? error.message : `${key}, line ${number}: ${error.message}`;
+    throw new BackupError('corrupt', what, {
+      hint: 'tdmq-backup archive verify tells all that is damaged. What is before and behind it can be read with --until-id and --from-id.',
+      cause: error,
+      details: { key },
+    });
   }
 }
 

@@ -30,7 +30,9 @@ export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): 
     return false;
   if (toMs !== undefined && firstPublishTimeMs !== undefined && firstPublishTimeMs > toMs + CLOCK_SLACK_MS)
     return false;
-  if (toId !== undefined && compareMessageIds(firstId, toId) > 0) return false;
+  // The key of an object has 0 where its first message has no place in a batch.
+  const end = toId && { ...toId, batchIndex: Math.max(0, toId.batchIndex) };
+  if (end !== undefined && compareMessageIds(firstId, end) > 0) return false;
   return fromId === undefined || lastId === undefined || compareMessageIds(lastId, fromId) >= 0;
 }
 

@@ -25,6 +25,8 @@ export interface VerifyOptions extends CallOptions {
   /** What an earlier verification found in an object that has not changed since. */
   readonly known?: (object: ArchiveObject) => Inspection | undefined;
   readonly onInspected?: (object: ArchiveObject, inspection: Inspection) => void;
+  /** Of the metadata that is asked for first. */
+  readonly onLooked?: (done: number, total: number) => void;
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
 
@@ -56,7 +58,12 @@ export async function verifyArchive(
 ): Promise<VerifyReport> {
   const { level, topic, parallel = 4, knowsMetadata = true } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const catalog = await readCatalog(store, prefix, { ...call, topic, heads: knowsMetadata ? 'all' : 'none' });
+  const catalog = await readCatalog(store, prefix, {
+    ...call,
+    topic,
+    heads: knowsMetadata ? 'all' : 'none',
+    ...(options.onLooked === undefined ? {} : { onProgress: options.onLooked }),
+  });
   const findings = verifyCatalog(catalog, knowsMetadata);
   const inspections = new Map<ArchiveObject, Inspection>();
   let duplicates = 0;

@@ -3,9 +3,8 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { byPartition, readCatalog } from '../archive/catalog.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../archive/read-messages.ts';
-import { BackupError } from '../errors.ts';
 import { formatMessageId, formatTime } from '../record.ts';
-import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
+import { onlyTopic, openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './archive-selection.ts';
 import type { Command, Io } from './command.ts';
 import { UsageError } from './usage-error.ts';
@@ -49,15 +48,7 @@ Examples:
       const { store, prefix, topic } = place;
       const { signal } = io;
       const catalog = await readCatalog(store, prefix, { topic, signal });
-      const topics = new Set(catalog.objects.map((object) => object.topic));
-      if (topics.size === 0) {
-        throw new BackupError('config', `${place.name} holds no messages of ${topic?.full ?? 'any topic'}`, {
-          hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
-        });
-      }
-      if (topics.size > 1) {
-        throw new UsageError(`${place.name} holds ${topics.size} topics: choose one with --topic`);
-      }
+      onlyTopic(catalog.objects, place);
       const partitions = [...byPartition(catalog.objects).values()].map((objects) =>
         readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates }),
       );

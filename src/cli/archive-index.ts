@@ -49,7 +49,7 @@ Example:
         rule,
         parallel,
         onProgress: (done, total) => progress.update(`${done} of ${total} objects read`),
-      });
+      }).finally(progress.clear);
       const { red, green } = paint(io.stdout, io.env);
       if (values.json) io.stdout.write(`${JSON.stringify(result)}\n`);
       else {

@@ -4,11 +4,12 @@ import { parseArgs } from 'node:util';
 import { type ArchiveObject, type Catalog, readCatalog } from '../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../archive/coverage.ts';
 import { reportPage } from '../archive/report-page.ts';
+import type { MessageId } from '../ports.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
 import type { Command, Io } from './command.ts';
 import { startProgress } from './progress.ts';
-import { formatBytes, formatTable } from './table.ts';
+import { formatBytes, formatDuration, formatTable } from './table.ts';
 
 const SPANS = 48;
 const SHADES = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -50,7 +51,7 @@ Examples:
         signal: io.signal,
         heads: place.knowsMetadata ? 'unknown' : 'none',
         onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
-      });
+      }).finally(progress.clear);
       if (values.html !== undefined)
         await writeFile(values.html, reportPage(catalog, place.name, new Date()));
       if (values.json) io.stdout.write(`${JSON.stringify(asJson(catalog))}\n`);
@@ -99,7 +100,10 @@ const messagesOf = ({ facts }: ArchiveObject) => facts.messages;
 const bytesOf = (objects: readonly ArchiveObject[]) =>
   objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
-const timeText = (timeMs: number | undefined) => (timeMs === undefined ? '?' : formatTime(timeMs));
+/** To the second: `--json` has the milliseconds. */
+const timeText = (timeMs: number | undefined) =>
+  timeMs === undefined ? '?' : formatTime(timeMs).replace(/\.\d{3}Z$/, 'Z');
+const idText = (id: MessageId | undefined) => (id === undefined ? '?' : formatMessageId(id));
 
 function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): void {
   const { objects } = catalog;
@@ -114,7 +118,7 @@ function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): vo
     const table = withObjects ? objectTable(own, catalog.prefix) : groupTable(own);
     for (const line of table) say(`  ${line}`);
     const coverage = coverageOf(own, SPANS);
-    if (coverage !== undefined) for (const line of timeLines(coverage)) say(`  ${line}`);
+    if (coverage !== undefined) for (const line of timeLines(coverage)) say(`  ${line}`.trimEnd());
     say();
   }
   const messages = sumOf(objects, messagesOf);
@@ -130,17 +134,29 @@ function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): vo
 
 function groupTable(objects: readonly ArchiveObject[]): string[] {
   return formatTable(
-    ['date', 'partition', 'objects', 'messages', 'size', 'first', 'last'],
+    [
+      'date',
+      'partition',
+      'objects',
+      'messages',
+      'size',
+      'first id',
+      'first published',
+      'last id',
+      'last published',
+    ],
     groupsOf(objects).map((group) => {
-      const [first, last] = [group.objects[0], group.objects.at(-1)];
+      const [first, last] = [group.objects[0] as ArchiveObject, group.objects.at(-1) as ArchiveObject];
       return [
         group.date,
         partitionText(group.partition),
         group.objects.length,
         sumOf(group.objects, messagesOf) ?? '?',
         formatBytes(bytesOf(group.objects)),
-        timeText(first?.facts.firstPublishTimeMs),
-        timeText(last?.facts.lastPublishTimeMs),
+        idText(first.facts.firstId),
+        timeText(first.facts.firstPublishTimeMs),
+        idText(last.facts.lastId),
+        timeText(last.facts.lastPublishTimeMs),
       ];
     }),
   );
@@ -148,13 +164,14 @@ function groupTable(objects: readonly ArchiveObject[]): string[] {
 
 function objectTable(objects: readonly ArchiveObject[], prefix: string): string[] {
   return formatTable(
-    ['object', 'messages', 'size', 'first id', 'last id', 'last published'],
+    ['object', 'messages', 'size', 'first id', 'first published', 'last id', 'last published'],
     objects.map(({ key, facts, sizeBytes }) => [
       key.slice(prefix.length),
       facts.messages ?? '?',
       formatBytes(sizeBytes),
-      formatMessageId(facts.firstId),
-      facts.lastId === undefined ? '?' : formatMessageId(facts.lastId),
+      idText(facts.firstId),
+      timeText(facts.firstPublishTimeMs),
+      idText(facts.lastId),
       timeText(facts.lastPublishTimeMs),
     ]),
   );
@@ -162,14 +179,13 @@ function objectTable(objects: readonly ArchiveObject[], prefix: string): string[
 
 /** One line for each partition; the height of a mark is the share of the busiest span. */
 function timeLines({ fromMs, toMs, spanMs, partitions }: Coverage): string[] {
-  const most = Math.max(...partitions.flatMap(({ messages }) => messages));
+  const most = partitions.reduce((highest, { messages }) => Math.max(highest, ...messages), 0);
   const lines = partitions.map(({ partition, messages }) => {
     const marks = messages.map((count) => (count === 0 ? '·' : SHADES[Math.ceil((count / most) * 8)]));
     return `${`partition ${partitionText(partition)}`.padEnd(14)} ${marks.join('')}`;
   });
-  const span =
-    spanMs < 60_000 ? `${(spanMs / 1_000).toFixed(1)} s` : `${(spanMs / 60_000).toFixed(1)} minutes`;
-  return ['', ...lines, `${''.padEnd(14)} ${formatTime(fromMs)} … ${formatTime(toMs)}, a mark is ${span}`];
+  const times = `${timeText(fromMs)} … ${timeText(toMs)}`;
+  return ['', ...lines, `${''.padEnd(14)} ${times}, a mark is ${formatDuration(spanMs)}, · is nothing`];
 }
 
 /** What `--json` prints; also what scripts may rely on. */

@@ -1,11 +1,13 @@
 // Where an archive lies: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
 // are kept that may be replaced.
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { ArchiveObject } from '../archive/catalog.ts';
 import { createFolderStore } from '../archive/folder-store.ts';
 import { systemClock } from '../clock.ts';
 import { type Environment, parseConfig, type RuleConfig } from '../config.ts';
 import { createCosStore } from '../cos/store.ts';
+import { BackupError, messageOf } from '../errors.ts';
 import type { Logger, ObjectStore } from '../ports.ts';
 import { retry } from '../retry.ts';
 import { retryingStore } from '../retrying-store.ts';
@@ -18,18 +20,21 @@ import { UsageError } from './usage-error.ts';
 export const PLACE_OPTIONS = {
   folder: { type: 'string' },
   bucket: { type: 'string' },
+  region: { type: 'string' },
   prefix: { type: 'string' },
   topic: { type: 'string' },
 } as const;
 
 export const PLACE_HELP = `  --folder DIR     a local copy of the archive, instead of the bucket of the settings
   --bucket NAME    instead of COS_BUCKET
+  --region NAME    instead of COS_REGION
   --prefix PREFIX  instead of COS_PREFIX
   --topic TOPIC    one topic; by default PULSAR_TOPIC, or all where that is not set`;
 
 export interface PlaceValues {
   readonly folder?: string | undefined;
   readonly bucket?: string | undefined;
+  readonly region?: string | undefined;
   readonly prefix?: string | undefined;
   readonly topic?: string | undefined;
 }
@@ -62,13 +67,19 @@ const UNUSED_SETTINGS = {
 
 /** Opens the place that options and environment name; call `close` at the end. @throws BackupError `config` */
 export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
-  const topicText = values.topic ?? (io.env['PULSAR_TOPIC'] || undefined);
+  const topicText = (values.topic ?? io.env['PULSAR_TOPIC']) || undefined;
   const topic = topicText === undefined ? undefined : parseTopicName(topicText);
   if (topicText !== undefined && topic === undefined)
     throw new UsageError(`${JSON.stringify(topicText)} is no topic: tenant/namespace/topic`);
   if (values.folder !== undefined) {
-    if (values.bucket !== undefined || values.prefix !== undefined)
-      throw new UsageError('--folder names the copy of a prefix: leave out --bucket and --prefix');
+    if (values.bucket !== undefined || values.region !== undefined || values.prefix !== undefined)
+      throw new UsageError('--folder names the copy of a prefix: leave out --bucket, --region and --prefix');
+    const found = await stat(values.folder).catch(() => undefined);
+    if (!found?.isDirectory()) {
+      throw new BackupError('config', `there is no folder ${values.folder}`, {
+        hint: 'Name the folder that the prefix of the archive was copied to.',
+      });
+    }
     return {
       store: createFolderStore(values.folder),
       prefix: '',
@@ -79,8 +90,14 @@ export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
       close: async () => undefined,
     };
   }
+  if (values.bucket === undefined && !io.env['COS_BUCKET']) {
+    throw new BackupError('config', 'it is not said where the archive is', {
+      hint: "Name the rule's settings with --env-file FILE, or the place with --bucket, --region and --prefix, or a copy with --folder.",
+    });
+  }
   const { cos } = await readSettings(io, {
     ...(values.bucket === undefined ? {} : { COS_BUCKET: values.bucket }),
+    ...(values.region === undefined ? {} : { COS_REGION: values.region }),
     ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
   });
   const logger = quietLogger();
@@ -105,11 +122,44 @@ export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
   };
 }
 
+/** The one topic that the objects are of. @throws UsageError where they are of several; BackupError where there are none */
+export function onlyTopic(objects: readonly ArchiveObject[], place: Place): string {
+  const topics = [...new Set(objects.map(({ topic }) => topic))];
+  const [topic] = topics;
+  if (topics.length > 1) {
+    const names = topics.slice(0, 10).map((name) => `\n  --topic ${name.replace('persistent://', '')}`);
+    const more = topics.length > 10 ? `\n  and ${topics.length - 10} more` : '';
+    throw new UsageError(`${place.name} holds ${topics.length} topics: choose one${names.join('')}${more}`);
+  }
+  if (topic !== undefined) return topic;
+  throw new BackupError('config', `${place.name} holds no messages of ${place.topic?.full ?? 'any topic'}`, {
+    hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
+  });
+}
+
+/** What publishing does not ask for, where the archive is a local copy. */
+const UNUSED_COS_SETTINGS = {
+  COS_BUCKET: 'unused-1250000000',
+  COS_REGION: 'ap-guangzhou',
+  TENCENTCLOUD_SECRETID: 'unused',
+  TENCENTCLOUD_SECRETKEY: 'unused',
+};
+
+/** The settings for Pulsar alone. The role's key may have to be read with API keys: then these have to be there. */
+export function readPulsarSettings(io: Io, topic: string): Promise<RuleConfig> {
+  const unused = io.env['TDMQ_CLUSTER_ID'] ? {} : UNUSED_COS_SETTINGS;
+  return readSettings(io, { PULSAR_TOPIC: topic }, unused);
+}
+
 /** The settings of a rule with `changes`, of which only those for COS (and what else is set) have to be there. */
-export async function readSettings(io: Io, changes: Environment): Promise<RuleConfig> {
+export async function readSettings(
+  io: Io,
+  changes: Environment,
+  unused: Environment = {},
+): Promise<RuleConfig> {
   const env = await ruleEnvironment({ ...io, env: { ...io.env, ...changes } });
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
-  return parseConfig({ ...UNUSED_SETTINGS, ...set });
+  return parseConfig({ ...UNUSED_SETTINGS, ...unused, ...set });
 }
 
 /** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */
@@ -140,9 +190,16 @@ function folderNotes(folder: string): Notes {
     },
     async write(key, text) {
       const path = pathOf(key);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(`${path}.new`, text);
-      await rename(`${path}.new`, path);
+      try {
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(`${path}.new`, text);
+        await rename(`${path}.new`, path);
+      } catch (cause) {
+        throw new BackupError('config', `${path} cannot be written: ${messageOf(cause)}`, {
+          hint: 'A restore keeps its progress beside the archive: take a copy in a folder that can be written.',
+          cause,
+        });
+      }
     },
   };
 }

@@ -1,5 +1,4 @@
 // `tdmq-backup archive restore`: publishes what was stored to a topic, and goes on where a killed restore stopped.
-import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { type ArchiveObject, readCatalog } from '../archive/catalog.ts';
 import {
@@ -8,9 +7,10 @@ import {
   type RestoreCounts,
   restoreMessages,
 } from '../archive/restore.ts';
-import type { Acknowledged } from '../archive/restore-progress.ts';
+import { mayHold } from '../archive/selection.ts';
 import { systemClock } from '../clock.ts';
 import { BackupError } from '../errors.ts';
+import type { ObjectStore } from '../ports.ts';
 import { createNativePublisher } from '../pulsar/native-producer.ts';
 import type { Publisher } from '../pulsar/publisher.ts';
 import { createWirePublisher } from '../pulsar/wire/producer-publisher.ts';
@@ -19,17 +19,18 @@ import { readRoleKey } from '../rules/role-key.ts';
 import { parseTopicName } from '../topic-name.ts';
 import {
   numberOption,
+  onlyTopic,
   openPlace,
   PLACE_HELP,
   PLACE_OPTIONS,
-  type Place,
   quietLogger,
-  readSettings,
+  readPulsarSettings,
 } from './archive-place.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './archive-selection.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
-import { bar, startProgress } from './progress.ts';
+import { bar, startProgress, timeLeft } from './progress.ts';
+import { openNote, stillThere } from './restore-note.ts';
 import { formatBytes, formatTable } from './table.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -44,8 +45,10 @@ The order of each partition is kept. A message that stands in two objects is pub
 producer names and sequence ids are not restored.
 
 A restore that was stopped or killed goes on when the same command is called again. What it has published stands in
-{prefix}_restores/. With broker deduplication in the namespace nothing is published twice, whatever happens; without it,
-Ctrl-C is exact too, but kill -9, a power cut or a lost connection may publish again what was on its way.
+{prefix}_restores/. With message deduplication in the namespace nothing is published twice, whatever happens, while it
+is gone on with before the broker forgets the producers (6 hours, by default). Without it, Ctrl-C is exact too; kill -9
+or a power cut may publish again what was not written down (half a second, at most 100 MB), and a lost connection what
+was on its way.
 
 Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the permission to produce.
 
@@ -95,15 +98,19 @@ Examples:
         values.rate === undefined ? undefined : numberOption('--rate', values.rate, 1, 10_000_000),
     };
     const place = await openPlace(values, io);
+    const progress = startProgress(io.stderr);
     let publisher: Publisher | undefined;
     try {
       const { store, prefix } = place;
-      const catalog = await readCatalog(store, prefix, { topic: place.topic, signal: io.signal });
+      const catalog = await readCatalog(store, prefix, {
+        topic: place.topic,
+        signal: io.signal,
+        onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+      });
       const { objects: found } = catalog;
       const source = onlyTopic(found, place);
-      const isSame = target.full === source || target.full.replace(/-partition-\d+$/, '') === source;
-      if (isSame && !values['into-same-topic']) {
-        throw new BackupError('config', `${values.to} is the topic that was backed up`, {
+      if (isWithin(source, target.full) && !values['into-same-topic']) {
+        throw new BackupError('config', `${target.full} is the topic that was backed up`, {
           hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
         });
       }
@@ -116,16 +123,25 @@ Examples:
         { again: values.again, isDry: values['dry-run'] },
       );
       const objects = stillThere(found, note.keys);
-      const total = objects.reduce((sum, { facts }) => sum + (facts.messages ?? 0), 0);
-      const progress = startProgress(io.stderr);
+      progress.clear();
+      const sourcePartitions = catalog.partitionCounts.get(source) ?? 0;
+      if (!values.json) {
+        const doing = values['dry-run'] ? 'Counting' : note.isResumed ? 'Going on with' : 'Restoring';
+        const places = `${source} (${partitionsText(sourcePartitions)}) to ${target.full} (${partitionsText(targetPartitions)})`;
+        io.stderr.write(`${doing} ${place.name}: ${places}\n`);
+      }
+      const read = countReads(
+        store,
+        objects.filter((object) => mayHold(object, selection)),
+      );
       const startedMs = Date.now();
       const counts = await restoreMessages({
         ...how,
-        store,
+        store: read.store,
         objects,
         selection,
         target,
-        sourcePartitions: catalog.partitionCounts.get(source) ?? 0,
+        sourcePartitions,
         targetPartitions,
         publisher: values['dry-run'] ? undefined : publisher,
         restoreId: note.id,
@@ -134,17 +150,23 @@ Examples:
         save: note.save,
         clock: systemClock,
         signal: io.signal,
-        onProgress: ({ messages, bytes, skipped }) => {
-          const rate = Math.round((messages * 1_000) / Math.max(1, Date.now() - startedMs));
+        onProgress: ({ messages, bytes }) => {
+          const tookMs = Date.now() - startedMs;
+          const rate = Math.round((messages * 1_000) / Math.max(1, tookMs));
           progress.update(
-            `${bar((messages + skipped) / Math.max(1, total))} ${messages.toLocaleString('en-US')} messages  ${formatBytes(bytes)}  ${rate.toLocaleString('en-US')}/s`,
+            `${bar(read.share())} ${messages.toLocaleString('en-US')} messages  ${formatBytes(bytes)}  ${rate.toLocaleString('en-US')}/s  ${timeLeft(read.share(), tookMs)}`,
           );
         },
       });
       await note.finish();
-      progress.update('');
+      progress.clear();
       tell(counts, values['dry-run'], target.full, values.json, io);
       return 0;
+    } catch (error) {
+      progress.clear();
+      if (io.signal.aborted && !values['dry-run'])
+        io.stderr.write('Stopped. The same command goes on from what was published.\n');
+      throw error;
     } finally {
       await publisher?.close();
       await place.close();
@@ -158,15 +180,24 @@ function choice<T extends string>(option: string, text: string, known: readonly 
   return found;
 }
 
-function onlyTopic(objects: readonly ArchiveObject[], place: Place): string {
-  const topics = [...new Set(objects.map(({ topic }) => topic))];
-  if (topics.length > 1)
-    throw new UsageError(`${place.name} holds ${topics.length} topics: choose one with --topic`);
-  const [topic] = topics;
-  if (topic !== undefined) return topic;
-  throw new BackupError('config', `${place.name} holds no messages of ${place.topic?.full ?? 'any topic'}`, {
-    hint: 'Look at what is there with tdmq-backup archive ls.',
-  });
+/** Whether one topic is the other, or a partition of it. */
+const isWithin = (a: string, b: string): boolean =>
+  a === b || a.replace(/-partition-\d+$/, '') === b || b.replace(/-partition-\d+$/, '') === a;
+
+const partitionsText = (partitions: number): string =>
+  partitions === 0 ? 'no partitions' : partitions === 1 ? '1 partition' : `${partitions} partitions`;
+
+/** The store, and which share of the objects' bytes was read from it. */
+function countReads(store: ObjectStore, objects: readonly ArchiveObject[]) {
+  const total = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let bytes = 0;
+  const read: ObjectStore['read'] = async function* (key, options) {
+    for await (const chunk of store.read(key, options)) {
+      bytes += chunk.byteLength;
+      yield chunk;
+    }
+  };
+  return { store: { ...store, read }, share: () => Math.min(1, bytes / Math.max(1, total)) };
 }
 
 async function openPublisher(driver: string | undefined, topic: string, io: Io): Promise<Publisher> {
@@ -175,7 +206,7 @@ async function openPublisher(driver: string | undefined, topic: string, io: Io):
       hint: 'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
     });
   }
-  const { pulsar: settings, cos } = await readSettings(io, { PULSAR_TOPIC: topic });
+  const { pulsar: settings, cos } = await readPulsarSettings(io, topic);
   const { tdmqRole } = settings;
   const pulsar =
     tdmqRole === undefined
@@ -194,97 +225,6 @@ async function openPublisher(driver: string | undefined, topic: string, io: Io):
   const { signal } = new AbortController();
   const options = { config: pulsar, clock: systemClock, signal, logger: quietLogger() };
   return chosen === 'native' ? await createNativePublisher(options) : createWirePublisher(options);
-}
-
-/** What is kept beside the archive of a restore under way. */
-interface Note {
-  readonly format: 'tdmq-backup-restore/1';
-  readonly id: string;
-  readonly what: object;
-  /** Messages have their places by it. */
-  readonly targetPartitions: number;
-  readonly startedAt: string;
-  readonly isDone: boolean;
-  readonly acknowledged: Acknowledged;
-}
-
-/** Finds the note of this very restore, or begins one. */
-async function openNote(
-  place: Place,
-  what: object,
-  { keys, targetPartitions }: { keys: readonly string[]; targetPartitions: number },
-  { again, isDry }: { again: boolean; isDry: boolean },
-) {
-  const hash = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16);
-  const [noteKey, keysKey] = [`_restores/${hash}.json`, `_restores/${hash}.objects.json`];
-  const fresh: Note = {
-    format: 'tdmq-backup-restore/1',
-    id: `${hash.slice(0, 8)}-${Date.now().toString(36)}`,
-    what,
-    targetPartitions,
-    startedAt: new Date().toISOString(),
-    isDone: false,
-    acknowledged: {},
-  };
-  const saved = again || isDry ? undefined : await place.notes.read(noteKey);
-  const note = saved === undefined ? fresh : (JSON.parse(saved) as Note);
-  if (note.isDone) {
-    throw new BackupError('config', `this restore was done, begun at ${note.startedAt}`, {
-      hint: 'Add --again to publish all of it once more.',
-    });
-  }
-  if (note.targetPartitions !== targetPartitions) {
-    throw new BackupError(
-      'config',
-      `the topic has ${targetPartitions} partitions, and had ${note.targetPartitions} when this restore was begun`,
-      {
-        hint: 'What is published already has its place by those. Add --again to begin afresh, into an empty topic.',
-      },
-    );
-  }
-  let listed = keys;
-  const write = (content: Note) => place.notes.write(noteKey, `${JSON.stringify(content)}\n`);
-  if (saved !== undefined) listed = await readKeys(place, keysKey);
-  else if (!isDry) {
-    await place.notes.write(keysKey, `${JSON.stringify(keys)}\n`);
-    await write(note);
-  }
-  let acknowledged = note.acknowledged;
-  return {
-    id: note.id,
-    isResumed: saved !== undefined,
-    /** What the restore began with: its numbers count through these. */
-    keys: listed,
-    acknowledged: note.acknowledged,
-    save: async (now: Acknowledged) => {
-      acknowledged = now;
-      if (!isDry) await write({ ...note, acknowledged });
-    },
-    finish: async () => {
-      if (!isDry) await write({ ...note, acknowledged, isDone: true });
-    },
-  };
-}
-
-/** @throws BackupError where they are gone: nobody knows then what the numbers in the note count */
-async function readKeys(place: Place, keysKey: string): Promise<readonly string[]> {
-  const text = await place.notes.read(keysKey);
-  if (text !== undefined) return JSON.parse(text) as string[];
-  throw new BackupError('config', `${keysKey}, which tells what this restore began with, is gone`, {
-    hint: 'Bring it back, or add --again to begin afresh with what is there.',
-  });
-}
-
-/** The objects that the restore began with; what was stored since is not part of it. */
-function stillThere(found: readonly ArchiveObject[], keys: readonly string[]): ArchiveObject[] {
-  const began = new Set(keys);
-  const objects = found.filter(({ key }) => began.has(key));
-  if (objects.length === began.size) return objects;
-  throw new BackupError(
-    'config',
-    `${began.size - objects.length} objects that this restore began with are gone`,
-    { hint: 'Bring them back, or add --again to begin afresh with what is there.' },
-  );
 }
 
 function tell(counts: RestoreCounts, isDry: boolean, target: string, asJson: boolean, io: Io): void {

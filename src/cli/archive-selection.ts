@@ -17,7 +17,8 @@ export const SELECTION_OPTIONS = {
 
 export const SELECTION_HELP = `  --from TIME      published at this time or later: 2026-11-23, or 2026-11-23T23:21:41.123Z
   --until TIME     published before this time
-  --from-id ID     from this message on: ledger:entry:partition:batchIndex, or ledger:entry
+  --from-id ID     from this message on: ledger:entry:partition:batchIndex as records have it, or ledger:entry; ids order
+                   the messages of one partition, so an id with a partition means that partition alone
   --until-id ID    up to this message, included
   --partition N    one partition; may be repeated; none for a topic without partitions
   --key KEY        messages with this key
@@ -35,14 +36,21 @@ export interface SelectionValues {
 
 /** The selection that the options mean. @throws UsageError */
 export function parseSelection(values: SelectionValues): Selection {
+  const fromId = idOption('--from-id', values['from-id'], -1);
+  const toId = idOption('--until-id', values['until-id'], Number.MAX_SAFE_INTEGER);
+  const named = values.partition?.map((text) =>
+    text === 'none' ? -1 : numberOption('--partition', text, 0, 1_000_000),
+  );
+  const byIds = [...new Set([fromId, toId].map((id) => id?.partition ?? -1))].filter((one) => one >= 0);
+  const [partition] = byIds;
+  if (byIds.length > 1 || (partition !== undefined && named !== undefined && !named.includes(partition)))
+    throw new UsageError('--from-id, --until-id and --partition name different partitions');
   return {
     fromMs: timeOption('--from', values.from),
     toMs: timeOption('--until', values.until),
-    fromId: idOption('--from-id', values['from-id'], -1),
-    toId: idOption('--until-id', values['until-id'], Number.MAX_SAFE_INTEGER),
-    partitions: values.partition?.map((text) =>
-      text === 'none' ? -1 : numberOption('--partition', text, 0, 1_000_000),
-    ),
+    fromId,
+    toId,
+    partitions: partition === undefined ? named : [partition],
     key: values.key,
     properties: values.property?.map((text) => {
       const at = text.indexOf('=');

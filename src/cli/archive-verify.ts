@@ -1,14 +1,15 @@
 // `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
 import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { ArchiveObject } from '../archive/catalog.ts';
 import type { Inspection } from '../archive/inspect.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../archive/verify.ts';
+import { BackupError, messageOf } from '../errors.ts';
 import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
-import { bar, startProgress } from './progress.ts';
+import { bar, startProgress, timeLeft } from './progress.ts';
 import { formatBytes } from './table.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -58,22 +59,27 @@ Examples:
     const level = values.level as VerifyLevel;
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
     const place = await openPlace(values, io);
-    const state = values.state === undefined ? undefined : openState(values.state, level);
     const progress = startProgress(io.stderr);
+    let state: ReturnType<typeof openState> | undefined;
     try {
+      state = values.state === undefined ? undefined : openState(values.state, level);
+      const startedMs = Date.now();
       const report = await verifyArchive(place.store, place.prefix, {
         level,
         parallel,
         topic: place.topic,
         knowsMetadata: place.knowsMetadata,
         signal: io.signal,
-        onProgress: ({ objects, totalObjects, bytes, totalBytes }) =>
+        onLooked: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+        onProgress: ({ objects, totalObjects, bytes, totalBytes }) => {
+          const share = bytes / Math.max(1, totalBytes);
           progress.update(
-            `${bar(bytes / Math.max(1, totalBytes))} ${objects} of ${totalObjects} objects  ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`,
-          ),
+            `${bar(share)} ${objects} of ${totalObjects} objects  ${formatBytes(bytes)} of ${formatBytes(totalBytes)}  ${timeLeft(share, Date.now() - startedMs)}`,
+          );
+        },
         ...(state === undefined ? {} : { known: state.known, onInspected: state.remember }),
       });
-      progress.update('');
+      progress.clear();
       if (values.json) io.stdout.write(`${JSON.stringify(report)}\n`);
       else print(report, io);
       const isSuspect = report.findings.some(({ kind }) =>
@@ -81,7 +87,8 @@ Examples:
       );
       return report.damagedObjects > 0 || (values.strict && isSuspect) ? 1 : 0;
     } finally {
-      await state?.close();
+      progress.clear();
+      state?.close();
       await place.close();
     }
   },
@@ -110,11 +117,18 @@ function print(report: VerifyReport, io: Io): void {
 
 /** Inspections as lines of JSON, appended as they are made, so that a killed verification has lost at most one. */
 function openState(path: string, level: VerifyLevel) {
+  const failed = (cause: unknown) =>
+    new BackupError('config', `the state file ${path} cannot be used: ${messageOf(cause)}`, {
+      hint: 'Name a file after --state that can be written.',
+      cause,
+    });
   const known = new Map<string, Inspection>();
   const nameOf = ({ key, sizeBytes, lastModified }: ArchiveObject) =>
     createHash('sha256').update(`${level} ${key} ${sizeBytes} ${lastModified.getTime()}`).digest('base64');
-  if (existsSync(path)) {
-    for (const line of readFileSync(path, 'utf8').split('\n')) {
+  let file: number;
+  try {
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    for (const line of text.split('\n')) {
       try {
         const { name, inspection } = JSON.parse(line) as { name: string; inspection: Inspection };
         known.set(name, inspection);
@@ -122,20 +136,21 @@ function openState(path: string, level: VerifyLevel) {
         // The last line of a killed verification may be cut.
       }
     }
+    file = openSync(path, 'a');
+  } catch (cause) {
+    throw failed(cause);
   }
-  const file = createWriteStream(path, { flags: 'a' });
-  let failure: unknown;
-  file.on('error', (error) => {
-    failure = error;
-  });
   return {
     known: (object: ArchiveObject) => known.get(nameOf(object)),
     remember(object: ArchiveObject, inspection: Inspection) {
-      if (failure !== undefined) throw failure;
       // What was found wrong is looked at again: it may have been mended.
       if (inspection.findings.some(({ severity }) => severity === 'damage')) return;
-      file.write(`\n${JSON.stringify({ name: nameOf(object), inspection })}`);
+      try {
+        appendFileSync(file, `\n${JSON.stringify({ name: nameOf(object), inspection })}`);
+      } catch (cause) {
+        throw failed(cause);
+      }
     },
-    close: () => new Promise<void>((resolve) => file.end(() => resolve())),
+    close: () => closeSync(file),
   };
 }

@@ -35,7 +35,8 @@ Examples:
   subcommands: SUBCOMMANDS,
   async run(args, io) {
     const [name, ...rest] = args;
-    if (name === undefined) throw new UsageError('name what to do: archive ls, cat, verify or restore');
+    if (name === undefined)
+      throw new UsageError('name what to do: archive ls, index, cat, verify or restore');
     const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
     if (load === undefined) throw new UsageError(`there is no command archive ${name}`);
     return (await load()).run(rest, io);

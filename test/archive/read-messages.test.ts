@@ -3,9 +3,10 @@ import { expect, it } from 'vitest';
 import { byPartition, readCatalog } from '../../src/archive/catalog.ts';
 import { mergeByTime, readPartition } from '../../src/archive/read-messages.ts';
 import type { Selection } from '../../src/archive/selection.ts';
+import type { MessageId } from '../../src/ports.ts';
 import { formatMessageId, parseMessageId } from '../../src/record.ts';
-import type { MemoryStore } from '../fakes/memory-store.ts';
-import { message, messages, PREFIX, sampleArchive, storeObject } from './archive-fixture.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { message, messages, PREFIX, sampleArchive, storeObject, tamper } from './archive-fixture.ts';
 
 async function read(store: MemoryStore, selection: Selection = {}, options: object = {}) {
   const { objects } = await readCatalog(store, PREFIX);
@@ -67,4 +68,38 @@ it('gives every message of objects that are in no order', async () => {
   await storeObject(store, [message(1, 20), message(1, 18), message(1, 21)]);
   await storeObject(store, [message(1, 22), message(1, 19), message(1, 18)]);
   expect((await read(store, { partitions: [1] })).slice(10).sort()).toEqual(ids(1, 18, 22));
+});
+
+it('finds a message by its own id, though the key of its object has another place for it', async () => {
+  const store = createMemoryStore();
+  const first = await storeObject(store, messages(0, 0, 4));
+  await storeObject(store, messages(0, 5, 9), { multipart: true });
+  store.objects.set(first.key, {
+    ...(store.objects.get(first.key) as NonNullable<ReturnType<MemoryStore['objects']['get']>>),
+    metadata: {},
+  });
+  expect(await read(store, { toId: parseMessageId('7:0:0:-1') })).toEqual(['7:0:0:-1']);
+  expect(await read(store, { toId: parseMessageId('7:5:0:-1') })).toEqual(ids(0, 0, 5));
+  const [unknown, known] = (await readCatalog(store, PREFIX)).objects;
+  expect(formatMessageId(unknown?.facts.firstId as MessageId)).toBe('7:0:0:0');
+  expect(formatMessageId(known?.facts.firstId as MessageId)).toBe('7:5:0:-1');
+});
+
+it('names the object and the line that cannot be read', async () => {
+  const { store, stored } = await sampleArchive();
+  const key = stored[0]?.key as string;
+  tamper(store, key, {
+    bytes: (bytes) => Buffer.from(bytes.toString().replace('{"id":"7:3:', '{"id":"7;3:')),
+  });
+  await expect(read(store)).rejects.toMatchObject({
+    code: 'corrupt',
+    message: expect.stringContaining(`${key}, line 4: `),
+    hint: expect.stringContaining('archive verify'),
+  });
+  const gzip = stored[2]?.key as string;
+  tamper(store, gzip, { bytes: (bytes) => bytes.subarray(0, -9) });
+  await expect(read(store, { partitions: [1] })).rejects.toMatchObject({
+    code: 'corrupt',
+    message: expect.stringContaining(gzip),
+  });
 });

@@ -1,5 +1,8 @@
 // `tdmq-backup archive restore` over the stand-ins: backed up by a real run, restored, and read from the new topic by
 // another rule's run.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { testIo } from './io.ts';
@@ -108,10 +111,63 @@ test('a restore that was done is refused, until told to do it again', async () =
   expect(await values()).toEqual([...all, ...all].toSorted());
 });
 
-test('the topic that was backed up is refused, until told', async () => {
-  const { io, err } = testIo(rule.env);
-  expect(await main(['archive', 'restore', '--to', TOPIC], io)).toBe(1);
-  expect(err()).toContain('--into-same-topic');
+test('the topic that was backed up is refused, and so is one of its partitions, until told', async () => {
+  for (const to of [TOPIC, `${TOPIC}-partition-1`]) {
+    const { io, err } = testIo(rule.env);
+    expect(await main(['archive', 'restore', '--to', to], io)).toBe(1);
+    expect(err()).toContain('--into-same-topic');
+  }
+  const { io, out } = testIo(rule.env);
+  expect(await main(['archive', 'restore', '--to', TOPIC, '--into-same-topic'], io)).toBe(0);
+  expect(out()).toContain('Published 60 messages');
+});
+
+test('a local copy is restored without a bucket or its keys, and keeps its progress in the copy', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
+  try {
+    for (const { key } of rule.cos.objects()) {
+      const path = join(folder, key.replace('tdmq/', ''));
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, rule.cos.object(key)?.bytes as Buffer);
+    }
+    const { io, out, err } = testIo({ PULSAR_SERVICE_URL: rule.broker.serviceUrl });
+    expect(await main(['archive', 'restore', '--folder', folder, '--to', TARGET], io), err()).toBe(0);
+    expect(out()).toContain('Published 60 messages');
+    expect(readdirSync(join(folder, '_restores'))).toHaveLength(2);
+    expect(await values()).toEqual(all);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('says what it restores, from where to where, and when it goes on', async () => {
+  const interrupt = new AbortController();
+  const unhook = rule.broker.onCommand((name) => {
+    if (name === 'send') interrupt.abort(new Error('Ctrl-C'));
+    return undefined;
+  });
+  const first = await restore(['--no-batching'], interrupt.signal);
+  unhook();
+  expect(first.err).toContain(
+    'Restoring test-1250000000/tdmq/: persistent://public/default/orders (2 partitions) to persistent://public/default/replay (2 partitions)\n',
+  );
+  expect(first.err).toContain('The same command goes on');
+  expect((await restore(['--no-batching'])).err).toContain('Going on with test-1250000000/tdmq/');
+});
+
+test('a topic that has got more partitions since is not gone on with', async () => {
+  const interrupt = new AbortController();
+  const unhook = rule.broker.onCommand((name) => {
+    if (name === 'send') interrupt.abort(new Error('Ctrl-C'));
+    return undefined;
+  });
+  expect((await restore(['--no-batching'], interrupt.signal)).code).toBe(130);
+  unhook();
+  rule.broker.createTopic(TARGET, 3);
+  const second = await restore(['--no-batching']);
+  expect(second.code).toBe(1);
+  expect(second.err).toContain('has 3 partitions, and had 2 when this restore was begun');
+  expect(second.err).toContain('--again');
 });
 
 test('wrong options are wrong usage', async () => {

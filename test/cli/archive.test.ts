@@ -151,14 +151,93 @@ test('verify --state goes on from what was verified before', async () => {
   }
 });
 
-test('wrong use exits with 2, a missing folder with 1', async () => {
+test('wrong use exits with 2 and names the command whose help tells more', async () => {
   for (const args of [
-    [],
-    ['fly'],
     ['cat', '--from', 'yesterday'],
-    ['verify', '--level', 'all'],
     ['cat', '--property', 'n'],
-  ])
+    ['cat', '--from-id', '7:0:0:-1', '--until-id', '7:1:1:-1'],
+    ['cat', '--from-id', '7:0:0:-1', '--partition', '1'],
+    ['ls', '--folder', folder, '--region', 'ap-guangzhou'],
+    ['verify', '--level', 'all'],
+    ['verify', '--parallel', '0'],
+    ['index', '--rule', 'a rule'],
+    ['restore', '--to', 'nowhere'],
+  ]) {
+    const { io, err } = testIo(rule.env);
+    expect(await main(['archive', ...args], io), args.join(' ')).toBe(2);
+    expect(err()).toContain(`See tdmq-backup archive ${args[0]} --help`);
+  }
+  for (const args of [[], ['fly']])
     expect(await main(['archive', ...args], testIo(rule.env).io), args.join(' ')).toBe(2);
-  expect(await main(['archive', 'ls', '--folder', join(folder, 'nowhere')], testIo().io)).toBe(1);
+});
+
+test.each([
+  [['ls', '--folder', '/nowhere'], 'there is no folder /nowhere'],
+  [['verify'], 'it is not said where the archive is'],
+  [['cat', '--topic', 'a/b/c', '--folder', 'FOLDER'], 'holds no messages of persistent://a/b/c'],
+  [
+    ['verify', '--state', '/nowhere/state', '--folder', 'FOLDER'],
+    'the state file /nowhere/state cannot be used',
+  ],
+])('%j fails with what is wrong and what to do', async (args, message) => {
+  const { io, err } = testIo();
+  const own = args.map((arg) => (arg === 'FOLDER' ? folder : arg));
+  expect(await main(['archive', ...own], io)).toBe(1);
+  expect(err()).toContain(message);
+  expect(err()).toMatch(/\n {2}→ \w/);
+});
+
+test('where there are several topics, they are named', async () => {
+  const other = join(folder, 'public/default/payments/date=2026-11-23/partition=none');
+  mkdirSync(other, { recursive: true });
+  writeFileSync(join(other, '000000000001-0000000000-00000.jsonl'), '');
+  try {
+    const { io, err } = testIo();
+    expect(await main(['archive', 'cat', '--folder', folder], io)).toBe(2);
+    expect(err()).toContain('--topic public/default/orders\n');
+    expect(err()).toContain('--topic public/default/payments\n');
+  } finally {
+    rmSync(join(folder, 'public/default/payments'), { recursive: true });
+  }
+});
+
+test('an id that names a partition means that partition', async () => {
+  const lines = (await archive('copy', ['cat'])).trimEnd().split('\n');
+  const last = lines.map((line) => JSON.parse(line).id).findLast((id) => id.split(':')[2] === '0');
+  const ids = (await archive('copy', ['cat', '--until-id', last]))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).id);
+  expect(ids).toHaveLength(COUNT / 2);
+  expect(new Set(ids.map((id) => id.split(':')[2]))).toEqual(new Set(['0']));
+});
+
+test.each([['ls'], ['verify'], ['index']])(
+  '%s at a terminal takes its progress away before it prints, and colours nothing in a pipe',
+  async (name) => {
+    const { io, out } = testIo(rule.env);
+    const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
+    const written: string[] = [];
+    terminal.on('data', (chunk: Buffer) => written.push(chunk.toString()));
+    let printedAfter: string | undefined;
+    io.stdout.once('data', () => {
+      printedAfter = written.at(-1);
+    });
+    expect(await main(['archive', name], { ...io, stderr: terminal })).toBe(0);
+    if (written.length > 0) expect(printedAfter).toBe('\r\u001b[2K');
+    if (name !== 'index') expect(written.length).toBeGreaterThan(0);
+    expect(out()).not.toContain('\u001b');
+  },
+);
+
+test('colours go to a terminal, and not with NO_COLOR', async () => {
+  for (const [env, isColoured] of [
+    [{}, true],
+    [{ NO_COLOR: '1' }, false],
+  ] as const) {
+    const { io, out } = testIo(env);
+    const stdout = Object.assign(io.stdout, { isTTY: true });
+    expect(await main(['archive', 'verify', '--folder', folder], { ...io, stdout })).toBe(0);
+    expect(out().includes('\u001b[32m✓')).toBe(isColoured);
+  }
 });
