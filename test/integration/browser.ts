@@ -17,8 +17,8 @@ const FLAGS = [
 ];
 
 /** Starts it. @throws Error that says how to get one */
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: findBrowser(), args: FLAGS });
+export async function startBrowser(): Promise<Browser> {
+  return await chromium.launch({ executablePath: findBrowser(), args: FLAGS });
 }
 
 function findBrowser(): string {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
 import { reportPage } from '../../src/archive/report-page.ts';
 import type { Message } from '../../src/ports.ts';
@@ -17,7 +17,8 @@ const DAY_MS = 86_400_000;
 const PARTITIONS = 3;
 const DAYS = 6;
 
-let browser: Browser;
+/** Not awaited at once: where there is none, each test fails and says how to get one. */
+let browser: Promise<Browser>;
 let folder: string;
 let html: string;
 
@@ -54,14 +55,35 @@ async function makePage(): Promise<string> {
   );
 }
 
+async function makePageOfManyDays(): Promise<string> {
+  const store = createMemoryStore();
+  for (let day = 0; day < 120; day++) {
+    const publishTimeMs = Date.UTC(2026, 5, 1) + day * DAY_MS;
+    await storeObject(
+      store,
+      messages(0, day, day).map((one) => ({ ...one, publishTimeMs })),
+    );
+  }
+  return reportPage(
+    await readCatalog(store, PREFIX),
+    'archive-1250000000/tdmq/',
+    new Date(Date.UTC(2026, 10, 24)),
+  );
+}
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-page-'));
   html = await makePage();
   await writeFile(join(folder, 'page.html'), html);
-  browser = await startBrowser();
+  await writeFile(join(folder, 'many-days.html'), await makePageOfManyDays());
+  browser = startBrowser();
+  browser.catch(() => undefined);
 });
 afterAll(async () => {
-  await browser?.close();
+  await browser.then(
+    (one) => one.close(),
+    () => undefined,
+  );
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -74,7 +96,7 @@ interface Opened {
 
 async function open(options: { url?: string; width?: number; dark?: boolean } = {}): Promise<Opened> {
   const { url = `file://${join(folder, 'page.html')}`, width = 1_200, dark = false } = options;
-  const page = await browser.newPage({
+  const page = await (await browser).newPage({
     viewport: { width, height: 900 },
     colorScheme: dark ? 'dark' : 'light',
   });
@@ -103,16 +125,13 @@ async function boxOf(locator: Locator) {
 const boxesOf = async (locator: Locator) => Promise.all((await locator.all()).map(boxOf));
 
 describe('what a person sees of it', () => {
-  let opened: Opened;
-  beforeAll(async () => {
-    opened = await open();
-  });
-  afterAll(async () => {
-    await opened?.page.close();
+  let page: Page;
+  beforeEach(async () => {
+    page ??= (await open()).page;
   });
 
   it('the numbers of the archive, and in red what is missing', async () => {
-    const tiles = opened.page.locator('.tile');
+    const tiles = page.locator('.tile');
     expect(await tiles.allInnerTexts()).toEqual([
       expect.stringMatching(/^1,\d{3}\nmessages$/),
       expect.stringMatching(/^[\d.]+ MB\nstored$/),
@@ -128,7 +147,7 @@ describe('what a person sees of it', () => {
   });
 
   it('for each partition the days with data, the day without, and the days with something missing', async () => {
-    const days = chart(opened.page, 'Days with data');
+    const days = chart(page, 'Days with data');
     expect(await days.locator('.full').count()).toBe(PARTITIONS * (DAYS - 1));
     expect(await days.locator('.empty').count()).toBe(PARTITIONS);
     const cells = await boxesOf(days.locator('.cell'));
@@ -148,7 +167,7 @@ describe('what a person sees of it', () => {
   });
 
   it('a time line of each partition, its bars inside it, and its gaps where they were', async () => {
-    const lanes = chart(opened.page, 'Messages over time').locator('g[data-partition]');
+    const lanes = chart(page, 'Messages over time').locator('g[data-partition]');
     expect(await lanes.count()).toBe(PARTITIONS);
     for (const [partition, lane] of (await lanes.all()).entries()) {
       const back = await boxOf(lane.locator('.lane'));
@@ -173,7 +192,7 @@ describe('what a person sees of it', () => {
   });
 
   it('how many bytes there are over time, with a scale', async () => {
-    const bytes = chart(opened.page, 'Bytes over time');
+    const bytes = chart(page, 'Bytes over time');
     expect((await boxesOf(bytes.locator('.bytes'))).length).toBeGreaterThan(10);
     expect(await bytes.locator('text').allTextContents()).toEqual(
       expect.arrayContaining([expect.stringMatching(/^[\d.]+ kB$/), '0', 'Nov 18', 'Nov 20', 'Nov 22']),
@@ -181,7 +200,7 @@ describe('what a person sees of it', () => {
   });
 
   it('how large the files are', async () => {
-    const sizes = chart(opened.page, 'Sizes of files');
+    const sizes = chart(page, 'Sizes of files');
     const widths = await ofAll<number>(sizes.locator('.files'), 'one.getBoundingClientRect().width');
     const counts = (await sizes.locator('.count').allTextContents()).map(Number);
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(44);
@@ -190,21 +209,20 @@ describe('what a person sees of it', () => {
     expect(drawn).toHaveLength(counts.length);
     for (const [i, width] of drawn.entries())
       expect(width / Math.max(...drawn)).toBeCloseTo((counts[i] as number) / Math.max(...counts), 1);
-    expect(await opened.page.locator('figcaption').last().textContent()).toMatch(
+    expect(await page.locator('figcaption').last().textContent()).toMatch(
       /Sizes of files.*smallest [\d.]+ kB, median [\d.]+ kB, largest [\d.]+ kB/s,
     );
   });
 
   it('the findings by name, and a row for each partition', async () => {
-    expect(await opened.page.locator('li.damage').textContent()).toMatch(
-      /missing.*date=2026-11-19\/partition=1/s,
-    );
-    expect(await opened.page.locator('tbody tr').count()).toBe(PARTITIONS);
-    await boxesOf(opened.page.locator('li, tbody tr'));
+    expect(await page.locator('li.damage').textContent()).toMatch(/missing.*date=2026-11-19\/partition=1/s);
+    expect(await page.locator('tbody tr').count()).toBe(PARTITIONS);
+    await boxesOf(page.locator('li, tbody tr'));
   });
 
-  it('no two labels over each other', async () => {
-    for (const drawing of await opened.page.locator('svg[role=img]').all()) {
+  it.each(['page.html', 'many-days.html'])('no two labels over each other: %s', async (name) => {
+    const { page: shown } = await open({ url: `file://${join(folder, name)}` });
+    for (const drawing of await shown.locator('svg[role=img]').all()) {
       const boxes = await boxesOf(drawing.locator('text'));
       for (const [i, a] of boxes.entries())
         for (const b of boxes.slice(i + 1)) {
@@ -213,12 +231,13 @@ describe('what a person sees of it', () => {
           expect(isOver, JSON.stringify([a, b])).toBe(false);
         }
     }
+    await shown.close();
   });
 
   it('a picture that is not blank', async () => {
     const path = process.env['TEST_SCREENSHOT'];
-    const png = await opened.page.screenshot({ fullPage: true, ...(path ? { path } : {}) });
-    const { distinct, blue, red, background } = await coloursOf(opened.page, png);
+    const png = await page.screenshot({ fullPage: true, ...(path ? { path } : {}) });
+    const { distinct, blue, red, background } = await coloursOf(page, png);
     expect(distinct).toBeGreaterThan(50);
     expect(blue).toBeGreaterThan(0.01);
     expect(red).toBeGreaterThan(0.001);
