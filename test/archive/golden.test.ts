@@ -1,4 +1,7 @@
 // Golden objects of record format v1: written once, and never again. Every later version has to read them as they are.
+// Those of zstd have several frames, of partition 3 by WebAssembly, of partition 4 by Node 22's own; what reads them is
+// what this Node has, and in the integration suite each.
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
@@ -20,9 +23,15 @@ async function golden(): Promise<{ message: Message; line: string }[]> {
   return all;
 }
 
+/** What is large is told by its checksum. */
+const payloadOf = (payload: Uint8Array | null) =>
+  payload !== null && payload.length > 10_000
+    ? `sha256 ${createHash('sha256').update(payload).digest('hex')}`
+    : hex(payload);
+
 const hex = (bytes: Uint8Array | null | undefined) => (bytes ? Buffer.from(bytes).toString('hex') : bytes);
 
-it('are read back field by field, from plain and gzip objects', async () => {
+it('are read back field by field, from plain, gzip and zstd objects', async () => {
   const expected = JSON.parse(readFileSync(`${FOLDER}/../v1-expected.json`, 'utf8'));
   const facts = (await golden()).map(({ message }) => ({
     id: message.id,
@@ -37,7 +46,7 @@ it('are read back field by field, from plain and gzip objects', async () => {
     sequenceId: message.sequenceId === undefined ? null : String(message.sequenceId),
     schemaVersionHex: hex(message.schemaVersion) ?? null,
     replicatedFrom: message.replicatedFrom ?? null,
-    payloadHex: hex(message.payload),
+    payloadHex: payloadOf(message.payload),
   }));
   expect(facts).toEqual(expected);
 });
@@ -48,5 +57,5 @@ it('are written today as they were then', async () => {
 
 it('are sound by what their manifest says', async () => {
   const report = await verifyArchive(store, '', { level: 'record', knowsMetadata: false });
-  expect(report).toMatchObject({ objects: 3, messages: 10, findings: [] });
+  expect(report).toMatchObject({ objects: 5, messages: 22, findings: [] });
 });

@@ -1,7 +1,6 @@
 // The bootstrap and the whole packaged function on the Node versions that SCF has, and the next one. Their binaries are
 // npm packages, kept in the cache.
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -16,26 +15,9 @@ import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { collectFunction, writePackage } from '../../src/packaging/function-package.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
 import { runtimeContract } from '../runtime-contract.ts';
-import { cachedFolder } from './cache.ts';
-import { runCommand } from './run-command.ts';
+import { fetchNode, NODE_VERSIONS } from './node-versions.ts';
 
-/** SCF's Nodejs18.15 and Nodejs20.19, and the LTS after them. */
-const VERSIONS = ['18.15.0', '20.19.0', '22.23.3'];
-
-/** The program of that Node, fetched once. The package holds nothing but Node: it has no scripts. */
-async function fetchNode(version: string): Promise<string> {
-  const name = `node-${process.platform}-${process.arch}@${version}`;
-  const folder = await cachedFolder(`node-${version}`, [name], async (draft) => {
-    const timeoutMs = 200_000;
-    await runCommand('npm', ['pack', name, '--silent', '--pack-destination', draft], { timeoutMs });
-    const [archive = ''] = await readdir(draft);
-    await runCommand('tar', ['-xzf', join(draft, archive), '-C', draft], { timeoutMs });
-    await rm(join(draft, archive));
-  });
-  return join(folder, 'package/bin/node');
-}
-
-describe.each(VERSIONS)('on Node %s, the bootstrap', (version) => {
+describe.each(NODE_VERSIONS)('on Node %s, the bootstrap', (version) => {
   let nodePath: string;
   beforeAll(async () => {
     nodePath = await fetchNode(version);
@@ -43,7 +25,7 @@ describe.each(VERSIONS)('on Node %s, the bootstrap', (version) => {
   runtimeContract(() => nodePath);
 });
 
-describe.each(VERSIONS)('on Node %s, the packaged function', (version) => {
+describe.each(NODE_VERSIONS)('on Node %s, the packaged function', (version) => {
   test.each(['none', 'gzip', 'zstd'] as const)(
     'drains a topic into the bucket with compression %s, then finds nothing new, and shuts down',
     async (compression) => {
