@@ -1,0 +1,167 @@
+// `npm run bench:archive`: a small and a 5 GB archive listed, verified, printed and restored into a real broker; time and
+// peak memory of each, as a Markdown table. Peak memory must not grow with the archive. Linux only.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { parseConfig } from '../../src/config.ts';
+import { createCosStore } from '../../src/cos/store.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
+import { type Broker, startBroker } from '../integration/broker/broker.ts';
+import { createTopic } from '../integration/broker/topics.ts';
+import { type ArchiveCommand, COMMANDS, type CommandCost, runArchive } from './archive-commands.ts';
+import { type Filled, fillArchive } from './archive-fill.ts';
+import { progress, table } from './report.ts';
+
+const { values } = parseArgs({
+  options: {
+    /** Megabytes of the two archives. */
+    small: { type: 'string', default: '500' },
+    large: { type: 'string', default: '5000' },
+    /** Small sizes: shows that everything runs, and measures nothing. */
+    quick: { type: 'boolean', default: false },
+    /** Only commands whose names contain this. */
+    only: { type: 'string', default: '' },
+    /** A folder that keeps the archives for the next time. */
+    keep: { type: 'string' },
+  },
+});
+const BUCKET = 'bench-1250000000';
+const REGION = 'ap-guangzhou';
+const TOPIC = parseTopicName('bench/archive/orders') as TopicName;
+const PARTITIONS = 4;
+const MB = 1_000_000;
+const sizes = values.quick
+  ? { small: 20, large: 60 }
+  : { small: Number(values.small), large: Number(values.large) };
+
+interface Archive extends Filled {
+  readonly name: 'small' | 'large';
+}
+
+const folder =
+  values.keep === undefined ? await mkdtemp(join(tmpdir(), 'tdmq-backup-bench-')) : resolve(values.keep);
+await mkdir(folder, { recursive: true });
+const cos = await startCos(folder);
+let broker: Broker | undefined;
+try {
+  const archives = [await archiveOf('small'), await archiveOf('large')];
+  const rows: string[][] = [];
+  for (const command of COMMANDS.filter(({ name }) => name.includes(values.only))) {
+    const costs: CommandCost[] = [];
+    for (const archive of archives) {
+      costs.push(await measure(command, archive));
+      progress(`${command.name}, ${archive.name}: ${costText(costs.at(-1) as CommandCost).join(' s, ')} MB`);
+    }
+    rows.push([command.name, ...costs.flatMap(costText)]);
+  }
+  const heads = archives.flatMap(({ bytes }) => [
+    `${(bytes / 1_000 / MB).toFixed(1)} GB: seconds`,
+    'peak MB',
+  ]);
+  process.stdout.write(`Node ${process.version}\n\n${table(['', ...heads], rows)}`);
+} finally {
+  await Promise.all([cos.stop(), broker?.stop()]);
+  if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
+}
+
+function costText({ wallMs, peakRssBytes }: CommandCost): string[] {
+  return [(wallMs / 1_000).toFixed(1), (peakRssBytes / MB).toFixed(0)];
+}
+
+function env(name: string): Record<string, string> {
+  return {
+    RULE_NAME: 'bench',
+    PULSAR_SERVICE_URL: broker?.serviceUrl ?? 'pulsar://127.0.0.1:1',
+    PULSAR_TOPIC: TOPIC.full,
+    PULSAR_SUBSCRIPTION: 'bench',
+    COS_BUCKET: BUCKET,
+    COS_REGION: REGION,
+    COS_PREFIX: `${name}/`,
+    COS_ENDPOINT: cos.url,
+    TENCENTCLOUD_SECRETID: 'AKIDloopback',
+    TENCENTCLOUD_SECRETKEY: 'loopback',
+  };
+}
+
+/** Fills it, or finds it where it was kept. */
+async function archiveOf(name: Archive['name']): Promise<Archive> {
+  const note = join(folder, `${name}-${sizes[name]}.json`);
+  if (existsSync(note)) return JSON.parse(readFileSync(note, 'utf8')) as Archive;
+  progress(`filling the ${name} archive with ${sizes[name]} MB`);
+  const silent = () => undefined;
+  const logger = { debug: silent, info: silent, warn: silent, error: silent };
+  const store = createCosStore(parseConfig(env(name)).cos, { logger });
+  const options = { bytes: sizes[name] * MB, partitions: PARTITIONS };
+  const archive = { name, ...(await fillArchive(store, `${name}/`, TOPIC, options)) };
+  await store.close();
+  writeFileSync(note, JSON.stringify(archive));
+  return archive;
+}
+
+async function measure(command: ArchiveCommand, archive: Archive): Promise<CommandCost> {
+  const target = command.restores ? await topicToRestoreInto(archive.name) : undefined;
+  const args = [
+    ...command.args,
+    ...(target === undefined ? [] : ['--to', target, '--again']),
+    ...(command.local ? ['--folder', join(folder, 'objects', BUCKET, archive.name)] : []),
+  ];
+  const cost = await runArchive(args, env(archive.name), command.into);
+  const told = messagesTold(command, cost.output);
+  if (told !== archive.messages)
+    throw new Error(`${command.name} told of ${told} messages instead of ${archive.messages}`);
+  if (target === undefined) return cost;
+  const path = `${target.replace('://', '/')}/partitioned-stats`;
+  const { msgInCounter } = (await broker?.admin<{ msgInCounter: number }>('GET', path)) ?? {
+    msgInCounter: 0,
+  };
+  if (msgInCounter !== archive.messages) throw new Error(`the broker has ${msgInCounter} messages`);
+  await broker?.admin('DELETE', `${target.replace('://', '/')}/partitions?force=true`);
+  return cost;
+}
+
+function messagesTold({ args, into }: ArchiveCommand, output: string): number {
+  if (into !== undefined) return Number(output.trim().split(/\s+/)[0]);
+  const report = JSON.parse(output);
+  return args[0] === 'ls' ? report.totals.messages : report.messages;
+}
+
+/** On a real broker that keeps nothing: nobody has subscribed, and there is no retention. */
+async function topicToRestoreInto(name: string): Promise<string> {
+  broker ??= await startBroker({
+    fast: false,
+    extraConf: {
+      backlogQuotaDefaultLimitGB: '-1',
+      managedLedgerMinLedgerRolloverTimeMinutes: '0',
+      managedLedgerMaxSizePerLedgerMbytes: '256',
+      gcWaitTime: '10000',
+    },
+  });
+  return createTopic(broker, `restored-${name}`, PARTITIONS);
+}
+
+async function startCos(into: string): Promise<{ url: string; stop(): Promise<void> }> {
+  const root = packageRoot(import.meta.url);
+  const main = join(root, 'src/local/cos/main.ts');
+  const args = ['--dir', join(into, 'objects'), '--bucket', BUCKET, '--region', REGION, '--no-md5'];
+  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args, '--until-stdin-ends'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    cwd: root,
+  });
+  for await (const line of createInterface(child.stdout)) {
+    return {
+      url: (JSON.parse(line) as { url: string }).url,
+      async stop() {
+        const ended = once(child, 'exit');
+        child.stdin.end();
+        await ended;
+      },
+    };
+  }
+  throw new Error('the loopback COS did not start');
+}
