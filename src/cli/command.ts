@@ -10,11 +10,6 @@ export interface Io {
   readonly env: Environment;
   /** Aborted by Ctrl-C: the command ends what it began and returns. */
   readonly signal: AbortSignal;
-  /**
-   * Called before something is begun that must not be left half-made: until what it answers is called, a closed stdout
-   * does not end the process.
-   */
-  readonly hold?: () => () => void;
   /** The real one, unless a test has its own. */
   readonly clock?: Clock;
 }

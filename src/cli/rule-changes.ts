@@ -19,9 +19,8 @@ export async function makeChanges(steps: readonly Step[], io: Io): Promise<void>
   );
 }
 
-/** Holds the process while something is changed, and says what an interruption has left, before main() says no more than that. */
+/** Says what an interruption has left of a change, before main() says no more than that. */
 export async function whileChanging<T>(io: Io, work: () => Promise<T>): Promise<T> {
-  const release = io.hold?.();
   try {
     return await work();
   } catch (error) {
@@ -30,8 +29,6 @@ export async function whileChanging<T>(io: Io, work: () => Promise<T>): Promise<
       if (error.hint !== undefined) io.stderr.write(`  → ${error.hint}\n`);
     }
     throw error;
-  } finally {
-    release?.();
   }
 }
 

@@ -142,17 +142,22 @@ interface Following {
   readonly io: Io;
 }
 
-/** Goes on until Ctrl-C, over whatever passes: a log service that throttles, a network that is gone for a while. */
+/** Goes on until Ctrl-C, or until nobody reads it any more, over whatever passes: a log service that throttles, a network that is gone for a while. */
 async function follow(
   cloud: Cloud,
   rule: Rule,
   { errors, runs, print, io }: Following,
-): Promise<typeof INTERRUPTED> {
+): Promise<0 | typeof INTERRUPTED> {
   print(runs);
   const seen = new Set(runs.map(keyOf));
   const held = new Set<string>();
   let reachedMs = cloud.clock.now();
-  while (!io.signal.aborted) {
+  let isRead = true;
+  const onGone = () => {
+    isRead = false;
+  };
+  io.stdout.once('error', onGone);
+  while (!io.signal.aborted && isRead) {
     try {
       await cloud.clock.sleep(FOLLOW_EVERY_MS, io.signal);
       const nowMs = cloud.clock.now();
@@ -175,5 +180,6 @@ async function follow(
       io.stderr.write(`${error.message}; going on\n`);
     }
   }
-  return INTERRUPTED;
+  io.stdout.removeListener('error', onGone);
+  return io.signal.aborted ? INTERRUPTED : 0;
 }

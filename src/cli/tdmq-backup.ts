@@ -18,26 +18,21 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     if (signal !== 'SIGHUP' && Date.now() - interruptedAtMs > SAME_MS) process.exit(130);
   });
 }
-
-let held = 0;
-const hold = () => {
-  held++;
-  return () => {
-    held--;
-  };
-};
-// A reader that has seen enough (`| head`) is no failure, but nothing half-made is left for its sake.
+// A reader that has seen enough (`| head`) is no failure, nor the end of what a command does besides printing.
+let isOutputLost = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (held === 0) process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED' || isOutputLost) return;
+  isOutputLost = true;
+  process.stderr.write(`tdmq-backup: standard output cannot be written: ${error.message}\n`);
 });
 // Nobody is left to be told.
 process.stderr.on('error', () => {});
 
-process.exitCode = await main(process.argv.slice(2), {
+const code = await main(process.argv.slice(2), {
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
   signal: interrupt.signal,
-  hold,
 });
+process.exitCode = isOutputLost ? Math.max(1, code) : code;

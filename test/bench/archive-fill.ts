@@ -29,8 +29,9 @@ export async function fillArchive(
   store: ObjectStore,
   prefix: string,
   topic: TopicName,
-  options: { readonly bytes: number; readonly partitions: number },
+  options: { readonly bytes: number; readonly partitions: number; readonly largeMessages?: number },
 ): Promise<Filled> {
+  const large = { ...LARGE, count: options.largeMessages ?? LARGE.count };
   const filled = { objects: 0, messages: 0, bytes: 0 };
   let run: ManifestObject[] = [];
   const nextEntry = new Array<number>(options.partitions).fill(0);
@@ -40,7 +41,7 @@ export async function fillArchive(
   };
   while (filled.bytes < options.bytes) {
     const partition = filled.objects % options.partitions;
-    const { count, bytes } = filled.objects % LARGE_EVERY === 1 ? LARGE : SMALL;
+    const { count, bytes } = filled.objects % LARGE_EVERY === 1 ? large : SMALL;
     const entryId = nextEntry[partition] as number;
     const messages = makeMessages(topic, partition, entryId, count, bytes);
     nextEntry[partition] = entryId + count;
