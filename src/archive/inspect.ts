@@ -9,6 +9,7 @@ import { readLines } from '../stored-object.ts';
 import { partitionTopic } from '../topic-name.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';
+import { IdSet } from './id-set.ts';
 
 /** So many lines are told one by one; of an object that is all wrong the rest is not news. */
 const MOST_LINES_TOLD = 5;
@@ -69,7 +70,7 @@ async function inspectLines(
 ): Promise<Omit<Inspection, 'sizeBytes' | 'crc64' | 'sha256'>> {
   const { key, parts } = object;
   const findings: Finding[] = [];
-  const ids = new Set<string>();
+  const ids = new IdSet();
   const topic = partitionTopic(
     { tenant: parts.tenant, namespace: parts.namespace, topic: parts.topic, full: object.topic },
     parts.partition,
@@ -96,11 +97,12 @@ async function inspectLines(
         tell('record', messageOf(error));
         continue;
       }
-      const id = formatMessageId(message.id);
-      if (ids.has(id)) tell('duplicate-line', `message ${id} stands twice in this object`);
-      ids.add(id);
+      if (ids.has(message.id))
+        tell('duplicate-line', `message ${formatMessageId(message.id)} stands twice in this object`);
+      ids.add(message.id);
       if (message.topic !== topic) tell('record', `it is of ${message.topic}`);
-      if (message.id.partition !== parts.partition) tell('record', `it is of partition ${id.split(':')[2]}`);
+      if (message.id.partition !== parts.partition)
+        tell('record', `it is of partition ${message.id.partition}`);
       if (last !== undefined && compareMessageIds(message.id, last.id) < 0) disorder++;
       if (least === undefined || compareMessageIds(message.id, least) < 0) least = message.id;
       if (greatest === undefined || compareMessageIds(message.id, greatest) > 0) greatest = message.id;

@@ -2,9 +2,11 @@
 // stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
 import { BackupError } from '../errors.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
-import { compareMessageIds, decodeRecord, formatMessageId } from '../record.ts';
+import { compareMessageIds, decodeRecord } from '../record.ts';
 import { readLines } from '../stored-object.ts';
 import type { ArchiveObject } from './catalog.ts';
+import { IdSet } from './id-set.ts';
+import { rangedRead } from './ranged-read.ts';
 import { isSelected, mayHold, type Selection } from './selection.ts';
 
 /** Ids of so many objects are remembered at least; of older ones while they reach into the object that is read. */
@@ -20,6 +22,8 @@ export interface StoredMessage {
 export interface ReadOptions extends CallOptions {
   /** Also the copies of messages that stand in two objects. */
   readonly withDuplicates?: boolean;
+  /** Where many partitions are read side by side: how much of an object is read at a time (ranged-read.ts). */
+  readonly rangeBytes?: number;
   readonly onObject?: (object: ArchiveObject) => void;
   readonly onDuplicate?: (message: Message) => void;
 }
@@ -31,13 +35,15 @@ export async function* readPartition(
   selection: Selection,
   options: ReadOptions = {},
 ): AsyncGenerator<StoredMessage, void, undefined> {
+  const { rangeBytes } = options;
   const seen = createDuplicateFilter();
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   for (const object of objects) {
     if (!mayHold(object, selection)) continue;
     options.onObject?.(object);
     seen.begin(object.facts.firstId);
-    for await (const { message, line } of readRecords(store, object, call)) {
+    const read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
+    for await (const { message, line } of readRecords({ ...store, read }, object, call)) {
       if (!isSelected(message, selection)) continue;
       if (options.withDuplicates !== true && seen.isDuplicate(message.id)) {
         options.onDuplicate?.(message);
@@ -95,26 +101,24 @@ const timeAt = (heads: readonly { next: StoredMessage }[], at: number): number =
   heads[at]?.next.message.publishTimeMs ?? 0;
 
 /** Tells messages of a partition that came before, and forgets those that cannot come again. */
-export function createDuplicateFilter(): {
+function createDuplicateFilter(): {
   begin(firstId: MessageId): void;
   isDuplicate(id: MessageId): boolean;
 } {
-  let objects: { last: MessageId; ids: Set<string> }[] = [];
+  let objects: { firstId: MessageId; ids: IdSet }[] = [];
   let highest: MessageId | undefined;
   return {
     begin(firstId) {
       const old = objects.length - REMEMBERED_OBJECTS;
-      objects = objects.filter(({ last }, i) => i >= old || compareMessageIds(last, firstId) >= 0);
-      objects.push({ last: firstId, ids: new Set() });
+      objects = objects.filter(
+        ({ firstId: own, ids }, i) => i >= old || compareMessageIds(ids.greatest ?? own, firstId) >= 0,
+      );
+      objects.push({ firstId, ids: new IdSet() });
     },
     isDuplicate(id) {
-      const text = formatMessageId(id);
-      const isNew = highest === undefined || compareMessageIds(id, highest) > 0;
-      if (isNew) highest = id;
-      else if (objects.some(({ ids }) => ids.has(text))) return true;
-      const current = objects.at(-1);
-      current?.ids.add(text);
-      if (current !== undefined && compareMessageIds(id, current.last) > 0) current.last = id;
+      if (highest === undefined || compareMessageIds(id, highest) > 0) highest = id;
+      else if (objects.some(({ ids }) => ids.has(id))) return true;
+      objects.at(-1)?.ids.add(id);
       return false;
     },
   };

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { byPartition, readCatalog } from '../archive/catalog.ts';
+import { rangeBytesFor } from '../archive/ranged-read.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../archive/read-messages.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import { onlyTopic, openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
@@ -49,8 +50,10 @@ Examples:
       const { signal } = io;
       const catalog = await readCatalog(store, prefix, { topic, signal });
       onlyTopic(catalog.objects, place);
-      const partitions = [...byPartition(catalog.objects).values()].map((objects) =>
-        readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates }),
+      const groups = [...byPartition(catalog.objects).values()];
+      const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
+      const partitions = groups.map((objects) =>
+        readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates, ...ranges }),
       );
       await print(mergeByTime(partitions), format, io);
       return 0;

@@ -38,7 +38,7 @@ Example:
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
     const rule = values.rule ?? (io.env['RULE_NAME'] || 'archive');
     if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
-    const place = await openPlace(values, io);
+    const place = await openPlace(values, io, parallel);
     try {
       const progress = startProgress(io.stderr);
       const result = await indexArchive(place.store, place.prefix, {

@@ -57,6 +57,8 @@ export interface Place {
   close(): Promise<void>;
 }
 
+const LEAST_SOCKETS = 16;
+
 /** What reading does not ask for; the settings of a rule are checked as a whole. */
 const UNUSED_SETTINGS = {
   RULE_NAME: 'archive',
@@ -65,8 +67,8 @@ const UNUSED_SETTINGS = {
   PULSAR_SUBSCRIPTION: 'unused',
 };
 
-/** Opens the place that options and environment name; call `close` at the end. @throws BackupError `config` */
-export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
+/** Opens the place that options and environment name, for `parallel` reads at a time; call `close` at the end. @throws BackupError `config` */
+export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Promise<Place> {
   const topicText = (values.topic ?? io.env['PULSAR_TOPIC']) || undefined;
   const topic = topicText === undefined ? undefined : parseTopicName(topicText);
   if (topicText !== undefined && topic === undefined)
@@ -101,7 +103,7 @@ export async function openPlace(values: PlaceValues, io: Io): Promise<Place> {
     ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
   });
   const logger = quietLogger();
-  const inner = createCosStore(cos, { logger });
+  const inner = createCosStore(cos, { logger, maxSockets: Math.max(LEAST_SOCKETS, parallel) });
   const store = retryingStore(inner, { clock: systemClock, logger, signal: io.signal });
   return {
     store,

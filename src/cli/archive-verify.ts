@@ -58,7 +58,7 @@ Examples:
     if (!LEVELS.includes(values.level)) throw new UsageError('--level must be list, object or record');
     const level = values.level as VerifyLevel;
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
-    const place = await openPlace(values, io);
+    const place = await openPlace(values, io, parallel);
     const progress = startProgress(io.stderr);
     let state: ReturnType<typeof openState> | undefined;
     try {

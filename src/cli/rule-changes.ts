@@ -1,5 +1,5 @@
-// Makes changes in the cloud for a person who watches, and may press Ctrl-C: shows the steps, holds the process until
-// what was begun is complete or taken back, and says what could not be.
+// Makes changes in the cloud for a person who watches, and may press Ctrl-C: shows the steps, and says what could
+// not be taken back.
 import { systemClock } from '../clock.ts';
 import { BackupError } from '../errors.ts';
 import { runSteps, type Step, type StepOptions } from '../rules/steps.ts';

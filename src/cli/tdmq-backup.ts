@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 // The bin. Gives the command line its process: streams, environment, Ctrl-C, exit code. Everything else is main.ts.
+import { setMaxListeners } from 'node:events';
 import { main } from './main.ts';
 
 const interrupt = new AbortController();
+// Everything that is read at a time listens to it.
+setMaxListeners(0, interrupt.signal);
 /** One Ctrl-C can come as two signals: from the terminal, and passed on by npx. */
 const SAME_MS = 1_000;
 let interruptedAtMs = 0;

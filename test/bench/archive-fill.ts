@@ -99,7 +99,7 @@ async function storeObject(
   messages: readonly Message[],
 ): Promise<ManifestObject> {
   const [first, last] = [messages[0] as Message, messages.at(-1) as Message];
-  const bytes = encodeRecords(messages);
+  const bytes = Buffer.concat(encodeRecords(messages).chunks);
   const key = objectKey(prefix, topic, first, 'none');
   const crc = crc64([bytes]);
   const begin = {
@@ -124,7 +124,7 @@ async function storeObject(
     if ('kind' in upload) throw new Error(`${key} is there already`);
     for (let at = 0, number = 1; at < bytes.length; at += PART_BYTES, number++) {
       const part = bytes.subarray(at, at + PART_BYTES);
-      await upload.part(number, { chunks: [part], sizeBytes: part.length });
+      await upload.part(number, { chunks: [part], sizeBytes: part.length }, crc64([part]));
     }
     await upload.complete({ crc64: crc, sizeBytes: bytes.length });
   }

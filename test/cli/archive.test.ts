@@ -107,6 +107,22 @@ test('cat filters, and prints values or a table', async () => {
   );
 });
 
+test('cat merges more partitions than there are connections, however large their objects', async () => {
+  const [topic, partitions] = ['public/default/wide', 20];
+  rule.broker.createTopic(topic, partitions);
+  const payload = Buffer.alloc(400_000, 'wide ');
+  for (let i = 0; i < 3; i++)
+    rule.broker.publish(
+      topic,
+      Array.from({ length: partitions }, () => ({ payload })),
+    );
+  const env = { ...rule.env, PULSAR_TOPIC: topic };
+  expect(await main(['run'], testIo(env).io)).toBe(0);
+  const { io, out, err } = testIo(env);
+  expect(await main(['archive', 'cat'], io), err()).toBe(0);
+  expect(out().trimEnd().split('\n')).toHaveLength(3 * partitions);
+});
+
 test('cat ends cleanly when its reader goes', async () => {
   const { io } = testIo(rule.env);
   const stdout = new PassThrough({ highWaterMark: 1 });

@@ -131,6 +131,16 @@ describe('A reader that goes away', () => {
     expect(cloud.api.state.functions.get('orders-backup')?.triggers).toHaveLength(1);
   });
 
+  it('ends the following of a rule, which would go on for ever', async () => {
+    await cloud.createOrders();
+    log(cloud, 'orders-backup', 0, {
+      requestId: 'the-one',
+      message: 'run finished',
+      stopReason: 'caught_up',
+    });
+    expect(await piped('|', 'logs', 'orders-backup', '--follow')).toBe('0');
+  });
+
   it('of a list is no failure', async () => {
     await cloud.createOrders();
     expect(await piped('|', 'list')).toBe('0');

@@ -1,0 +1,31 @@
+// An object read piece by piece, each a request that is done before its bytes are used: so that many objects can be read
+// side by side and slowly, without a connection for each that waits. The next piece is on its way meanwhile.
+import type { CallOptions, ObjectStore } from '../ports.ts';
+
+const BUDGET_BYTES = 32 * 1_048_576;
+const LEAST_BYTES = 65_536;
+const MOST_BYTES = 1_048_576;
+
+/** How large the pieces are where so many objects are read at a time: two of each are held. */
+export const rangeBytesFor = (objects: number): number =>
+  Math.max(LEAST_BYTES, Math.min(MOST_BYTES, Math.floor(BUDGET_BYTES / (2 * Math.max(1, objects)))));
+
+/** A store's `read` for one object of `sizeBytes`, in pieces of `rangeBytes`. */
+export function rangedRead(store: ObjectStore, sizeBytes: number, rangeBytes: number): ObjectStore['read'] {
+  return async function* (key, options: CallOptions = {}) {
+    const fetch = async (start: number): Promise<Uint8Array[]> => {
+      const chunks: Uint8Array[] = [];
+      const end = Math.min(sizeBytes, start + rangeBytes) - 1;
+      for await (const chunk of store.read(key, { ...options, start, end })) chunks.push(chunk);
+      return chunks;
+    };
+    let piece = sizeBytes > 0 ? fetch(0) : undefined;
+    for (let next = rangeBytes; piece !== undefined; next += rangeBytes) {
+      const chunks: Uint8Array[] = await piece;
+      piece = next < sizeBytes ? fetch(next) : undefined;
+      // Whoever stops reading does not wait for it.
+      piece?.catch(() => undefined);
+      yield* chunks;
+    }
+  };
+}
