@@ -22,7 +22,8 @@ import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
-import type { Source, SourcePartition } from './ports.ts';
+import type { Backlog, Source } from './ports.ts';
+import { formatTime } from './record.ts';
 import { createTally, type Run, type Tally } from './run.ts';
 import { createSlots } from './slots.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -52,7 +53,7 @@ export interface DrainResult {
   readonly stopReason: StopReason;
   readonly partitions: number;
   readonly tally: Tally;
-  readonly backlog: { entries?: number; messages?: number } | undefined;
+  readonly backlog: { entries?: number; messages?: number; oldestPublishTime?: string } | undefined;
   readonly peakBufferBytes: number;
   readonly failure: unknown;
 }
@@ -94,15 +95,14 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
       stopAll: () => reading.abort(),
     };
     const turns = createSlots(Math.max(1, Math.floor(bufferBytes / MIN_BYTES_PER_PARTITION)));
-    const ends = await Promise.allSettled(
-      partitions.map((partition) => turns.run(() => new PartitionDrain(run, partition).drain())),
-    );
+    const drains = partitions.map((partition) => new PartitionDrain(run, partition));
+    const ends = await Promise.allSettled(drains.map((one) => turns.run(() => one.drain())));
     const failure = ends.find((end) => end.status === 'rejected');
     const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
     return result({
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
-      backlog: await backlogOf(partitions, options.hardEnd),
+      backlog: await backlogOf(drains, options.hardEnd),
       failure: failure?.reason ?? failureOfClock(tally),
     });
   } catch (error) {
@@ -132,15 +132,13 @@ function failureOfClock(tally: Tally): unknown {
 
 /** Not worth a run's last seconds: where they are over, or a partition cannot tell, it is left out. */
 async function backlogOf(
-  partitions: readonly SourcePartition[],
+  drains: readonly PartitionDrain[],
   hardEnd: AbortSignal,
 ): Promise<DrainResult['backlog']> {
   if (hardEnd.aborted) return undefined;
   const timeIsUp = () => new BackupError('source', 'the time was over before the backlog was known');
   const backlogs = await Promise.all(
-    partitions.map((partition) =>
-      untilAborted(partition.backlog(), hardEnd, timeIsUp).catch(() => undefined),
-    ),
+    drains.map((one) => untilAborted(one.backlog(), hardEnd, timeIsUp).catch(() => undefined)),
   );
   const known = backlogs.filter((backlog) => backlog !== undefined);
   if (known.length === 0 || known.length < backlogs.length) return undefined;
@@ -148,5 +146,13 @@ async function backlogOf(
     known.every((backlog) => backlog[name] !== undefined)
       ? { [name]: known.reduce((sum, backlog) => sum + (backlog[name] ?? 0), 0) }
       : {};
-  return { ...total('entries'), ...total('messages') };
+  return { ...total('entries'), ...total('messages'), ...oldestOf(known) };
+}
+
+/** When the oldest message that is left was published, if every partition that has some left knows its own. */
+function oldestOf(backlogs: readonly Backlog[]): { oldestPublishTime?: string } {
+  const left = backlogs.filter(({ entries, messages }) => (entries ?? messages ?? 0) > 0);
+  const times = left.flatMap(({ nextPublishTimeMs }) => nextPublishTimeMs ?? []);
+  if (times.length === 0 || times.length < left.length) return {};
+  return { oldestPublishTime: formatTime(Math.min(...times)) };
 }

@@ -7,6 +7,7 @@ import type { Reservation } from './memory-budget.ts';
 import { type MessageMark, type MessageRange, ObjectFile, rangeOf } from './object-file.ts';
 import { objectKey } from './object-key.ts';
 import type {
+  Backlog,
   Body,
   Delivery,
   EntryId,
@@ -60,12 +61,23 @@ export class PartitionDrain {
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
   #entryBytes: number | undefined;
   #reservation: Reservation | undefined;
+  /** When the entry was published that came when no more was read. */
+  #cameTooLateMs: number | undefined;
 
   constructor(run: Run, partition: SourcePartition) {
     this.#run = run;
     this.#partition = partition;
     this.#isInOrder = run.subscriptionType === 'exclusive' || run.subscriptionType === 'failover';
     this.#chain = new FileChain(run, partition, this.#isInOrder);
+  }
+
+  /** What is left, after `drain`. The next message is not that of the driver where files were dropped. */
+  async backlog(): Promise<Backlog | undefined> {
+    const backlog = await this.#partition.backlog();
+    if (backlog === undefined) return undefined;
+    const { nextPublishTimeMs, ...counts } = backlog;
+    const next = this.#cameTooLateMs ?? nextPublishTimeMs;
+    return next === undefined || this.#chain.isInterrupted ? counts : { ...counts, nextPublishTimeMs: next };
   }
 
   /** Drains the partition up to its end. @throws BackupError; what was stored before it is acknowledged. */
@@ -121,7 +133,10 @@ export class PartitionDrain {
   #handle(delivery: Delivery): Outcome | Promise<Outcome> {
     const { reading } = this.#run;
     const { end } = this.#partition;
-    if (reading.aborted) return 'deadline';
+    if (reading.aborted) {
+      if (delivery.kind === 'entry') this.#cameTooLateMs = delivery.messages[0]?.publishTimeMs;
+      return 'deadline';
+    }
     if (delivery.kind === 'idle') {
       this.#endReservation();
       return this.#isDrained().then((isDrained) => (isDrained ? 'caught_up' : undefined));

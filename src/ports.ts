@@ -80,6 +80,8 @@ export type Delivery = ReadableEntry | UnreadableEntry | Signal;
 export interface Backlog {
   readonly entries?: number;
   readonly messages?: number;
+  /** When the next message to be handed out was published; told where the driver has it already. */
+  readonly nextPublishTimeMs?: number;
 }
 
 /** One partition of the topic, with the one consumer that this run has on it. */

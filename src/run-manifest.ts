@@ -26,7 +26,12 @@ export interface Summary {
   readonly alreadyStored: number;
   readonly unreadable: number;
   /** What the subscription still had at the end, where the broker tells it. */
-  readonly backlog?: { readonly messages?: number; readonly entries?: number };
+  readonly backlog?: {
+    readonly messages?: number;
+    readonly entries?: number;
+    /** ISO 8601, UTC: how far behind the rule is. Known mostly where the run ended at its deadline. */
+    readonly oldestPublishTime?: string;
+  };
   readonly partitions: number;
 }
 

@@ -3,7 +3,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
-import type { SourcePartition } from '../src/ports.ts';
+import type { Backlog, SourcePartition } from '../src/ports.ts';
 import { createTally } from '../src/run.ts';
 import {
   connectionLost,
@@ -93,6 +93,36 @@ describe('the result of a run', () => {
       });
       expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined, backlog: undefined });
     }
+  });
+
+  it('tells when the oldest message that is left was published, if every partition that has some left can', async () => {
+    const backlogs = [
+      { entries: 3, nextPublishTimeMs: Date.UTC(2026, 0, 2) },
+      { entries: 4, nextPublishTimeMs: Date.UTC(2026, 0, 1) },
+      { entries: 0 },
+    ];
+    const resultOf = async (told: readonly Backlog[], store = createMemoryStore()) => {
+      const broker = createFakeBroker(told.length);
+      fill(broker, 5);
+      const source = createFakeSource(broker);
+      const open = async () =>
+        ((await source.open()) as SourcePartition[]).map((partition, i) => ({
+          ...partition,
+          backlog: async () => told[i],
+        }));
+      return await runDrain(broker, store, { source: { ...source, open } });
+    };
+    expect((await resultOf(backlogs)).backlog).toEqual({
+      entries: 7,
+      oldestPublishTime: '2026-01-01T00:00:00.000Z',
+    });
+    expect((await resultOf([...backlogs, { entries: 1 }])).backlog).toEqual({ entries: 8 });
+    // What a failed run has dropped is older than what the driver has next.
+    const refusing = createMemoryStore();
+    refusing.hook = () => {
+      throw new BackupError('store', 'access denied');
+    };
+    expect((await resultOf(backlogs, refusing)).backlog).toEqual({ entries: 7 });
   });
 
   it('leaves no timer and no listener', async () => {

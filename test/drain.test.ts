@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { crc64 } from '../src/crc64.ts';
 import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/object-key.ts';
-import type { Delivery, Message } from '../src/ports.ts';
-import { decodeRecord, encodeRecord, formatMessageId } from '../src/record.ts';
+import type { Delivery, Message, ReadableEntry } from '../src/ports.ts';
+import { decodeRecord, encodeRecord, formatMessageId, formatTime } from '../src/record.ts';
 import {
   connectionLost,
   createFakeBroker,
@@ -488,6 +488,11 @@ describe('when time runs out', () => {
     expect(result.tally.messages).toBeGreaterThan(90);
     expect(result.tally.messages).toBeLessThan(110);
     expect(broker.backlog()).toBe(10_000 - result.tally.messages);
+    const next = broker.partitions[0]?.entries[result.tally.messages] as ReadableEntry;
+    expect(result.backlog).toEqual({
+      entries: broker.backlog(),
+      oldestPublishTime: formatTime((next.messages[0] as Message).publishTimeMs),
+    });
   });
 
   it('drops what cannot be stored in time and acknowledges nothing of it; a run that could store nothing fails', async () => {

@@ -109,6 +109,15 @@ export function describeAcknowledging(contract: SourceContract): void {
       if (can.backlog) expect(backlog?.entries ?? backlog?.messages).toBe(3);
       else expect(backlog).toBeUndefined();
     });
+
+    it('tells of the next message at most when it was published', async () => {
+      const { topic } = await topicWith(...singles(5));
+      const { first } = await openSource({ topic });
+      await take(first, 2);
+      const told = (await first.backlog())?.nextPublishTimeMs;
+      const [next] = await take(first, 1);
+      expect([undefined, next?.messages[0]?.publishTimeMs]).toContain(told);
+    });
   });
 }
 

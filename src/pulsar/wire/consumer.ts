@@ -141,7 +141,9 @@ export class Consumer implements SourcePartition {
     try {
       await this.#ready();
       const entries = await this.#consumer().backlogEntries();
-      return entries === undefined ? undefined : { entries };
+      const next = this.#queue.peek()?.metadata?.publishTimeMs;
+      if (entries === undefined) return undefined;
+      return { entries, ...(next === undefined ? {} : { nextPublishTimeMs: next }) };
     } catch {
       return undefined;
     }

@@ -23,6 +23,10 @@ export class EntryQueue {
     return entry;
   }
 
+  peek(): StoredEntry | undefined {
+    return this.#entries[this.#head];
+  }
+
   clear(): void {
     this.#entries = [];
     this.#head = 0;
