@@ -57,6 +57,9 @@ export interface CosClient {
   close(): void;
 }
 
+/** COS takes a time that is off by minutes; less than this is no reason to correct it. */
+const CLOCK_TOLERANCE_MS = 30_000;
+
 /** What the SDK hands to its `before-send` hook: the options of its request library. */
 interface Outgoing {
   agent?: HttpAgent;
@@ -94,19 +97,25 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       SystemClockOffset: clockOffsetMs,
     });
 
-  /** The SDK would do this itself, but only for some calls, and with a line on the console. */
-  function correctClock(serverTimeMs: number): boolean {
+  /**
+   * The SDK would do this itself, but only for some calls, and with a line on the console. True where the time that the
+   * call was signed with was wrong; a call beside it may have put it right already.
+   */
+  function correctClock(serverTimeMs: number, signedWithMs: number): boolean {
     const offsetMs = serverTimeMs - Date.now();
-    if (Math.abs(offsetMs - clockOffsetMs) < 30_000) return false;
-    clockOffsetMs = offsetMs;
-    logger.warn({ offsetMs }, 'clock corrected to that of COS');
+    if (Math.abs(offsetMs - signedWithMs) < CLOCK_TOLERANCE_MS) return false;
+    if (Math.abs(offsetMs - clockOffsetMs) >= CLOCK_TOLERANCE_MS) {
+      clockOffsetMs = offsetMs;
+      logger.warn({ offsetMs }, 'clock corrected to that of COS');
+    }
     return true;
   }
 
-  function errorOf(thrown: unknown, act: Act, progress: Progress): BackupError {
+  function errorOf(thrown: unknown, act: Act, progress: Progress, signedWithMs: number): BackupError {
     const failure = readFailure(thrown, conceal);
     const { serverTimeMs } = failure;
-    const isCured = isAboutTime(failure) && serverTimeMs !== undefined && correctClock(serverTimeMs);
+    const isCured =
+      isAboutTime(failure) && serverTimeMs !== undefined && correctClock(serverTimeMs, signedWithMs);
     return storeError(failure, act, place, { ...progress, isCured });
   }
 
@@ -118,6 +127,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   ): Sending<T> {
     let request: ClientRequest | undefined;
     let response: IncomingMessage | undefined;
+    const signedWithMs = clockOffsetMs;
     let isConnected = false;
     let firstFailure: unknown;
     let tries = 0;
@@ -140,7 +150,8 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     }
     const fail = (thrown: unknown): void => {
       if (!finish()) return;
-      settle.reject(errorOf(thrown, act, { wasMade: request !== undefined, wasSent: isConnected }));
+      const progress = { wasMade: request !== undefined, wasSent: isConnected };
+      settle.reject(errorOf(thrown, act, progress, signedWithMs));
     };
     function end(ending: Ending): void {
       if (finish()) settle.reject(endedError(ending, act, place, isConnected));

@@ -190,6 +190,20 @@ describe('a clock that is wrong', () => {
     },
   );
 
+  test('is corrected once for all calls that are under way side by side', async () => {
+    const { cos, end } = await startLoopback({ clock: () => Date.now() + 3_600_000 });
+    const logger = keepingLogger();
+    const skewed = createCosStore(cosConfig(cos.url), { logger });
+    const [first, second] = await Promise.allSettled([skewed.head('a'), skewed.head('b')]);
+    for (const outcome of [first, second]) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'store', retryable: true } });
+    }
+    await expect(skewed.head('a')).resolves.toBeUndefined();
+    expect(logger.lines).toHaveLength(1);
+    await skewed.close();
+    await end();
+  });
+
   test('and stays wrong after that is not tried again', async () => {
     server.answer = refused(403, 'RequestTimeTooSkewed', 'x', {
       date: new Date(Date.now() + 7_200_000).toUTCString(),
