@@ -86,13 +86,15 @@ export async function handleInvocation(
   parts.onStart?.(tally);
   let result: DrainResult | undefined;
   let failure: unknown;
+  const opened: Closeable[] = [];
   const finish = (stopReason: Summary['stopReason']) =>
     summarise(named, startedAtMs, clock.now(), stopReason, tally, result);
   try {
     const config = parseConfig(env);
     logger = parts.createLogger({ level: config.logLevel, ...named, secrets: secretsOf(env) });
     const times = planTimes(config, startedAtMs, timeLimitMs);
-    const invocation = { config, logger, parts, tally, startedAtMs, ...times, context, summarise: finish };
+    const fixed = { config, logger, parts, tally, startedAtMs, ...times, context, opened };
+    const invocation = { ...fixed, summarise: finish };
     result = await withinTime(
       clock,
       times.lastEndAtMs,
@@ -101,6 +103,8 @@ export async function handleInvocation(
     failure = result.failure;
   } catch (error) {
     failure = error;
+    // Whatever hangs ends here: it would go on when the instance is thawed for its next invocation.
+    for (const one of opened) void one.close();
   }
   if (failure !== undefined) {
     logger.error({ error: failure, ...withoutNames(finish('failed')) }, 'run failed');
@@ -111,12 +115,18 @@ export async function handleInvocation(
   return summary;
 }
 
+interface Closeable {
+  close(): Promise<void>;
+}
+
 interface Invocation {
   readonly config: RuleConfig;
   readonly logger: Logger;
   readonly parts: HandlerParts;
   readonly tally: Tally;
   readonly context: ScfContext;
+  /** What the run has opened. */
+  readonly opened: Closeable[];
   readonly startedAtMs: number;
   readonly stopReadingAtMs: number;
   readonly storingEndAtMs: number;
@@ -142,6 +152,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       tally.lastRetried = error;
     },
   });
+  invocation.opened.push(store);
   let source: Source | undefined;
   try {
     source = await parts.createSource({
@@ -151,6 +162,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       logger,
       signal: hardEnd,
     });
+    invocation.opened.push(source);
     const result = await drain({
       rule: config.rule,
       topic: config.pulsar.topic,

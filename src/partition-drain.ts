@@ -22,6 +22,7 @@ import { encodeRecords } from './record-encoder.ts';
 import { retry } from './retry.ts';
 import type { Run } from './run.ts';
 import { storeUnreadable } from './unreadable.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** Where the end of the backlog is known, a receive this long without anything is looked into. */
 const IDLE_MS = 5_000;
@@ -170,7 +171,11 @@ export class PartitionDrain {
       return false;
     }
     if (this.#partition.end === 'unknown' || !this.#isInOrder) return true;
-    const backlog = await this.#partition.backlog();
+    const { reading } = this.#run;
+    const backlog = await untilAborted(this.#partition.backlog(), reading, noAnswer).catch((error) => {
+      if (!reading.aborted) throw error;
+    });
+    if (reading.aborted) return false;
     const waiting = backlog?.entries ?? backlog?.messages ?? 0;
     if (waiting === 0) return true;
     if (++this.#idleReceives < STALLED_AFTER_IDLE) return false;
@@ -332,7 +337,8 @@ export class PartitionDrain {
     if ('through' in after) this.#taken = after.through;
     else for (const id of after.ids) this.#storedIds.add(id);
     this.#chain.resume(after);
-    await retry(() => this.#partition.restart(), { clock, signal: hardEnd });
+    const restart = () => untilAborted(this.#partition.restart(), hardEnd, noAnswer);
+    await retry(restart, { clock, signal: hardEnd });
   }
 
   /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */
@@ -352,6 +358,12 @@ export class PartitionDrain {
     await this.#chain.settle();
   }
 }
+
+const noAnswer = () =>
+  new BackupError('source', 'the broker did not answer before the run had to end', {
+    retryable: true,
+    hint: 'Look at the broker if it happens often; the next run goes on from what is stored.',
+  });
 
 const entryText = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
 

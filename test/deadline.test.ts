@@ -76,14 +76,18 @@ async function invoke(
   event: (clock: ReturnType<typeof stoppedClock>) => Promise<void>,
 ): Promise<{ summary?: Summary; error?: unknown; calls: number }> {
   const clock = stoppedClock();
+  const closed = new Set<string>();
   let calls = 0;
   const onCall = (): Promise<void> | undefined => (++calls === n ? event(clock) : undefined);
   broker.hook = onCall;
   store.hook = (when) => (when === 'before' ? onCall() : undefined);
   const parts: HandlerParts = {
     clock,
-    createStore: () => store,
-    createSource: async () => createFakeSource(broker),
+    createStore: () => ({ ...store, close: async () => void closed.add('store') }),
+    createSource: async () => ({
+      ...createFakeSource(broker),
+      close: async () => void closed.add('source'),
+    }),
     createLogger: () => silentLogger,
   };
   try {
@@ -92,6 +96,8 @@ async function invoke(
     if (!(error instanceof BackupError)) throw error;
     return { error, calls };
   } finally {
+    // Whatever hangs: a frozen instance would go on with it in its next invocation.
+    expect([...closed].sort()).toEqual(['source', 'store']);
     broker.hook = undefined;
     store.hook = undefined;
   }

@@ -179,6 +179,22 @@ describe('the end of the time to read', () => {
     },
   );
 
+  it('comes while a broker that delivers nothing does not even tell its backlog', async () => {
+    const { broker } = brokerWith(10);
+    const stop = new AbortController();
+    answerAt(broker, 1, [idle]);
+    const interrupt = broker.hook;
+    broker.hook = async (call, partition) => {
+      await interrupt?.(call, partition);
+      if (call !== 'backlog' || stop.signal.aborted) return;
+      setImmediate(() => stop.abort());
+      await new Promise<never>(() => undefined);
+    };
+    const result = await runDrain(broker, createMemoryStore(), { stop: stop.signal });
+    expect(result).toMatchObject({ stopReason: 'deadline', tally: { messages: 0 }, failure: undefined });
+    expect(broker.backlog()).toBe(10);
+  });
+
   it('comes when an object was found that holds less: the partition is not taken afresh any more', async () => {
     const { broker } = brokerWith(10);
     const store = createMemoryStore();
