@@ -1,10 +1,10 @@
 // One connection to a broker, shared by all consumers there: handshake, requests and answers, PING, and its death.
 // It decides nothing about consumers; it tells them what arrived and that it is gone.
-import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import type { Socket } from 'node:net';
 import { BackupError } from '../../errors.ts';
 import type { Clock, EntryId } from '../../ports.ts';
 import type { Secret } from '../../secret.ts';
+import { openSocket, socketError } from './broker-socket.ts';
 import { type Integer, ProtocolError } from './codec.ts';
 import {
   type Command,
@@ -23,7 +23,6 @@ import { startTimer, type Timings } from './timer.ts';
 /** The newest version whose commands this driver understands (20 would make brokers send TOPIC_MIGRATED). */
 const PROTOCOL_VERSION = 19;
 const CLIENT_VERSION = 'tdmq-backup';
-const READ_BYTES = 256 * 1024;
 
 /** What a consumer is told by its connection. */
 export interface ConsumerEvents {
@@ -132,44 +131,21 @@ export class Connection {
   }
 
   #connect(): void {
-    const { host, port, tls } = this.#address;
-    const socket = tls
-      ? connectTls({
-          host,
-          port,
-          ...(isIP(host) === 0 ? { servername: host } : {}),
-          ...(this.#options.tlsCa === undefined ? {} : { ca: this.#options.tlsCa }),
-        })
-      : connectTcp({ host, port, onread: this.#intoOneBuffer() });
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, 30_000);
-    socket.once(tls ? 'secureConnect' : 'connect', () => this.#introduce());
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
-    socket.once('error', (error: Error) => this.#lose(socketError(this.name, error)));
-    socket.once('close', () =>
-      this.#lose(
-        new BackupError('source', `${this.name} closed the connection`, {
-          retryable: true,
-          hint:
-            this.#serverProtocol === 0
-              ? "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port."
-              : 'It is tried again while the run has time; look at the broker if it happens often.',
-        }),
-      ),
-    );
-  }
-
-  /** Reads into the same memory again and again; the splitter copies frames out. TLS sockets cannot do that. */
-  #intoOneBuffer(): OnReadOpts {
-    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    return {
-      buffer,
-      callback: (bytes) => {
-        this.#onData(buffer.subarray(0, bytes));
-        return true;
-      },
-    };
+    this.#socket = openSocket(this.#address, this.#options.tlsCa, {
+      onOpen: () => this.#introduce(),
+      onData: (chunk) => this.#onData(chunk),
+      onError: (error) => this.#lose(socketError(this.name, error)),
+      onClose: () =>
+        this.#lose(
+          new BackupError('source', `${this.name} closed the connection`, {
+            retryable: true,
+            hint:
+              this.#serverProtocol === 0
+                ? "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port."
+                : 'It is tried again while the run has time; look at the broker if it happens often.',
+          }),
+        ),
+    });
   }
 
   #introduce(): void {
@@ -392,20 +368,4 @@ export class Connection {
     this.#producers.clear();
     for (const user of users) user.onConnectionLost(error);
   }
-}
-
-const TLS_FAULT = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_TLS|ERR_SSL|EPROTO/;
-
-/** A failed socket as a BackupError: certificates are not worth a retry, networks are. */
-export function socketError(name: string, error: Error): BackupError {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  const isTls = TLS_FAULT.test(code);
-  return new BackupError('source', `${name} cannot be reached: ${error.message}`, {
-    retryable: !isTls,
-    hint: isTls
-      ? "TLS failed: the server's certificate must be valid for this host name; set PULSAR_TLS_CA_FILE if it is signed by a CA of your own, and check that this port speaks TLS."
-      : 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
-    cause: error,
-    details: code === '' ? {} : { errno: code },
-  });
 }

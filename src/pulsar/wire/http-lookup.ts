@@ -4,7 +4,8 @@ import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
-import { type ConnectionOptions, socketError } from './connection.ts';
+import { socketError } from './broker-socket.ts';
+import type { ConnectionOptions } from './connection.ts';
 import { type Address, hostPort } from './service-url.ts';
 import { startTimer } from './timer.ts';
 
