@@ -398,7 +398,7 @@ export class LoopbackBroker {
   }
 
   #closeProducers(topic: Topic): void {
-    for (const session of this.#sessions.values()) session.closeProducersOf(topic);
+    for (const session of this.#sessions.values()) session.producers.closeOf(topic);
   }
 
   #subscriptions(topic: string, name: string): Subscription[] {

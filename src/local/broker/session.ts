@@ -1,4 +1,5 @@
-// What one client has at the broker: its role, its consumers and its producers, and the answer to each command.
+// What one client has at the broker: its role and its consumers, and the answer to each command; its producers
+// are session-producers.ts.
 // Transactions, compaction, delayed delivery, schemas and quotas are not there.
 import {
   ACK_TYPE,
@@ -10,16 +11,11 @@ import {
 } from '../../pulsar/wire/protocol-tables.ts';
 import { ANYBODY, roleOf, type TokenRole, type Tokens } from './access.ts';
 import type { Connection } from './connection.ts';
-import { describeEntry } from './entry.ts';
 import type { Faults } from './faults.ts';
-import {
-  type Command,
-  type CommandFields,
-  type CommandName,
-  encodeBrokerEntryMetadata,
-  isChecksumRight,
-} from './frames.ts';
+import { type Command, type CommandFields, type CommandName, encodeBrokerEntryMetadata } from './frames.ts';
 import type { FieldsOf } from './protobuf.ts';
+import { Refusal } from './refusal.ts';
+import { FIRST_SCHEMA, SessionProducers } from './session-producers.ts';
 import type {
   Consumer,
   ConsumerPort,
@@ -58,30 +54,14 @@ export interface SessionConsumer {
   epoch: number | bigint | undefined;
 }
 
-interface SessionProducer {
-  readonly id: number;
-  readonly name: string;
-  readonly topic: Topic;
-}
-
 const TYPE_NAMES = new Map(
   Object.entries(SUBSCRIPTION_TYPE).map(([name, number]) => [number as number, name as SubscriptionType]),
 );
 
-class Refusal extends Error {
-  readonly code: number;
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-let generatedNames = 0;
-
 /** The commands of one connection. */
 export class Session {
   readonly consumers = new Map<number, SessionConsumer>();
-  readonly producers = new Map<number, SessionProducer>();
+  readonly producers: SessionProducers;
   role: TokenRole | undefined;
   /** How many AUTH_RESPONSEs came, as answers to AUTH_CHALLENGE. */
   authResponses = 0;
@@ -95,6 +75,7 @@ export class Session {
   constructor(connection: Connection, context: BrokerContext) {
     this.#connection = connection;
     this.#context = context;
+    this.producers = new SessionProducers(connection);
   }
 
   /** Acts upon a command. @throws Error where the connection cannot go on */
@@ -140,7 +121,7 @@ export class Session {
   end(): void {
     this.#hasEnded = true;
     for (const held of [...this.consumers.values()]) this.#drop(held);
-    for (const { id } of [...this.producers.values()]) this.#dropProducer(id);
+    this.producers.end();
   }
 
   /** The socket can take more. */
@@ -152,15 +133,6 @@ export class Session {
   challenge(): void {
     const challenge = { authMethodName: 'token', authData: Buffer.from('PulsarAuthRefresh') };
     this.#connection.send('authChallenge', { serverVersion: SERVER_VERSION, challenge, protocolVersion: 21 });
-  }
-
-  /** Takes the producers of a topic away. */
-  closeProducersOf(topic: Topic): void {
-    for (const producer of this.producers.values()) {
-      if (producer.topic !== topic) continue;
-      this.#dropProducer(producer.id);
-      this.#connection.send('closeProducer', { producerId: producer.id, requestId: -1 });
-    }
   }
 
   readonly #handlers: { [N in CommandName]?: (fields: CommandFields<N>, rest: Buffer) => void } = {
@@ -232,12 +204,18 @@ export class Session {
       if (held !== undefined) this.#drop(held);
       this.#connection.send('success', { requestId });
     },
-    producer: (fields) => this.#producer(fields),
-    send: (fields, rest) => this.#store(fields, rest),
-    closeProducer: ({ producerId, requestId }) => {
-      this.#dropProducer(Number(producerId));
-      this.#connection.send('success', { requestId });
+    producer: (fields) => {
+      const topic = this.#topic(fields.topic, true);
+      if (this.role?.mayProduce === false) {
+        throw new Refusal(
+          SERVER_ERROR.AuthorizationError,
+          `${this.role.role} may not produce to ${topic.name}`,
+        );
+      }
+      this.producers.open(fields, topic);
     },
+    send: (fields, rest) => this.producers.store(fields, rest),
+    closeProducer: (fields) => this.producers.close(fields),
     getTopicsOfNamespace: ({ requestId, namespace = '' }) => {
       const topics = this.#context.topics.namesIn(namespace);
       this.#connection.send('getTopicsOfNamespaceResponse', {
@@ -434,50 +412,6 @@ export class Session {
     });
   }
 
-  #producer({ topic, producerId, requestId, producerName, schema }: CommandFields<'producer'>): void {
-    const found = this.#topic(topic, true);
-    if (this.role?.mayProduce === false)
-      throw new Refusal(
-        SERVER_ERROR.AuthorizationError,
-        `${this.role.role} may not produce to ${found.name}`,
-      );
-    if (found.isTerminated)
-      throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
-    const name = producerName ?? `loopback-0-${++generatedNames}`;
-    if (!found.producers.connect(name)) {
-      const message = `Producer with name '${name}' is already connected to topic`;
-      throw new Refusal(SERVER_ERROR.ProducerBusy, message);
-    }
-    this.producers.set(Number(producerId), { id: Number(producerId), name, topic: found });
-    this.#connection.send('producerSuccess', {
-      requestId,
-      producerName: name,
-      lastSequenceId: found.producers.lastSequenceId(name),
-      producerReady: true,
-      schemaVersion: (schema?.type ?? 0) === 0 ? Buffer.alloc(0) : FIRST_SCHEMA,
-    });
-  }
-
-  #store(fields: CommandFields<'send'>, rest: Buffer): void {
-    const { producerId = 0, sequenceId = 0, highestSequenceId } = fields;
-    const producer = this.producers.get(Number(producerId));
-    if (producer === undefined) throw new Error('SEND without a producer');
-    const { topic, name } = producer;
-    if (topic.isTerminated)
-      throw new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
-    if (!isChecksumRight(rest))
-      throw new Refusal(SERVER_ERROR.ChecksumError, 'Checksum failed on the broker');
-    const isNew = topic.producers.take(name, fields, rest);
-    // A copy, for `rest` is a view into everything that came with it.
-    const { ledgerId, entryId } = isNew ? topic.append(describeEntry(Buffer.from(rest))) : NOWHERE;
-    this.#connection.send('sendReceipt', {
-      producerId,
-      sequenceId,
-      messageId: { ledgerId, entryId },
-      highestSequenceId,
-    });
-  }
-
   get #hasReceipts(): boolean {
     return this.#context.faults.protocolVersion >= ACK_RECEIPT_VERSION;
   }
@@ -517,12 +451,6 @@ export class Session {
     return held;
   }
 
-  #dropProducer(id: number): void {
-    const producer = this.producers.get(id);
-    producer?.topic.producers.disconnect(producer.name);
-    this.producers.delete(id);
-  }
-
   #drop(held: SessionConsumer): void {
     this.consumers.delete(held.id);
     held.subscription.remove(held.consumer);
@@ -532,12 +460,9 @@ export class Session {
   }
 }
 
-/** Where Pulsar says that a duplicate is. */
-const NOWHERE: Position = { ledgerId: -1, entryId: -1 };
 const SERVER_VERSION = 'Pulsar loopback';
 const UNSUBSCRIBE_MS = 20;
 const ACK_RECEIPT_VERSION = 17;
-const FIRST_SCHEMA = Buffer.alloc(8);
 
 function positionFrom(id: FieldsOf<'MessageIdData'>): Position {
   return { ledgerId: Number(id.ledgerId ?? 0), entryId: Number(id.entryId ?? 0) };

@@ -1,0 +1,97 @@
+// The producers of one client: their names, what they store, and its receipts.
+import { SERVER_ERROR } from '../../pulsar/wire/protocol-tables.ts';
+import type { Connection } from './connection.ts';
+import { describeEntry } from './entry.ts';
+import { type CommandFields, isChecksumRight } from './frames.ts';
+import { Refusal } from './refusal.ts';
+import type { Position, Topic } from './topic.ts';
+
+/** The version of every schema that a client brings. */
+export const FIRST_SCHEMA = Buffer.alloc(8);
+
+/** Where Pulsar says that a duplicate is. */
+const NOWHERE: Position = { ledgerId: -1, entryId: -1 };
+
+interface SessionProducer {
+  readonly id: number;
+  readonly name: string;
+  readonly topic: Topic;
+}
+
+let generatedNames = 0;
+
+/** The producers of one connection. */
+export class SessionProducers {
+  readonly #connection: Connection;
+  readonly #producers = new Map<number, SessionProducer>();
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Answers PRODUCER. @throws Refusal */
+  open({ producerId, requestId, producerName, schema }: CommandFields<'producer'>, topic: Topic): void {
+    if (topic.isTerminated) throw terminated();
+    const name = producerName ?? `loopback-0-${++generatedNames}`;
+    if (!topic.producers.connect(name)) {
+      const message = `Producer with name '${name}' is already connected to topic`;
+      throw new Refusal(SERVER_ERROR.ProducerBusy, message);
+    }
+    this.#producers.set(Number(producerId), { id: Number(producerId), name, topic });
+    this.#connection.send('producerSuccess', {
+      requestId,
+      producerName: name,
+      lastSequenceId: topic.producers.lastSequenceId(name),
+      producerReady: true,
+      schemaVersion: (schema?.type ?? 0) === 0 ? Buffer.alloc(0) : FIRST_SCHEMA,
+    });
+  }
+
+  /** Stores what came with SEND, and answers with its receipt. @throws Refusal */
+  store(fields: CommandFields<'send'>, rest: Buffer): void {
+    const { producerId = 0, sequenceId = 0, highestSequenceId } = fields;
+    const producer = this.#producers.get(Number(producerId));
+    if (producer === undefined) throw new Error('SEND without a producer');
+    const { topic, name } = producer;
+    if (topic.isTerminated) throw terminated();
+    if (!isChecksumRight(rest))
+      throw new Refusal(SERVER_ERROR.ChecksumError, 'Checksum failed on the broker');
+    const isNew = topic.producers.take(name, fields, rest);
+    // A copy, for `rest` is a view into everything that came with it.
+    const { ledgerId, entryId } = isNew ? topic.append(describeEntry(Buffer.from(rest))) : NOWHERE;
+    this.#connection.send('sendReceipt', {
+      producerId,
+      sequenceId,
+      messageId: { ledgerId, entryId },
+      highestSequenceId,
+    });
+  }
+
+  /** Answers CLOSE_PRODUCER. */
+  close({ producerId, requestId }: CommandFields<'closeProducer'>): void {
+    this.#drop(Number(producerId));
+    this.#connection.send('success', { requestId });
+  }
+
+  /** Takes the producers of a topic away. */
+  closeOf(topic: Topic): void {
+    for (const producer of this.#producers.values()) {
+      if (producer.topic !== topic) continue;
+      this.#drop(producer.id);
+      this.#connection.send('closeProducer', { producerId: producer.id, requestId: -1 });
+    }
+  }
+
+  /** The connection has ended. */
+  end(): void {
+    for (const { id } of [...this.#producers.values()]) this.#drop(id);
+  }
+
+  #drop(id: number): void {
+    const producer = this.#producers.get(id);
+    producer?.topic.producers.disconnect(producer.name);
+    this.#producers.delete(id);
+  }
+}
+
+const terminated = () => new Refusal(SERVER_ERROR.TopicTerminatedError, 'Topic was already terminated');
