@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VARIABLES } from '../src/config.ts';
 
@@ -31,6 +32,24 @@ describe("the README's table of settings", () => {
       const choices = /^one of ([^;]+)/.exec(VARIABLES[name].expected)?.[1]?.split(', ') ?? [];
       if (name === 'COS_STORAGE_CLASS') continue;
       for (const choice of choices) expect(text, name).toContain(`\`${choice}\``);
+    }
+  });
+});
+
+describe("the README's table of failures", () => {
+  const [, table = ''] = /\| what fails \|.*\n\|[-|]+\|\n((?:\|.*\n)+)/.exec(readme) ?? [];
+  const rows = table.trimEnd().split('\n');
+
+  it('names tests that exist, in every row', () => {
+    const files = readdirSync(new URL('.', import.meta.url), { recursive: true }).map(String);
+    const tests = new Set(
+      files.filter((file) => file.endsWith('.test.ts')).map((file) => basename(file, '.test.ts')),
+    );
+    expect(rows.length).toBeGreaterThan(15);
+    for (const row of rows) {
+      const named = [...(row.split('|').at(-2) ?? '').matchAll(/`([\w-]+)`/g)].map(([, name]) => name);
+      expect(named.length, row).toBeGreaterThan(0);
+      for (const name of named) expect(tests, row).toContain(name);
     }
   });
 });

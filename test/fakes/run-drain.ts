@@ -1,10 +1,11 @@
-// Runs the core over fakes, with settings that a test changes where it has to.
+// Runs the core over fakes, with settings that a test changes where it has to; and what was published and stored there.
+import { expect } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { SubscriptionType } from '../../src/config.ts';
 import { type DrainOptions, type DrainResult, drain } from '../../src/drain.ts';
 import type { Logger, Message, ObjectStore } from '../../src/ports.ts';
-import { decodeRecord, formatMessageId } from '../../src/record.ts';
-import { createFakeSource, type FakeBroker } from './memory-source.ts';
+import { decodeRecord, encodeRecord, formatMessageId } from '../../src/record.ts';
+import { createFakeSource, type FakeBroker, publish } from './memory-source.ts';
 import type { MemoryStore } from './memory-store.ts';
 
 export const silentLogger: Logger = {
@@ -67,4 +68,22 @@ export function publishedMessages(broker: FakeBroker): Map<string, Message> {
     }
   }
   return messages;
+}
+
+/** Publishes `entries` batches to each partition, their payloads told apart and at least `size` bytes long. */
+export function fill(broker: FakeBroker, entries: number, batch = 1, size = 10): void {
+  for (let i = 0; i < entries; i++) {
+    for (const partition of broker.partitions) {
+      publish(
+        partition,
+        Array.from({ length: batch }, (_, j) => `${partition.partition}-${i}-${j}`.padEnd(size, '.')),
+      );
+    }
+  }
+}
+
+/** Fails unless every message stands in exactly one object, record for record. */
+export function expectAllStoredOnce(broker: FakeBroker, store: MemoryStore): void {
+  const lines = (messages: Map<string, Message>) => [...messages.values()].map(encodeRecord).sort();
+  expect(lines(storedMessages(store))).toEqual(lines(publishedMessages(broker)));
 }
