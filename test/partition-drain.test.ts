@@ -2,11 +2,12 @@
 // acknowledges. Over fakes; the ordering as a whole is in drain.test.ts.
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
-import type { Delivery } from '../src/ports.ts';
+import type { Delivery, SourcePartition } from '../src/ports.ts';
 import { keepingLogger } from './cos/answering-server.ts';
 import {
   connectionLost,
   createFakeBroker,
+  createFakeSource,
   type FakeBroker,
   type FakePartition,
   publish,
@@ -67,6 +68,20 @@ describe('the end of a partition', () => {
     };
     const result = await runDrain(broker, createMemoryStore());
     expect(result.tally.messages).toBe(7);
+  });
+
+  it('has passed where a later ledger begins although the last message of the start is gone', async () => {
+    const { broker, partition } = brokerWith(8);
+    const source = createFakeSource(broker);
+    partition.nextId = { ledgerId: 9, entryId: 0 };
+    for (let i = 0; i < 10; i++) publish(partition, ['later']);
+    const open = async () =>
+      ((await source.open()) as SourcePartition[]).map((one) => ({
+        ...one,
+        end: { ledgerId: 7, entryId: 12 },
+      }));
+    const result = await runDrain(broker, createMemoryStore(), { source: { ...source, open } });
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 9 } });
   });
 
   it('is the end of a topic that was terminated', async () => {
@@ -426,6 +441,35 @@ describe('a partition that moves away and comes back', () => {
     };
     await runDrain(broker, store, { ...limits(2), subscriptionType: 'failover' });
     expect(broker.backlog()).toBe(6);
+  });
+
+  it('forgets what was to be acknowledged behind the files that it drops', async () => {
+    const { broker, partition } = brokerWith(4);
+    publish(partition, []);
+    publish(partition, ['the last one']);
+    const store = createMemoryStore();
+    let isBack = false;
+    // Two files are in line and a marker waits behind them, when all moves away, and comes back.
+    answerAt(broker, 6, [{ kind: 'lost' }]);
+    const lose = broker.hook;
+    broker.hook = async (call, of) => {
+      await lose?.(call, of);
+      if (call !== 'next' || isBack || broker.waitsMs.length !== 7) return;
+      isBack = true;
+      broker.rewind(0);
+    };
+    store.hook = async (when, call) => {
+      if (when !== 'before' || call !== 'create') return;
+      while (broker.waitsMs.length < 6) await nextTurn();
+      throw new BackupError('store', 'access denied');
+    };
+    const failed = await runDrain(broker, store, { ...limits(2), subscriptionType: 'failover' });
+    expect(failed.failure).toBeDefined();
+    broker.hook = undefined;
+    store.hook = undefined;
+    await runDrain(broker, store, { ...limits(2), subscriptionType: 'failover' });
+    expect(storedMessages(store).size).toBe(5);
+    expect(broker.backlog()).toBe(0);
   });
 
   it('drops what is open when another consumer turns out to be the active one', async () => {
