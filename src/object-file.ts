@@ -190,7 +190,6 @@ export class ObjectFile implements Size, Spillable {
   }
 
   #store(bytes: Uint8Array): void {
-    if (this.#isDiscarded) return;
     this.#pending.append(bytes);
     this.#options.budget.hold(bytes.length);
     if (this.#pending.sizeBytes >= PART_BYTES) this.#sendPart();

@@ -128,7 +128,7 @@ export async function* readLines(
       rest = [];
       start = end + 1;
     }
-    if (start < bytes.length) rest.push(Buffer.from(bytes.subarray(start)));
+    if (start < bytes.length) rest.push(bytes.subarray(start));
   }
   if (rest.length > 0) {
     throw new BackupError('corrupt', `${key} does not end with a whole record`, { details: { key } });

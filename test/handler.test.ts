@@ -115,10 +115,13 @@ describe('an invocation', () => {
   });
 
   it('leaves a manifest with one entry per object, after everything is acknowledged', async () => {
-    const { broker, store, parts } = outside();
+    const { broker, store, closed, parts } = outside();
     fill(broker);
     store.hook = (when, call, key) => {
-      if (when === 'before' && call === 'create' && key.includes('_runs/')) expect(broker.backlog()).toBe(0);
+      if (when !== 'before' || call !== 'create' || !key.includes('_runs/')) return;
+      // A driver without receipts has acknowledged all only when it is closed.
+      expect(closed).toEqual(['source']);
+      expect(broker.backlog()).toBe(0);
     };
     const summary = await handleInvocation(ENV, CONTEXT, parts);
     const key = [...store.objects.keys()].find((one) => one.startsWith('p/_runs/'));
@@ -156,6 +159,12 @@ describe('an invocation', () => {
     await expect(handleInvocation(ENV, CONTEXT, parts)).rejects.toThrow('denied');
     expect(broker.backlog()).toBe(0);
     expect(lines.at(-1)).toMatchObject({ message: 'run failed', level: 'error', messages: 10 });
+  });
+
+  it('plans with the time that SCF says is left, where it says so', async () => {
+    const { lines, parts } = outside();
+    await handleInvocation(ENV, { ...CONTEXT, getRemainingTimeInMillis: () => 40_000 }, parts);
+    expect(lines[0]).toMatchObject({ message: 'run started', readingMs: 25_000 });
   });
 
   it('leaves no object and one summary line when there is nothing to do', async () => {
@@ -242,6 +251,8 @@ describe('an invocation that fails', () => {
       stopReason: 'failed',
       messages: 5,
     });
+    // Cleaning up after others has time until a run is well.
+    expect(store.calls.filter((call) => call.startsWith('list'))).toEqual([]);
   });
 
   it.each([

@@ -47,14 +47,15 @@ describe('reserving room for an entry', () => {
     const budget = new MemoryBudget(10 * MIB, stoppedClock);
     const small = buffer(budget, 4 * MIB);
     const large = buffer(budget, 7 * MIB);
+    const smallest = buffer(budget, MIB);
     const entry = reserve(budget, MIB);
-    expect([small.bytes, large.bytes]).toEqual([4 * MIB, 0]);
+    expect([small.bytes, large.bytes, smallest.bytes]).toEqual([4 * MIB, 0, MIB]);
     await settled();
     expect(entry.made).toBeUndefined();
     budget.free(7 * MIB);
     await entry.done;
-    expect(budget.usedBytes).toBe(4 * MIB);
-    expect(budget.peakBytes).toBe(11 * MIB);
+    expect(budget.usedBytes).toBe(5 * MIB);
+    expect(budget.peakBytes).toBe(12 * MIB);
   });
 
   it('does not wait for ever when nothing that is held can leave: a buffer under 1 MiB is no part', async () => {

@@ -23,11 +23,8 @@ beforeEach(() => {
   hardEnd = new AbortController();
 });
 
-const openFile = (compression: 'none' | 'gzip' = 'none') =>
-  new ObjectFile(
-    { key: KEY, rule: 'r', compression, store, budget, slots: createSlots(6), signal: hardEnd.signal },
-    0,
-  );
+const openFile = (compression: 'none' | 'gzip' = 'none', slots = createSlots(6)) =>
+  new ObjectFile({ key: KEY, rule: 'r', compression, store, budget, slots, signal: hardEnd.signal }, 0);
 
 const message = (entryId: number): Message => ({
   id: { ledgerId: 7, entryId, partition: 0, batchIndex: -1 },
@@ -92,6 +89,25 @@ describe('a file', () => {
     expect(callsOf('part')).toBe(3);
     expect(store.objects.get(KEY)?.bytes.equals(bytes)).toBe(true);
     expect(file.crc64).toBe(store.objects.get(KEY)?.crc64);
+  });
+
+  it('waits with each of its calls for a slot of the run', async () => {
+    let underWay = 0;
+    let most = 0;
+    store.hook = async (when) => {
+      underWay += when === 'before' ? 1 : -1;
+      most = Math.max(most, underWay);
+      await nextTurn();
+    };
+    const slots = createSlots(2);
+    const files = [openFile('none', slots), openFile('none', slots)];
+    for (const file of files) {
+      await append(file, PART_BYTES, PART_BYTES, PART_BYTES);
+      await file.seal('end');
+    }
+    await Promise.allSettled(files.map((file) => file.create()));
+    expect(callsOf('part')).toBe(6);
+    expect(most).toBe(2);
   });
 
   it('is completed only when every part is stored', async () => {
@@ -215,6 +231,19 @@ describe('the memory that a file holds is free again', () => {
     expect(isRoom).toBe(true);
   });
 
+  it('and counts no more as open once it was dropped: nobody else is asked to leave for its sake', async () => {
+    budget = new MemoryBudget(PART_BYTES, systemClock);
+    const dropped = openFile();
+    await append(dropped, PART_BYTES / 2);
+    await dropped.discard();
+    const other = openFile();
+    await append(other, PART_BYTES / 4);
+    void budget.reserve(PART_BYTES, hardEnd.signal);
+    expect(other.spillableBytes()).toBe(PART_BYTES / 4);
+    hardEnd.abort();
+    await other.discard();
+  });
+
   it('and is not asked to leave any more, once it is sealed', async () => {
     budget = new MemoryBudget(PART_BYTES, systemClock);
     const file = openFile();
@@ -250,6 +279,7 @@ describe('the upload of a dropped file', () => {
     await append(file, PART_BYTES, PART_BYTES);
     await nextTurn();
     expect(underWay).toBeGreaterThan(0);
+    await file.discard();
     await file.discard();
     expect(callsOf('abort')).toBe(1);
     expect(store.uploads.size).toBe(0);
