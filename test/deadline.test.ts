@@ -144,6 +144,27 @@ async function atEachCall(
   }
 }
 
+it('a file that hangs until the time to store is over leaves time for the manifest of the others', async () => {
+  const outside = published();
+  const clock = stoppedClock();
+  outside.store.hook = async (when, call, key) => {
+    if (when !== 'before' || call !== 'create' || !key.includes('partition=1')) return;
+    while (storedMessages(outside.store).size === 0) await nextTurn();
+    await clock.set(LIMIT_MS - 5_500);
+    await new Promise(() => undefined);
+  };
+  const summary = await handleInvocation(ENV, CONTEXT, {
+    clock,
+    createStore: () => outside.store,
+    createSource: async () => createFakeSource(outside.broker),
+    createLogger: () => silentLogger,
+  });
+  expect(summary.stopReason).toBe('deadline');
+  expect([...outside.store.objects.keys()].filter((key) => key.startsWith('p/_runs/'))).toHaveLength(1);
+  outside.store.hook = undefined;
+  await expectNextRunToFinish(outside);
+});
+
 describe('at each call of a run', () => {
   it('the time to read is over: what is open is stored and acknowledged, and the run is a success', async () => {
     await atEachCall(

@@ -167,6 +167,12 @@ describe('an invocation', () => {
     expect(lines[0]).toMatchObject({ message: 'run started', readingMs: 25_000 });
   });
 
+  it('reads for half of its time at least, however much is to be kept in reserve', async () => {
+    const { lines, parts } = outside();
+    await handleInvocation({ ...ENV, RUN_RESERVE_SECONDS: '600' }, CONTEXT, parts);
+    expect(lines[0]).toMatchObject({ message: 'run started', readingMs: 30_000 });
+  });
+
   it('leaves no object and one summary line when there is nothing to do', async () => {
     const { store, lines, parts } = outside();
     await handleInvocation(ENV, CONTEXT, parts);
