@@ -1,7 +1,10 @@
-// Whether pulsar-client and its binding load on this machine. Where they do, the contract runs over them; where they
-// do not, the tests assert what the driver says then, so that nothing is passed over in silence.
+// Whether pulsar-client and its binding load on this machine. Where they do, tests run over them; where they do not,
+// the tests assert what the driver says then. Which of the two it is stands in the output: nothing is passed over in silence.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
-import { createNativeSource } from '../../src/pulsar/native.ts';
+import { messageOf } from '../../src/errors.ts';
+import { createNativeSource, importPulsarClient } from '../../src/pulsar/native.ts';
 import { loadPulsarClient, tellsEncryption } from '../../src/pulsar/native-client.ts';
 import { createNativePublisher } from '../../src/pulsar/native-producer.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
@@ -12,16 +15,39 @@ import type { CreatePublisher, PublisherSurroundings } from './publisher-setup.t
 import { describeSourceContract } from './source.ts';
 import type { SourceCapabilities, SourceSurroundings } from './source-setup.ts';
 
+/** A pulsar-client that loads. */
+export interface NativeBinding {
+  readonly version: string;
+  readonly can: SourceCapabilities;
+}
+
+/** The pulsar-client that loads here, or none; says on the output what that means for `tests`. */
+export async function findNativeBinding(tests: string): Promise<NativeBinding | undefined> {
+  try {
+    const loaded = await loadPulsarClient(importPulsarClient);
+    const version = installedVersion();
+    console.info(`pulsar-client ${version} loads here: ${tests} run over it`);
+    const origin = 'getProducerName' in (loaded.Message?.prototype ?? {});
+    return { version, can: nativeCapabilities(tellsEncryption(loaded), origin) };
+  } catch (error) {
+    console.info(`${tests} cannot run here, only what is said then is tested: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+function installedVersion(): string {
+  const manifest = createRequire(import.meta.url).resolve('pulsar-client/package.json');
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+}
+
 /** Runs the contract over pulsar-client where it loads; else one test of the error. */
 export async function describeNativeWhereItLoads(
   broker: string,
   start: () => Promise<SourceSurroundings>,
 ): Promise<void> {
-  const loaded = await loadPulsarClient(() => import('pulsar-client')).catch(() => undefined);
-  if (loaded !== undefined) {
-    const isNew = tellsEncryption(loaded);
-    const origin = 'getProducerName' in (loaded.Message?.prototype ?? {});
-    describeSourceContract(`native over ${broker}`, nativeCapabilities(isNew, origin), start);
+  const binding = await findNativeBinding(`the contract of Source, native over ${broker},`);
+  if (binding !== undefined) {
+    describeSourceContract(`native over ${broker}, pulsar-client ${binding.version}`, binding.can, start);
     return;
   }
   it(`pulsar-client does not load here, and PULSAR_DRIVER=native over ${broker} says how to get it`, async () => {
