@@ -153,6 +153,8 @@ export interface LogRoute {
   readonly logger: Logger;
   /** What libpulsar said when it kept back an encrypted message. */
   undelivered: string | undefined;
+  /** What a broker that was asked over HTTP answered last, if not 200. */
+  httpStatus: number | undefined;
 }
 
 const routes = new WeakMap<PulsarClientModule['Client'], { current: LogRoute }>();
@@ -162,7 +164,7 @@ const routes = new WeakMap<PulsarClientModule['Client'], { current: LogRoute }>(
  * taken back (other threads may be calling it), and it never throws (that would end the process).
  */
 export function routeLog(pulsar: PulsarClientModule, logger: Logger): LogRoute {
-  const route: LogRoute = { logger, undelivered: undefined };
+  const route: LogRoute = { logger, undelivered: undefined, httpStatus: undefined };
   const known = routes.get(pulsar.Client);
   if (known !== undefined) {
     known.current = route;
@@ -176,6 +178,8 @@ export function routeLog(pulsar: PulsarClientModule, logger: Logger): LogRoute {
       if (level >= 3 && /consume encrypted message|unable to decrypt/.test(message)) {
         current.undelivered ??= message;
       }
+      const status = /requested URL returned error: (\d{3})/.exec(message)?.[1];
+      if (status !== undefined) current.httpStatus = Number(status);
       current.logger[LEVELS[level] ?? 'error']({ at: `${file}:${line}`, text: message }, 'libpulsar said');
     } catch {
       // Nowhere to tell it.

@@ -14,17 +14,25 @@ const UNREACHABLE =
   'Check PULSAR_SERVICE_URL, the VPC and subnet of the function, and the security group of the cluster.';
 const NO_ROLE =
   'Check PULSAR_TOKEN, and that its role may consume in the namespace (TDMQ console, Namespace, Permission).';
+const UNREACHED = `${UNREACHABLE} This driver reports a wrong PULSAR_TOKEN the same way: PULSAR_DRIVER=wire tells which it is.`;
 const LATER = 'The broker moves or starts the topic, or lost the connection; the next run tries again.';
 
+const NO_TOPIC = refused('Check PULSAR_TOPIC: tenant (the cluster id), namespace and topic.');
+
+/** What a broker asked over HTTP refuses with; libpulsar makes a ConnectError of all of them. */
+const HTTP_MEANINGS: Readonly<Record<number, Meaning>> = {
+  401: refused(NO_ROLE),
+  403: refused(NO_ROLE),
+  404: NO_TOPIC,
+};
+
 const MEANINGS: Readonly<Record<string, Meaning>> = {
-  TimeOut: passing(
-    `No answer in time. ${UNREACHABLE} This driver reports a wrong PULSAR_TOKEN the same way: PULSAR_DRIVER=wire tells which it is.`,
-  ),
-  ConnectError: passing(UNREACHABLE),
+  TimeOut: passing(`No answer in time. ${UNREACHED}`),
+  ConnectError: passing(UNREACHED),
   AuthenticationError: refused(NO_ROLE),
   AuthorizationError: refused(NO_ROLE),
   ErrorGettingAuthenticationData: refused(NO_ROLE),
-  TopicNotFound: refused('Check PULSAR_TOPIC: tenant (the cluster id), namespace and topic.'),
+  TopicNotFound: NO_TOPIC,
   SubscriptionNotFound: refused('Check PULSAR_SUBSCRIPTION; create it in the TDMQ console.'),
   BrokerMetadataError: refused(
     'Check PULSAR_TOPIC: the tenant (the cluster id) and the namespace must exist.',
@@ -49,13 +57,21 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
 /** The name of the libpulsar result at the end of the text, `TimeOut` for example. */
 export const resultOf = (thrown: unknown): string => messageOf(thrown).split(': ').at(-1) ?? '';
 
-/** The BackupError of something pulsar-client threw while it should have done `what`. */
-export function sourceError(what: string, thrown: unknown): BackupError {
+/**
+ * The BackupError of something pulsar-client threw while it should have done `what`. `httpStatus`: what a broker that
+ * was asked over HTTP refused it with, which stands only in libpulsar's log.
+ */
+export function sourceError(what: string, thrown: unknown, httpStatus?: number): BackupError {
   if (thrown instanceof BackupError) return thrown;
   const result = resultOf(thrown);
+  const refusal =
+    result === 'ConnectError' && httpStatus !== undefined ? HTTP_MEANINGS[httpStatus] : undefined;
   const meaning =
-    MEANINGS[result] ?? refused('The libpulsar lines of the log tell more; PULSAR_DRIVER=wire tells most.');
-  return new BackupError(meaning.code, `${what} failed: ${messageOf(thrown)}`, {
+    refusal ??
+    MEANINGS[result] ??
+    refused('The libpulsar lines of the log tell more; PULSAR_DRIVER=wire tells most.');
+  const answer = refusal === undefined ? '' : ` (HTTP ${httpStatus})`;
+  return new BackupError(meaning.code, `${what} failed: ${messageOf(thrown)}${answer}`, {
     retryable: meaning.retryable,
     hint: meaning.hint,
     cause: thrown,

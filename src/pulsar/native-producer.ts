@@ -53,7 +53,7 @@ export async function createNativePublisher(
 ): Promise<Publisher> {
   const { config, logger } = options;
   const pulsar = await loadPulsarClient(load);
-  routeLog(pulsar, logger);
+  const log = routeLog(pulsar, logger);
   const { token, listenerName, tlsCaFile } = config;
   const client = createClient(pulsar, {
     serviceUrl: config.serviceUrl,
@@ -78,7 +78,7 @@ export async function createNativePublisher(
         const topics = await client.getPartitionsForTopic(topic.full);
         return topics.length === 1 && topics[0] === topic.full ? 0 : topics.length;
       } catch (error) {
-        throw publishError(`looking up ${topic.full}`, error);
+        throw publishError(`looking up ${topic.full}`, error, log.httpStatus);
       }
     },
     async open(topic, name, publishing) {
@@ -201,8 +201,8 @@ async function openProducer(
 }
 
 /** What pulsar-client says, with a hint for somebody who publishes. */
-function publishError(what: string, thrown: unknown): BackupError {
-  const error = sourceError(what, thrown);
+function publishError(what: string, thrown: unknown, httpStatus?: number): BackupError {
+  const error = sourceError(what, thrown, httpStatus);
   const hint = PRODUCER_HINTS[resultOf(thrown)];
   if (hint === undefined) return error;
   const { code, retryable, message, details, cause } = error;

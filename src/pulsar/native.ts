@@ -72,7 +72,7 @@ export function createNativeSource(
     } catch (error) {
       await close();
       if (config.subscriptionType === 'exclusive' && resultOf(error) === 'ConsumerBusy') return 'busy';
-      throw sourceError(`opening ${config.topic.full}`, error);
+      throw sourceError(`opening ${config.topic.full}`, error, log.httpStatus);
     }
   }
 
