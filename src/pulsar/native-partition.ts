@@ -3,14 +3,14 @@
 import { BackupError } from '../errors.ts';
 import type { Clock, Delivery, EntryId, Logger, SourcePartition } from '../ports.ts';
 import type { LogRoute, NativeConsumer, NativeMessage, NativeMessageId } from './native-client.ts';
-import { compare, NativeEntries } from './native-entries.ts';
+import { compare, NativeEntries, type NativeEntry } from './native-entries.ts';
 import { resultOf, sourceError } from './native-failure.ts';
 import { NativeGaps } from './native-gaps.ts';
 import { TIME_UP, within } from './within.ts';
 
 /** A Failover consumer gets nothing before the broker has made it the active one, a second after it came. */
 const FAILOVER_SETTLE_MS = 3_000;
-/** libpulsar reconnects by itself; a connection that is gone for longer ends the run. */
+/** A connection that is gone for longer ends the run. */
 const RECONNECT_LIMIT_MS = 20_000;
 /** How long to wait at a time while there is a reason not to answer `idle`. */
 const WAIT_AGAIN_MS = 200;
@@ -27,6 +27,11 @@ export interface NativePartitionOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+interface Unacknowledged {
+  readonly id: EntryId;
+  readonly ids: readonly NativeMessageId[];
+}
+
 /** A partition that can be closed; `acknowledge` is a promise of this driver only, see there. */
 export class NativePartition implements SourcePartition {
   readonly partition: number;
@@ -40,11 +45,11 @@ export class NativePartition implements SourcePartition {
   /** The batchReceive under way. An abandoned one would swallow messages, so the next call waits for the same. */
   #receiving: Promise<NativeMessage[]> | undefined;
   #isSettledAtMs = 0;
+  #replacing: Promise<void> | undefined;
+  /** Whether an acknowledgement was taken by a consumer that had lost, or lost then, its connection. */
+  #isInDoubt = false;
   /** What was handed out and is not acknowledged, by entry. */
-  readonly #unacknowledged = new Map<
-    string,
-    { readonly id: EntryId; readonly ids: readonly NativeMessageId[] }
-  >();
+  readonly #unacknowledged = new Map<string, Unacknowledged>();
   #acknowledged: EntryId | undefined;
 
   /** Subscribes. @throws what pulsar-client throws */
@@ -66,38 +71,31 @@ export class NativePartition implements SourcePartition {
     const { type, clock, partition, topic, logger } = this.#options;
     this.#isSettledAtMs = type === 'failover' ? clock.now() + FAILOVER_SETTLE_MS : 0;
     this.#receiving = undefined;
+    this.#isInDoubt = false;
     return new NativeEntries(partition, topic, logger);
   }
 
   async next(idleMs: number): Promise<Delivery> {
     const { clock } = this.#options;
-    const deadlineMs = clock.now() + idleMs;
-    let lostSinceMs: number | undefined;
+    let deadlineMs = clock.now() + idleMs;
     for (;;) {
       this.#assertRunning();
       this.#assertNothingKeptBack();
+      if (!this.#consumer.isConnected()) {
+        await this.#replace();
+        deadlineMs = clock.now() + idleMs;
+      }
       const taken = this.#entries.take();
       if (taken !== undefined) {
         this.#isSettledAtMs = 0;
-        const { entry, ids, first } = taken;
-        this.#unacknowledged.set(keyOf(entry.id), {
-          id: entry.id,
-          ids: this.#isInOrder ? ids.slice(-1) : ids,
-        });
-        if (this.#isInOrder) this.#gaps.see(first, entry.id);
-        return entry;
+        this.#remember(taken);
+        return taken.entry;
       }
       const leftMs = deadlineMs - clock.now();
       const messages = await this.#receive(leftMs > 0 ? leftMs : WAIT_AGAIN_MS);
       const nowMs = clock.now();
       for (const message of messages) this.#entries.add(message, nowMs);
-      if (messages.length > 0) continue;
-      if (!this.#consumer.isConnected()) {
-        lostSinceMs ??= nowMs;
-        if (nowMs - lostSinceMs >= RECONNECT_LIMIT_MS) throw this.#connectionLost();
-        continue;
-      }
-      lostSinceMs = undefined;
+      if (messages.length > 0 || !this.#consumer.isConnected()) continue;
       if (this.#entries.settle(nowMs)) continue;
       if (nowMs < deadlineMs || nowMs < this.#isSettledAtMs || this.#entries.isHolding) continue;
       this.#assertNothingKeptBack();
@@ -105,21 +103,40 @@ export class NativePartition implements SourcePartition {
     }
   }
 
+  /** Keeps what acknowledges the entry: in order that is mostly its last message, else each of its messages. */
+  #remember({ entry: { id }, ids, first }: NativeEntry): void {
+    if (!this.#isInOrder) {
+      // Delivered twice: what is stored may be the first delivery, of which messages may have been missing.
+      if (!this.#unacknowledged.has(keyOf(id))) this.#unacknowledged.set(keyOf(id), { id, ids });
+      return;
+    }
+    this.#gaps.see(first, id);
+    this.#unacknowledged.set(keyOf(id), { id, ids: this.#isOneByOne(id) ? ids : ids.slice(-1) });
+  }
+
+  #isOneByOne(id: EntryId): boolean {
+    const from = this.#gaps.oneByOneFrom;
+    return from !== undefined && compare(id, from) >= 0;
+  }
+
   /** What has arrived; nothing where nothing did within `ms`. */
   async #receive(ms: number): Promise<NativeMessage[]> {
     const { clock, signal } = this.#options;
     if (this.#receiving === undefined) {
-      const receiving = this.#consumer.batchReceive();
-      receiving.catch(() => undefined);
-      this.#receiving = receiving;
+      const begun = this.#consumer.batchReceive();
+      begun.catch(() => undefined);
+      this.#receiving = begun;
     }
+    const receiving = this.#receiving;
     try {
-      const messages = await within(this.#receiving, ms, clock, signal);
-      if (messages === TIME_UP) return [];
+      const messages = await within(receiving, ms, clock, signal);
+      if (messages === TIME_UP || this.#receiving !== receiving) return [];
       this.#receiving = undefined;
       return messages;
     } catch (error) {
       this.#assertRunning();
+      // Another consumer has taken the place of the one that was asked, or is about to.
+      if (this.#receiving !== receiving || this.#replacing !== undefined) return [];
       this.#receiving = undefined;
       throw sourceError(`receiving from ${this.topic}`, error);
     }
@@ -134,26 +151,37 @@ export class NativePartition implements SourcePartition {
     const last = entries.at(-1);
     if (last === undefined) return;
     this.#assertNothingKeptBack();
-    // Without a connection libpulsar takes acknowledgements and loses them.
-    if (!this.#consumer.isConnected()) throw this.#connectionLost();
+    // Without a connection libpulsar takes acknowledgements and loses them, and takes none of them again.
+    if (this.#isInDoubt || !this.#consumer.isConnected()) await this.#replace();
     try {
       if (this.#isInOrder) await this.#acknowledgeThrough(last);
       else await this.#acknowledgeEach(entries);
     } catch (error) {
       throw sourceError(`acknowledging in ${this.topic}`, error);
     }
-    if (!this.#consumer.isConnected()) throw this.#connectionLost();
+    if (!this.#consumer.isConnected()) {
+      this.#isInDoubt = true;
+      throw this.#connectionLost();
+    }
     this.#forget(entries, last);
   }
 
+  /** At once, as far as everything up to there was handed out; behind a gap each entry by itself. */
   async #acknowledgeThrough(last: EntryId): Promise<void> {
-    const id = this.#unacknowledged.get(keyOf(last))?.ids[0];
-    if (id === undefined) {
+    if (!this.#unacknowledged.has(keyOf(last))) {
       if (this.#acknowledged !== undefined && compare(last, this.#acknowledged) <= 0) return;
       throw this.#neverDelivered(last);
     }
-    this.#gaps.report(last);
-    await this.#consumer.acknowledgeCumulativeId(id);
+    let through: Unacknowledged | undefined;
+    const oneByOne: EntryId[] = [];
+    for (const entry of this.#unacknowledged.values()) {
+      if (compare(entry.id, last) > 0) continue;
+      if (this.#isOneByOne(entry.id)) oneByOne.push(entry.id);
+      else if (through === undefined || compare(entry.id, through.id) > 0) through = entry;
+    }
+    const lastOfThrough = through?.ids[0];
+    if (lastOfThrough !== undefined) await this.#consumer.acknowledgeCumulativeId(lastOfThrough);
+    await this.#acknowledgeEach(oneByOne);
   }
 
   /** Every message by itself: libpulsar acknowledges a batch once all of it is. */
@@ -173,20 +201,57 @@ export class NativePartition implements SourcePartition {
     }
   }
 
+  /**
+   * libpulsar reconnects a consumer by itself, but such a consumer has lost what it was to acknowledge, takes that
+   * for acknowledged, and does not join the chunks it gets again. So a new one takes its place.
+   */
+  #replace(): Promise<void> {
+    this.#replacing ??= this.#tryReplacing().finally(() => {
+      this.#replacing = undefined;
+    });
+    return this.#replacing;
+  }
+
+  async #tryReplacing(): Promise<void> {
+    const { clock, logger, signal } = this.#options;
+    logger.warn({ topic: this.topic }, 'consumer lost');
+    const untilMs = clock.now() + RECONNECT_LIMIT_MS;
+    for (;;) {
+      try {
+        await this.restart();
+        logger.info({ topic: this.topic }, 'consumer reconnected');
+        return;
+      } catch (error) {
+        if (!(error instanceof BackupError && error.retryable) || clock.now() >= untilMs) throw error;
+        await clock.sleep(WAIT_AGAIN_MS, signal).catch(() => this.#assertRunning());
+      }
+    }
+  }
+
   /** Closes the consumer, which also sends the acknowledgements that wait, and subscribes again. */
   async restart(): Promise<void> {
-    const { clock, signal, subscribe } = this.#options;
+    const { signal, subscribe } = this.#options;
     try {
+      const closing = this.#closeConsumer(signal);
       // Nothing received before this may be handed out after it, also where subscribing fails.
       this.#entries = this.#begin();
-      const closed = await within(closeOf(this.#consumer), CLOSE_LIMIT_MS, clock, signal);
-      if (closed === TIME_UP) throw new Error('Failed to close consumer: TimeOut');
+      if ((await closing) === TIME_UP) throw new Error('Failed to close consumer: TimeOut');
       this.#consumer = await subscribe();
       this.#entries = this.#begin();
     } catch (error) {
       this.#assertRunning();
       throw sourceError(`taking ${this.topic} afresh`, error);
     }
+  }
+
+  /**
+   * The receive under way is ended by a thread that ends with the client: one that it does not come to would keep the
+   * process alive for ever. So it is waited for.
+   */
+  #closeConsumer(signal?: AbortSignal): Promise<unknown> {
+    const receiving = this.#receiving?.catch(() => undefined);
+    const closed = closeOf(this.#consumer).then(() => receiving);
+    return within(closed, CLOSE_LIMIT_MS, this.#options.clock, signal);
   }
 
   /** The client cannot ask for it. */
@@ -196,10 +261,10 @@ export class NativePartition implements SourcePartition {
 
   /** Ends the consumer, awaited; what acknowledgements still wait leave with it. Never throws. */
   async close(): Promise<void> {
-    const { clock, logger } = this.#options;
+    const { logger } = this.#options;
     this.#gaps.report();
     try {
-      const closed = await within(closeOf(this.#consumer), CLOSE_LIMIT_MS, clock);
+      const closed = await this.#closeConsumer();
       if (closed === TIME_UP) logger.warn({ topic: this.topic }, 'consumer did not close in time');
     } catch (error) {
       logger.warn({ topic: this.topic, reason: String(error) }, 'consumer not closed');

@@ -18,6 +18,7 @@ import {
   TYPES,
   text,
 } from './source-contract.ts';
+import type { ContractConfig } from './source-setup.ts';
 
 /** What acknowledge does, and what the broker says after it. */
 export function describeAcknowledging(contract: SourceContract): void {
@@ -193,9 +194,9 @@ export function describeInterruptions(contract: SourceContract): void {
       ]);
       await acknowledge(first, entries);
       await source.close();
-      if (can.receipts || IN_ORDER.includes(subscriptionType)) await expectBacklog(topic, 0);
-      // Acknowledged right before, without a receipt: that may be lost, and comes again.
-      else expect(await contract.around.backlogEntries(topic, 'backup')).toBeLessThanOrEqual(10);
+      // What was acknowledged while the topic moved, without a receipt, may be lost: then it comes again.
+      if (!can.receipts) await acknowledgeTheRest({ topic, subscriptionType });
+      await expectBacklog(topic, 0);
     });
 
     it('ends every wait when the run ends, and still acknowledges', async () => {
@@ -213,6 +214,19 @@ export function describeInterruptions(contract: SourceContract): void {
       await source.close();
       await expectBacklog(topic, 0);
     });
+
+    /** As the next run does it. */
+    async function acknowledgeTheRest(config: ContractConfig): Promise<void> {
+      const { source, first } = await openSource(config);
+      const rest: EntryId[] = [];
+      for (;;) {
+        const delivery = await first.next(1_000);
+        if (delivery.kind !== 'entry') break;
+        rest.push(delivery.id);
+      }
+      await first.acknowledge(rest);
+      await source.close();
+    }
 
     const entryText = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
 

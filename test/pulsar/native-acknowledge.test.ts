@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { batch, idOf, nativeFixture, single, TOPIC, take, textOf } from './native-fixture.ts';
+import type { Delivery } from '../../src/ports.ts';
+import { batch, chunk, idOf, nativeFixture, single, TOPIC, take, textOf } from './native-fixture.ts';
 
 const LATER_MS = 200;
 
@@ -40,18 +41,70 @@ describe('acknowledgements of the native driver', () => {
     expect((await take(await fixture.open(), 2)).map(textOf)).toEqual([['1'], 'idle']);
   });
 
-  it('are refused without a connection, where libpulsar would lose them, and may be repeated', async () => {
+  it('go to a new consumer where the connection is lost, for the old one would lose them', async () => {
     const fixture = nativeFixture(single(0));
     const partition = await fixture.open();
     const id = idOf((await take(partition, 1))[0]);
     fixture.consumer().connected = false;
-    await expect(partition.acknowledge([id])).rejects.toMatchObject({ code: 'source', retryable: true });
-    expect(fixture.consumer().acks).toEqual([]);
-    fixture.consumer().connected = true;
     await partition.acknowledge([id]);
+    await partition.acknowledge([id]);
+    expect(fixture.pulsar.consumers.map(({ acks }) => acks)).toEqual([[], ['through (7,0,-1,-1)']]);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(0);
+  });
+
+  it('are in doubt when the connection breaks under them, and asked again of a new consumer', async () => {
+    const fixture = nativeFixture(single(0));
+    const partition = await fixture.open();
+    const id = idOf((await take(partition, 1))[0]);
+    const consumer = fixture.consumer();
+    consumer.breaksAtAck = true;
+    await expect(partition.acknowledge([id])).rejects.toMatchObject({ code: 'source', retryable: true });
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    // libpulsar has connected it again by now, and takes the entry for acknowledged.
+    consumer.reconnect();
     await partition.acknowledge([id]);
     await fixture.pulsar.clock.sleep(LATER_MS);
     expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(0);
+  });
+
+  it('behind a gap are one for each entry, so that the chunks in the gap stay unacknowledged', async () => {
+    const fixture = nativeFixture(single(0), single(1), chunk(2), batch(3, 2), single(4));
+    const partition = await fixture.open();
+    await partition.acknowledge((await take(partition, 4)).map(idOf));
+    expect(fixture.consumer().acks).toEqual([
+      'through (7,1,-1,-1)',
+      'one (7,3,-1,0)',
+      'one (7,3,-1,1)',
+      'one (7,4,-1,-1)',
+    ]);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(1);
+    fixture.pulsar.publish(TOPIC.full, { ...single(5), firstChunk: 2 });
+    await partition.acknowledge((await take(partition, 1)).map(idOf));
+    expect(fixture.consumer().acks.at(-1)).toBe('one (7,2,-1,-1);(7,5,-1,-1)');
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(0);
+  });
+
+  it('on shared are only of the messages of the first delivery, where an entry comes twice', async () => {
+    const fixture = nativeFixture();
+    const partition = await fixture.open({ subscriptionType: 'shared' });
+    const consumer = fixture.consumer();
+    consumer.cuts.push(2);
+    fixture.pulsar.publish(TOPIC.full, batch(0, 4));
+    const next = partition.next(1_000);
+    await fixture.pulsar.clock.sleep(150);
+    consumer.loseQueue();
+    fixture.pulsar.publish(TOPIC.full, single(1));
+    const short = await next;
+    await take(partition, 1);
+    expect(textOf(short)).toEqual(['0.0', '0.1']);
+    consumer.redeliver();
+    expect(textOf((await take(partition, 1))[0] as Delivery)).toEqual(['0.0', '0.1', '0.2', '0.3']);
+    await partition.acknowledge([idOf(short)]);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(2);
   });
 
   it('are refused for what this consumer never got', async () => {
@@ -91,7 +144,6 @@ describe('a partition taken afresh', () => {
     const partition = await fixture.open();
     fixture.pulsar.faults.push({ at: 'subscribe', text: 'Failed to create consumer: ServiceUnitNotReady' });
     await expect(partition.restart()).rejects.toMatchObject({ code: 'source', retryable: true });
-    await expect(partition.next(100)).rejects.toMatchObject({ code: 'source', retryable: true });
     await partition.restart();
     expect(textOf(await partition.next(1_000))).toEqual(['0']);
   });

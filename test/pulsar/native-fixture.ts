@@ -3,7 +3,8 @@ import type { PulsarConfig } from '../../src/config.ts';
 import type { Delivery, Logger, ReadableEntry, Source, SourcePartition } from '../../src/ports.ts';
 import { createNativeSource } from '../../src/pulsar/native.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import { type FakeConsumer, type FakeEntry, FakePulsar } from './fake-pulsar-client.ts';
+import type { FakeConsumer } from './fake-consumer.ts';
+import { type FakeEntry, FakePulsar } from './fake-pulsar-client.ts';
 import { virtualClock } from './virtual-clock.ts';
 
 export const TOPIC = parseTopicName('t/ns/orders') as TopicName;
@@ -91,6 +92,15 @@ export const single = (entryId: number, fields: FakeEntry['messages'][number] = 
   entryId,
   isBatch: false,
   messages: [{ data: `${entryId}`, ...fields }],
+});
+
+/** An entry of ledger 7 that is a chunk, not the last, of a message. */
+export const chunk = (entryId: number): FakeEntry => ({
+  ledgerId: 7,
+  entryId,
+  isBatch: false,
+  messages: [],
+  isChunk: true,
 });
 
 /** The next `count` deliveries, each given at most a second. */

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { SourcePartition } from '../../src/ports.ts';
 import { createNativeSource } from '../../src/pulsar/native.ts';
 import { Secret } from '../../src/secret.ts';
 import { memoryLogger, nativeConfig, nativeFixture, single, TOPIC, textOf } from './native-fixture.ts';
@@ -87,17 +88,40 @@ describe('opening the native source', () => {
     expect(fixture.pulsar.openClients).toBe(0);
   });
 
-  it('says that a time-out may be the token, within 30 s and without the token', async () => {
+  it.each([
+    ['1.18', 'pulsar', 'TimeOut'],
+    ['1.14', 'pulsar', 'ConnectError'],
+    ['1.18', 'http', 'HTTP 401'],
+    ['1.14', 'http', 'HTTP 401'],
+  ])(
+    'of %s names the token over %s://, within 30 s and without showing it',
+    async (version, scheme, text) => {
+      const fixture = nativeFixture();
+      fixture.pulsar.isOld = version === '1.14';
+      fixture.pulsar.token = 'right';
+      const before = fixture.pulsar.clock.now();
+      const failure = await fixture
+        .source({ token: new Secret('wrong-token'), serviceUrl: `${scheme}://127.0.0.1:8080` })
+        .open()
+        .catch((error) => error);
+      expect(failure).toMatchObject({
+        code: 'source',
+        message: expect.stringContaining(text),
+        hint: expect.stringContaining('PULSAR_TOKEN'),
+      });
+      expect(`${failure.message} ${failure.hint} ${JSON.stringify(failure)}`).not.toContain('wrong-token');
+      expect(fixture.pulsar.clock.now() - before).toBeLessThan(30_000);
+    },
+  );
+
+  it('tells over http:// that the topic is not there, which the client calls a failed connection', async () => {
     const fixture = nativeFixture();
-    fixture.pulsar.token = 'right';
-    const before = fixture.pulsar.clock.now();
-    const failure = await fixture
-      .source({ token: new Secret('wrong-token') })
-      .open()
-      .catch((error) => error);
-    expect(failure).toMatchObject({ code: 'source', hint: expect.stringContaining('PULSAR_TOKEN') });
-    expect(`${failure.message} ${failure.hint} ${JSON.stringify(failure)}`).not.toContain('wrong-token');
-    expect(fixture.pulsar.clock.now() - before).toBeLessThan(30_000);
+    fixture.pulsar.topics.clear();
+    await expect(fixture.source({ serviceUrl: 'http://127.0.0.1:8080' }).open()).rejects.toMatchObject({
+      message: expect.stringContaining('ConnectError (HTTP 404)'),
+      retryable: false,
+      hint: expect.stringContaining('PULSAR_TOPIC'),
+    });
   });
 });
 
@@ -116,6 +140,16 @@ describe('closing the native source', () => {
       expect(fixture.pulsar.openClients).toBe(0);
     },
   );
+
+  it('lets the receive under way end before the client does, which would leave it open for ever', async () => {
+    const fixture = nativeFixture();
+    const source = fixture.source();
+    const [partition] = (await source.open()) as [SourcePartition];
+    expect(await partition.next(10)).toEqual({ kind: 'idle' });
+    expect(fixture.consumer().receiving).toBe(1);
+    await source.close();
+    expect(fixture.consumer().receiving).toBe(0);
+  });
 
   it('never throws', async () => {
     const fixture = nativeFixture();

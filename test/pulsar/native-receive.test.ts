@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadableEntry, UnreadableEntry } from '../../src/ports.ts';
+import type { ReadableEntry, SourcePartition, UnreadableEntry } from '../../src/ports.ts';
 import type { NativeEncryptionContext } from '../../src/pulsar/native-client.ts';
 import { batchSizeOf, parsePosition } from '../../src/pulsar/native-message.ts';
-import { batch, idOf, nativeFixture, single, TOPIC, take, textOf } from './native-fixture.ts';
+import { batch, chunk, idOf, nativeFixture, single, TOPIC, take, textOf } from './native-fixture.ts';
 
 describe('entries out of single messages', () => {
   it('leave whole although a batchReceive ends in their middle', async () => {
@@ -49,8 +49,7 @@ describe('entries out of single messages', () => {
     consumer.cuts.push(3);
     expect(textOf(await partition.next(1_000))).toEqual(['0']);
     // The rest of entry 1 is gone, as after a reconnect; then all of it comes from the beginning.
-    consumer.loseQueue();
-    consumer.redeliver();
+    consumer.reconnect();
     expect((await take(partition, 3)).map(textOf)).toEqual([['0'], ['1.0', '1.1', '1.2', '1.3'], 'idle']);
   });
 
@@ -171,13 +170,14 @@ describe('what the client keeps back or drops', () => {
     expect(fixture.consumer().acks).toEqual([]);
   });
 
-  it('a gap of entry ids is an error in the log, counted, before anything behind it is acknowledged', async () => {
+  it('a gap of entry ids is an error in the log of the run, counted', async () => {
     const corrupt = batch(1, 1, { isCorrupt: true });
     const fixture = nativeFixture(single(0), corrupt, batch(2, 1, { isCorrupt: true }), single(3));
-    const partition = await fixture.open();
+    const source = fixture.source();
+    const [partition] = (await source.open()) as [SourcePartition];
     await take(partition, 2);
     expect(fixture.lines.filter((line) => line.level === 'error')).toEqual([]);
-    await partition.acknowledge([{ ledgerId: 7, entryId: 3 }]);
+    await source.close();
     expect(fixture.lines.filter((line) => line.level === 'error')).toEqual([
       {
         level: 'error',
@@ -189,11 +189,22 @@ describe('what the client keeps back or drops', () => {
   });
 
   it('the chunks of a message, also between other entries, are no gap', async () => {
-    const fixture = nativeFixture(single(0), single(2), { ...single(3), firstChunk: 1 }, single(4));
-    const partition = await fixture.open();
-    await take(partition, 4);
-    await partition.acknowledge([{ ledgerId: 7, entryId: 4 }]);
+    const last = { ...single(3), firstChunk: 1 };
+    const fixture = nativeFixture(single(0), chunk(1), single(2), last, single(4));
+    const source = fixture.source();
+    const [partition] = (await source.open()) as [SourcePartition];
+    expect((await take(partition, 4)).map(textOf)).toEqual([['0'], ['2'], ['3'], ['4']]);
+    await source.close();
     expect(fixture.lines.filter((line) => line.level === 'error')).toEqual([]);
+  });
+
+  it('the chunks of a message are joined although the connection breaks between them', async () => {
+    const fixture = nativeFixture(chunk(0));
+    const partition = await fixture.open();
+    expect(await partition.next(100)).toEqual({ kind: 'idle' });
+    fixture.pulsar.unload(TOPIC.full);
+    fixture.pulsar.publish(TOPIC.full, { ...single(1), firstChunk: 0 });
+    expect(textOf(await partition.next(2_000))).toEqual(['1']);
   });
 });
 
@@ -213,20 +224,24 @@ describe('waiting for messages', () => {
     const fixture = nativeFixture();
     const partition = await fixture.open();
     fixture.consumer().connected = false;
+    fixture.pulsar.isDown = true;
     const before = fixture.pulsar.clock.now();
     await expect(partition.next(500)).rejects.toMatchObject({ code: 'source', retryable: true });
     expect(fixture.pulsar.clock.now() - before).toBeGreaterThanOrEqual(20_000);
   });
 
-  it('goes on when libpulsar has reconnected', async () => {
-    const fixture = nativeFixture();
+  it('goes on with a new consumer when the broker is back, and says so', async () => {
+    const fixture = nativeFixture(single(0), single(1));
     const partition = await fixture.open();
+    await take(partition, 1);
     fixture.consumer().connected = false;
+    fixture.pulsar.isDown = true;
     const next = partition.next(500);
     await fixture.pulsar.clock.sleep(5_000);
-    fixture.consumer().connected = true;
-    fixture.pulsar.publish('persistent://t/ns/orders', single(0));
-    expect(textOf(await next)).toEqual(['0']);
+    fixture.pulsar.isDown = false;
+    expect([textOf(await next), ...(await take(partition, 1)).map(textOf)]).toEqual([['0'], ['1']]);
+    expect(fixture.pulsar.consumers.map(({ isOpen }) => isOpen)).toEqual([false, true]);
+    expect(fixture.lines.map(({ message }) => message)).toEqual(['consumer lost', 'consumer reconnected']);
   });
 
   it('gives a Failover consumer the time to become the active one', async () => {
