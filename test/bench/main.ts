@@ -4,7 +4,15 @@ import { parseArgs } from 'node:util';
 import { measureCosts } from './costs.ts';
 import { measureGrowth } from './growth.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
-import { functionSide, pythonFunction, pythonRaw, type Result, rawDrain, type Side } from './sides.ts';
+import {
+  functionSide,
+  nativeFunctionSide,
+  pythonFunction,
+  pythonRaw,
+  type Result,
+  rawDrain,
+  type Side,
+} from './sides.ts';
 import { type Surroundings, startSurroundings } from './surroundings.ts';
 import { mainWorkloads, type Workload } from './workloads.ts';
 
@@ -51,8 +59,10 @@ async function compare(
 }
 
 async function compareAll(surroundings: Surroundings): Promise<string> {
-  const sides = [functionSide(values.profile), rawDrain, pythonRaw, pythonFunction].filter(({ name }) =>
-    name.includes(values.side),
+  const native = surroundings.whyNotNative === undefined ? [nativeFunctionSide] : [];
+  if (native.length === 0) progress(`${nativeFunctionSide.name} is left out: ${surroundings.whyNotNative}`);
+  const sides = [functionSide(values.profile), ...native, rawDrain, pythonRaw, pythonFunction].filter(
+    ({ name }) => name.includes(values.side),
   );
   const rows: string[][] = [];
   for (const workload of mainWorkloads(scale).filter(({ name }) => name.includes(values.only)))

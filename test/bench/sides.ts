@@ -53,6 +53,12 @@ export function functionSide(profile?: string): Side {
   return { name: 'packaged function', run: (drain) => runFunction(drain, { execArgv }) };
 }
 
+/** The same over pulsar-client, where that loads. */
+export const nativeFunctionSide: Side = {
+  name: 'packaged function, native',
+  run: (drain) => runFunction(drain, { env: { PULSAR_DRIVER: 'native' } }),
+};
+
 /** What the driver alone can do. */
 export const rawDrain: Side = {
   name: 'raw drain, wire driver',

@@ -1,13 +1,17 @@
 // What every side is measured against: a real broker and a loopback COS, each in a process of its own, and filled topics.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
+import { messageOf } from '../../src/errors.ts';
 import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
+import { importPulsarClient } from '../../src/pulsar/native.ts';
+import { loadPulsarClient } from '../../src/pulsar/native-client.ts';
 import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createSubscription, createTopic } from '../integration/broker/topics.ts';
 import { runPython } from '../integration/python.ts';
@@ -26,6 +30,8 @@ export interface Surroundings {
   >;
   /** Makes the workload's topic and fills it, once; answers its full name. */
   fill(workload: Workload): Promise<string>;
+  /** Why the function cannot run with PULSAR_DRIVER=native here; `undefined` where it can. */
+  readonly whyNotNative: string | undefined;
   /** A new subscription at the topic's beginning, for one round. */
   subscribe(topic: string): Promise<string>;
   /** Frees a round's subscription and, after the last, everything else. */
@@ -59,10 +65,23 @@ export async function startSurroundings(): Promise<Surroundings> {
       js: `import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);`,
     },
   });
-  return await startServers(folder);
+  return await startServers(folder, await installNative(join(folder, 'function')));
 }
 
-async function startServers(folder: string): Promise<Surroundings> {
+/** Puts pulsar-client beside the function, as `package --native` does, if it loads; else answers why not. */
+async function installNative(functionFolder: string): Promise<string | undefined> {
+  try {
+    await loadPulsarClient(importPulsarClient);
+  } catch (error) {
+    return messageOf(error);
+  }
+  const client = dirname(createRequire(import.meta.url).resolve('pulsar-client/package.json'));
+  await mkdir(join(functionFolder, 'node_modules'));
+  await symlink(client, join(functionFolder, 'node_modules', 'pulsar-client'));
+  return undefined;
+}
+
+async function startServers(folder: string, whyNotNative: string | undefined): Promise<Surroundings> {
   const [cos, broker] = await Promise.all([
     startCos(folder),
     startBroker({ fast: false, extraConf: BROKER_CONF }),
@@ -71,6 +90,7 @@ async function startServers(folder: string): Promise<Surroundings> {
   return {
     broker,
     cosUrl: cos.url,
+    whyNotNative,
     programs: {
       function: join(folder, 'function', 'index.js'),
       'function-process': join(folder, 'function-process.mjs'),
