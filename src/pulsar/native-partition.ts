@@ -11,7 +11,7 @@ import { TIME_UP, within } from './within.ts';
 /** A Failover consumer gets nothing before the broker has made it the active one, a second after it came. */
 const FAILOVER_SETTLE_MS = 3_000;
 /** A connection that is gone for longer ends the run. */
-const RECONNECT_LIMIT_MS = 20_000;
+const RECONNECT_LIMIT_MS = 60_000;
 /** How long to wait at a time while there is a reason not to answer `idle`. */
 const WAIT_AGAIN_MS = 200;
 const CLOSE_LIMIT_MS = 10_000;

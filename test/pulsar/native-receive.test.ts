@@ -227,7 +227,7 @@ describe('waiting for messages', () => {
     fixture.pulsar.isDown = true;
     const before = fixture.pulsar.clock.now();
     await expect(partition.next(500)).rejects.toMatchObject({ code: 'source', retryable: true });
-    expect(fixture.pulsar.clock.now() - before).toBeGreaterThanOrEqual(20_000);
+    expect(fixture.pulsar.clock.now() - before).toBeGreaterThanOrEqual(60_000);
   });
 
   it('goes on with a new consumer when the broker is back, and says so', async () => {
