@@ -58,7 +58,7 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --rate N             messages per second at most
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
   --no-batching        each message an entry of its own, for consumers of type Key_Shared
-  --driver D           wire or native; by default PULSAR_DRIVER. native cannot publish null values or binary keys
+  --driver D           wire or native; by default PULSAR_DRIVER. native does not batch, and refuses null values and binary keys
   --dry-run            only tell what would be published
   --again              begin afresh although this restore was done, or begun
   --json               the counts as JSON

@@ -1,5 +1,5 @@
 // The Publisher over npm pulsar-client. It cannot publish null values, binary keys or texts with U+0000: it refuses them.
-// Nor can it ask what the broker's deduplication knows: where messages may repeat, it sends each as an entry of its own.
+// It does not batch: of a batch of this client, a broker that drops duplicates knows the first sequence id only.
 import type { PulsarConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Clock, Logger } from '../ports.ts';
@@ -18,8 +18,6 @@ import { within } from './within.ts';
 const WINDOW_MESSAGES = 1_000;
 const SEND_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 5_000;
-/** Larger ones go by the producer that cuts into chunks; batching and chunking exclude each other. */
-const LARGE_BYTES = 1_048_576;
 
 const NO_ROLE = 'Give the role of PULSAR_TOKEN the permission to produce in this namespace.';
 const PRODUCER_HINTS: Readonly<Record<string, string>> = {
@@ -103,32 +101,28 @@ async function openProducer(
   client: ProducingClient,
   topic: string,
   producerName: string,
-  { batching, compression, windowBytes, mayRepeat }: PublishOptions,
+  { compression, windowBytes }: PublishOptions,
   { clock, signal }: NativePublisherOptions,
 ): Promise<TopicProducer> {
-  const common = {
-    topic,
-    sendTimeoutMs: SEND_TIMEOUT_MS,
-    maxPendingMessages: WINDOW_MESSAGES,
-    blockIfQueueFull: true,
-    ...(compression === 'none' ? {} : { compressionType: compression === 'zlib' ? 'Zlib' : 'ZSTD' }),
-  };
-  const create = async (config: object) => {
-    try {
-      return await client.createProducer({ ...common, ...config });
-    } catch (error) {
-      throw publishError(`opening a producer on ${topic}`, error);
-    }
-  };
-  // A broker drops a batch as a whole by its first message: one that begins with what it has would take the rest along.
-  const batchingEnabled = batching && !mayRepeat;
-  const small = await create({ producerName, batchingEnabled, batchingMaxPublishDelayMs: 10 });
-  let large: NativeProducer | undefined;
-  let last: NativeProducer = small;
+  let by: NativeProducer;
+  try {
+    by = await client.createProducer({
+      topic,
+      producerName,
+      batchingEnabled: false,
+      chunkingEnabled: true,
+      sendTimeoutMs: SEND_TIMEOUT_MS,
+      maxPendingMessages: WINDOW_MESSAGES,
+      blockIfQueueFull: true,
+      ...(compression === 'none' ? {} : { compressionType: compression === 'zlib' ? 'Zlib' : 'ZSTD' }),
+    });
+  } catch (error) {
+    throw publishError(`opening a producer on ${topic}`, error);
+  }
+  const receipts = new Receipts();
   let failure: unknown;
   let waiting = 0;
   let waitingBytes = 0;
-  let acknowledgedSequenceId = -1;
   let wake: (() => void)[] = [];
   const wakeAll = () => {
     const waking = wake;
@@ -146,24 +140,15 @@ async function openProducer(
     if (failure !== undefined) throw failure;
   };
   let isClosed = false;
-  const producer: TopicProducer = {
+  return {
     lastSequenceId: -1,
     get acknowledgedSequenceId() {
-      return acknowledgedSequenceId;
+      return receipts.through;
     },
     async send(message) {
       if (failure !== undefined) throw failure;
       const outgoing = nativeMessage(message);
       const bytes = message.payload?.length ?? 0;
-      let by = small;
-      if (bytes > LARGE_BYTES) {
-        const chunking = { batchingEnabled: false, chunkingEnabled: true };
-        large ??= await create({ producerName: `${producerName}-large`, ...chunking });
-        by = large;
-      }
-      // Two producers keep no order between them.
-      if (by !== last) await producer.flush();
-      last = by;
       await until(() => waiting < WINDOW_MESSAGES && (waitingBytes <= windowBytes || waiting === 0));
       waiting++;
       waitingBytes += bytes;
@@ -172,10 +157,10 @@ async function openProducer(
         waitingBytes -= bytes;
         wakeAll();
       };
+      const onReceipt = receipts.expect(message.sequenceId);
       by.send(outgoing).then(
         () => {
-          // Receipts come in order; those after a failure do not count, for it may be gone on with from here.
-          if (failure === undefined) acknowledgedSequenceId = message.sequenceId;
+          onReceipt();
           settle();
         },
         (error) => {
@@ -193,11 +178,25 @@ async function openProducer(
       isClosed = true;
       signal.removeEventListener('abort', onStop);
       fail(new BackupError('source', `the producer of ${topic} was closed`));
-      for (const one of [small, large])
-        await within(one?.close() ?? Promise.resolve(), CLOSE_TIMEOUT_MS, clock).catch(() => undefined);
+      await within(by.close(), CLOSE_TIMEOUT_MS, clock).catch(() => undefined);
     },
   };
-  return producer;
+}
+
+/** Up to where everything has its receipt. The client's promises resolve in no order, and none of one that failed. */
+class Receipts {
+  readonly #expected: { readonly sequenceId: number; isHere: boolean }[] = [];
+  through = -1;
+
+  /** A message is being sent; what it answers is to be called at its receipt. */
+  expect(sequenceId: number): () => void {
+    const one = { sequenceId, isHere: false };
+    this.#expected.push(one);
+    return () => {
+      one.isHere = true;
+      while (this.#expected[0]?.isHere) this.through = this.#expected.shift()?.sequenceId ?? this.through;
+    };
+  }
 }
 
 /** What pulsar-client says, with a hint for somebody who publishes. */

@@ -45,5 +45,10 @@ export const WIRE_CAPABILITIES = {
   failoverSignals: true,
 };
 
-export const WIRE_PUBLISHER = { exactFields: true, lastSequenceId: true, waitsForName: true };
-export const NATIVE_PUBLISHER = { exactFields: false, lastSequenceId: false, waitsForName: false };
+export const WIRE_PUBLISHER = { exactFields: true, lastSequenceId: true, waitsForName: true, batches: true };
+export const NATIVE_PUBLISHER = {
+  exactFields: false,
+  lastSequenceId: false,
+  waitsForName: false,
+  batches: false,
+};

@@ -12,6 +12,8 @@ export interface PublisherCapabilities {
   readonly exactFields: boolean;
   /** Tells what the broker has of a name where the topic drops duplicates. */
   readonly lastSequenceId: boolean;
+  /** Puts several messages into an entry where it may. */
+  readonly batches: boolean;
   /** Waits a while for a name that somebody else has; else it fails at once. */
   readonly waitsForName: boolean;
 }

@@ -51,15 +51,20 @@ const open = (load: () => Promise<unknown>) =>
     load,
   );
 
-it('hands over every field, and cuts large messages by a producer of its own', async () => {
+it('hands over every field, one message to an entry, and lets large ones be cut', async () => {
   const { sent, load } = fakeModule();
   const publisher = await open(load);
   const producer = await publisher.open(TOPIC, 'p', OPTIONS);
   await producer.send(outgoing(0));
-  await producer.send(outgoing(1, { payload: Buffer.alloc(2_000_000) }));
   await producer.flush();
-  expect(producer.acknowledgedSequenceId).toBe(1);
-  expect(sent[0]?.by).toMatchObject({ topic: TOPIC, producerName: 'p', compressionType: 'Zlib' });
+  expect(producer.acknowledgedSequenceId).toBe(0);
+  expect(sent[0]?.by).toMatchObject({
+    topic: TOPIC,
+    producerName: 'p',
+    compressionType: 'Zlib',
+    chunkingEnabled: true,
+    batchingEnabled: false,
+  });
   expect(sent[0]?.message).toEqual({
     data: Buffer.from('text'),
     properties: { a: 'b' },
@@ -68,12 +73,21 @@ it('hands over every field, and cuts large messages by a producer of its own', a
     partitionKey: 'k',
     orderingKey: 'o',
   });
-  expect(sent[1]?.by).toMatchObject({
-    producerName: 'p-large',
-    chunkingEnabled: true,
-    batchingEnabled: false,
-  });
   await publisher.close();
+});
+
+it('tells as acknowledged only what everything before has its receipt, in whatever order they come', async () => {
+  const receipts: (() => void)[] = [];
+  const { load } = fakeModule(() => new Promise<void>((resolve) => receipts.push(resolve)));
+  const producer = await (await open(load)).open(TOPIC, 'p', OPTIONS);
+  for (const id of [3, 5, 9]) await producer.send(outgoing(id));
+  const told: number[] = [];
+  for (const index of [2, 0, 1]) {
+    receipts[index]?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    told.push(producer.acknowledgedSequenceId);
+  }
+  expect(told).toEqual([-1, 3, 9]);
 });
 
 it('refuses what pulsar-client cannot publish, and says what can', async () => {
