@@ -45,10 +45,18 @@ export const WIRE_CAPABILITIES = {
   failoverSignals: true,
 };
 
-export const WIRE_PUBLISHER = { exactFields: true, lastSequenceId: true, waitsForName: true, batches: true };
+export const WIRE_PUBLISHER = {
+  exactFields: true,
+  lastSequenceId: true,
+  waitsForName: true,
+  batches: true,
+  tellsTermination: true,
+};
+/** What pulsar-client 1.18 can do. */
 export const NATIVE_PUBLISHER = {
   exactFields: false,
   lastSequenceId: false,
   waitsForName: false,
   batches: false,
+  tellsTermination: true,
 };

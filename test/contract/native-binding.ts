@@ -67,11 +67,12 @@ export async function describeNativePublisherWhereItLoads(
   broker: string,
   start: (create: CreatePublisher) => Promise<PublisherSurroundings>,
 ): Promise<void> {
-  const loaded = await loadPulsarClient(() => import('pulsar-client')).catch(() => undefined);
-  if (loaded !== undefined) {
-    describePublisherContract(`native over ${broker}`, NATIVE_PUBLISHER, () =>
-      start((options) => createNativePublisher(options)),
-    );
+  const binding = await findNativeBinding(`the contract of Publisher, native over ${broker},`);
+  if (binding !== undefined) {
+    const name = `native over ${broker}, pulsar-client ${binding.version}`;
+    // 1.14 does not say that a topic was terminated.
+    const can = { ...NATIVE_PUBLISHER, tellsTermination: binding.can.encrypted };
+    describePublisherContract(name, can, () => start((options) => createNativePublisher(options)));
     return;
   }
   it(`pulsar-client does not load here, and publishing by it over ${broker} says how to get it`, async () => {

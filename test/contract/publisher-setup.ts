@@ -14,6 +14,8 @@ export interface PublisherCapabilities {
   readonly lastSequenceId: boolean;
   /** Puts several messages into an entry where it may. */
   readonly batches: boolean;
+  /** Says that a topic was terminated; else what is sent to it has no receipt in time. */
+  readonly tellsTermination: boolean;
   /** Waits a while for a name that somebody else has; else it fails at once. */
   readonly waitsForName: boolean;
 }
