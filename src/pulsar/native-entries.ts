@@ -36,6 +36,9 @@ export class NativeEntries {
   readonly #logger: Logger;
   readonly #ready: NativeEntry[] = [];
   #held: Held | undefined;
+  /** Of all payloads so far. */
+  messages = 0;
+  bytes = 0;
   /** The entry handed over last, and the last message in it. */
   #last: { readonly id: EntryId; readonly batchIndex: number } | undefined;
 
@@ -59,7 +62,7 @@ export class NativeEntries {
   add(native: NativeMessage, nowMs: number): void {
     const id = native.getMessageId();
     const at = parsePosition(id);
-    const message = () => toMessage(native, at, this.#partition, this.#topic);
+    const message = () => this.#counted(toMessage(native, at, this.#partition, this.#topic));
     const held = this.#held;
     if (held !== undefined && compare(held.id, at) === 0 && at.batchIndex > lastIndexOf(held)) {
       held.messages.push(message());
@@ -103,6 +106,12 @@ export class NativeEntries {
     };
     this.#held = started;
     this.#releaseIfWhole(started);
+  }
+
+  #counted(message: Message): Message {
+    this.messages++;
+    this.bytes += message.payload?.length ?? 0;
+    return message;
   }
 
   /** Nothing more is arriving: gives up waiting for the rest of an entry, true, once it has waited long enough. */

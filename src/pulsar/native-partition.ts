@@ -8,19 +8,29 @@ import { resultOf, sourceError } from './native-failure.ts';
 import { NativeGaps } from './native-gaps.ts';
 import { TIME_UP, within } from './within.ts';
 
-/** A Failover consumer gets nothing before the broker has made it the active one, a second after it came. */
-const FAILOVER_SETTLE_MS = 3_000;
+/**
+ * How long a consumer that got nothing yet waits for it: a broker may have to open the topic's ledgers first, and makes
+ * a Failover consumer the active one a second after it came.
+ */
+const SETTLE_MS = 3_000;
 /** A connection that is gone for longer ends the run. */
 const RECONNECT_LIMIT_MS = 60_000;
-/** How long to wait at a time while there is a reason not to answer `idle`. */
 const WAIT_AGAIN_MS = 200;
+/** Far above the time after which libpulsar ends a batchReceive. */
+const RECEIVE_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 10_000;
+/** libpulsar's queue counts messages; it is sized as if each had so many bytes, until they are seen to have more. */
+const ASSUMED_MESSAGE_BYTES = 16_384;
+const MAX_QUEUE = 1_000;
 
 export interface NativePartitionOptions {
   readonly partition: number;
   readonly topic: string;
   readonly type: 'exclusive' | 'failover' | 'shared' | 'key_shared';
-  readonly subscribe: () => Promise<NativeConsumer>;
+  /** How many bytes of undelivered messages libpulsar may hold. */
+  readonly budgetBytes: number;
+  /** `queueSize`: how many messages libpulsar may hold. */
+  readonly subscribe: (queueSize: number) => Promise<NativeConsumer>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly log: LogRoute;
@@ -40,6 +50,7 @@ export class NativePartition implements SourcePartition {
   readonly #options: NativePartitionOptions;
   readonly #isInOrder: boolean;
   readonly #gaps: NativeGaps;
+  #queueSize: number;
   #consumer: NativeConsumer;
   #entries: NativeEntries;
   /** The batchReceive under way. An abandoned one would swallow messages, so the next call waits for the same. */
@@ -54,11 +65,13 @@ export class NativePartition implements SourcePartition {
 
   /** Subscribes. @throws what pulsar-client throws */
   static async open(options: NativePartitionOptions): Promise<NativePartition> {
-    return new NativePartition(options, await options.subscribe());
+    const queueSize = queueSizeOf(options.budgetBytes, ASSUMED_MESSAGE_BYTES);
+    return new NativePartition(options, await options.subscribe(queueSize), queueSize);
   }
 
-  private constructor(options: NativePartitionOptions, consumer: NativeConsumer) {
+  private constructor(options: NativePartitionOptions, consumer: NativeConsumer, queueSize: number) {
     this.#options = options;
+    this.#queueSize = queueSize;
     this.partition = options.partition;
     this.topic = options.topic;
     this.#isInOrder = options.type === 'exclusive' || options.type === 'failover';
@@ -68,8 +81,8 @@ export class NativePartition implements SourcePartition {
   }
 
   #begin(): NativeEntries {
-    const { type, clock, partition, topic, logger } = this.#options;
-    this.#isSettledAtMs = type === 'failover' ? clock.now() + FAILOVER_SETTLE_MS : 0;
+    const { clock, partition, topic, logger } = this.#options;
+    this.#isSettledAtMs = clock.now() + SETTLE_MS;
     this.#receiving = undefined;
     this.#isInDoubt = false;
     return new NativeEntries(partition, topic, logger);
@@ -91,10 +104,10 @@ export class NativePartition implements SourcePartition {
         this.#remember(taken);
         return taken.entry;
       }
-      const leftMs = deadlineMs - clock.now();
-      const messages = await this.#receive(leftMs > 0 ? leftMs : WAIT_AGAIN_MS);
+      const messages = await this.#receive();
       const nowMs = clock.now();
       for (const message of messages) this.#entries.add(message, nowMs);
+      await this.#fitQueue();
       if (messages.length > 0 || !this.#consumer.isConnected()) continue;
       if (this.#entries.settle(nowMs)) continue;
       if (nowMs < deadlineMs || nowMs < this.#isSettledAtMs || this.#entries.isHolding) continue;
@@ -119,8 +132,25 @@ export class NativePartition implements SourcePartition {
     return from !== undefined && compare(id, from) >= 0;
   }
 
-  /** What has arrived; nothing where nothing did within `ms`. */
-  async #receive(ms: number): Promise<NativeMessage[]> {
+  /** Where the messages turn out to be large, a consumer with a shorter queue takes them again. */
+  async #fitQueue(): Promise<void> {
+    const { bytes, messages } = this.#entries;
+    if (messages === 0) return;
+    const queueSize = queueSizeOf(this.#options.budgetBytes, bytes / messages);
+    if (queueSize * 2 > this.#queueSize) return;
+    this.#queueSize = queueSize;
+    this.#options.logger.debug({ topic: this.topic, queueSize }, 'receive queue shortened');
+    await this.restart().catch((error) => {
+      // Then the consumer is closed, and the next turn has it replaced.
+      if (!isRetryable(error)) throw error;
+    });
+  }
+
+  /**
+   * What libpulsar has, or gets within the time of its policy. It is asked, instead of a clock of ours: while this
+   * thread was busy with something else, messages may have come.
+   */
+  async #receive(): Promise<NativeMessage[]> {
     const { clock, signal } = this.#options;
     if (this.#receiving === undefined) {
       const begun = this.#consumer.batchReceive();
@@ -129,7 +159,7 @@ export class NativePartition implements SourcePartition {
     }
     const receiving = this.#receiving;
     try {
-      const messages = await within(receiving, ms, clock, signal);
+      const messages = await within(receiving, RECEIVE_LIMIT_MS, clock, signal);
       if (messages === TIME_UP || this.#receiving !== receiving) return [];
       this.#receiving = undefined;
       return messages;
@@ -153,14 +183,15 @@ export class NativePartition implements SourcePartition {
     this.#assertNothingKeptBack();
     // Without a connection libpulsar takes acknowledgements and loses them, and takes none of them again.
     if (this.#isInDoubt || !this.#consumer.isConnected()) await this.#replace();
+    const consumer = this.#consumer;
     try {
       if (this.#isInOrder) await this.#acknowledgeThrough(last);
       else await this.#acknowledgeEach(entries);
     } catch (error) {
       throw sourceError(`acknowledging in ${this.topic}`, error);
     }
-    if (!this.#consumer.isConnected()) {
-      this.#isInDoubt = true;
+    if (this.#consumer !== consumer || !consumer.isConnected()) {
+      this.#isInDoubt = this.#consumer === consumer;
       throw this.#connectionLost();
     }
     this.#forget(entries, last);
@@ -222,7 +253,7 @@ export class NativePartition implements SourcePartition {
         logger.info({ topic: this.topic }, 'consumer reconnected');
         return;
       } catch (error) {
-        if (!(error instanceof BackupError && error.retryable) || clock.now() >= untilMs) throw error;
+        if (!isRetryable(error) || clock.now() >= untilMs) throw error;
         await clock.sleep(WAIT_AGAIN_MS, signal).catch(() => this.#assertRunning());
       }
     }
@@ -236,7 +267,7 @@ export class NativePartition implements SourcePartition {
       // Nothing received before this may be handed out after it, also where subscribing fails.
       this.#entries = this.#begin();
       if ((await closing) === TIME_UP) throw new Error('Failed to close consumer: TimeOut');
-      this.#consumer = await subscribe();
+      this.#consumer = await subscribe(this.#queueSize);
       this.#entries = this.#begin();
     } catch (error) {
       this.#assertRunning();
@@ -315,5 +346,10 @@ const closeOf = (consumer: NativeConsumer): Promise<unknown> =>
   consumer.close().catch((error) => {
     if (resultOf(error) !== 'AlreadyClosed') throw error;
   });
+
+const isRetryable = (error: unknown): boolean => error instanceof BackupError && error.retryable;
+
+const queueSizeOf = (budgetBytes: number, messageBytes: number): number =>
+  Math.min(MAX_QUEUE, Math.max(2, Math.floor(budgetBytes / Math.max(1, messageBytes))));
 
 const keyOf = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;

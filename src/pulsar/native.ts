@@ -31,9 +31,6 @@ const CONNECTION_TIMEOUT_MS = 5_000;
 /** A limit above libpulsar's own, for the calls that should have ended by themselves. */
 const CALL_LIMIT_MS = 15_000;
 const CLOSE_LIMIT_MS = 10_000;
-/** libpulsar counts its receive queue in messages; a queue is sized as if each had so many bytes. */
-const ASSUMED_MESSAGE_BYTES = 16_384;
-const MAX_QUEUE = 1_000;
 /** How long a batchReceive waits for more before it gives what there is. */
 const BATCH_TIMEOUT_MS = 100;
 
@@ -112,11 +109,7 @@ export function createNativeSource(
     log: LogRoute,
   ): Promise<NativePartition> {
     const budgetBytes = Math.floor(options.receiveBudgetBytes / partitionCount);
-    const receiverQueueSize = Math.min(
-      MAX_QUEUE,
-      Math.max(2, Math.floor(budgetBytes / ASSUMED_MESSAGE_BYTES)),
-    );
-    const consumerConfig: NativeConsumerConfig = {
+    const consumerConfig = (receiverQueueSize: number): NativeConsumerConfig => ({
       topic,
       subscription: config.subscription,
       subscriptionType: TYPES[config.subscriptionType],
@@ -131,12 +124,14 @@ export function createNativeSource(
       maxPendingChunkedMessage: 0,
       // Only where encrypted messages can be told from others: they would be stored as if they were plain.
       ...(tellsEncryption(pulsar) && { cryptoFailureAction: 'CONSUME' as const }),
-    };
+    });
     return NativePartition.open({
       partition: partitionOf(topic, config.topic.full),
       topic,
       type: config.subscriptionType,
-      subscribe: () => bounded((client as NativeClient).subscribe(consumerConfig), `subscribing to ${topic}`),
+      budgetBytes,
+      subscribe: (queueSize) =>
+        bounded((client as NativeClient).subscribe(consumerConfig(queueSize)), `subscribing to ${topic}`),
       clock,
       logger,
       log,

@@ -112,6 +112,10 @@ export class FakeConsumer {
   acks: string[] = [];
   /** How many messages the next batchReceives give at most, instead of their policy's number. */
   cuts: number[] = [];
+  /** How long what a batchReceive gives is on its way. */
+  handsOverAfterMs = 0;
+  /** How long an acknowledgement takes to resolve. */
+  acksTakeMs = 0;
   /** Whether the connection breaks when something is acknowledged. */
   breaksAtAck = false;
   /** Whether what is under way is still settled after a close. */
@@ -214,7 +218,9 @@ export class FakeConsumer {
     if (receiving === undefined) return;
     const most = this.cuts.shift() ?? this.config.batchReceivePolicy.maxNumMessages;
     const messages = this.#queue.splice(0, most);
-    receiving.resolve(this.#pulsar.isOld ? messages.map(oldMessage) : messages);
+    const handOver = () => receiving.resolve(this.#pulsar.isOld ? messages.map(oldMessage) : messages);
+    if (this.handsOverAfterMs > 0) void this.#pulsar.clock.sleep(this.handsOverAfterMs).then(handOver);
+    else handOver();
   }
 
   batchReceive(): Promise<object[]> {
@@ -268,6 +274,7 @@ export class FakeConsumer {
     if (!this.isOpen) throw new Error('Failed to acknowledge: AlreadyClosed');
     this.#grouped.push(apply);
     if (this.breaksAtAck) this.connected = false;
+    if (this.acksTakeMs > 0) await this.#pulsar.clock.sleep(this.acksTakeMs);
     void this.#pulsar.clock.sleep(ACK_GROUPING_MS).then(() => this.#flush());
     return null;
   }

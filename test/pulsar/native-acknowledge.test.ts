@@ -68,6 +68,19 @@ describe('acknowledgements of the native driver', () => {
     expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(0);
   });
 
+  it('are asked again where another consumer takes the place of the one they were given to', async () => {
+    const fixture = nativeFixture(single(0));
+    const partition = await fixture.open();
+    const id = idOf((await take(partition, 1))[0]);
+    fixture.consumer().acksTakeMs = 50;
+    const acknowledged = partition.acknowledge([id]).catch((error: unknown) => error);
+    await partition.restart();
+    expect(await acknowledged).toMatchObject({ code: 'source', retryable: true });
+    await partition.acknowledge([id]);
+    await fixture.pulsar.clock.sleep(LATER_MS);
+    expect(fixture.pulsar.backlog(TOPIC.full, 'backup')).toBe(0);
+  });
+
   it('behind a gap are one for each entry, so that the chunks in the gap stay unacknowledged', async () => {
     const fixture = nativeFixture(single(0), single(1), chunk(2), batch(3, 2), single(4));
     const partition = await fixture.open();

@@ -145,8 +145,11 @@ describe('closing the native source', () => {
     const fixture = nativeFixture();
     const source = fixture.source();
     const [partition] = (await source.open()) as [SourcePartition];
-    expect(await partition.next(10)).toEqual({ kind: 'idle' });
+    const waiting = partition.next(60_000).catch(() => undefined);
+    await fixture.pulsar.clock.sleep(150);
     expect(fixture.consumer().receiving).toBe(1);
+    fixture.abort.abort();
+    await waiting;
     await source.close();
     expect(fixture.consumer().receiving).toBe(0);
   });
