@@ -151,11 +151,15 @@ export const LOG_LEVEL_INFO = 1;
 /** Where the log of libpulsar goes: it knows one handler per process, and what its consumers fail to deliver stands only there. */
 export interface LogRoute {
   readonly logger: Logger;
-  /** What libpulsar said when it kept back an encrypted message. */
+  /** What libpulsar said when it kept back or dropped a message that was not damaged. */
   undelivered: string | undefined;
   /** What a broker that was asked over HTTP answered last, if not 200. */
   httpStatus: number | undefined;
 }
+
+/** Encrypted messages without a key, and chunks that it does not join: it has acknowledged some, or does not know them. */
+const KEPT_BACK =
+  /to consume encrypted message|unable to decrypt|uncached chunk|chunk id is invalid|Removing expired chunk/;
 
 const routes = new WeakMap<PulsarClientModule['Client'], { current: LogRoute }>();
 
@@ -175,9 +179,7 @@ export function routeLog(pulsar: PulsarClientModule, logger: Logger): LogRoute {
   pulsar.Client.setLogHandler((level, file, line, message) => {
     try {
       const { current } = holder;
-      if (level >= 3 && /consume encrypted message|unable to decrypt/.test(message)) {
-        current.undelivered ??= message;
-      }
+      if (KEPT_BACK.test(message)) current.undelivered ??= message;
       const status = /requested URL returned error: (\d{3})/.exec(message)?.[1];
       if (status !== undefined) current.httpStatus = Number(status);
       current.logger[LEVELS[level] ?? 'error']({ at: `${file}:${line}`, text: message }, 'libpulsar said');

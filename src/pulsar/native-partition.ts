@@ -328,14 +328,14 @@ export class NativePartition implements SourcePartition {
   }
 
   /**
-   * Older versions keep encrypted messages back for ever. The partition must not look drained then, and what stands
-   * behind them must not be acknowledged, which would acknowledge them too.
+   * Older versions keep encrypted messages back for ever, and all drop chunks whose rest takes longer than a minute. The
+   * partition must not look drained then, and what stands behind them must not be acknowledged, nor they with it.
    */
   #assertNothingKeptBack(): void {
     const { log } = this.#options;
     if (log.undelivered === undefined) return;
-    throw new BackupError('corrupt', `pulsar-client keeps back encrypted messages: ${log.undelivered}`, {
-      hint: 'PULSAR_DRIVER=wire stores them raw, and so does pulsar-client 1.18.0. Nothing of them was acknowledged.',
+    throw new BackupError('corrupt', `pulsar-client does not hand over every message: ${log.undelivered}`, {
+      hint: 'PULSAR_DRIVER=wire stores what this one keeps back: encrypted messages (1.18.0 does too), and what there is of a message in chunks. Nothing behind it was acknowledged.',
       details: { topic: this.topic },
     });
   }

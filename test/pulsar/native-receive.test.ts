@@ -183,6 +183,26 @@ describe('what the client keeps back or drops', () => {
     expect(fixture.consumer().acks).toEqual([]);
   });
 
+  it.each([
+    [1, 'Removing expired chunk messages: uuid: p-1, messageId: (7,1,-1,-1)'],
+    [3, 'Received an uncached chunk (uuid: p-1 chunkId: 1, messageId: (7,2,-1,-1))'],
+  ])(
+    'chunks that libpulsar drops fail the run, and nothing is acknowledged over them: %i %s',
+    async (level, text) => {
+      const fixture = nativeFixture(single(0));
+      const partition = await fixture.open();
+      const before = await take(partition, 1);
+      fixture.pulsar.log(level, text);
+      await expect(partition.next(1_000)).rejects.toMatchObject({ code: 'corrupt' });
+      await expect(partition.acknowledge(before.map(idOf))).rejects.toMatchObject({
+        code: 'corrupt',
+        message: expect.stringContaining(text),
+        hint: expect.stringContaining('PULSAR_DRIVER=wire'),
+      });
+      expect(fixture.consumer().acks).toEqual([]);
+    },
+  );
+
   it('a gap of entry ids is an error in the log of the run, counted', async () => {
     const corrupt = batch(1, 1, { isCorrupt: true });
     const fixture = nativeFixture(single(0), corrupt, batch(2, 1, { isCorrupt: true }), single(3));
