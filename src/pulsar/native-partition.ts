@@ -190,8 +190,8 @@ export class NativePartition implements SourcePartition {
     } catch (error) {
       throw sourceError(`acknowledging in ${this.topic}`, error);
     }
-    if (this.#consumer !== consumer || !consumer.isConnected()) {
-      this.#isInDoubt = this.#consumer === consumer;
+    if (!consumer.isConnected()) {
+      this.#isInDoubt = true;
       throw this.#connectionLost();
     }
     this.#forget(entries, last);

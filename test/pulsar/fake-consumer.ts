@@ -169,6 +169,7 @@ export class FakeConsumer {
   }
 
   deliver(entry: FakeEntry): void {
+    if (!this.connected) return;
     if (entry.isChunk) {
       // A chunk that comes again ends its message: what follows is not joined any more.
       if (this.#chunks.delete(entry)) this.#pulsar.log(3, 'Received a chunk whose chunk id is invalid');

@@ -83,6 +83,14 @@ it('large messages are taken again with a queue as short as they need it, and no
   expect(fixture.pulsar.consumers.map(({ isOpen }) => isOpen)).toEqual([false, true]);
 });
 
+it('large messages are taken with a shorter queue although the broker refuses the consumer at first', async () => {
+  const data = Buffer.alloc(4 * 2 ** 20);
+  const fixture = nativeFixture(single(0, { data }), single(1, { data }));
+  const partition = await fixture.open();
+  fixture.pulsar.faults.push({ at: 'subscribe', text: 'Failed to create consumer: ServiceUnitNotReady' });
+  expect((await take(partition, 2)).map((entry) => idOf(entry).entryId)).toEqual([0, 1]);
+});
+
 describe('the fields of a message', () => {
   it('are all those that the client tells', async () => {
     const full = single(0, {
