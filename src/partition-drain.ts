@@ -234,10 +234,7 @@ export class PartitionDrain {
     }
     const taken = this.#taken;
     const first = messages[0];
-    const last = messages[messages.length - 1];
-    if (taken === undefined || first === undefined || last === undefined) return messages;
-    if (compareMessageIds(first.id, taken) > 0) return messages;
-    if (compareMessageIds(last.id, taken) <= 0) return [];
+    if (taken === undefined || first === undefined || compareMessageIds(first.id, taken) > 0) return messages;
     return messages.filter((one) => compareMessageIds(one.id, taken) > 0);
   }
 

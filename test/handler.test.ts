@@ -293,6 +293,18 @@ describe('an invocation that fails', () => {
     },
   );
 
+  it('names what COS said last where the time was over before a single file could be stored', async () => {
+    const { broker, store, lines, parts } = outside();
+    fill(broker);
+    store.hook = async (when, call) => {
+      if (when === 'before' && call === 'create')
+        throw new BackupError('store', 'COS is busy', { retryable: true });
+    };
+    const context = { ...CONTEXT, time_limit_in_ms: 1_000 };
+    await expect(handleInvocation(ENV, context, parts)).rejects.toMatchObject({ message: 'COS is busy' });
+    expect(lines.at(-1)).toMatchObject({ message: 'run failed', errorMessage: 'COS is busy' });
+  });
+
   it('prints no secret, whatever happens', async () => {
     const { lines, parts } = outside({
       source: ({ config }) => {

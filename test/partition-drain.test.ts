@@ -360,6 +360,16 @@ describe('an entry that cannot be decoded', () => {
     expect(store.calls.filter((call) => call.endsWith('.bin'))).toHaveLength(1);
     expect(broker.backlog()).toBe(0);
   });
+
+  it('and comes again after its acknowledgement, which the broker has forgotten, is acknowledged again', async () => {
+    const { broker, partition } = brokerWith(1);
+    publishUnreadable(partition);
+    publish(partition, ['after it']);
+    answerAt(broker, 3, [idle, ...partition.entries.slice(0, 2), idle]);
+    const result = await runDrain(broker, createMemoryStore());
+    expect(result.tally).toMatchObject({ unreadable: 1, messages: 2 });
+    expect(broker.acknowledgements.map((ids) => ids.at(-1)?.entryId)).toEqual([1, 1, 2]);
+  });
 });
 
 describe('a partition that moves away and comes back', () => {

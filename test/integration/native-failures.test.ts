@@ -172,7 +172,10 @@ function describeFailures({ can }: NativeBinding): void {
     expect(messages).toBeGreaterThan(0);
     expect(messages).toBeLessThan(1_500);
     const next = await runOf(topic);
-    expect(next.summary, next.output).toMatchObject({ messages: 1_500 - messages, alreadyStored: 0 });
+    // The last PUT may have been taken although the run could not wait for its answer; the next run finds it then.
+    const { messages: rest = 0, alreadyStored = 0 } = next.summary ?? {};
+    expect(alreadyStored, next.output).toBeLessThanOrEqual(1);
+    expect(messages + rest + 20 * alreadyStored, next.output).toBe(1_500);
     await expectBackedUp(topic, published);
   });
 

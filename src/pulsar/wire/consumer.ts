@@ -198,8 +198,10 @@ export class Consumer implements SourcePartition {
     if (this.#state !== 'ready') return;
     const { activationTimeoutMs } = this.#options.timings;
     if (this.#isDoubtful && this.#activity === 'active') this.#waiter.beginAgain();
-    else if (this.#activity === 'active') this.#waiter.resolve({ kind: 'idle' });
-    else if (this.#activity === 'inactive' || waitedMs >= activationTimeoutMs) {
+    else if (this.#activity === 'active') {
+      this.#askAgain();
+      this.#waiter.resolve({ kind: 'idle' });
+    } else if (this.#activity === 'inactive' || waitedMs >= activationTimeoutMs) {
       this.#waiter.resolve({ kind: 'standby' });
     } else this.#waiter.extend(activationTimeoutMs);
   }
@@ -224,6 +226,17 @@ export class Consumer implements SourcePartition {
     if (this.#state !== 'ready' || this.#isDoubtful || !this.#isRead) return;
     const permits = this.#flow.grant(this.#waiter.isWaiting, this.#mostEntriesToEnd());
     if (permits > 0) this.#atBroker?.giveMore(permits);
+  }
+
+  /**
+   * Nothing came although the end is not reached. A broker that has just made a consumer the active one ignores a FLOW
+   * that comes too soon (PersistentDispatcherSingleActiveConsumer, internalConsumerFlow): it counts the permits, and
+   * reads nothing until the next FLOW.
+   */
+  #askAgain(): void {
+    if (!this.#isOrdered || this.end === null || this.end === 'unknown' || this.#mostEntriesToEnd() === 0)
+      return;
+    this.#atBroker?.giveMore(this.#flow.grantOne());
   }
 
   /** What is behind the run's range is not read ahead. */

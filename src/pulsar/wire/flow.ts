@@ -77,6 +77,12 @@ export class FlowControl {
     return Math.min(missing, 0x7fff_ffff);
   }
 
+  /** One permit more, whatever stands. Answers 1. */
+  grantOne(): number {
+    this.#setPermits(this.#permits + 1);
+    return 1;
+  }
+
   #fitting(): number {
     if (this.#entriesSeen === 0) return 0;
     const slowStart = 1 + 2 * this.#entriesSeen;

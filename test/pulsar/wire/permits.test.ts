@@ -72,3 +72,16 @@ it('delivers everything where entries are far larger than those before, whoever 
   await read.acknowledge([read.end as { ledgerId: number; entryId: number }]);
   expect(await take(unread, 120)).toHaveLength(120);
 });
+
+it('asks again where nothing comes although the end is not reached: brokers ignore a FLOW that comes too soon', async () => {
+  const broker = await startBroker();
+  broker.createTopic(TOPIC, 0);
+  broker.publish(TOPIC, messages(20));
+  let flows = 0;
+  broker.onCommand((name) => (name === 'flow' && ++flows === 2 ? 'drop' : undefined));
+  const { first } = await openSource(broker);
+  expect(texts(await take(first, 1))).toEqual(['m0']);
+  await vi.waitFor(() => expect(flows).toBe(2));
+  expect(await first.next(50)).toEqual({ kind: 'idle' });
+  expect(texts(await take(first, 1))).toEqual(['m1']);
+});
