@@ -4,6 +4,7 @@ import { BackupError } from '../../errors.ts';
 import type { Backlog, Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { AckPlan } from './ack-plan.ts';
+import { Activity } from './activity.ts';
 import { BrokerConsumer, type Subscription } from './broker-consumer.ts';
 import type { Cluster } from './cluster.ts';
 import type { ConsumerEvents } from './connection.ts';
@@ -16,6 +17,7 @@ import { FlowControl } from './flow.ts';
 import { Gate } from './gate.ts';
 import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
+import { runEnded } from './run-ended.ts';
 import { isServerError } from './server-error.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
@@ -51,16 +53,16 @@ export class Consumer implements SourcePartition {
   readonly #acks: AckPlan;
   readonly #waiter: Waiter<Delivery>;
   readonly #gate: Gate;
+  readonly #activity: Activity;
   #state: 'connecting' | 'ready' | 'failed' | 'closed' = 'connecting';
   #failure: BackupError | undefined;
   /** Why there is no consumer at the broker, while there is none. */
   #away: BackupError | undefined;
   #atBroker: BrokerConsumer | undefined;
-  /** Failover: what the broker has said of this consumer since it subscribed. */
-  #activity: 'unknown' | 'active' | 'inactive' = 'active';
   /** Failover: until it is known whether somebody else had the partition while the connection was away. */
   #isDoubtful = false;
   #isLost = false;
+  /** Nothing more comes: of the topic, or up to the end. */
   #isAtEnd = false;
   /** Somebody has asked for an entry. Before that none is asked of the broker. */
   #isRead = false;
@@ -85,6 +87,7 @@ export class Consumer implements SourcePartition {
     this.#reader = new EntryReader(options, isOrdered, this.#acks);
     this.#waiter = new Waiter(clock, (waitedMs) => this.#onIdle(waitedMs));
     this.#gate = new Gate(clock, options.timings.operationTimeoutMs, options.topic);
+    this.#activity = new Activity(this.#isFailover, clock, options.timings, () => this.#serve());
   }
 
   /** Subscribes for the first time and takes the bound of the run. @throws BackupError `source` */
@@ -163,6 +166,7 @@ export class Consumer implements SourcePartition {
     this.#failure = new BackupError('source', `the consumer of ${this.topic} is closed`);
     this.#waiter.reject(this.#failure);
     this.#waiter.stop();
+    this.#activity.stop();
     this.#gate.fail(this.#failure);
     this.#dropQueue();
     if (wasReady) await this.#leave(this.#options.timings.closeTimeoutMs);
@@ -177,7 +181,9 @@ export class Consumer implements SourcePartition {
     }
     const entry = this.#queue.shift();
     if (entry === undefined) {
-      return this.#isAtEnd && this.#state === 'ready' ? Promise.resolve({ kind: 'end' }) : undefined;
+      if (this.#state !== 'ready') return undefined;
+      if (this.#activity.isOnStandby) return Promise.resolve({ kind: 'standby' });
+      return this.#isAtEnd ? Promise.resolve({ kind: 'end' }) : undefined;
     }
     this.#flow.taken(entry.sizeBytes);
     this.#giveMoreSoon();
@@ -197,11 +203,12 @@ export class Consumer implements SourcePartition {
     // While the connection is away nothing is said; the time begins again when it is back.
     if (this.#state !== 'ready') return;
     const { activationTimeoutMs } = this.#options.timings;
-    if (this.#isDoubtful && this.#activity === 'active') this.#waiter.beginAgain();
-    else if (this.#activity === 'active') {
+    const { state } = this.#activity;
+    if (this.#isDoubtful && state === 'active') this.#waiter.beginAgain();
+    else if (state === 'active') {
       this.#askAgain();
       this.#waiter.resolve({ kind: 'idle' });
-    } else if (this.#activity === 'inactive' || waitedMs >= activationTimeoutMs) {
+    } else if (state === 'inactive' || waitedMs >= activationTimeoutMs) {
       this.#waiter.resolve({ kind: 'standby' });
     } else this.#waiter.extend(activationTimeoutMs);
   }
@@ -260,7 +267,7 @@ export class Consumer implements SourcePartition {
     const connection = await cluster.locate(this.topic);
     const consumer = new BrokerConsumer(connection, nextConsumerId(), this.topic);
     this.#atBroker = consumer;
-    this.#activity = this.#isFailover ? 'unknown' : 'active';
+    this.#activity.begin();
     this.#isAtEnd = false;
     this.#goneEarly = undefined;
     this.#lastArrived = undefined;
@@ -336,7 +343,7 @@ export class Consumer implements SourcePartition {
           logger.info({ topic: this.topic }, 'consumer reconnected');
           this.#isDoubtful = this.#isFailover && this.#acks.hasOpen;
           this.#becomeReady();
-          if (this.#activity !== 'unknown') this.#onActivityKnown();
+          if (this.#activity.state !== 'unknown') this.#onActivityKnown();
         },
         (error: unknown) => this.#fail(error as BackupError),
       )
@@ -383,7 +390,7 @@ export class Consumer implements SourcePartition {
   #onEntry(entry: StoredEntry): void {
     this.#lastArrived = entry.id;
     this.#flow.arrived(entry.sizeBytes, entry.permits);
-    if (this.#activity === 'unknown') this.#activity = 'active';
+    this.#activity.entryCame();
     this.#queue.push(entry);
     this.#serve();
     this.#flow.holdBack(this.#consumer());
@@ -391,22 +398,38 @@ export class Consumer implements SourcePartition {
   }
 
   #onActiveChange(isActive: boolean): void {
-    const before = this.#activity;
-    this.#activity = isActive ? 'active' : 'inactive';
-    if (!this.#isFailover || before === this.#activity) return;
+    const before = this.#activity.told(isActive);
+    if (before === undefined) return;
     if (before === 'active') {
       this.#dropQueue();
       this.#lose();
-    }
+    } else if (before === 'inactive') this.#lookForEnd();
     if (this.#state === 'ready') this.#onActivityKnown();
     this.#waiter.beginAgain();
+  }
+
+  /** The one that was active before may have left nothing. */
+  #lookForEnd(): void {
+    const { end } = this;
+    const consumer = this.#consumer();
+    if (end === null || end === 'unknown') return;
+    consumer.lastPositions().then(
+      ({ acknowledged }) => {
+        if (this.#atBroker !== consumer || acknowledged === undefined) return;
+        if (compareEntries(acknowledged, end) < 0) return;
+        this.#isAtEnd = true;
+        this.#serve();
+      },
+      () => undefined,
+    );
   }
 
   /** After a reconnect on Failover: another consumer may have acknowledged what was handed out here. */
   #onActivityKnown(): void {
     if (!this.#isDoubtful) return;
-    if (this.#activity === 'inactive') this.#settleDoubt(true);
-    else if (this.#activity === 'active') {
+    const { state } = this.#activity;
+    if (state === 'inactive') this.#settleDoubt(true);
+    else if (state === 'active') {
       const consumer = this.#consumer();
       consumer.lastPositions().then(
         ({ acknowledged }) => {
@@ -445,17 +468,4 @@ export class Consumer implements SourcePartition {
     if (this.#options.signal.aborted) throw runEnded(this.#away);
     await this.#gate.wait();
   }
-}
-
-/** `away`: what kept the connection away, if it was. */
-function runEnded(away: BackupError | undefined): BackupError {
-  return new BackupError(
-    'source',
-    `the run ended while it waited for Pulsar${away === undefined ? '' : `: ${away.message}`}`,
-    {
-      retryable: true,
-      ...(away === undefined ? {} : { cause: away }),
-      ...(away?.hint === undefined ? {} : { hint: away.hint }),
-    },
-  );
 }

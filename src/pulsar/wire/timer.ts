@@ -14,6 +14,8 @@ export interface Timings {
   readonly pingIntervalMs: number;
   /** Failover: how long the broker may take to say who is active. */
   readonly activationTimeoutMs: number;
+  /** Failover: who is told that another consumer is active waits so long for a change, and is on standby then. */
+  readonly standbyAfterMs: number;
   /** How long a lost consumer is tried to be had again where the run has no end of its own. */
   readonly reconnectTimeoutMs: number;
 }
@@ -25,6 +27,7 @@ export const DEFAULT_TIMINGS: Timings = {
   closeTimeoutMs: 3_000,
   pingIntervalMs: 30_000,
   activationTimeoutMs: 5_000,
+  standbyAfterMs: 2_000,
   reconnectTimeoutMs: 120_000,
 };
 

@@ -50,6 +50,33 @@ it('is on standby where the broker never makes it active', async () => {
   expect(await first.next(10)).toEqual({ kind: 'standby' });
 });
 
+it('is on standby soon after it is told that another consumer is active, however long it would wait', async () => {
+  const broker = await brokerWith(3);
+  const [one, other] = await Promise.all([
+    openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 100 } }),
+    openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 100 } }),
+  ]);
+  const kinds = await Promise.all([one, other].map(async ({ first }) => (await first.next(60_000)).kind));
+  expect(kinds.sort()).toEqual(['entry', 'standby']);
+});
+
+it('is at the end as soon as it is the active one, where the one before it has left nothing', async () => {
+  const broker = await brokerWith(3, { failoverDelayMs: 0 });
+  const one = await openSource(broker, FAILOVER);
+  const mine = rivals(broker)[0]?.name as string;
+  const other = await openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 60_000 } });
+  activate(broker, mine);
+  const taken = await take(one.first, 3, ['idle', 'standby', 'lost']);
+  let delivery = other.first.next(60_000);
+  await one.first.acknowledge(ids(taken));
+  await one.source.close();
+  while ((await delivery).kind !== 'end') {
+    // It may have been the active one before.
+    expect(['entry', 'lost']).toContain((await delivery).kind);
+    delivery = other.first.next(60_000);
+  }
+});
+
 it('loses a partition once when another consumer becomes the active one, and begins afresh if it comes back', async () => {
   const broker = await brokerWith(5, { failoverDelayMs: 0 });
   const one = await openSource(broker, FAILOVER);
