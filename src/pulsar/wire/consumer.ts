@@ -19,6 +19,7 @@ import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 import { runEnded } from './run-ended.ts';
 import { isServerError } from './server-error.ts';
+import { noFurther, Setbacks } from './setbacks.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
 
@@ -68,6 +69,9 @@ export class Consumer implements SourcePartition {
   #isRead = false;
   /** The last entry that came. */
   #lastArrived: EntryId | undefined;
+  /** The last one of all that came, over all connections. */
+  #furthest: EntryId | undefined;
+  readonly #setbacks = new Setbacks();
   #isGivingSoon = false;
   #acknowledged: EntryId | undefined;
   /** The consumer went away again before anybody was told that it is there. */
@@ -123,6 +127,7 @@ export class Consumer implements SourcePartition {
       consumer.acknowledgeEach(individual),
     ]);
     this.#acks.acknowledged(entries);
+    this.#setbacks.gotFurther();
     if (this.#acknowledged === undefined || compareEntries(this.#acknowledged, last) < 0) {
       this.#acknowledged = last;
     }
@@ -315,11 +320,13 @@ export class Consumer implements SourcePartition {
     this.#options.logger.warn({ topic: this.topic, reason: cause.message }, 'consumer lost');
     this.#dropQueue();
     this.#away = cause;
-    this.#recover();
+    const pauseMs = this.#setbacks.another();
+    if (pauseMs === undefined) this.#fail(noFurther(`receiving from ${this.topic}`, cause));
+    else this.#recover(pauseMs);
   }
 
   /** Looks up and subscribes again until it works, the run ends, or the error is one that stays. */
-  #recover(): void {
+  #recover(pauseMs = 0): void {
     const { clock, timings, signal, logger } = this.#options;
     this.#state = 'connecting';
     this.#failure = undefined;
@@ -333,7 +340,13 @@ export class Consumer implements SourcePartition {
     const onRetry = (error: BackupError): void => {
       this.#away = error;
     };
-    retry(() => this.#subscribeAgain(), { clock, signal: ended.signal, attempts, baseDelayMs: 100, onRetry })
+    const pause = pauseMs === 0 ? Promise.resolve() : clock.sleep(pauseMs, ended.signal);
+    const options = { clock, signal: ended.signal, attempts, baseDelayMs: 100, onRetry };
+    pause
+      .catch(() => {
+        throw this.#away;
+      })
+      .then(() => retry(() => this.#subscribeAgain(), options))
       .then(
         async () => {
           if (this.#state !== 'connecting') {
@@ -389,6 +402,10 @@ export class Consumer implements SourcePartition {
 
   #onEntry(entry: StoredEntry): void {
     this.#lastArrived = entry.id;
+    if (this.#furthest === undefined || compareEntries(entry.id, this.#furthest) > 0) {
+      this.#furthest = entry.id;
+      this.#setbacks.gotFurther();
+    }
     this.#flow.arrived(entry.sizeBytes, entry.permits);
     this.#activity.entryCame();
     this.#queue.push(entry);

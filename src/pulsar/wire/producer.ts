@@ -14,9 +14,12 @@ import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './pr
 import { publishError } from './publish-error.ts';
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
 import { serverError } from './server-error.ts';
+import { noFurther, Setbacks } from './setbacks.ts';
 
 const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 131_072;
+/** More than what an entry has besides its messages. */
+const ENTRY_OVERHEAD_BYTES = 1_024;
 const WINDOW_ENTRIES = 500;
 const OPEN_ATTEMPTS = 8;
 /** With pauses of up to five seconds: about two minutes, in which a broker restarts. */
@@ -53,6 +56,7 @@ export class WireProducer implements TopicProducer {
   #isConnecting = false;
   #isClosed = false;
   #watch: ReceiptWatch | undefined;
+  readonly #setbacks = new Setbacks();
   #failure: unknown;
   #wake: (() => void)[] = [];
   /** Raised by the first failure, close included. */
@@ -73,14 +77,14 @@ export class WireProducer implements TopicProducer {
     this.#watch = watchReceipts({
       clock: this.#options.clock,
       isWaiting: () => this.#waiting.length > 0 && this.#link !== undefined,
-      onSilent: () => this.#reconnect(),
+      onSilent: () => this.#reconnect(noReceipts(this.#options.topic)),
       onGivenUp: () => this.#fail(noReceipts(this.#options.topic)),
     });
   }
 
   async send(message: OutgoingMessage): Promise<void> {
     const { batching, windowBytes } = this.#options;
-    const batchBytes = Math.min(BATCH_BYTES, windowBytes);
+    const batchBytes = Math.min(BATCH_BYTES, windowBytes, this.#maxEntryBytes - ENTRY_OVERHEAD_BYTES);
     const size = sizeInBatch(message);
     if (!batching || size > batchBytes) {
       this.push();
@@ -172,6 +176,7 @@ export class WireProducer implements TopicProducer {
       return;
     }
     this.#watch?.heard();
+    this.#setbacks.gotFurther();
     this.#waiting.shift();
     this.#windowBytes -= entry.bytes.length;
     if (isLastOfIt) this.acknowledgedSequenceId = entry.highestSequenceId;
@@ -190,24 +195,30 @@ export class WireProducer implements TopicProducer {
         this.#fail(publishError(refusal, this.#options.topic));
         return;
       }
+      this.#reconnect(refusal);
+      return;
     }
-    this.#reconnect();
+    this.#reconnect(new BackupError('source', 'the broker closed the producer'));
   }
 
-  #reconnect(): void {
+  #reconnect(cause: BackupError): void {
     if (this.#isConnecting || this.#failure !== undefined) return;
     const link = this.#link;
     this.#link = undefined;
     // Refused or closed by the broker: it forgets the producer before the name is used again.
     if (link !== undefined) void this.#unlink(link);
-    this.#connectUntilItWorks(REOPEN_ATTEMPTS).catch((error) => this.#fail(error));
+    const pauseMs = this.#setbacks.another();
+    if (pauseMs === undefined) this.#fail(noFurther(`publishing to ${this.#options.topic}`, cause));
+    else this.#connectUntilItWorks(REOPEN_ATTEMPTS, pauseMs).catch((error) => this.#fail(error));
   }
 
-  async #connectUntilItWorks(attempts: number): Promise<number> {
+  async #connectUntilItWorks(attempts: number, pauseMs = 0): Promise<number> {
+    const { clock } = this.#options;
     this.#isConnecting = true;
     try {
+      if (pauseMs > 0) await clock.sleep(pauseMs, this.#over.signal);
       return await retry(() => this.#connect(), {
-        clock: this.#options.clock,
+        clock,
         signal: this.#over.signal,
         attempts,
       });
@@ -228,8 +239,8 @@ export class WireProducer implements TopicProducer {
         if (isOpen) this.#onCommand(command);
         else isGone = true;
       },
-      onConnectionLost: () => {
-        if (isOpen) this.#reconnect();
+      onConnectionLost: (error) => {
+        if (isOpen) this.#reconnect(error);
       },
     };
     let connection: Connection | undefined;

@@ -1,4 +1,5 @@
 // The wire producer against the loopback broker: what it publishes is read back by the wire source.
+import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
@@ -9,6 +10,7 @@ import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { readStoredMessages } from '../../contract/stored-messages.ts';
+import { hurriedClock } from '../virtual-clock.ts';
 
 const TOPIC = parseTopicName('public/default/restored') as TopicName;
 const LIMIT_BYTES = 100_000;
@@ -129,6 +131,34 @@ it('cuts a message over the limit of the broker into chunks, between others in o
   expect(producer.acknowledgedSequenceId).toBe(2);
   const messages = await readAll();
   expect(messages.map((message) => textOf(message)?.length)).toEqual([9, large.length, 9]);
+});
+
+it('makes no batch that is larger than the broker takes, however little that is', async () => {
+  let connections = 0;
+  broker.onCommand((name) => void (name === 'connect' && connections++));
+  const producer = await publisher.open(TOPIC.full, 'p', OPTIONS);
+  const payload = () => randomBytes(LIMIT_BYTES * 0.3);
+  for (let i = 0; i < 10; i++) await producer.send(outgoing(i, { payload: payload() }));
+  await producer.flush();
+  expect(connections).toBe(1);
+  expect(await readAll()).toHaveLength(10);
+});
+
+it('does not connect again for ever where that gets nothing further', async () => {
+  const hurried = createWirePublisher({ config: config(), clock: hurriedClock, signal: stop.signal });
+  let sends = 0;
+  broker.onCommand((name) => (name === 'send' && ++sends > 0 ? 'close' : undefined));
+  try {
+    const producer = await hurried.open(TOPIC.full, 'p', OPTIONS);
+    await producer.send(outgoing(0));
+    await expect(producer.flush()).rejects.toMatchObject({
+      message: expect.stringContaining('gets no further'),
+      hint: expect.stringContaining('brokers'),
+    });
+    expect(sends).toBe(31);
+  } finally {
+    await hurried.close();
+  }
 });
 
 it('puts many messages into few entries, and never more than the window without a receipt', async () => {

@@ -2,6 +2,11 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
 import { BackupError } from '../../../src/errors.ts';
+import type { SourcePartition } from '../../../src/ports.ts';
+import { createWireSource } from '../../../src/pulsar/wire/source.ts';
+import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+import { contractOptions } from '../../contract/contract-options.ts';
+import { hurriedClock } from '../virtual-clock.ts';
 import {
   createSource,
   failureOf,
@@ -88,6 +93,29 @@ describe('a consumer that has lost its broker', () => {
     await broker.stop();
     const failure = await failureOf(first.next(60_000));
     expect(failure).toMatchObject({ code: 'source', message: expect.stringContaining('cannot be reached') });
+  });
+
+  it('is not tried for ever where nothing further comes, but longer than anything else takes', async () => {
+    const broker = await brokerWith(4);
+    const options = {
+      serviceUrl: broker.serviceUrl,
+      subscription: SUBSCRIPTION,
+      topic: parseTopicName(TOPIC) as TopicName,
+    };
+    const source = createWireSource({ ...contractOptions(options), clock: hurriedClock });
+    const [first] = (await source.open()) as SourcePartition[];
+    await first?.next(60_000);
+    let flows = 0;
+    broker.onCommand((name) => (name === 'flow' && ++flows > 0 ? 'close' : undefined));
+    broker.dropConnections();
+    const failure = await failureOf((first as SourcePartition).next(60_000));
+    expect(failure).toMatchObject({
+      code: 'source',
+      retryable: true,
+      message: expect.stringContaining('gets no further'),
+    });
+    expect(flows).toBe(30);
+    await source.close();
   });
 
   it('fails at once where the topic is gone for good', async () => {
