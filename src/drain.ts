@@ -26,6 +26,7 @@ import type { Backlog, Source } from './ports.ts';
 import { formatTime } from './record.ts';
 import { createTally, type Run, type Tally } from './run.ts';
 import { createSlots } from './slots.ts';
+import { Standby } from './standby.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** Store calls under way at once. */
@@ -96,7 +97,10 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     };
     const turns = createSlots(Math.max(1, Math.floor(bufferBytes / MIN_BYTES_PER_PARTITION)));
     const drains = partitions.map((partition) => new PartitionDrain(run, partition));
-    const ends = await Promise.allSettled(drains.map((one) => turns.run(() => one.drain())));
+    const standby = new Standby(drains.length);
+    const ends = await Promise.allSettled(
+      drains.map((one) => standby.drain(one, () => turns.run(() => one.drain()))),
+    );
     const failure = ends.find((end) => end.status === 'rejected');
     const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
     return result({

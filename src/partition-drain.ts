@@ -62,6 +62,8 @@ export class PartitionDrain {
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
   #entryBytes: number | undefined;
   #reservation: Reservation | undefined;
+  /** Whether it was drained before, and came back. */
+  #isAgain = false;
   /** When the entry was published that came when no more was read. */
   #cameTooLateMs: number | undefined;
 
@@ -81,9 +83,19 @@ export class PartitionDrain {
     return next === undefined || this.#chain.isInterrupted ? counts : { ...counts, nextPublishTimeMs: next };
   }
 
-  /** Drains the partition up to its end. @throws BackupError; what was stored before it is acknowledged. */
+  /** After `standby`: true when it may be worth to drain the partition again, false when `signal` is aborted before. */
+  async untilActive(signal: AbortSignal): Promise<boolean> {
+    return (await this.#partition.untilActive?.(signal)) ?? false;
+  }
+
+  /**
+   * Drains the partition up to its end; after `standby` it may be called again.
+   * @throws BackupError; what was stored before it is acknowledged
+   */
   async drain(): Promise<PartitionOutcome> {
     const chain = this.#chain;
+    if (this.#isAgain) await this.#beginAgain();
+    this.#isAgain = true;
     try {
       for (;;) {
         const outcome = await this.#read().finally(() => this.#endReservation());

@@ -118,6 +118,12 @@ export interface SourcePartition {
    */
   restart(): Promise<void>;
 
+  /**
+   * After `standby`: true when this consumer may be the active one again, or has failed; false when `signal` is
+   * aborted before that. Drivers that never say `standby` do not have it.
+   */
+  untilActive?(signal: AbortSignal): Promise<boolean>;
+
   /** What the subscription has left in this partition, or `undefined` where it cannot be known. */
   backlog(): Promise<Backlog | undefined>;
 }

@@ -11,6 +11,7 @@ export class Activity {
   #state: 'unknown' | 'active' | 'inactive' = 'active';
   #isOnStandby = false;
   #cancelTimer: () => void = () => undefined;
+  readonly #waiting = new Set<() => void>();
 
   /** `onStandby`: see `isOnStandby`. */
   constructor(isFailover: boolean, clock: Clock, timings: Timings, onStandby: () => void) {
@@ -31,8 +32,27 @@ export class Activity {
 
   /** Subscribes again. */
   begin(): void {
-    this.stop();
+    this.#endStandby();
     this.#state = this.#isFailover ? 'unknown' : 'active';
+    this.#wakeAll();
+  }
+
+  /** True when it is not inactive, or `end` is called; false when `signal` is aborted before that. */
+  untilActive(signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted) return Promise.resolve(false);
+    if (this.#state !== 'inactive') return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const giveUp = () => {
+        this.#waiting.delete(wake);
+        resolve(false);
+      };
+      const wake = () => {
+        signal.removeEventListener('abort', giveUp);
+        resolve(true);
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.#waiting.add(wake);
+    });
   }
 
   /** An entry came: only the active consumer gets any. */
@@ -45,8 +65,9 @@ export class Activity {
     const before = this.#state;
     this.#state = isActive ? 'active' : 'inactive';
     if (!this.#isFailover || before === this.#state) return undefined;
-    this.stop();
-    if (!isActive) {
+    this.#endStandby();
+    if (isActive) this.#wakeAll();
+    else {
       // Consumers that begin at the same time share the partitions out within this time.
       this.#cancelTimer = startTimer(this.#clock, this.#timings.standbyAfterMs, () => {
         this.#isOnStandby = true;
@@ -56,9 +77,19 @@ export class Activity {
     return before;
   }
 
-  /** Leaves no timer behind. */
-  stop(): void {
+  /** The consumer has failed or is closed: nobody waits any more, and no timer is left. */
+  end(): void {
+    this.#endStandby();
+    this.#wakeAll();
+  }
+
+  #endStandby(): void {
     this.#cancelTimer();
     this.#isOnStandby = false;
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 }

@@ -145,6 +145,10 @@ export class Consumer implements SourcePartition {
     await this.#ready();
   }
 
+  untilActive(signal: AbortSignal): Promise<boolean> {
+    return this.#activity.untilActive(signal);
+  }
+
   async backlog(): Promise<Backlog | undefined> {
     try {
       await this.#ready();
@@ -171,7 +175,7 @@ export class Consumer implements SourcePartition {
     this.#failure = new BackupError('source', `the consumer of ${this.topic} is closed`);
     this.#waiter.reject(this.#failure);
     this.#waiter.stop();
-    this.#activity.stop();
+    this.#activity.end();
     this.#gate.fail(this.#failure);
     this.#dropQueue();
     if (wasReady) await this.#leave(this.#options.timings.closeTimeoutMs);
@@ -370,6 +374,7 @@ export class Consumer implements SourcePartition {
     if (this.#state === 'closed') return;
     this.#state = 'failed';
     this.#failure = error;
+    this.#activity.end();
     this.#waiter.reject(error);
     this.#gate.fail(error);
   }

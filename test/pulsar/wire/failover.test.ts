@@ -60,6 +60,34 @@ it('is on standby soon after it is told that another consumer is active, however
   expect(kinds.sort()).toEqual(['entry', 'standby']);
 });
 
+it('waits on standby until it is active, or fails, or for nothing any more', async () => {
+  const broker = await brokerWith(3, { failoverDelayMs: 0 });
+  const one = await openSource(broker, FAILOVER);
+  const mine = rivals(broker)[0]?.name as string;
+  const other = await openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 20 } });
+  activate(broker, mine);
+  const untilActive = (signal = new AbortController().signal) => other.first.untilActive?.(signal);
+  while ((await other.first.next(60_000)).kind !== 'standby');
+  const over = new AbortController();
+  const abandoned = untilActive(over.signal);
+  over.abort();
+  expect(await abandoned).toBe(false);
+  expect(await untilActive(over.signal)).toBe(false);
+  const waiting = untilActive();
+  await one.source.close();
+  expect(await waiting).toBe(true);
+  expect(texts(await take(other.first, 3))).toEqual(['m0', 'm1', 'm2']);
+
+  const third = await openSource(broker, FAILOVER);
+  const theirs = rivals(broker).find(({ isActive }) => !isActive)?.name ?? '';
+  const name = rivals(broker).find((rival) => rival.name !== theirs)?.name as string;
+  activate(broker, name);
+  const [passive] = [third, other];
+  const failing = Promise.all([passive.first.untilActive?.(new AbortController().signal)]);
+  await passive.source.close();
+  expect(await failing).toEqual([true]);
+});
+
 it('is at the end as soon as it is the active one, where the one before it has left nothing', async () => {
   const broker = await brokerWith(3, { failoverDelayMs: 0 });
   const one = await openSource(broker, FAILOVER);

@@ -1,0 +1,95 @@
+// Failover: partitions that come and go between the instances of a rule.
+import { expect, it } from 'vitest';
+import type { PartitionOutcome } from '../src/partition-drain.ts';
+import type { Source } from '../src/ports.ts';
+import { Standby } from '../src/standby.ts';
+import { createFakeBroker, createFakeSource, type FakeBroker } from './fakes/memory-source.ts';
+import { createMemoryStore } from './fakes/memory-store.ts';
+import { expectAllStoredOnce, fill, runDrain } from './fakes/run-drain.ts';
+
+/** What a partition's drains end with, one after the other; it is here again when `comeBack` is called. */
+function partitionThat(...outcomes: PartitionOutcome[]) {
+  let drains = 0;
+  let comeBack: () => void = () => undefined;
+  return {
+    drains: () => drains,
+    comeBack: () => comeBack(),
+    drainOnce: async () => outcomes[drains++] as PartitionOutcome,
+    untilActive: (signal: AbortSignal) =>
+      new Promise<boolean>((resolve) => {
+        if (signal.aborted) return resolve(false);
+        comeBack = () => resolve(true);
+        signal.addEventListener('abort', () => resolve(false));
+      }),
+  };
+}
+
+it('drains a partition again that comes back while another one is being drained', async () => {
+  const standby = new Standby(2);
+  const moving = partitionThat('standby', 'standby', 'caught_up');
+  const outcome = standby.drain(moving, moving.drainOnce);
+  let end: (outcome: PartitionOutcome) => void = () => undefined;
+  const slow = partitionThat();
+  const other = standby.drain(slow, () => new Promise((resolve) => (end = resolve)));
+  for (let drains = 1; drains <= 2; drains++) {
+    await new Promise(setImmediate);
+    expect(moving.drains()).toBe(drains);
+    moving.comeBack();
+  }
+  expect(await outcome).toBe('caught_up');
+  end('caught_up');
+  expect(await other).toBe('caught_up');
+});
+
+it('waits for no partition when no other is being drained any more, also after a failure', async () => {
+  for (const last of [
+    async (): Promise<PartitionOutcome> => 'deadline',
+    () => Promise.reject(new Error('denied')),
+  ]) {
+    const standby = new Standby(3);
+    const waiting = [partitionThat('standby'), partitionThat('standby')];
+    const outcomes = waiting.map((one) => standby.drain(one, one.drainOnce));
+    await new Promise(setImmediate);
+    await standby.drain(partitionThat(), last).catch(() => undefined);
+    expect(await Promise.all(outcomes)).toEqual(['standby', 'standby']);
+  }
+});
+
+/** Partition 0 belongs to another instance until the first entries of partition 1 are taken. */
+function sourceWithMove(broker: FakeBroker): Source {
+  const source = createFakeSource(broker);
+  broker.interruptions.set(0, [{ kind: 'standby' }]);
+  let comeBack: () => void = () => undefined;
+  let asked = 0;
+  broker.hook = (call, { partition }) => {
+    if (call === 'next' && partition === 1 && ++asked > 2) comeBack();
+  };
+  return {
+    ...source,
+    open: async () => {
+      const partitions = await source.open();
+      if (partitions === 'busy') return partitions;
+      return partitions.map((one) => ({
+        ...one,
+        untilActive: (signal) =>
+          new Promise((resolve) => {
+            comeBack = () => resolve(true);
+            signal.addEventListener('abort', () => resolve(false));
+          }),
+      }));
+    },
+  };
+}
+
+it('a run drains what comes to it while it drains other partitions', async () => {
+  const broker = createFakeBroker(2);
+  fill(broker, 20);
+  const store = createMemoryStore();
+  const result = await runDrain(broker, store, {
+    subscriptionType: 'failover',
+    source: sourceWithMove(broker),
+  });
+  expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined, tally: { messages: 40 } });
+  expectAllStoredOnce(broker, store);
+  expect(broker.backlog()).toBe(0);
+});
