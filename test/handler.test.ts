@@ -305,6 +305,20 @@ describe('an invocation that fails', () => {
     expect(lines.at(-1)).toMatchObject({ message: 'run failed', errorMessage: 'COS is busy' });
   });
 
+  it('ends what waits for Pulsar when its time is over, and says so in its words', async () => {
+    const waiting = ({ signal }: SourceOptions): Source => ({
+      driver: 'fake',
+      open: () =>
+        new Promise((_, reject) => {
+          signal?.addEventListener('abort', () => reject(new BackupError('source', 'nobody answered')));
+        }),
+      close: async () => undefined,
+    });
+    const { parts } = outside({ source: waiting });
+    const context = { ...CONTEXT, time_limit_in_ms: 1_000 };
+    await expect(handleInvocation(ENV, context, parts)).rejects.toMatchObject({ message: 'nobody answered' });
+  });
+
   it('prints no secret, whatever happens', async () => {
     const { lines, parts } = outside({
       source: ({ config }) => {

@@ -117,6 +117,18 @@ describe('the end of a partition', () => {
     expect(broker.waitsMs.length).toBeLessThan(12);
   });
 
+  it('is no failure where something comes after each few receives that bring nothing', async () => {
+    const { broker } = brokerWith(10);
+    let receives = 0;
+    // The first receive without anything seals and acknowledges, the next three are looked into.
+    broker.hook = (call) => {
+      if (call === 'next' && receives++ % 4 === 1) broker.interruptions.set(0, [idle, idle, idle]);
+    };
+    const result = await runDrain(broker, createMemoryStore());
+    expect(result.failure).toBeUndefined();
+    expect(result.tally.messages).toBe(10);
+  });
+
   it('is no such failure while a file is on its way', async () => {
     const { broker } = brokerWith(10);
     broker.unacknowledgedCap = 4;

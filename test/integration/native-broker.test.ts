@@ -17,7 +17,19 @@ import { prefixOf, ruleEnv, useCos } from './use-cos.ts';
 
 const binding = await findNativeBinding('brokers in trouble with PULSAR_DRIVER=native');
 if (binding === undefined) {
-  it('a driver that is not there is told by native-backup.test.ts', () => expect(binding).toBeUndefined());
+  it('a run whose driver is not there connects to nothing', async () => {
+    let connections = 0;
+    const server = createServer(() => connections++).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const cos = { url: `http://127.0.0.1:${port}` };
+    const native = { PULSAR_DRIVER: 'native' };
+    const env = ruleEnv(cos, `pulsar://127.0.0.1:${port}`, 'public/default/t', native);
+    const { thrown, output } = await invoke({ env });
+    server.close();
+    expect(thrown, output).toMatchObject({ code: 'config' });
+    expect(connections).toBe(0);
+  });
 } else {
   describe(`over pulsar-client ${binding.version}`, () => describeBrokers(binding));
 }
@@ -31,6 +43,18 @@ function describeBrokers({ can }: NativeBinding): void {
     const topic = await createTopic(broker, name, partitions);
     await createSubscription(broker, topic, 'backup');
     return { topic, published: await publish(broker.serviceUrl, { topic, count, batch_messages: 20 }) };
+  }
+
+  async function expectNextRunToEnd(
+    broker: Broker,
+    topic: string,
+    published: Awaited<ReturnType<typeof publish>>,
+    env: Readonly<Record<string, string>>,
+  ) {
+    const next = await invoke({ env });
+    expect(next.summary, next.output).toMatchObject({ stopReason: 'caught_up' });
+    expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published, can);
+    expect(await backlogOf(broker, topic, 'backup')).toBe(0);
   }
 
   /** Does something to the broker when the n-th file is about to be stored. */
@@ -54,10 +78,7 @@ function describeBrokers({ can }: NativeBinding): void {
       cos().setOnRequest(undefined);
       await restarted;
       expect([undefined, 'source'], first.output).toContain(first.thrown?.code);
-      const next = await invoke({ env });
-      expect(next.summary, next.output).toMatchObject({ stopReason: 'caught_up' });
-      expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published, can);
-      expect(await backlogOf(broker, topic, 'backup')).toBe(0);
+      await expectNextRunToEnd(broker, topic, published, env);
     } finally {
       await broker.stop();
     }
@@ -73,10 +94,7 @@ function describeBrokers({ can }: NativeBinding): void {
       cos().setOnRequest(undefined);
       expect(stopped.durationMs).toBeLessThan(20_000);
       await broker.thaw();
-      const next = await invoke({ env });
-      expect(next.summary, next.output).toMatchObject({ stopReason: 'caught_up' });
-      expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published, can);
-      expect(await backlogOf(broker, topic, 'backup')).toBe(0);
+      await expectNextRunToEnd(broker, topic, published, env);
     } finally {
       await broker.stop();
     }

@@ -23,7 +23,16 @@ import { prefixOf, ruleEnv, SECRETS, useCos } from './use-cos.ts';
 
 const binding = await findNativeBinding('failures with PULSAR_DRIVER=native');
 if (binding === undefined) {
-  it('a driver that is not there is told by native-backup.test.ts', () => expect(binding).toBeUndefined());
+  it('a run whose driver is not there prints no secret, and says which driver it misses', async () => {
+    const cos = { url: 'http://127.0.0.1:1' };
+    const native = { PULSAR_DRIVER: 'native', PULSAR_TOKEN: 'the-pulsar-token-of-a-role' };
+    const { thrown, output } = await invoke({
+      env: ruleEnv(cos, 'pulsar://127.0.0.1:1', 'public/default/t', native),
+    });
+    expect(thrown, output).toMatchObject({ message: expect.stringContaining('pulsar-client') });
+    for (const secret of [native.PULSAR_TOKEN, ...Object.values(SECRETS)])
+      expect(output).not.toContain(secret);
+  });
 } else {
   describe(`what goes wrong over pulsar-client ${binding.version}`, () => describeFailures(binding));
 }

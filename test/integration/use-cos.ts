@@ -38,7 +38,7 @@ export const prefixOf = (topic: string) => `backup/${topic.split('/').at(-1)}/`;
 
 /** The function's environment, as SCF would set it: the rule's variables and the run role's keys. */
 export function ruleEnv(
-  cos: LoopbackCos,
+  cos: Pick<LoopbackCos, 'url'>,
   serviceUrl: string,
   topic: string,
   rest: Readonly<Record<string, string>> = {},
