@@ -252,7 +252,8 @@ export class Consumer implements SourcePartition {
   #askAgain(): void {
     if (!this.#isOrdered || this.end === null || this.end === 'unknown' || this.#mostEntriesToEnd() === 0)
       return;
-    this.#atBroker?.giveMore(this.#flow.grantOne());
+    this.#flow.gave(1);
+    this.#atBroker?.giveMore(1);
   }
 
   /** What is behind the run's range is not read ahead. */

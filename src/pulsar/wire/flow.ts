@@ -77,10 +77,9 @@ export class FlowControl {
     return Math.min(missing, 0x7fff_ffff);
   }
 
-  /** One permit more, whatever stands. Answers 1. */
-  grantOne(): number {
-    this.#setPermits(this.#permits + 1);
-    return 1;
+  /** So many permits were given besides, whatever stands. */
+  gave(permits: number): void {
+    this.#setPermits(this.#permits + permits);
   }
 
   #fitting(): number {

@@ -78,14 +78,13 @@ it('waits on standby until it is active, or fails, or for nothing any more', asy
   expect(await waiting).toBe(true);
   expect(texts(await take(other.first, 3))).toEqual(['m0', 'm1', 'm2']);
 
-  const third = await openSource(broker, FAILOVER);
-  const theirs = rivals(broker).find(({ isActive }) => !isActive)?.name ?? '';
-  const name = rivals(broker).find((rival) => rival.name !== theirs)?.name as string;
-  activate(broker, name);
-  const [passive] = [third, other];
-  const failing = Promise.all([passive.first.untilActive?.(new AbortController().signal)]);
-  await passive.source.close();
-  expect(await failing).toEqual([true]);
+  const theirs = rivals(broker)[0]?.name as string;
+  const third = await openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 20 } });
+  activate(broker, theirs);
+  while ((await third.first.next(60_000)).kind !== 'standby');
+  const failing = third.first.untilActive?.(new AbortController().signal);
+  await third.source.close();
+  expect(await failing).toBe(true);
 });
 
 it('is at the end as soon as it is the active one, where the one before it has left nothing', async () => {
