@@ -3,6 +3,7 @@
 // large to be held.
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
+import { readFrame, type ZstdFrame } from './zstd-frame.ts';
 import { compressedRoomBytes, type InMemory, ZstdThread } from './zstd-thread.ts';
 
 /** Bytes of input that become one frame. */
@@ -11,10 +12,6 @@ export const FRAME_INPUT_BYTES = 262_144;
 const LEVEL = 3;
 const MAX_FRAME_BYTES = 16 * 1_048_576;
 const MAX_CONTENT_BYTES = 64 * 1_048_576;
-const MAGIC = 0xfd2fb528;
-const SKIPPABLE_MAGIC = 0x184d2a5;
-const RLE_BLOCK = 1;
-const RESERVED_BLOCK = 3;
 
 type Native<O> = (bytes: Uint8Array, options: O, done: (error: Error | null, result: Buffer) => void) => void;
 
@@ -68,7 +65,7 @@ export async function* decompressFrames(source: AsyncIterable<Uint8Array>): Asyn
   if (rest.length > 0) throw new Error('the last frame is cut off');
 }
 
-async function decompressFrame(bytes: Uint8Array, { contentBytes }: Frame): Promise<Uint8Array> {
+async function decompressFrame(bytes: Uint8Array, { contentBytes }: ZstdFrame): Promise<Uint8Array> {
   if ((contentBytes ?? 0) > MAX_CONTENT_BYTES)
     throw new Error(`a frame holds more than ${MAX_CONTENT_BYTES} bytes`);
   if (nativeDecompress) return await nativeDecompress(bytes, { maxOutputLength: MAX_CONTENT_BYTES });
@@ -76,51 +73,4 @@ async function decompressFrame(bytes: Uint8Array, { contentBytes }: Frame): Prom
     throw new Error('a frame does not tell its size: reading it needs Node 22.15 or later');
   if (contentBytes === 0) return new Uint8Array(0);
   return thread.decompress(bytes, contentBytes);
-}
-
-interface Frame {
-  readonly sizeBytes: number;
-  readonly isSkippable: boolean;
-  readonly contentBytes: number | undefined;
-}
-
-/** The frame that the bytes begin with; `undefined` where its end is not among them. */
-function readFrame(bytes: Buffer): Frame | undefined {
-  if (bytes.length < 8) return undefined;
-  const magic = bytes.readUInt32LE(0);
-  if (magic >>> 4 === SKIPPABLE_MAGIC) {
-    const sizeBytes = 8 + bytes.readUInt32LE(4);
-    return sizeBytes > bytes.length ? undefined : { sizeBytes, isSkippable: true, contentBytes: undefined };
-  }
-  if (magic !== MAGIC) throw new Error('what follows is no frame');
-  const descriptor = bytes[4] as number;
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] as number;
-  const sizeAt = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
-  const sizeFieldBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
-  let at = sizeAt + sizeFieldBytes;
-  for (let isLast = false; !isLast; ) {
-    if (at + 3 > bytes.length) return undefined;
-    const block = bytes.readUIntLE(at, 3);
-    const type = (block >> 1) & 3;
-    if (type === RESERVED_BLOCK) throw new Error('a block is of no known type');
-    isLast = (block & 1) === 1;
-    at += 3 + (type === RLE_BLOCK ? 1 : block >> 3);
-  }
-  if ((descriptor & 4) !== 0) at += 4;
-  if (at > bytes.length) return undefined;
-  return { sizeBytes: at, isSkippable: false, contentBytes: contentSize(bytes, sizeAt, sizeFieldBytes) };
-}
-
-function contentSize(bytes: Buffer, at: number, fieldBytes: number): number | undefined {
-  switch (fieldBytes) {
-    case 0:
-      return undefined;
-    case 2:
-      return bytes.readUInt16LE(at) + 256;
-    case 8:
-      return Number(bytes.readBigUInt64LE(at));
-    default:
-      return bytes.readUIntLE(at, fieldBytes);
-  }
 }

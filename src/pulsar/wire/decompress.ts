@@ -4,68 +4,26 @@ import * as zlib from 'node:zlib';
 import { decompressLz4 } from './lz4.ts';
 import { COMPRESSION_TYPE } from './protocol-tables.ts';
 import { decompressSnappy } from './snappy.ts';
+import { decompressZstd, loadZstd } from './zstd-blocks.ts';
 
-type Decompress = (block: Uint8Array, sizeBytes: number) => Buffer;
+type Decompress = (block: Buffer, sizeBytes: number) => Buffer;
 
-/** Node has it from 22.15 on; the types of older ones do not know it. */
-const nodeZstd = (
-  zlib as unknown as {
-    zstdDecompressSync?: (block: Uint8Array, options: { maxOutputLength: number }) => Buffer;
-  }
-).zstdDecompressSync;
+/** What a deflate stream ends with after a flush: an empty stored block (RFC 1951). */
+const FLUSHED = Buffer.from([0x00, 0x00, 0xff, 0xff]);
 
-/** A block that becomes larger than this is decompressed in pieces, where Node itself cannot do it. */
-const STREAMED_BYTES = 1_048_576;
-const PIECE_BYTES = 131_072;
-
-let decompressZstd: Decompress | undefined =
-  nodeZstd === undefined
-    ? undefined
-    : (block, sizeBytes) => nodeZstd(block, { maxOutputLength: Math.max(1, sizeBytes) });
-let zstdLoading: Promise<void> | undefined;
-
-async function loadZstd(): Promise<void> {
-  const { ZSTDDecoder } = await import('zstddec/stream');
-  const decoder = new ZSTDDecoder();
-  await decoder.init();
-  decompressZstd = (block, sizeBytes) => {
-    if (sizeBytes > STREAMED_BYTES) return inPieces(decoder, block, sizeBytes);
-    const out = decoder.decode(block, sizeBytes);
-    return Buffer.from(out.buffer, out.byteOffset, out.byteLength);
-  };
-}
-
-/** WebAssembly never gives memory back: a large block passes through it in pieces. */
-function inPieces(
-  decoder: { decodeStreaming(pieces: Iterable<Uint8Array>): Iterable<Uint8Array> },
-  block: Uint8Array,
-  sizeBytes: number,
-): Buffer {
-  let given = 0;
-  function* pieces() {
-    for (; given < block.length; given += PIECE_BYTES) yield block.subarray(given, given + PIECE_BYTES);
-  }
-  const out = Buffer.allocUnsafeSlow(sizeBytes);
-  let used = 0;
-  let stuckAt = -1;
-  for (const piece of decoder.decodeStreaming(pieces())) {
-    // The decoder does not look at errors: it goes on without end and without output, at the same piece.
-    if (piece.length === 0 && stuckAt === given) throw new Error('its ZSTD frame is damaged');
-    stuckAt = piece.length === 0 ? given : -1;
-    if (used + piece.length > sizeBytes) {
-      throw new Error(`it has more bytes decompressed than the ${sizeBytes} that its metadata says`);
-    }
-    out.set(piece, used);
-    used += piece.length;
-  }
-  return out.subarray(0, used);
+/**
+ * Java's client never finishes the stream: it ends each block with a flush, and so without a checksum. Only a block that
+ * ends so is read to there; any other has to be finished, its checksum right.
+ */
+function inflate(block: Buffer, sizeBytes: number): Buffer {
+  const { Z_SYNC_FLUSH, Z_FINISH } = zlib.constants;
+  const finishFlush = block.subarray(-FLUSHED.length).equals(FLUSHED) ? Z_SYNC_FLUSH : Z_FINISH;
+  return zlib.inflateSync(block, { finishFlush, maxOutputLength: Math.max(1, sizeBytes) });
 }
 
 /** Whether a codec still has to be loaded before `decompress`: then a promise of that, else `undefined`. */
 export function loadCodec(compression: number): Promise<void> | undefined {
-  if (compression !== COMPRESSION_TYPE.ZSTD || decompressZstd !== undefined) return undefined;
-  zstdLoading ??= loadZstd();
-  return zstdLoading;
+  return compression === COMPRESSION_TYPE.ZSTD ? loadZstd() : undefined;
 }
 
 /**
@@ -82,7 +40,10 @@ export function decompress(
   if (sizeBytes > limitBytes) {
     throw new Error(`it would have ${sizeBytes} bytes decompressed, more than the limit of ${limitBytes}`);
   }
-  const out = codecOf(compression)(payload, sizeBytes);
+  const codec = codecOf(compression);
+  // Some encoders make nothing of nothing.
+  if (sizeBytes === 0 && payload.length === 0) return payload;
+  const out = codec(payload, sizeBytes);
   if (out.length !== sizeBytes) {
     throw new Error(`it has ${out.length} bytes decompressed, but its metadata says ${sizeBytes}`);
   }
@@ -94,9 +55,8 @@ function codecOf(compression: number): Decompress {
     case COMPRESSION_TYPE.LZ4:
       return decompressLz4;
     case COMPRESSION_TYPE.ZLIB:
-      return (block, sizeBytes) => zlib.inflateSync(block, { maxOutputLength: Math.max(1, sizeBytes) });
+      return inflate;
     case COMPRESSION_TYPE.ZSTD:
-      if (decompressZstd === undefined) throw new Error('its ZSTD codec is not loaded');
       return decompressZstd;
     case COMPRESSION_TYPE.SNAPPY:
       return decompressSnappy;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { deflateSync } from 'node:zlib';
+import { constants, deflateSync, type ZlibOptions } from 'node:zlib';
 import { Zstd } from '@hpcc-js/wasm-zstd';
 import fc from 'fast-check';
 import { compress as compressSnappy } from 'snappyjs';
@@ -29,6 +29,32 @@ const REFERENCE: readonly (readonly [name: string, type: number, hex: string])[]
   ['Snappy', SNAPPY, 'f0012c74646d712d6261636b757020fe0c00fe0c00fe0c008e0c00'],
 ];
 
+const SKIPPABLE = '502a4d1803000000616263';
+/** What encoders may do besides: flushed is what Java's client does, without a content size what Rust's does. */
+const VARIANTS: readonly (readonly [name: string, type: number, hex: string])[] = [
+  ['ZLIB, flushed and not finished', ZLIB, '789c2a49c92dd44d4a4cce2e2d502819016c00000000ffff'],
+  ['ZLIB, flushed twice', ZLIB, '789c2a49c92dd44d4a4cce2e2d5028a1111b000000ffff1a4c6c00000000ffff'],
+  ['ZLIB, stored', ZLIB, deflateSync(TEXT, { level: 0 }).toString('hex')],
+  ['ZLIB, stored and flushed', ZLIB, flushed(TEXT, { level: 0 }).toString('hex')],
+  ['ZLIB, with a full flush', ZLIB, flushed(TEXT, { finishFlush: constants.Z_FULL_FLUSH }).toString('hex')],
+  ['ZSTD, without a content size', ZSTD, '28b52ffd00589d00006074646d712d6261636b7570200100e1532509'],
+  ['ZSTD, with a checksum', ZSTD, '28b52ffd24f09d00006074646d712d6261636b7570200100e153250964d9b01a'],
+  [
+    'ZSTD, in two frames',
+    ZSTD,
+    '28b52ffd20649d00006074646d712d6261636b7570200100f5a9240128b52ffd208c9d0000602d6261636b75702074646d710100fd694902',
+  ],
+  [
+    'ZSTD, between skippable frames',
+    ZSTD,
+    `${SKIPPABLE}28b52ffd20f09d00006074646d712d6261636b7570200100e1532509${SKIPPABLE}`,
+  ],
+];
+
+function flushed(bytes: Buffer, options: ZlibOptions = {}): Buffer {
+  return deflateSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH, ...options });
+}
+
 describe('decompression', () => {
   beforeAll(async () => {
     await loadCodec(ZSTD);
@@ -36,6 +62,66 @@ describe('decompression', () => {
 
   it.each(REFERENCE)('reads a block of another %s implementation', (_, type, hex) => {
     expect(decompress(Buffer.from(hex, 'hex'), type, TEXT.length, LIMIT)).toEqual(TEXT);
+  });
+
+  it.each(VARIANTS)('reads %s, and of a part of it nothing', (_, type, hex) => {
+    const block = Buffer.from(hex, 'hex');
+    expect(decompress(block, type, TEXT.length, LIMIT)).toEqual(TEXT);
+    // Skippable frames hold nothing: without the last one it is whole.
+    const part = hex.endsWith(SKIPPABLE) ? block.length - SKIPPABLE.length / 2 : block.length;
+    for (let length = 0; length < part; length++)
+      expect(() => decompress(block.subarray(0, length), type, TEXT.length, LIMIT), `${length}`).toThrow();
+    for (const size of [TEXT.length - 1, TEXT.length + 1, 0])
+      expect(() => decompress(block, type, size, LIMIT), `${size}`).toThrow();
+  });
+
+  it("reads the block of Java's client, which flushes and does not finish", () => {
+    const block = Buffer.from('789cca48cdc9c907000000ffff', 'hex');
+    expect(decompress(block, ZLIB, 5, LIMIT).toString()).toBe('hello');
+  });
+
+  it('gives back what was flushed and not finished, whatever it is', () => {
+    fc.assert(
+      fc.property(anyBytes, fc.integer({ min: 0, max: 9 }), (bytes, level) => {
+        const out = decompress(flushed(bytes, { level }), ZLIB, bytes.length, LIMIT);
+        expect(out.equals(bytes)).toBe(true);
+      }),
+    );
+  });
+
+  it.each([
+    ['ZLIB with a wrong checksum', ZLIB, '789c2b49c92dd44d4a4cce2e2d502819016c0037125976'],
+    ['ZLIB with a part of its checksum', ZLIB, '789c2b49c92dd44d4a4cce2e2d502819016c00371259'],
+    [
+      'ZLIB with a flush inside that is not its end',
+      ZLIB,
+      '789c2a49c92dd44d4a4cce2e2d5028a1111b000000ffff1a4c',
+    ],
+    ['ZSTD with a wrong checksum', ZSTD, '28b52ffd24f09d00006074646d712d6261636b7570200100e153250964d9b01b'],
+    [
+      'ZSTD with a part of its checksum',
+      ZSTD,
+      '28b52ffd24f09d00006074646d712d6261636b7570200100e153250964d9b0',
+    ],
+    [
+      'ZSTD with something behind its end',
+      ZSTD,
+      '28b52ffd20f09d00006074646d712d6261636b7570200100e15325096d6f7265',
+    ],
+  ])('refuses %s', (_, type, hex) => {
+    expect(() => decompress(Buffer.from(hex, 'hex'), type, TEXT.length, LIMIT)).toThrow();
+  });
+
+  it.each([
+    ['nothing at all', [NONE, LZ4, ZLIB, ZSTD, SNAPPY], ''],
+    ['an empty LZ4 or Snappy block', [LZ4, SNAPPY], '00'],
+    ['an empty ZLIB stream', [ZLIB], '789c030000000001'],
+    ['an empty flush', [ZLIB], '789c000000ffff'],
+    ['an empty ZSTD frame', [ZSTD], '28b52ffd2000010000'],
+    ['an empty ZSTD frame without a size', [ZSTD], '28b52ffd0058010000'],
+    ['an empty ZSTD frame with a checksum', [ZSTD], '28b52ffd240001000099e9d851'],
+  ])('reads %s as an empty payload', (_, types, hex) => {
+    for (const type of types) expect(decompress(Buffer.from(hex, 'hex'), type, 0, LIMIT)).toHaveLength(0);
   });
 
   it.each([

@@ -1,0 +1,55 @@
+// The borders of Zstandard frames (RFC 8878): where the one at the beginning of some bytes ends. It decompresses nothing.
+
+const MAGIC = 0xfd2fb528;
+const SKIPPABLE_MAGIC = 0x184d2a5;
+const RLE_BLOCK = 1;
+const RESERVED_BLOCK = 3;
+
+/** Where a frame ends and what it says of itself. */
+export interface ZstdFrame {
+  readonly sizeBytes: number;
+  readonly isSkippable: boolean;
+  /** `undefined` where the frame does not tell it, as those of streaming encoders. */
+  readonly contentBytes: number | undefined;
+}
+
+/** The frame that the bytes begin with; `undefined` where its end is not among them. @throws Error where it is none */
+export function readFrame(bytes: Buffer): ZstdFrame | undefined {
+  if (bytes.length < 8) return undefined;
+  const magic = bytes.readUInt32LE(0);
+  if (magic >>> 4 === SKIPPABLE_MAGIC) {
+    const sizeBytes = 8 + bytes.readUInt32LE(4);
+    return sizeBytes > bytes.length ? undefined : { sizeBytes, isSkippable: true, contentBytes: undefined };
+  }
+  if (magic !== MAGIC) throw new Error('what follows is no frame');
+  const descriptor = bytes[4] as number;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] as number;
+  const sizeAt = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
+  const sizeFieldBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
+  let at = sizeAt + sizeFieldBytes;
+  for (let isLast = false; !isLast; ) {
+    if (at + 3 > bytes.length) return undefined;
+    const block = bytes.readUIntLE(at, 3);
+    const type = (block >> 1) & 3;
+    if (type === RESERVED_BLOCK) throw new Error('a block is of no known type');
+    isLast = (block & 1) === 1;
+    at += 3 + (type === RLE_BLOCK ? 1 : block >> 3);
+  }
+  if ((descriptor & 4) !== 0) at += 4;
+  if (at > bytes.length) return undefined;
+  return { sizeBytes: at, isSkippable: false, contentBytes: contentSize(bytes, sizeAt, sizeFieldBytes) };
+}
+
+function contentSize(bytes: Buffer, at: number, fieldBytes: number): number | undefined {
+  switch (fieldBytes) {
+    case 0:
+      return undefined;
+    case 2:
+      return bytes.readUInt16LE(at) + 256;
+    case 8:
+      return Number(bytes.readBigUInt64LE(at));
+    default:
+      return bytes.readUIntLE(at, fieldBytes);
+  }
+}
