@@ -34,6 +34,22 @@ export class BackupError extends Error {
   }
 }
 
+/** Of failures that came together the one to report: what stays until a person acts before what may pass by itself. */
+export function gravest(failures: readonly unknown[]): unknown {
+  return byGravity(failures, (failure) => failure)[0];
+}
+
+/** The items in the order of their failures' gravity; equal ones stay as they were. */
+export function byGravity<T>(items: readonly T[], failureOf: (item: T) => unknown): T[] {
+  return [...items].sort((a, b) => gravity(failureOf(b)) - gravity(failureOf(a)));
+}
+
+function gravity(failure: unknown): number {
+  if (!(failure instanceof BackupError)) return 1;
+  if (failure.code === 'config' || failure.code === 'corrupt') return 2;
+  return failure.retryable ? 0 : 1;
+}
+
 /** The message of anything that was thrown, also of plain objects as the COS SDK throws them. */
 export function messageOf(thrown: unknown): string {
   if (thrown instanceof Error) return thrown.message;

@@ -1,6 +1,6 @@
 // The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
-import { BackupError } from './errors.ts';
+import { BackupError, gravest } from './errors.ts';
 import type { MessageMark, ObjectFile } from './object-file.ts';
 import type { EntryId, MessageId, SourcePartition } from './ports.ts';
 import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
@@ -11,6 +11,13 @@ import { untilAborted } from './until-aborted.ts';
 
 /** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
 export type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };
+
+/**
+ * Whether the end of the time may have caused this failure of the store. It looks like one that may pass; what stays
+ * is told whenever it came.
+ */
+export const isOfClock = (error: unknown): boolean =>
+  error instanceof BackupError && error.code === 'store' && error.retryable;
 
 export class FileChain {
   readonly #run: Run;
@@ -78,9 +85,9 @@ export class FileChain {
     this.#isHalted = true;
   }
 
-  /** Stops the chain for good. */
+  /** Stops the chain for good. Of several failures the gravest counts, of equal ones the first. */
   fail(error: unknown): void {
-    this.#failure ??= error;
+    this.#failure = this.#failure === undefined ? error : gravest([this.#failure, error]);
     this.#isHalted = true;
     // A store that refuses one partition refuses all; a partition's own trouble is its own.
     if (error instanceof BackupError && error.code === 'store') this.#run.stopAll();
@@ -118,8 +125,9 @@ export class FileChain {
       this.#acknowledge(file.entries);
     } catch (error) {
       this.#isHalted = true;
-      if (this.#run.hardEnd.aborted) this.#run.tally.cutByDeadline++;
-      else this.fail(error);
+      const isOver = this.#run.hardEnd.aborted;
+      if (isOver) this.#run.tally.cutByDeadline++;
+      if (!isOver || !isOfClock(error)) this.fail(error);
       await file.discard();
     }
   }

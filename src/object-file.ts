@@ -100,7 +100,7 @@ export class ObjectFile implements Size, Spillable {
     return this.#isDoomed;
   }
 
-  /** Adds the records of these messages. Awaits only where compression lags behind. */
+  /** Adds the records of these messages. Awaits only where compression lags behind. What fails, `create` throws. */
   async append(records: Body, range: MessageRange): Promise<void> {
     this.first ??= range.first;
     this.last = range.last;
@@ -117,10 +117,13 @@ export class ObjectFile implements Size, Spillable {
     let heldBytes = records.sizeBytes;
     try {
       for (const chunk of records.chunks) {
+        if (this.#failure !== undefined) return;
         await this.#compressor.write(chunk);
         budget.free(chunk.length);
         heldBytes -= chunk.length;
       }
+    } catch (error) {
+      this.#doom(error);
     } finally {
       budget.free(heldBytes);
     }
@@ -134,10 +137,14 @@ export class ObjectFile implements Size, Spillable {
     if (this.#pending.sizeBytes > 0) this.#sendPart();
   }
 
-  /** Closes the file: nothing is appended any more, and its buffer counts as leaving. */
+  /** Closes the file: nothing is appended any more, and its buffer counts as leaving. What fails, `create` throws. */
   async seal(reason: RollReason): Promise<void> {
     this.rollReason = reason;
-    await this.#compressor?.end();
+    try {
+      if (this.#failure === undefined) await this.#compressor?.end();
+    } catch (error) {
+      this.#doom(error);
+    }
     this.#isSealed = true;
     this.#options.budget.unregister(this);
     this.#options.budget.leave(this.#pending.sizeBytes);
@@ -152,6 +159,7 @@ export class ObjectFile implements Size, Spillable {
     const rest = this.#pending.takeAll();
     try {
       if (this.#upload === undefined) {
+        if (this.#failure !== undefined) throw this.#failure;
         this.#crc64 = crc64(rest.chunks);
         const attributes = this.#attributes({ ...this.#ending(), sha256: sha256(rest.chunks) });
         const answer = await slots.run(() =>
@@ -219,11 +227,15 @@ export class ObjectFile implements Size, Spillable {
         await slots.run(() => upload.part(number, part, crc, this.#call));
       }
     } catch (error) {
-      this.#failure ??= error;
-      this.#isDoomed = true;
+      this.#doom(error);
     } finally {
       budget.free(heldBytes);
     }
+  }
+
+  #doom(error: unknown): void {
+    this.#failure ??= error;
+    this.#isDoomed = true;
   }
 
   #attributes(ending: Record<string, string>) {

@@ -2,7 +2,7 @@
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { type Durable, FileChain } from './file-chain.ts';
+import { type Durable, FileChain, isOfClock } from './file-chain.ts';
 import type { Reservation } from './memory-budget.ts';
 import { type MessageMark, type MessageRange, ObjectFile, rangeOf } from './object-file.ts';
 import { objectKey } from './object-key.ts';
@@ -41,6 +41,10 @@ export type PartitionOutcome = 'caught_up' | 'deadline' | 'standby';
 
 /** How reading ended; `undefined`: it goes on. */
 type Outcome = PartitionOutcome | 'lost' | undefined;
+
+interface Failed {
+  readonly failure: unknown;
+}
 
 export class PartitionDrain {
   readonly #run: Run;
@@ -90,7 +94,7 @@ export class PartitionDrain {
 
   /**
    * Drains the partition up to its end; after `standby` it may be called again.
-   * @throws BackupError; what was stored before it is acknowledged
+   * @throws what failed, when everything that was taken before it is stored and acknowledged, as far as that is possible
    */
   async drain(): Promise<PartitionOutcome> {
     const chain = this.#chain;
@@ -98,21 +102,50 @@ export class PartitionDrain {
     this.#isAgain = true;
     try {
       for (;;) {
-        const outcome = await this.#read().finally(() => this.#endReservation());
+        const outcome = await this.#read()
+          .catch((error: unknown) => this.#failed(error))
+          .finally(() => this.#endReservation());
         if (outcome === 'lost') {
           await this.#beginAgain();
           continue;
         }
-        if (outcome === 'standby') await this.#drop();
+        if (outcome === 'standby' || !(await this.#canAcknowledge(outcome))) await this.#drop();
         else await this.#rollAndAcknowledge(outcome === 'deadline' ? 'deadline' : 'end');
+        const { takeAfter } = chain;
+        const isToGoOn = takeAfter !== undefined && !this.#run.reading.aborted;
+        // Where a failure stays, it comes again, behind what was stored already.
+        if (chain.failure === undefined && isToGoOn) {
+          const goingOn = await this.#takeAfresh(takeAfter).catch((error: unknown) => ({ failure: error }));
+          if (goingOn === undefined) continue;
+          chain.fail(goingOn.failure);
+        }
+        if (typeof outcome === 'object') chain.fail(outcome.failure);
         if (chain.failure !== undefined) throw chain.failure;
-        if (chain.takeAfter === undefined) return outcome;
-        if (this.#run.reading.aborted) return 'deadline';
-        await this.#takeAfresh(chain.takeAfter);
+        return typeof outcome === 'object' || takeAfter !== undefined ? 'deadline' : outcome;
       }
     } finally {
       await this.#drop();
     }
+  }
+
+  /** A failure ends reading as other ends do. That of a store whose time is over is the clock's. */
+  #failed(error: unknown): Failed | 'deadline' {
+    const { hardEnd, tally } = this.#run;
+    if (!hardEnd.aborted || !isOfClock(error)) return { failure: error };
+    tally.cutByDeadline++;
+    return 'deadline';
+  }
+
+  /**
+   * False after a failure of the source, where another consumer gets what cannot be acknowledged and has no way to
+   * find it stored: then it is not to be stored here. In order, the next run finds it.
+   */
+  async #canAcknowledge(outcome: PartitionOutcome | Failed): Promise<boolean> {
+    if (this.#isInOrder || typeof outcome !== 'object') return true;
+    const { failure } = outcome;
+    if (!(failure instanceof BackupError) || failure.code !== 'source') return true;
+    const backlog = untilAborted(this.#partition.backlog(), this.#run.hardEnd, noAnswer);
+    return (await backlog.catch(() => undefined)) !== undefined;
   }
 
   /** Takes entries into files until the end of the run's range, or until something else has to be done first. */

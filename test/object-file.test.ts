@@ -138,6 +138,20 @@ describe('a file', () => {
     expect(callsOf('complete')).toBe(0);
   });
 
+  it('whose records cannot be compressed is never created, and says why when its turn comes', async () => {
+    const file = openFile('gzip');
+    await append(file, 100);
+    const one = message(1);
+    await file.append({ chunks: [null as never], sizeBytes: 1 }, { messages: 1, first: one, last: one });
+    expect(file.isDoomed).toBe(true);
+    await append(file, 100);
+    await file.seal('end');
+    await expect(file.create()).rejects.toThrow('null');
+    await file.discard();
+    expect(store.calls).toEqual([]);
+    expect(budget.usedBytes).toBe(0);
+  });
+
   it('whose upload finds its key taken knows it before its end', async () => {
     store.objects.set(KEY, { key: KEY, bytes: Buffer.from('x'), metadata: {}, contentType: 'x', crc64: '1' });
     const file = openFile();

@@ -506,7 +506,7 @@ describe('a partition that moves away and comes back', () => {
 });
 
 describe('a failure', () => {
-  it('of the source drops what is open, and ends its upload', async () => {
+  it('of the source stores what is open, and leaves no upload behind', async () => {
     const { broker } = brokerWith(20, { bytes: MIB });
     let count = 0;
     broker.hook = (call) => {
@@ -517,9 +517,11 @@ describe('a failure', () => {
     expect(result.failure).toMatchObject({ message: 'connection lost' });
     expect(store.calls.some((call) => call.startsWith('part'))).toBe(true);
     expect(store.uploads.size).toBe(0);
+    expect(storedMessages(store).size).toBe(11);
+    expect(broker.backlog()).toBe(9);
   });
 
-  it('of the source waits for the file that is being created, and acknowledges it', async () => {
+  it('of the source waits for the file that is being created and stores what is open, and acknowledges both', async () => {
     const { broker } = brokerWith(20);
     let count = 0;
     broker.hook = (call) => {
@@ -530,8 +532,8 @@ describe('a failure', () => {
       if (when === 'after' && call === 'create') for (let turn = 0; turn < 20; turn++) await nextTurn();
     };
     const result = await runDrain(broker, store, limits(5));
-    expect(result).toMatchObject({ tally: { messages: 5 }, failure: { message: 'connection lost' } });
-    expect(broker.backlog()).toBe(15);
+    expect(result).toMatchObject({ tally: { messages: 6 }, failure: { message: 'connection lost' } });
+    expect(broker.backlog()).toBe(14);
   });
 
   it('of an acknowledgement stops reading', async () => {
