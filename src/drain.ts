@@ -19,10 +19,10 @@
 // is in a file and not acknowledged goes to another consumer when this one dies; so each partition has one such file
 // at most: the next entry is taken only when the file before it is acknowledged.
 import { setMaxListeners } from 'node:events';
-import { BackupError } from './errors.ts';
+import { BackupError, byGravity } from './errors.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
-import type { Backlog, Source } from './ports.ts';
+import type { Backlog, Logger, Source } from './ports.ts';
 import { formatTime } from './record.ts';
 import { createTally, type Run, type Tally } from './run.ts';
 import { createSlots } from './slots.ts';
@@ -31,6 +31,8 @@ import { untilAborted } from './until-aborted.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;
+/** Of failed partitions so many are logged, one line each. */
+const MAX_FAILED_LINES = 10;
 /** The memory that one partition needs to get on: a buffer too small to leave as a part, and as much on its way. */
 const MIN_BYTES_PER_PARTITION = 2 * 1_048_576;
 
@@ -101,13 +103,16 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     const ends = await Promise.allSettled(
       drains.map((one) => standby.drain(one, () => turns.run(() => one.drain()))),
     );
-    const failure = ends.find((end) => end.status === 'rejected');
+    const failed = ends.flatMap((end, i) =>
+      end.status === 'rejected' ? [{ topic: partitions[i]?.topic, error: end.reason as unknown }] : [],
+    );
+    const failure = reportFailed(failed, options.logger);
     const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
     return result({
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
       backlog: await backlogOf(drains, options.hardEnd),
-      failure: failure?.reason ?? failureOfClock(tally),
+      failure: failure ?? failureOfClock(tally),
     });
   } catch (error) {
     return result({ failure: error });
@@ -115,6 +120,18 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     timer.abort();
     options.stop?.removeEventListener('abort', onStop);
   }
+}
+
+/** Logs what failed, partition by partition, and returns what the run fails with. */
+function reportFailed(
+  failed: readonly { topic: string | undefined; error: unknown }[],
+  logger: Logger,
+): unknown {
+  const gravestFirst = byGravity(failed, ({ error }) => error);
+  for (const fields of gravestFirst.slice(0, MAX_FAILED_LINES)) logger.error(fields, 'partition failed');
+  const rest = failed.length - MAX_FAILED_LINES;
+  if (rest > 0) logger.error({ partitions: rest }, 'more partitions failed');
+  return gravestFirst[0]?.error;
 }
 
 function stopReasonOf(outcomes: readonly PartitionOutcome[], tally: Tally): StopReason {
