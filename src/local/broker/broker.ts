@@ -113,6 +113,7 @@ export class LoopbackBroker {
       faults: this.faults,
       tokens: options.tokens,
       subscriptionOptions: {
+        keepsBack: (subscription, entry) => this.faults.keepsBack?.(subscription, entry) ?? false,
         failoverDelayMs: options.failoverDelayMs ?? 1000,
         maxUnackedMessagesPerConsumer: options.maxUnackedMessagesPerConsumer ?? 5000,
       },

@@ -38,6 +38,13 @@ export class Faults {
   /** Ends the connection that gets the n-th entry from now on, after that entry; once. */
   closeAfterEntries: number | undefined;
 
+  /** Entries that a subscription does not hand out, and goes on behind: as in an open transaction, or not yet due. */
+  keepsBack: ((subscription: string, entry: StoredEntry) => boolean) | undefined;
+  /** Told as a topic's last entry: a lower one, as from a compacted ledger, or none. */
+  lastEntry: ((entries: readonly StoredEntry[]) => StoredEntry | undefined) | undefined;
+  /** Whether it says that it has transactions. */
+  hasTransactions = false;
+
   /** What happens to the next so many acknowledgements; Infinity: to all. */
   acks: { readonly fault: AckFault; times: number } | undefined;
 

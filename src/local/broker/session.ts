@@ -173,6 +173,15 @@ export class Session {
       held.subscription.redeliver(held.consumer, places);
     },
     getLastMessageId: (fields) => this.#getLastMessageId(fields),
+    addSubscriptionToTxn: ({ requestId, txnidMostBits, txnidLeastBits }) => {
+      if (!this.#context.faults.hasTransactions) {
+        throw new Refusal(SERVER_ERROR.NotAllowedError, 'Transactions are not enabled.');
+      }
+      const error = SERVER_ERROR.TransactionCoordinatorNotFound;
+      this.#connection.send('addSubscriptionToTxnResponse', {
+        ...{ requestId, txnidMostBits, txnidLeastBits, error },
+      });
+    },
     consumerStats: (fields) => this.#consumerStats(fields),
     seek: ({ consumerId, requestId, messageId, messagePublishTime }) => {
       const { topic, subscription } = this.#consumerOrRefuse(consumerId);
@@ -384,7 +393,9 @@ export class Session {
 
   #getLastMessageId({ consumerId, requestId }: CommandFields<'getLastMessageId'>): void {
     const { topic, subscription } = this.#consumerOrRefuse(consumerId);
-    const { partition, lastEntry } = topic;
+    const { lastEntry: lastOf } = this.#context.faults;
+    const { partition } = topic;
+    const lastEntry = lastOf === undefined ? topic.lastEntry : lastOf(topic.entries);
     const { ledgerId, entryId } = lastEntry ?? { ledgerId: -1, entryId: -1 };
     const batchIndex = lastEntry?.isBatch === true ? lastEntry.messages - 1 : -1;
     const markDelete = topic.positionOf(subscription.cursor.markDelete);

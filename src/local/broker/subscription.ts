@@ -11,6 +11,8 @@ export interface SubscriptionOptions {
   readonly failoverDelayMs: number;
   /** Shared and Key_Shared: unacknowledged messages at which a consumer gets no more. */
   readonly maxUnackedMessagesPerConsumer: number;
+  /** Whether an entry is passed over until the next rewind. */
+  keepsBack?(subscription: string, entry: StoredEntry): boolean;
 }
 
 /** What a subscription asks of a connected consumer. */
@@ -210,8 +212,13 @@ export class Subscription {
       const entry = this.topic.entries[this.#readPlace];
       if (entry === undefined) return;
       this.#readPlace++;
-      if (!this.cursor.isAcked(entry.place)) this.#deliver(active, entry);
+      if (!this.#isPassedOver(entry.place)) this.#deliver(active, entry);
     }
+  }
+
+  #isPassedOver(place: number): boolean {
+    if (this.cursor.isAcked(place)) return true;
+    return this.#options.keepsBack?.(this.name, this.topic.entries[place] as StoredEntry) ?? false;
   }
 
   #dispatchInTurn(): void {
@@ -264,7 +271,7 @@ export class Subscription {
       const again = this.#again.take();
       if (again === undefined && this.#readPlace >= this.topic.entries.length) return undefined;
       const place = again ?? this.#readPlace++;
-      if (!this.cursor.isAcked(place)) return place;
+      if (!this.#isPassedOver(place)) return place;
     }
   }
 
