@@ -20,6 +20,7 @@
 // at most: the next entry is taken only when the file before it is acknowledged.
 import { setMaxListeners } from 'node:events';
 import { BackupError, byGravity } from './errors.ts';
+import { heldBackText } from './held-back.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
 import type { Backlog, Logger, Source } from './ports.ts';
@@ -57,6 +58,8 @@ export interface DrainResult {
   readonly partitions: number;
   readonly tally: Tally;
   readonly backlog: { entries?: number; messages?: number; oldestPublishTime?: string } | undefined;
+  /** Why the broker did not hand out what is left; reasons joined by `, `. */
+  readonly heldBack: string | undefined;
   readonly peakBufferBytes: number;
   readonly failure: unknown;
 }
@@ -82,6 +85,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     partitions: 0,
     tally,
     backlog: undefined,
+    heldBack: undefined,
     peakBufferBytes: budget.peakBytes,
     failure: undefined,
     ...fields,
@@ -108,10 +112,12 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     );
     const failure = reportFailed(failed, options.logger);
     const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
+    const backlog = await backlogOf(drains, options.hardEnd);
     return result({
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
-      backlog: await backlogOf(drains, options.hardEnd),
+      backlog,
+      heldBack: await heldBackOf(drains, backlog),
       failure: failure ?? failureOfClock(tally),
     });
   } catch (error) {
@@ -168,6 +174,16 @@ async function backlogOf(
       ? { [name]: known.reduce((sum, backlog) => sum + (backlog[name] ?? 0), 0) }
       : {};
   return { ...total('entries'), ...total('messages'), ...oldestOf(known) };
+}
+
+/** Named only where something is left: what was held back while the run went on may have come since. */
+async function heldBackOf(
+  drains: readonly PartitionDrain[],
+  backlog: DrainResult['backlog'],
+): Promise<string | undefined> {
+  if ((backlog?.entries ?? backlog?.messages ?? 0) === 0) return undefined;
+  const reasons = await Promise.all(drains.map((one) => one.heldBack()));
+  return heldBackText(reasons.flat()) || undefined;
 }
 
 /** When the oldest message that is left was published, if every partition that has some left knows its own. */

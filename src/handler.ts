@@ -336,6 +336,7 @@ function summarise(
     alreadyStored: tally.alreadyStored,
     unreadable: tally.unreadable,
     ...(result?.backlog === undefined ? {} : { backlog: result.backlog }),
+    ...(result?.heldBack === undefined ? {} : { heldBack: result.heldBack }),
     partitions: result?.partitions ?? 0,
   };
 }

@@ -3,6 +3,7 @@
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
 import { type Durable, FileChain, isOfClock } from './file-chain.ts';
+import { logHeldBack } from './held-back.ts';
 import type { Reservation } from './memory-budget.ts';
 import { type MessageMark, type MessageRange, ObjectFile, rangeOf } from './object-file.ts';
 import { objectKey } from './object-key.ts';
@@ -11,6 +12,7 @@ import type {
   Body,
   Delivery,
   EntryId,
+  HeldBackReason,
   Message,
   MessageId,
   ReadableEntry,
@@ -24,12 +26,15 @@ import type { Run } from './run.ts';
 import { storeUnreadable } from './unreadable.ts';
 import { untilAborted } from './until-aborted.ts';
 
-/** Where the end of the backlog is known, a receive this long without anything is looked into. */
-const IDLE_MS = 5_000;
-/** Where it is not known, it ends the partition. */
+/** Where the end of the backlog is known, a silence is looked into after this time, and then every second. */
+const FIRST_LOOK_MS = 500;
+const LOOK_EVERY_MS = 1_000;
+/** A broker may hold back more until what is open is acknowledged: after so long a silence it is. */
+const SEAL_AFTER_MS = 5_000;
+/** For so long a backlog is waited for that nothing says why it does not come. */
+const STALLED_AFTER_MS = 20_000;
+/** Where the end is not known, a receive this long without anything ends the partition. */
 const IDLE_UNKNOWN_END_MS = 1_000;
-/** A broker that reports a backlog but delivers nothing in so many receives has failed. */
-const STALLED_AFTER_IDLE = 4;
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_OWED = 1_000;
 
@@ -61,8 +66,15 @@ export class PartitionDrain {
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
-  /** Receives in a row that brought nothing, with nothing left to store or to acknowledge. */
-  #idleReceives = 0;
+  /** For so long nothing has come. */
+  #quietMs = 0;
+  /** Deliveries of stored entries, repeated ones too. */
+  #received = 0;
+  /** The end that was told is reached, and the subscription had more at the start. */
+  #isBeyondEnd = false;
+  /** Why the broker does not hand out what is left. */
+  #heldBack: readonly HeldBackReason[] = [];
+  #outcome: PartitionOutcome | undefined;
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
   #entryBytes: number | undefined;
   #reservation: Reservation | undefined;
@@ -85,6 +97,12 @@ export class PartitionDrain {
     const { nextPublishTimeMs, ...counts } = backlog;
     const next = this.#cameTooLateMs ?? nextPublishTimeMs;
     return next === undefined || this.#chain.isInterrupted ? counts : { ...counts, nextPublishTimeMs: next };
+  }
+
+  /** Why the broker does not hand out what is left, as far as it is known; after `drain`. */
+  async heldBack(): Promise<readonly HeldBackReason[]> {
+    if (this.#heldBack.length > 0 || this.#outcome !== 'caught_up') return this.#heldBack;
+    return (await this.#partition.heldBack?.(0, 0)) ?? [];
   }
 
   /** After `standby`: true when it may be worth to drain the partition again, false when `signal` is aborted before. */
@@ -121,7 +139,8 @@ export class PartitionDrain {
         }
         if (typeof outcome === 'object') chain.fail(outcome.failure);
         if (chain.failure !== undefined) throw chain.failure;
-        return typeof outcome === 'object' || takeAfter !== undefined ? 'deadline' : outcome;
+        this.#outcome = typeof outcome === 'object' || takeAfter !== undefined ? 'deadline' : outcome;
+        return this.#outcome;
       }
     } finally {
       await this.#drop();
@@ -152,19 +171,42 @@ export class PartitionDrain {
   async #read(): Promise<PartitionOutcome | 'lost'> {
     const { reading, budget, clock, stopReadingAtMs } = this.#run;
     const { end } = this.#partition;
-    if (end === null) return 'caught_up';
-    const idleMs = end === 'unknown' || !this.#isInOrder ? IDLE_UNKNOWN_END_MS : IDLE_MS;
+    if (end === null && (await this.#isAtEnd())) return 'caught_up';
     for (;;) {
       const reserving = budget.reserve(this.#entryBytes ?? budget.likelyEntryBytes, reading);
       this.#reservation = reserving instanceof Promise ? await reserving : reserving;
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
       budget.tellPassed();
-      const timeoutMs = Math.min(idleMs, Math.max(1, stopReadingAtMs - clock.now()));
+      const timeoutMs = Math.min(this.#idleMs(), Math.max(1, stopReadingAtMs - clock.now()));
       const outcome = await this.#handleNext(timeoutMs);
       if (outcome !== undefined) return outcome;
       this.#endReservation();
     }
+  }
+
+  #idleMs(): number {
+    if (!this.#isBounded) return IDLE_UNKNOWN_END_MS;
+    return this.#quietMs === 0 ? FIRST_LOOK_MS : LOOK_EVERY_MS;
+  }
+
+  /** Whether it is known, in order, what the run covers: a silence before that is not its end. */
+  get #isBounded(): boolean {
+    return this.#isInOrder && this.#partition.end !== 'unknown';
+  }
+
+  /**
+   * The end that was told is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where the last
+   * messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
+   */
+  async #isAtEnd(): Promise<boolean> {
+    const atOpen = await this.#partition.entriesAtOpen?.();
+    if (!this.#isInOrder || atOpen === undefined || this.#received >= atOpen) return true;
+    if (this.#isBeyondEnd) return false;
+    this.#isBeyondEnd = true;
+    await this.#chain.settle();
+    const left = await this.#left();
+    return left === undefined || left <= this.#openEntries;
   }
 
   /**
@@ -172,7 +214,11 @@ export class PartitionDrain {
    * awaits can take long, and all that while it would keep an entry of megabytes in memory for nothing.
    */
   #handleNext(timeoutMs: number): Promise<Outcome> {
-    return this.#partition.next(timeoutMs).then((delivery) => this.#handle(delivery));
+    return this.#partition.next(timeoutMs).then((delivery) => {
+      if (delivery.kind === 'idle') this.#quietMs += timeoutMs;
+      else this.#quietMs = 0;
+      return this.#handle(delivery);
+    });
   }
 
   /** What reading ends with; nothing where it goes on. */
@@ -189,14 +235,16 @@ export class PartitionDrain {
     }
     if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
     if (delivery.kind === 'end') return 'caught_up';
-    this.#idleReceives = 0;
     if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
-    const outcome =
-      end !== 'unknown' && end !== null && isAtOrAfter(delivery.id, end) ? 'caught_up' : undefined;
+    this.#received++;
+    const isLast = end !== 'unknown' && (end === null || isAtOrAfter(delivery.id, end));
     let taking: Promise<void> | undefined;
     if (delivery.kind === 'entry') taking = this.#take(delivery);
     else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);
-    return taking === undefined ? outcome : taking.then(() => outcome);
+    if (!isLast) return taking === undefined ? undefined : taking.then(() => undefined);
+    return Promise.resolve(taking)
+      .then(() => this.#isAtEnd())
+      .then((isAtEnd) => (isAtEnd ? 'caught_up' : undefined));
   }
 
   /** Published after the run began. A producer whose clock is ahead of ours must not end every run, so: not in the future. */
@@ -206,32 +254,84 @@ export class PartitionDrain {
     return publishTimeMs > this.#run.startedAtMs && publishTimeMs <= this.#run.clock.now();
   }
 
-  /**
-   * Nothing arrived for a while. What is open is sealed and acknowledged first: a broker may hold back more until
-   * then (TDMQ's cap of unacknowledged messages). Only with nothing open it may be the end.
-   */
+  /** Nothing arrived for a while. Where the end is not known that is the end, with nothing open any more. */
   async #isDrained(): Promise<boolean> {
-    if (this.#open !== undefined || this.#chain.isBusy || this.#owed.length > 0) {
+    if (!this.#isBounded) {
+      const hasOpen = this.#hasOpen;
+      if (hasOpen) await this.#rollAndAcknowledge('end');
+      else await this.#explainRest();
+      return !hasOpen;
+    }
+    await this.#chain.settle();
+    const left = await this.#left();
+    if (this.#run.reading.aborted || this.#chain.isInterrupted) return false;
+    const missing = left === undefined ? undefined : left - this.#openEntries;
+    if (missing === undefined) return await this.#isQuietFor(SEAL_AFTER_MS);
+    const reasons = missing <= 0 ? [] : await this.#reasons(missing);
+    if (reasons === undefined) return await this.#isStalled(missing);
+    if (this.#hasOpen) {
       await this.#rollAndAcknowledge('end');
+      // What is acknowledged may be all there was; the broker may also have held back more until then.
+      return missing <= 0 && (await this.#left()) === 0;
+    }
+    this.#tellHeldBack(reasons, missing);
+    return true;
+  }
+
+  /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */
+  async #isQuietFor(ms: number): Promise<boolean> {
+    if (this.#quietMs < ms) return false;
+    if (!this.#hasOpen) return true;
+    this.#quietMs = 0;
+    await this.#rollAndAcknowledge('end');
+    return false;
+  }
+
+  /** There is a backlog, and nothing says why it does not come. */
+  async #isStalled(missing: number): Promise<boolean> {
+    if (this.#hasOpen) {
+      await this.#isQuietFor(SEAL_AFTER_MS);
       return false;
     }
-    if (this.#partition.end === 'unknown' || !this.#isInOrder) return true;
-    const { reading } = this.#run;
-    const backlog = await untilAborted(this.#partition.backlog(), reading, noAnswer).catch((error) => {
-      if (!reading.aborted) throw error;
-    });
-    if (reading.aborted) return false;
-    const waiting = backlog?.entries ?? backlog?.messages ?? 0;
-    if (waiting === 0) return true;
-    if (++this.#idleReceives < STALLED_AFTER_IDLE) return false;
-    const { topic } = this.#partition;
-    const seconds = (STALLED_AFTER_IDLE * IDLE_MS) / 1_000;
-    const what = `the broker reports a backlog of ${waiting} in ${topic} but has delivered nothing for ${seconds} s`;
-    throw new BackupError('source', what, {
-      retryable: true,
-      hint: 'Look at the topic and its subscription in the TDMQ console; the next run tries again.',
-      details: { topic },
-    });
+    if (this.#quietMs < STALLED_AFTER_MS) return false;
+    this.#tellHeldBack(['unknown'], missing);
+    return true;
+  }
+
+  /** Without order a silence is the end; what is left then is only named. */
+  async #explainRest(): Promise<void> {
+    const left = this.#isInOrder ? undefined : await this.#left();
+    if (left === undefined || left === 0) return;
+    this.#tellHeldBack((await this.#reasons(left)) ?? ['unknown'], left);
+  }
+
+  #reasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {
+    const reasons = this.#partition.heldBack?.(missing, this.#quietMs) ?? Promise.resolve(undefined);
+    return untilAborted(reasons, this.#run.reading, noAnswer).catch(() => undefined);
+  }
+
+  #tellHeldBack(reasons: readonly HeldBackReason[], entries: number): void {
+    this.#heldBack = reasons;
+    if (reasons.length > 0) logHeldBack(this.#run.logger, this.#partition.topic, reasons, entries);
+  }
+
+  /** How many entries the subscription has left, those in open files included. */
+  async #left(): Promise<number | undefined> {
+    const backlog = await untilAborted(this.#partition.backlog(), this.#run.reading, noAnswer).catch(
+      (error) => {
+        if (!this.#run.reading.aborted) throw error;
+      },
+    );
+    return backlog?.entries ?? backlog?.messages;
+  }
+
+  get #hasOpen(): boolean {
+    return this.#open !== undefined || this.#chain.isBusy || this.#owed.length > 0;
+  }
+
+  /** Entries that were taken and are not in line to be acknowledged. */
+  get #openEntries(): number {
+    return (this.#open?.entries.length ?? 0) + this.#owed.length;
   }
 
   #take(entry: ReadableEntry): Promise<void> | undefined {

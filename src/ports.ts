@@ -76,6 +76,17 @@ export type Signal =
 
 export type Delivery = ReadableEntry | UnreadableEntry | Signal;
 
+/** Why a broker does not hand out what a subscription has left. */
+export type HeldBackReason =
+  /** Messages in chunks whose last chunk has not come. */
+  | 'incomplete chunks'
+  /** Published in a transaction that is not ended, or acknowledged in one. */
+  | 'open transaction'
+  /** Shared and Key_Shared: not due yet. */
+  | 'delayed messages'
+  /** A consumer cannot know it. */
+  | 'unknown';
+
 /** How much the subscription still has to deliver. Brokers count entries or messages, by version. */
 export interface Backlog {
   readonly entries?: number;
@@ -126,6 +137,18 @@ export interface SourcePartition {
 
   /** What the subscription has left in this partition, or `undefined` where it cannot be known. */
   backlog(): Promise<Backlog | undefined>;
+
+  /**
+   * How many entries the subscription had left at `open`, or `undefined` where it cannot be known. Brokers can tell an
+   * `end` that lies before the last of them (compaction); so many entries bound the run then.
+   */
+  entriesAtOpen?(): Promise<number | undefined>;
+
+  /**
+   * After `idle`: why `entries` that were not handed out do not come. `undefined`: they may come at any moment.
+   * `quietMs`: for so long nothing has come. May find an entry that the broker passed over; `next` hands it out then.
+   */
+  heldBack?(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined>;
 }
 
 /** Messages from a subscription. One per run. */

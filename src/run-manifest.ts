@@ -32,6 +32,8 @@ export interface Summary {
     /** ISO 8601, UTC: how far behind the rule is. Known mostly where the run ended at its deadline. */
     readonly oldestPublishTime?: string;
   };
+  /** Why the broker did not hand out what is left, where something is left and it is known. */
+  readonly heldBack?: string;
   readonly partitions: number;
 }
 

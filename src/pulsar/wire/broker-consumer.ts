@@ -5,11 +5,12 @@ import type { EntryId } from '../../ports.ts';
 import type { Fields } from './codec.ts';
 import type { Connection, ConsumerEvents } from './connection.ts';
 import type { CommandFields } from './frame.ts';
-import { ACK_TYPE, INITIAL_POSITION } from './protocol-tables.ts';
+import { ACK_TYPE, INITIAL_POSITION, SERVER_ERROR } from './protocol-tables.ts';
 
 /** Brokers from this protocol version on confirm acknowledgements. */
 const ACK_RECEIPTS_SINCE = 17;
 const MOST_IDS_PER_ACK = 1_000;
+const TRANSACTIONS_TIMEOUT_MS = 2_000;
 
 /** What SUBSCRIBE says. */
 export interface Subscription {
@@ -19,6 +20,8 @@ export interface Subscription {
   readonly consumerName: string;
   readonly subType: number;
   readonly initialPosition: 'earliest' | 'latest';
+  /** Set: a reader that begins with this entry, and of which nothing stays. */
+  readonly startAt?: EntryId;
 }
 
 /** Where the topic and the subscription stand. An entry id of -1 is before its ledger's first entry. */
@@ -54,7 +57,8 @@ export class BrokerConsumer {
           subType: to.subType,
           consumerName: to.consumerName,
           consumerId,
-          durable: true,
+          durable: to.startAt === undefined,
+          ...(to.startAt === undefined ? {} : { startMessageId: asStart(to.startAt) }),
           initialPosition:
             to.initialPosition === 'earliest' ? INITIAL_POSITION.Earliest : INITIAL_POSITION.Latest,
           forceTopicCreation: false,
@@ -69,6 +73,11 @@ export class BrokerConsumer {
       }
       throw error;
     }
+  }
+
+  /** Another consumer on the same connection. */
+  beside(consumerId: number): BrokerConsumer {
+    return new BrokerConsumer(this.#connection, consumerId, this.#topic);
   }
 
   /** Lets the broker send more. */
@@ -118,14 +127,33 @@ export class BrokerConsumer {
   }
 
   /** How many entries the subscription has left, where the broker tells. @throws BackupError `source` */
-  async backlogEntries(): Promise<number | undefined> {
+  async backlogEntries(timeoutMs?: number): Promise<number | undefined> {
     const answer = await this.#connection.request(
       'consumerStats',
       { consumerId: this.#consumerId },
       `reading the backlog of ${this.#topic}`,
+      timeoutMs,
     );
     const { msgBacklog } = answer.fields as CommandFields<'consumerStatsResponse'>;
     return typeof msgBacklog === 'number' ? msgBacklog : undefined;
+  }
+
+  /**
+   * Whether the broker has transactions. It is asked about one that cannot be, and says either that it does not know
+   * its coordinator or that transactions are off. Older brokers are not asked. @throws BackupError `source`
+   */
+  async hasTransactions(): Promise<boolean> {
+    if (this.#connection.serverProtocol < ACK_RECEIPTS_SINCE) return false;
+    const nobody = { txnidMostBits: 0x7fff_ffff, txnidLeastBits: 0 };
+    const what = 'asking whether the broker has transactions';
+    const answer = await this.#connection.request(
+      'addSubscriptionToTxn',
+      nobody,
+      what,
+      TRANSACTIONS_TIMEOUT_MS,
+    );
+    const { error } = answer.fields as CommandFields<'addSubscriptionToTxnResponse'>;
+    return error !== SERVER_ERROR.NotAllowedError;
   }
 
   /** @throws BackupError `source` */
@@ -154,6 +182,13 @@ export class BrokerConsumer {
     await connection.request('getLastMessageId', { consumerId }, what);
   }
 }
+
+/** Brokers begin behind an entry, but with it where its messages are still to be told apart. */
+const asStart = ({ ledgerId, entryId }: EntryId) => ({
+  ledgerId,
+  entryId: Math.max(0, entryId),
+  batchIndex: 0,
+});
 
 /** Brokers write -1 as 2^64-1, which is no exact number. */
 function positionOf(id: Fields<'MessageIdData'> | undefined): EntryId | undefined {

@@ -26,6 +26,8 @@ export type ChunkResult =
     };
 
 interface Held {
+  /** All that came of it, whether it is held or not. */
+  seen: number;
   readonly ids: EntryId[];
   readonly entries: StoredEntry[];
   next: number;
@@ -68,6 +70,13 @@ export class ChunkJoiner {
     return this.#heldBytes;
   }
 
+  /** How many entries came that wait for the rest of their messages, held or not. */
+  get incompleteEntries(): number {
+    let count = 0;
+    for (const { seen } of this.#held.values()) count += seen;
+    return count;
+  }
+
   /** Everything is delivered again: forgets what was held. */
   reset(): void {
     this.#held.clear();
@@ -85,6 +94,7 @@ export class ChunkJoiner {
       return { kind: 'broken', reason, raw: entry.raw, ids: [entry.id] };
     }
     const held = this.#heldOf(uuid);
+    held.seen++;
     this.#hold(held, entry, metadata, chunkId);
     if (!isLast) return { kind: 'pending' };
     this.#held.delete(uuid);
@@ -95,7 +105,7 @@ export class ChunkJoiner {
   #heldOf(uuid: string): Held {
     let held = this.#held.get(uuid);
     if (held === undefined) {
-      held = { ids: [], entries: [], next: 0, sizeBytes: 0, fault: undefined, isLeftOut: false };
+      held = { seen: 0, ids: [], entries: [], next: 0, sizeBytes: 0, fault: undefined, isLeftOut: false };
       this.#held.set(uuid, held);
     }
     return held;

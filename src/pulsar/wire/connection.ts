@@ -61,7 +61,8 @@ type RequestName =
   | 'lookupTopic'
   | 'partitionMetadata'
   | 'getLastMessageId'
-  | 'consumerStats';
+  | 'consumerStats'
+  | 'addSubscriptionToTxn';
 
 /** A connection, from its first byte to its last. Once lost it stays lost. */
 export class Connection {

@@ -1,7 +1,15 @@
 // One partition: queues what arrives, hands it out, acknowledges, and subscribes again after the connection or the
 // broker has gone. It never drops an entry that it does not get again.
 import { BackupError } from '../../errors.ts';
-import type { Backlog, Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
+import type {
+  Backlog,
+  Clock,
+  Delivery,
+  EntryId,
+  HeldBackReason,
+  Logger,
+  SourcePartition,
+} from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { AckPlan } from './ack-plan.ts';
 import { Activity } from './activity.ts';
@@ -15,6 +23,7 @@ import { EntryQueue } from './entry-queue.ts';
 import { EntryReader } from './entry-reader.ts';
 import { FlowControl } from './flow.ts';
 import { Gate } from './gate.ts';
+import { HeldBack } from './held-back.ts';
 import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 import { runEnded } from './run-ended.ts';
@@ -22,6 +31,9 @@ import { isServerError } from './server-error.ts';
 import { noFurther, Setbacks } from './setbacks.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
+
+/** A run does not wait longer to know how much there was at its start. */
+const ENTRIES_AT_OPEN_TIMEOUT_MS = 2_000;
 
 export interface ConsumerOptions extends Subscription {
   readonly cluster: Cluster;
@@ -55,6 +67,8 @@ export class Consumer implements SourcePartition {
   readonly #waiter: Waiter<Delivery>;
   readonly #gate: Gate;
   readonly #activity: Activity;
+  readonly #heldBack: HeldBack;
+  #entriesAtOpen: Promise<number | undefined> | undefined;
   #state: 'connecting' | 'ready' | 'failed' | 'closed' = 'connecting';
   #failure: BackupError | undefined;
   /** Why there is no consumer at the broker, while there is none. */
@@ -92,12 +106,24 @@ export class Consumer implements SourcePartition {
     this.#waiter = new Waiter(clock, (waitedMs) => this.#onIdle(waitedMs));
     this.#gate = new Gate(clock, options.timings.operationTimeoutMs, options.topic);
     this.#activity = new Activity(this.#isFailover, clock, options.timings, () => this.#serve());
+    const { topic, nextConsumerId } = options;
+    this.#heldBack = new HeldBack({
+      ...{ topic, isOrdered, clock, nextConsumerId },
+      consumer: () => this.#consumer(),
+      position: () => this.#position(),
+      incompleteChunks: () => this.#reader.incompleteEntries,
+      onPassedOver: (entry) => this.#onPassedOver(entry),
+    });
   }
 
   /** Subscribes for the first time and takes the bound of the run. @throws BackupError `source` */
   async open(): Promise<void> {
     await this.#subscribe();
     this.#becomeReady();
+    // Asked before the end: so it does not count what is published behind that.
+    this.#entriesAtOpen = this.#consumer()
+      .backlogEntries(ENTRIES_AT_OPEN_TIMEOUT_MS)
+      .catch(() => undefined);
     const { last, acknowledged } = await this.#consumer().lastPositions();
     this.#acknowledged = acknowledged;
     const isDrained =
@@ -152,10 +178,33 @@ export class Consumer implements SourcePartition {
   async backlog(): Promise<Backlog | undefined> {
     try {
       await this.#ready();
-      const entries = await this.#consumer().backlogEntries();
+      const told = await this.#consumer()
+        .backlogEntries()
+        .catch(() => undefined);
+      const entries = told ?? (await this.#noEntries());
       const next = this.#queue.peek()?.metadata?.publishTimeMs;
       if (entries === undefined) return undefined;
       return { entries, ...(next === undefined ? {} : { nextPublishTimeMs: next }) };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** 0 where all is acknowledged, by the positions alone. */
+  async #noEntries(): Promise<0 | undefined> {
+    const { last, acknowledged } = await this.#consumer().lastPositions();
+    if (last === undefined || acknowledged === undefined) return undefined;
+    return compareEntries(acknowledged, last) >= 0 ? 0 : undefined;
+  }
+
+  entriesAtOpen(): Promise<number | undefined> {
+    return this.#entriesAtOpen ?? Promise.resolve(undefined);
+  }
+
+  async heldBack(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined> {
+    try {
+      await this.#ready();
+      return await this.#heldBack.reasons(entries, quietMs);
     } catch {
       return undefined;
     }
@@ -250,20 +299,28 @@ export class Consumer implements SourcePartition {
    * reads nothing until the next FLOW.
    */
   #askAgain(): void {
-    if (!this.#isOrdered || this.end === null || this.end === 'unknown' || this.#mostEntriesToEnd() === 0)
-      return;
+    if (!this.#isOrdered || this.end === 'unknown') return;
     this.#flow.gave(1);
     this.#atBroker?.giveMore(1);
   }
 
-  /** What is behind the run's range is not read ahead. */
+  /** What is behind the run's range is not read ahead; who goes on there waits for each. */
   #mostEntriesToEnd(): number {
     const { end } = this;
     const last = this.#lastArrived;
     if (!this.#isOrdered || last === undefined || end === null || end === 'unknown') {
       return Number.POSITIVE_INFINITY;
     }
-    return mostEntriesBetween(last, end);
+    const most = mostEntriesBetween(last, end);
+    return most === 0 && this.#waiter.isWaiting ? Number.POSITIVE_INFINITY : most;
+  }
+
+  /** How far this consumer has come, whatever of it is acknowledged. */
+  #position(): EntryId | undefined {
+    const acknowledged = this.#acknowledged;
+    const furthest = this.#furthest;
+    if (acknowledged === undefined || furthest === undefined) return acknowledged ?? furthest;
+    return compareEntries(acknowledged, furthest) > 0 ? acknowledged : furthest;
   }
 
   // --- coming and going
@@ -406,7 +463,14 @@ export class Consumer implements SourcePartition {
     };
   }
 
+  /** The broker keeps its permits for it, and sends it perhaps with the next entry. */
+  #onPassedOver(entry: StoredEntry): void {
+    if (this.#state !== 'ready' || this.#activity.isOnStandby) return;
+    this.#onEntry(entry);
+  }
+
   #onEntry(entry: StoredEntry): void {
+    this.#heldBack.reset();
     this.#lastArrived = entry.id;
     if (this.#furthest === undefined || compareEntries(entry.id, this.#furthest) > 0) {
       this.#furthest = entry.id;

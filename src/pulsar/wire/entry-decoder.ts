@@ -63,7 +63,7 @@ export function readStoredEntry(id: EntryId, bytes: Buffer): StoredEntry {
     metadata === undefined
       ? peekMessageCount(raw, metadataStart, Math.min(payloadStart, raw.length))
       : (metadata.messagesInBatch ?? 1);
-  const permits = Math.max(1, count);
+  const permits = Math.max(0, count);
   return { id, sizeBytes: bytes.length, raw, metadata, fault, payloadStart, permits };
 }
 

@@ -31,6 +31,11 @@ export class EntryReader {
     });
   }
 
+  /** How many entries wait for the rest of their chunked messages. */
+  get incompleteEntries(): number {
+    return this.#chunks.incompleteEntries;
+  }
+
   /** Its codec must be loaded. Never throws. */
   read(entry: StoredEntry): Read {
     const { metadata } = entry;

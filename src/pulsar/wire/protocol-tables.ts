@@ -414,6 +414,20 @@ export const MESSAGES = {
     errorMessage: [3, 'string'],
     schemaVersion: [4, 'bytes'],
   },
+  CommandAddSubscriptionToTxn: {
+    requestId: [1, 'uint64'],
+    txnidLeastBits: [2, 'uint64'],
+    /** The coordinator's number. */
+    txnidMostBits: [3, 'uint64'],
+  },
+  CommandAddSubscriptionToTxnResponse: {
+    requestId: [1, 'uint64'],
+    txnidLeastBits: [2, 'uint64'],
+    txnidMostBits: [3, 'uint64'],
+    /** SERVER_ERROR */
+    error: [4, 'int32'],
+    message: [5, 'string'],
+  },
   CommandSuccess: {
     requestId: [1, 'uint64'],
     schema: [2, 'Schema'],
@@ -470,6 +484,8 @@ export const MESSAGES = {
     ackResponse: [38, 'CommandAckResponse'],
     getOrCreateSchema: [39, 'CommandGetOrCreateSchema'],
     getOrCreateSchemaResponse: [40, 'CommandGetOrCreateSchemaResponse'],
+    addSubscriptionToTxn: [54, 'CommandAddSubscriptionToTxn'],
+    addSubscriptionToTxnResponse: [55, 'CommandAddSubscriptionToTxnResponse'],
     topicMigrated: [68, 'CommandTopicMigrated'],
   },
 } as const satisfies Record<string, Record<string, FieldTable>>;

@@ -1,0 +1,30 @@
+// What a broker does not hand out, in words for a person. It is a state and no failure: the messages stay in the
+// subscription, and a later run gets them.
+import type { HeldBackReason, Logger } from './ports.ts';
+
+const HINTS: Readonly<Record<HeldBackReason, string>> = {
+  'incomplete chunks': 'The rest of a message in chunks has not come; see the lines before.',
+  'open transaction':
+    'They come when their transaction ends, at its time-out at the latest. If they stay, look for a client that opens transactions and does not end them.',
+  'delayed messages': 'They come when they are due.',
+  unknown:
+    'If it stays, look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.',
+};
+
+/** Logs what is held back in a partition; at `warn` where nobody knows why. */
+export function logHeldBack(
+  logger: Logger,
+  topic: string,
+  reasons: readonly HeldBackReason[],
+  entries: number,
+): void {
+  const reason = heldBackText(reasons);
+  const hint = reasons.map((one) => HINTS[one]).join(' ');
+  const level = reasons.includes('unknown') ? 'warn' : 'info';
+  logger[level]({ topic, entries, reason, hint }, 'backlog held back');
+}
+
+/** The reasons as a summary has them: each once, joined by `, `. */
+export function heldBackText(reasons: Iterable<HeldBackReason>): string {
+  return [...new Set(reasons)].sort().join(', ');
+}

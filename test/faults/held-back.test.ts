@@ -1,0 +1,91 @@
+// The broker keeps something back, or tells less than there is: no run fails for it, none waits for nothing, and what
+// comes later is stored then. The whole product on stand-ins.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { SourcePartition } from '../../src/ports.ts';
+import { openSource, take } from '../pulsar/wire/loopback-source.ts';
+import { type Stack, SUBSCRIPTION, startStack } from './stack.ts';
+
+for (const subscriptionType of ['exclusive', 'failover']) {
+  describe(`on a subscription of type ${subscriptionType}`, () => {
+    let stack: Stack;
+    beforeEach(async () => {
+      stack = await startStack({ subscriptionType, partitions: 1 });
+    });
+    afterEach(() => stack.close());
+
+    const partition = () => `${stack.topic}-partition-0`;
+
+    /** Acknowledges the last `count` entries one by one, as somebody else who has the subscription. */
+    async function acknowledgeLast(count: number): Promise<void> {
+      const { source, partitions } = await openSource(stack.broker, { subscriptionType: 'shared' });
+      const [first] = partitions as [SourcePartition];
+      const entries = await take(first, stack.backlog());
+      await first.acknowledge(entries.slice(-count).map(({ id }) => id));
+      await source.close();
+    }
+
+    it.each([
+      ['published in', () => true],
+      ['acknowledged in', (subscription: string) => subscription === SUBSCRIPTION],
+    ])('messages %s an open transaction are named soon, and stored when it ends', async (_, isHeldFor) => {
+      stack.publish(100);
+      stack.broker.faults.keepsBack = (subscription, { place }) => isHeldFor(subscription) && place >= 7;
+      stack.broker.faults.hasTransactions = true;
+      for (const messages of [70, 0]) {
+        const { summary, error, lines } = await stack.run();
+        expect(error).toBeUndefined();
+        expect(summary).toMatchObject({ stopReason: 'caught_up', messages, heldBack: 'open transaction' });
+        expect(summary?.backlog).toMatchObject({ entries: 3 });
+        expect(summary?.durationMs).toBeLessThan(6_000);
+        expect(lines).toContainEqual(
+          expect.objectContaining({
+            ...{ message: 'backlog held back', topic: partition(), entries: 3 },
+            ...{ reason: 'open transaction', hint: expect.any(String) },
+          }),
+        );
+      }
+      stack.broker.faults.keepsBack = undefined;
+      expect((await stack.run()).summary).toMatchObject({ messages: 30, backlog: { entries: 0 } });
+      stack.expectExactlyOnce();
+    });
+
+    it.each([
+      ['lies before them', (entries: readonly unknown[]) => entries[4]],
+      ['is none', () => undefined],
+    ])('the last messages are stored although the last id that is told %s', async (_, lastEntry) => {
+      stack.publish(70);
+      stack.broker.faults.lastEntry = lastEntry as typeof stack.broker.faults.lastEntry;
+      const { summary, error } = await stack.run();
+      expect(error).toBeUndefined();
+      expect(summary).toMatchObject({ messages: 70, backlog: { entries: 0 } });
+      expect(summary?.durationMs).toBeLessThan(3_000);
+      stack.expectExactlyOnce();
+    });
+
+    it.each([10, 3])(
+      'of 10 entries the last %i, acknowledged by somebody else, are not waited for',
+      async (n) => {
+        stack.publish(100);
+        await acknowledgeLast(n);
+        const { summary, error } = await stack.run();
+        expect(error).toBeUndefined();
+        expect(summary).toMatchObject({ messages: 100 - 10 * n, backlog: { entries: 0 } });
+        expect(summary).not.toHaveProperty('heldBack');
+        expect(summary?.durationMs).toBeLessThan(2_000);
+      },
+    );
+
+    it('a slow broker is waited for', async () => {
+      stack.publish(100);
+      let entries = 0;
+      stack.broker.onAnswer((name) => {
+        if (name !== 'message' || ++entries !== 8) return undefined;
+        return new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 3_500));
+      });
+      const { summary, error } = await stack.run();
+      expect(error).toBeUndefined();
+      expect(summary).toMatchObject({ messages: 100, objects: 1, backlog: { entries: 0 } });
+      stack.expectExactlyOnce();
+    });
+  });
+}
