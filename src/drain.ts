@@ -23,7 +23,7 @@ import { BackupError, byGravity } from './errors.ts';
 import { heldBackText } from './held-back.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
-import type { Backlog, Logger, Source } from './ports.ts';
+import type { Backlog, Logger, Source, TimeMs } from './ports.ts';
 import { formatTime } from './record.ts';
 import { createTally, type Run, type Tally } from './run.ts';
 import { createSlots } from './slots.ts';
@@ -191,5 +191,6 @@ function oldestOf(backlogs: readonly Backlog[]): { oldestPublishTime?: string } 
   const left = backlogs.filter(({ entries, messages }) => (entries ?? messages ?? 0) > 0);
   const times = left.flatMap(({ nextPublishTimeMs }) => nextPublishTimeMs ?? []);
   if (times.length === 0 || times.length < left.length) return {};
-  return { oldestPublishTime: formatTime(Math.min(...times)) };
+  const [oldest] = times.sort((a, b) => (a < b ? -1 : 1)) as [TimeMs];
+  return { oldestPublishTime: formatTime(oldest) };
 }

@@ -1,14 +1,14 @@
 // Where an object lies in the bucket: a function of its first message and of nothing else, so that a repeated run
 // builds the same keys. Zero-padded, so that a listing is in message order; date= and partition= as Hive has them.
 import type { Compression } from './config.ts';
-import type { EntryId, MessageId } from './ports.ts';
+import type { EntryId, MessageId, TimeMs } from './ports.ts';
 import type { TopicName } from './topic-name.ts';
 
 export interface ObjectKeyParts {
   readonly tenant: string;
   readonly namespace: string;
   readonly topic: string;
-  /** UTC date of the first message's publish time, `YYYY-MM-DD`. */
+  /** UTC date of the first message's publish time, `YYYY-MM-DD`; see `dateOf`. */
   readonly date: string;
   /** -1 where the topic is not partitioned. */
   readonly partition: number;
@@ -33,12 +33,12 @@ export function topicFolder(
 export function objectKey(
   prefix: string,
   topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
-  first: { readonly id: MessageId; readonly publishTimeMs: number },
+  first: { readonly id: MessageId; readonly publishTimeMs: TimeMs },
   compression: Compression,
 ): string {
   const { ledgerId, entryId, partition, batchIndex } = first.id;
   const place = `${digits(ledgerId, 12)}-${digits(entryId, 10)}-${digits(Math.max(batchIndex, 0), 5)}`;
-  return `${topicFolder(prefix, topic)}date=${utcDate(first.publishTimeMs)}/partition=${partitionText(partition)}/${place}${EXTENSIONS[compression]}`;
+  return `${topicFolder(prefix, topic)}date=${dateOf(first.publishTimeMs)}/partition=${partitionText(partition)}/${place}${EXTENSIONS[compression]}`;
 }
 
 /** The parts of an object's key under `prefix`; `undefined` where it is no key of an object of records. */
@@ -77,14 +77,14 @@ export function unreadableKey(
 /** Where a run's manifest lies: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
 export function runManifestKey(prefix: string, rule: string, startedAtMs: number, requestId: string): string {
   const start = new Date(startedAtMs).toISOString().replaceAll(/[-:.]/g, '');
-  return `${prefix}_runs/rule=${rule}/date=${utcDate(startedAtMs)}/${start}-${requestId}.json`;
+  return `${prefix}_runs/rule=${rule}/date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
 }
 
 const digits = (number: number, width: number) => String(number).padStart(width, '0');
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
 
-/** `YYYY-MM-DD`; times that no four-digit year holds go to the last day that one does. */
-function utcDate(timeMs: number): string {
+/** The `YYYY-MM-DD` of a key: times before 1970 stand under its first day, those after 9999 under the last of it. */
+export function dateOf(timeMs: TimeMs): string {
   const last = Date.UTC(9999, 11, 31);
-  return new Date(Math.min(Math.max(timeMs, 0), last)).toISOString().slice(0, 10);
+  return new Date(Math.min(Math.max(Number(timeMs), 0), last)).toISOString().slice(0, 10);
 }

@@ -17,6 +17,7 @@ import type {
   MessageId,
   ReadableEntry,
   SourcePartition,
+  TimeMs,
   UnreadableEntry,
 } from './ports.ts';
 import { compareMessageIds, formatMessageId } from './record.ts';
@@ -81,7 +82,7 @@ export class PartitionDrain {
   /** Whether it was drained before, and came back. */
   #isAgain = false;
   /** When the entry was published that came when no more was read. */
-  #cameTooLateMs: number | undefined;
+  #cameTooLateMs: TimeMs | undefined;
 
   constructor(run: Run, partition: SourcePartition) {
     this.#run = run;

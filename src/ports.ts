@@ -13,14 +13,17 @@ export interface MessageId extends EntryId {
   readonly batchIndex: number;
 }
 
+/** Milliseconds since the epoch, below 0 before 1970. A bigint only beyond 2^53, where clocks of producers went astray. */
+export type TimeMs = number | bigint;
+
 /** One message, complete, as its producer published it. Absent fields are `undefined`, so all have one shape. */
 export interface Message {
   readonly id: MessageId;
   /** Full name of the topic partition, `persistent://tenant/ns/topic[-partition-N]`. */
   readonly topic: string;
-  /** Milliseconds since the epoch, set by the producer's client. */
-  readonly publishTimeMs: number;
-  readonly eventTimeMs: number | undefined;
+  /** Set by the producer's client. */
+  readonly publishTimeMs: TimeMs;
+  readonly eventTimeMs: TimeMs | undefined;
   /** Text, or bytes where the producer marked the key as binary. */
   readonly key: string | Uint8Array | undefined;
   readonly orderingKey: Uint8Array | undefined;
@@ -92,7 +95,7 @@ export interface Backlog {
   readonly entries?: number;
   readonly messages?: number;
   /** When the next message to be handed out was published; told where the driver has it already. */
-  readonly nextPublishTimeMs?: number;
+  readonly nextPublishTimeMs?: TimeMs;
 }
 
 /** One partition of the topic, with the one consumer that this run has on it. */

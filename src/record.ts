@@ -5,7 +5,7 @@
 // The same message gives the same line in every run; `decodeRecord(encodeRecord(m))` gives back every byte.
 import { isUtf8 } from 'node:buffer';
 import { BackupError } from './errors.ts';
-import type { Message, MessageId } from './ports.ts';
+import type { Message, MessageId, TimeMs } from './ports.ts';
 
 /** What stands in `x-cos-meta-format` of every object of records. */
 export const RECORD_FORMAT = 'tdmq-backup/1';
@@ -33,12 +33,27 @@ export function compareMessageIds(a: Omit<MessageId, 'partition'>, b: Omit<Messa
   return a.ledgerId - b.ledgerId || a.entryId - b.entryId || a.batchIndex - b.batchIndex;
 }
 
-/** ISO 8601 in UTC with milliseconds; the plain number of milliseconds where a date cannot hold it. */
-export function formatTime(timeMs: number): string {
-  return timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS ? new Date(timeMs).toISOString() : String(timeMs);
-}
+/** Whether a date from 1970 to 9999 holds the time. */
+export const isDate = (timeMs: TimeMs): timeMs is number => timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS;
 
 const LAST_FOUR_DIGIT_YEAR_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** ISO 8601 in UTC with milliseconds; the plain number of milliseconds where no date holds it. */
+export function formatTime(timeMs: TimeMs): string {
+  return isDate(timeMs) ? new Date(timeMs).toISOString() : String(timeMs);
+}
+
+/** The reverse of formatTime; `undefined` where the text is no time. */
+export function parseTime(text: string): TimeMs | undefined {
+  if (/^-?\d+$/.test(text)) return exactInteger(text);
+  const timeMs = Date.parse(text);
+  return Number.isNaN(timeMs) ? undefined : timeMs;
+}
+
+function exactInteger(digits: string): number | bigint {
+  const number = Number(digits);
+  return Number.isSafeInteger(number) ? number : BigInt(digits);
+}
 
 /** The message's line, with its `\n`. */
 export function encodeRecord(message: Message): string {
@@ -86,12 +101,12 @@ const topics = repeatedQuote();
 const producers = repeatedQuote();
 
 /** Formats times that mostly fall in the second of the one before: a date costs as much as all the rest of a head. */
-function repeatedTime(): { format(timeMs: number): string } {
+function repeatedTime(): { format(timeMs: TimeMs): string } {
   let lastSecond = -1;
   let start = '';
   return {
     format(timeMs) {
-      if (!(timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS)) return formatTime(timeMs);
+      if (!isDate(timeMs)) return formatTime(timeMs);
       const second = Math.floor(timeMs / 1_000);
       if (second !== lastSecond) {
         start = `"${formatTime(second * 1_000).slice(0, -4)}`;
@@ -155,13 +170,13 @@ export function decodeRecord(line: string): Message {
   return {
     id,
     topic: text(record, 'topic'),
-    publishTimeMs: parseTime(record, 'publishTime'),
-    eventTimeMs: optional(record, 'eventTime', parseTime),
+    publishTimeMs: time(record, 'publishTime', line),
+    eventTimeMs: optional(record, 'eventTime', (_, name) => time(record, name, line)),
     key: optional(record, 'key', text) ?? optional(record, 'keyBase64', bytes),
     orderingKey: optional(record, 'orderingKey', bytes),
     properties: parseProperties(record['properties']),
     producer: optional(record, 'producer', text),
-    sequenceId: parseSequenceId(record['sequenceId'], line),
+    sequenceId: optional(record, 'sequenceId', (_, name) => integer(record, name, line)),
     schemaVersion: optional(record, 'schemaVersion', bytes),
     replicatedFrom: optional(record, 'replicatedFrom', text),
     payload: parsePayload(record),
@@ -192,10 +207,10 @@ function bytes(record: Record<string, unknown>, name: string): Uint8Array {
   return decoded;
 }
 
-function parseTime(record: Record<string, unknown>, name: string): number {
-  const content = record[name];
-  const timeMs = typeof content === 'number' ? content : Date.parse(text(record, name));
-  if (!Number.isFinite(timeMs)) throw notARecord(`"${name}" is no time`);
+function time(record: Record<string, unknown>, name: string, line: string): TimeMs {
+  if (typeof record[name] === 'number') return integer(record, name, line);
+  const timeMs = Date.parse(text(record, name));
+  if (Number.isNaN(timeMs)) throw notARecord(`"${name}" is no time`);
   return timeMs;
 }
 
@@ -208,12 +223,13 @@ function parseProperties(content: unknown): [string, string][] {
 }
 
 /** JSON.parse rounds integers beyond 2^53; the digits are taken from the line itself then. */
-function parseSequenceId(content: unknown, line: string): number | bigint | undefined {
-  if (content === undefined || Number.isSafeInteger(content)) return content as number | undefined;
+function integer(record: Record<string, unknown>, name: string, line: string): number | bigint {
+  const content = record[name];
+  if (Number.isSafeInteger(content)) return content as number;
   // Inside a JSON string the quote before the colon would be escaped, so this finds the field and nothing else.
-  const digits = /"sequenceId":(-?\d+)[,}]/.exec(line)?.[1];
-  if (digits === undefined) throw notARecord('"sequenceId" is no integer');
-  return BigInt(digits);
+  const digits = new RegExp(`"${name}":(-?\\d+)[,}]`).exec(line)?.[1];
+  if (digits === undefined) throw notARecord(`"${name}" is no integer`);
+  return exactInteger(digits);
 }
 
 function parsePayload(record: Record<string, unknown>): Uint8Array | null {

@@ -34,6 +34,19 @@ it('parses every key that it makes: parseObjectKey(objectKey(x)) = x', () => {
   );
 });
 
+it.each([
+  [-1, '1970-01-01'],
+  [-(2n ** 63n), '1970-01-01'],
+  [0, '1970-01-01'],
+  [Date.UTC(9999, 11, 31, 23), '9999-12-31'],
+  [Date.UTC(10_000, 0), '9999-12-31'],
+  [2n ** 63n - 1n, '9999-12-31'],
+])('of a message published at %s has the day %s', (publishTimeMs, date) => {
+  const id = { ledgerId: 12, entryId: 7, partition: 3, batchIndex: 4 };
+  const key = objectKey('tdmq/', topic, { id, publishTimeMs }, 'none');
+  expect(parseObjectKey('tdmq/', key)?.date).toBe(date);
+});
+
 it('writes keys to the letter', () => {
   const publishTimeMs = Date.UTC(2026, 10, 23, 23, 59, 59, 999);
   const id = { ledgerId: 12, entryId: 7, partition: 3, batchIndex: 4 };

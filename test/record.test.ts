@@ -1,17 +1,30 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Message } from '../src/ports.ts';
+import type { Message, TimeMs } from '../src/ports.ts';
 import {
   compareMessageIds,
   decodeRecord,
   encodeRecord,
   formatMessageId,
+  formatTime,
   parseMessageId,
+  parseTime,
 } from '../src/record.ts';
 
 const bytes = fc.uint8Array({ maxLength: 64 }).map((one) => Buffer.from(one));
 const text = fc.string({ unit: 'binary', maxLength: 12 });
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const EDGES = [0, -1, Date.UTC(2026, 10, 23), 253402300799999, 253402300800000, 2 ** 53 - 1, -(2 ** 53) + 1];
+/** All that 64 bits hold; a bigint beyond 2^53. */
+const time = fc
+  .oneof(
+    fc.nat(),
+    fc.constantFrom(...EDGES),
+    fc.maxSafeInteger(),
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  )
+  .map((one) => (Number.isSafeInteger(Number(one)) ? Number(one) : one));
 
 const message: fc.Arbitrary<Message> = fc.record({
   id: fc.record({
@@ -21,8 +34,8 @@ const message: fc.Arbitrary<Message> = fc.record({
     batchIndex: fc.integer({ min: -1, max: 5000 }),
   }),
   topic: text,
-  publishTimeMs: fc.oneof(fc.nat(), fc.constantFrom(0, Date.UTC(2026, 10, 23), 253402300799999, 2 ** 53 - 1)),
-  eventTimeMs: maybe(fc.nat()),
+  publishTimeMs: time,
+  eventTimeMs: maybe(time),
   key: maybe(fc.oneof(text, bytes)),
   orderingKey: maybe(bytes),
   properties: fc
@@ -116,6 +129,7 @@ it('says what is wrong with a line that is no record', () => {
     [good.replace('"value":"text"', '"valueBase64":"!"'), /not base64/],
     [good.replace(',"value":"text"', ''), /"valueBase64" is no text/],
     [good.replace('2026-11-23T23:21:41.123Z', 'yesterday'), /no time/],
+    [good.replace('"2026-11-23T23:21:41.123Z"', '1.5'), /no integer/],
     [good.replace('"b":"2"', '"b":2'), /property/],
     [good.replace('"sequenceId":17', '"sequenceId":1.5'), /sequenceId/],
   ];
@@ -133,6 +147,35 @@ it('orders message ids as the broker does: ledger, entry, place in the batch', (
   const at = (ledgerId: number, entryId: number, batchIndex: number) => ({ ledgerId, entryId, batchIndex });
   const sorted = [at(1, 9, 3), at(2, 0, -1), at(2, 1, 0), at(2, 1, 1), at(10, 0, 0)];
   expect([...sorted].reverse().sort(compareMessageIds)).toEqual(sorted);
+});
+
+it('writes a time that no date holds as the number itself, and reads back each', () => {
+  const lineOf = (publishTimeMs: TimeMs, eventTimeMs: TimeMs) =>
+    encodeRecord({ ...sample, publishTimeMs, eventTimeMs });
+  expect(lineOf(-1, 253402300800000)).toContain('"publishTime":-1,"eventTime":253402300800000,');
+  expect(lineOf(2n ** 63n - 1n, -(2n ** 63n))).toContain(
+    '"publishTime":9223372036854775807,"eventTime":-9223372036854775808,',
+  );
+  fc.assert(
+    fc.property(time, (one) => {
+      expect(parseTime(formatTime(one))).toBe(one);
+    }),
+  );
+});
+
+it('takes the digits of a number from its own field, whatever else stands in the line', () => {
+  const tricky = '"publishTime":7,"eventTime":8,"sequenceId":9,';
+  const one = {
+    ...sample,
+    publishTimeMs: 2n ** 60n,
+    eventTimeMs: -(2n ** 60n),
+    sequenceId: 2n ** 62n,
+    key: tricky,
+    producer: tricky,
+    properties: [[tricky, tricky]] as const,
+    payload: Buffer.from(tricky),
+  };
+  expect(normal(decodeRecord(encodeRecord(one)))).toEqual(normal(one));
 });
 
 it('writes times as Date does, whatever the time before was', () => {

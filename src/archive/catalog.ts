@@ -1,8 +1,8 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
 // objects that no manifest knows. The listing is the truth; the rest is what is said about it.
 import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../object-key.ts';
-import type { CallOptions, ListedObject, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
-import { compareMessageIds, parseMessageId } from '../record.ts';
+import type { CallOptions, ListedObject, MessageId, ObjectHead, ObjectStore, TimeMs } from '../ports.ts';
+import { compareMessageIds, parseMessageId, parseTime } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
 import { RUN_MANIFEST_FORMAT } from '../run-manifest.ts';
 import { createSlots } from '../slots.ts';
@@ -19,8 +19,8 @@ export interface ObjectFacts {
   readonly recordBytes: number | undefined;
   readonly firstId: MessageId;
   readonly lastId: MessageId | undefined;
-  readonly firstPublishTimeMs: number | undefined;
-  readonly lastPublishTimeMs: number | undefined;
+  readonly firstPublishTimeMs: TimeMs | undefined;
+  readonly lastPublishTimeMs: TimeMs | undefined;
 }
 
 /** One object of records. */
@@ -215,14 +215,7 @@ function factsOf(
     recordBytes: manifest?.recordBytes ?? number(metadata['record-bytes']),
     firstId: { ledgerId, entryId, partition, batchIndex: isAlone ? -1 : batchIndex },
     lastId: parseMessageId(manifest?.lastId ?? metadata['last-id'] ?? ''),
-    firstPublishTimeMs: timeOf(manifest?.firstPublishTime ?? metadata['first-publish-time']),
-    lastPublishTimeMs: timeOf(manifest?.lastPublishTime ?? metadata['last-publish-time']),
+    firstPublishTimeMs: parseTime(manifest?.firstPublishTime ?? metadata['first-publish-time'] ?? ''),
+    lastPublishTimeMs: parseTime(manifest?.lastPublishTime ?? metadata['last-publish-time'] ?? ''),
   };
-}
-
-/** Of an ISO time, or of the plain number of milliseconds that stands where no date can hold it. */
-export function timeOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const timeMs = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
-  return Number.isFinite(timeMs) ? timeMs : undefined;
 }

@@ -1,5 +1,8 @@
-// How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each.
-import { type ArchiveObject, byPartition } from './catalog.ts';
+// How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each. Times
+// that no date from 1970 to 9999 holds are left out: all others would lie in one span beside them.
+import type { TimeMs } from '../ports.ts';
+import { isDate } from '../record.ts';
+import { type ArchiveObject, byPartition, type ObjectFacts } from './catalog.ts';
 
 export interface Coverage {
   readonly fromMs: number;
@@ -18,7 +21,7 @@ export interface PartitionCoverage {
 
 /** The coverage in `spans` equal spans; `undefined` where no object tells its times. */
 export function coverageOf(objects: readonly ArchiveObject[], spans: number): Coverage | undefined {
-  const timed = objects.filter(({ facts }) => facts.firstPublishTimeMs !== undefined);
+  const timed = objects.filter(({ facts }) => datesOf(facts).length > 0);
   if (timed.length === 0) return undefined;
   const fromMs = timed.reduce((least, one) => Math.min(least, startOf(one)), Number.POSITIVE_INFINITY);
   const toMs = timed.reduce((most, one) => Math.max(most, endOf(one)), 0) + 1;
@@ -41,7 +44,12 @@ export function coverageOf(objects: readonly ArchiveObject[], spans: number): Co
   return { fromMs, toMs, spanMs, partitions };
 }
 
-const startOf = ({ facts }: ArchiveObject): number => facts.firstPublishTimeMs as number;
+/** What is known of when the first and the last message were published, as far as dates hold it. */
+export const datesOf = (known: Pick<ObjectFacts, 'firstPublishTimeMs' | 'lastPublishTimeMs'>): number[] =>
+  [known.firstPublishTimeMs, known.lastPublishTimeMs].filter(
+    (one: TimeMs | undefined) => one !== undefined && isDate(one),
+  );
+
+const startOf = ({ facts }: ArchiveObject): number => datesOf(facts)[0] as number;
 /** Where the end is not known, the beginning: nothing is drawn that nobody said. */
-const endOf = (object: ArchiveObject): number =>
-  Math.max(startOf(object), object.facts.lastPublishTimeMs ?? startOf(object));
+const endOf = ({ facts }: ArchiveObject): number => Math.max(...datesOf(facts));

@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto';
 import { Crc64 } from '../crc64.ts';
 import { BackupError, messageOf } from '../errors.ts';
-import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
+import { dateOf } from '../object-key.ts';
+import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../ports.ts';
 import { compareMessageIds, decodeRecord, formatMessageId, formatTime } from '../record.ts';
 import { readLines } from '../stored-object.ts';
 import { partitionTopic } from '../topic-name.ts';
@@ -21,8 +22,8 @@ export interface Inspection {
   readonly sha256: string;
   readonly messages?: number;
   readonly recordBytes?: number;
-  readonly first?: { readonly id: MessageId; readonly publishTimeMs: number };
-  readonly last?: { readonly id: MessageId; readonly publishTimeMs: number };
+  readonly first?: { readonly id: MessageId; readonly publishTimeMs: TimeMs };
+  readonly last?: { readonly id: MessageId; readonly publishTimeMs: TimeMs };
   readonly least?: MessageId;
   readonly greatest?: MessageId;
   readonly findings: readonly Finding[];
@@ -146,7 +147,7 @@ function compareRange(
     findings.push(
       damage(key, 'range', `its first message is ${formatMessageId(first.id)}, not that of its key`),
     );
-  expect('its key is of the day', parts.date, formatTime(first.publishTimeMs).slice(0, 10));
+  expect('its key is of the day', parts.date, dateOf(first.publishTimeMs));
   const metadata = head?.metadata ?? {};
   for (const [source, from] of [
     [

@@ -1,7 +1,7 @@
 // Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
 // stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
 import { BackupError } from '../errors.ts';
-import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
+import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../ports.ts';
 import { compareMessageIds, decodeRecord } from '../record.ts';
 import { readLines } from '../stored-object.ts';
 import type { ArchiveObject } from './catalog.ts';
@@ -97,7 +97,7 @@ export async function* mergeByTime(
   }
 }
 
-const timeAt = (heads: readonly { next: StoredMessage }[], at: number): number =>
+const timeAt = (heads: readonly { next: StoredMessage }[], at: number): TimeMs =>
   heads[at]?.next.message.publishTimeMs ?? 0;
 
 /** Tells messages of a partition that came before, and forgets those that cannot come again. */

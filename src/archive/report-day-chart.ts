@@ -5,8 +5,9 @@ import { asText, bytesText, filesText, numberText, partitionText, shortNumber } 
 import { dayText, LABEL_WIDTH, svg, WIDTH } from './report-time-charts.ts';
 
 const DAY_MS = 86_400_000;
-/** With more days a cell is a week. */
-const MOST_CELLS = 190;
+/** With more days a cell is a week, and with more weeks so many days that the cells are not more. */
+const MOST_DAYS = 190;
+const MOST_WEEKS = 1_000;
 const LARGEST_CELL = 46;
 const ROW_HEIGHT = 24;
 const LABELLED_CELL = 34;
@@ -85,15 +86,16 @@ function daysOf(objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): 
   const last = times.reduce((most, one) => Math.max(most, one), first);
   const startMs = Math.floor(first / DAY_MS) * DAY_MS;
   const days = Math.floor((last - startMs) / DAY_MS) + 1;
-  const stepMs = days > MOST_CELLS ? 7 * DAY_MS : DAY_MS;
+  const stepDays = days > MOST_DAYS ? Math.max(7, Math.ceil(days / MOST_WEEKS)) : 1;
+  const stepMs = stepDays * DAY_MS;
+  const unit = stepDays === 1 ? '' : stepDays === 7 ? 'week from ' : `${stepDays} days from `;
   const indexOf = (timeMs: number) => Math.floor((timeMs - startMs) / stepMs);
   return {
     ...{ startMs, stepMs, indexOf },
     count: indexOf(last) + 1,
     between: (fromMs, toMs) =>
       Array.from({ length: indexOf(toMs) - indexOf(fromMs) + 1 }, (_, i) => indexOf(fromMs) + i),
-    text: (at) =>
-      `${stepMs === DAY_MS ? '' : 'week from '}${new Date(startMs + at * stepMs).toISOString().slice(0, 10)}`,
+    text: (at) => unit + new Date(startMs + at * stepMs).toISOString().slice(0, 10),
   };
 }
 
@@ -105,7 +107,7 @@ function dayLabels(days: Days, cell: number, y: number): string {
     const x = LABEL_WIDTH + at * cell + (cell - 2) / 2;
     const anchor = cell < 30 ? 'start' : 'middle';
     labels.push(
-      `<text class="label" x="${x.toFixed(1)}" y="${y}" text-anchor="${anchor}">${dayText(days.startMs + at * days.stepMs)}</text>`,
+      `<text class="label" x="${x.toFixed(1)}" y="${y}" text-anchor="${anchor}">${dayText(days.startMs + at * days.stepMs, every * days.stepMs)}</text>`,
     );
   }
   return labels.join('');

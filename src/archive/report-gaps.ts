@@ -1,5 +1,7 @@
 // Where something is missing in an archive, placed in time, so that it can be drawn.
-import { type ArchiveObject, byPartition, type Catalog, timeOf } from './catalog.ts';
+import { parseTime } from '../record.ts';
+import { type ArchiveObject, byPartition, type Catalog } from './catalog.ts';
+import { datesOf } from './coverage.ts';
 import type { Finding } from './finding.ts';
 
 /** A place without messages that had some. */
@@ -21,7 +23,11 @@ export function placeGaps(catalog: Catalog, findings: readonly Finding[]): Repor
 
 function missingObjects({ missing }: Catalog): ReportGap[] {
   return missing.flatMap(({ key, partition, messages, firstPublishTime, lastPublishTime }) => {
-    const fromMs = timeOf(firstPublishTime);
+    const dates = datesOf({
+      firstPublishTimeMs: parseTime(firstPublishTime),
+      lastPublishTimeMs: parseTime(lastPublishTime),
+    });
+    const [fromMs] = dates;
     const [tenant, namespace, topic] = key.split('/').slice(-6);
     if (fromMs === undefined) return [];
     return [
@@ -30,7 +36,7 @@ function missingObjects({ missing }: Catalog): ReportGap[] {
         partition,
         kind: 'missing' as const,
         fromMs,
-        toMs: Math.max(fromMs, timeOf(lastPublishTime) ?? fromMs),
+        toMs: Math.max(...dates),
         detail: `${key} is missing, with ${messages} messages`,
       },
     ];
@@ -45,10 +51,10 @@ function gapsBetween(objects: readonly ArchiveObject[], findings: readonly Findi
   for (const own of byPartition(objects).values()) {
     for (const [i, object] of own.entries()) {
       const detail = details.get(object.key);
-      const toMs = object.facts.firstPublishTimeMs;
+      const [toMs] = datesOf(object.facts);
       if (detail === undefined || toMs === undefined) continue;
       const before = own[i - 1]?.facts;
-      const fromMs = before?.lastPublishTimeMs ?? before?.firstPublishTimeMs ?? toMs;
+      const fromMs = (before && datesOf(before).at(-1)) ?? toMs;
       const { topic, parts } = object;
       gaps.push({
         ...{ topic, partition: parts.partition, kind: 'gap', detail },

@@ -1,4 +1,5 @@
 // Numbers, times and names as an HTML page shows them. Whatever comes from outside goes through `asText`.
+import type { TimeMs } from '../ports.ts';
 import { formatTime } from '../record.ts';
 
 /** Text for HTML and its attributes: topic names may hold anything. */
@@ -22,10 +23,10 @@ export function shortNumber(value: number): string {
 export const partitionText = (partition: number): string => (partition < 0 ? 'none' : String(partition));
 
 /** To the second, as people read it; `?` where nobody tells it. */
-export const timeText = (timeMs: number | undefined): string =>
+export const timeText = (timeMs: TimeMs | undefined): string =>
   timeMs === undefined
     ? '?'
-    : formatTime(Math.floor(timeMs))
+    : formatTime(typeof timeMs === 'number' ? Math.floor(timeMs) : timeMs)
         .replace('T', ' ')
         .replace(/\.\d{3}Z$/, ' UTC');
 

@@ -16,12 +16,13 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const MOST_TICKS = 9;
 const TICK_STEPS = [1, 5, 15, 30, 60, 180, 360, 720].map((minutes) => minutes * MINUTE_MS);
-const TICK_DAYS = [1, 2, 7, 14, 30, 61, 122, 365, 1_000].map((days) => days * DAY_MS);
+const TICK_DAYS = [1, 2, 7, 14, 30, 61, 122, 365, 1_000, 3_650, 36_500, 365_000].map((days) => days * DAY_MS);
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** `Nov 23`. */
-export function dayText(timeMs: number): string {
+/** `Nov 23`, or the year where a step is about as long as one. */
+export function dayText(timeMs: number, stepMs: number): string {
   const date = new Date(timeMs);
+  if (stepMs >= 300 * DAY_MS) return String(date.getUTCFullYear());
   return `${MONTHS[date.getUTCMonth()]} ${date.getUTCDate()}`;
 }
 
@@ -106,13 +107,14 @@ function xOf(timeMs: number, { fromMs, toMs }: Coverage): number {
 
 function axis(coverage: Coverage, height: number): string {
   const { fromMs, toMs } = coverage;
-  const step =
-    [...TICK_STEPS, ...TICK_DAYS].find((one) => (toMs - fromMs) / one <= MOST_TICKS) ?? 365 * DAY_MS * 10;
+  const steps = [...TICK_STEPS, ...TICK_DAYS];
+  const step = steps.find((one) => (toMs - fromMs) / one <= MOST_TICKS) ?? (steps.at(-1) as number);
   const ticks: string[] = [];
   for (let timeMs = Math.ceil(fromMs / step) * step; timeMs < toMs; timeMs += step) {
     const x = xOf(timeMs, coverage);
     const isDay = timeMs % DAY_MS === 0;
-    const text = isDay || step >= DAY_MS ? dayText(timeMs) : new Date(timeMs).toISOString().slice(11, 16);
+    const text =
+      isDay || step >= DAY_MS ? dayText(timeMs, step) : new Date(timeMs).toISOString().slice(11, 16);
     // The last one would leave the drawing.
     const anchor = x > WIDTH - 30 ? 'end' : 'middle';
     ticks.push(

@@ -2,7 +2,7 @@
 // properties. A message's sequence id is its place in what is restored of its partition, so that a restore that was
 // killed goes on where the broker's receipts, or its deduplication, say.
 import { BackupError } from '../errors.ts';
-import type { Clock, Message, ObjectStore } from '../ports.ts';
+import type { Clock, Message, ObjectStore, TimeMs } from '../ports.ts';
 import type { OutgoingMessage, ProducerCompression, Publisher, TopicProducer } from '../pulsar/publisher.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import { createSlots } from '../slots.ts';
@@ -75,8 +75,8 @@ export interface RestoreCounts {
 export interface RouteCounts {
   messages: number;
   bytes: number;
-  firstPublishTimeMs: number;
-  lastPublishTimeMs: number;
+  firstPublishTimeMs: TimeMs;
+  lastPublishTimeMs: TimeMs;
 }
 
 /** Restores what is selected. @throws BackupError; what was published by then is saved, and not published again */
@@ -208,8 +208,8 @@ function count(counts: RestoreCounts, name: string, message: Message, size: numb
   }
   route.messages++;
   route.bytes += size;
-  route.firstPublishTimeMs = Math.min(route.firstPublishTimeMs, publishTimeMs);
-  route.lastPublishTimeMs = Math.max(route.lastPublishTimeMs, publishTimeMs);
+  if (publishTimeMs < route.firstPublishTimeMs) route.firstPublishTimeMs = publishTimeMs;
+  if (publishTimeMs > route.lastPublishTimeMs) route.lastPublishTimeMs = publishTimeMs;
 }
 
 /** What is published of a message: everything but what its broker and its producer's client made. */

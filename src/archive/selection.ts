@@ -2,6 +2,7 @@
 import type { Message, MessageId } from '../ports.ts';
 import { compareMessageIds } from '../record.ts';
 import type { ArchiveObject } from './catalog.ts';
+import { datesOf } from './coverage.ts';
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */
 export interface Selection {
@@ -17,7 +18,7 @@ export interface Selection {
 
 /**
  * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by
- * time only where they begin or end this far outside.
+ * time only where they begin and end this far outside.
  */
 const CLOCK_SLACK_MS = 3_600_000;
 
@@ -25,11 +26,13 @@ const CLOCK_SLACK_MS = 3_600_000;
 export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): boolean {
   const { partitions, fromMs, toMs, fromId, toId } = selection;
   if (partitions !== undefined && !partitions.includes(parts.partition)) return false;
-  const { firstPublishTimeMs, lastPublishTimeMs, firstId, lastId } = facts;
-  if (fromMs !== undefined && lastPublishTimeMs !== undefined && lastPublishTimeMs < fromMs - CLOCK_SLACK_MS)
-    return false;
-  if (toMs !== undefined && firstPublishTimeMs !== undefined && firstPublishTimeMs > toMs + CLOCK_SLACK_MS)
-    return false;
+  const { firstId, lastId } = facts;
+  const dates = datesOf(facts);
+  // One that is astray says nothing of the others.
+  if (dates.length === 2) {
+    if (fromMs !== undefined && dates.every((timeMs) => timeMs < fromMs - CLOCK_SLACK_MS)) return false;
+    if (toMs !== undefined && dates.every((timeMs) => timeMs > toMs + CLOCK_SLACK_MS)) return false;
+  }
   // The key of an object has 0 where its first message has no place in a batch.
   const end = toId && { ...toId, batchIndex: Math.max(0, toId.batchIndex) };
   if (end !== undefined && compareMessageIds(firstId, end) > 0) return false;

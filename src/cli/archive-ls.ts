@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { type ArchiveObject, type Catalog, readCatalog } from '../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../archive/coverage.ts';
 import { reportPage } from '../archive/report-page.ts';
-import type { MessageId } from '../ports.ts';
+import type { MessageId, TimeMs } from '../ports.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
 import type { Command, Io } from './command.ts';
@@ -101,7 +101,7 @@ const bytesOf = (objects: readonly ArchiveObject[]) =>
   objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
 /** To the second: `--json` has the milliseconds. */
-const timeText = (timeMs: number | undefined) =>
+const timeText = (timeMs: TimeMs | undefined) =>
   timeMs === undefined ? '?' : formatTime(timeMs).replace(/\.\d{3}Z$/, 'Z');
 const idText = (id: MessageId | undefined) => (id === undefined ? '?' : formatMessageId(id));
 

@@ -242,7 +242,9 @@ function tell(counts: RestoreCounts, isDry: boolean, target: string, asJson: boo
       objects,
       routes: byRoute,
     };
-    io.stdout.write(`${JSON.stringify(report)}\n`);
+    // JSON of ours has no integers beyond 2^53; those of times are told roughly here.
+    const rounded = (_: string, one: unknown) => (typeof one === 'bigint' ? Number(one) : one);
+    io.stdout.write(`${JSON.stringify(report, rounded)}\n`);
     return;
   }
   const say = (text: string) => io.stdout.write(`${text}\n`);

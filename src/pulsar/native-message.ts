@@ -1,7 +1,7 @@
 // From pulsar-client's messages to ours: ids out of their text, every field copied out at once, so that the Message,
 // which pins its whole batch in memory that V8 does not see, can go. Guesses nothing that the client does not tell.
 import { BackupError } from '../errors.ts';
-import type { EntryId, Message } from '../ports.ts';
+import type { EntryId, Message, TimeMs } from '../ports.ts';
 import type { NativeEncryptionContext, NativeMessage, NativeMessageId } from './native-client.ts';
 
 /** Where a message stands, and for a chunked one where its first chunk does. */
@@ -65,8 +65,8 @@ export function toMessage(native: NativeMessage, at: Position, partition: number
   return {
     id: { ledgerId: at.ledgerId, entryId: at.entryId, partition, batchIndex: at.batchIndex },
     topic,
-    publishTimeMs: native.getPublishTimestamp(),
-    eventTimeMs: native.getEventTimestamp() || undefined,
+    publishTimeMs: timeOf(native.getPublishTimestamp()),
+    eventTimeMs: timeOf(native.getEventTimestamp()) || undefined,
     key: native.getPartitionKey() || undefined,
     orderingKey: orderingKey ? Buffer.from(orderingKey) : undefined,
     properties: propertiesOf(native, at),
@@ -76,6 +76,12 @@ export function toMessage(native: NativeMessage, at: Position, partition: number
     replicatedFrom: native.getReplicatedFrom?.() || undefined,
     payload: native.getData(),
   };
+}
+
+/** It has 64 bits, which the client takes for unsigned and rounds to a double: beyond 2^53 that is all there is of it. */
+function timeOf(rounded: number): TimeMs {
+  const timeMs = rounded >= 2 ** 63 ? rounded - 2 ** 64 : rounded;
+  return Number.isSafeInteger(timeMs) ? timeMs : BigInt(timeMs);
 }
 
 /** They come as an Array with named keys; one named `length` breaks that Array, and must not be lost silently. */

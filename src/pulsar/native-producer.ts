@@ -216,6 +216,9 @@ function nativeMessage({ key, orderingKey, properties, eventTimeMs, payload, seq
   const texts = [key, orderingText, ...properties.flat()];
   const [reason] = [
     payload === null && 'a null value',
+    eventTimeMs !== undefined &&
+      !(eventTimeMs >= 0 && eventTimeMs <= Number.MAX_SAFE_INTEGER) &&
+      'an event time before 1970 or beyond 2^53',
     key !== undefined && typeof key !== 'string' && 'a binary key',
     !isTextOrder && 'a binary ordering key',
     texts.some((text) => typeof text === 'string' && text.includes('\0')) && 'texts that hold U+0000',

@@ -34,7 +34,7 @@ it('merges partitions by publish time and keeps the order of each', async () => 
 
 it('filters by partition, time, id, key and property', async () => {
   const { store } = await sampleArchive();
-  const at = (entryId: number) => message(0, entryId).publishTimeMs;
+  const at = (entryId: number) => Number(message(0, entryId).publishTimeMs);
   expect(await read(store, { partitions: [1] })).toEqual(ids(1, 0, 9));
   expect(await read(store, { partitions: [0], fromMs: at(8), toMs: at(12) })).toEqual(ids(0, 8, 11));
   expect(

@@ -53,7 +53,7 @@ it('shows weeks instead of days where there are many', async () => {
         ...one,
         // In another ledger, between which no entries can be missed.
         id: { ...one.id, ledgerId: 7 + day },
-        publishTimeMs: one.publishTimeMs + day * 86_400_000,
+        publishTimeMs: Number(one.publishTimeMs) + day * 86_400_000,
       })),
     );
   const page = reportPage(await readCatalog(store, PREFIX), 'bucket/tdmq/', new Date(0));

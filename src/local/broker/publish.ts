@@ -13,11 +13,11 @@ export interface LoopbackMessage {
   readonly key?: string | Uint8Array;
   readonly orderingKey?: Uint8Array;
   readonly properties?: Readonly<Record<string, string>>;
-  readonly eventTimeMs?: number;
+  readonly eventTimeMs?: number | bigint;
   /** Default: counted up. */
   readonly sequenceId?: number | bigint;
   /** Default: now. */
-  readonly publishTimeMs?: number;
+  readonly publishTimeMs?: number | bigint;
   readonly schemaVersion?: Uint8Array;
   readonly replicatedFrom?: string;
   /** Only in batches: as compaction leaves a message that it removed. */

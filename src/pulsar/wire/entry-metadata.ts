@@ -1,5 +1,6 @@
 // MessageMetadata and SingleMessageMetadata, read by hand: every message passes here. All fields are always present,
 // so that the objects have one shape. Strings must be valid UTF-8: replacement characters would lose what was there.
+import type { TimeMs } from '../../ports.ts';
 import { ProtocolError, Reader } from './codec.ts';
 
 export type Property = readonly [name: string, value: string];
@@ -8,7 +9,7 @@ export type Property = readonly [name: string, value: string];
 export interface EntryMetadata {
   producer: string | undefined;
   sequenceId: number | bigint | undefined;
-  publishTimeMs: number;
+  publishTimeMs: TimeMs;
   properties: readonly Property[];
   replicatedFrom: string | undefined;
   key: string | Uint8Array | undefined;
@@ -16,7 +17,7 @@ export interface EntryMetadata {
   uncompressedSize: number;
   /** `undefined`: not a batch. */
   messagesInBatch: number | undefined;
-  eventTimeMs: number | undefined;
+  eventTimeMs: TimeMs | undefined;
   isEncrypted: boolean;
   schemaVersion: Uint8Array | undefined;
   orderingKey: Uint8Array | undefined;
@@ -36,7 +37,7 @@ export interface SingleMetadata {
   key: string | Uint8Array | undefined;
   payloadSize: number;
   isCompactedOut: boolean;
-  eventTimeMs: number | undefined;
+  eventTimeMs: TimeMs | undefined;
   orderingKey: Uint8Array | undefined;
   sequenceId: number | bigint | undefined;
   isNull: boolean;
@@ -113,12 +114,6 @@ function readProperty(reader: Reader): Property {
   return [name, value];
 }
 
-function readTimeMs(reader: Reader): number {
-  const time = reader.uint64();
-  if (typeof time === 'bigint') throw new ProtocolError('a time in its metadata is out of range');
-  return time;
-}
-
 function finalKey(
   key: string | Uint8Array | undefined,
   isBase64: boolean,
@@ -147,7 +142,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
   const metadata: EntryMetadata = {
     producer: undefined,
     sequenceId: undefined,
-    publishTimeMs: -1,
+    publishTimeMs: 0,
     properties: NO_PROPERTIES,
     replicatedFrom: undefined,
     key: undefined,
@@ -167,6 +162,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
     compactedIndexes: undefined,
   };
   let properties: Property[] | undefined;
+  let hasPublishTime = false;
   let isBase64Key = false;
   let isNullKey = false;
   while (reader.at < end) {
@@ -179,7 +175,8 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
         metadata.sequenceId = reader.uint64();
         break;
       case 0x18: // publish_time 3
-        metadata.publishTimeMs = readTimeMs(reader);
+        metadata.publishTimeMs = reader.int64();
+        hasPublishTime = true;
         break;
       case 0x22: // properties 4
         properties ??= [];
@@ -201,7 +198,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
         metadata.messagesInBatch = reader.uint32() | 0;
         break;
       case 0x60: // event_time 12
-        metadata.eventTimeMs = readTimeMs(reader) || undefined;
+        metadata.eventTimeMs = reader.int64() || undefined;
         break;
       case 0x6a: // encryption_keys 13
         metadata.isEncrypted = true;
@@ -247,7 +244,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
         reader.skip(tag & 7);
     }
   }
-  if (metadata.publishTimeMs < 0) throw new ProtocolError('its metadata has no publish time');
+  if (!hasPublishTime) throw new ProtocolError('its metadata has no publish time');
   metadata.properties = withoutRepeats(properties);
   metadata.key = finalKey(metadata.key, isBase64Key, isNullKey);
   return metadata;
@@ -286,7 +283,7 @@ export function readSingleMetadata(bytes: Buffer, start: number, end: number): S
         metadata.isCompactedOut = reader.uint64() !== 0;
         break;
       case 0x28: // event_time 5
-        metadata.eventTimeMs = readTimeMs(reader) || undefined;
+        metadata.eventTimeMs = reader.int64() || undefined;
         break;
       case 0x30: // partition_key_b64_encoded 6
         isBase64Key = reader.uint64() !== 0;

@@ -49,7 +49,11 @@ describe('an entry', () => {
         key: fc.oneof(anyText, fc.uint8Array({ maxLength: 8 })),
         orderingKey: fc.uint8Array({ maxLength: 8 }),
         properties: fc.dictionary(anyText, anyText, { maxKeys: 12 }),
-        eventTimeMs: fc.integer({ min: 1, max: 2 ** 45 }),
+        eventTimeMs: fc.oneof(
+          fc.integer({ min: 1, max: 2 ** 45 }),
+          fc.maxSafeInteger().filter((one) => one !== 0),
+          fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }).chain((one) => fc.constantFrom(one, -one)),
+        ),
         sequenceId: fc.oneof(fc.maxSafeNat(), fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n })),
       },
       { requiredKeys: ['payload', 'sequenceId'] },
@@ -62,9 +66,13 @@ describe('an entry', () => {
         fc.array(anyMessage, { minLength: 1, maxLength: 5 }),
         anyCompression,
         fc.boolean(),
-        (sent, compression, isBatch) => {
+        fc.oneof(
+          fc.constantFrom(0, -1, 1_764_000_000_000, 2 ** 53 - 1),
+          fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }).chain((one) => fc.constantFrom(one, -one)),
+        ),
+        (sent, compression, isBatch, publishTimeMs) => {
           const shared = {
-            publishTimeMs: 1_764_000_000_000,
+            publishTimeMs,
             schemaVersion: Buffer.from([0, 9]),
             replicatedFrom: 'far',
           };
