@@ -41,6 +41,9 @@ export interface Credentials {
   readonly sessionToken: Secret | undefined;
 }
 
+/** Where the settings are used: hints to somebody at a shell do not speak of a function's network and package. */
+export type RunsFrom = 'function' | 'shell';
+
 export interface PulsarConfig {
   /** `pulsar://`, `pulsar+ssl://`, `http://` or `https://`; several hosts may follow each other with commas. */
   readonly serviceUrl: string;
@@ -51,9 +54,13 @@ export interface PulsarConfig {
   readonly token: Secret | undefined;
   readonly listenerName: string | undefined;
   readonly tlsCaFile: string | undefined;
+  /** What the client shows of itself over TLS; its login too, where there is no token. */
+  readonly clientCertificate?: { readonly certFile: string; readonly keyFile: string } | undefined;
   readonly driver: 'wire' | 'native';
   /** Where the token is to be read through the TDMQ API instead. */
   readonly tdmqRole: { readonly clusterId: string; readonly roleName: string } | undefined;
+  /** `function` where it is not said. */
+  readonly runsFrom?: RunsFrom;
 }
 
 export interface CosConfig {
@@ -69,6 +76,8 @@ export interface CosConfig {
   /** `http(s)://host:port` instead of the bucket's own domain; the signed Host stays the bucket's. */
   readonly endpoint: string | undefined;
   readonly credentials: Credentials;
+  /** `function` where it is not said. */
+  readonly runsFrom?: RunsFrom;
 }
 
 /** Everything a run needs to know. */
@@ -173,6 +182,16 @@ export const VARIABLES = {
     expected: 'the path of a PEM file with the CA certificates to trust',
     example: '/var/user/ca.pem',
   },
+  PULSAR_TLS_CERT_FILE: {
+    schema: z.string().min(1),
+    expected: "the path of a PEM file with the client's certificate, together with PULSAR_TLS_KEY_FILE",
+    example: '/var/user/client.pem',
+  },
+  PULSAR_TLS_KEY_FILE: {
+    schema: z.string().min(1),
+    expected: "the path of a PEM file with the certificate's key, without a passphrase",
+    example: '/var/user/client.key',
+  },
   TDMQ_CLUSTER_ID: {
     schema: z.string().regex(/^[A-Za-z0-9-]+$/),
     expected: "the cluster's id, together with TDMQ_ROLE_NAME and instead of PULSAR_TOKEN",
@@ -243,7 +262,7 @@ const OUR_PREFIXES = [...new Set(Object.keys(VARIABLES).map((name) => `${name.sp
  * The rule's settings from the environment (design: variables of the function).
  * @throws BackupError `config` that lists every fault: the variable, what was expected, an example.
  */
-export function parseConfig(env: Environment): RuleConfig {
+export function parseConfig(env: Environment, runsFrom: RunsFrom = 'function'): RuleConfig {
   const faults: string[] = [];
   const settings: Record<string, unknown> = {};
   for (const [name, variable] of Object.entries(VARIABLES) as [VariableName, Variable][]) {
@@ -265,11 +284,14 @@ export function parseConfig(env: Environment): RuleConfig {
       'config',
       `${faults.length} of the rule's settings are wrong: ${faults.join(' | ')}`,
       {
-        hint: 'Set these environment variables of the function (.env.<stage>, or --env-file) and deploy again.',
+        hint:
+          runsFrom === 'shell'
+            ? 'Set these environment variables here, or in the file that --env-file names.'
+            : 'Set these environment variables of the function (.env.<stage>, or --env-file) and deploy again.',
       },
     );
   }
-  return assemble(settings, env);
+  return assemble(settings, env, runsFrom);
 }
 
 /** An unset variable and an empty one are the same; some have a second name that SCF sets itself. */
@@ -296,6 +318,9 @@ function contradictions(settings: Record<string, unknown>): string[] {
   if (has('TDMQ_CLUSTER_ID') !== has('TDMQ_ROLE_NAME')) {
     faults.push('TDMQ_CLUSTER_ID and TDMQ_ROLE_NAME go together: set both or none');
   }
+  if (has('PULSAR_TLS_CERT_FILE') !== has('PULSAR_TLS_KEY_FILE')) {
+    faults.push('PULSAR_TLS_CERT_FILE and PULSAR_TLS_KEY_FILE go together: set both or none');
+  }
   if (has('PULSAR_TOKEN') && has('TDMQ_ROLE_NAME')) {
     faults.push(
       'PULSAR_TOKEN and TDMQ_ROLE_NAME exclude each other: set the key itself or the role to read it from',
@@ -316,10 +341,11 @@ function credentialFaults(env: Environment): string[] {
     );
 }
 
-function assemble(settings: Record<string, unknown>, env: Environment): RuleConfig {
+function assemble(settings: Record<string, unknown>, env: Environment, runsFrom: RunsFrom): RuleConfig {
   const get = <T>(name: VariableName) => settings[name] as T;
   const token = get<string | undefined>('PULSAR_TOKEN');
   const clusterId = get<string | undefined>('TDMQ_CLUSTER_ID');
+  const certFile = get<string | undefined>('PULSAR_TLS_CERT_FILE');
   const sse = get<'AES256' | 'cos/kms' | undefined>('COS_SSE');
   const sessionToken = env['TENCENTCLOUD_SESSIONTOKEN'];
   return {
@@ -333,8 +359,11 @@ function assemble(settings: Record<string, unknown>, env: Environment): RuleConf
       token: token === undefined ? undefined : new Secret(token),
       listenerName: get('PULSAR_LISTENER_NAME'),
       tlsCaFile: get('PULSAR_TLS_CA_FILE'),
+      clientCertificate:
+        certFile === undefined ? undefined : { certFile, keyFile: get('PULSAR_TLS_KEY_FILE') },
       driver: get('PULSAR_DRIVER'),
       tdmqRole: clusterId === undefined ? undefined : { clusterId, roleName: get('TDMQ_ROLE_NAME') },
+      runsFrom,
     },
     cos: {
       bucket: get('COS_BUCKET'),
@@ -348,6 +377,7 @@ function assemble(settings: Record<string, unknown>, env: Environment): RuleConf
         secretKey: new Secret(env['TENCENTCLOUD_SECRETKEY'] as string),
         sessionToken: sessionToken ? new Secret(sessionToken) : undefined,
       },
+      runsFrom,
     },
     file: {
       maxMessages: get('FILE_MAX_MESSAGES'),

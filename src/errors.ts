@@ -50,6 +50,12 @@ function gravity(failure: unknown): number {
   return failure.retryable ? 0 : 1;
 }
 
+/** The same error with another hint, for who knows more of what the person is doing. */
+export function withHint(error: BackupError, hint: string): BackupError {
+  const { code, message, retryable, outcomeUnknown, details, cause = error } = error;
+  return new BackupError(code, message, { retryable, outcomeUnknown, details, cause, hint });
+}
+
 /** The message of anything that was thrown, also of plain objects as the COS SDK throws them. */
 export function messageOf(thrown: unknown): string {
   if (thrown instanceof Error) return thrown.message;

@@ -134,6 +134,11 @@ describe('the error of wrong settings', () => {
     const both = { TDMQ_CLUSTER_ID: 'pulsar-abc', TDMQ_ROLE_NAME: 'reader', PULSAR_TOKEN: 'abc' };
     expect(faultsOf({ ...MINIMAL, ...both })).toContain('exclude each other');
     expect(faultsOf({ ...MINIMAL, COS_SSE_KMS_KEY_ID: 'abc' })).toContain('needs COS_SSE=cos/kms');
+    for (const name of ['PULSAR_TLS_CERT_FILE', 'PULSAR_TLS_KEY_FILE']) {
+      expect(faultsOf({ ...MINIMAL, [name]: '/var/user/x.pem' })).toContain(
+        'PULSAR_TLS_CERT_FILE and PULSAR_TLS_KEY_FILE go together',
+      );
+    }
   });
 
   it('never holds a secret, and neither do the settings when they are printed', () => {

@@ -1,8 +1,12 @@
 // What Pulsar's admin API tells of a subscription, where the service URL is http(s) and the role may ask: clusters
 // differ, so every answer is optional. Reads only.
+import { systemClock } from '../clock.ts';
 import type { PulsarConfig } from '../config.ts';
+import type { TlsFiles } from '../pulsar/tls-files.ts';
+import { httpGet } from '../pulsar/wire/http-lookup.ts';
+import { DEFAULT_TIMINGS } from '../pulsar/wire/timer.ts';
 
-const TIMEOUT_MS = 5_000;
+const TIMINGS = { ...DEFAULT_TIMINGS, connectTimeoutMs: 5_000 };
 
 export interface AdminView {
   /** Of the namespace; 0 is for ever. */
@@ -31,18 +35,18 @@ interface Stats {
 
 /** Asks for the namespace's time to live and the topic's subscriptions. Never throws: what is not told is left out. */
 export async function askAdmin(
-  { serviceUrl, topic, subscription, token }: PulsarConfig,
+  { serviceUrl, topic, subscription, token, runsFrom }: PulsarConfig,
+  tls: TlsFiles,
   signal: AbortSignal,
 ): Promise<AdminView> {
   const [base] = serviceUrl.split(',');
   if (!base?.startsWith('http')) return {};
+  const options = { clock: systemClock, timings: TIMINGS, token, tls, runsFrom };
   const get = async <T>(path: string): Promise<T | undefined> => {
     try {
-      const response = await fetch(`${base}/admin/v2/${path}`, {
-        headers: token === undefined ? {} : { Authorization: `Bearer ${token.reveal()}` },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-      });
-      return response.ok ? ((await response.json()) as T) : undefined;
+      const url = new URL(`${base}/admin/v2/${path}`);
+      const { status, text } = await httpGet(url, 'asking the admin API', options, signal);
+      return status === 200 ? (JSON.parse(text) as T) : undefined;
     } catch {
       return undefined;
     }

@@ -5,6 +5,7 @@ import { systemClock } from '../clock.ts';
 import type { PulsarConfig, RuleConfig } from '../config.ts';
 import type { Logger, SourcePartition } from '../ports.ts';
 import { createSource } from '../pulsar/create-source.ts';
+import { readTlsFiles, type TlsFiles } from '../pulsar/tls-files.ts';
 import { type Address, hostPort, parseServiceUrl } from '../pulsar/wire/service-url.ts';
 import { readRoleKey } from '../rules/role-key.ts';
 import { type AdminView, askAdmin } from './check-admin.ts';
@@ -45,7 +46,14 @@ export async function* checkPulsar(
       return;
     }
   }
-  const view = await askAdmin(pulsar, options.signal);
+  let tls: TlsFiles;
+  try {
+    tls = readTlsFiles(pulsar);
+  } catch (error) {
+    yield failed('certificates', error);
+    return;
+  }
+  const view = await askAdmin(pulsar, tls, options.signal);
   yield* timeToLive(view, config.run.intervalMinutes * 60);
   yield* subscriptionAsSeen(view, pulsar, options.subscribes);
   if (options.subscribes) yield* subscribe(pulsar, logger, options.signal);

@@ -1,7 +1,9 @@
 // The part of npm pulsar-client that the native adapter uses, and how it is loaded and made to talk to our logger.
 // What only newer versions have is optional (checked against the declarations of 1.14.0 and 1.18.0).
+import type { PulsarConfig, RunsFrom } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import type { Logger } from '../ports.ts';
+import { readTlsFiles } from './tls-files.ts';
 
 export interface NativeMessageId {
   /** Pulsar's MessageIdData, with the batch size that the text lacks. */
@@ -81,6 +83,8 @@ export interface NativeClientConfig {
   statsIntervalInSeconds: number;
   logLevel: number;
   tlsTrustCertsFilePath?: string;
+  tlsCertificateFilePath?: string;
+  tlsPrivateKeyFilePath?: string;
   tlsValidateHostname: boolean;
   tlsAllowInsecureConnection: boolean;
   listenerName?: string;
@@ -94,25 +98,31 @@ export interface PulsarClientModule {
     setLogHandler(handler: LogHandler): void;
   };
   readonly AuthenticationToken: new (params: { token: string }) => object;
+  readonly AuthenticationTls: new (params: { certificatePath: string; privateKeyPath: string }) => object;
   readonly Message?: { readonly prototype: object };
 }
 
-const HOW_TO_GET_IT =
-  'Install pulsar-client with its install script allowed (it downloads the binding from archive.apache.org) on Linux ' +
-  "with glibc, and package node_modules with the function. On SCF's Nodejs18.15 and later 1.14.0 is the newest that " +
-  'loads; 1.15.0 and later need glibc 2.30. Or set PULSAR_DRIVER=wire, which needs nothing.';
+const howToGetIt = (runsFrom: RunsFrom | undefined): string =>
+  `Install pulsar-client with its install script allowed (it downloads the binding from archive.apache.org) on Linux with glibc${
+    runsFrom === 'shell'
+      ? ''
+      : ", and package node_modules with the function. On SCF's Nodejs18.15 and later 1.14.0 is the newest that loads; 1.15.0 and later need glibc 2.30"
+  }. Or set PULSAR_DRIVER=wire, which needs nothing.`;
 
 /**
  * Loads pulsar-client, as a CommonJS or an ES module gives it.
  * @throws BackupError `config` that says how to get a binding that loads
  */
-export async function loadPulsarClient(load: () => Promise<unknown>): Promise<PulsarClientModule> {
+export async function loadPulsarClient(
+  load: () => Promise<unknown>,
+  runsFrom?: RunsFrom,
+): Promise<PulsarClientModule> {
   let loaded: Partial<PulsarClientModule> & { default?: Partial<PulsarClientModule> };
   try {
     loaded = (await load()) as typeof loaded;
   } catch (error) {
     throw new BackupError('config', `PULSAR_DRIVER=native: ${whyNotLoaded(error)}`, {
-      hint: HOW_TO_GET_IT,
+      hint: howToGetIt(runsFrom),
       cause: error,
     });
   }
@@ -122,7 +132,7 @@ export async function loadPulsarClient(load: () => Promise<unknown>): Promise<Pu
       'config',
       'PULSAR_DRIVER=native: the package pulsar-client is not the one expected',
       {
-        hint: HOW_TO_GET_IT,
+        hint: howToGetIt(runsFrom),
       },
     );
   }
@@ -138,6 +148,37 @@ function whyNotLoaded(error: unknown): string {
     return /pulsar-client'/.test(reason) ? 'the package pulsar-client is not installed' : reason;
   }
   return `pulsar-client cannot be loaded: ${reason}`;
+}
+
+/**
+ * As whom the client connects: by its token, else by its certificate, which is shown in either case.
+ * @throws BackupError `config` where a file of the certificate is of no use, or this version cannot show it
+ */
+export function identityOf(
+  pulsar: PulsarClientModule,
+  config: Pick<PulsarConfig, 'token' | 'clientCertificate' | 'runsFrom'>,
+): Pick<NativeClientConfig, 'authentication' | 'tlsCertificateFilePath' | 'tlsPrivateKeyFilePath'> {
+  const { token, clientCertificate } = config;
+  // A text, not a supplier: that would keep the process alive.
+  const byToken = token && { authentication: new pulsar.AuthenticationToken({ token: token.reveal() }) };
+  if (clientCertificate === undefined) return byToken ?? {};
+  readTlsFiles({ ...config, tlsCaFile: undefined });
+  const { certFile, keyFile } = clientCertificate;
+  if (byToken && !tellsEncryption(pulsar)) {
+    throw new BackupError(
+      'config',
+      'this version of pulsar-client shows no client certificate beside a token',
+      {
+        hint: 'Set PULSAR_DRIVER=wire, which does, or leave PULSAR_TOKEN out where the brokers know clients by certificate.',
+      },
+    );
+  }
+  const byCertificate = { certificatePath: certFile, privateKeyPath: keyFile };
+  return {
+    ...(byToken ?? { authentication: new pulsar.AuthenticationTls(byCertificate) }),
+    tlsCertificateFilePath: certFile,
+    tlsPrivateKeyFilePath: keyFile,
+  };
 }
 
 /** Whether this version tells encrypted messages from others when it hands them over undecrypted. */

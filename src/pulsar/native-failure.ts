@@ -11,9 +11,9 @@ const refused = (hint: string): Meaning => ({ code: 'source', retryable: false, 
 const passing = (hint: string): Meaning => ({ code: 'source', retryable: true, hint });
 
 const UNREACHABLE =
-  'Check PULSAR_SERVICE_URL, the VPC and subnet of the function, and the security group of the cluster.';
+  'Check PULSAR_SERVICE_URL, the network between here and the cluster, its security group, and the PULSAR_TLS_ settings.';
 const NO_ROLE =
-  'Check PULSAR_TOKEN, and that its role may consume in the namespace (TDMQ console, Namespace, Permission).';
+  'Check PULSAR_TOKEN (or the client certificate), and that its role may consume in the namespace (TDMQ console, Namespace, Permission).';
 const UNREACHED = `${UNREACHABLE} This driver reports a wrong PULSAR_TOKEN the same way: PULSAR_DRIVER=wire tells which it is.`;
 const LATER = 'The broker moves or starts the topic, or lost the connection; the next run tries again.';
 

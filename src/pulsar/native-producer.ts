@@ -1,18 +1,24 @@
 // The Publisher over npm pulsar-client. It cannot publish null values, binary keys or texts with U+0000: it refuses them.
 // It does not batch: of a batch of this client, a broker that drops duplicates knows the first sequence id only.
-import type { PulsarConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Clock, Logger } from '../ports.ts';
 import { importPulsarClient } from './native.ts';
 import {
   createClient,
+  identityOf,
   LOG_LEVEL_INFO,
   loadPulsarClient,
   type NativeClient,
   routeLog,
 } from './native-client.ts';
 import { resultOf, sourceError } from './native-failure.ts';
-import type { OutgoingMessage, Publisher, PublishOptions, TopicProducer } from './publisher.ts';
+import type {
+  OutgoingMessage,
+  Publisher,
+  PublisherConfig,
+  PublishOptions,
+  TopicProducer,
+} from './publisher.ts';
 import { within } from './within.ts';
 
 const WINDOW_MESSAGES = 1_000;
@@ -38,7 +44,7 @@ interface ProducingClient extends NativeClient {
 }
 
 export interface NativePublisherOptions {
-  readonly config: Pick<PulsarConfig, 'serviceUrl' | 'token' | 'tlsCaFile' | 'listenerName'>;
+  readonly config: PublisherConfig;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly logger: Logger;
@@ -50,12 +56,12 @@ export async function createNativePublisher(
   load: () => Promise<unknown> = importPulsarClient,
 ): Promise<Publisher> {
   const { config, logger } = options;
-  const pulsar = await loadPulsarClient(load);
+  const pulsar = await loadPulsarClient(load, options.config.runsFrom);
   const log = routeLog(pulsar, logger);
-  const { token, listenerName, tlsCaFile } = config;
+  const { listenerName, tlsCaFile } = config;
   const client = createClient(pulsar, {
     serviceUrl: config.serviceUrl,
-    ...(token && { authentication: new pulsar.AuthenticationToken({ token: token.reveal() }) }),
+    ...identityOf(pulsar, config),
     operationTimeoutSeconds: 15,
     connectionTimeoutMs: 6_000,
     ioThreads: 1,

@@ -11,6 +11,7 @@ import { BackupError } from '../errors.ts';
 import type { Source, SourcePartition } from '../ports.ts';
 import {
   createClient,
+  identityOf,
   LOG_LEVEL_INFO,
   type LogRoute,
   loadPulsarClient,
@@ -58,7 +59,7 @@ export function createNativeSource(
   let caFolder: string | undefined;
 
   async function open(): Promise<readonly SourcePartition[] | 'busy'> {
-    const pulsar = await loadPulsarClient(load);
+    const pulsar = await loadPulsarClient(load, options.config.runsFrom);
     const log = routeLog(pulsar, logger);
     try {
       client = await connect(pulsar);
@@ -75,11 +76,10 @@ export function createNativeSource(
 
   async function connect(pulsar: PulsarClientModule): Promise<NativeClient> {
     const tlsTrustCertsFilePath = config.tlsCaFile ?? (await writeRootCertificates());
-    const { token, listenerName } = config;
+    const { listenerName } = config;
     return createClient(pulsar, {
       serviceUrl: config.serviceUrl,
-      // A text, not a supplier: that would keep the process alive.
-      ...(token && { authentication: new pulsar.AuthenticationToken({ token: token.reveal() }) }),
+      ...identityOf(pulsar, config),
       operationTimeoutSeconds: OPERATION_TIMEOUT_SECONDS,
       connectionTimeoutMs: CONNECTION_TIMEOUT_MS,
       ioThreads: 1,

@@ -1,4 +1,5 @@
 // What restore asks of a driver that publishes; the drivers implement it, and nothing here knows one.
+import type { PulsarConfig } from '../config.ts';
 import type { Message } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 
@@ -7,6 +8,13 @@ export interface OutgoingMessage
   extends Pick<Message, 'key' | 'orderingKey' | 'properties' | 'eventTimeMs' | 'payload'> {
   readonly sequenceId: number;
 }
+
+/** Where to publish, and as whom. */
+export type PublisherConfig = Pick<
+  PulsarConfig,
+  'serviceUrl' | 'token' | 'tlsCaFile' | 'clientCertificate' | 'listenerName' | 'runsFrom'
+> &
+  Partial<Pick<PulsarConfig, 'tdmqRole'>>;
 
 export type ProducerCompression = 'none' | 'zlib' | 'zstd';
 

@@ -181,8 +181,14 @@ export class FakePulsar {
         this.token = params.token;
       }
     }
+    class AuthenticationTls {
+      readonly certificate: object;
+      constructor(params: { certificatePath: string; privateKeyPath: string }) {
+        this.certificate = params;
+      }
+    }
     const Message = this.isOld ? class {} : FakeMessage;
-    return { Client, AuthenticationToken, Message };
+    return { Client, AuthenticationToken, AuthenticationTls, Message };
   }
 
   operationTimeout(): Promise<void> {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { SourcePartition } from '../../src/ports.ts';
 import { createNativeSource } from '../../src/pulsar/native.ts';
 import { Secret } from '../../src/secret.ts';
+import { makeCertificates } from '../certificates.ts';
 import { memoryLogger, nativeConfig, nativeFixture, single, TOPIC, textOf } from './native-fixture.ts';
 import { virtualClock } from './virtual-clock.ts';
 
@@ -48,6 +49,36 @@ describe('opening the native source', () => {
     expect(existsSync(path)).toBe(false);
     await fixture.source({ serviceUrl: 'https://127.0.0.1:8443', tlsCaFile: '/etc/own.pem' }).open();
     expect(fixture.pulsar.lastConfig.tlsTrustCertsFilePath).toBe('/etc/own.pem');
+  });
+
+  it('shows the client certificate, and logs in by it where there is no token', async () => {
+    const certificates = makeCertificates();
+    try {
+      const [certFile, keyFile] = [certificates.file('reader.pem'), certificates.file('reader.key')];
+      const serviceUrl = 'pulsar+ssl://127.0.0.1:6651';
+      const files = { tlsCertificateFilePath: certFile, tlsPrivateKeyFilePath: keyFile };
+      const fixture = nativeFixture();
+      await fixture.source({ serviceUrl, clientCertificate: { certFile, keyFile } }).open();
+      expect(fixture.pulsar.lastConfig).toMatchObject({
+        ...files,
+        authentication: { certificate: { certificatePath: certFile, privateKeyPath: keyFile } },
+      });
+      const both = { serviceUrl, clientCertificate: { certFile, keyFile }, token: new Secret('jwt') };
+      await fixture.source({ ...both, subscription: 'other' }).open();
+      expect(fixture.pulsar.lastConfig).toMatchObject({ ...files, authentication: { token: 'jwt' } });
+      fixture.pulsar.isOld = true;
+      await expect(fixture.source(both).open()).rejects.toMatchObject({
+        code: 'config',
+        hint: expect.stringContaining('PULSAR_DRIVER=wire'),
+      });
+      const wrong = { certFile, keyFile: certificates.file('server.key') };
+      await expect(fixture.source({ serviceUrl, clientCertificate: wrong }).open()).rejects.toMatchObject({
+        code: 'config',
+        message: expect.stringContaining('PULSAR_TLS_KEY_FILE'),
+      });
+    } finally {
+      certificates.remove();
+    }
   });
 
   it("answers 'busy' where somebody has the Exclusive subscription, and leaves nothing open", async () => {

@@ -51,8 +51,8 @@ export interface LoopbackBrokerOptions {
   readonly keepAliveMs?: number;
   /** How long the client of an Exclusive consumer may take to answer a PING when another wants its place. Default 5 s. */
   readonly livenessCheckMs?: number;
-  /** PEM key and certificate: then it speaks pulsar+ssl:// and https:// only. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  /** PEM key and certificate: then it speaks pulsar+ssl:// and https:// only. `ca`: it wants client certificates of this CA. */
+  readonly tls?: { readonly key: string; readonly cert: string; readonly ca?: string };
 }
 
 /** A connected consumer, seen from outside. */
@@ -140,7 +140,8 @@ export class LoopbackBroker {
 
   /** Listens, again after `stop` on the same ports with the same data. */
   async start(): Promise<void> {
-    const { tls } = this.#options;
+    const { tls: files } = this.#options;
+    const tls = files && { ...files, requestCert: files.ca !== undefined };
     const accept = (socket: Socket) => this.#accept(socket);
     const tcp = tls === undefined ? createTcpServer(accept) : createTlsServer(tls, accept);
     const http = tls === undefined ? createServer() : createTlsHttpServer(tls);

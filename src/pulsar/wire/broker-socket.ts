@@ -1,7 +1,7 @@
 // A socket to a broker, plain or TLS: opened, its events told. It knows nothing of what is sent over it.
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { BackupError } from '../../errors.ts';
+import type { TlsFiles } from '../tls-files.ts';
 import type { Address } from './service-url.ts';
 
 const READ_BYTES = 256 * 1024;
@@ -16,10 +16,10 @@ export interface SocketEvents {
   onClose(): void;
 }
 
-/** Begins to connect. `tlsCa`: PEM; `undefined`: the system's certificate authorities. */
+/** Begins to connect. */
 export function openSocket(
   { host, port, tls }: Address,
-  tlsCa: Buffer | undefined,
+  tlsFiles: TlsFiles,
   { onOpen, onData, onError, onClose }: SocketEvents,
 ): Socket {
   const socket = tls
@@ -27,7 +27,7 @@ export function openSocket(
         host,
         port,
         ...(isIP(host) === 0 ? { servername: host } : {}),
-        ...(tlsCa === undefined ? {} : { ca: tlsCa }),
+        ...tlsFiles,
       })
     : connectTcp({ host, port, onread: intoOneBuffer(onData) });
   socket.setNoDelay(true);
@@ -49,20 +49,4 @@ function intoOneBuffer(onData: (chunk: Buffer) => void): OnReadOpts {
       return true;
     },
   };
-}
-
-const TLS_FAULT = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_TLS|ERR_SSL|EPROTO/;
-
-/** A failed socket as a BackupError: certificates are not worth a retry, networks are. */
-export function socketError(name: string, error: Error): BackupError {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  const isTls = TLS_FAULT.test(code);
-  return new BackupError('source', `${name} cannot be reached: ${error.message}`, {
-    retryable: !isTls,
-    hint: isTls
-      ? "TLS failed: the server's certificate must be valid for this host name; set PULSAR_TLS_CA_FILE if it is signed by a CA of your own, and check that this port speaks TLS."
-      : 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
-    cause: error,
-    details: code === '' ? {} : { errno: code },
-  });
 }

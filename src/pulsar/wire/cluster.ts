@@ -101,7 +101,8 @@ export class Cluster {
   }
 
   #brokerAddress(url: string, topic: string): Address {
-    const { tls } = this.#options.serviceUrl;
+    const { listenerName, serviceUrl } = this.#options;
+    const { tls } = serviceUrl;
     const address = parseBrokerUrl(url);
     if (address !== undefined && address.tls === tls) return address;
     throw new BackupError(
@@ -109,8 +110,10 @@ export class Cluster {
       `the lookup of ${topic} answered ${url === '' ? 'no' : `"${url}" as`} ${tls ? 'pulsar+ssl' : 'pulsar'} address of the broker`,
       {
         hint: tls
-          ? 'A TLS service URL needs brokers that speak pulsar+ssl; it is not continued without TLS.'
-          : 'Check PULSAR_LISTENER_NAME; the brokers advertise no plain address for it.',
+          ? `A TLS service URL needs brokers that speak pulsar+ssl; it is not continued without TLS.${listenerName === undefined ? '' : ' Perhaps only the listener of PULSAR_LISTENER_NAME has no such address.'}`
+          : listenerName === undefined
+            ? 'The brokers advertise no plain address: use a PULSAR_SERVICE_URL of pulsar+ssl:// or https://.'
+            : 'Check PULSAR_LISTENER_NAME; the brokers advertise no plain address for it.',
       },
     );
   }

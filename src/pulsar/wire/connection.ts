@@ -1,10 +1,11 @@
 // One connection to a broker, shared by all consumers there: handshake, requests and answers, PING, and its death.
 // It decides nothing about consumers; it tells them what arrived and that it is gone.
 import type { Socket } from 'node:net';
-import { BackupError } from '../../errors.ts';
+import type { RunsFrom } from '../../config.ts';
+import { BackupError, withHint } from '../../errors.ts';
 import type { Clock, EntryId } from '../../ports.ts';
-import type { Secret } from '../../secret.ts';
-import { openSocket, socketError } from './broker-socket.ts';
+import { authFields, type Identity, unknownHint } from './authentication.ts';
+import { openSocket } from './broker-socket.ts';
 import { type Integer, ProtocolError } from './codec.ts';
 import {
   type Command,
@@ -16,8 +17,9 @@ import {
 } from './frame.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { FRAME } from './protocol-tables.ts';
-import { serverError } from './server-error.ts';
+import { isServerError, serverError } from './server-error.ts';
 import { type Address, brokerUrl } from './service-url.ts';
+import { afterHandshakeHint, networkHint, SCHEME_HINT, socketError } from './socket-error.ts';
 import { startTimer, type Timings } from './timer.ts';
 
 /** The newest version whose commands this driver understands (20 would make brokers send TOPIC_MIGRATED). */
@@ -43,12 +45,10 @@ export interface ProducerEvents {
   onConnectionLost(error: BackupError): void;
 }
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends Identity {
   readonly clock: Clock;
   readonly timings: Timings;
-  readonly token: Secret | undefined;
-  /** PEM; `undefined`: the system's certificate authorities. */
-  readonly tlsCa: Buffer | undefined;
+  readonly runsFrom: RunsFrom | undefined;
 }
 
 /** Requests that the broker answers by request id. */
@@ -114,7 +114,7 @@ export class Connection {
       this.#lose(
         new BackupError('source', `${this.name} did not answer within ${timings.connectTimeoutMs} ms`, {
           retryable: true,
-          hint: 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
+          hint: `${networkHint(this.#options.runsFrom)} ${SCHEME_HINT}`,
         }),
       ),
     );
@@ -132,17 +132,19 @@ export class Connection {
   }
 
   #connect(): void {
-    this.#socket = openSocket(this.#address, this.#options.tlsCa, {
+    const { tls, runsFrom } = this.#options;
+    const attempt = { isTls: this.#address.tls, tls, runsFrom };
+    this.#socket = openSocket(this.#address, tls, {
       onOpen: () => this.#introduce(),
       onData: (chunk) => this.#onData(chunk),
-      onError: (error) => this.#lose(socketError(this.name, error)),
+      onError: (error) => this.#lose(socketError(this.name, error, attempt)),
       onClose: () =>
         this.#lose(
           new BackupError('source', `${this.name} closed the connection`, {
             retryable: true,
             hint:
               this.#serverProtocol === 0
-                ? "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port."
+                ? `${this.#address.tls ? `${afterHandshakeHint(tls)} ` : ''}${SCHEME_HINT}`
                 : 'It is tried again while the run has time; look at the broker if it happens often.',
           }),
         ),
@@ -150,14 +152,11 @@ export class Connection {
   }
 
   #introduce(): void {
-    const { token } = this.#options;
     this.send('connect', {
       clientVersion: CLIENT_VERSION,
       protocolVersion: PROTOCOL_VERSION,
       featureFlags: { supportsAuthRefresh: true, supportsBrokerEntryMetadata: true },
-      ...(token === undefined
-        ? {}
-        : { authMethodName: 'token', authData: Buffer.from(token.reveal(), 'utf8') }),
+      ...authFields(this.#options, this.#address.tls),
       ...(this.#proxyTo === undefined ? {} : { proxyToBrokerUrl: this.#proxyTo }),
     });
   }
@@ -239,7 +238,7 @@ export class Connection {
       this.#lose(
         new BackupError('source', `${this.name} sent what is not Pulsar's protocol: ${error.message}`, {
           retryable: this.#serverProtocol !== 0,
-          hint: "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port.",
+          hint: SCHEME_HINT,
           cause: error,
         }),
       );
@@ -322,21 +321,23 @@ export class Connection {
   }
 
   #answerChallenge(): void {
-    const { token } = this.#options;
     this.send('authResponse', {
       clientVersion: CLIENT_VERSION,
       protocolVersion: PROTOCOL_VERSION,
-      response:
-        token === undefined
-          ? { authMethodName: 'none' }
-          : { authMethodName: 'token', authData: Buffer.from(token.reveal(), 'utf8') },
+      response: { authMethodName: 'none', ...authFields(this.#options, this.#address.tls) },
     });
   }
 
   #onAnswer(command: Command): void {
     if (this.#handshake !== undefined && command.name === 'error') {
       const { error, message } = command.fields as CommandFields<'error'>;
-      this.#lose(serverError(`connecting to ${this.name}`, error, message));
+      const refusal = serverError(`connecting to ${this.name}`, error, message);
+      const isUnknown = isServerError(refusal, 'AuthenticationError');
+      this.#lose(
+        isUnknown
+          ? withHint(refusal, unknownHint(this.#options, refusal.message, this.#address.tls))
+          : refusal,
+      );
     } else this.#requests.answer(command);
   }
 

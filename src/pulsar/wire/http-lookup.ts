@@ -4,9 +4,11 @@ import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
-import { socketError } from './broker-socket.ts';
+import { authHeaders } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { type HttpAnswer, refusalOf, strangeAnswer } from './http-refusal.ts';
 import { type Address, hostPort } from './service-url.ts';
+import { socketError } from './socket-error.ts';
 import { startTimer } from './timer.ts';
 
 const MOST_REDIRECTS = 10;
@@ -43,7 +45,7 @@ export async function httpLookup(
   if (typeof url === 'string' && url !== '') return url;
   if (address.tls) {
     throw new BackupError('source', `${what}: the broker has no TLS address (brokerUrlTls)`, {
-      hint: 'An https:// service URL needs brokers that speak pulsar+ssl; use http:// only in a network you trust.',
+      hint: `An https:// service URL needs brokers that speak pulsar+ssl; use http:// only in a network you trust.${listenerName === undefined ? '' : ' Perhaps only the listener of PULSAR_LISTENER_NAME has no such address.'}`,
     });
   }
   throw strangeAnswer(hostPort(address), path);
@@ -57,8 +59,8 @@ async function getJson(
 ): Promise<unknown> {
   let url = new URL(`${address.tls ? 'https' : 'http'}://${hostPort(address)}${path}`);
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-    const answer = await get(url, what, options);
-    if (answer.location === undefined) return parseAnswer(answer, url, what);
+    const answer = await httpGet(url, what, options);
+    if (answer.location === undefined) return parseAnswer(answer, url, what, options);
     const target = new URL(answer.location, url);
     if (url.protocol === 'https:' && target.protocol !== 'https:') {
       throw new BackupError('source', `${what}: ${url.host} redirects from https to ${target.protocol}`, {
@@ -70,14 +72,8 @@ async function getJson(
   throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, { retryable: true });
 }
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly location: string | undefined;
-}
-
-function parseAnswer(answer: Answer, url: URL, what: string): unknown {
-  if (answer.status !== 200) throw statusError(answer, url, what);
+function parseAnswer(answer: HttpAnswer, url: URL, what: string, options: ConnectionOptions): unknown {
+  if (answer.status !== 200) throw refusalOf(answer, url, what, options);
   try {
     const parsed: unknown = JSON.parse(answer.text);
     if (typeof parsed === 'number') return { partitions: parsed };
@@ -88,59 +84,31 @@ function parseAnswer(answer: Answer, url: URL, what: string): unknown {
   throw strangeAnswer(url.host, url.pathname);
 }
 
-function strangeAnswer(host: string, path: string): BackupError {
-  return new BackupError('source', `${host} did not answer GET ${path} as Pulsar does`, {
-    hint: 'Check that PULSAR_SERVICE_URL is the HTTP address of a Pulsar cluster.',
-  });
-}
-
-function statusError(answer: Answer, url: URL, what: string): BackupError {
-  const { status } = answer;
-  const hints: Readonly<Record<number, string>> = {
-    401: 'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster that may consume in this namespace.',
-    403: 'Give the role of PULSAR_TOKEN the permission to consume in this namespace (TDMQ console: Namespace, Configure permission).',
-    404: 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
-  };
-  // Pulsar answers 401 also to a role that it knows and that lacks the permission.
-  const isUnauthorizedRole = status === 401 && /unauthorized to|not authorized/i.test(answer.text);
-  const hint = hints[isUnauthorizedRole ? 403 : status];
-  return new BackupError('source', `${what}: ${url.host} answered ${status}${reasonOf(answer.text)}`, {
-    retryable: status === 429 || status >= 500,
-    ...(hint === undefined ? {} : { hint }),
-    details: { httpStatus: status },
-  });
-}
-
-function reasonOf(text: string): string {
-  try {
-    const { reason } = JSON.parse(text) as { reason?: unknown };
-    return typeof reason === 'string' ? ` (${reason.split('\n', 1)[0]?.slice(0, 300)})` : '';
-  } catch {
-    return '';
-  }
-}
-
-function get(url: URL, what: string, options: ConnectionOptions): Promise<Answer> {
-  const { clock, timings, token, tlsCa } = options;
+/** One GET, with its redirect not followed. @throws BackupError `source` where there is no answer in time */
+export function httpGet(
+  url: URL,
+  what: string,
+  options: ConnectionOptions,
+  signal?: AbortSignal,
+): Promise<HttpAnswer> {
+  const { clock, timings, tls, runsFrom } = options;
+  const isTls = url.protocol === 'https:';
+  const attempt = { isTls, tls, runsFrom };
   return new Promise((resolve, reject) => {
-    const headers = {
-      Accept: 'application/json',
-      ...(token === undefined ? {} : { Authorization: `Bearer ${token.reveal()}` }),
-    };
-    const send = url.protocol === 'https:' ? requestHttps : requestHttp;
-    const ca = tlsCa === undefined ? {} : { ca: tlsCa };
-    const request = send(url, { headers, agent: false, ...ca }, (response) => {
+    const headers = { Accept: 'application/json', ...authHeaders(options, isTls) };
+    const send = isTls ? requestHttps : requestHttp;
+    const request = send(url, { headers, agent: false, ...tls, ...(signal && { signal }) }, (response) => {
       readText(response).then(
         (text) => {
           cancelTimer();
           const status = response.statusCode ?? 0;
           const location = status >= 300 && status < 400 ? response.headers.location : undefined;
-          resolve({ status, text, location });
+          resolve({ status, text, location, server: response.headers['server'] as string | undefined });
         },
         (error: Error) => {
           cancelTimer();
           request.destroy();
-          reject(socketError(`${what}: ${url.origin}`, error));
+          reject(socketError(`${what}: ${url.origin}`, error, attempt));
         },
       );
     });
@@ -149,7 +117,7 @@ function get(url: URL, what: string, options: ConnectionOptions): Promise<Answer
     );
     request.once('error', (error) => {
       cancelTimer();
-      reject(socketError(`${what}: ${url.origin}`, error));
+      reject(socketError(`${what}: ${url.origin}`, error, attempt));
     });
     request.end();
   });

@@ -1,28 +1,29 @@
 // The Publisher over Pulsar's binary protocol: one connection per broker, one producer per topic partition.
-import type { PulsarConfig } from '../../config.ts';
 import type { Clock } from '../../ports.ts';
-import type { Publisher } from '../publisher.ts';
+import type { Publisher, PublisherConfig } from '../publisher.ts';
+import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { WireProducer } from './producer.ts';
 import { publishError } from './publish-error.ts';
 import { parseServiceUrl } from './service-url.ts';
-import { readCa } from './source.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
 
 export interface PublisherOptions {
-  readonly config: Pick<PulsarConfig, 'serviceUrl' | 'token' | 'tlsCaFile' | 'listenerName'>;
+  readonly config: PublisherConfig;
   readonly clock: Clock;
   /** Ends every wait. */
   readonly signal: AbortSignal;
 }
 
-/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` where the URL or CA file is of no use */
+/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` where the URL or a TLS file is of no use */
 export function createWirePublisher({ config, clock, signal }: PublisherOptions): Publisher {
   const cluster = new Cluster({
     clock,
     timings: DEFAULT_TIMINGS,
     token: config.token,
-    tlsCa: readCa(config.tlsCaFile),
+    tls: readTlsFiles(config),
+    tdmqRole: config.tdmqRole,
+    runsFrom: config.runsFrom,
     serviceUrl: parseServiceUrl(config.serviceUrl),
     listenerName: config.listenerName,
   });

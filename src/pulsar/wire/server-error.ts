@@ -4,15 +4,16 @@ import { SERVER_ERROR } from './protocol-tables.ts';
 
 const NAMES = new Map<number, string>(Object.entries(SERVER_ERROR).map(([name, code]) => [code, name]));
 
+/** For a role that is known and may not. */
+export const NO_PERMISSION =
+  'Give the role in use (that of PULSAR_TOKEN, of TDMQ_ROLE_NAME, or of the client certificate) the permission to consume in this namespace (TDMQ console: Namespace, Configure permission). A namespace that does not exist may be refused in the same way: check PULSAR_TOPIC too.';
+
 const HINTS: ReadonlyMap<number, string> = new Map([
   [
     SERVER_ERROR.AuthenticationError,
     'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster.',
   ],
-  [
-    SERVER_ERROR.AuthorizationError,
-    'Give the role of PULSAR_TOKEN the permission to consume in this namespace (TDMQ console: Namespace, Configure permission).',
-  ],
+  [SERVER_ERROR.AuthorizationError, NO_PERMISSION],
   [
     SERVER_ERROR.TopicNotFound,
     'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
@@ -39,14 +40,22 @@ const RETRYABLE: ReadonlySet<number> = new Set([
   SERVER_ERROR.ConsumerNotFound,
 ]);
 
+/** For a broker that has no listener of the name that was asked for. */
+export const LISTENER_HINT =
+  'Check PULSAR_LISTENER_NAME: the brokers know no listener of this name (advertisedListeners). Leave it out if the access address needs none.';
+
+/** The words of all versions; over the binary protocol they come as ServiceNotReady, over HTTP with 500. */
+export const saysUnknownListener = (words: string): boolean => /do(?:es)? not have .*listener/i.test(words);
+
 /** A broker's refusal as it is thrown; `details.serverError` has its name. */
 export function serverError(what: string, code: unknown, message: unknown): BackupError {
   const number = typeof code === 'number' ? code : SERVER_ERROR.UnknownError;
   const name = NAMES.get(number) ?? `error ${number}`;
   const words = typeof message === 'string' ? firstLine(message) : '';
-  const hint = HINTS.get(number);
+  const isUnknownListener = saysUnknownListener(words);
+  const hint = isUnknownListener ? LISTENER_HINT : HINTS.get(number);
   return new BackupError('source', `${what} was refused: ${name}${words === '' ? '' : ` (${words})`}`, {
-    retryable: RETRYABLE.has(number),
+    retryable: RETRYABLE.has(number) && !isUnknownListener,
     ...(hint === undefined ? {} : { hint }),
     details: { serverError: name },
   });

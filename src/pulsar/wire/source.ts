@@ -1,18 +1,20 @@
 // The default Source: Pulsar's binary protocol in TypeScript. One connection per broker, one consumer per partition.
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import type { PulsarConfig } from '../../config.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { partitionTopic } from '../../topic-name.ts';
 import { untilAborted } from '../../until-aborted.ts';
 import type { SourceOptions } from '../source-options.ts';
+import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
 import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { isServerError } from './server-error.ts';
 import { parseServiceUrl } from './service-url.ts';
+import { networkHint } from './socket-error.ts';
 import { DEFAULT_TIMINGS, startTimer, type Timings } from './timer.ts';
 
 const SUBSCRIPTION_TYPES = {
@@ -30,7 +32,7 @@ const OPEN_ATTEMPTS = 4;
  * A Source over the binary protocol, for brokers of Pulsar 2.7 and later. `timings` are for tests.
  * Failover: after a lost connection a partition answers `lost` if anything handed out was not acknowledged, because
  * another consumer may have had it meanwhile.
- * @throws BackupError `config` where the service URL or the CA file is of no use
+ * @throws BackupError `config` where the service URL or a TLS file is of no use
  */
 export function createWireSource(options: SourceOptions, timings: Partial<Timings> = {}): Source {
   return new WireSource(options, { ...DEFAULT_TIMINGS, ...timings });
@@ -56,7 +58,9 @@ class WireSource implements Source {
       clock,
       timings,
       token: config.token,
-      tlsCa: readCa(config.tlsCaFile),
+      tls: readTlsFiles(config),
+      tdmqRole: config.tdmqRole,
+      runsFrom: config.runsFrom,
       serviceUrl: parseServiceUrl(config.serviceUrl),
       listenerName: config.listenerName,
     });
@@ -72,7 +76,7 @@ class WireSource implements Source {
     const cancelTimer = startTimer(clock, openTimeoutMs, () => tooLate.abort());
     const late = new Promise<never>((_, reject) => {
       const onAbort = (): void => {
-        reject(lastError ?? tookTooLong(this.#options.config.serviceUrl, openTimeoutMs));
+        reject(lastError ?? tookTooLong(this.#options.config, openTimeoutMs));
       };
       tooLate.signal.addEventListener('abort', onAbort);
       this.#ended.signal.addEventListener('abort', onAbort);
@@ -172,22 +176,9 @@ function otherType(cause: unknown): BackupError {
   });
 }
 
-function tookTooLong(serviceUrl: string, timeoutMs: number): BackupError {
+function tookTooLong({ serviceUrl, runsFrom }: PulsarConfig, timeoutMs: number): BackupError {
   return new BackupError('source', `${serviceUrl} was not ready within ${timeoutMs} ms`, {
     retryable: true,
-    hint: 'Check PULSAR_SERVICE_URL, and that the function is in a VPC and subnet that reach the cluster.',
+    hint: networkHint(runsFrom),
   });
-}
-
-/** The CA file's bytes. @throws BackupError `config` where it cannot be read */
-export function readCa(file: string | undefined): Buffer | undefined {
-  if (file === undefined) return undefined;
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new BackupError('config', `the CA file ${file} cannot be read: ${messageOf(error)}`, {
-      hint: 'PULSAR_TLS_CA_FILE must be a PEM file inside the function package.',
-      cause: error,
-    });
-  }
 }

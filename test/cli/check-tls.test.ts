@@ -1,0 +1,53 @@
+// `tdmq-backup check` of a rule whose brokers want client certificates: it shows the rule's own, in all that it asks.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Finding } from '../../src/cli/finding.ts';
+import { main } from '../../src/cli/main.ts';
+import { type Certificates, makeCertificates } from '../certificates.ts';
+import { testIo } from './io.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+
+let certificates: Certificates;
+let rule: LoopbackRule;
+beforeAll(async () => {
+  certificates = makeCertificates();
+  const tls = {
+    key: certificates.text('server.key'),
+    cert: certificates.text('server.pem'),
+    ca: certificates.text('ca.pem'),
+  };
+  rule = await startLoopbackRule({ tls });
+});
+afterAll(async () => {
+  await rule.close();
+  certificates.remove();
+});
+
+async function check(changes: Record<string, string> = {}, ...args: string[]) {
+  const files = {
+    PULSAR_TLS_CA_FILE: certificates.file('ca.pem'),
+    PULSAR_TLS_CERT_FILE: certificates.file('reader.pem'),
+    PULSAR_TLS_KEY_FILE: certificates.file('reader.key'),
+  };
+  const { io, out } = testIo({ ...rule.env, ...files, ...changes });
+  await main(['check', '--json', '--no-cloud', ...args], io);
+  const { findings } = JSON.parse(out()) as { findings: Finding[] };
+  return (item: string) => findings.find((finding) => finding.item === item);
+}
+
+test('the admin API and the brokers are asked with the CA and the certificate of the settings', async () => {
+  rule.broker.createSubscription(TOPIC, 'backup');
+  rule.broker.publish(TOPIC, [{ payload: 'a' }]);
+  const about = await check();
+  // Only the admin API tells of it.
+  expect(about('subscription')).toMatchObject({ status: 'ok', cause: 'backup, backlog 1, no consumers' });
+  expect(about('consume')).toMatchObject({ status: 'ok' });
+});
+
+test('✗ settings for files of no use, also where nothing is subscribed to', async () => {
+  const about = await check({ PULSAR_TLS_KEY_FILE: certificates.file('server.key') }, '--read-only');
+  expect(about('settings')).toMatchObject({ status: 'ok' });
+  expect(about('certificates')).toMatchObject({
+    status: 'fail',
+    cause: expect.stringContaining('PULSAR_TLS_KEY_FILE'),
+  });
+});
