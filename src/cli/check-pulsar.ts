@@ -6,6 +6,7 @@ import type { PulsarConfig, RuleConfig } from '../config.ts';
 import type { Logger, SourcePartition } from '../ports.ts';
 import { createSource } from '../pulsar/create-source.ts';
 import { readTlsFiles, type TlsFiles } from '../pulsar/tls-files.ts';
+import { LISTENER_IGNORED } from '../pulsar/wire/cluster.ts';
 import { type Address, hostPort, parseServiceUrl } from '../pulsar/wire/service-url.ts';
 import { readRoleKey } from '../rules/role-key.ts';
 import { type AdminView, askAdmin } from './check-admin.ts';
@@ -157,11 +158,12 @@ async function* subscribe(
   signal: AbortSignal,
 ): AsyncGenerator<Finding> {
   const item = 'consume';
+  const warnings: string[] = [];
   const source = await createSource({
     config: pulsar,
     receiveBudgetBytes: RECEIVE_BUDGET_BYTES,
     clock: systemClock,
-    logger,
+    logger: { ...logger, warn: (_fields, message) => void warnings.push(message) },
     signal,
   }).catch((error: unknown) => failed(item, error));
   if ('status' in source) return yield source;
@@ -176,6 +178,13 @@ async function* subscribe(
     }
     const count = partitions[0]?.partition === -1 ? 'no partitions' : `${partitions.length} partitions`;
     yield ok(item, `${pulsar.topic.full}, ${count}, driver ${source.driver}`);
+    if (warnings.includes(LISTENER_IGNORED)) {
+      yield warn(
+        'listener',
+        LISTENER_IGNORED,
+        'Use a PULSAR_SERVICE_URL of pulsar:// or pulsar+ssl://, or leave PULSAR_LISTENER_NAME out: the address that the brokers give without it is reached from here.',
+      );
+    }
     yield await backlogOf(partitions);
   } catch (error) {
     yield failed(item, error);

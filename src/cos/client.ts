@@ -53,9 +53,20 @@ export interface CosClient {
   call<T>(act: Act, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Promise<T>;
   /** Like `call`, for an answer that is read as a stream: silence is the caller's to judge. */
   stream<T>(act: Act, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Sending<T>;
+  /** Whether an answer has shown that the bucket is there. */
+  isBucketSeen(): boolean;
   /** Ends every call and socket. May be repeated; never throws. */
   close(): void;
 }
+
+/** Refusals that only a bucket that is there gives. */
+const REFUSALS_OF_A_BUCKET: ReadonlySet<string> = new Set([
+  'FileAlreadyExists',
+  'InvalidRange',
+  'NoSuchKey',
+  'NoSuchLifecycleConfiguration',
+  'NoSuchUpload',
+]);
 
 /** COS takes a time that is off by minutes; less than this is no reason to correct it. */
 const CLOCK_TOLERANCE_MS = 30_000;
@@ -72,7 +83,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   const { logger, maxSockets = 16, connectTimeoutMs = 3_000 } = options;
   const { idleTimeoutMs = 20_000, timeoutMs = 120_000 } = options;
   const { bucket, region, endpoint } = config;
-  const place: Place = { bucket, region, endpoint };
+  const place: Place = { bucket, region, endpoint, runsFrom: config.runsFrom };
   const origin = endpoint === undefined ? undefined : new URL(endpoint);
   const isPlain = origin?.protocol === 'http:';
   const agent = isPlain
@@ -81,6 +92,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   const conceal = concealer(config);
   const underWay = new Set<(ending: Ending) => void>();
   let isClosed = false;
+  let isBucketSeen = false;
   let clockOffsetMs = 0;
 
   const newSdk = (): COS =>
@@ -114,6 +126,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   function errorOf(thrown: unknown, act: Act, progress: Progress, signedWithMs: number): BackupError {
     const failure = readFailure(thrown, conceal);
     const { serverTimeMs } = failure;
+    if (REFUSALS_OF_A_BUCKET.has(failure.code)) isBucketSeen = true;
     const isCured =
       isAboutTime(failure) && serverTimeMs !== undefined && correctClock(serverTimeMs, signedWithMs);
     return storeError(failure, act, place, { ...progress, isCured });
@@ -233,7 +246,11 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       const sdk = newSdk();
       sdk.on('before-send', beforeSend);
       invoke(sdk).then(
-        (value) => finish() && settle.resolve(value),
+        (value) => {
+          if (!finish()) return;
+          isBucketSeen = true;
+          settle.resolve(value);
+        },
         (thrown) => fail(thrown),
       );
     }
@@ -245,6 +262,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     idleTimeoutMs,
     call: (act, invoke, callOptions = {}) => send(act, invoke, callOptions, false).result,
     stream: (act, invoke, callOptions = {}) => send(act, invoke, callOptions, true),
+    isBucketSeen: () => isBucketSeen,
     close() {
       isClosed = true;
       for (const end of [...underWay]) end({ by: 'close' });

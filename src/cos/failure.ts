@@ -1,6 +1,8 @@
 // What COS or the network said when a call failed, made into a BackupError with a hint. The SDK throws Errors, plain
 // objects and strings; nothing of them but code, message, status and request id goes on, and no secret with these.
+import { REGIONS, type RunsFrom } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
+import { deniedHint, hasReason } from './denied.ts';
 
 /** What a call does, in the terms of messages and of access policies. */
 export interface Act {
@@ -18,6 +20,8 @@ export interface Place {
   readonly bucket: string;
   readonly region: string;
   readonly endpoint: string | undefined;
+  /** Who reads the messages; a function where it is not said. */
+  readonly runsFrom?: RunsFrom | undefined;
 }
 
 /** A failure of the SDK, read. */
@@ -32,6 +36,8 @@ export interface Failure {
   readonly serverTimeMs: number | undefined;
   /** Where a redirect points to. */
   readonly location: string | undefined;
+  /** Where the bucket is, where COS says so. */
+  readonly bucketRegion: string | undefined;
 }
 
 /** The hint for answers that COS does not give. */
@@ -55,6 +61,7 @@ export function readFailure(thrown: unknown, conceal: (text: string) => string):
   const isCutOff = told !== undefined && told < 300 && textOf(xml['Code']) === undefined;
   const status = isCutOff ? undefined : told;
   const code = textOf(xml['Code']) ?? textOf(outer['code']) ?? '';
+  const location = textOf(headers['location']) ?? textOf(xml['Endpoint']);
   const date = Date.parse(textOf(headers['date']) ?? textOf(xml['ServerTime']) ?? '');
   return {
     status,
@@ -63,7 +70,11 @@ export function readFailure(thrown: unknown, conceal: (text: string) => string):
     message: conceal(textOf(xml['Message']) ?? messageOf(thrown)),
     requestId: textOf(headers['x-cos-request-id']) ?? textOf(xml['RequestId']),
     serverTimeMs: Number.isNaN(date) ? undefined : date,
-    location: textOf(headers['location']) ?? textOf(xml['Endpoint']),
+    location: location && conceal(location),
+    bucketRegion:
+      textOf(headers['x-cos-bucket-region']) ??
+      textOf(xml['Region']) ??
+      /\bcos[.-]([a-z]+-[a-z]+(?:-\w+)?)\.(?:myqcloud|tencentcos)\.c/.exec(location ?? '')?.[1],
   };
 }
 
@@ -152,37 +163,43 @@ const on = (act: Act, { bucket, region }: Place): string =>
   `${act.key === undefined ? '' : ` ${act.key}`} in bucket ${bucket} (${region})`;
 
 function hintFor(failure: Failure, act: Act, place: Place): string {
-  const { status, code, location } = failure;
-  const { bucket, region } = place;
+  const { status, code } = failure;
+  const { bucket, region, runsFrom } = place;
   if (status === undefined) return networkHint(code, place);
-  if (status >= 300 && status < 400) {
-    const where = location === undefined ? '' : ` COS points to ${location}.`;
-    return `The bucket seems to be in another region than ${region}: set COS_REGION to the bucket's own.${where}`;
-  }
+  if (status >= 300 && status < 400) return redirectHint(failure, place);
   switch (code) {
     case 'NoSuchBucket':
       return `There is no bucket ${bucket} in ${region}: check COS_BUCKET (name-appid, such as backup-1250000000) and COS_REGION.`;
     case 'SignatureDoesNotMatch':
-      return 'The secret key does not fit the secret id, or something on the way (COS_ENDPOINT, a proxy) changes requests. Check TENCENTCLOUD_SECRETKEY; in a function, check that it has a run role.';
+      return `The secret key does not fit the secret id, or something on the way (COS_ENDPOINT, a proxy) changes requests. Check TENCENTCLOUD_SECRETKEY${runsFrom === 'shell' ? '' : '; in a function, check that it has a run role'}.`;
     case 'ExpiredToken':
     case 'InvalidAccessKeyId':
     case 'InvalidToken':
     case 'InvalidSecurityToken':
-      return 'The credentials are unknown to COS or have expired. In a function, check its run role: the next invocation gets fresh keys. From a shell, set TENCENTCLOUD_SECRETID, TENCENTCLOUD_SECRETKEY and, for temporary keys, TENCENTCLOUD_SESSIONTOKEN anew.';
+      return unknownKeysHint(runsFrom);
     case 'RequestTimeTooSkewed':
       return "This machine's clock is more than 15 minutes wrong: set it, for instance by NTP.";
     case 'NoSuchUpload':
       return "The upload was ended by somebody else: a lifecycle rule, or a clean-up while it was still under way. Run again; if it comes back, look at the bucket's lifecycle rules.";
     case 'SlowDown':
       return "COS limits this bucket's or account's request rate. It is tried again with pauses; if it stays, spread the rules' timers or ask Tencent Cloud for a higher limit.";
+    case 'InvalidObjectState':
+      return 'The object is in an archive storage class: restore it in the COS console (or set a lifecycle rule aside) and read it when that is done.';
+    case 'InvalidStorageClass':
+      return 'The bucket does not take this storage class: check COS_STORAGE_CLASS (the MAZ_ classes need a bucket of several zones, and only such a bucket takes them).';
+    case 'KeyTooLong':
+      return 'COS takes keys of up to 850 bytes: choose a shorter COS_PREFIX.';
   }
   if (status === 429) return hintFor({ ...failure, code: 'SlowDown' }, act, place);
+  // A refusal of COS has an id of its own, also where it has no body (HEAD).
+  if (status < 500 && code === '' && failure.requestId === undefined) return ODD_ANSWER;
+  const denied = status === 403 || status === 451 ? deniedHint(failure) : undefined;
+  if (denied !== undefined) return denied;
   if (status === 403) {
-    const appid = bucket.slice(bucket.lastIndexOf('-') + 1);
-    const resource = `qcs::cos:${region}:uid/${appid}:${bucket}/*`;
-    const reason =
-      code === '' ? ' COS tells no reason here: the credentials may also be wrong or expired.' : '';
-    return `The run role (or the key in use) may not do this: its policy needs the action cos:${act.action} on the resource ${resource}.${reason}`;
+    const words = hasReason(failure)
+      ? `COS gives the reason: "${failure.message}". Do what that asks for. If it is a permission: `
+      : '';
+    return `${words}${permissionHint(failure, act, place)}`;
   }
   if (status >= 500 || RETRYABLE_CODES.has(code)) {
     return 'COS has a problem of its own. It is tried again; if it stays, look at the status page and give the request id to Tencent Cloud.';
@@ -190,15 +207,55 @@ function hintFor(failure: Failure, act: Act, place: Place): string {
   return 'COS refuses the request as it is. Look the error code up in the COS documentation and give the request id to Tencent Cloud if it does not help.';
 }
 
-function networkHint(code: string, { bucket, region, endpoint }: Place): string {
+function unknownKeysHint(runsFrom: RunsFrom | undefined): string {
+  const here =
+    'set TENCENTCLOUD_SECRETID, TENCENTCLOUD_SECRETKEY and, for temporary keys, TENCENTCLOUD_SESSIONTOKEN anew.';
+  return `The credentials are unknown to COS or have expired${
+    runsFrom === 'shell'
+      ? `: ${here}`
+      : `. In a function, check its run role: the next invocation gets fresh keys. From a shell, ${here}`
+  }`;
+}
+
+function permissionHint({ code }: Failure, act: Act, { bucket, region, runsFrom }: Place): string {
+  const appid = bucket.slice(bucket.lastIndexOf('-') + 1);
+  const resource = `qcs::cos:${region}:uid/${appid}:${bucket}/*`;
+  const who =
+    runsFrom === 'shell'
+      ? 'The key in use may not do this'
+      : 'The run role (or the key in use) may not do this';
+  const reason =
+    code === '' ? ' COS tells no reason here: the credentials may also be wrong or expired.' : '';
+  return `${who}: its policy needs the action cos:${act.action} on the resource ${resource}.${reason}`;
+}
+
+/** COS redirects to the bucket's own region; where that is the one that was asked, the region is not what is wrong. */
+function redirectHint({ location, bucketRegion }: Failure, { region, endpoint }: Place): string {
+  const where = location === undefined ? '' : ` COS points to ${location}.`;
+  if (bucketRegion === region) {
+    return `The bucket is in ${region}, as COS_REGION says; it is asked at an address that does not serve it. ${
+      endpoint === undefined
+        ? 'Check what stands between here and COS (a proxy, a name server of your own); a bucket that is new answers so for some minutes.'
+        : `Check COS_ENDPOINT (${endpoint}), or leave it out.`
+    }${where}`;
+  }
+  if (bucketRegion === undefined) {
+    return `The bucket seems to be in another region than ${region}: set COS_REGION to the bucket's own.${where}`;
+  }
+  return (REGIONS as readonly string[]).includes(bucketRegion)
+    ? `The bucket is in another region, ${bucketRegion}: set COS_REGION=${bucketRegion}.${where}`
+    : `The bucket is in another region, ${bucketRegion}, where rules cannot store: use a bucket in ${region}.${where}`;
+}
+
+function networkHint(code: string, { bucket, region, endpoint, runsFrom }: Place): string {
   const host = endpoint ?? `${bucket}.cos.${region}.myqcloud.com`;
   if (isAboutTrust(code)) {
     return `The TLS certificate of ${host} is not trusted here: check COS_ENDPOINT, proxies and the system's CAs.`;
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    return `The name ${host} cannot be resolved: check COS_REGION, and the DNS of the function's VPC.`;
+    return `The name ${endpoint === undefined ? host : new URL(endpoint).hostname} cannot be resolved: check ${endpoint === undefined ? 'COS_REGION' : 'COS_ENDPOINT'}, and ${runsFrom === 'shell' ? 'the DNS of this machine' : "the DNS of the function's VPC"}.`;
   }
   return endpoint === undefined
-    ? `Check that ${host} can be reached from here: the function's VPC, its public access, firewalls and proxies.`
+    ? `Check that ${host} can be reached from here: ${runsFrom === 'shell' ? '' : "the function's VPC, its public access, "}firewalls and proxies.`
     : `Check COS_ENDPOINT: nothing usable answers at ${endpoint}.`;
 }

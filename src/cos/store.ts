@@ -43,7 +43,11 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
       404,
       client.call(act, (cos) => cos.headObject({ ...at(key), Headers: {} }), callOptions),
     );
-    if (answer === undefined) return undefined;
+    if (answer === undefined) {
+      return client.isBucketSeen() || (await isMissing(key, callOptions))
+        ? undefined
+        : head(key, callOptions);
+    }
     const headers = headersOf(answer);
     return {
       key,
@@ -52,6 +56,23 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
       metadata: metadataOf(headers),
       lastModified: new Date(String(headers['last-modified'])),
     };
+  }
+
+  /**
+   * An answer to HEAD has no body, so a missing bucket looks like a missing key: until the bucket was seen, a GET of one
+   * byte tells which it is. False: the object has come to be meanwhile. @throws BackupError `store`: there is no bucket
+   */
+  async function isMissing(key: string, callOptions: CallOptions): Promise<boolean> {
+    const act: Act = { doing: 'look at the object', action: 'GetObject', key };
+    try {
+      await client.call(act, (cos) => cos.getObject({ ...at(key), Range: 'bytes=0-0' }), callOptions);
+      return false;
+    } catch (error) {
+      // Who may not read cannot be told; what is done next will be.
+      if (isWith(error, 'code', 'NoSuchKey') || isWith(error, 'status', 403)) return true;
+      if (isWith(error, 'status', 416)) return false;
+      throw error;
+    }
   }
 
   async function create(

@@ -71,6 +71,102 @@ describe('a refusal says what to do:', () => {
     );
   });
 
+  test.each([
+    ['The account is in arrears', /owes money.*Billing/],
+    ['Your account is overdue', /owes money/],
+    ['账户欠费', /owes money/],
+    ['Access Denied by bucket policy', /deny in the bucket's policy/],
+    ['Access Denied because of IP', /qcs:ip/],
+    ['You are denied by bucket referer rule', /empty Referer/],
+    ['The object is locked until 2027', /object lock or retention/],
+    ['Object is under retention', /object lock or retention/],
+    ['The request is outside the VPC', /vpc:requester_vpc/],
+    ['Access to the KMS key is denied', /kms:GenerateDataKey/],
+    ['Anonymous access is forbidden', /Authorization header/],
+    ['Your bucket has been frozen', /blocked at Tencent Cloud/],
+  ])('403 AccessDenied: %s', async (reason, hint) => {
+    server.answer = refused(403, 'AccessDenied', reason);
+    const error = await creationFailure();
+    expect(error.message).toContain(`AccessDenied: ${reason}`);
+    expect(error.hint).toMatch(hint);
+    expect(error.hint).not.toMatch(/run role|cos:PutObject/);
+  });
+
+  test.each(['Access Denied.', 'Access Denied', 'AccessDenied', 'Forbidden'])(
+    '403 AccessDenied: %s, which is no reason, is a missing permission',
+    async (message) => {
+      server.answer = refused(403, 'AccessDenied', message);
+      expect((await creationFailure()).hint).toMatch(/^The run role .* cos:PutObject on the resource/);
+    },
+  );
+
+  test('a reason that nobody here knows is told in the words of COS, with the permission it may be', async () => {
+    server.answer = refused(403, 'AccessDenied', 'Only on Tuesdays.');
+    expect((await creationFailure()).hint).toMatch(
+      /^COS gives the reason: "Only on Tuesdays\.".*cos:PutObject/,
+    );
+  });
+
+  test.each([
+    ['x-cos-bucket-region', { 'x-cos-bucket-region': 'ap-guangzhou' }],
+    ['location', { location: 'https://backup-1250000000.cos.ap-guangzhou.myqcloud.com/p/k.jsonl' }],
+  ])('a redirect to the same region (%s) is not said to be one to another', async (_, headers) => {
+    server.answer = refused(301, 'PermanentRedirect', 'moved', headers);
+    const { hint } = await creationFailure();
+    expect(hint).toMatch(/in ap-guangzhou, as COS_REGION says.*COS_ENDPOINT/);
+    expect(hint).not.toMatch(/another region|set COS_REGION/);
+  });
+
+  test.each([
+    ['ap-beijing', /set COS_REGION=ap-beijing/],
+    ['eu-frankfurt', /eu-frankfurt, where rules cannot store/],
+  ])('a redirect to %s names it', async (region, hint) => {
+    server.answer = refused(301, 'PermanentRedirect', 'moved', { 'x-cos-bucket-region': region });
+    expect((await creationFailure()).hint).toMatch(hint);
+  });
+
+  test('a page of a gateway is not taken for a missing permission', async () => {
+    server.answer = (_request, response) => {
+      response.writeHead(403, { 'content-type': 'text/html' }).end('<html>Blocked</html>');
+    };
+    const error = await creationFailure();
+    expect(error.hint).toMatch(/between here and COS answers/);
+    expect(error.hint).not.toMatch(/cos:PutObject/);
+  });
+
+  test.each([
+    [403, 'InvalidObjectState', /restore it/],
+    [400, 'InvalidStorageClass', /COS_STORAGE_CLASS/],
+    [400, 'KeyTooLong', /COS_PREFIX/],
+  ])('%i %s', async (status, code, hint) => {
+    server.answer = refused(status, code, 'x');
+    expect((await creationFailure()).hint).toMatch(hint);
+  });
+
+  test('from a shell, nothing is said of a function', async () => {
+    const shell = createCosStore(cosConfig(server.endpoint, { runsFrom: 'shell' }), {
+      logger: keepingLogger(),
+    });
+    for (const [status, code] of [
+      [403, 'AccessDenied'],
+      [403, 'SignatureDoesNotMatch'],
+      [403, 'InvalidAccessKeyId'],
+      [404, 'NoSuchBucket'],
+      [301, 'PermanentRedirect'],
+    ] as const) {
+      server.answer = refused(status, code);
+      const error = await shell.create('k', body, '1', attributes).catch((thrown: BackupError) => thrown);
+      expect((error as BackupError).hint).not.toMatch(/function|run role|VPC/);
+    }
+    await shell.close();
+    const place = { bucket: 'b-1', region: 'ap-guangzhou', endpoint: undefined, runsFrom: 'shell' } as const;
+    for (const code of ['ENOTFOUND', 'ETIMEDOUT']) {
+      const failure = readFailure({ code, message: 'x' }, (text) => text);
+      const made = { wasMade: true, wasSent: false };
+      expect(storeError(failure, { doing: 'x', action: 'X' }, place, made).hint).not.toMatch(/function|VPC/);
+    }
+  });
+
   test('a redirect tells where COS points to', async () => {
     server.answer = refused(301, 'PermanentRedirect', 'moved', {
       location: 'http://cos.ap-beijing.myqcloud.com/',

@@ -1,5 +1,5 @@
 // Who publishes to a topic: a name belongs to one producer at a time, and where duplicates are dropped, what has come
-// under each name. As Pulsar does it since 3.0: of a message in chunks the last one counts. Nothing is forgotten, and nothing counted before
+// under each name. As Pulsar does it in 3.0.7: of a message in chunks the last one counts. Nothing is forgotten, and nothing counted before
 // `deduplicates` is on.
 import { decodeMetadata } from './frames.ts';
 import type { FieldsOf } from './protobuf.ts';
@@ -8,7 +8,7 @@ import type { FieldsOf } from './protobuf.ts';
 export class TopicProducers {
   /** Whether messages whose sequence ids came before are dropped. */
   deduplicates = false;
-  /** As before Pulsar 3.0: the chunks of a message, all but the first, are taken for duplicates of it. */
+  /** As up to Pulsar 3.0.0: the chunks of a message, all but the first, are taken for duplicates of it. */
   dropsChunks = false;
   readonly #connected = new Set<string>();
   readonly #highest = new Map<string, number>();

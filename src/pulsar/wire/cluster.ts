@@ -1,5 +1,6 @@
 // The cluster behind a service URL: its connections, one per broker, and the way from a topic to its broker.
-import { BackupError } from '../../errors.ts';
+import { BackupError, withHint } from '../../errors.ts';
+import type { Logger } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import type { CommandFields } from './frame.ts';
@@ -13,13 +14,22 @@ const MOST_REDIRECTS = 20;
 export interface ClusterOptions extends ConnectionOptions {
   readonly serviceUrl: ServiceUrl;
   readonly listenerName: string | undefined;
+  readonly logger?: Logger;
 }
+
+/** Brokers from this protocol version on (Pulsar 2.8) take the name of a listener over HTTP; older ones pass over it. */
+const KNOWS_LISTENERS_OVER_HTTP = 16;
+
+/** What is logged where a broker does not know of PULSAR_LISTENER_NAME, and the address that it gave all the same is used. */
+export const LISTENER_IGNORED =
+  'PULSAR_LISTENER_NAME ignored: brokers before Pulsar 2.8 do not know it over http:// and https://';
 
 /** All connections of one run. After `close` every call fails. */
 export class Cluster {
   readonly #options: ClusterOptions;
   readonly #connections = new Map<string, { connection: Connection; opened: Promise<void> }>();
   #isClosed = false;
+  #hasToldListener = false;
   /** The service address that answered last; the next try begins there. */
   #preferred = 0;
 
@@ -63,7 +73,18 @@ export class Cluster {
     const url = await this.#atAnyAddress((address) =>
       httpLookup(address, name, name.topic, this.#options.listenerName, this.#options),
     );
-    return this.#connect(this.#brokerAddress(url, topic), undefined);
+    const connection = await this.#connect(this.#brokerAddress(url, topic), undefined).catch((error) => {
+      throw this.#options.listenerName === undefined ? error : mayBeIgnored(error);
+    });
+    if (connection.serverProtocol < KNOWS_LISTENERS_OVER_HTTP) this.#tellListenerIgnored(connection);
+    return connection;
+  }
+
+  #tellListenerIgnored(connection: Connection): void {
+    const { listenerName, logger } = this.#options;
+    if (listenerName === undefined || this.#hasToldListener) return;
+    this.#hasToldListener = true;
+    logger?.warn({ listenerName, broker: connection.name }, LISTENER_IGNORED);
   }
 
   async #locateByCommand(topic: string): Promise<Connection> {
@@ -155,4 +176,13 @@ export class Cluster {
     await entry.opened;
     return entry.connection;
   }
+}
+
+/** The broker cannot be reached at the address that its answer named: perhaps it is that of another listener. */
+function mayBeIgnored(error: unknown): unknown {
+  if (!(error instanceof BackupError) || !error.retryable) return error;
+  return withHint(
+    error,
+    `${error.hint ?? ''} A broker before Pulsar 2.8 passes over PULSAR_LISTENER_NAME at http:// and https://, and names another address: then use a PULSAR_SERVICE_URL of pulsar:// or pulsar+ssl://.`.trim(),
+  );
 }

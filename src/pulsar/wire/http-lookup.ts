@@ -2,11 +2,12 @@
 // redirects, a bounded number of them, and never from https to http.
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { BackupError } from '../../errors.ts';
+import { BackupError, withHint } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import { authHeaders } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { type HttpAnswer, refusalOf, strangeAnswer } from './http-refusal.ts';
+import { LISTENER_HINT } from './server-error.ts';
 import { type Address, hostPort } from './service-url.ts';
 import { socketError } from './socket-error.ts';
 import { startTimer } from './timer.ts';
@@ -40,7 +41,9 @@ export async function httpLookup(
   const listener = listenerName === undefined ? '' : `?listenerName=${encodeURIComponent(listenerName)}`;
   const path = `/lookup/v2/topic/persistent/${tenant}/${namespace}/${encodeURIComponent(partitionTopicName)}${listener}`;
   const what = `looking up ${topic.full}`;
-  const answer = (await getJson(address, path, what, options)) as Record<string, unknown>;
+  const answer = (await getJson(address, path, what, options).catch((error) => {
+    throw listenerName === undefined ? error : unknownListener(error);
+  })) as Record<string, unknown>;
   const url = address.tls ? answer['brokerUrlTls'] : (answer['brokerUrl'] ?? answer['nativeUrl']);
   if (typeof url === 'string' && url !== '') return url;
   if (address.tls) {
@@ -49,6 +52,16 @@ export async function httpLookup(
     });
   }
   throw strangeAnswer(hostPort(address), path);
+}
+
+/** Brokers of Pulsar 2.8 to 2.10 answer a listener's name that they do not know with 500, and no reason. */
+function unknownListener(error: unknown): unknown {
+  if (!(error instanceof BackupError) || error.details['httpStatus'] !== 500 || error.hint === LISTENER_HINT)
+    return error;
+  return withHint(
+    error,
+    `${LISTENER_HINT} (Brokers before Pulsar 2.11 answer 500 to a name that they do not know.)`,
+  );
 }
 
 async function getJson(

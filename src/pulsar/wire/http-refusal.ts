@@ -3,7 +3,7 @@
 import { BackupError } from '../../errors.ts';
 import { unknownHint } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { LISTENER_HINT, NO_PERMISSION, saysUnknownListener } from './server-error.ts';
+import { LISTENER_HINT, NO_PERMISSION, NO_TOPIC, saysUnknownListener } from './server-error.ts';
 import { SCHEME_HINT } from './socket-error.ts';
 
 /** An answer, read. */
@@ -15,8 +15,6 @@ export interface HttpAnswer {
   /** The header of this name. */
   readonly server: string | undefined;
 }
-
-const NO_TOPIC = 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.';
 
 /** The failure that an answer without 200 is. */
 export function refusalOf(
@@ -57,6 +55,8 @@ function hintFor(
   }
   if (!isOfPulsar(answer)) return foreignHint(status);
   if (status === 404) return NO_TOPIC;
+  if (status >= 500)
+    return 'The broker could not answer. It is tried again while there is time; if it stays, look at the cluster.';
   if (status === 400 && /TLS|SSL|https/i.test(reason)) return SCHEME_HINT;
   return undefined;
 }
@@ -73,11 +73,12 @@ function isOfPulsar({ text, server }: HttpAnswer): boolean {
 const foreignHint = (status: number): string =>
   `This is no answer of Pulsar's: something in front of the cluster (a gateway, a proxy, a load balancer), or something else at this address, answers ${status}. Check PULSAR_SERVICE_URL, and what stands between here and there.`;
 
-/** Pulsar's own words, in one line: of its JSON, of a stack trace in it, or of Jetty's page. */
+/** Pulsar's own words, in one line: of its JSON, of a stack trace in it, or of Jetty's JSON or page. */
 function reasonOf(text: string): string {
   let words = /<title>Error \d+ (.*?)<\/title>/.exec(text)?.[1] ?? '';
   try {
-    const { reason } = JSON.parse(text) as { reason?: unknown };
+    const answer = JSON.parse(text) as { reason?: unknown; message?: unknown };
+    const reason = answer.reason ?? answer.message;
     if (typeof reason === 'string') words = /^Message: (.*)$/m.exec(reason)?.[1] ?? reason.trim();
   } catch {
     // Not JSON.

@@ -170,7 +170,7 @@ export class WireProducer implements TopicProducer {
     if (waiting === undefined || waiting.entry.sequenceId !== Number(sequenceId)) return;
     const { entry, sent } = waiting;
     const isLastOfIt = this.#waiting[1]?.entry.sequenceId !== entry.sequenceId;
-    // Brokers before Pulsar 3.0 drop chunks but the first, for all have the sequence id of their message.
+    // Brokers up to Pulsar 3.0.0 drop chunks but the first, for all have the sequence id of their message.
     if (isNowhere(messageId) && !(sent > 1 && isLastOfIt)) {
       this.#fail(dropped(this.#options.topic, entry));
       return;
@@ -327,7 +327,7 @@ function dropped(topic: string, { sequenceId, chunkOf }: OutgoingEntry): BackupE
       hint:
         chunkOf === undefined
           ? 'Another producer uses the same name. Begin afresh, into an empty topic.'
-          : 'Brokers before Pulsar 3.0 take the chunks of a large message for duplicates: switch the deduplication of the namespace off.',
+          : 'Brokers up to Pulsar 3.0.0 take the chunks of a large message for duplicates (3.0.7 does not): switch the deduplication of the namespace off, or restore into a newer cluster.',
     },
   );
 }

@@ -1,6 +1,6 @@
 // What a broker's refusal means to somebody who publishes: the hints of server-error.ts speak to consumers.
 import { BackupError } from '../../errors.ts';
-import { isServerError } from './server-error.ts';
+import { isServerError, NO_PERMISSION, NO_TOPIC } from './server-error.ts';
 
 /** The error with a hint for a producer on `topic`; what is none of the known refusals stays as it is. */
 export function publishError(error: unknown, topic: string): unknown {
@@ -12,15 +12,23 @@ export function publishError(error: unknown, topic: string): unknown {
       details: (error as BackupError).details,
     });
   const { httpStatus } = error instanceof BackupError ? error.details : {};
-  const mayNot =
-    httpStatus === 403 || (httpStatus === 401 && (error as BackupError).hint?.includes('consume in'));
+  const mayNot = httpStatus !== undefined && (error as BackupError).hint === NO_PERMISSION;
   // Retryable, for the broker may not have noticed the end of the connection before.
   if (isServerError(error, 'ProducerBusy'))
     return again(`Another restore publishes to ${topic} under the same name: let it end first.`, true);
   if (isServerError(error, 'AuthorizationError') || mayNot)
-    return again('Give the role of PULSAR_TOKEN the permission to produce in this namespace.', false);
-  if (isServerError(error, 'TopicNotFound') || httpStatus === 404)
-    return again('Create the topic to restore into first; the cluster does not create it by itself.', false);
+    return again(
+      'Give the role in use (that of PULSAR_TOKEN, of TDMQ_ROLE_NAME, or of the client certificate) the permission to produce in this namespace.',
+      false,
+    );
+  const isMissing = error instanceof BackupError && error.hint === NO_TOPIC;
+  if (isServerError(error, 'TopicNotFound') || isMissing)
+    return again(
+      'Create the topic to restore into first (--to), its tenant and namespace too; the cluster does not create it by itself.',
+      false,
+    );
+  if (isServerError(error, 'InvalidTopicName'))
+    return again('Check --to: the cluster does not accept this name.', false);
   if (isServerError(error, 'TopicTerminatedError'))
     return again('The topic was terminated and takes no messages any more: restore into another one.', false);
   if (

@@ -4,6 +4,9 @@ import { SERVER_ERROR } from './protocol-tables.ts';
 
 const NAMES = new Map<number, string>(Object.entries(SERVER_ERROR).map(([name, code]) => [code, name]));
 
+/** For a tenant, namespace or topic that is not there. */
+export const NO_TOPIC = 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.';
+
 /** For a role that is known and may not. */
 export const NO_PERMISSION =
   'Give the role in use (that of PULSAR_TOKEN, of TDMQ_ROLE_NAME, or of the client certificate) the permission to consume in this namespace (TDMQ console: Namespace, Configure permission). A namespace that does not exist may be refused in the same way: check PULSAR_TOPIC too.';
@@ -14,10 +17,7 @@ const HINTS: ReadonlyMap<number, string> = new Map([
     'Check PULSAR_TOKEN: it must be the current key of a TDMQ role of this cluster.',
   ],
   [SERVER_ERROR.AuthorizationError, NO_PERMISSION],
-  [
-    SERVER_ERROR.TopicNotFound,
-    'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.',
-  ],
+  [SERVER_ERROR.TopicNotFound, NO_TOPIC],
   [SERVER_ERROR.InvalidTopicName, 'Check PULSAR_TOPIC: the cluster does not accept this name.'],
   [
     SERVER_ERROR.SubscriptionNotFound,
@@ -53,9 +53,13 @@ export function serverError(what: string, code: unknown, message: unknown): Back
   const name = NAMES.get(number) ?? `error ${number}`;
   const words = typeof message === 'string' ? firstLine(message) : '';
   const isUnknownListener = saysUnknownListener(words);
-  const hint = isUnknownListener ? LISTENER_HINT : HINTS.get(number);
+  // Brokers before Pulsar 3.0 have no code of its own for it.
+  const isNoNamespace =
+    number === SERVER_ERROR.MetadataError &&
+    /(?:Policies|Namespace|Tenant)\b.*\bnot (?:found|exist)/i.test(words);
+  const hint = isUnknownListener ? LISTENER_HINT : isNoNamespace ? NO_TOPIC : HINTS.get(number);
   return new BackupError('source', `${what} was refused: ${name}${words === '' ? '' : ` (${words})`}`, {
-    retryable: RETRYABLE.has(number) && !isUnknownListener,
+    retryable: RETRYABLE.has(number) && !isUnknownListener && !isNoNamespace,
     ...(hint === undefined ? {} : { hint }),
     details: { serverError: name },
   });

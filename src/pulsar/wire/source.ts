@@ -51,7 +51,7 @@ class WireSource implements Source {
   #closing: Promise<void> | undefined;
 
   constructor(options: SourceOptions, timings: Timings) {
-    const { config, clock, signal } = options;
+    const { config, clock, logger, signal } = options;
     this.#options = options;
     this.#timings = timings;
     this.#cluster = new Cluster({
@@ -63,6 +63,7 @@ class WireSource implements Source {
       runsFrom: config.runsFrom,
       serviceUrl: parseServiceUrl(config.serviceUrl),
       listenerName: config.listenerName,
+      logger,
     });
     signal?.addEventListener('abort', this.#onRunEnd);
     if (signal?.aborted) this.#end();

@@ -263,7 +263,7 @@ it('names itself, and the last message of a batch besides the first', async () =
 it.each([
   ['a message whose number came before, sent once', () => [outgoing(5), outgoing(3)], {}, 'Begin afresh'],
   [
-    'chunks, as brokers before Pulsar 3.0 do',
+    'chunks, as brokers up to Pulsar 3.0.0 do',
     () => [outgoing(1, { payload: Buffer.alloc(LIMIT_BYTES * 3) })],
     { dropsChunks: true },
     'switch the deduplication of the namespace off',
