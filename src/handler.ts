@@ -2,7 +2,7 @@
 // its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
 import { systemClock } from './clock.ts';
 import { compressionMemoryMb, endCompression } from './compression.ts';
-import { type Environment, parseConfig, type RuleConfig } from './config.ts';
+import { type Environment, parseConfig, type RuleConfig, type RunsFrom } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { type DrainResult, drain } from './drain.ts';
 import { BackupError } from './errors.ts';
@@ -36,6 +36,8 @@ export interface HandlerParts {
     requestId: string;
     secrets: string[];
   }) => Logger;
+  /** Where it runs, for hints; a function by default. */
+  readonly runsFrom?: RunsFrom;
   /** Is given the counts of the run, which grow while it goes on. */
   readonly onStart?: (tally: Readonly<Tally>) => void;
   /** Aborted, the run stops reading, stores and acknowledges what is open, and ends as at its deadline. */
@@ -90,7 +92,7 @@ export async function handleInvocation(
   const finish = (stopReason: Summary['stopReason']) =>
     summarise(named, startedAtMs, clock.now(), stopReason, tally, result);
   try {
-    const config = parseConfig(env);
+    const config = parseConfig(env, parts.runsFrom);
     logger = parts.createLogger({ level: config.logLevel, ...named, secrets: secretsOf(env) });
     const times = planTimes(config, startedAtMs, timeLimitMs);
     const fixed = { config, logger, parts, tally, startedAtMs, ...times, context, opened };
@@ -237,7 +239,10 @@ async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<Rul
   const { region, credentials } = cos;
   // Most rules have no use for the cloud's SDK, and it takes 45 ms of a cold start to load.
   const { readRoleKey } = await import('./rules/role-key.ts');
-  return { ...pulsar, token: await readRoleKey({ ...pulsar.tdmqRole, region, credentials, signal }) };
+  return {
+    ...pulsar,
+    token: await readRoleKey({ ...pulsar.tdmqRole, region, credentials, signal, runsFrom: pulsar.runsFrom }),
+  };
 }
 
 /**

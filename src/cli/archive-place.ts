@@ -150,7 +150,8 @@ const UNUSED_COS_SETTINGS = {
 /** The settings for Pulsar alone. The role's key may have to be read with API keys: then these have to be there. */
 export function readPulsarSettings(io: Io, topic: string): Promise<RuleConfig> {
   const unused = io.env['TDMQ_CLUSTER_ID'] ? {} : UNUSED_COS_SETTINGS;
-  return readSettings(io, { PULSAR_TOPIC: topic }, unused);
+  // What is stored where is of no interest to who publishes.
+  return readSettings(io, { PULSAR_TOPIC: topic, COS_PREFIX: '' }, unused);
 }
 
 /** The settings of a rule with `changes`, of which only those for COS (and what else is set) have to be there. */
@@ -161,7 +162,7 @@ export async function readSettings(
 ): Promise<RuleConfig> {
   const env = await ruleEnvironment({ ...io, env: { ...io.env, ...changes } });
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
-  return parseConfig({ ...UNUSED_SETTINGS, ...unused, ...set });
+  return parseConfig({ ...UNUSED_SETTINGS, ...unused, ...set }, 'shell');
 }
 
 /** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */

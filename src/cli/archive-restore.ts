@@ -218,6 +218,7 @@ async function openPublisher(driver: string | undefined, topic: string, io: Io):
             region: cos.region,
             credentials: cos.credentials,
             signal: io.signal,
+            runsFrom: settings.runsFrom,
           }),
         };
   const chosen = choice('--driver', driver ?? pulsar.driver, ['wire', 'native'] as const);

@@ -39,7 +39,15 @@ export async function* checkPulsar(
     const { region, credentials } = config.cos;
     try {
       const endpoint = options.tdmqEndpoint;
-      const request = { ...pulsar.tdmqRole, region, credentials, signal: options.signal, endpoint };
+      const { signal } = options;
+      const request = {
+        ...pulsar.tdmqRole,
+        region,
+        credentials,
+        signal,
+        endpoint,
+        runsFrom: pulsar.runsFrom,
+      };
       pulsar = { ...pulsar, token: await readRoleKey(request) };
       yield ok('role key', `read from TDMQ role ${config.pulsar.tdmqRole?.roleName}`);
     } catch (error) {

@@ -106,7 +106,7 @@ async function askCloud(
 /** The settings, or one finding for each that is wrong. */
 function settings(env: Io['env']): RuleConfig | Finding[] {
   try {
-    return parseConfig(env);
+    return parseConfig(env, 'shell');
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
     const faults = error.message.replace(/^\d+ of the rule's settings are wrong: /, '').split(' | ');

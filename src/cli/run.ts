@@ -73,6 +73,7 @@ async function runOnce(
   if (asLogLines) {
     await handleInvocation(env, context, {
       ...REAL_PARTS,
+      runsFrom: 'shell',
       createLogger: (options) => createLogger({ ...options, destination: { write } }),
       stop: io.signal,
     });
@@ -82,6 +83,7 @@ async function runOnce(
   try {
     const summary = await handleInvocation(env, context, {
       ...REAL_PARTS,
+      runsFrom: 'shell',
       createLogger: (options) => createLogger({ ...options, destination: { write: view.onLine } }),
       createSource: async (options) => {
         const source = await REAL_PARTS.createSource(options);

@@ -97,6 +97,7 @@ export function openCloud(options: CloudOptions): Cloud {
       const { signal } = options;
       try {
         return await readRoleKey({
+          runsFrom: 'shell',
           ...{ clusterId, roleName, region, credentials, endpoint, clock },
           ...(signal && { signal }),
         });

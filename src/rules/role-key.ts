@@ -9,7 +9,7 @@ import type {
   DescribeRolesResponse,
 } from 'tencentcloud-sdk-nodejs/tencentcloud/services/tdmq/v20200217/tdmq_models.js';
 import { systemClock } from '../clock.ts';
-import type { Credentials } from '../config.ts';
+import type { Credentials, RunsFrom } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { retry } from '../retry.ts';
@@ -31,6 +31,8 @@ export interface RoleKeyRequest {
   /** `http(s)://host:port` to send requests to instead; the signed Host stays the API's own. */
   readonly endpoint?: string | undefined;
   readonly clock?: Clock;
+  /** Who reads the hints; a function where it is not said. */
+  readonly runsFrom?: RunsFrom | undefined;
 }
 
 /**
@@ -97,8 +99,9 @@ export function apiProfile(timeoutSeconds: number, endpoint: string | undefined)
   };
 }
 
-function failure(error: unknown, { clusterId, roleName }: RoleKeyRequest): BackupError {
+function failure(error: unknown, { clusterId, roleName, region, runsFrom }: RoleKeyRequest): BackupError {
   const { code, httpCode, requestId } = error as { code?: string; httpCode?: number; requestId?: string };
+  const isShell = runsFrom === 'shell';
   const what = `The key of TDMQ role ${roleName} cannot be read`;
   const about = {
     cause: error,
@@ -112,25 +115,31 @@ function failure(error: unknown, { clusterId, roleName }: RoleKeyRequest): Backu
     return new BackupError('source', `${what}: no answer from the TDMQ API (${messageOf(error)})`, {
       ...about,
       retryable: true,
-      hint: 'Neither the public nor the internal address of the API answers: switch public access of the function on, or set PULSAR_TOKEN to the key instead of TDMQ_ROLE_NAME.',
+      hint: `Neither the public nor the internal address of the API answers: ${isShell ? 'let this machine reach tdmq.tencentcloudapi.com' : 'switch public access of the function on'}, or set PULSAR_TOKEN to the key instead of TDMQ_ROLE_NAME.`,
     });
   }
   if (code.startsWith('UnauthorizedOperation') || code === 'AuthFailure.UnauthorizedOperation') {
-    return new BackupError('source', `${what}: the run role lacks the permission (${code})`, {
-      ...about,
-      hint: "Grant the function's run role tdmq:DescribeRoles (policies/run-role-tdmq.json), or set PULSAR_TOKEN instead of TDMQ_ROLE_NAME.",
-    });
+    return new BackupError(
+      'source',
+      `${what}: ${isShell ? 'these API keys lack' : 'the run role lacks'} the permission (${code})`,
+      {
+        ...about,
+        hint: `Grant ${isShell ? 'these API keys' : "the function's run role"} tdmq:DescribeRoles (policies/run-role-tdmq.json), or set PULSAR_TOKEN instead of TDMQ_ROLE_NAME.`,
+      },
+    );
   }
   if (code.startsWith('AuthFailure')) {
     return new BackupError('source', `${what}: the TDMQ API refuses the credentials (${code})`, {
       ...about,
-      hint: 'Check that the function has a run role that exists; from a shell, check your own keys and the clock.',
+      hint: isShell
+        ? 'Check your API keys, and the clock of this machine.'
+        : 'Check that the function has a run role that exists; from a shell, check your own keys and the clock.',
     });
   }
   if (code.startsWith('ResourceNotFound') || code.startsWith('InvalidParameterValue.ClusterId')) {
     return new BackupError('source', `${what}: there is no cluster ${clusterId} in this region (${code})`, {
       ...about,
-      hint: 'Set TDMQ_CLUSTER_ID to the id of a cluster in the region of the function.',
+      hint: `Set TDMQ_CLUSTER_ID to the id of a cluster in ${region}${isShell ? ', or COS_REGION to its region' : ', the region of the function'}.`,
     });
   }
   return new BackupError('source', `${what}: ${messageOf(error)} (${code})`, {

@@ -158,8 +158,8 @@ describe('over HTTP', () => {
     ],
     ['a login page', 200, {}, '<html>Please log in</html>', /proxy, a login page/, /PULSAR_TOPIC/],
   ])('%s', async (_, status, headers, body, hint, never) => {
-    const answer: RequestListener = (_request, response) =>
-      void response.writeHead(status, headers).end(body);
+    const answer: RequestListener = ({ url }, response) =>
+      void (url?.startsWith('/admin') ? response.end('0') : response.writeHead(status, headers).end(body));
     await withHttp(answer, async (serviceUrl) => {
       const failure = await opened({ serviceUrl }, { listenerName: 'nope' });
       expect(failure.hint).toMatch(hint);
