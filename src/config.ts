@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { BackupError } from './errors.ts';
 import { nearest } from './nearest.ts';
+import { longestKeyBytes, MAX_KEY_BYTES } from './object-key.ts';
 import { Secret } from './secret.ts';
 import { parseTopicName, type TopicName } from './topic-name.ts';
 
@@ -151,13 +152,14 @@ export const VARIABLES = {
       if (topic === undefined) context.addIssue('not a topic name');
       return topic;
     }),
-    expected: 'persistent://tenant/namespace/topic or tenant/namespace/topic',
+    expected:
+      "persistent://tenant/namespace/topic or tenant/namespace/topic, no part of which is '.' or '..'",
     example: 'pulsar-abc/default/orders',
     required: true,
   },
   PULSAR_SUBSCRIPTION: {
-    schema: z.string().regex(/^[^\s/]{1,150}$/),
-    expected: "a subscription's name, without spaces or '/'",
+    schema: z.string().regex(/^\P{Cc}{1,150}$/u),
+    expected: "a subscription's name, 1 to 150 characters, none of them a control character",
     example: 'backup',
     required: true,
   },
@@ -325,6 +327,16 @@ function contradictions(settings: Record<string, unknown>): string[] {
     faults.push(
       'PULSAR_TOKEN and TDMQ_ROLE_NAME exclude each other: set the key itself or the role to read it from',
     );
+  }
+  if (has('PULSAR_TOPIC')) {
+    const prefix = (settings['COS_PREFIX'] as string | undefined) ?? '';
+    const topic = settings['PULSAR_TOPIC'] as TopicName;
+    const bytes = longestKeyBytes(prefix, topic, String(settings['RULE_NAME'] ?? ''));
+    if (bytes > MAX_KEY_BYTES) {
+      faults.push(
+        `COS_PREFIX and PULSAR_TOPIC are too long together: keys of objects would have up to ${bytes} bytes of UTF-8, and COS takes ${MAX_KEY_BYTES}; choose a COS_PREFIX that is ${bytes - MAX_KEY_BYTES} bytes shorter`,
+      );
+    }
   }
   if (has('COS_SSE_KMS_KEY_ID') && settings['COS_SSE'] !== 'cos/kms') {
     faults.push('COS_SSE_KMS_KEY_ID needs COS_SSE=cos/kms');

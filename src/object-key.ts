@@ -80,6 +80,21 @@ export function runManifestKey(prefix: string, rule: string, startedAtMs: number
   return `${prefix}_runs/rule=${rule}/date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
 }
 
+/** What COS takes. */
+export const MAX_KEY_BYTES = 850;
+
+/** The bytes of the longest key that a rule can make, whatever ids its messages have. */
+export function longestKeyBytes(prefix: string, topic: TopicName, rule: string): number {
+  const most = { ledgerId: Number.MAX_SAFE_INTEGER, entryId: Number.MAX_SAFE_INTEGER };
+  const id = { ...most, partition: 2 ** 31 - 1, batchIndex: 2 ** 31 - 1 };
+  const keys = [
+    objectKey(prefix, topic, { id, publishTimeMs: 0 }, 'zstd'),
+    unreadableKey(prefix, topic, id.partition, most).replace(/bin$/, 'json'),
+    runManifestKey(prefix, rule, 0, '0'.repeat(36)),
+  ];
+  return Math.max(...keys.map((key) => Buffer.byteLength(key)));
+}
+
 const digits = (number: number, width: number) => String(number).padStart(width, '0');
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
 

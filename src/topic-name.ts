@@ -9,11 +9,15 @@ export interface TopicName {
   readonly full: string;
 }
 
-/** Parses `persistent://tenant/ns/topic` or `tenant/ns/topic`; `undefined` where it is neither. */
+/**
+ * Parses `persistent://tenant/ns/topic` or `tenant/ns/topic`; `undefined` where it is neither. A part that is `.` or `..`
+ * is refused: URLs and object keys lose it on their way. The topic may hold anything else but `/` and control characters.
+ */
 export function parseTopicName(text: string): TopicName | undefined {
-  const match = /^(?:persistent:\/\/)?([\w=:.-]+)\/([\w=:.-]+)\/([^/\s\p{Cc}]+)$/u.exec(text);
+  const match = /^(?:persistent:\/\/)?([\w=:.-]+)\/([\w=:.-]+)\/([^/\p{Cc}]+)$/u.exec(text);
   if (match === null) return undefined;
   const [, tenant, namespace, topic] = match as unknown as [string, string, string, string];
+  if ([tenant, namespace, topic].some((part) => part === '.' || part === '..')) return undefined;
   return { tenant, namespace, topic, full: `persistent://${tenant}/${namespace}/${topic}` };
 }
 

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseConfig, VARIABLES } from '../src/config.ts';
 import { BackupError } from '../src/errors.ts';
+import { objectKey, unreadableKey } from '../src/object-key.ts';
 
 const MINIMAL = {
   RULE_NAME: 'orders-backup',
@@ -69,14 +70,42 @@ describe('the settings of a rule', () => {
       'PULSAR_SERVICE_URL',
       ['localhost:6650', 'ftp://a:1', 'pulsar://', 'pulsar://a:1/path', 'http://user:pw@a:1'],
     ],
-    ['PULSAR_TOPIC', ['orders', 'non-persistent://a/b/c', 'a/b/']],
-    ['PULSAR_SUBSCRIPTION', ['a b', 'a/b']],
+    [
+      'PULSAR_TOPIC',
+      [
+        'orders',
+        'non-persistent://a/b/c',
+        'a/b/',
+        'a/b/..',
+        'a/b/.',
+        'a/../c',
+        './b/c',
+        'a/b/c\td',
+        'a/b/c\u0085d',
+      ],
+    ],
+    ['PULSAR_SUBSCRIPTION', ['a\tb', 'x'.repeat(151), 'a\nb']],
     ['PULSAR_SUBSCRIPTION_TYPE', ['Exclusive', 'none']],
     ['PULSAR_INITIAL_POSITION', ['first']],
     ['PULSAR_DRIVER', ['java']],
     ['COS_BUCKET', ['archive', 'Archive-1250000000', 'archive-abc']],
     ['COS_REGION', ['ap-nowhere']],
-    ['COS_PREFIX', ['tdmq', '/tdmq/', 'a//b/', 'a\u0007/', '_runs/', 'a/_unreadable/', 'a/../b/']],
+    [
+      'COS_PREFIX',
+      [
+        'tdmq',
+        '/tdmq/',
+        'a//b/',
+        'a\u0007/',
+        '_runs/',
+        'a/_unreadable/',
+        'a/../b/',
+        '../a/',
+        './',
+        'a/./b/',
+        'a/..',
+      ],
+    ],
     ['COS_STORAGE_CLASS', ['standard']],
     ['COS_SSE', ['aes256']],
     ['COS_ENDPOINT', ['127.0.0.1:9000', 'http://a:1/b', 'http://a:1,b:2']],
@@ -96,6 +125,45 @@ describe('the settings of a rule', () => {
       );
       expect(fault).toContain(`for example ${VARIABLES[name].example}`);
     }
+  });
+});
+
+describe("COS's limit for keys", () => {
+  const topicOf = (topic: string) => ({ ...MINIMAL, PULSAR_TOPIC: `t/n/${topic}` });
+
+  it('is held against the bytes of prefix and topic, not against their characters', () => {
+    expect(() => parseConfig(topicOf('订'.repeat(250)))).not.toThrow();
+    expect(faultsOf(topicOf('订'.repeat(255)))).toMatch(
+      /COS_PREFIX and PULSAR_TOPIC are too long together.*850/,
+    );
+    expect(faultsOf({ ...topicOf('x'.repeat(600)), COS_PREFIX: `${'y'.repeat(200)}/` })).toMatch(/850/);
+    expect(() => parseConfig(topicOf('x'.repeat(600)))).not.toThrow();
+  });
+
+  it('fits the longest key that there can be, to the byte', () => {
+    const fits = (length: number) => {
+      try {
+        return parseConfig(topicOf('x'.repeat(length))) !== undefined;
+      } catch {
+        return false;
+      }
+    };
+    const most = Array.from({ length: 850 }, (_, length) => length + 1).filter(fits).length;
+    const id = {
+      ledgerId: 2 ** 53 - 1,
+      entryId: 2 ** 53 - 1,
+      partition: 2 ** 31 - 1,
+      batchIndex: 2 ** 31 - 1,
+    };
+    const topic = { tenant: 't', namespace: 'n', topic: 'x'.repeat(most) };
+    expect(objectKey('', topic, { id, publishTimeMs: Date.UTC(9999, 0) }, 'zstd')).toHaveLength(850);
+    expect(unreadableKey('', topic, id.partition, id).length).toBeLessThan(850);
+  });
+
+  it("counts the rule's manifests too, where the prefix is long and the topic short", () => {
+    const rule = { ...topicOf('x'), RULE_NAME: 'r'.repeat(60) };
+    expect(faultsOf({ ...rule, COS_PREFIX: `${'订'.repeat(240)}/` })).toMatch(/850/);
+    expect(() => parseConfig({ ...rule, COS_PREFIX: `${'订'.repeat(210)}/` })).not.toThrow();
   });
 });
 

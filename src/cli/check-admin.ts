@@ -57,7 +57,8 @@ export async function askAdmin(
     get<Stats>(`${path}/partitioned-stats`).then((found) => found ?? get<Stats>(`${path}/stats`)),
   ]);
   const subscriptions = stats?.subscriptions;
-  const found = subscriptions?.[subscription];
+  const isKnown = subscriptions !== undefined && Object.hasOwn(subscriptions, subscription);
+  const found = isKnown ? subscriptions[subscription] : undefined;
   return {
     ...(typeof ttlSeconds === 'number' && { ttlSeconds }),
     ...(subscriptions !== undefined && {
