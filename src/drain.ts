@@ -23,7 +23,7 @@ import { BackupError, byGravity } from './errors.ts';
 import { heldBackText } from './held-back.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
-import type { Backlog, Logger, Source, TimeMs } from './ports.ts';
+import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
 import { formatTime } from './record.ts';
 import { createTally, type Run, type Tally } from './run.ts';
 import { createSlots } from './slots.ts';
@@ -43,6 +43,8 @@ export interface DrainOptions
   extends Omit<Run, 'budget' | 'slots' | 'tally' | 'reading' | 'hardEnd' | 'stopAll' | 'startedAtMs'> {
   readonly source: Source;
   readonly startedAtMs: number;
+  /** Is given the partitions before anything is taken from them. */
+  readonly onOpen?: (partitions: readonly SourcePartition[]) => void;
   readonly bufferBytes: number;
   /** Is told of the bytes of all records as they pass. */
   readonly onBytes?: (bytes: number) => void;
@@ -93,6 +95,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
   try {
     const partitions = await source.open();
     if (partitions === 'busy') return result({ stopReason: 'busy' });
+    options.onOpen?.(partitions);
     const run: Run = {
       ...options,
       budget,

@@ -14,6 +14,7 @@ import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
 import { retryingStore } from './retrying-store.ts';
 import { createTally, type Tally } from './run.ts';
+import { type ChainEnd, followRuns } from './run-chain.ts';
 import { type Summary, storeRunManifest } from './run-manifest.ts';
 
 /** What SCF tells of an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
@@ -155,6 +156,15 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
     },
   });
   invocation.opened.push(store);
+  // Beside the opening of the source, so that a run with nothing to do takes no longer.
+  const chain = followRuns({
+    ...{ store, clock, logger, startedAtMs, signal: storingEnd },
+    ...{ rule: config.rule, prefix: config.cos.prefix },
+    topic: config.pulsar.topic,
+    subscription: config.pulsar.subscription,
+    subscriptionType: config.pulsar.subscriptionType,
+    onMoved: () => tally.subscriptionMoved++,
+  });
   let source: Source | undefined;
   try {
     source = await parts.createSource({
@@ -184,14 +194,17 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       stop: parts.stop,
       bufferBytes: buffers.uploadBytes,
       onBytes: createMemoryPressure(buffers.inUseBytes),
+      onOpen: chain.opened,
     });
     onResult(result);
     await source.close();
-    await leaveManifest(invocation, store, result, hardEnd);
+    if (result.stopReason !== 'busy' || result.partitions > 0)
+      await leaveManifest(invocation, store, result, await chain.end(), hardEnd);
     if (result.failure === undefined) await abortOrphans(invocation, store, hardEnd);
     return result;
   } finally {
     timer.abort();
+    chain.abort();
     await source?.close();
     await store.close();
     await endCompression();
@@ -203,14 +216,15 @@ async function leaveManifest(
   { config, logger, tally, summarise: finish }: Invocation,
   store: ObjectStore,
   result: DrainResult,
+  { link, isDue }: ChainEnd,
   signal: AbortSignal,
 ): Promise<void> {
-  if (tally.stored.length === 0) return;
+  if (tally.stored.length === 0 && !isDue) return;
   const summary = finish(result.failure === undefined ? result.stopReason : 'failed');
   try {
-    await storeRunManifest(store, config.cos.prefix, summary, tally.stored, { signal });
+    await storeRunManifest(store, config.cos.prefix, { ...summary, link }, tally.stored, { signal });
   } catch (error) {
-    if (result.failure === undefined) throw error;
+    if (result.failure === undefined && tally.stored.length > 0) throw error;
     logger.warn({ error }, 'run manifest not stored');
   }
 }
@@ -340,6 +354,7 @@ function summarise(
     objects: tally.objects,
     alreadyStored: tally.alreadyStored,
     unreadable: tally.unreadable,
+    ...(tally.subscriptionMoved === 0 ? {} : { subscriptionMoved: tally.subscriptionMoved }),
     ...(result?.backlog === undefined ? {} : { backlog: result.backlog }),
     ...(result?.heldBack === undefined ? {} : { heldBack: result.heldBack }),
     partitions: result?.partitions ?? 0,

@@ -36,9 +36,24 @@ export function objectKey(
   first: { readonly id: MessageId; readonly publishTimeMs: TimeMs },
   compression: Compression,
 ): string {
-  const { ledgerId, entryId, partition, batchIndex } = first.id;
-  const place = `${digits(ledgerId, 12)}-${digits(entryId, 10)}-${digits(Math.max(batchIndex, 0), 5)}`;
-  return `${topicFolder(prefix, topic)}date=${dateOf(first.publishTimeMs)}/partition=${partitionText(partition)}/${place}${EXTENSIONS[compression]}`;
+  const { partition, batchIndex } = first.id;
+  const place = `${entryPlace(first.id)}-${digits(Math.max(batchIndex, 0), 5)}`;
+  return `${partitionFolder(prefix, topic, first.publishTimeMs, partition)}${place}${EXTENSIONS[compression]}`;
+}
+
+/** Where the objects of a partition lie that begin with a message published on the UTC day of this time. */
+export function partitionFolder(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+  publishTimeMs: TimeMs,
+  partition: number,
+): string {
+  return `${topicFolder(prefix, topic)}date=${dateOf(publishTimeMs)}/partition=${partitionText(partition)}/`;
+}
+
+/** How the names of the objects in a partition's folder begin that begin in this entry. */
+export function entryPlace({ ledgerId, entryId }: EntryId): string {
+  return `${digits(ledgerId, 12)}-${digits(entryId, 10)}`;
 }
 
 /** The parts of an object's key under `prefix`; `undefined` where it is no key of an object of records. */
@@ -71,13 +86,13 @@ export function unreadableKey(
   partition: number,
   id: EntryId,
 ): string {
-  return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${digits(id.ledgerId, 12)}-${digits(id.entryId, 10)}.bin`;
+  return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${entryPlace(id)}.bin`;
 }
 
 /** Where a run's manifest lies: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
 export function runManifestKey(prefix: string, rule: string, startedAtMs: number, requestId: string): string {
   const start = new Date(startedAtMs).toISOString().replaceAll(/[-:.]/g, '');
-  return `${prefix}_runs/rule=${rule}/date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
+  return `${manifestFolder(prefix, rule)}date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
 }
 
 /** What COS takes. */
@@ -93,6 +108,20 @@ export function longestKeyBytes(prefix: string, topic: TopicName, rule: string):
     runManifestKey(prefix, rule, 0, '0'.repeat(36)),
   ];
   return Math.max(...keys.map((key) => Buffer.byteLength(key)));
+}
+
+/** `{prefix}_runs/rule={rule}/`: the manifests of all runs of a rule, in the order of their starts. */
+export function manifestFolder(prefix: string, rule: string): string {
+  return `${prefix}_runs/rule=${rule}/`;
+}
+
+/** When the run of a manifest began, milliseconds since the epoch; `undefined` where the key is none of a manifest. */
+export function parseManifestStart(key: string): number | undefined {
+  const match = /\/(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(\d{3})Z-[^/]*\.json$/.exec(key);
+  if (match === null) return undefined;
+  const [, year, month, day, hour, minute, second, ms] = match;
+  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`);
+  return Number.isNaN(time) ? undefined : time;
 }
 
 const digits = (number: number, width: number) => String(number).padStart(width, '0');

@@ -98,6 +98,24 @@ export interface Backlog {
   readonly nextPublishTimeMs?: TimeMs;
 }
 
+/** Where a subscription stands in a partition. */
+export interface SubscriptionPosition {
+  /** Everything up to here is acknowledged. An entry id of -1 stands before the first entry of its ledger. */
+  readonly acknowledged: EntryId;
+  /** The partition's last message at that time; `undefined`: there is none, or the broker does not tell it. */
+  readonly last: EntryId | undefined;
+}
+
+/** Where the subscription stood around a run; `undefined` where that is not known. */
+export interface RunPositions {
+  /** When the consumer came, before it asked for an entry. */
+  readonly begin: SubscriptionPosition | undefined;
+  /** False: the broker does not tell it; `begin` stands right before the first entry that came. */
+  readonly isBeginTold: boolean;
+  /** When the consumer left: with what the broker acknowledged by itself (markers, aborted transactions). */
+  readonly end: SubscriptionPosition | undefined;
+}
+
 /** One partition of the topic, with the one consumer that this run has on it. */
 export interface SourcePartition {
   /** -1 where the topic is not partitioned. */
@@ -152,6 +170,9 @@ export interface SourcePartition {
    * `quietMs`: for so long nothing has come. May find an entry that the broker passed over; `next` hands it out then.
    */
   heldBack?(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined>;
+
+  /** Complete once the source is closed. Drivers that never learn positions do not have it. */
+  positions?(): RunPositions;
 }
 
 /** Messages from a subscription. One per run. */
@@ -177,6 +198,8 @@ export interface ObjectAttributes {
   /** Names without `x-cos-meta-`; lower case ASCII, no underscore. Values ASCII; together under 2 KB. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly contentType: string;
+  /** Small, and needed by later runs: never in a storage class that has to be thawed before it can be read. */
+  readonly isReadByRuns?: boolean;
 }
 
 /** The object is durable, and is ours: its checksum was compared with what was sent. */

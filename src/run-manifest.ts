@@ -35,26 +35,69 @@ export interface Summary {
   /** Why the broker did not hand out what is left, where something is left and it is known. */
   readonly heldBack?: string;
   readonly partitions: number;
+  /** In how many partitions somebody else has moved the subscription forwards; absent where it was none. */
+  readonly subscriptionMoved?: number;
 }
 
-export interface RunManifest extends Summary {
+/** Where the subscription stood in a partition; entries as `ledger:entry`, absent where it is not known. */
+export interface ManifestPosition {
+  /** -1 where the topic is not partitioned. */
+  readonly partition: number;
+  /** When the run began: everything up to here was acknowledged. */
+  readonly begin?: string;
+  /** When the run ended. */
+  readonly end?: string;
+  /** The partition's last message when the run ended. */
+  readonly last?: string;
+}
+
+/** A subscription that was found elsewhere than the run before had left it. */
+export interface SubscriptionMoved {
+  readonly partition: number;
+  readonly topic: string;
+  /** `backwards`: messages come again. */
+  readonly direction: 'forwards' | 'backwards';
+  /** Up to where an earlier run is known to have acknowledged. */
+  readonly from: string;
+  readonly to: string;
+  /** Forwards, where ids tell it: so many entries at most are in no object. */
+  readonly entriesAtMost?: number;
+}
+
+/** How a run follows on those before it. */
+export interface ManifestLink {
+  /** `persistent://tenant/namespace/topic` */
+  readonly topic: string;
+  readonly subscription: string;
+  readonly subscriptionType: string;
+  readonly positions: readonly ManifestPosition[];
+  /** The newest manifest of the rule that the run saw at its start. */
+  readonly previous?: { readonly key: string; readonly sha256?: string };
+  readonly moved?: readonly SubscriptionMoved[];
+}
+
+export interface RunManifest extends Summary, Partial<ManifestLink> {
   readonly format: typeof RUN_MANIFEST_FORMAT;
   readonly storedObjects: readonly ManifestObject[];
 }
+
+/** What stands in `requestId` of a manifest that `archive index` made: it is of no run. */
+export const INDEX_REQUEST_ID = 'archive-index';
 
 /** Stores the manifest of a run; returns its key. @throws BackupError `store` */
 export async function storeRunManifest(
   store: ObjectStore,
   prefix: string,
-  summary: Summary,
+  { link, ...summary }: Summary & { readonly link?: ManifestLink },
   objects: readonly ManifestObject[],
   options: CallOptions,
 ): Promise<string> {
   const key = runManifestKey(prefix, summary.rule, Date.parse(summary.startedAt), summary.requestId);
-  const manifest: RunManifest = { format: RUN_MANIFEST_FORMAT, ...summary, storedObjects: objects };
+  const manifest: RunManifest = { format: RUN_MANIFEST_FORMAT, ...summary, ...link, storedObjects: objects };
   const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
   const metadata = { format: RUN_MANIFEST_FORMAT, rule: summary.rule };
   const body = { chunks: [bytes], sizeBytes: bytes.length };
-  await store.create(key, body, crc64([bytes]), { metadata, contentType: 'application/json' }, options);
+  const attributes = { metadata, contentType: 'application/json', isReadByRuns: true };
+  await store.create(key, body, crc64([bytes]), attributes, options);
   return key;
 }

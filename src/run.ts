@@ -31,6 +31,8 @@ export interface Tally {
   objects: number;
   alreadyStored: number;
   unreadable: number;
+  /** Partitions in which somebody else has moved the subscription forwards. */
+  subscriptionMoved: number;
   /** Some file could not be finished in time and was dropped; its messages come again. */
   cutByDeadline: number;
   /** The last failure that was answered with another try. */
@@ -45,6 +47,7 @@ export function createTally(): Tally {
     objects: 0,
     alreadyStored: 0,
     unreadable: 0,
+    subscriptionMoved: 0,
     cutByDeadline: 0,
     lastRetried: undefined,
     stored: [],

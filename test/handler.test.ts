@@ -258,7 +258,7 @@ describe('an invocation that fails', () => {
       messages: 5,
     });
     // Cleaning up after others has time until a run is well.
-    expect(store.calls.filter((call) => call.startsWith('list'))).toEqual([]);
+    expect(store.calls.filter((call) => call.startsWith('listUploads'))).toEqual([]);
   });
 
   it.each([
@@ -347,7 +347,7 @@ describe('unfinished uploads of killed runs', () => {
     const { broker, store, lines, parts } = outside();
     fill(broker);
     store.hook = (_, call) => {
-      if (call === 'list') throw new BackupError('store', 'access denied');
+      if (call === 'listUploads') throw new BackupError('store', 'access denied');
     };
     await expect(handleInvocation(ENV, CONTEXT, parts)).resolves.toMatchObject({ messages: 10 });
     expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1);

@@ -4,7 +4,7 @@ import { BackupError } from '../errors.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
-import { type Summary, storeRunManifest } from '../run-manifest.ts';
+import { INDEX_REQUEST_ID, type Summary, storeRunManifest } from '../run-manifest.ts';
 import { createSlots } from '../slots.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type ArchiveObject, readCatalog } from './catalog.ts';
@@ -114,7 +114,7 @@ function summary(
 ): Summary {
   return {
     rule,
-    requestId: 'archive-index',
+    requestId: INDEX_REQUEST_ID,
     startedAt: new Date(startedAtMs).toISOString(),
     durationMs,
     stopReason: 'caught_up',

@@ -20,7 +20,7 @@ Usage: tdmq-backup rule list [--json]
 One line for each rule, also for those deployed with serverless.yml: its state, last run, last success, the messages
 of the last run, the messages that wait, and the reason where it is unwell.
 
-States: active, paused, permission denied, source missing, bucket missing, failing, falling behind.
+States: active, paused, permission denied, source missing, bucket missing, failing, subscription moved, falling behind.
 Exit code 1 if a rule is unwell.
 ${COMMON_HELP}
 

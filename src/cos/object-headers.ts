@@ -15,7 +15,9 @@ export function objectHeaders(config: CosConfig, attributes: ObjectAttributes): 
     'Content-Type': attributes.contentType,
     ...metadataHeaders(attributes.metadata),
     // Not sent, it is the bucket's own default, which has another name in a multi-zone bucket.
-    ...(storageClass === 'STANDARD' ? {} : { 'x-cos-storage-class': storageClass }),
+    ...(storageClass === 'STANDARD' || attributes.isReadByRuns
+      ? {}
+      : { 'x-cos-storage-class': storageClass }),
     ...(sse === undefined ? {} : { 'x-cos-server-side-encryption': sse.algorithm }),
     ...(sse?.kmsKeyId === undefined ? {} : { 'x-cos-server-side-encryption-cos-kms-key-id': sse.kmsKeyId }),
   };

@@ -20,7 +20,8 @@ export interface RuleState extends Verdict {
 }
 
 const HISTORY_MS = 24 * 3_600_000;
-const HISTORY_RUNS = 50;
+/** A day of ticks of five minutes. */
+const HISTORY_RUNS = 300;
 
 /** How a rule is. What cannot be asked is named, not thrown. */
 export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess): Promise<RuleState> {

@@ -27,6 +27,8 @@ export interface RunRecord {
   /** The failing service's own words: `code`, `status`, `serverError`, `apiCode` … */
   readonly errorDetails: Readonly<Record<string, string>>;
   readonly backlog: number | undefined;
+  /** In how many partitions it found the subscription moved forwards. */
+  readonly subscriptionMoved: number;
 }
 
 export interface LogLine {
@@ -178,6 +180,7 @@ function runOf(line: LogLine): RunRecord | undefined {
     errorCode: text('errorCode'),
     errorDetails: detailsOf(own),
     backlog: number('backlogMessages') ?? number('backlogEntries'),
+    subscriptionMoved: number('subscriptionMoved') ?? 0,
   };
 }
 
@@ -214,6 +217,7 @@ function endedByScf(line: LogLine): RunRecord | undefined {
     errorCode: undefined,
     errorDetails: { scfStatus: String(status) },
     backlog: undefined,
+    subscriptionMoved: 0,
   };
 }
 

@@ -1,4 +1,4 @@
-// In one of seven words how a rule is, why, and what to do about it: from what was seen of its timer, its settings, its
+// In one of eight words how a rule is, why, and what to do about it: from what was seen of its timer, its settings, its
 // last runs, its source and its bucket. Knows no API; what could not be seen is left open rather than guessed.
 import type { Rule } from './rule.ts';
 import { parseScfTime } from './rule.ts';
@@ -11,6 +11,7 @@ export type StateName =
   | 'source missing'
   | 'bucket missing'
   | 'failing'
+  | 'subscription moved'
   | 'falling behind';
 
 export interface Verdict {
@@ -59,6 +60,8 @@ export function judge(sight: Sight): Verdict {
   if (last?.result === 'failed') return failed(rule, last);
   const stalled = silent(sight) ?? locked(sight);
   if (stalled !== undefined) return { state: 'failing', ...stalled };
+  const moved = subscriptionMoved(sight);
+  if (moved !== undefined) return { state: 'subscription moved', ...moved };
   const behind = fallingBehind(sight);
   if (behind !== undefined) return { state: 'falling behind', ...behind };
   return { state: 'active', reason: undefined, cure: undefined };
@@ -112,6 +115,7 @@ function failed(rule: Rule, run: RunRecord): Verdict {
 
 const intervalMs = (rule: Rule) => Number(rule.environment['RUN_INTERVAL_MINUTES'] ?? 5) * 60_000;
 const minutes = (ms: number) => `${Math.round(ms / 60_000)} minutes`;
+const hours = (seconds: number) => Math.round(seconds / 360) / 10;
 
 function silent({ rule, runs, nowMs }: Sight): Fault | undefined {
   if (runs === undefined) return undefined;
@@ -141,10 +145,20 @@ function locked({ rule, runs = [], nowMs }: Sight): Fault | undefined {
   };
 }
 
+/** Within the last day: what was lost is lost, but somebody has to know. */
+function subscriptionMoved({ rule, runs = [], nowMs, ttlSeconds }: Sight): Fault | undefined {
+  const run = runs.find((one) => one.subscriptionMoved > 0);
+  if (run === undefined) return undefined;
+  const ttl = ttlSeconds ? ` The namespace drops messages that waited ${hours(ttlSeconds)} h.` : '';
+  return {
+    reason: `${minutes(nowMs - run.endedAtMs)} ago a run found its subscription moved in ${run.subscriptionMoved} partition(s): what was passed over is in no object`,
+    cure: `tdmq-backup rule logs ${rule.name} --request ${run.requestId} tells from where to where. TTL, a backlog quota, skip, clear-backlog or a reset do that: see who did, and raise the TTL.${ttl}`,
+  };
+}
+
 function fallingBehind({ rule, runs = [], ttlSeconds }: Sight): Fault | undefined {
   const [a, b, c] = runs;
-  const hours = ttlSeconds ? Math.round(ttlSeconds / 360) / 10 : undefined;
-  const risk = hours === undefined ? '' : ` The namespace drops messages that waited ${hours} h.`;
+  const risk = ttlSeconds ? ` The namespace drops messages that waited ${hours(ttlSeconds)} h.` : '';
   const cure = `Give it more memory, which is more CPU (tdmq-backup rule edit ${rule.name} --memory 1024), more time, or several instances (--subscription-type failover).${risk}`;
   if (a?.stopReason === 'deadline' && b?.stopReason === 'deadline') {
     return { reason: 'the last two runs ended at their time limit with messages left', cure };

@@ -214,6 +214,16 @@ describe('The state of a rule', () => {
         ),
     ],
     [
+      'subscription moved',
+      'a run of the last day found its subscription moved, whatever came after it',
+      '600 minutes ago a run found its subscription moved in 2 partition(s)',
+      'rule logs orders-backup --request',
+      () => {
+        finish(cloud, 600, { subscriptionMoved: 2 });
+        for (let ago = 595; ago > 0; ago -= 5) finish(cloud, ago);
+      },
+    ],
+    [
       'falling behind',
       'run after run ends at its limit',
       'ended at their time limit',

@@ -86,6 +86,17 @@ test('storage class and encryption with a key are asked for', async () => {
   await other.close();
 });
 
+test('what later runs read is stored as STANDARD, and encrypted as everything else', async () => {
+  server.answer = stored('1');
+  const sse = { algorithm: 'AES256', kmsKeyId: undefined } as const;
+  const config = cosConfig(server.endpoint, { storageClass: 'DEEP_ARCHIVE', sse });
+  const other = createCosStore(config, { logger: keepingLogger() });
+  await other.create('k', body('x'), '1', { ...attributes, isReadByRuns: true });
+  expect(put()[0]?.headers).toMatchObject({ 'x-cos-server-side-encryption': 'AES256' });
+  expect(put()[0]?.headers).not.toHaveProperty('x-cos-storage-class');
+  await other.close();
+});
+
 test('409 FileAlreadyExists means that the object exists', async () => {
   server.answer = refused(409, 'FileAlreadyExists');
   await expect(store.create('k', body('x'), '1', attributes)).resolves.toEqual({ kind: 'exists' });

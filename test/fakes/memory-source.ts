@@ -1,5 +1,6 @@
 // A broker with one subscription, in memory, and Sources on it: entries in order, redelivery of what is not
 // acknowledged, hooks to fail at any call. Only what the port promises, so that the core is tested against that.
+import { compareEntries } from '../../src/entry-order.ts';
 import { BackupError } from '../../src/errors.ts';
 import type {
   Delivery,
@@ -8,6 +9,7 @@ import type {
   ReadableEntry,
   Source,
   SourcePartition,
+  SubscriptionPosition,
   UnreadableEntry,
 } from '../../src/ports.ts';
 
@@ -19,6 +21,8 @@ export interface FakePartition {
   readonly acknowledged: Set<string>;
   /** Where the next entry goes. */
   nextId: EntryId;
+  /** Where the broker says that the subscription stands, if not behind the last of all that are acknowledged in a row. */
+  standsAt: EntryId | undefined;
 }
 
 export interface FakeBroker {
@@ -37,6 +41,8 @@ export interface FakeBroker {
   unacknowledgedCap: number;
   /** Whether a consumer is told the last message at its start. */
   isEndKnown: boolean;
+  /** Whether the broker tells where the subscription stands. */
+  arePositionsTold: boolean;
   /** What was asked to be acknowledged, in order. */
   readonly acknowledgements: (readonly EntryId[])[];
   /** How long each receive would have waited. */
@@ -59,6 +65,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
       entries: [],
       acknowledged: new Set<string>(),
       nextId: { ledgerId: 7, entryId: 0 },
+      standsAt: undefined,
     }),
   );
   return {
@@ -68,6 +75,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     interruptions: new Map(),
     unacknowledgedCap: Number.POSITIVE_INFINITY,
     isEndKnown: true,
+    arePositionsTold: true,
     acknowledgements: [],
     waitsMs: [],
     deliveryOrder: (entries) => entries,
@@ -131,15 +139,44 @@ function takeId(partition: FakePartition): EntryId {
   return { ledgerId, entryId };
 }
 
-export function createFakeSource(broker: FakeBroker): Source {
+/** Acknowledges the next entries as somebody else would: nobody gets them. */
+export function skip(partition: FakePartition, count: number): void {
+  const next = partition.entries.filter(({ id }) => !partition.acknowledged.has(textOf(id)));
+  for (const { id } of next.slice(0, count)) partition.acknowledged.add(textOf(id));
+}
+
+/** Goes back to right behind this entry. */
+export function resetTo(partition: FakePartition, id: EntryId): void {
+  partition.acknowledged.clear();
+  for (const entry of partition.entries) {
+    if (compareEntries(entry.id, id) <= 0) partition.acknowledged.add(textOf(entry.id));
+  }
+}
+
+function positionIn(fake: FakePartition): SubscriptionPosition {
+  const left = fake.entries.findIndex(({ id }) => !fake.acknowledged.has(textOf(id)));
+  const last = (left < 0 ? fake.entries : fake.entries.slice(0, left)).at(-1)?.id;
   return {
-    driver: 'fake',
-    open: async () => broker.partitions.map((partition) => openPartition(broker, partition)),
-    close: async () => undefined,
+    acknowledged: fake.standsAt ?? last ?? { ledgerId: 7, entryId: -1 },
+    last: fake.entries.at(-1)?.id,
   };
 }
 
-function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition {
+export function createFakeSource(broker: FakeBroker): Source {
+  let isClosed = false;
+  return {
+    driver: 'fake',
+    open: async () => broker.partitions.map((partition) => openPartition(broker, partition, () => isClosed)),
+    close: async () => {
+      isClosed = true;
+    },
+  };
+}
+
+function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => boolean): SourcePartition {
+  const begin = positionIn(fake);
+  let first: EntryId | undefined;
+  let lastAcknowledged: EntryId | undefined;
   const last = fake.entries[fake.entries.length - 1];
   const isDrained = last === undefined || fake.entries.every(({ id }) => fake.acknowledged.has(textOf(id)));
   let entries = fake.entries;
@@ -168,6 +205,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
         const entry = entries[cursor++] as ReadableEntry | UnreadableEntry;
         if (fake.acknowledged.has(textOf(entry.id))) continue;
         delivered.push(textOf(entry.id));
+        first ??= entry.id;
         return entry;
       }
       return { kind: 'idle' };
@@ -177,6 +215,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
       const lastId = ids[ids.length - 1];
       if (lastId === undefined) throw new Error('nothing to acknowledge');
       broker.acknowledgements.push(ids);
+      lastAcknowledged = lastId;
       // In order, an acknowledgement is a position, as with Pulsar's cumulative ones.
       const isBefore = (id: EntryId) =>
         id.ledgerId < lastId.ledgerId || (id.ledgerId === lastId.ledgerId && id.entryId <= lastId.entryId);
@@ -190,6 +229,16 @@ function openPartition(broker: FakeBroker, fake: FakePartition): SourcePartition
     async backlog() {
       await broker.hook?.('backlog', fake);
       return { entries: fake.entries.filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
+    },
+    positions() {
+      if (broker.arePositionsTold)
+        return { begin, isBeginTold: true, end: isClosed() ? positionIn(fake) : undefined };
+      const before = first && { ledgerId: first.ledgerId, entryId: first.entryId - 1 };
+      return {
+        begin: before && { acknowledged: before, last: begin.last },
+        isBeginTold: false,
+        end: lastAcknowledged && { acknowledged: lastAcknowledged, last: undefined },
+      };
     },
   };
 }

@@ -11,7 +11,7 @@ interface MemoryObject {
   readonly crc64: string;
 }
 
-type Call = 'create' | 'start' | 'part' | 'complete' | 'abort' | 'head' | 'read' | 'list';
+type Call = 'create' | 'start' | 'part' | 'complete' | 'abort' | 'head' | 'read' | 'list' | 'listUploads';
 
 export interface MemoryStore extends ObjectStore {
   readonly objects: Map<string, MemoryObject>;
@@ -62,7 +62,7 @@ export function createMemoryStore(): MemoryStore {
       }
     },
     async *listUploads(prefix, options) {
-      await step('list', prefix, options?.signal, () => undefined);
+      await step('listUploads', prefix, options?.signal, () => undefined);
       for (const [uploadId, { key, initiated }] of uploads)
         if (key.startsWith(prefix)) yield { key, uploadId, initiated };
     },

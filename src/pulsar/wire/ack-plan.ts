@@ -1,7 +1,8 @@
 // Which acknowledgements say "these entries" to the broker. On Exclusive and Failover that is one cumulative
 // acknowledgement; but never one that goes over a chunk whose message is not complete: the chunk would be lost.
+
+import { compareEntries, entryKey } from '../../entry-order.ts';
 import type { EntryId } from '../../ports.ts';
-import { compareEntries, entryKey } from './entry-order.ts';
 
 /** What to send: at most one cumulative position and a list of entries. */
 export interface AckSteps {

@@ -157,9 +157,10 @@ export class BrokerConsumer {
   }
 
   /** @throws BackupError `source` */
-  async lastPositions(): Promise<LastPositions> {
+  async lastPositions(timeoutMs?: number): Promise<LastPositions> {
     const what = `reading the last message id of ${this.#topic}`;
-    const answer = await this.#connection.request('getLastMessageId', { consumerId: this.#consumerId }, what);
+    const consumerId = this.#consumerId;
+    const answer = await this.#connection.request('getLastMessageId', { consumerId }, what, timeoutMs);
     const fields = answer.fields as CommandFields<'getLastMessageIdResponse'>;
     const last = positionOf(fields.lastMessageId);
     return {

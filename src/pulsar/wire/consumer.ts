@@ -1,5 +1,7 @@
 // One partition: queues what arrives, hands it out, acknowledges, and subscribes again after the connection or the
 // broker has gone. It never drops an entry that it does not get again.
+
+import { compareEntries, mostEntriesBetween } from '../../entry-order.ts';
 import { BackupError } from '../../errors.ts';
 import type {
   Backlog,
@@ -8,17 +10,18 @@ import type {
   EntryId,
   HeldBackReason,
   Logger,
+  RunPositions,
   SourcePartition,
+  SubscriptionPosition,
 } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { AckPlan } from './ack-plan.ts';
 import { Activity } from './activity.ts';
-import { BrokerConsumer, type Subscription } from './broker-consumer.ts';
+import { BrokerConsumer, type LastPositions, type Subscription } from './broker-consumer.ts';
 import type { Cluster } from './cluster.ts';
 import type { ConsumerEvents } from './connection.ts';
 import { loadCodec } from './decompress.ts';
 import { readStoredEntry, type StoredEntry } from './entry-decoder.ts';
-import { compareEntries, mostEntriesBetween } from './entry-order.ts';
 import { EntryQueue } from './entry-queue.ts';
 import { EntryReader } from './entry-reader.ts';
 import { FlowControl } from './flow.ts';
@@ -83,8 +86,11 @@ export class Consumer implements SourcePartition {
   #isRead = false;
   /** The last entry that came. */
   #lastArrived: EntryId | undefined;
+  #firstArrived: EntryId | undefined;
   /** The last one of all that came, over all connections. */
   #furthest: EntryId | undefined;
+  #atOpen: LastPositions | undefined;
+  #atClose: LastPositions | undefined;
   readonly #setbacks = new Setbacks();
   #isGivingSoon = false;
   #acknowledged: EntryId | undefined;
@@ -125,6 +131,8 @@ export class Consumer implements SourcePartition {
       .backlogEntries(ENTRIES_AT_OPEN_TIMEOUT_MS)
       .catch(() => undefined);
     const { last, acknowledged } = await this.#consumer().lastPositions();
+    this.#atOpen = await this.#consumer().lastPositions();
+    const { last, acknowledged } = this.#atOpen;
     this.#acknowledged = acknowledged;
     const isDrained =
       last !== undefined && acknowledged !== undefined && compareEntries(acknowledged, last) >= 0;
@@ -208,6 +216,17 @@ export class Consumer implements SourcePartition {
     } catch {
       return undefined;
     }
+  positions(): RunPositions {
+    const begin = positionOf(this.#atOpen);
+    const first = this.#isOrdered ? this.#firstArrived : undefined;
+    const beforeFirst = first && { ledgerId: first.ledgerId, entryId: first.entryId - 1 };
+    // Where the broker tells positions, only its own word counts: it may have gone further than we acknowledged.
+    const acknowledged = this.#isOrdered && begin === undefined ? this.#acknowledged : undefined;
+    return {
+      begin: begin ?? (beforeFirst && { acknowledged: beforeFirst, last: this.#atOpen?.last }),
+      isBeginTold: begin !== undefined,
+      end: positionOf(this.#atClose) ?? (acknowledged && { acknowledged, last: this.#atClose?.last }),
+    };
   }
 
   /** The run ends: nobody waits any more. Acknowledgements on a live connection still work. */
@@ -227,7 +246,13 @@ export class Consumer implements SourcePartition {
     this.#activity.end();
     this.#gate.fail(this.#failure);
     this.#dropQueue();
-    if (wasReady) await this.#leave(this.#options.timings.closeTimeoutMs);
+    const { closeTimeoutMs } = this.#options.timings;
+    if (!wasReady) return;
+    // One right behind the other: while there is a consumer, the broker acknowledges markers by itself.
+    const asking = this.#consumer().lastPositions(closeTimeoutMs);
+    const leaving = this.#leave(closeTimeoutMs);
+    this.#atClose = await asking.catch(() => undefined);
+    await leaving;
   }
 
   // --- handing out
@@ -472,6 +497,7 @@ export class Consumer implements SourcePartition {
   #onEntry(entry: StoredEntry): void {
     this.#heldBack.reset();
     this.#lastArrived = entry.id;
+    this.#firstArrived ??= entry.id;
     if (this.#furthest === undefined || compareEntries(entry.id, this.#furthest) > 0) {
       this.#furthest = entry.id;
       this.#setbacks.gotFurther();
@@ -555,4 +581,9 @@ export class Consumer implements SourcePartition {
     if (this.#options.signal.aborted) throw runEnded(this.#away);
     await this.#gate.wait();
   }
+}
+
+function positionOf(told: LastPositions | undefined): SubscriptionPosition | undefined {
+  const { acknowledged, last } = told ?? {};
+  return acknowledged && { acknowledged, last };
 }

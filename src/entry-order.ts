@@ -1,5 +1,5 @@
 // The broker's order of entries.
-import type { EntryId } from '../../ports.ts';
+import type { EntryId } from './ports.ts';
 
 /** Negative: `a` stands before `b`; zero: they are the same; positive: after. */
 export function compareEntries(a: EntryId, b: EntryId): number {
@@ -15,4 +15,15 @@ export function entryKey(id: EntryId): string {
 export function mostEntriesBetween(last: EntryId, end: EntryId): number {
   if (last.ledgerId < end.ledgerId) return Number.POSITIVE_INFINITY;
   return last.ledgerId > end.ledgerId ? 0 : Math.max(0, end.entryId - last.entryId);
+}
+
+/** An entry id as manifests and log lines have it, `ledger:entry`. */
+export function formatEntry({ ledgerId, entryId }: EntryId): string {
+  return `${ledgerId}:${entryId}`;
+}
+
+/** The entry id in `ledger:entry`; `undefined` where it is none. */
+export function parseEntry(text: unknown): EntryId | undefined {
+  const [, ledger, entry] = (typeof text === 'string' && /^(\d{1,15}):(-1|\d{1,15})$/.exec(text)) || [];
+  return ledger === undefined ? undefined : { ledgerId: Number(ledger), entryId: Number(entry) };
 }
