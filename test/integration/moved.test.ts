@@ -1,10 +1,10 @@
 // A subscription that is moved on a real broker, by every way that an admin and the broker itself have; and all that
 // moves it without a loss, of which no run may say a word. Run `npm run package` first.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { objectsUnder, runManifests } from './archive-under-test.ts';
-import { createSubscription, createTopic } from './broker/topics.ts';
+import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type Invocation, invoke, startInvocation } from './invoke.ts';
+import { consumersOf } from './proxied-rule.ts';
 import { publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
 import { prefixOf, ruleEnv, useCos } from './use-cos.ts';
@@ -65,8 +65,12 @@ const WAYS: [way: string, move: (rule: Rule) => Promise<unknown>, lost: number, 
   [
     'TTL',
     async (rule) => {
-      await sleep(2_100); // what is to expire has to be older than a second
-      await rule.admin('POST', 'subscription/backup/expireMessages/1');
+      // What is to expire has to be older than a second.
+      const hasExpired = async () => {
+        await rule.admin('POST', 'subscription/backup/expireMessages/1');
+        return (await backlogOf(broker(), rule.topic, 'backup')) === 0;
+      };
+      await vi.waitUntil(hasExpired, { interval: 500, timeout: 30_000 });
     },
     40,
     0,
@@ -118,8 +122,8 @@ describe('what is passed over is told', () => {
         entriesAtMost: lost,
       },
     ]);
-    const manifests = runManifests(cos(), prefixOf(rule.topic)) as unknown as { moved?: unknown[] }[];
-    expect(manifests.flatMap(({ moved }) => moved ?? [])).toHaveLength(1);
+    const manifests = runManifests(cos(), prefixOf(rule.topic));
+    expect(manifests.flatMap(({ manifest }) => manifest['moved'] ?? [])).toHaveLength(1);
     await rule.publish(10);
     await expectQuiet(rule.run());
   });
@@ -204,7 +208,9 @@ describe('no word is said', () => {
     for (let tick = 0; tick < 4; tick++) {
       await rule.publish(120);
       const one = rule.run(failover);
-      await sleep(tick * 150); // overlapping a little differently each time
+      // Together, or one after the other has begun.
+      const isThere = async () => (await consumersOf(broker(), rule.topic, 'backup')) > 0;
+      if (tick % 2 === 1) await vi.waitUntil(isThere, { interval: 20, timeout: 30_000 });
       await Promise.all([one, rule.run(failover)].map((run) => expectQuiet(run, expect.any(String))));
     }
   });

@@ -1,6 +1,5 @@
 // One partition: queues what arrives, hands it out, acknowledges, and subscribes again after the connection or the
 // broker has gone. It never drops an entry that it does not get again.
-
 import { compareEntries, mostEntriesBetween } from '../../entry-order.ts';
 import { BackupError } from '../../errors.ts';
 import type {
@@ -130,7 +129,6 @@ export class Consumer implements SourcePartition {
     this.#entriesAtOpen = this.#consumer()
       .backlogEntries(ENTRIES_AT_OPEN_TIMEOUT_MS)
       .catch(() => undefined);
-    const { last, acknowledged } = await this.#consumer().lastPositions();
     this.#atOpen = await this.#consumer().lastPositions();
     const { last, acknowledged } = this.#atOpen;
     this.#acknowledged = acknowledged;
@@ -216,6 +214,8 @@ export class Consumer implements SourcePartition {
     } catch {
       return undefined;
     }
+  }
+
   positions(): RunPositions {
     const begin = positionOf(this.#atOpen);
     const first = this.#isOrdered ? this.#firstArrived : undefined;

@@ -1,11 +1,11 @@
 // Why a broker hands out nothing of a backlog. Looks at the next entry as a reader of its own, which acknowledges
 // nothing and of which nothing stays. It gives a reason only where what it saw leaves no other.
 import { randomBytes } from 'node:crypto';
+import { compareEntries } from '../../entry-order.ts';
 import type { Clock, EntryId, HeldBackReason } from '../../ports.ts';
 import type { BrokerConsumer } from './broker-consumer.ts';
 import { decodeMessage } from './codec.ts';
 import { readStoredEntry, type StoredEntry } from './entry-decoder.ts';
-import { compareEntries } from './entry-order.ts';
 import { FRAME, SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import { startTimer } from './timer.ts';
 
