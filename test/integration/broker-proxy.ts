@@ -1,8 +1,15 @@
-// A proxy between a Pulsar client and a real broker that sees every command in both directions, and can hold, drop or
-// cut at any of them. It changes none: a standalone broker itself sends clients back to the address that they asked.
+// A proxy between a Pulsar client and a real broker that sees every command in both directions, and can hold, drop,
+// rewrite or cut at any of them: what no broker at hand says can be put into one's mouth. By itself it changes none: a
+// standalone broker sends clients back to the address that they asked.
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { type CommandName, decodeFrame, encodeFrame, FrameSplitter } from '../../src/local/broker/frames.ts';
+import {
+  type CommandFields,
+  type CommandName,
+  decodeFrame,
+  encodeFrame,
+  FrameSplitter,
+} from '../../src/local/broker/frames.ts';
 
 const MOST_FRAME_BYTES = 6 * 1_048_576;
 
@@ -15,8 +22,14 @@ export interface Passing {
   readonly nth: number;
 }
 
+/** What arrives in a command's place: other fields, or another command. Its request id is to be among the fields. */
+interface Rewritten {
+  readonly name?: CommandName;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 /** `drop`: it does not arrive. `cut`: it does not, and the connection ends. */
-export type Verdict = 'drop' | 'cut' | undefined;
+export type Verdict = 'drop' | 'cut' | Rewritten | undefined;
 
 /** Is asked about each command; one that it takes its time for waits, and all behind it. */
 type Watcher = (passing: Passing) => Verdict | Promise<Verdict>;
@@ -81,15 +94,19 @@ export async function startBrokerProxy(target: () => string): Promise<BrokerProx
     from: Passing['from'],
     cut: () => void,
   ): Promise<void> {
-    const { name, fields } = decodeFrame(frame);
+    const { name, fields, rest } = decodeFrame(frame);
     if (name === 'ping' && sink.destroyed && proxy.lingers === 'answers')
       source.write(encodeFrame('pong', {}));
     const nth = (counts.get(name) ?? 0) + 1;
     counts.set(name, nth);
     const verdict = await proxy.watcher?.({ name, fields, from, nth });
     if (verdict === 'cut') cut();
-    if (verdict !== undefined || sink.destroyed) return;
-    sink.write(withSize(frame));
+    if (verdict === 'cut' || verdict === 'drop' || sink.destroyed) return;
+    sink.write(
+      verdict === undefined
+        ? withSize(frame)
+        : encodeFrame(verdict.name ?? name, verdict.fields as CommandFields<CommandName>, rest),
+    );
   }
 
   const proxy: BrokerProxy = {
@@ -108,6 +125,12 @@ export async function startBrokerProxy(target: () => string): Promise<BrokerProx
   };
   return proxy;
 }
+
+/** A watcher that lets `change` rewrite the fields of every command of this name. */
+export const rewriting =
+  (name: CommandName, change: (fields: Passing['fields']) => Passing['fields']): Watcher =>
+  (passing) =>
+    passing.name === name ? { fields: change(passing.fields) } : undefined;
 
 function withSize(frame: Buffer): Buffer {
   const size = Buffer.alloc(4);

@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { startBroker } from './broker/broker.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
+import { rewriting, startBrokerProxy } from './broker-proxy.ts';
 import { consume, publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
+import { openPartitions, wireSource } from './wire-drain.ts';
 
 const entryCount = (messages: readonly { id: string }[]) =>
   new Set(messages.map(({ id }) => id.split(':').slice(0, 3).join(':'))).size;
@@ -37,6 +39,21 @@ describe('a broker of the test suites', () => {
       return published.map(({ key, properties, sha256 }) => ({ key, properties, sha256 }));
     };
     expect(await contentOf('seeded-1')).toEqual(await contentOf('seeded-2'));
+  });
+
+  it('says through a proxy what a test puts into its mouth', async () => {
+    const topic = await createTopic(broker(), 'rewritten');
+    await publish(broker().serviceUrl, { topic, count: 5, batching: false });
+    const proxy = await startBrokerProxy(() => broker().serviceUrl);
+    proxy.watcher = rewriting('getLastMessageIdResponse', ({ lastMessageId, ...rest }) => ({
+      ...rest,
+      lastMessageId: { ...(lastMessageId as object), entryId: 2 },
+    }));
+    const source = wireSource({ serviceUrl: proxy.serviceUrl, topic });
+    const [partition] = await openPartitions(source);
+    expect(partition?.end).toMatchObject({ entryId: 2 });
+    await source.close();
+    await proxy.close();
   });
 
   it('does not know a topic that nobody made', async () => {

@@ -15,14 +15,9 @@ import { findNativeBinding } from '../contract/native-binding.ts';
 import { readStoredMessages, type StoredMessage } from '../contract/stored-messages.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
 import { invoke } from './invoke.ts';
-import {
-  type ConsumedMessage,
-  consume,
-  type ProducerSpec,
-  type PublishedMessage,
-  publish,
-} from './python-clients.ts';
+import { consume, type ProducerSpec, type PublishedMessage, publish } from './python-clients.ts';
 import { startCommand } from './restore-under-test.ts';
+import { expectInOrder, expectRestored, oldId, promised } from './restored-messages.ts';
 import { useBroker } from './use-broker.ts';
 import { ruleEnv, useCos } from './use-cos.ts';
 
@@ -64,36 +59,6 @@ async function topicToRestoreInto(name: string, partitions: number): Promise<str
   const topic = await createTopic(broker(), name, partitions);
   await createSubscription(broker(), topic, 'keeper'); // else the broker would drop what nobody waits for
   return topic;
-}
-
-const oldId = ({ properties }: ConsumedMessage) => properties['tdmq-backup-id'] as string;
-
-/** Everything that is promised of a restored message, whoever tells it. */
-function promised(message: ConsumedMessage | PublishedMessage) {
-  const { key, orderingKey, eventTimeMs, sha256 } = message;
-  const { 'tdmq-backup-id': _id, 'tdmq-backup-publish-time': _time, ...own } = message.properties;
-  const properties = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
-  return { key, orderingKey, eventTimeMs, sha256, properties };
-}
-
-function expectRestored(published: readonly PublishedMessage[], restored: readonly ConsumedMessage[]): void {
-  expect(restored.map(oldId).toSorted()).toEqual(published.map(({ id }) => id).toSorted());
-  const byId = new Map(published.map((message) => [message.id, message]));
-  for (const message of restored)
-    expect(promised(message), oldId(message)).toEqual(promised(byId.get(oldId(message)) as PublishedMessage));
-}
-
-/** The old ids that one old partition's messages have in each new partition, in the order in which they were read. */
-function expectInOrder(restored: readonly ConsumedMessage[]): void {
-  const orders = new Map<string, number[][]>();
-  for (const message of restored) {
-    const [ledger, entry, partition, batchIndex] = oldId(message).split(':').map(Number) as number[];
-    const name = `${partition} ${message.topic}`;
-    orders.set(name, [...(orders.get(name) ?? []), [ledger, entry, batchIndex] as number[]]);
-  }
-  const compare = (a: number[], b: number[]) =>
-    a.map((part, i) => part - (b[i] as number)).find((difference) => difference !== 0) ?? 0;
-  for (const [name, ids] of orders) expect(ids, name).toEqual(ids.toSorted(compare));
 }
 
 it.each([

@@ -8,14 +8,18 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { brokerConf } from './conf.ts';
+import { type BrokerPorts, brokerConf } from './conf.ts';
 import { resolveJars } from './jars.ts';
+import { CONF_FILE, javaArgs, starterArgs } from './java-args.ts';
 import { signToken } from './token.ts';
+import { NEWEST, type PulsarVersion } from './version.ts';
 
 const here = import.meta.dirname;
 const READY_WITHIN_MS = 120_000;
 
 export interface BrokerOptions {
+  /** Which Pulsar; the newest by default. */
+  readonly version?: PulsarVersion;
   /** Token authentication and authorization; the superuser is `admin`, other roles need a grant. */
   readonly auth?: boolean;
   /** `memory` (default): a restart is an empty broker. `rocksdb`: a restart has everything that was there. */
@@ -53,22 +57,22 @@ export interface Broker {
 
 /** Starts a broker and waits until it produces and reads messages and has the namespace `public/default`. */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
-  const { auth = false, metadata = 'memory', fast = true, listeners = {}, extraConf = {} } = options;
-  const jars = await resolveJars(metadata);
+  const { version = NEWEST, auth = false, metadata = 'memory', fast = true } = options;
+  const { listeners = {}, extraConf = {} } = options;
+  const jars = await resolveJars(version, metadata);
   const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-broker-'));
-  const [port, httpPort] = (await freePorts(2)) as [number, number];
-  const httpUrl = `http://127.0.0.1:${httpPort}`;
+  const ports = await freePorts();
+  const httpUrl = `http://127.0.0.1:${ports.httpPort}`;
   const secretKey = randomBytes(32);
   const token = (role: string) => signToken(role, secretKey);
   const adminToken = auth ? token('admin') : undefined;
   const logFile = join(folder, 'log');
-  const confFile = join(folder, 'broker.conf');
   let child: ChildProcess | undefined;
 
   const keyFile = auth ? join(folder, 'secret.key') : undefined;
   if (keyFile !== undefined) await writeFile(keyFile, secretKey, { mode: 0o600 });
-  const conf = await brokerConf({ port, httpPort, metadata, keyFile, adminToken, listeners, extraConf });
-  await writeFile(confFile, conf, { mode: 0o600 });
+  const conf = await brokerConf({ version, ports, metadata, keyFile, adminToken, listeners, extraConf });
+  await writeFile(join(folder, CONF_FILE), conf, { mode: 0o600 });
 
   async function start(): Promise<void> {
     if (metadata === 'memory') await rm(join(folder, 'data'), { recursive: true, force: true });
@@ -77,7 +81,12 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     const log = await open(logFile, 'a');
     child = spawn(
       join(here, 'run-tied.sh'),
-      [folder, 'java', ...javaArgs(jars, fast, folder), ...starterArgs(folder, confFile, metadata)],
+      [
+        folder,
+        'java',
+        ...javaArgs(version, jars, fast, folder),
+        ...starterArgs(version, metadata, folder, ports),
+      ],
       { cwd: folder, stdio: ['pipe', log.fd, log.fd] },
     );
     child.on('error', () => {}); // seen as an exit below
@@ -156,7 +165,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     throw error;
   }
   return {
-    serviceUrl: `pulsar://127.0.0.1:${port}`,
+    serviceUrl: `pulsar://127.0.0.1:${ports.port}`,
     httpUrl,
     adminToken,
     token,
@@ -179,50 +188,9 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 const hasEnded = (child: ChildProcess) =>
   child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
 
-const OPEN_PACKAGES = [
-  'java.base/java.io',
-  'java.base/java.util.zip',
-  'java.base/java.nio',
-  'java.base/jdk.internal.misc',
-  'java.base/jdk.internal.platform',
-  'java.base/sun.net',
-  'java.management/sun.management',
-  'jdk.management/com.sun.management.internal',
-];
-
-const javaArgs = (jars: string, fast: boolean, folder: string) => [
-  `-Djava.io.tmpdir=${join(folder, 'data')}`,
-  '-Xms128m',
-  '-Xmx1g',
-  '-XX:MaxDirectMemorySize=1g',
-  '-XX:+ExitOnOutOfMemoryError',
-  ...(fast ? ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'] : []),
-  ...OPEN_PACKAGES.flatMap((name) => ['--add-opens', `${name}=ALL-UNNAMED`]),
-  '-Dio.netty.tryReflectionSetAccessible=true',
-  '-Dio.netty.leakDetectionLevel=disabled',
-  '-Djava.net.preferIPv4Stack=true',
-  '-Dpulsar.allocator.exit_on_oom=true',
-  `-Dlog4j.configurationFile=${join(here, 'log4j2.properties')}`,
-  '-Dlog4j.shutdownHookEnabled=false',
-  '-Dlog4j2.is.webapp=false',
-  '-Dbookkeeper.metadata.bookie.drivers=org.apache.pulsar.metadata.bookkeeper.PulsarMetadataBookieDriver',
-  '-Dbookkeeper.metadata.client.drivers=org.apache.pulsar.metadata.bookkeeper.PulsarMetadataClientDriver',
-  '-Dzookeeper.admin.enableServer=false',
-  '-cp',
-  join(jars, '*'),
-];
-
-const starterArgs = (folder: string, confFile: string, metadata: 'memory' | 'rocksdb') => [
-  'org.apache.pulsar.PulsarStandaloneStarter',
-  ...['--config', confFile, '--no-functions-worker', '--no-stream-storage'],
-  ...['--bookkeeper-dir', join(folder, 'data', 'bookkeeper')],
-  ...['--metadata-dir', join(folder, 'data', 'metadata')],
-  ...(metadata === 'memory' ? ['--metadata-url', 'memory:test'] : []),
-];
-
 /** Ports that are free now. All are held until the last is found, so they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
+async function freePorts(): Promise<BrokerPorts> {
+  const servers = Array.from({ length: 4 }, () => createServer());
   const ports: number[] = [];
   for (const server of servers) {
     server.listen(0, '127.0.0.1');
@@ -234,5 +202,6 @@ async function freePorts(count: number): Promise<number[]> {
     server.close();
     await once(server, 'close');
   }
-  return ports;
+  const [port, httpPort, zooKeeperPort, bookiePort] = ports as [number, number, number, number];
+  return { port, httpPort, zooKeeperPort, bookiePort };
 }

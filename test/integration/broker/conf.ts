@@ -1,10 +1,18 @@
 // The broker's configuration file: standalone.conf, and what depends on how it is started.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasZooKeeper, type PulsarVersion } from './version.ts';
 
-interface ConfOptions {
+export interface BrokerPorts {
   readonly port: number;
   readonly httpPort: number;
+  readonly zooKeeperPort: number;
+  readonly bookiePort: number;
+}
+
+interface ConfOptions {
+  readonly version: PulsarVersion;
+  readonly ports: BrokerPorts;
   readonly metadata: 'memory' | 'rocksdb';
   /** Set, with the superuser's token, for token authentication. */
   readonly keyFile: string | undefined;
@@ -15,14 +23,16 @@ interface ConfOptions {
 
 /** The text of broker.conf. */
 export async function brokerConf(options: ConfOptions): Promise<string> {
-  const { port, httpPort, metadata, keyFile, adminToken, listeners, extraConf } = options;
+  const { version, ports, metadata, keyFile, adminToken, listeners, extraConf } = options;
   const lines = {
     ...parseConf(await readFile(join(import.meta.dirname, 'standalone.conf'), 'utf8')),
-    brokerServicePort: port,
-    webServicePort: httpPort,
-    ...STORAGE[metadata],
+    brokerServicePort: ports.port,
+    webServicePort: ports.httpPort,
+    bookiePort: ports.bookiePort,
+    ...STORAGE[hasZooKeeper(version) ? 'memory' : metadata],
+    ...(hasZooKeeper(version) ? zooKeeperConf(ports) : {}),
     ...(keyFile === undefined || adminToken === undefined ? {} : authConf(keyFile, adminToken)),
-    ...listenersConf(port, listeners),
+    ...listenersConf(ports.port, listeners),
     ...extraConf,
   };
   return Object.entries(lines)
@@ -51,6 +61,11 @@ const STORAGE = {
   },
 };
 
+const zooKeeperConf = ({ zooKeeperPort }: BrokerPorts) => ({
+  zookeeperServers: `127.0.0.1:${zooKeeperPort}`,
+  configurationStoreServers: `127.0.0.1:${zooKeeperPort}`,
+});
+
 /** Pulsar takes an advertised address or advertised listeners, not both. */
 function listenersConf(port: number, listeners: Readonly<Record<string, string>>): Record<string, string> {
   const others = Object.entries(listeners).map(([name, url]) => `${name}:${url}`);
@@ -72,5 +87,6 @@ const authConf = (keyFile: string, adminToken: string) => ({
   superUserRoles: 'admin',
   // The broker talks to itself: it makes public/default and reads system topics.
   brokerClientAuthenticationPlugin: 'org.apache.pulsar.client.impl.auth.AuthenticationToken',
-  brokerClientAuthenticationParameters: JSON.stringify({ token: adminToken }),
+  // 2.7 takes no JSON here.
+  brokerClientAuthenticationParameters: `token:${adminToken}`,
 });

@@ -16,7 +16,9 @@ export async function createSubscription(
   subscription: string,
   position: 'earliest' | 'latest' = 'earliest',
 ): Promise<void> {
-  await broker.admin('PUT', `${pathOf(topic)}/subscription/${subscription}`, position);
+  // Brokers before 3.0 know no names of positions here; without one they take the end.
+  const body = position === 'earliest' ? { ledgerId: -1, entryId: -1, partitionIndex: -1 } : undefined;
+  await broker.admin('PUT', `${pathOf(topic)}/subscription/${subscription}`, body);
 }
 
 interface Stats {
