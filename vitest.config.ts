@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // CI counts the tests in a report of vitest's own.
@@ -6,6 +7,9 @@ const report = process.env['TEST_REPORT'];
 export default defineConfig({
   test: {
     pool: 'forks',
+    // Most tests wait for a time-out or an answer, so a few files side by side cost no core.
+    maxWorkers: Math.max(4, availableParallelism()),
+    hookTimeout: 30_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
       {
