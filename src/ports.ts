@@ -16,6 +16,9 @@ export interface MessageId extends EntryId {
 /** Milliseconds since the epoch, below 0 before 1970. A bigint only beyond 2^53, where clocks of producers went astray. */
 export type TimeMs = number | bigint;
 
+/** A text that a producer wrote; its bytes where they are no valid UTF-8. */
+export type Text = string | Uint8Array;
+
 /** One message, complete, as its producer published it. Absent fields are `undefined`, so all have one shape. */
 export interface Message {
   readonly id: MessageId;
@@ -25,16 +28,16 @@ export interface Message {
   readonly publishTimeMs: TimeMs;
   readonly eventTimeMs: TimeMs | undefined;
   /** Text, or bytes where the producer marked the key as binary. */
-  readonly key: string | Uint8Array | undefined;
+  readonly key: Text | undefined;
   readonly orderingKey: Uint8Array | undefined;
   /** In any order; a name stands once. The record format sorts them. */
-  readonly properties: readonly (readonly [name: string, value: string])[];
-  readonly producer: string | undefined;
+  readonly properties: readonly (readonly [name: Text, value: Text])[];
+  readonly producer: Text | undefined;
   /** A bigint only beyond 2^53. */
   readonly sequenceId: number | bigint | undefined;
   readonly schemaVersion: Uint8Array | undefined;
   /** The cluster that geo-replication brought it from. */
-  readonly replicatedFrom: string | undefined;
+  readonly replicatedFrom: Text | undefined;
   /** `null` is a tombstone; empty is an empty message. */
   readonly payload: Uint8Array | null;
 }

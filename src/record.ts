@@ -1,11 +1,11 @@
 // Record format v1 (tdmq-backup/1): one message as one line of JSON. The layout, in this order, absent where the
 // message has none:
-//   id topic publishTime eventTime key|keyBase64 orderingKey properties producer sequenceId schemaVersion replicatedFrom
-//   value|valueBase64
+//   id topic publishTime eventTime key|keyBase64 orderingKey properties propertiesBase64 producer|producerBase64
+//   sequenceId schemaVersion replicatedFrom|replicatedFromBase64 value|valueBase64
 // The same message gives the same line in every run; `decodeRecord(encodeRecord(m))` gives back every byte.
 import { isUtf8 } from 'node:buffer';
 import { BackupError } from './errors.ts';
-import type { Message, MessageId, TimeMs } from './ports.ts';
+import type { Message, MessageId, Text, TimeMs } from './ports.ts';
 
 /** What stands in `x-cos-meta-format` of every object of records. */
 export const RECORD_FORMAT = 'tdmq-backup/1';
@@ -62,19 +62,23 @@ export function encodeRecord(message: Message): string {
 
 /** The line up to its value, which is last. */
 export function encodeRecordHead(message: Message): string {
-  const { id, eventTimeMs, key, properties } = message;
+  const { id, eventTimeMs, key, properties, producer } = message;
   let line = `{"id":"${formatMessageId(id)}","topic":${topics.quote(message.topic)},"publishTime":${publishTimes.format(message.publishTimeMs)}`;
   if (eventTimeMs !== undefined) line += `,"eventTime":${eventTimes.format(eventTimeMs)}`;
-  if (typeof key === 'string') line += `,"key":${quote(key)}`;
-  else if (key !== undefined) line += `,"keyBase64":"${base64(key)}"`;
+  if (key !== undefined) line += textField('key', key);
   if (message.orderingKey !== undefined) line += `,"orderingKey":"${base64(message.orderingKey)}"`;
-  if (properties.length > 0) line += `,"properties":${formatProperties(properties)}`;
-  if (message.producer !== undefined) line += `,"producer":${producers.quote(message.producer)}`;
+  if (properties.length > 0) line += formatProperties(properties);
+  if (typeof producer === 'string') line += `,"producer":${producers.quote(producer)}`;
+  else if (producer !== undefined) line += textField('producer', producer);
   if (message.sequenceId !== undefined) line += `,"sequenceId":${message.sequenceId}`;
   if (message.schemaVersion !== undefined) line += `,"schemaVersion":"${base64(message.schemaVersion)}"`;
-  if (message.replicatedFrom !== undefined) line += `,"replicatedFrom":${quote(message.replicatedFrom)}`;
+  if (message.replicatedFrom !== undefined) line += textField('replicatedFrom', message.replicatedFrom);
   return line;
 }
+
+/** Bytes that are no valid UTF-8 stand in a field of their own: readers of JSON take no others for texts. */
+const textField = (name: string, content: Text) =>
+  typeof content === 'string' ? `,"${name}":${quote(content)}` : `,"${name}Base64":"${base64(content)}"`;
 
 /** As JSON.stringify, which is slow to begin; most texts have nothing to escape. */
 const quote = (text: string) => (NEEDS_ESCAPES.test(text) ? JSON.stringify(text) : `"${text}"`);
@@ -123,6 +127,22 @@ const eventTimes = repeatedTime();
 
 /** Written by hand: a JavaScript object would move names that look like numbers to the front. */
 function formatProperties(pairs: Message['properties']): string {
+  if (!pairs.every(isTextPair)) {
+    const others = pairs.filter((pair) => !isTextPair(pair));
+    const encoded = others.map(([name, content]): TextPair => [base64Of(name), base64Of(content)]);
+    const texts = pairs.filter(isTextPair);
+    const rest = texts.length > 0 ? formatProperties(texts) : '';
+    return `${rest},"propertiesBase64":${formatPairs(encoded)}`;
+  }
+  return `,"properties":${formatPairs(pairs)}`;
+}
+
+type TextPair = readonly [name: string, content: string];
+const isTextPair = (pair: Message['properties'][number]): pair is TextPair =>
+  typeof pair[0] === 'string' && typeof pair[1] === 'string';
+const base64Of = (content: Text) => base64(typeof content === 'string' ? Buffer.from(content) : content);
+
+function formatPairs(pairs: readonly TextPair[]): string {
   let text = '{';
   for (const [name, content] of inOrder(pairs)) {
     if (text.length > 1) text += ',';
@@ -131,9 +151,9 @@ function formatProperties(pairs: Message['properties']): string {
   return `${text}}`;
 }
 
-function inOrder(pairs: Message['properties']): Message['properties'] {
+function inOrder(pairs: readonly TextPair[]): readonly TextPair[] {
   for (let at = 1; at < pairs.length; at++) {
-    if ((pairs[at - 1] as readonly [string, string])[0] > (pairs[at] as readonly [string, string])[0])
+    if ((pairs[at - 1] as TextPair)[0] > (pairs[at] as TextPair)[0])
       return [...pairs].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   }
   return pairs;
@@ -172,13 +192,18 @@ export function decodeRecord(line: string): Message {
     topic: text(record, 'topic'),
     publishTimeMs: time(record, 'publishTime', line),
     eventTimeMs: optional(record, 'eventTime', (_, name) => time(record, name, line)),
-    key: optional(record, 'key', text) ?? optional(record, 'keyBase64', bytes),
+    key: textOrBytes(record, 'key'),
     orderingKey: optional(record, 'orderingKey', bytes),
-    properties: parseProperties(record['properties']),
-    producer: optional(record, 'producer', text),
+    properties: [
+      ...parsePairs(record, 'properties'),
+      ...parsePairs(record, 'propertiesBase64').map(
+        ([name, content]) => [ofBase64(name), ofBase64(content)] as const,
+      ),
+    ],
+    producer: textOrBytes(record, 'producer'),
     sequenceId: optional(record, 'sequenceId', (_, name) => integer(record, name, line)),
     schemaVersion: optional(record, 'schemaVersion', bytes),
-    replicatedFrom: optional(record, 'replicatedFrom', text),
+    replicatedFrom: textOrBytes(record, 'replicatedFrom'),
     payload: parsePayload(record),
   };
 }
@@ -214,9 +239,19 @@ function time(record: Record<string, unknown>, name: string, line: string): Time
   return timeMs;
 }
 
-function parseProperties(content: unknown): [string, string][] {
-  if (content === undefined) return [];
-  if (typeof content !== 'object' || content === null) throw notARecord('"properties" is no object');
+const textOrBytes = (record: Record<string, unknown>, name: string): Text | undefined =>
+  optional(record, name, text) ?? optional(record, `${name}Base64`, bytes);
+
+/** One of name and content may be a text there. */
+function ofBase64(content: string): Text {
+  const decoded = bytes({ content }, 'content');
+  return isUtf8(decoded) ? Buffer.from(decoded).toString() : decoded;
+}
+
+function parsePairs(record: Record<string, unknown>, name: string): [string, string][] {
+  if (!Object.hasOwn(record, name)) return [];
+  const content = record[name];
+  if (typeof content !== 'object' || content === null) throw notARecord(`"${name}" is no object`);
   const pairs = Object.entries(content);
   if (pairs.some(([, property]) => typeof property !== 'string')) throw notARecord('a property is no text');
   return pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));

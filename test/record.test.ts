@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Message, TimeMs } from '../src/ports.ts';
+import type { Message, Text, TimeMs } from '../src/ports.ts';
 import {
   compareMessageIds,
   decodeRecord,
@@ -14,6 +15,16 @@ import {
 const bytes = fc.uint8Array({ maxLength: 64 }).map((one) => Buffer.from(one));
 const text = fc.string({ unit: 'binary', maxLength: 12 });
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const textOrBytes = fc.oneof(
+  { weight: 3, arbitrary: text },
+  bytes.filter((one) => !isUtf8(one)),
+);
+/** Texts first, by name; then what is in part bytes, by the Base64 of its name. */
+const orderOf = (pair: readonly [Text, Text]) =>
+  pair.every((one) => typeof one === 'string')
+    ? `0${pair[0]}`
+    : `1${Buffer.from(pair[0] as string).toString('base64')}`;
 
 const EDGES = [0, -1, Date.UTC(2026, 10, 23), 253402300799999, 253402300800000, 2 ** 53 - 1, -(2 ** 53) + 1];
 /** All that 64 bits hold; a bigint beyond 2^53. */
@@ -39,15 +50,18 @@ const message: fc.Arbitrary<Message> = fc.record({
   key: maybe(fc.oneof(text, bytes)),
   orderingKey: maybe(bytes),
   properties: fc
-    .uniqueArray(fc.tuple(fc.oneof(text, fc.constantFrom('10', '2', '__proto__', 'toString')), text), {
-      selector: ([name]) => name,
-      maxLength: 5,
-    })
-    .map((pairs) => pairs.sort(([a], [b]) => (a < b ? -1 : 1))),
-  producer: maybe(text),
+    .uniqueArray(
+      fc.tuple(fc.oneof(textOrBytes, fc.constantFrom('10', '2', '__proto__', 'toString')), textOrBytes),
+      {
+        selector: ([name]) => Buffer.from(name as string).toString('hex'),
+        maxLength: 5,
+      },
+    )
+    .map((pairs) => pairs.sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))),
+  producer: maybe(textOrBytes),
   sequenceId: maybe(fc.oneof(fc.nat(), fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }))),
   schemaVersion: maybe(bytes),
-  replicatedFrom: maybe(text),
+  replicatedFrom: maybe(textOrBytes),
   payload: fc.oneof(
     fc.constant(null),
     bytes,
@@ -67,8 +81,12 @@ it('gives back every byte of every message: decode(encode(m)) = m', () => {
 
 /** Buffers as text, so that equal bytes are equal. */
 function normal(one: Message): unknown {
-  const hex = (value: unknown) =>
-    value instanceof Uint8Array ? `hex:${Buffer.from(value).toString('hex')}` : value;
+  const hex = (value: unknown): unknown =>
+    value instanceof Uint8Array
+      ? `hex:${Buffer.from(value).toString('hex')}`
+      : Array.isArray(value)
+        ? value.map(hex)
+        : value;
   return Object.fromEntries(Object.entries(one).map(([name, value]) => [name, hex(value)]));
 }
 
@@ -118,6 +136,26 @@ it('tells a tombstone, an empty payload and binary bytes apart', () => {
 it('gives the same line for the same message, in whatever order its properties came', () => {
   const turned = { ...sample, properties: [...sample.properties].reverse() };
   expect(encodeRecord(turned)).toBe(encodeRecord(sample));
+});
+
+it('keeps texts that are no valid UTF-8 as Base64, in fields of their own', () => {
+  const gbk = Buffer.of(0xd6, 0xd0);
+  const line = encodeRecord({
+    ...sample,
+    key: gbk,
+    producer: gbk,
+    replicatedFrom: gbk,
+    properties: [
+      ['text', 'text'],
+      ['name', gbk],
+      [gbk, 'value'],
+    ],
+  });
+  expect(line).toContain('"keyBase64":"1tA=",');
+  expect(line).toContain(
+    '"properties":{"text":"text"},"propertiesBase64":{"1tA=":"dmFsdWU=","bmFtZQ==":"1tA="},"producerBase64":"1tA=",',
+  );
+  expect(line).toContain('"replicatedFromBase64":"1tA=",');
 });
 
 it('says what is wrong with a line that is no record', () => {

@@ -227,6 +227,7 @@ function nativeMessage({ key, orderingKey, properties, eventTimeMs, payload, seq
       'an event time before 1970 or beyond 2^53',
     key !== undefined && typeof key !== 'string' && 'a binary key',
     !isTextOrder && 'a binary ordering key',
+    properties.flat().some((text) => typeof text !== 'string') && 'properties that are no UTF-8',
     texts.some((text) => typeof text === 'string' && text.includes('\0')) && 'texts that hold U+0000',
   ].filter((one) => one !== false);
   if (payload === null || reason !== undefined) {
@@ -236,7 +237,7 @@ function nativeMessage({ key, orderingKey, properties, eventTimeMs, payload, seq
   }
   return {
     data: Buffer.from(payload),
-    properties: Object.fromEntries(properties),
+    properties: Object.fromEntries(properties as [string, string][]),
     sequenceId,
     ...(eventTimeMs === undefined ? {} : { eventTimestamp: eventTimeMs }),
     ...(key === undefined ? {} : { partitionKey: key }),

@@ -1,18 +1,19 @@
 // MessageMetadata and SingleMessageMetadata, read by hand: every message passes here. All fields are always present,
-// so that the objects have one shape. Strings must be valid UTF-8: replacement characters would lose what was there.
-import type { TimeMs } from '../../ports.ts';
+// so that the objects have one shape. Strings that are no valid UTF-8 are given as bytes: replacement characters would
+// lose what was there.
+import type { Text, TimeMs } from '../../ports.ts';
 import { ProtocolError, Reader } from './codec.ts';
 
-export type Property = readonly [name: string, value: string];
+export type Property = readonly [name: Text, value: Text];
 
 /** What the producer wrote before an entry's payload. */
 export interface EntryMetadata {
-  producer: string | undefined;
+  producer: Text | undefined;
   sequenceId: number | bigint | undefined;
   publishTimeMs: TimeMs;
   properties: readonly Property[];
-  replicatedFrom: string | undefined;
-  key: string | Uint8Array | undefined;
+  replicatedFrom: Text | undefined;
+  key: Text | undefined;
   compression: number;
   uncompressedSize: number;
   /** `undefined`: not a batch. */
@@ -34,7 +35,7 @@ export interface EntryMetadata {
 /** What stands before one message of a batch. */
 export interface SingleMetadata {
   properties: readonly Property[];
-  key: string | Uint8Array | undefined;
+  key: Text | undefined;
   payloadSize: number;
   isCompactedOut: boolean;
   eventTimeMs: TimeMs | undefined;
@@ -51,7 +52,7 @@ const RECENT_MOST_BYTES = 32;
 const recent: string[] = new Array(2_048).fill('');
 
 /** Short ASCII is by far the most frequent; for it a loop is faster than any decoder. */
-function textOf(bytes: Buffer, start: number, end: number): string {
+function textOf(bytes: Buffer, start: number, end: number): Text {
   let hash = 0;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
@@ -75,35 +76,26 @@ function isText(text: string, bytes: Buffer, start: number): boolean {
   return true;
 }
 
-function decodeText(bytes: Buffer, start: number, end: number): string {
+function decodeText(bytes: Buffer, start: number, end: number): Text {
+  const slice = bytes.subarray(start, end);
   try {
-    return strict.decode(bytes.subarray(start, end));
+    return strict.decode(slice);
   } catch {
-    throw new ProtocolError('a text in its metadata is not valid UTF-8');
+    return Buffer.from(slice);
   }
 }
 
-function readText(reader: Reader): string {
+function readText(reader: Reader): Text {
   const end = reader.lengthEnd();
   const text = textOf(reader.bytes, reader.at, end);
   reader.at = end;
   return text;
 }
 
-/** A key that is no valid text is given as the bytes it is. */
-function readKey(reader: Reader): string | Uint8Array {
-  const slice = reader.slice();
-  try {
-    return textOf(slice, 0, slice.length);
-  } catch {
-    return slice;
-  }
-}
-
 function readProperty(reader: Reader): Property {
   const end = reader.lengthEnd();
-  let name = '';
-  let value = '';
+  let name: Text = '';
+  let value: Text = '';
   while (reader.at < end) {
     const tag = reader.uint32();
     if (tag === 0x0a) name = readText(reader);
@@ -114,11 +106,7 @@ function readProperty(reader: Reader): Property {
   return [name, value];
 }
 
-function finalKey(
-  key: string | Uint8Array | undefined,
-  isBase64: boolean,
-  isNull: boolean,
-): string | Uint8Array | undefined {
+function finalKey(key: Text | undefined, isBase64: boolean, isNull: boolean): Text | undefined {
   if (isNull || key === undefined) return undefined;
   if (!isBase64 || typeof key !== 'string') return key;
   const bytes = Buffer.from(key, 'base64');
@@ -129,9 +117,13 @@ function finalKey(
 function withoutRepeats(properties: Property[] | undefined): readonly Property[] {
   if (properties === undefined) return NO_PROPERTIES;
   if (properties.length === 1) return properties;
-  const byName = new Map(properties);
-  return byName.size === properties.length ? properties : [...byName];
+  const isText = properties.every(([name]) => typeof name === 'string');
+  const byName = new Map(properties.map((pair) => [isText ? pair[0] : latin1Of(pair[0]), pair]));
+  return byName.size === properties.length ? properties : [...byName.values()];
 }
+
+/** One string for the same bytes, whatever they are. */
+const latin1Of = (text: Text): string => Buffer.from(text as string).toString('latin1');
 
 /** Copies, so that a key does not keep the whole entry in memory. */
 const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
@@ -186,7 +178,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
         metadata.replicatedFrom = readText(reader);
         break;
       case 0x32: // partition_key 6
-        metadata.key = readKey(reader);
+        metadata.key = readText(reader);
         break;
       case 0x40: // compression 8
         metadata.compression = reader.uint32();
@@ -221,7 +213,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
         metadata.isNull = reader.uint64() !== 0;
         break;
       case 0xd2: // uuid 26
-        metadata.uuid = readText(reader);
+        metadata.uuid = latin1Of(readText(reader));
         break;
       case 0xd8: // num_chunks_from_msg 27
         metadata.chunks = reader.uint32() | 0;
@@ -274,7 +266,7 @@ export function readSingleMetadata(bytes: Buffer, start: number, end: number): S
         properties.push(readProperty(reader));
         break;
       case 0x12: // partition_key 2
-        metadata.key = readKey(reader);
+        metadata.key = readText(reader);
         break;
       case 0x18: // payload_size 3
         metadata.payloadSize = reader.uint32() | 0;

@@ -119,7 +119,8 @@ function describe({ key, orderingKey, properties, eventTimeMs, payload }: Outgoi
   return {
     ...(properties.length === 0
       ? {}
-      : { properties: properties.map(([name, value]) => ({ key: name, value })) }),
+      : // The encoder writes bytes as they are.
+        { properties: properties.map(([name, value]) => ({ key: name as string, value: value as string })) }),
     ...(key === undefined
       ? {}
       : typeof key === 'string'

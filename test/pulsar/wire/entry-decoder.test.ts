@@ -179,14 +179,32 @@ describe('an entry', () => {
     expectUnreadable(encodeEntry(huge, Buffer.from('x')), /more than the limit/);
   });
 
+  const NO_TEXT = Buffer.from([0xc0, 0x45, 0x58, 0x54]);
   it.each([
-    ['a property', { properties: [{ key: 'name', value: 'TEXT' }] }],
-    ['the producer', { producerName: 'TEXT' }],
-    ['the origin', { replicatedFrom: 'TEXT' }],
-  ])('is unreadable where %s is no valid UTF-8, so that nothing is replaced', (_, metadata) => {
+    [
+      'the value of a property',
+      { properties: [{ key: 'n', value: 'TEXT' }] },
+      { properties: [['n', NO_TEXT]] },
+    ],
+    [
+      'the name of a property',
+      { properties: [{ key: 'TEXT', value: 'v' }] },
+      { properties: [[NO_TEXT, 'v']] },
+    ],
+    ['the producer', { producerName: 'TEXT' }, { producer: NO_TEXT }],
+    ['the origin', { replicatedFrom: 'TEXT' }, { replicatedFrom: NO_TEXT }],
+    ['the key', { partitionKey: 'TEXT' }, { key: NO_TEXT }],
+  ])('keeps the bytes where %s is no valid UTF-8, so that nothing is replaced', (_, metadata, expected) => {
     const entry = encodeEntry({ ...METADATA, ...metadata }, Buffer.from('x')).subarray(6);
     entry[entry.indexOf('TEXT')] = 0xc0;
-    expectUnreadable(entry, /not valid UTF-8/);
+    expect(messagesOf(entry)[0]).toMatchObject(expected);
+    const batch = inBatch({ properties: [{ key: 'k', value: 'TEXT' }] }, 'a');
+    batch[batch.indexOf('TEXT')] = 0xc0;
+    const inABatch = encodeEntry(
+      { ...METADATA, numMessagesInBatch: 2 },
+      Buffer.concat([batch, inBatch({}, 'b')]),
+    );
+    expect(messagesOf(inABatch).map(({ properties }) => properties)).toEqual([[['k', NO_TEXT]], []]);
   });
 
   it.each([
@@ -204,11 +222,10 @@ describe('an entry', () => {
 
   it('counts against the permits what the broker counted, readable or not', () => {
     const batch = Buffer.concat([inBatch({}, 'a'), inBatch({}, 'b')]);
-    const bytes = encodeEntry({ ...METADATA, producerName: 'TEXT', numMessagesInBatch: 2 }, batch).subarray(
-      6,
-    );
+    const bytes = encodeEntry({ ...METADATA, numMessagesInBatch: 2, uuid: 'LAST' }, batch).subarray(6);
     expect(readStoredEntry(ID, bytes).permits).toBe(2);
-    bytes[bytes.indexOf('TEXT')] = 0xff;
+    // Its length leaves the metadata.
+    bytes[bytes.indexOf('LAST') - 1] = 0x7f;
     expect(readStoredEntry(ID, bytes)).toMatchObject({ permits: 2, metadata: undefined });
     expect(readStoredEntry(ID, Buffer.alloc(2)).permits).toBe(1);
   });
