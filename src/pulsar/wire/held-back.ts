@@ -9,10 +9,17 @@ import { readStoredEntry, type StoredEntry } from './entry-decoder.ts';
 import { FRAME, SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import { startTimer } from './timer.ts';
 
+/** After so long a silence it is worth to look. */
+const LOOK_AFTER_MS = 1_500;
 /** How long a reader waits for its next entry. */
 const LOOK_MS = 1_000;
 /** What a reader gets at once and the subscription does not get for so long is kept from the subscription. */
-const KEPT_FROM_US_AFTER_MS = 3_000;
+const KEPT_FROM_US_AFTER_MS = 2_500;
+/**
+ * A reader begins so many entries before. Brokers pass over a batch of no messages, unless they read it together with
+ * others, and the first that a reader gets is often read alone (ManagedCursorImpl.applyMaxSizeCap).
+ */
+const ENTRIES_BEFORE = 4;
 const CLOSE_TIMEOUT_MS = 2_000;
 
 /** What a look finds: the next entry, or that only those before come (`end`), or nothing at all, which says nothing. */
@@ -61,13 +68,11 @@ export class HeldBack {
 
   async #other(quietMs: number): Promise<HeldBackReason | undefined> {
     const { isOrdered } = this.#options;
+    if (isOrdered && quietMs < LOOK_AFTER_MS) return undefined;
     const position = await this.#position();
     if (position === undefined) return undefined;
-    const look: Look =
-      this.#next === undefined ? await this.#tryToLook(position) : { kind: 'entry', entry: this.#next };
-    if (look.kind === 'end') return 'open transaction';
-    // With nothing before it, a reader that gets nothing is no proof.
-    if (look.kind === 'nothing' && position.entryId >= 0) return undefined;
+    const look = await this.#lookOnce(position);
+    if (look === undefined) return undefined;
     if (look.kind === 'entry') {
       this.#next = look.entry;
       const { deliverAtTime } = metadataOf(look.entry);
@@ -78,8 +83,11 @@ export class HeldBack {
         return undefined;
       }
     }
-    const isLong = isOrdered && quietMs >= KEPT_FROM_US_AFTER_MS;
-    return isLong && (await this.#brokerHasTransactions()) ? 'open transaction' : undefined;
+    // Where others get what stands before and nothing more, nobody may. With nothing before it that is no proof.
+    const isProven = look.kind === 'end' || quietMs >= KEPT_FROM_US_AFTER_MS;
+    const isNothing = look.kind === 'nothing' && position.entryId >= 0;
+    if (!isOrdered || isNothing || !isProven) return undefined;
+    return (await this.#brokerHasTransactions()) ? 'open transaction' : undefined;
   }
 
   #brokerHasTransactions(): Promise<boolean> {
@@ -90,13 +98,15 @@ export class HeldBack {
     return this.#hasTransactions;
   }
 
-  async #tryToLook(position: EntryId): Promise<Look> {
-    if (this.#isRefused) return { kind: 'nothing' };
+  /** `undefined`: the broker refuses it. */
+  async #lookOnce(position: EntryId): Promise<Look | undefined> {
+    if (this.#next !== undefined) return { kind: 'entry', entry: this.#next };
+    if (this.#isRefused) return undefined;
     try {
       return await this.#look(position);
     } catch {
       this.#isRefused = true;
-      return { kind: 'nothing' };
+      return undefined;
     }
   }
 
@@ -105,7 +115,7 @@ export class HeldBack {
     return isOrdered ? position() : (await consumer().lastPositions()).acknowledged;
   }
 
-  /** Reads from `position` on, which comes too: with it a broker sends entries that it passes over alone. */
+  /** Reads from a little before `position` on. */
   async #look(position: EntryId): Promise<Look> {
     const { topic, clock, nextConsumerId, consumer } = this.#options;
     const reader = consumer().beside(nextConsumerId());
@@ -121,7 +131,7 @@ export class HeldBack {
         consumerName: 'tdmq-backup-look',
         subType: SUBSCRIPTION_TYPE.Exclusive,
         initialPosition: 'earliest',
-        startAt: position,
+        startAt: { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) },
       },
       {
         onEntry: (id, bytes) => {
@@ -142,7 +152,7 @@ export class HeldBack {
       },
     );
     const cancelTimer = startTimer(clock, LOOK_MS, finish);
-    reader.giveMore(2);
+    reader.giveMore(ENTRIES_BEFORE + 2);
     await finished;
     cancelTimer();
     await reader.close(CLOSE_TIMEOUT_MS);

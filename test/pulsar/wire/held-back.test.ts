@@ -4,7 +4,9 @@ import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import type { SourcePartition } from '../../../src/ports.ts';
 import { messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take, texts } from './loopback-source.ts';
 
-const LONG_MS = 3_000;
+/** Others may be asked after the first, and reasons be concluded from the silence itself after the second. */
+const SHORT_MS = 1_500;
+const LONG_MS = 2_500;
 
 async function brokerWith(count: number): Promise<LoopbackBroker> {
   const broker = await startBroker();
@@ -14,7 +16,7 @@ async function brokerWith(count: number): Promise<LoopbackBroker> {
   return broker;
 }
 
-const heldBack = (partition: SourcePartition, entries: number, quietMs = 500) =>
+const heldBack = (partition: SourcePartition, entries: number, quietMs = SHORT_MS) =>
   partition.heldBack?.(entries, quietMs) ?? Promise.reject(new Error('the driver cannot tell'));
 
 /** Nothing may stay of the reader that looks. */
@@ -25,6 +27,7 @@ describe('messages of an open transaction', () => {
   it('that nobody gets are told as such, where the one before them comes', async () => {
     const broker = await brokerWith(5);
     broker.faults.keepsBack = (_, { place }) => place >= 3;
+    broker.faults.hasTransactions = true;
     const { first } = await openSource(broker);
     await take(first, 3);
     expect(await heldBack(first, 2)).toEqual(['open transaction']);
@@ -38,6 +41,7 @@ describe('messages of an open transaction', () => {
     broker.publish(TOPIC, messages(100), { batchSize: 50 });
     broker.publish(TOPIC, messages(2));
     broker.faults.keepsBack = (_, { place }) => place >= 2;
+    broker.faults.hasTransactions = true;
     const before = await openSource(broker);
     await before.first.acknowledge((await take(before.first, 2)).map(({ id }) => id));
     await before.source.close();
