@@ -15,6 +15,8 @@ const BUCKET = { name: 'test-1250000000', region: 'ap-guangzhou' };
 export interface LoopbackRule {
   readonly broker: LoopbackBroker;
   readonly cos: LoopbackCos;
+  /** Where the bucket's objects lie as files. */
+  readonly folder: string;
   readonly env: Record<string, string>;
   close(): Promise<void>;
 }
@@ -29,6 +31,7 @@ export async function startLoopbackRule(options: LoopbackBrokerOptions = {}): Pr
   return {
     broker,
     cos,
+    folder: join(dir, BUCKET.name),
     env: {
       RULE_NAME: 'orders-backup',
       PULSAR_SERVICE_URL: broker.httpUrl,

@@ -6,6 +6,8 @@ import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.t
 
 export interface Loopback {
   readonly cos: LoopbackCos;
+  /** Where the bucket's objects lie as files. */
+  readonly folder: string;
   end(): Promise<void>;
 }
 
@@ -20,6 +22,7 @@ export async function startLoopback(options: { clock?: () => number } = {}): Pro
   });
   return {
     cos,
+    folder: join(dir, 'backup-1250000000'),
     async end() {
       await cos.close();
       await rm(dir, { recursive: true, force: true });

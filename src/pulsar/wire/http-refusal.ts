@@ -3,7 +3,7 @@
 import { BackupError } from '../../errors.ts';
 import { unknownHint } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { LISTENER_HINT, NO_PERMISSION, NO_TOPIC, saysUnknownListener } from './server-error.ts';
+import { BAD_NAME, LISTENER_HINT, NO_PERMISSION, NO_TOPIC, saysUnknownListener } from './server-error.ts';
 import { SCHEME_HINT } from './socket-error.ts';
 
 /** An answer, read. */
@@ -55,6 +55,7 @@ function hintFor(
   }
   if (!isOfPulsar(answer)) return foreignHint(status);
   if (status === 404) return NO_TOPIC;
+  if (status === 412) return BAD_NAME;
   if (status >= 500)
     return 'The broker could not answer. It is tried again while there is time; if it stays, look at the cluster.';
   if (status === 400 && /TLS|SSL|https/i.test(reason)) return SCHEME_HINT;

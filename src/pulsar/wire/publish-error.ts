@@ -1,6 +1,6 @@
 // What a broker's refusal means to somebody who publishes: the hints of server-error.ts speak to consumers.
 import { BackupError } from '../../errors.ts';
-import { isServerError, NO_PERMISSION, NO_TOPIC } from './server-error.ts';
+import { BAD_NAME, isServerError, NO_PERMISSION, NO_TOPIC } from './server-error.ts';
 
 /** The error with a hint for a producer on `topic`; what is none of the known refusals stays as it is. */
 export function publishError(error: unknown, topic: string): unknown {
@@ -27,7 +27,7 @@ export function publishError(error: unknown, topic: string): unknown {
       'Create the topic to restore into first (--to), its tenant and namespace too; the cluster does not create it by itself.',
       false,
     );
-  if (isServerError(error, 'InvalidTopicName'))
+  if (error instanceof BackupError && error.hint === BAD_NAME)
     return again('Check --to: the cluster does not accept this name.', false);
   if (isServerError(error, 'TopicTerminatedError'))
     return again('The topic was terminated and takes no messages any more: restore into another one.', false);

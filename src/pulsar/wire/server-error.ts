@@ -7,6 +7,9 @@ const NAMES = new Map<number, string>(Object.entries(SERVER_ERROR).map(([name, c
 /** For a tenant, namespace or topic that is not there. */
 export const NO_TOPIC = 'Check PULSAR_TOPIC: the cluster does not have this tenant, namespace or topic.';
 
+/** For a name that brokers refuse. */
+export const BAD_NAME = 'Check PULSAR_TOPIC: the cluster does not accept this name.';
+
 /** For a role that is known and may not. */
 export const NO_PERMISSION =
   'Give the role in use (that of PULSAR_TOKEN, of TDMQ_ROLE_NAME, or of the client certificate) the permission to consume in this namespace (TDMQ console: Namespace, Configure permission). A namespace that does not exist may be refused in the same way: check PULSAR_TOPIC too.';
@@ -18,7 +21,7 @@ const HINTS: ReadonlyMap<number, string> = new Map([
   ],
   [SERVER_ERROR.AuthorizationError, NO_PERMISSION],
   [SERVER_ERROR.TopicNotFound, NO_TOPIC],
-  [SERVER_ERROR.InvalidTopicName, 'Check PULSAR_TOPIC: the cluster does not accept this name.'],
+  [SERVER_ERROR.InvalidTopicName, BAD_NAME],
   [
     SERVER_ERROR.SubscriptionNotFound,
     'Create the subscription of PULSAR_SUBSCRIPTION; the cluster does not create it by itself.',
