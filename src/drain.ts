@@ -155,7 +155,7 @@ function failureOfClock(tally: Tally): unknown {
     tally.lastRetried ??
     new BackupError('store', 'the time was over before a single file could be stored', {
       retryable: true,
-      hint: 'Give the function a longer time-out, or more memory (SCF gives CPU and bandwidth by memory).',
+      hint: 'Give the run more time (the time-out of the function, or --minutes), or more memory (SCF gives CPU and bandwidth by memory).',
     })
   );
 }

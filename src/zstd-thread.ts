@@ -104,7 +104,7 @@ export class ZstdThread {
     const jobs = this.#jobs;
     this.#jobs = new Map();
     const error = new BackupError('store', `the zstd thread has died: ${cause.message}`, {
-      hint: 'Give the function more memory, or set FILE_COMPRESSION=gzip.',
+      hint: 'Give it more memory, or set FILE_COMPRESSION=gzip.',
       cause,
     });
     for (const job of jobs.values()) job.reject(error);

@@ -92,9 +92,19 @@ async function* keysBelow(folder: string, base: string): AsyncIterable<string> {
   }
 }
 
+const WRONG_FOLDER = 'Name the folder that the prefix of the archive was copied to.';
+const NOT_ALLOWED = 'This user may not do that: change the permissions of the copy, or take one of your own.';
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+  EROFS: 'The copy lies where nothing can be written: take one that can be written.',
+  ENOSPC: 'The disk is full: make room, and call the command again.',
+  EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
+};
+
 function fileError(doing: string, path: string, cause: unknown): BackupError {
   return new BackupError('store', `cannot ${doing} ${path.split(sep).join('/')}: ${messageOf(cause)}`, {
-    hint: 'Name the folder that the prefix of the archive was copied to.',
+    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? WRONG_FOLDER,
     cause,
   });
 }

@@ -1,7 +1,9 @@
 // The buckets of an account (GET Service), for a person to pick from. A run of the function has no use for it.
 import COS from 'cos-nodejs-sdk-v5';
 import type { Credentials } from '../config.ts';
-import { BackupError, messageOf } from '../errors.ts';
+import { BackupError } from '../errors.ts';
+import { concealer } from './client.ts';
+import { readFailure } from './failure.ts';
 
 export interface AccountBucket {
   /** `name-appid` */
@@ -37,8 +39,18 @@ export async function listBuckets({ credentials, region, endpoint }: BucketsQuer
       .map(({ Name, Location }) => ({ name: Name, region: Location }))
       .sort((a, b) => a.name.localeCompare(b.name));
   } catch (error) {
-    throw new BackupError('store', `cannot list the buckets: ${messageOf(error)}`, {
-      hint: 'Grant these API keys name/cos:GetService, or name the bucket.',
-    });
+    const { status, code, message } = readFailure(error, concealer({ credentials }));
+    const said = [code, message].filter((text) => text !== '').join(': ');
+    throw new BackupError('store', `cannot list the buckets: ${said}`, { hint: hintFor(status, code) });
   }
+}
+
+function hintFor(status: number | undefined, code: string): string {
+  if (status === undefined)
+    return 'COS is not reached from here: check network and proxies, or name the bucket.';
+  if (/^(?:SignatureDoesNotMatch|Invalid|Expired)/.test(code))
+    return 'COS does not know these API keys: check them.';
+  if (code === 'RequestTimeTooSkewed') return 'The clock of this machine is wrong: set it.';
+  if (status === 403) return 'Grant these API keys name/cos:GetService, or name the bucket.';
+  return 'Try again, or name the bucket.';
 }

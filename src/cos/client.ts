@@ -272,7 +272,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
 }
 
 /** Removes credentials and signatures from texts of others, which may quote the request. */
-function concealer({ credentials }: CosConfig): (text: string) => string {
+export function concealer({ credentials }: Pick<CosConfig, 'credentials'>): (text: string) => string {
   const secrets = [
     credentials.secretKey.reveal(),
     credentials.sessionToken?.reveal() ?? '',

@@ -183,6 +183,8 @@ function hintFor(failure: Failure, act: Act, place: Place): string {
       return "The upload was ended by somebody else: a lifecycle rule, or a clean-up while it was still under way. Run again; if it comes back, look at the bucket's lifecycle rules.";
     case 'SlowDown':
       return "COS limits this bucket's or account's request rate. It is tried again with pauses; if it stays, spread the rules' timers or ask Tencent Cloud for a higher limit.";
+    case 'NoSuchKey':
+      return 'The object is not there any more: somebody removed it, or a lifecycle rule of the bucket did.';
     case 'InvalidObjectState':
       return 'The object is in an archive storage class: restore it in the COS console (or set a lifecycle rule aside) and read it when that is done.';
     case 'InvalidStorageClass':

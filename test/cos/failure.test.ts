@@ -1,6 +1,7 @@
 // What a person is told when COS refuses: the code, the request id, what to do, and no secret.
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { listBuckets } from '../../src/cos/buckets.ts';
 import { readFailure, storeError } from '../../src/cos/failure.ts';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
 import type { BackupError } from '../../src/errors.ts';
@@ -316,3 +317,21 @@ const onlyDamaged = (error: BackupError): void => {
   // The test's checksum is made up; that COS compared it is enough.
   if (error.code !== 'corrupt') throw error;
 };
+
+test('buckets that cannot be listed are told by why', async () => {
+  const { credentials } = cosConfig(undefined);
+  const hintOf = async (endpoint: string): Promise<string> =>
+    listBuckets({ credentials, region: 'ap-guangzhou', endpoint }).then(
+      () => expect.unreachable(),
+      (error: BackupError) => error.hint as string,
+    );
+  for (const [status, code, hint] of [
+    [403, 'AccessDenied', /name\/cos:GetService/],
+    [403, 'SignatureDoesNotMatch', /API keys: check them/],
+    [403, 'InvalidAccessKeyId', /API keys: check them/],
+  ] as const) {
+    server.answer = refused(status, code);
+    expect(await hintOf(server.endpoint)).toMatch(hint);
+  }
+  expect(await hintOf('http://127.0.0.1:1')).toMatch(/not reached/);
+});

@@ -45,6 +45,9 @@ export function unknownHint(identity: Identity, words: string, isOverTls: boolea
     tdmqRole === undefined
       ? 'PULSAR_TOKEN'
       : `TDMQ_ROLE_NAME (${tdmqRole.roleName}), read through the TDMQ API`;
+  if (tdmqRole === undefined && /^(?:token:|Bearer|file:)/i.test(token.reveal())) {
+    return 'PULSAR_TOKEN must be the key alone: without "token:", "Bearer" or "file:" before it.';
+  }
   const endsAtMs = endOf(token);
   if (/expired/i.test(words) || (endsAtMs !== undefined && endsAtMs <= clock.now())) {
     const end = endsAtMs === undefined ? '' : ` (${new Date(endsAtMs).toISOString()})`;

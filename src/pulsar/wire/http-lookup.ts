@@ -54,6 +54,14 @@ export async function httpLookup(
   throw strangeAnswer(hostPort(address), path);
 }
 
+/** Where a redirect leads to, which is HTTP again. */
+function redirectTarget(location: string, from: URL): URL {
+  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  if (target === undefined || !/^https?:$/.test(target.protocol))
+    throw strangeAnswer(from.host, from.pathname);
+  return target;
+}
+
 /** Brokers of Pulsar 2.8 to 2.10 answer a listener's name that they do not know with 500, and no reason. */
 function unknownListener(error: unknown): unknown {
   if (!(error instanceof BackupError) || error.details['httpStatus'] !== 500 || error.hint === LISTENER_HINT)
@@ -74,15 +82,18 @@ async function getJson(
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
     const answer = await httpGet(url, what, options);
     if (answer.location === undefined) return parseAnswer(answer, url, what, options);
-    const target = new URL(answer.location, url);
+    const target = redirectTarget(answer.location, url);
     if (url.protocol === 'https:' && target.protocol !== 'https:') {
       throw new BackupError('source', `${what}: ${url.host} redirects from https to ${target.protocol}`, {
-        hint: 'A connection that began with TLS is not continued without it.',
+        hint: 'What began with TLS is not continued without it: let the cluster redirect to https:// (webServicePortTls), and look at what stands before it.',
       });
     }
     url = target;
   }
-  throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, { retryable: true });
+  throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, {
+    retryable: true,
+    hint: 'The brokers do not agree on who serves the topic, or something before them redirects without end; look at the cluster.',
+  });
 }
 
 function parseAnswer(answer: HttpAnswer, url: URL, what: string, options: ConnectionOptions): unknown {

@@ -12,7 +12,7 @@ export const BAD_NAME = 'Check PULSAR_TOPIC: the cluster does not accept this na
 
 /** For a role that is known and may not. */
 export const NO_PERMISSION =
-  'Give the role in use (that of PULSAR_TOKEN, of TDMQ_ROLE_NAME, or of the client certificate) the permission to consume in this namespace (TDMQ console: Namespace, Configure permission). A namespace that does not exist may be refused in the same way: check PULSAR_TOPIC too.';
+  'Give the role in use (that of PULSAR_TOKEN, of TDMQ_ROLE_NAME, or of the client certificate) the permission to consume in this namespace (TDMQ console: Namespace, Configure permission); if none of these is set, set one. A namespace that does not exist may be refused in the same way: check PULSAR_TOPIC too.';
 
 const HINTS: ReadonlyMap<number, string> = new Map([
   [
@@ -31,6 +31,9 @@ const HINTS: ReadonlyMap<number, string> = new Map([
     'Another consumer holds the subscription: give this rule a subscription of its own, or stop the other consumer.',
   ],
 ]);
+
+const LATER =
+  'The broker cannot do this just now. It is tried again while there is time; if it stays, look at the cluster.';
 
 /** Trying again, after a new lookup, may help. */
 const RETRYABLE: ReadonlySet<number> = new Set([
@@ -60,7 +63,11 @@ export function serverError(what: string, code: unknown, message: unknown): Back
   const isNoNamespace =
     number === SERVER_ERROR.MetadataError &&
     /(?:Policies|Namespace|Tenant)\b.*\bnot (?:found|exist)/i.test(words);
-  const hint = isUnknownListener ? LISTENER_HINT : isNoNamespace ? NO_TOPIC : HINTS.get(number);
+  const hint = isUnknownListener
+    ? LISTENER_HINT
+    : isNoNamespace
+      ? NO_TOPIC
+      : (HINTS.get(number) ?? (RETRYABLE.has(number) ? LATER : undefined));
   return new BackupError('source', `${what} was refused: ${name}${words === '' ? '' : ` (${words})`}`, {
     retryable: RETRYABLE.has(number) && !isUnknownListener && !isNoNamespace,
     ...(hint === undefined ? {} : { hint }),

@@ -52,7 +52,7 @@ function tlsHint(code: string, message: string, { isTls, tls }: SocketAttempt): 
   if (/^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|INVALID_|PATH_LENGTH|HOSTNAME_MISMATCH)/.test(code)) {
     return tls.ca === undefined
       ? "The server's certificate is not signed by a CA that is known here: set PULSAR_TLS_CA_FILE to a PEM file with the cluster's own CA."
-      : "The server's certificate is not signed by a CA in PULSAR_TLS_CA_FILE: put the cluster's CA there (the one that signed it, not the certificate of another server).";
+      : "The server's certificate is not signed by a CA in PULSAR_TLS_CA_FILE: put the cluster's CA there (the one that signed it, not the certificate of another server), and the CAs between the two where the server leaves them out.";
   }
   if (/^(?:EPROTO|ERR_SSL|ERR_TLS)/.test(code)) {
     return `What answers there does not speak TLS as it should. ${SCHEME_HINT}`;
@@ -92,7 +92,7 @@ function otherHint(code: string, message: string, { isTls, tls, runsFrom }: Sock
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     const isAgreed = isTls && !/before secure TLS/.test(message);
     return isAgreed
-      ? `${afterHandshakeHint(tls)} ${networkHint(runsFrom)}`
+      ? `${afterHandshakeHint(tls)} ${SCHEME_HINT} ${networkHint(runsFrom)}`
       : `${networkHint(runsFrom)} ${SCHEME_HINT}`;
   }
   return networkHint(runsFrom);

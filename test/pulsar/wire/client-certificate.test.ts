@@ -112,6 +112,9 @@ it('a broker that wants tokens says what is missing, or that the certificate is 
     expect(await hintOf({})).toMatch(/^The cluster wants to know who asks: set PULSAR_TOKEN/);
     expect(await hintOf({ clientCertificate: own('reader') })).toMatch(/shown over TLS only/);
     expect(await hintOf({ token: new Secret('another') })).toMatch(/^Check PULSAR_TOKEN/);
+    for (const prefix of ['token:', 'Bearer', 'file:///']) {
+      expect(await hintOf({ token: new Secret(`${prefix}x`) })).toMatch(/must be the key alone/);
+    }
     const expired = `e30.${Buffer.from('{"exp":1600000000}').toString('base64url')}.sig`;
     expect(await hintOf({ token: new Secret(expired) })).toMatch(/has expired \(2020-09-13T12:26:40.000Z\)/);
     const ofRole = { tdmqRole: { clusterId: 'pulsar-abc', roleName: 'backup-reader' } };

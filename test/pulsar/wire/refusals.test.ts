@@ -167,6 +167,20 @@ describe('over HTTP', () => {
     });
   });
 
+  it.each(['http://[', 'pulsar://127.0.0.1:1', 'ftp://x/'])(
+    'a redirect to %s is no answer of Pulsar',
+    async (location) => {
+      const answer: RequestListener = (_request, response) =>
+        void response.writeHead(302, { location }).end();
+      await withHttp(answer, async (serviceUrl) => {
+        expect(await opened({ serviceUrl })).toMatchObject({
+          code: 'source',
+          hint: expect.stringMatching(/proxy/),
+        });
+      });
+    },
+  );
+
   it('says by which words the broker refused, in one line', async () => {
     const answer: RequestListener = (_request, response) =>
       void response.writeHead(500, JETTY).end(JSON.stringify({ reason: LISTENER_TRACE }));
