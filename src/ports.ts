@@ -53,15 +53,25 @@ export interface ReadableEntry {
   readonly messages: readonly Message[];
 }
 
-/** An entry that cannot be decoded (bad checksum, unknown codec, encrypted). Kept raw, never dropped. */
+/** One stored entry as the broker sent it. */
+export interface RawEntry {
+  readonly id: EntryId;
+  /** Metadata included, from the checksum's magic number on where there is one. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * An entry that cannot be decoded (bad checksum, unknown codec, encrypted), or chunks that cannot be joined: then its
+ * id is the last one's, and acknowledging it acknowledges all. Kept raw, never dropped.
+ */
 export interface UnreadableEntry {
   readonly kind: 'unreadable';
   readonly id: EntryId;
   readonly topic: string;
   /** One sentence for a person. */
   readonly reason: string;
-  /** Everything the broker sent of it, metadata included, from the checksum's magic number on where there is one. */
-  readonly raw: Uint8Array;
+  /** The stored entries that it is made of, in order: one, or the chunks of a message. */
+  readonly raw: readonly RawEntry[];
 }
 
 /** What `next` can answer besides entries. */

@@ -1,12 +1,26 @@
-// Keeps an entry that cannot be decoded: its raw bytes and, beside them, the reason. Both under a key made of its id
-// alone, so that storing it again changes nothing.
+// Keeps an entry that cannot be decoded: its raw bytes and, beside them, the reason and the borders of the entries that
+// the bytes are. Both under a key made of its id alone, so that storing it again changes nothing.
 import { crc64 } from './crc64.ts';
 import { unreadableKey } from './object-key.ts';
-import type { CallOptions, ObjectAttributes, ObjectStore, UnreadableEntry } from './ports.ts';
+import type { CallOptions, EntryId, ObjectAttributes, ObjectStore, UnreadableEntry } from './ports.ts';
 import type { TopicName } from './topic-name.ts';
 
 /** What stands in `x-cos-meta-format` of both objects. */
 const FORMAT = 'tdmq-backup-unreadable/1';
+
+/** What stands in the `.json` beside the bytes. */
+export interface UnreadableReason {
+  readonly format: typeof FORMAT;
+  /** `ledger:entry:partition:-1`; of several entries that of the last. */
+  readonly id: string;
+  /** Full name of the topic partition. */
+  readonly topic: string;
+  readonly reason: string;
+  /** Of the raw object. */
+  readonly bytes: number;
+  /** Where in the raw object each stored entry lies. Older objects do not have it. */
+  readonly entries: readonly { readonly id: string; readonly offset: number; readonly sizeBytes: number }[];
+}
 
 /** Stores the entry; resolves with its key when bytes and reason are durable. May be repeated. @throws BackupError `store` */
 export async function storeUnreadable(
@@ -19,27 +33,37 @@ export async function storeUnreadable(
   options: CallOptions,
 ): Promise<string> {
   const key = unreadableKey(prefix, topic, partition, entry.id);
-  const reason = {
+  const idOf = ({ ledgerId, entryId }: EntryId) => `${ledgerId}:${entryId}:${partition}:-1`;
+  const entries: UnreadableReason['entries'][number][] = [];
+  let sizeBytes = 0;
+  for (const { id, bytes } of entry.raw) {
+    entries.push({ id: idOf(id), offset: sizeBytes, sizeBytes: bytes.length });
+    sizeBytes += bytes.length;
+  }
+  const reason: UnreadableReason = {
     format: FORMAT,
-    id: `${entry.id.ledgerId}:${entry.id.entryId}:${partition}:-1`,
+    id: idOf(entry.id),
     topic: entry.topic,
     reason: entry.reason,
-    bytes: entry.raw.length,
+    bytes: sizeBytes,
+    entries,
   };
   const metadata = { format: FORMAT, rule };
-  await createWhole(store, key, entry.raw, { metadata, contentType: 'application/octet-stream' }, options);
+  const chunks = entry.raw.map(({ bytes }) => bytes);
+  await createWhole(store, key, chunks, { metadata, contentType: 'application/octet-stream' }, options);
   const text = Buffer.from(`${JSON.stringify(reason)}\n`);
   const reasonKey = key.replace(/\.bin$/, '.json');
-  await createWhole(store, reasonKey, text, { metadata, contentType: 'application/json' }, options);
+  await createWhole(store, reasonKey, [text], { metadata, contentType: 'application/json' }, options);
   return key;
 }
 
 async function createWhole(
   store: ObjectStore,
   key: string,
-  bytes: Uint8Array,
+  chunks: readonly Uint8Array[],
   attributes: ObjectAttributes,
   options: CallOptions,
 ): Promise<void> {
-  await store.create(key, { chunks: [bytes], sizeBytes: bytes.length }, crc64([bytes]), attributes, options);
+  const sizeBytes = chunks.reduce((sum, { length }) => sum + length, 0);
+  await store.create(key, { chunks, sizeBytes }, crc64(chunks), attributes, options);
 }

@@ -75,7 +75,7 @@ export class NativeEntries {
     const encryption = native.getEncryptionContext?.();
     if (encryption?.isDecryptionFailed) {
       const reason = `It is encrypted (${encryption.algorithm || 'algorithm not told'}, keys ${encryption.keys.map((one) => one.key).join(', ')}).`;
-      const raw = rawOfEncrypted(native, encryption);
+      const raw = [{ id: entryId, bytes: rawOfEncrypted(native, encryption) }];
       this.#release({ kind: 'unreadable', id: entryId, topic: this.#topic, reason, raw }, [id], at.first);
       return;
     }

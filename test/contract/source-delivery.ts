@@ -121,7 +121,9 @@ export function describeDelivery(contract: SourceContract): void {
           topic: topic.full,
           reason: expect.any(String),
         });
-        expect(Buffer.from((delivery as UnreadableEntry).raw).includes('ciphertext')).toBe(true);
+        expect(
+          Buffer.from((delivery as UnreadableEntry).raw[0]?.bytes as Uint8Array).includes('ciphertext'),
+        ).toBe(true);
         const [after] = await take(first, 1);
         expect(payloadsOf([before, after] as ReadableEntry[])).toEqual([['before'], ['after']]);
         await first.acknowledge(idsOf([before, delivery as UnreadableEntry, after] as ReadableEntry[]));

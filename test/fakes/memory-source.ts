@@ -122,12 +122,13 @@ export function publish(
 
 /** Adds an entry that cannot be decoded. */
 export function publishUnreadable(partition: FakePartition, raw = 'raw bytes'): UnreadableEntry {
+  const id = takeId(partition);
   const entry: UnreadableEntry = {
     kind: 'unreadable',
-    id: takeId(partition),
+    id,
     topic: partition.topic,
     reason: 'the checksum does not match',
-    raw: Buffer.from(raw),
+    raw: [{ id, bytes: Buffer.from(raw) }],
   };
   partition.entries.push(entry);
   return entry;

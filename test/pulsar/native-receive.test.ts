@@ -165,7 +165,9 @@ describe('what the client keeps back or drops', () => {
     expect(fixture.pulsar.consumerConfigs[0]?.cryptoFailureAction).toBe('CONSUME');
     expect(entry).toMatchObject({ kind: 'unreadable', id: { ledgerId: 7, entryId: 0 } });
     const { raw, reason } = entry as UnreadableEntry;
-    const [header, ...rest] = Buffer.from(raw).toString().split('\n');
+    const [header, ...rest] = Buffer.from(raw[0]?.bytes as Uint8Array)
+      .toString()
+      .split('\n');
     expect(JSON.parse(header as string).encryption).toEqual({
       algorithm: 'AES',
       param: 'CQ==',

@@ -1,7 +1,7 @@
 // Chunked messages: holds the chunks of each until its last one comes, within a bound of memory. It never lets go of
 // data: what cannot be joined is given back raw, and what does not fit is left for a later run, unacknowledged.
-import type { EntryId } from '../../ports.ts';
-import { checksumFault, type StoredEntry } from './entry-decoder.ts';
+import type { EntryId, RawEntry } from '../../ports.ts';
+import { checksumFault, rawOf, type StoredEntry } from './entry-decoder.ts';
 import type { EntryMetadata } from './entry-metadata.ts';
 
 /** What a chunk leads to. */
@@ -14,14 +14,14 @@ export type ChunkResult =
       readonly metadata: EntryMetadata;
       readonly payload: Buffer;
       readonly ids: readonly EntryId[];
-      /** The chunks as they are stored, one after the other. */
-      readonly raw: () => Buffer;
+      /** The chunks as they are stored, in order. */
+      readonly raw: readonly RawEntry[];
     }
   /** The message cannot be joined: everything there is of it. */
   | {
       readonly kind: 'broken';
       readonly reason: string;
-      readonly raw: Buffer;
+      readonly raw: readonly RawEntry[];
       readonly ids: readonly EntryId[];
     };
 
@@ -91,7 +91,7 @@ export class ChunkJoiner {
     const { limitBytes } = this.#options;
     if (Math.max(metadata.chunkedSizeBytes ?? 0, metadata.uncompressedSize) > limitBytes) {
       const reason = `it is chunk ${chunkId} of a message of ${metadata.chunkedSizeBytes} bytes (${metadata.uncompressedSize} uncompressed), more than the limit of ${limitBytes}`;
-      return { kind: 'broken', reason, raw: entry.raw, ids: [entry.id] };
+      return { kind: 'broken', reason, raw: [rawOf(entry)], ids: [entry.id] };
     }
     const held = this.#heldOf(uuid);
     held.seen++;
@@ -138,9 +138,9 @@ export class ChunkJoiner {
   #complete(held: Held, metadata: EntryMetadata): ChunkResult {
     if (held.isLeftOut || (held.fault !== undefined && !this.#options.isOrdered)) return { kind: 'pending' };
     const { ids } = held;
-    const raw = (): Buffer => Buffer.concat(held.entries.map((entry) => entry.raw));
+    const raw = held.entries.map(rawOf);
     if (held.fault !== undefined) {
-      return { kind: 'broken', reason: `it is a chunked message; ${held.fault}`, raw: raw(), ids };
+      return { kind: 'broken', reason: `it is a chunked message; ${held.fault}`, raw, ids };
     }
     const payload = Buffer.concat(held.entries.map((entry) => entry.raw.subarray(entry.payloadStart)));
     return { kind: 'joined', metadata, payload, ids, raw };

@@ -1,6 +1,6 @@
 // From an entry's bytes to its messages: checksum, metadata, decompression, batch. What cannot be decoded becomes an
 // unreadable entry with its raw bytes; nothing is thrown away and nothing is replaced.
-import type { EntryId, Message, ReadableEntry, UnreadableEntry } from '../../ports.ts';
+import type { EntryId, Message, RawEntry, ReadableEntry, UnreadableEntry } from '../../ports.ts';
 import { crc32c } from './crc32c.ts';
 import { decompress } from './decompress.ts';
 import {
@@ -73,6 +73,9 @@ export function checksumFault(raw: Buffer): string | undefined {
   return crc32c(raw, 6) === raw.readUInt32BE(2) ? undefined : 'its checksum (CRC-32C) does not match';
 }
 
+/** The entry as it is kept where it cannot be decoded. */
+export const rawOf = ({ id, raw }: StoredEntry): RawEntry => ({ id, bytes: raw });
+
 /** An entry that cannot be decoded, with the reason as a sentence. */
 export function unreadable(entry: StoredEntry, topic: string, fault: string): UnreadableEntry {
   const { ledgerId, entryId } = entry.id;
@@ -81,7 +84,7 @@ export function unreadable(entry: StoredEntry, topic: string, fault: string): Un
     id: entry.id,
     topic,
     reason: `entry ${ledgerId}:${entryId} cannot be decoded: ${fault}`,
-    raw: entry.raw,
+    raw: [rawOf(entry)],
   };
 }
 

@@ -62,7 +62,7 @@ export class EntryReader {
     try {
       return decodePayload(entry.id, result.metadata, result.payload, this.#context);
     } catch (error) {
-      return { ...unreadable(entry, topic, (error as Error).message), raw: result.raw() };
+      return { ...unreadable(entry, topic, (error as Error).message), raw: result.raw };
     }
   }
 }

@@ -72,7 +72,10 @@ describe('chunks', () => {
       kind: 'broken',
       reason: 'it is a chunked message; chunk 1 of 3 is missing',
       ids: [0, 2],
-      raw: Buffer.concat([first.raw, last.raw]),
+      raw: [
+        { id: first.id, bytes: first.raw },
+        { id: last.id, bytes: last.raw },
+      ],
     });
     expect(add(chunk(9, 'tail', 1, 2))).toMatchObject({ kind: 'broken', ids: [9] });
   });
