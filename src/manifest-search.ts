@@ -5,7 +5,7 @@ import { parseEntry } from './entry-order.ts';
 import { BackupError } from './errors.ts';
 import { manifestFolder, parseManifestStart, runManifestKey } from './object-key.ts';
 import type { CallOptions, ListedObject, ObjectStore, SubscriptionPosition } from './ports.ts';
-import { INDEX_REQUEST_ID, type ManifestPosition, RUN_MANIFEST_FORMAT } from './run-manifest.ts';
+import { COMMAND_REQUEST_IDS, type ManifestPosition, RUN_MANIFEST_FORMAT } from './run-manifest.ts';
 
 const HOUR_MS = 3_600_000;
 /** Ten instances leave 720 manifests in that time: a page of the list holds 1000. */
@@ -50,7 +50,7 @@ export async function listManifests(
     const found: ListedManifest[] = [];
     for await (const listed of store.list(folder, { ...options, ...(startAfter && { startAfter }) })) {
       const startedAtMs = parseManifestStart(listed.key);
-      if (startedAtMs === undefined || listed.key.endsWith(`-${INDEX_REQUEST_ID}.json`)) continue;
+      if (startedAtMs === undefined || isOfCommand(listed.key)) continue;
       found.push({ ...listed, startedAtMs });
     }
     return found.sort(
@@ -118,3 +118,6 @@ const noManifest = (key: string, why: string, cause?: unknown): BackupError =>
     details: { key },
     ...(cause === undefined ? {} : { cause }),
   });
+
+const isOfCommand = (key: string): boolean =>
+  Object.values(COMMAND_REQUEST_IDS).some((id) => key.endsWith(`-${id}.json`));

@@ -76,13 +76,22 @@ export interface ManifestLink {
   readonly moved?: readonly SubscriptionMoved[];
 }
 
+/** Raw bytes under `_unreadable/` that were decoded later. */
+export interface RecoveredRaw {
+  readonly raw: string;
+  /** Keys of the objects that hold its messages; none where it had no messages. */
+  readonly objects: readonly string[];
+}
+
 export interface RunManifest extends Summary, Partial<ManifestLink> {
   readonly format: typeof RUN_MANIFEST_FORMAT;
   readonly storedObjects: readonly ManifestObject[];
+  /** Only where `archive recover` wrote it. */
+  readonly recovered?: readonly RecoveredRaw[];
 }
 
-/** What stands in `requestId` of a manifest that `archive index` made: it is of no run. */
-export const INDEX_REQUEST_ID = 'archive-index';
+/** What stands in `requestId` of a manifest that a command made: it is of no run. */
+export const COMMAND_REQUEST_IDS = { index: 'archive-index', recover: 'archive-recover' } as const;
 
 /** Stores the manifest of a run; returns its key. @throws BackupError `store` */
 export async function storeRunManifest(
@@ -91,9 +100,16 @@ export async function storeRunManifest(
   { link, ...summary }: Summary & { readonly link?: ManifestLink },
   objects: readonly ManifestObject[],
   options: CallOptions,
+  recovered?: readonly RecoveredRaw[],
 ): Promise<string> {
   const key = runManifestKey(prefix, summary.rule, Date.parse(summary.startedAt), summary.requestId);
-  const manifest: RunManifest = { format: RUN_MANIFEST_FORMAT, ...summary, ...link, storedObjects: objects };
+  const manifest: RunManifest = {
+    format: RUN_MANIFEST_FORMAT,
+    ...summary,
+    ...link,
+    storedObjects: objects,
+    ...(recovered && { recovered }),
+  };
   const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
   const metadata = { format: RUN_MANIFEST_FORMAT, rule: summary.rule };
   const body = { chunks: [bytes], sizeBytes: bytes.length };

@@ -76,6 +76,17 @@ export async function readLastId(
   return decodeRecord(line).id;
 }
 
+/** The bytes of a small object. */
+export async function readWhole(
+  store: ObjectStore,
+  key: string,
+  options: CallOptions & { start?: number; end?: number },
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of store.read(key, options)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 /** The ids of all messages in the object. */
 export async function readIds(
   store: ObjectStore,
@@ -97,9 +108,7 @@ async function lastLineByRange(
   if (head.sizeBytes === 0) return undefined;
   for (let bytes = TAIL_BYTES; ; bytes *= 2) {
     const start = Math.max(0, head.sizeBytes - bytes);
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of store.read(head.key, { ...options, start })) chunks.push(chunk);
-    const tail = Buffer.concat(chunks);
+    const tail = await readWhole(store, head.key, { ...options, start });
     const lineStart = tail.lastIndexOf(0x0a, tail.length - 2) + 1;
     if (lineStart > 0 || start === 0) return tail.toString('utf8', lineStart);
   }

@@ -1,11 +1,20 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
 // objects that no manifest knows. The listing is the truth; the rest is what is said about it.
 import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../object-key.ts';
-import type { CallOptions, ListedObject, MessageId, ObjectHead, ObjectStore, TimeMs } from '../ports.ts';
+import type {
+  CallOptions,
+  EntryId,
+  ListedObject,
+  MessageId,
+  ObjectHead,
+  ObjectStore,
+  TimeMs,
+} from '../ports.ts';
 import { compareMessageIds, parseMessageId, parseTime } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
-import { RUN_MANIFEST_FORMAT } from '../run-manifest.ts';
+import { type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../run-manifest.ts';
 import { createSlots } from '../slots.ts';
+import { readWhole } from '../stored-object.ts';
 import type { TopicName } from '../topic-name.ts';
 
 /** Requests at a time, for manifests and metadata. */
@@ -33,6 +42,18 @@ export interface ArchiveObject extends ListedObject {
   /** Where it was asked for. */
   readonly head: ObjectHead | undefined;
   readonly facts: ObjectFacts;
+  /** It begins with an entry that was kept raw: it lies between the messages of other objects. */
+  readonly isRecovered: boolean;
+}
+
+/** An entry, or the chunks of a message, kept raw because it could not be decoded. */
+export interface RawObject extends ListedObject {
+  readonly topic: string;
+  readonly partition: number;
+  /** Of several entries the last one's. */
+  readonly id: EntryId;
+  /** Who says that its messages are recovered: a manifest, or only an object that begins with this entry. */
+  readonly recoveredBy: 'manifest' | 'object' | undefined;
 }
 
 export interface Catalog {
@@ -41,8 +62,8 @@ export interface Catalog {
   readonly objects: readonly ArchiveObject[];
   /** In a manifest, and not in the bucket. */
   readonly missing: readonly ManifestObject[];
-  /** Entries that were kept raw, as `topic partition ledger:entry`. */
-  readonly unreadable: ReadonlySet<string>;
+  /** What was kept raw, in the order of messages. */
+  readonly raw: readonly RawObject[];
   /** Neither objects of records nor ours in another way. */
   readonly foreign: readonly ListedObject[];
   /** How many partitions a topic has, as far as manifests and keys tell; 0 for a plain topic. By its name. */
@@ -71,7 +92,7 @@ export async function readCatalog(
   const found: { listed: ListedObject; parts: ObjectKeyParts }[] = [];
   const foreign: ListedObject[] = [];
   const manifestKeys: string[] = [];
-  const unreadable = new Set<string>();
+  const rawFound: Omit<RawObject, 'recoveredBy'>[] = [];
   const folders =
     topic === undefined
       ? [prefix]
@@ -81,13 +102,14 @@ export async function readCatalog(
       const path = listed.key.slice(prefix.length);
       const parts = parseObjectKey(prefix, listed.key);
       if (path.startsWith('_runs/')) manifestKeys.push(listed.key);
-      else if (path.startsWith('_unreadable/')) addUnreadable(unreadable, path);
+      else if (path.startsWith('_unreadable/')) rawFound.push(...parseRaw(listed, path));
       else if (parts !== undefined) found.push({ listed, parts });
       else if (!path.startsWith('_') && !path.endsWith('/')) foreign.push(listed);
     }
   }
 
   const byPath = new Map<string, ManifestObject>();
+  const recovered: RecoveredRaw[] = [];
   const badManifests: string[] = [];
   const partitionCounts = new Map<string, number>();
   const countPartitions = (topic: string, partitions: number) =>
@@ -97,6 +119,7 @@ export async function readCatalog(
       slots.run(async () => {
         const manifest = await readManifest(store, key, call);
         if (manifest === undefined) badManifests.push(key);
+        recovered.push(...(manifest?.recovered ?? []));
         for (const object of manifest?.objects ?? []) {
           const path = pathOf(object.key);
           const [tenant, namespace, topicName] = path.split('/');
@@ -109,6 +132,18 @@ export async function readCatalog(
     ),
   );
 
+  const present = new Set(found.map(({ listed }) => pathOf(listed.key)));
+  const begins = new Set(found.map(({ parts }) => placeOf(fullTopic(parts), parts.partition, parts)));
+  const told = new Set(
+    recovered
+      .filter(({ objects }) => objects.every((key) => present.has(pathOf(key))))
+      .map(({ raw }) => pathOf(raw)),
+  );
+  const raw = rawFound.map((one): RawObject => {
+    const isBegun = begins.has(placeOf(one.topic, one.partition, one.id));
+    return { ...one, recoveredBy: told.has(pathOf(one.key)) ? 'manifest' : isBegun ? 'object' : undefined };
+  });
+  const rawPlaces = new Set(raw.map(({ topic, partition, id }) => placeOf(topic, partition, id)));
   for (const { parts } of found) countPartitions(fullTopic(parts), parts.partition + 1);
   let done = 0;
   const objects = await Promise.all(
@@ -124,10 +159,10 @@ export async function readCatalog(
         manifest,
         head,
         facts: factsOf(parts, manifest, head),
+        isRecovered: rawPlaces.has(placeOf(fullTopic(parts), parts.partition, parts)),
       };
     }),
   );
-  const present = new Set(found.map(({ listed }) => pathOf(listed.key)));
   const folder = topic === undefined ? '' : topicFolder('', topic);
   const missing = [...byPath]
     .filter(([path]) => path.startsWith(folder) && !present.has(path))
@@ -137,7 +172,7 @@ export async function readCatalog(
     prefix,
     objects: objects.sort(compareObjects),
     missing,
-    unreadable,
+    raw: raw.sort(compareRaw),
     foreign,
     partitionCounts,
     manifests: manifestKeys.length - badManifests.length,
@@ -145,11 +180,17 @@ export async function readCatalog(
   };
 }
 
+/** Whether the messages of what was kept raw stand in objects now. */
+export const isRecovered = ({ recoveredBy }: RawObject): boolean => recoveredBy !== undefined;
+
+/** The name of a partition among those of all topics. */
+export const partitionName = (topic: string, partition: number): string => `${topic} ${partition}`;
+
 /** The objects of each partition, in the order of messages; the name is `topic partition`. */
 export function byPartition(objects: readonly ArchiveObject[]): Map<string, ArchiveObject[]> {
   const partitions = new Map<string, ArchiveObject[]>();
   for (const object of objects) {
-    const name = `${object.topic} ${object.parts.partition}`;
+    const name = partitionName(object.topic, object.parts.partition);
     const list = partitions.get(name);
     if (list === undefined) partitions.set(name, [object]);
     else list.push(object);
@@ -170,29 +211,47 @@ function compareObjects(a: ArchiveObject, b: ArchiveObject): number {
   );
 }
 
+const placeOf = (topic: string, partition: number, { ledgerId, entryId }: EntryId): string =>
+  `${partitionName(topic, partition)} ${ledgerId}:${entryId}`;
+
+function compareRaw(a: RawObject, b: RawObject): number {
+  if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
+  return a.partition - b.partition || a.id.ledgerId - b.id.ledgerId || a.id.entryId - b.id.entryId;
+}
+
 /** `_unreadable/{tenant}/{namespace}/{topic}/partition={n|none}/{ledger}-{entry}.bin` */
-function addUnreadable(unreadable: Set<string>, path: string): void {
+function parseRaw(listed: ListedObject, path: string): Omit<RawObject, 'recoveredBy'>[] {
   const match = /^_unreadable\/([^/]+\/[^/]+\/[^/]+)\/partition=(none|\d+)\/(\d+)-(\d+)(?:-\d+)?\.bin$/.exec(
     path,
   );
-  if (match === null) return;
+  if (match === null) return [];
   const [, topic, partition, ledgerId, entryId] = match;
   const number = partition === 'none' ? -1 : Number(partition);
-  unreadable.add(`persistent://${topic} ${number} ${Number(ledgerId)}:${Number(entryId)}`);
+  const id = { ledgerId: Number(ledgerId), entryId: Number(entryId) };
+  return [{ ...listed, topic: `persistent://${topic}`, partition: number, id }];
+}
+
+interface Manifest {
+  readonly objects: readonly ManifestObject[];
+  readonly partitions: number;
+  readonly recovered: readonly RecoveredRaw[];
 }
 
 async function readManifest(
   store: ObjectStore,
   key: string,
   call: CallOptions,
-): Promise<{ objects: readonly ManifestObject[]; partitions: number } | undefined> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of store.read(key, call)) chunks.push(chunk);
+): Promise<Manifest | undefined> {
+  const bytes = await readWhole(store, key, call);
   try {
-    const { format, storedObjects, partitions } = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const { format, storedObjects, partitions, recovered } = JSON.parse(bytes.toString('utf8'));
     if (format !== RUN_MANIFEST_FORMAT || !Array.isArray(storedObjects)) return undefined;
     const objects = storedObjects.filter(({ key: one }) => typeof one === 'string');
-    return { objects, partitions: Number.isInteger(partitions) ? partitions : 0 };
+    return {
+      objects,
+      partitions: Number.isInteger(partitions) ? partitions : 0,
+      recovered: Array.isArray(recovered) ? recovered : [],
+    };
   } catch {
     return undefined;
   }

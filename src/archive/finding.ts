@@ -20,6 +20,8 @@ export type FindingKind =
   | 'overlap'
   | 'duplicates'
   | 'unordered'
+  /** An entry that is kept raw and was not recovered. */
+  | 'unreadable'
   | 'foreign';
 
 export interface Finding {

@@ -1,29 +1,23 @@
 // A local copy of an archive as an ObjectStore: files under a folder are objects under keys. It reads, and creates what
-// is not there; it refuses to replace, and knows neither metadata nor checksums, which a copy has lost.
-import { createReadStream } from 'node:fs';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+// is not there, whole or not at all; it refuses to replace, and knows neither metadata nor checksums, which a copy has lost.
+import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { constants, copyFile, link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { BackupError, messageOf } from '../errors.ts';
-import type { ListedObject, ObjectStore } from '../ports.ts';
+import type { Created, Exists, ListedObject, ObjectStore, Upload } from '../ports.ts';
+
+/** How the name of a file ends that is not whole. */
+const PARTIAL = '.tdmq-backup-partial';
 
 /** The files under `folder`; their paths below it are the keys. @throws BackupError `store` from the calls */
 export function createFolderStore(folder: string): ObjectStore {
   const pathOf = (key: string) => join(folder, ...key.split('/'));
-  const refused = (what: string) =>
-    Promise.reject(new BackupError('store', `a local copy of an archive cannot ${what}`));
   return {
-    async create(key, body, crc64) {
-      const path = pathOf(key);
-      try {
-        await mkdir(dirname(path), { recursive: true });
-        await writeFile(path, Buffer.concat(body.chunks), { flag: 'wx' });
-        return { kind: 'created', crc64 };
-      } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return { kind: 'exists' };
-        throw fileError('write', path, cause);
-      }
-    },
-    startUpload: () => refused('take uploads'),
+    create: (key, body, crc64) =>
+      createFile(pathOf(key), crc64, (partial) => writeFile(partial, body.chunks)),
+    startUpload: async (key) => startUpload(pathOf(key)),
     async head(key) {
       const path = pathOf(key);
       try {
@@ -61,6 +55,60 @@ export function createFolderStore(folder: string): ObjectStore {
   };
 }
 
+/** A file that is there when all of it is, and not before. */
+async function createFile(
+  path: string,
+  crc64: string,
+  write: (partial: string) => Promise<void>,
+): Promise<Created | Exists> {
+  const partial = `${path}.${randomUUID()}${PARTIAL}`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await write(partial);
+    // Some file systems have no links.
+    await link(partial, path).catch((cause) => {
+      if (cause.code === 'EEXIST') throw cause;
+      return copyFile(partial, path, constants.COPYFILE_EXCL);
+    });
+    return { kind: 'created', crc64 };
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return { kind: 'exists' };
+    throw fileError('write', path, cause);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+/** Parts are files of their own until all of them are there. */
+function startUpload(path: string): Upload {
+  const id = randomUUID();
+  const numbers = new Set<number>();
+  const partOf = (number: number) => `${path}.${id}-${number}${PARTIAL}`;
+  const abort = async () => {
+    for (const number of numbers) await rm(partOf(number), { force: true });
+  };
+  return {
+    async part(number, body) {
+      numbers.add(number);
+      try {
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(partOf(number), body.chunks);
+      } catch (cause) {
+        throw fileError('write', partOf(number), cause);
+      }
+    },
+    async complete({ crc64 }) {
+      const answer = await createFile(path, crc64, async (partial) => {
+        for (const number of [...numbers].sort((a, b) => a - b))
+          await pipeline(createReadStream(partOf(number)), createWriteStream(partial, { flags: 'a' }));
+      });
+      await abort();
+      return answer;
+    },
+    abort,
+  };
+}
+
 /** Keys in order: a folder's own order is that of `name` against `name/`, as object stores compare whole keys. */
 async function* listFolder(
   folder: string,
@@ -69,7 +117,8 @@ async function* listFolder(
 ): AsyncIterable<ListedObject> {
   const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
   for await (const key of keysBelow(folder, base)) {
-    if (!key.startsWith(prefix) || (startAfter !== undefined && key <= startAfter)) continue;
+    if (key.endsWith(PARTIAL) || !key.startsWith(prefix) || (startAfter !== undefined && key <= startAfter))
+      continue;
     const { size, mtime } = await stat(join(folder, ...key.split('/')));
     yield { key, sizeBytes: size, lastModified: mtime };
   }

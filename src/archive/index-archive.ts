@@ -4,7 +4,7 @@ import { BackupError } from '../errors.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import { formatMessageId, formatTime } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
-import { INDEX_REQUEST_ID, type Summary, storeRunManifest } from '../run-manifest.ts';
+import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../run-manifest.ts';
 import { createSlots } from '../slots.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type ArchiveObject, readCatalog } from './catalog.ts';
@@ -50,7 +50,7 @@ export async function indexArchive(
   await Promise.all(
     unknown.map((object) =>
       slots.run(async () => {
-        const entry = await describe(store, object, call);
+        const entry = await describeObject(store, object, call);
         options.onProgress?.(++done, unknown.length);
         if ('findings' in entry) {
           findings.push(...entry.findings);
@@ -68,15 +68,14 @@ export async function indexArchive(
     entries.sort((a, b) => (a.key < b.key ? -1 : 1));
     objects += entries.length;
     messages += entries.reduce((sum, one) => sum + one.messages, 0);
-    const durationMs = clock.now() - startedAtMs;
-    manifests.push(
-      await storeRunManifest(store, prefix, summary(own, startedAtMs, durationMs, entries), entries, call),
-    );
+    const summary = commandSummary(own, 'index', startedAtMs, clock.now(), entries);
+    manifests.push(await storeRunManifest(store, prefix, summary, entries, call));
   }
   return { objects, messages, manifests, findings };
 }
 
-async function describe(
+/** What a manifest says of an object, from the object itself; or why it cannot say it. @throws BackupError `store` */
+export async function describeObject(
   store: ObjectStore,
   object: ArchiveObject,
   call: CallOptions,
@@ -105,23 +104,25 @@ async function describe(
   };
 }
 
-/** A run that stored nothing and found these. */
-function summary(
+/** The summary of a command that stored some of these, and found the others. */
+export function commandSummary(
   rule: string,
+  command: keyof typeof COMMAND_REQUEST_IDS,
   startedAtMs: number,
-  durationMs: number,
+  endedAtMs: number,
   entries: readonly ManifestObject[],
 ): Summary {
+  const stored = entries.filter(({ alreadyStored }) => !alreadyStored);
   return {
     rule,
-    requestId: INDEX_REQUEST_ID,
+    requestId: COMMAND_REQUEST_IDS[command],
     startedAt: new Date(startedAtMs).toISOString(),
-    durationMs,
+    durationMs: endedAtMs - startedAtMs,
     stopReason: 'caught_up',
-    messages: 0,
-    recordBytes: 0,
-    objects: 0,
-    alreadyStored: entries.length,
+    messages: stored.reduce((sum, { messages }) => sum + messages, 0),
+    recordBytes: stored.reduce((sum, { recordBytes }) => sum + recordBytes, 0),
+    objects: stored.length,
+    alreadyStored: entries.length - stored.length,
     unreadable: 0,
     partitions: new Set(entries.map(({ partition }) => partition)).size,
   };

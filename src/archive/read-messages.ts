@@ -28,29 +28,73 @@ export interface ReadOptions extends CallOptions {
   readonly onDuplicate?: (message: Message) => void;
 }
 
-/** The selected messages of one partition, whose objects are given in order. @throws BackupError as reading goes on */
+/**
+ * The selected messages of one partition, whose objects are given in order. Those that were recovered later lie between
+ * the messages of the other objects, and come in their place. @throws BackupError as reading goes on
+ */
 export async function* readPartition(
   store: ObjectStore,
   objects: readonly ArchiveObject[],
   selection: Selection,
   options: ReadOptions = {},
 ): AsyncGenerator<StoredMessage, void, undefined> {
-  const { rangeBytes } = options;
   const seen = createDuplicateFilter();
-  const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  for (const object of objects) {
-    if (!mayHold(object, selection)) continue;
+  const begin = (object: ArchiveObject) => {
     options.onObject?.(object);
     seen.begin(object.facts.firstId);
+  };
+  const own = objects.filter((object) => mayHold(object, selection));
+  const recovered = own.filter(({ isRecovered }) => isRecovered);
+  const others = own.filter(({ isRecovered }) => !isRecovered);
+  const read = (some: readonly ArchiveObject[]) => readObjects(store, some, options, begin);
+  const messages = recovered.length === 0 ? read(others) : mergeById(read(others), read(recovered));
+  for await (const one of messages) {
+    if (!isSelected(one.message, selection)) continue;
+    if (options.withDuplicates !== true && seen.isDuplicate(one.message.id))
+      options.onDuplicate?.(one.message);
+    else yield one;
+  }
+}
+
+/** Object by object. */
+async function* readObjects(
+  store: ObjectStore,
+  objects: readonly ArchiveObject[],
+  { signal, rangeBytes }: ReadOptions,
+  begin: (object: ArchiveObject) => void,
+): AsyncGenerator<StoredMessage, void, undefined> {
+  const call: CallOptions = signal === undefined ? {} : { signal };
+  for (const object of objects) {
+    begin(object);
     const read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
-    for await (const { message, line } of readRecords({ ...store, read }, object, call)) {
-      if (!isSelected(message, selection)) continue;
-      if (options.withDuplicates !== true && seen.isDuplicate(message.id)) {
-        options.onDuplicate?.(message);
-        continue;
-      }
+    for await (const { message, line } of readRecords({ ...store, read }, object, call))
       yield { message, line, object };
+  }
+}
+
+/** What has a place in a partition: a message, or what holds some. */
+export interface Placed {
+  readonly message: Pick<Message, 'id'>;
+}
+
+/** `inserted` before the first of `main` that stands behind it. */
+export async function* mergeById<A extends Placed, B extends Placed>(
+  main: AsyncGenerator<A, void, undefined>,
+  inserted: AsyncGenerator<B, void, undefined>,
+): AsyncGenerator<A | B, void, undefined> {
+  try {
+    let next = await inserted.next();
+    for await (const one of main) {
+      while (!next.done && compareMessageIds(next.value.message.id, one.message.id) < 0) {
+        yield next.value;
+        next = await inserted.next();
+      }
+      yield one;
     }
+    for (; !next.done; next = await inserted.next()) yield next.value;
+  } finally {
+    await main.return(undefined);
+    await inserted.return(undefined);
   }
 }
 

@@ -1,6 +1,6 @@
 // An archive as one self-contained HTML page: which days and partitions have data, what lies where in time, gaps, and the
 // sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit.
-import { type ArchiveObject, byPartition, type Catalog } from './catalog.ts';
+import { type ArchiveObject, byPartition, type Catalog, isRecovered } from './catalog.ts';
 import { coverageOf } from './coverage.ts';
 import type { Finding } from './finding.ts';
 import { dayChart, sizeChart, sizesText } from './report-day-chart.ts';
@@ -51,7 +51,7 @@ ${findingList(findings)}
 `;
 }
 
-function tiles({ objects, missing, unreadable }: Catalog, findings: readonly Finding[]): string {
+function tiles({ objects, missing, raw }: Catalog, findings: readonly Finding[]): string {
   const days = new Set(objects.map(({ parts }) => parts.date)).size;
   const gaps = findings.filter(({ kind }) => kind === 'gap').length;
   const tile = (what: string, value: string, isBad = false) =>
@@ -63,7 +63,8 @@ function tiles({ objects, missing, unreadable }: Catalog, findings: readonly Fin
     tile('days with data', numberText(days)),
     tile('gaps in entry ids', numberText(gaps), gaps > 0),
     tile('files missing', numberText(missing.length), missing.length > 0),
-    ...(unreadable.size > 0 ? [tile('unreadable entries kept', numberText(unreadable.size))] : []),
+    ...(raw.length > 0 ? [tile('entries kept raw', numberText(raw.length))] : []),
+    ...(raw.length > 0 ? [tile('of them recovered', numberText(raw.filter(isRecovered).length))] : []),
   ].join('')}</div>`;
 }
 

@@ -1,7 +1,7 @@
 // What can be found wrong without downloading: keys, metadata, sizes, manifests, and the ranges of ids in a partition.
 import { compareMessageIds, formatMessageId, RECORD_FORMAT } from '../record.ts';
-import type { ArchiveObject, Catalog } from './catalog.ts';
-import { byPartition } from './catalog.ts';
+import type { ArchiveObject, Catalog, RawObject } from './catalog.ts';
+import { byPartition, isRecovered } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';
 
 /** The findings of a catalog whose objects were all asked for their metadata. */
@@ -16,6 +16,11 @@ export function verifyCatalog(catalog: Catalog, knowsMetadata: boolean): Finding
     ),
     ...catalog.badManifests.map((key) => damage(key, 'manifest', 'it is no manifest of a run')),
     ...catalog.foreign.map(({ key }) => notice(key, 'foreign', 'it is no object of this archive')),
+    ...catalog.raw
+      .filter((one) => !isRecovered(one))
+      .map(({ key }) =>
+        notice(key, 'unreadable', 'it is kept raw and in no object: archive recover tries it'),
+      ),
     ...catalog.objects.flatMap((object) => verifyFacts(object, knowsMetadata)),
     ...[...byPartition(catalog.objects).values()].flatMap((objects) => verifyRanges(objects, catalog)),
   ];
@@ -79,10 +84,12 @@ function verifyRanges(objects: readonly ArchiveObject[], catalog: Catalog): Find
     const { firstId, lastId } = object.facts;
     if (before !== undefined && last !== undefined) {
       if (compareMessageIds({ ...last, batchIndex: Math.max(0, last.batchIndex) }, firstId) >= 0) {
+        // An entry that was recovered lies where the run left it out.
+        if (object.isRecovered) continue;
         const detail = `it begins at ${formatMessageId(firstId)}, and ${before.key} reaches to ${formatMessageId(last)}`;
         findings.push(notice(object.key, 'overlap', detail));
       } else {
-        const missing = gapBetween(before, object, catalog.unreadable);
+        const missing = gapBetween(before, object, catalog.raw);
         if (missing !== undefined) findings.push(notice(object.key, 'gap', missing));
       }
     }
@@ -96,7 +103,7 @@ function verifyRanges(objects: readonly ArchiveObject[], catalog: Catalog): Find
 function gapBetween(
   before: ArchiveObject,
   object: ArchiveObject,
-  unreadable: ReadonlySet<string>,
+  raw: readonly RawObject[],
 ): string | undefined {
   const last = before.facts.lastId;
   const first = object.facts.firstId;
@@ -107,11 +114,10 @@ function gapBetween(
       : undefined;
   }
   let entries = first.entryId - last.entryId - 1;
-  const prefix = `${object.topic} ${object.parts.partition} ${first.ledgerId}:`;
-  for (const name of unreadable) {
-    if (!name.startsWith(prefix)) continue;
-    const entryId = Number(name.slice(prefix.length));
-    if (entryId > last.entryId && entryId < first.entryId) entries--;
+  for (const { topic, partition, id } of raw) {
+    if (id.ledgerId !== first.ledgerId || partition !== object.parts.partition || topic !== object.topic)
+      continue;
+    if (id.entryId > last.entryId && id.entryId < first.entryId) entries--;
   }
   if (entries === 0) return undefined;
   return `${entries} entries between ${last.ledgerId}:${last.entryId} and ${first.ledgerId}:${first.entryId} are in no object (a lost object, or chunks, markers, expired or skipped messages)`;

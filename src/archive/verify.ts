@@ -2,12 +2,12 @@
 // common. It changes nothing. What was verified before can be handed in, so that a verification can be gone on with.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
-import type { CallOptions, MessageId, ObjectStore } from '../ports.ts';
+import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
 import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../record.ts';
 import { createSlots } from '../slots.ts';
 import { readLines } from '../stored-object.ts';
 import type { TopicName } from '../topic-name.ts';
-import { type ArchiveObject, byPartition, type Catalog, readCatalog } from './catalog.ts';
+import { type ArchiveObject, byPartition, type Catalog, isRecovered, readCatalog } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
 import { verifyCatalog } from './verify-catalog.ts';
@@ -47,6 +47,9 @@ export interface VerifyReport {
   /** Messages that stand in more than one object; only at the level of records. */
   readonly duplicates: number;
   readonly damagedObjects: number;
+  /** Entries kept raw, and how many of them stand in objects all the same. */
+  readonly unreadable: number;
+  readonly recovered: number;
   readonly findings: readonly Finding[];
 }
 
@@ -92,6 +95,8 @@ export async function verifyArchive(
     duplicates,
     damagedObjects: new Set(findings.filter(({ severity }) => severity === 'damage').map(({ key }) => key))
       .size,
+    unreadable: catalog.raw.length,
+    recovered: catalog.raw.filter(isRecovered).length,
     // Where messages are in no order, first and last ids are no ranges.
     findings: findings.filter(({ kind, key }) => !(kind === 'gap' && unordered.has(key))),
   };
@@ -223,6 +228,12 @@ async function compareOverlaps(
   return { duplicates, findings };
 }
 
+/** A checksum of a message's record, without what drivers may not see. */
+export function digestOf(message: Message): string {
+  const comparable = { ...message, sequenceId: undefined, schemaVersion: undefined };
+  return createHash('sha256').update(encodeRecord(comparable)).digest('base64');
+}
+
 /** Checksums of records by id, without what drivers may not see. Lines that are no records were found before. */
 async function recordsOf(
   store: ObjectStore,
@@ -234,9 +245,7 @@ async function recordsOf(
     for await (const line of readLines(store, object.key, object.parts.compression, call)) {
       try {
         const message = decodeRecord(line);
-        const comparable = { ...message, sequenceId: undefined, schemaVersion: undefined };
-        const digest = createHash('sha256').update(encodeRecord(comparable)).digest('base64');
-        records.set(formatMessageId(message.id), digest);
+        records.set(formatMessageId(message.id), digestOf(message));
       } catch {}
     }
   } catch (error) {

@@ -1,7 +1,7 @@
 // `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type ArchiveObject, type Catalog, readCatalog } from '../archive/catalog.ts';
+import { type ArchiveObject, type Catalog, isRecovered, readCatalog } from '../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../archive/coverage.ts';
 import { reportPage } from '../archive/report-page.ts';
 import type { MessageId, TimeMs } from '../ports.ts';
@@ -9,6 +9,7 @@ import { formatMessageId, formatTime } from '../record.ts';
 import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-place.ts';
 import type { Command, Io } from './command.ts';
 import { startProgress } from './progress.ts';
+import { rawText } from './raw-text.ts';
 import { formatBytes, formatDuration, formatTable } from './table.ts';
 
 const SPANS = 48;
@@ -108,10 +109,7 @@ const idText = (id: MessageId | undefined) => (id === undefined ? '?' : formatMe
 function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): void {
   const { objects } = catalog;
   const say = (text = '') => io.stdout.write(`${text}\n`);
-  if (objects.length === 0) {
-    say(`${name} holds no objects of messages.`);
-    return;
-  }
+  if (objects.length === 0) say(`${name} holds no objects of messages.`);
   for (const topic of new Set(objects.map((object) => object.topic))) {
     const own = objects.filter((object) => object.topic === topic);
     say(topic);
@@ -122,12 +120,13 @@ function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): vo
     say();
   }
   const messages = sumOf(objects, messagesOf);
-  say(
-    `${objects.length.toLocaleString('en-US')} objects, ${messages?.toLocaleString('en-US') ?? '?'} messages, ${formatBytes(bytesOf(objects))}`,
-  );
-  const { missing, unreadable, foreign, badManifests } = catalog;
+  if (objects.length > 0)
+    say(
+      `${objects.length.toLocaleString('en-US')} objects, ${messages?.toLocaleString('en-US') ?? '?'} messages, ${formatBytes(bytesOf(objects))}`,
+    );
+  const { missing, raw, foreign, badManifests } = catalog;
   if (missing.length > 0) say(`${missing.length} objects are in manifests, but not there: archive verify`);
-  if (unreadable.size > 0) say(`${unreadable.size} unreadable entries are kept under _unreadable/`);
+  if (raw.length > 0) say(rawText(raw.length, raw.filter(isRecovered).length));
   if (foreign.length > 0) say(`${foreign.length} objects are not of this archive`);
   if (badManifests.length > 0) say(`${badManifests.length} manifests cannot be read`);
 }
@@ -200,7 +199,8 @@ function asJson(catalog: Catalog): object {
       recordBytes: sumOf(objects, ({ facts }) => facts.recordBytes) ?? null,
       bytes: bytesOf(objects),
       missing: catalog.missing.length,
-      unreadable: catalog.unreadable.size,
+      unreadable: catalog.raw.length,
+      recovered: catalog.raw.filter(isRecovered).length,
     },
     objects: objects.map(({ key, topic, parts, sizeBytes, facts }) => ({
       key,
@@ -214,6 +214,14 @@ function asJson(catalog: Catalog): object {
       lastId: facts.lastId === undefined ? null : formatMessageId(facts.lastId),
       firstPublishTime: facts.firstPublishTimeMs === undefined ? null : formatTime(facts.firstPublishTimeMs),
       lastPublishTime: facts.lastPublishTimeMs === undefined ? null : formatTime(facts.lastPublishTimeMs),
+    })),
+    unreadable: catalog.raw.map((raw) => ({
+      key: raw.key,
+      topic: raw.topic,
+      partition: raw.partition,
+      id: formatMessageId({ ...raw.id, partition: raw.partition, batchIndex: -1 }),
+      size: raw.sizeBytes,
+      isRecovered: isRecovered(raw),
     })),
     missing: catalog.missing.map(({ key }) => key),
     foreign: catalog.foreign.map(({ key }) => key),

@@ -2,7 +2,6 @@
 // are kept that may be replaced.
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ArchiveObject } from '../archive/catalog.ts';
 import { createFolderStore } from '../archive/folder-store.ts';
 import { systemClock } from '../clock.ts';
 import { type Environment, parseConfig, type RuleConfig } from '../config.ts';
@@ -11,6 +10,7 @@ import { BackupError, messageOf } from '../errors.ts';
 import type { Logger, ObjectStore } from '../ports.ts';
 import { retry } from '../retry.ts';
 import { retryingStore } from '../retrying-store.ts';
+import { readWhole } from '../stored-object.ts';
 import { parseTopicName, type TopicName } from '../topic-name.ts';
 import type { Io } from './command.ts';
 import { ruleEnvironment } from './rule-environment.ts';
@@ -125,7 +125,7 @@ export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Prom
 }
 
 /** The one topic that the objects are of. @throws UsageError where they are of several; BackupError where there are none */
-export function onlyTopic(objects: readonly ArchiveObject[], place: Place): string {
+export function onlyTopic(objects: readonly { readonly topic: string }[], place: Place): string {
   const topics = [...new Set(objects.map(({ topic }) => topic))];
   const [topic] = topics;
   if (topics.length > 1) {
@@ -175,9 +175,7 @@ export const quietLogger = (): Logger => ({
 
 async function readText(store: ObjectStore, key: string): Promise<string | undefined> {
   if ((await store.head(key)) === undefined) return undefined;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of store.read(key)) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
+  return (await readWhole(store, key, {})).toString('utf8');
 }
 
 function folderNotes(folder: string): Notes {

@@ -10,6 +10,7 @@ import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './archive-pl
 import type { Command, Io } from './command.ts';
 import { paint } from './paint.ts';
 import { bar, startProgress, timeLeft } from './progress.ts';
+import { rawText } from './raw-text.ts';
 import { formatBytes } from './table.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -29,13 +30,13 @@ Levels, each with what the one before looks at:
 
 Damage makes the exit code 1. Messages that stand in two objects with equal content are duplicates, which happen after
 crashes and with Shared subscriptions: they are no damage, nor are gaps, which expired, skipped or chunked messages
-leave too; --strict lets both fail.
+leave too; --strict lets both fail. Entries that are kept raw and were not recovered are named, each with its key.
 
   --level LEVEL    list, object or record
   --parallel N     objects at a time; 4 by default
   --state FILE     remember here what was verified, and go on from there the next time; objects that changed are read
                    again
-  --strict         gaps and duplicates make the exit code 1 too
+  --strict         gaps, duplicates and raw entries make the exit code 1 too
   --json           the report as JSON: each finding with its object, kind and severity
 ${PLACE_HELP}
 
@@ -83,7 +84,7 @@ Examples:
       if (values.json) io.stdout.write(`${JSON.stringify(report)}\n`);
       else print(report, io);
       const isSuspect = report.findings.some(({ kind }) =>
-        ['gap', 'overlap', 'duplicates', 'unordered'].includes(kind),
+        ['gap', 'overlap', 'duplicates', 'unordered', 'unreadable'].includes(kind),
       );
       return report.damagedObjects > 0 || (values.strict && isSuspect) ? 1 : 0;
     } finally {
@@ -113,6 +114,9 @@ function print(report: VerifyReport, io: Io): void {
       ? `${green('✓')} ${what}: no damage at the level of ${report.level}s`
       : `${red('✗')} ${what}: ${report.damagedObjects} objects are damaged or missing`,
   );
+  const { unreadable, recovered } = report;
+  if (unreadable > recovered) say(`${yellow('⚠')} ${rawText(unreadable, recovered)}`);
+  else if (unreadable > 0) say(rawText(unreadable, recovered));
 }
 
 /** Inspections as lines of JSON, appended as they are made, so that a killed verification has lost at most one. */

@@ -9,12 +9,13 @@ const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
   list,
   index: async () => (await import('./archive-index.ts')).command,
   cat: async () => (await import('./archive-cat.ts')).command,
+  recover: async () => (await import('./archive-recover.ts')).command,
   verify: async () => (await import('./archive-verify.ts')).command,
   restore: async () => (await import('./archive-restore.ts')).command,
 };
 
 export const command: Command = {
-  summary: 'read what was stored: ls, index, cat, verify, restore',
+  summary: 'read what was stored: ls, index, cat, verify, recover, restore',
   help: `
 Usage: tdmq-backup archive <command> [options]
 
@@ -22,6 +23,7 @@ Usage: tdmq-backup archive <command> [options]
   index    write the manifest that a killed run could not
   cat      print the records of a topic, filtered
   verify   look for damage
+  recover  decode what was kept raw, and store its messages
   restore  publish what was stored to a topic
 
 The archive is the bucket and prefix of the rule's settings (COS_BUCKET, COS_REGION, COS_PREFIX and API keys, also by
@@ -36,7 +38,7 @@ Examples:
   async run(args, io) {
     const [name, ...rest] = args;
     if (name === undefined)
-      throw new UsageError('name what to do: archive ls, index, cat, verify or restore');
+      throw new UsageError('name what to do: archive ls, index, cat, verify, recover or restore');
     const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
     if (load === undefined) throw new UsageError(`there is no command archive ${name}`);
     return (await load()).run(rest, io);

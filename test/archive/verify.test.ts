@@ -87,13 +87,13 @@ it('tells the gap that a removed object leaves where no manifest names it', asyn
   expect((await verify(store, 'list')).damagedObjects).toBe(0);
 });
 
-it('counts entries that were kept as unreadable as no gap', async () => {
+it('counts entries that were kept as unreadable as no gap, and names them', async () => {
   const { store } = await sampleArchive();
   await storeObject(store, messages(1, 11, 12));
   expect(await kinds(store, 'list', 'notice')).toHaveLength(1);
   const raw = `${PREFIX}_unreadable/t/ns/orders/partition=1/000000000007-0000000010.bin`;
   store.objects.set(raw, { key: raw, bytes: Buffer.from('x'), metadata: {}, contentType: '', crc64: '' });
-  expect(await kinds(store, 'list', 'notice')).toEqual([]);
+  expect(await kinds(store, 'list', 'notice')).toEqual([`unreadable ${raw}`]);
 });
 
 it('finds swapped metadata', async () => {

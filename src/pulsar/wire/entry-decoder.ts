@@ -48,10 +48,9 @@ export function readStoredEntry(id: EntryId, bytes: Buffer): StoredEntry {
       if (start > bytes.length) throw new Error("the broker's own metadata is longer than the entry");
       raw = bytes.subarray(start);
     }
-    const at = raw.length >= 6 && raw.readUInt16BE(0) === FRAME.checksumMagic ? 6 : 0;
-    if (raw.length < at + 4) throw new Error('it has no metadata');
-    const metadataSize = raw.readUInt32BE(at);
-    metadataStart = at + 4;
+    metadataStart = metadataStartOf(raw);
+    if (raw.length < metadataStart) throw new Error('it has no metadata');
+    const metadataSize = raw.readUInt32BE(metadataStart - 4);
     payloadStart = metadataStart + metadataSize;
     if (payloadStart > raw.length) throw new Error('its metadata is longer than the entry');
     metadata = readEntryMetadata(raw, metadataStart, payloadStart);
@@ -66,6 +65,10 @@ export function readStoredEntry(id: EntryId, bytes: Buffer): StoredEntry {
   const permits = Math.max(0, count);
   return { id, sizeBytes: bytes.length, raw, metadata, fault, payloadStart, permits };
 }
+
+/** Where the metadata of an entry begins, behind its checksum and its own size. */
+export const metadataStartOf = (raw: Buffer): number =>
+  raw.length >= 6 && raw.readUInt16BE(0) === FRAME.checksumMagic ? 10 : 4;
 
 /** Why the stored bytes are not what the producer sent, or `undefined` where they are. */
 export function checksumFault(raw: Buffer): string | undefined {
