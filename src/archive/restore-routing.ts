@@ -11,7 +11,7 @@ export function choosePartition(
   route: 'auto' | 'same' | 'key',
   sourcePartitions: number,
   targetPartitions: number,
-): (message: Message) => number {
+): (message: Pick<Message, 'id' | 'key'>) => number {
   if (targetPartitions === 0) {
     if (route === 'same' && sourcePartitions > 0) throw tooFew(sourcePartitions, targetPartitions);
     return () => -1;

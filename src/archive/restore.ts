@@ -7,9 +7,11 @@ import type { OutgoingMessage, ProducerCompression, Publisher, TopicProducer } f
 import { formatMessageId, formatTime } from '../record.ts';
 import { createSlots } from '../slots.ts';
 import { partitionTopic, type TopicName } from '../topic-name.ts';
-import { type ArchiveObject, byPartition } from './catalog.ts';
-import { readPartition } from './read-messages.ts';
+import type { ArchiveObject, RawObject } from './catalog.ts';
+import { readRaw } from './raw-entries.ts';
+import { mergeById, readPartition } from './read-messages.ts';
 import { type Acknowledged, createProgress, type RestoreProgress } from './restore-progress.ts';
+import { cannotSendEntries, inPlaces, routedBy } from './restore-raw.ts';
 import { choosePartition } from './restore-routing.ts';
 import type { Selection } from './selection.ts';
 
@@ -32,6 +34,8 @@ export interface RestoreOptions {
   readonly store: ObjectStore;
   /** Of one topic, in the catalog's order. */
   readonly objects: readonly ArchiveObject[];
+  /** What of the raw entries is published too, each entry as it is; in the catalog's order. */
+  readonly raw: readonly RawObject[];
   readonly selection: Selection;
   readonly target: TopicName;
   /** `undefined`: nothing is published, only counted. */
@@ -68,6 +72,10 @@ export interface RestoreCounts {
   /** Published by an earlier try. */
   skipped: number;
   objects: number;
+  /** Raw entries that were handed to the broker; with no publisher: would be. */
+  rawEntries: number;
+  /** Raw entries that no broker would take. */
+  readonly refused: { readonly key: string; readonly reason: string }[];
   /** By partition of the archive and of the target, `0 → 2`. */
   readonly routes: Map<string, RouteCounts>;
 }
@@ -81,12 +89,13 @@ export interface RouteCounts {
 
 /** Restores what is selected. @throws BackupError; what was published by then is saved, and not published again */
 export async function restoreMessages(options: RestoreOptions): Promise<RestoreCounts> {
-  const { objects, targetPartitions, publisher, save, clock } = options;
+  const { objects, raw, targetPartitions, publisher, save, clock } = options;
   const counts: RestoreCounts = {
-    ...{ messages: 0, bytes: 0, duplicates: 0, skipped: 0, objects: 0 },
+    ...{ messages: 0, bytes: 0, duplicates: 0, skipped: 0, objects: 0, rawEntries: 0 },
+    refused: [],
     routes: new Map(),
   };
-  const sources = [...byPartition(objects).values()];
+  const sources = sourcesOf(objects, raw);
   const route = choosePartition(options.route, options.sourcePartitions, targetPartitions);
   const progress = createProgress(options.acknowledged, save, clock);
   const pace = createPace(options.messagesPerSecond, clock, options.signal);
@@ -117,19 +126,38 @@ export async function restoreMessages(options: RestoreOptions): Promise<RestoreC
 
 interface Parts extends Omit<RestoreOptions, 'route'> {
   readonly counts: RestoreCounts;
-  readonly route: (message: Message) => number;
+  readonly route: ReturnType<typeof choosePartition>;
   readonly progress: RestoreProgress;
   readonly pace: ReturnType<typeof createPace>;
 }
 
+/** What is restored of one partition. */
+interface SourceOfPartition {
+  readonly partition: number;
+  readonly objects: readonly ArchiveObject[];
+  readonly raw: readonly RawObject[];
+}
+
+function sourcesOf(objects: readonly ArchiveObject[], raw: readonly RawObject[]): SourceOfPartition[] {
+  const byNumber = new Map<number, { objects: ArchiveObject[]; raw: RawObject[] }>();
+  const sourceOf = (partition: number) => {
+    const source = byNumber.get(partition) ?? { objects: [], raw: [] };
+    byNumber.set(partition, source);
+    return source;
+  };
+  for (const object of objects) sourceOf(object.parts.partition).objects.push(object);
+  for (const one of raw) sourceOf(one.partition).raw.push(one);
+  return [...byNumber].sort(([a], [b]) => a - b).map(([partition, source]) => ({ partition, ...source }));
+}
+
 async function restorePartition(
-  objects: readonly ArchiveObject[],
+  { partition, objects, raw }: SourceOfPartition,
   parts: Parts,
   publisher: Publisher | undefined,
   sources: number,
 ): Promise<void> {
   const { counts, route, pace, progress, signal, target } = parts;
-  const source = String(objects[0]?.parts.partition ?? -1);
+  const source = String(partition);
   const producers = new Map<number, TopicProducer>();
   const published = parts.acknowledged[source] ?? {};
   const before = new Map(Object.entries(published).map(([to, sequenceId]) => [Number(to), sequenceId]));
@@ -155,14 +183,41 @@ async function restorePartition(
   }
 
   let sequenceId = -1;
+
+  /** Each of its entries takes a sequence id of its own, so that the chunks of a message are no duplicates of each other. */
+  async function restoreRaw(one: RawObject): Promise<void> {
+    const { entries } = await readRaw(parts.store, one, { signal });
+    const to = route(routedBy(one, entries));
+    let refusal: string | undefined;
+    for (const entry of entries) {
+      sequenceId++;
+      if (publisher === undefined) continue;
+      const producer = await producerTo(to, publisher);
+      if (sequenceId <= (before.get(to) ?? -1)) continue;
+      if (producer.sendEntry === undefined) throw cannotSendEntries(publisher);
+      await pace(() => producer.push());
+      const reason = await producer.sendEntry(entry.bytes, sequenceId);
+      if (reason !== undefined) refusal ??= reason;
+      const writing = progress.sent(entry.bytes.length);
+      if (writing !== undefined) await writing;
+    }
+    if (refusal === undefined) counts.rawEntries++;
+    else counts.refused.push({ key: one.key, reason: refusal });
+  }
+
   try {
     const messages = readPartition(parts.store, objects, parts.selection, {
       signal,
       onObject: () => counts.objects++,
       onDuplicate: () => counts.duplicates++,
     });
-    for await (const { message } of messages) {
+    for await (const item of raw.length === 0 ? messages : mergeById(messages, inPlaces(raw))) {
       if (signal.aborted) throw new BackupError('source', 'the restore was stopped');
+      if ('raw' in item) {
+        await restoreRaw(item.raw);
+        continue;
+      }
+      const { message } = item;
       sequenceId++;
       const to = route(message);
       const size = message.payload?.length ?? 0;

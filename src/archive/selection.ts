@@ -40,7 +40,10 @@ export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): 
 }
 
 /** Whether the message is selected. */
-export function isSelected(message: Message, selection: Selection): boolean {
+export function isSelected(
+  message: Pick<Message, 'id' | 'publishTimeMs' | 'key' | 'properties'>,
+  selection: Selection,
+): boolean {
   const { partitions, fromMs, toMs, fromId, toId, key, properties } = selection;
   if (partitions !== undefined && !partitions.includes(message.id.partition)) return false;
   if (fromMs !== undefined && message.publishTimeMs < fromMs) return false;

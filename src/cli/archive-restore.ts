@@ -1,12 +1,13 @@
 // `tdmq-backup archive restore`: publishes what was stored to a topic, and goes on where a killed restore stopped.
 import { parseArgs } from 'node:util';
-import { type ArchiveObject, readCatalog } from '../archive/catalog.ts';
+import { type ArchiveObject, type RawObject, readCatalog } from '../archive/catalog.ts';
 import {
   ID_PROPERTY,
   PUBLISH_TIME_PROPERTY,
   type RestoreCounts,
   restoreMessages,
 } from '../archive/restore.ts';
+import { cannotSendEntries, selectRaw } from '../archive/restore-raw.ts';
 import { mayHold } from '../archive/selection.ts';
 import { systemClock } from '../clock.ts';
 import { BackupError } from '../errors.ts';
@@ -44,6 +45,11 @@ time as they were; the old id and publish time as the properties ${ID_PROPERTY} 
 The order of each partition is kept. A message that stands in two objects is published once. Schema versions,
 producer names and sequence ids are not restored.
 
+Entries that are kept raw and were not recovered (archive recover) are left out, and counted; that alone does not change
+the exit code. With --include-unreadable each is published as it is, in its place among the messages: payload, keys,
+properties and publish time as its producer sent them, so that a consumer that has the key or the codec can read it. What
+no broker would take (a wrong checksum) is listed, and makes the exit code 1.
+
 A restore that was stopped or killed goes on when the same command is called again. What it has published stands in
 {prefix}_restores/. With message deduplication in the namespace nothing is published twice, whatever happens, while it
 is gone on with before the broker forgets the producers (6 hours, by default). Without it, Ctrl-C is exact too; kill -9
@@ -59,6 +65,7 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
   --no-batching        each message an entry of its own, for consumers of type Key_Shared
   --driver D           wire or native; by default PULSAR_DRIVER. native does not batch, and refuses null values and binary keys
+  --include-unreadable publish what is kept raw too, unchanged
   --dry-run            only tell what would be published
   --again              begin afresh although this restore was done, or begun
   --json               the counts as JSON
@@ -82,6 +89,7 @@ Examples:
         compression: { type: 'string', default: 'zlib' },
         'no-batching': { type: 'boolean', default: false },
         driver: { type: 'string' },
+        'include-unreadable': { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
         again: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
@@ -97,6 +105,11 @@ Examples:
       messagesPerSecond:
         values.rate === undefined ? undefined : numberOption('--rate', values.rate, 1, 10_000_000),
     };
+    const isWithRaw = values['include-unreadable'];
+    if (isWithRaw && (selection.key !== undefined || selection.properties !== undefined))
+      throw new UsageError(
+        'what is kept raw cannot be filtered: leave out --key and --property, or --include-unreadable',
+      );
     const place = await openPlace(values, io);
     const progress = startProgress(io.stderr);
     let publisher: Publisher | undefined;
@@ -108,21 +121,28 @@ Examples:
         onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
       });
       const { objects: found } = catalog;
-      const source = onlyTopic(found, place);
+      const source = onlyTopic([...found, ...catalog.raw], place);
       if (isWithin(source, target.full) && !values['into-same-topic']) {
         throw new BackupError('config', `${target.full} is the topic that was backed up`, {
           hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
         });
       }
+      const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: io.signal });
       publisher = await openPublisher(values.driver, values.to ?? '', io);
+      if (isWithRaw && publisher.driver !== 'wire') throw cannotSendEntries(publisher);
       const targetPartitions = await publisher.partitions(target);
       const note = await openNote(
         place,
-        { source, target: target.full, route: how.route, selection },
-        { keys: found.map(({ key }) => key), targetPartitions },
+        {
+          ...{ source, target: target.full, route: how.route, selection },
+          ...(isWithRaw && { isWithRaw }),
+        },
+        { keys: [...found, ...(isWithRaw ? selectedRaw : [])].map(({ key }) => key), targetPartitions },
         { again: values.again, isDry: values['dry-run'] },
       );
-      const objects = stillThere(found, note.keys);
+      const began = stillThere<ArchiveObject | RawObject>([...found, ...catalog.raw], note.keys);
+      const objects = began.filter((one) => 'facts' in one);
+      const raw = began.filter((one) => 'recoveredBy' in one);
       progress.clear();
       const sourcePartitions = catalog.partitionCounts.get(source) ?? 0;
       if (!values.json) {
@@ -139,6 +159,7 @@ Examples:
         ...how,
         store: read.store,
         objects,
+        raw,
         selection,
         target,
         sourcePartitions,
@@ -160,8 +181,8 @@ Examples:
       });
       await note.finish();
       progress.clear();
-      tell(counts, values['dry-run'], target.full, values.json, io);
-      return 0;
+      tell(counts, isWithRaw ? 0 : selectedRaw.length, values['dry-run'], target.full, values.json, io);
+      return counts.refused.length > 0 ? 1 : 0;
     } catch (error) {
       progress.clear();
       if (io.signal.aborted && !values['dry-run'])
@@ -228,8 +249,15 @@ async function openPublisher(driver: string | undefined, topic: string, io: Io):
   return chosen === 'native' ? await createNativePublisher(options) : createWirePublisher(options);
 }
 
-function tell(counts: RestoreCounts, isDry: boolean, target: string, asJson: boolean, io: Io): void {
-  const { messages, bytes, duplicates, skipped, objects } = counts;
+function tell(
+  counts: RestoreCounts,
+  rawLeftOut: number,
+  isDry: boolean,
+  target: string,
+  asJson: boolean,
+  io: Io,
+): void {
+  const { messages, bytes, duplicates, skipped, objects, rawEntries, refused } = counts;
   const routes = [...counts.routes].sort(([a], [b]) => (a < b ? -1 : 1));
   if (asJson) {
     const byRoute = Object.fromEntries(routes);
@@ -241,6 +269,9 @@ function tell(counts: RestoreCounts, isDry: boolean, target: string, asJson: boo
       duplicates,
       skipped,
       objects,
+      rawEntries,
+      rawLeftOut,
+      refused,
       routes: byRoute,
     };
     // JSON of ours has no integers beyond 2^53; those of times are told roughly here.
@@ -260,10 +291,16 @@ function tell(counts: RestoreCounts, isDry: boolean, target: string, asJson: boo
     for (const line of formatTable(['partition', 'messages', 'payloads', 'first', 'last'], rows)) say(line);
   const rest = [
     duplicates > 0 ? `${duplicates} copies left out` : '',
+    rawEntries > 0 ? `${rawEntries} raw entries besides, as they are` : '',
     skipped > 0 ? `${skipped.toLocaleString('en-US')} published before` : '',
   ].filter(Boolean);
-  const { green } = paint(io.stdout, io.env);
+  const { green, red, yellow } = paint(io.stdout, io.env);
   say(
     `${isDry ? 'Would publish' : `${green('✓')} Published`} ${messages.toLocaleString('en-US')} messages, ${formatBytes(bytes)}, to ${target}${rest.length > 0 ? ` (${rest.join(', ')})` : ''}`,
   );
+  for (const { key, reason } of refused) say(`${red('✗')} ${key}\n    not published: ${reason}`);
+  if (rawLeftOut > 0)
+    say(
+      `${yellow('⚠')} ${rawLeftOut} raw entries under _unreadable/ left out: archive recover, or --include-unreadable`,
+    );
 }

@@ -1,9 +1,9 @@
 // What is kept beside the archive about a restore: which objects it began with and how far it came, so that the same
 // command goes on after a kill, and does not begin again what was done.
 import { createHash } from 'node:crypto';
-import type { ArchiveObject } from '../archive/catalog.ts';
 import type { Acknowledged } from '../archive/restore-progress.ts';
 import { BackupError } from '../errors.ts';
+import type { ListedObject } from '../ports.ts';
 import type { Place } from './archive-place.ts';
 
 /** What is kept beside the archive of a restore under way. */
@@ -85,8 +85,8 @@ async function readKeys(place: Place, keysKey: string): Promise<readonly string[
   });
 }
 
-/** The objects that the restore began with; what was stored since is not part of it. */
-export function stillThere(found: readonly ArchiveObject[], keys: readonly string[]): ArchiveObject[] {
+/** What the restore began with; what was stored since is not part of it. */
+export function stillThere<T extends ListedObject>(found: readonly T[], keys: readonly string[]): T[] {
   const began = new Set(keys);
   const objects = found.filter(({ key }) => began.has(key));
   if (objects.length === began.size) return objects;

@@ -43,6 +43,11 @@ export interface TopicProducer {
   readonly acknowledgedSequenceId: number;
   /** Resolves when there is room for more, not when the broker has it. One call at a time. @throws BackupError `source` */
   send(message: OutgoingMessage): Promise<void>;
+  /**
+   * As `send`, for an entry as a broker stored it: everything as it was, but its producer's name and sequence id.
+   * Resolves with the reason where no broker would take it. Drivers that cannot do it do not have it.
+   */
+  sendEntry?(entry: Uint8Array, sequenceId: number): Promise<string | undefined>;
   /** Sends what waits for a batch to fill. */
   push(): void;
   /** Resolves when the broker has everything. @throws BackupError `source` */

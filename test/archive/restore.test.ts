@@ -55,6 +55,7 @@ async function restore(
   const run = restoreMessages({
     store,
     objects,
+    raw: [],
     selection: {},
     target: TARGET,
     sourcePartitions: 2,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
+import { decodeMetadata, isChecksumRight } from '../../src/local/broker/frames.ts';
 import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
 
@@ -68,6 +69,73 @@ test('a dry run publishes nothing, and leaves nothing beside the archive', async
   expect(out).toContain('Would publish 15 messages');
   expect(rule.cos.objects().filter(({ key }) => key.includes('_restores'))).toEqual([]);
   expect(rule.broker.subscriptionBacklog(TARGET, 'backup')).toBe(0);
+});
+
+/** Puts entries that nobody here can decode between messages of partition 0, and has them kept raw. */
+async function keepRaw() {
+  const partition = `${TOPIC}-partition-0`;
+  const metadata = {
+    ...{ producerName: 'first-life', sequenceId: 5, publishTime: Date.UTC(2026, 1, 3), compression: 9 },
+    ...{
+      uncompressedSize: 99,
+      partitionKey: 'k',
+      properties: [{ key: 'a', value: 'b' }],
+      replicatedFrom: 'east',
+    },
+    ...{ highestSequenceId: 9, txnidLeastBits: 1, txnidMostBits: 2, schemaVersion: Buffer.from('v') },
+  };
+  const own = [
+    rule.broker.appendEntry(partition, metadata, Buffer.from('codec of tomorrow')),
+    rule.broker.appendEntry(partition, metadata, Buffer.from('damaged')),
+  ];
+  rule.broker.corruptEntry(partition, own[1] as never);
+  rule.broker.publish(partition, [{ payload: 'after' }]);
+  expect(await main(['run'], testIo(rule.env).io)).toBe(0);
+  return metadata;
+}
+
+/** The raw entries that a rule over the new topic keeps. */
+async function keptAgain() {
+  await restored();
+  return rule.cos
+    .objects()
+    .map(({ key }) => key)
+    .filter((key) => key.startsWith('replay/_unreadable/') && key.endsWith('.bin'))
+    .map((key) => rule.cos.object(key)?.bytes as Buffer);
+}
+
+test('raw entries are left out, and counted', async () => {
+  await keepRaw();
+  const { code, out } = await restore([]);
+  expect(code).toBe(0);
+  expect(out).toContain('2 raw entries under _unreadable/ left out');
+  expect(await keptAgain()).toEqual([]);
+  const { out: json } = await restore(['--again', '--json', '--partition', '1']);
+  expect(JSON.parse(json)).toMatchObject({ rawLeftOut: 0, rawEntries: 0 });
+});
+
+test('--include-unreadable publishes raw entries as they are, in their place; what no broker takes is told', async () => {
+  const metadata = await keepRaw();
+  const { code, out } = await restore(['--include-unreadable']);
+  expect(code).toBe(1);
+  expect(out).toContain('1 raw entries besides, as they are');
+  expect(out).toMatch(/✗ .*\.bin\n {4}not published: its checksum/);
+  const kept = await keptAgain();
+  expect(kept).toHaveLength(1);
+  const { producerName, sequenceId, ...own } = decodeMetadata(kept[0] as Buffer);
+  const { producerName: _p, sequenceId: _s, highestSequenceId: _h, replicatedFrom: _r, ...rest } = metadata;
+  const { txnidLeastBits: _l, txnidMostBits: _m, ...taken } = rest;
+  expect(own).toEqual(taken);
+  expect(producerName).toMatch(/^tdmq-restore-/);
+  expect(Number(sequenceId)).toBeGreaterThan(0);
+  expect(isChecksumRight(kept[0] as Buffer)).toBe(true);
+  expect(kept[0]?.subarray(-17).toString()).toBe('codec of tomorrow');
+  expect((await restore(['--include-unreadable'])).err).toContain('this restore was done');
+});
+
+test('--include-unreadable takes no filter that raw entries cannot be held against', async () => {
+  expect((await restore(['--include-unreadable', '--key', 'k'])).code).toBe(2);
+  expect((await restore(['--include-unreadable', '--driver', 'native'])).code).not.toBe(0);
 });
 
 test('stopped by Ctrl-C, the same command goes on and publishes nothing twice', async () => {

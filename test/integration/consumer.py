@@ -2,7 +2,7 @@
 """Reads a topic (partitioned or not) from its beginning with the official Python client and prints it as JSON lines.
 
 Usage: consumer.py SERVICE_URL < spec.json
-spec: {"topic": ..., "token": null, "count": null, "idle_ms": 2000}
+spec: {"topic": ..., "token": null, "count": null, "idle_ms": 2000, "private_key": null}
 Ends after `count` messages, or when none came for `idle_ms`. Leaves no subscription behind.
 """
 import base64
@@ -26,7 +26,7 @@ def ordering_key(message):
 
 
 def main():
-    spec = {"token": None, "count": None, "idle_ms": 2000, **json.load(sys.stdin)}
+    spec = {"token": None, "count": None, "idle_ms": 2000, "private_key": None, **json.load(sys.stdin)}
     auth = pulsar.AuthenticationToken(spec["token"]) if spec["token"] else None
     client = pulsar.Client(
         sys.argv[1],
@@ -34,8 +34,12 @@ def main():
         operation_timeout_seconds=15,
         logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, "/dev/stderr"),
     )
+    key = spec["private_key"]
     consumer = client.subscribe(
-        spec["topic"], f"reader-{uuid.uuid4()}", initial_position=pulsar.InitialPosition.Earliest
+        spec["topic"],
+        f"reader-{uuid.uuid4()}",
+        initial_position=pulsar.InitialPosition.Earliest,
+        crypto_key_reader=pulsar.CryptoKeyReader("", key) if key else None,
     )
     seen = 0
     while spec["count"] is None or seen < spec["count"]:

@@ -23,6 +23,7 @@ DEFAULTS = {
     "batch_messages": 100,
     "compression": "NONE",  # NONE, LZ4, ZLib, ZSTD, SNAPPY
     "chunking": False,
+    "public_key": None,  # a PEM file: messages are encrypted for it
     "producer_name": "producer.py",  # the same on every partition
     "first_sequence_id": 1,
 }
@@ -84,6 +85,10 @@ def main():
         operation_timeout_seconds=15,
         logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, "/dev/stderr"),
     )
+    encryption = {}
+    if spec["public_key"]:
+        reader = pulsar.CryptoKeyReader(spec["public_key"], "")
+        encryption = {"crypto_key_reader": reader, "encryption_key": "backup-test"}
     producer = client.create_producer(
         spec["topic"],
         producer_name=spec["producer_name"],
@@ -94,6 +99,7 @@ def main():
         chunking_enabled=spec["chunking"],
         compression_type=pulsar.CompressionType.__members__[spec["compression"]],
         block_if_queue_full=True,
+        **encryption,
     )
     rng = random.Random(spec["seed"])
     make = {"text": plain_message, "varied": varied_message}[spec["content"]]

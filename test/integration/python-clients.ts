@@ -18,6 +18,8 @@ export interface ProducerSpec {
   readonly compression?: 'NONE' | 'LZ4' | 'ZLib' | 'ZSTD' | 'SNAPPY';
   /** Cuts messages over the broker's limit (5 MiB) into chunks; excludes batching. */
   readonly chunking?: boolean;
+  /** A PEM file with an RSA key that messages are encrypted for. */
+  readonly public_key?: string;
   readonly producer_name?: string;
   readonly first_sequence_id?: number;
 }
@@ -59,7 +61,7 @@ export interface ConsumedMessage
 /** Everything in the topic, until `count` messages or until none came for `idle_ms` (2000). */
 export async function consume(
   serviceUrl: string,
-  spec: { topic: string; token?: string; count?: number; idle_ms?: number },
+  spec: { topic: string; token?: string; count?: number; idle_ms?: number; private_key?: string },
 ): Promise<ConsumedMessage[]> {
   return jsonLines(await runPython('consumer.py', [serviceUrl], { input: JSON.stringify(spec) }));
 }

@@ -146,7 +146,8 @@ function compress(raw: Buffer, wanted: ProducerCompression): { compression: numb
   return { compression: wanted === 'zstd' ? COMPRESSION_TYPE.ZSTD : COMPRESSION_TYPE.ZLIB, payload };
 }
 
-function frame(metadata: Buffer, payload: Buffer): Buffer {
+/** A stored entry: checksum, metadata, payload. */
+export function frame(metadata: Buffer, payload: Buffer): Buffer {
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + metadata.length + payload.length);
   bytes.writeUInt16BE(FRAME.checksumMagic, 0);
   bytes.writeUInt32BE(metadata.length, 6);

@@ -3,12 +3,13 @@
 // it has already; elsewhere what had arrived without a receipt stands twice. It fails rather than believe a broker that
 // drops what was sent once.
 import { setMaxListeners } from 'node:events';
-import { BackupError } from '../../errors.ts';
+import { BackupError, messageOf } from '../../errors.ts';
 import type { Clock } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import type { OutgoingMessage, PublishOptions, TopicProducer } from '../publisher.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection, ProducerEvents } from './connection.ts';
+import { againAs } from './entry-again.ts';
 import type { Command, CommandFields } from './frame.ts';
 import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './producer-entry.ts';
 import { publishError } from './publish-error.ts';
@@ -20,6 +21,8 @@ const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 131_072;
 /** More than what an entry has besides its messages. */
 const ENTRY_OVERHEAD_BYTES = 1_024;
+/** Brokers bound what is sent to them a little above the largest message, for its metadata. */
+const METADATA_ROOM_BYTES = 8_192;
 const WINDOW_ENTRIES = 500;
 const OPEN_ATTEMPTS = 8;
 /** With pauses of up to five seconds: about two minutes, in which a broker restarts. */
@@ -97,6 +100,22 @@ export class WireProducer implements TopicProducer {
     this.#batch.push(message);
     this.#batchBytes += size;
     await this.#untilRoom();
+  }
+
+  async sendEntry(bytes: Uint8Array, sequenceId: number): Promise<string | undefined> {
+    this.push();
+    await this.#untilRoom();
+    let entry: OutgoingEntry;
+    try {
+      entry = againAs(this.#options.producerName, sequenceId, bytes);
+    } catch (error) {
+      return messageOf(error);
+    }
+    const mostBytes = this.#maxEntryBytes + METADATA_ROOM_BYTES;
+    if (entry.bytes.length > mostBytes)
+      return `it has ${entry.bytes.length} bytes, and the broker takes ${mostBytes}`;
+    this.#post(entry);
+    return undefined;
   }
 
   push(): void {

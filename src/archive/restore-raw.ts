@@ -1,0 +1,70 @@
+// What restore does with raw entries: which are meant, where they stand among the messages, and to which partition they go.
+import { BackupError } from '../errors.ts';
+import type { CallOptions, Message, ObjectStore, RawEntry, TimeMs } from '../ports.ts';
+import type { Publisher } from '../pulsar/publisher.ts';
+import { readStoredEntry } from '../pulsar/wire/entry-decoder.ts';
+import { readWhole } from '../stored-object.ts';
+import { isRecovered, type RawObject } from './catalog.ts';
+import { isSelected, type Selection } from './selection.ts';
+
+/** Enough for the metadata of nearly any entry. */
+const HEAD_BYTES = 65_536;
+
+/**
+ * The raw entries that are not recovered and may hold selected messages: keys and properties may be in what cannot be
+ * decoded, so these filters leave none out. @throws BackupError `store`
+ */
+export async function selectRaw(
+  store: ObjectStore,
+  raw: readonly RawObject[],
+  { partitions, fromId, toId, fromMs, toMs }: Selection,
+  call: CallOptions,
+): Promise<RawObject[]> {
+  const selected: RawObject[] = [];
+  for (const one of raw) {
+    if (isRecovered(one)) continue;
+    const isTimed = fromMs !== undefined || toMs !== undefined;
+    const publishTimeMs = isTimed ? await publishTimeOf(store, one, call) : undefined;
+    const id = { ...one.id, partition: one.partition, batchIndex: -1 };
+    const times = publishTimeMs === undefined ? {} : { fromMs, toMs };
+    const own = { id, publishTimeMs: publishTimeMs ?? 0, key: undefined, properties: [] };
+    if (isSelected(own, { partitions, fromId: fromId && { ...fromId, batchIndex: -1 }, toId, ...times }))
+      selected.push(one);
+  }
+  return selected;
+}
+
+async function publishTimeOf(
+  store: ObjectStore,
+  raw: RawObject,
+  call: CallOptions,
+): Promise<TimeMs | undefined> {
+  const head = await readWhole(store, raw.key, {
+    ...call,
+    start: 0,
+    end: Math.max(0, Math.min(raw.sizeBytes, HEAD_BYTES) - 1),
+  });
+  return readStoredEntry(raw.id, head).metadata?.publishTimeMs;
+}
+
+/** A raw entry in its place among the messages. */
+export async function* inPlaces(raw: readonly RawObject[]) {
+  for (const one of raw)
+    yield { message: { id: { ...one.id, partition: one.partition, batchIndex: -1 } }, raw: one };
+}
+
+/** Its key, where it can be read, decides as that of a message does. */
+export function routedBy(
+  { id, partition }: RawObject,
+  [first]: readonly RawEntry[],
+): Pick<Message, 'id' | 'key'> {
+  const bytes = Buffer.from(first?.bytes ?? []);
+  const { metadata } = readStoredEntry(id, bytes);
+  return { id: { ...id, partition, batchIndex: -1 }, key: metadata?.key };
+}
+
+/** What to do where the driver cannot. */
+export const cannotSendEntries = ({ driver }: Publisher): BackupError =>
+  new BackupError('config', `the ${driver} driver cannot publish entries as they are`, {
+    hint: 'Publish raw entries with --driver wire.',
+  });
