@@ -13,7 +13,7 @@ export interface Size {
 }
 
 /** Why a file was closed. */
-export type RollReason = 'messages' | 'bytes' | 'end' | 'deadline';
+export type RollReason = 'messages' | 'bytes' | 'age' | 'end' | 'deadline';
 
 /** The limit that adding `more` to `open` would pass; `undefined` where it fits. The first addition always fits. */
 export function limitPassedBy(open: Size, more: Size, limits: Limits): 'messages' | 'bytes' | undefined {

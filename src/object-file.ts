@@ -14,6 +14,12 @@ import type { Slots } from './slots.ts';
 /** A buffer of this size leaves as a part; a whole file below it is one PUT. */
 export const PART_BYTES = 8 * 1_048_576;
 
+/**
+ * A file that is being uploaded is closed at this age. Unfinished uploads of more than 15 minutes are aborted by whoever
+ * ends a run (handler.ts): a file has the difference to be completed in.
+ */
+export const MAX_UPLOAD_AGE_MS = 600_000;
+
 /** What cannot be aborted within this time is left to the clean-up of a later run. */
 const ABORT_TIMEOUT_MS = 2_000;
 
@@ -98,6 +104,11 @@ export class ObjectFile implements Size, Spillable {
   /** Whether it is known before the end that this file cannot be created: go on to `create` at once, to learn why. */
   get isDoomed(): boolean {
     return this.#isDoomed;
+  }
+
+  /** Whether some of it has left for the store, as an upload that somebody could take for an old one. */
+  get isUploading(): boolean {
+    return this.#upload !== undefined;
   }
 
   /** Adds the records of these messages. Awaits only where compression lags behind. What fails, `create` throws. */

@@ -247,6 +247,8 @@ export interface UnfinishedUpload {
   readonly key: string;
   readonly uploadId: string;
   readonly initiated: Date;
+  /** Since it was initiated, by the store's own clock; 0 where the store does not tell its time. */
+  readonly ageMs: number;
 }
 
 /** What every call can be given: an abort ends it at once, sockets included, with a retryable BackupError. */

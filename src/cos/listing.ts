@@ -46,8 +46,12 @@ export async function* listUploads(
       (cos) => cos.multipartList({ Bucket, Region, Prefix: prefix, ...from } as COS.MultipartListParams),
       options,
     );
+    // Our own clock may be wrong, and others' uploads must not look old for that.
+    const nowMs = Date.parse(String(page.headers?.['date']));
     for (const { Key, UploadId, Initiated } of page.Upload ?? []) {
-      yield { key: Key, uploadId: UploadId, initiated: new Date(Initiated) };
+      const initiated = new Date(Initiated);
+      const ageMs = Math.max(0, nowMs - initiated.getTime() || 0);
+      yield { key: Key, uploadId: UploadId, initiated, ageMs };
     }
     if (page.IsTruncated !== 'true') return;
     if (

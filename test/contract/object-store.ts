@@ -174,6 +174,8 @@ export function describeObjectStoreContract(name: string, setup: () => Promise<C
       const listed = await collect(store.listUploads('p/'));
       expect(listed.map(({ key }) => key).sort()).toEqual(['p/a', 'p/b']);
       expect(listed[0]?.initiated).toBeInstanceOf(Date);
+      expect(listed[0]?.ageMs).toBeGreaterThanOrEqual(0);
+      expect(listed[0]?.ageMs).toBeLessThan(60_000);
       for (const { key, uploadId } of listed.filter(({ key }) => key === 'p/a')) {
         await store.abortUpload(key, uploadId);
         await store.abortUpload(key, uploadId);

@@ -59,6 +59,20 @@ test('unfinished uploads are listed over pages, by both markers', async () => {
   expect(queries()[0]).not.toHaveProperty('delimiter');
 });
 
+test.each([
+  ['Mon, 23 Nov 2026 23:41:41 GMT', 20 * 60_000],
+  ['', 0],
+])('the age of an unfinished upload is that of the clock of COS, which says "%s"', async (date, ageMs) => {
+  const page =
+    '<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>k</Key><UploadId>1</UploadId><Initiated>2026-11-23T23:21:41.000Z</Initiated></Upload></ListMultipartUploadsResult>';
+  server.answer = (_request, response) => {
+    response.sendDate = false;
+    if (date !== '') response.setHeader('Date', date);
+    response.end(page);
+  };
+  expect(await collect(store.listUploads('k'))).toMatchObject([{ ageMs }]);
+});
+
 test('a list that goes on without saying where ends with an error', async () => {
   const page = `<ListBucketResult><IsTruncated>true</IsTruncated>${object('a')}<NextMarker>a</NextMarker></ListBucketResult>`;
   answerInTurn(page, page, page);

@@ -17,6 +17,8 @@ export interface MemoryStore extends ObjectStore {
   readonly objects: Map<string, MemoryObject>;
   readonly uploads: Map<string, { key: string; initiated: Date }>;
   readonly calls: string[];
+  /** The store's own time. */
+  now: () => Date;
   /** Called before and after each call takes effect; what it throws, the call throws. */
   hook: ((when: 'before' | 'after', call: Call, key: string) => void | Promise<void>) | undefined;
 }
@@ -30,6 +32,7 @@ export function createMemoryStore(): MemoryStore {
     objects,
     uploads,
     calls,
+    now: () => new Date(),
     hook: undefined,
     create: (key, body, expected, attributes, options) =>
       step('create', key, options?.signal, () => put(key, bytesOf(body), expected, attributes)),
@@ -64,7 +67,8 @@ export function createMemoryStore(): MemoryStore {
     async *listUploads(prefix, options) {
       await step('listUploads', prefix, options?.signal, () => undefined);
       for (const [uploadId, { key, initiated }] of uploads)
-        if (key.startsWith(prefix)) yield { key, uploadId, initiated };
+        if (key.startsWith(prefix))
+          yield { key, uploadId, initiated, ageMs: store.now().getTime() - initiated.getTime() };
     },
     abortUpload: (key, uploadId, options) =>
       step('abort', key, options?.signal, () => {
@@ -99,7 +103,7 @@ export function createMemoryStore(): MemoryStore {
   function start(key: string, attributes: ObjectAttributes): Upload {
     const uploadId = `upload-${++uploadCount}`;
     const parts = new Map<number, Buffer>();
-    uploads.set(uploadId, { key, initiated: new Date(0) });
+    uploads.set(uploadId, { key, initiated: store.now() });
     return {
       part: (number, body, expected, options) =>
         step('part', key, options?.signal, () => {
