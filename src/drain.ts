@@ -19,9 +19,11 @@
 // is in a file and not acknowledged goes to another consumer when this one dies; so each partition has one such file
 // at most: the next entry is taken only when the file before it is acknowledged.
 import { setMaxListeners } from 'node:events';
+import type { Pace } from './deadline.ts';
 import { BackupError, byGravity } from './errors.ts';
 import { heldBackText } from './held-back.ts';
 import { MemoryBudget } from './memory-budget.ts';
+import { pacedStore } from './paced-store.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
 import { formatTime } from './record.ts';
@@ -40,15 +42,16 @@ const MIN_BYTES_PER_PARTITION = 2 * 1_048_576;
 export type StopReason = 'caught_up' | 'deadline' | 'busy';
 
 export interface DrainOptions
-  extends Omit<Run, 'budget' | 'slots' | 'tally' | 'reading' | 'hardEnd' | 'stopAll' | 'startedAtMs'> {
+  extends Omit<Run, 'budget' | 'slots' | 'tally' | 'reading' | 'stopAll' | 'pace'> {
   readonly source: Source;
-  readonly startedAtMs: number;
+  readonly stopReadingAtMs: number;
+  /** Plans the end from what is measured; without it only `stopReadingAtMs` and `hardEnd` count. */
+  readonly pace?: Pace;
   /** Is given the partitions before anything is taken from them. */
   readonly onOpen?: (partitions: readonly SourcePartition[]) => void;
   readonly bufferBytes: number;
   /** Is told of the bytes of all records as they pass. */
   readonly onBytes?: (bytes: number) => void;
-  readonly hardEnd: AbortSignal;
   /** Ends reading before `stopReadingAtMs`. */
   readonly stop?: AbortSignal | undefined;
   readonly tally?: Tally;
@@ -70,17 +73,21 @@ export interface DrainResult {
 export async function drain(options: DrainOptions): Promise<DrainResult> {
   const { source, clock, stopReadingAtMs, bufferBytes } = options;
   const tally = options.tally ?? createTally();
+  const pace = options.pace ?? unhurried(options);
   const reading = new AbortController();
   const timer = new AbortController();
   // One listener per partition that waits is not a leak.
-  setMaxListeners(0, reading.signal, options.hardEnd);
+  setMaxListeners(0, reading.signal, options.hardEnd, pace.storing, pace.asking);
   clock
     .sleep(Math.max(0, stopReadingAtMs - clock.now()), timer.signal)
     .then(() => reading.abort())
     .catch(() => undefined);
   const onStop = () => reading.abort();
-  options.stop?.addEventListener('abort', onStop);
-  if (options.stop?.aborted) onStop();
+  const stops = [pace.reading, ...(options.stop === undefined ? [] : [options.stop])];
+  for (const stop of stops) {
+    stop.addEventListener('abort', onStop);
+    if (stop.aborted) onStop();
+  }
   const budget = new MemoryBudget(bufferBytes, clock, options.onBytes);
   const result = (fields: Partial<DrainResult>): DrainResult => ({
     stopReason: 'caught_up',
@@ -98,6 +105,8 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     options.onOpen?.(partitions);
     const run: Run = {
       ...options,
+      store: pacedStore(options.store, pace),
+      pace,
       budget,
       tally,
       slots: createSlots(CONCURRENT_CALLS),
@@ -106,6 +115,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     };
     const turns = createSlots(Math.max(1, Math.floor(bufferBytes / MIN_BYTES_PER_PARTITION)));
     const drains = partitions.map((partition) => new PartitionDrain(run, partition));
+    pace.onPlan(() => Math.ceil(drains.reduce((sum, { files }) => sum + files, 0) / CONCURRENT_CALLS));
     const standby = new Standby(drains.length);
     const ends = await Promise.allSettled(
       drains.map((one) => standby.drain(one, () => turns.run(() => one.drain()))),
@@ -115,21 +125,34 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     );
     const failure = reportFailed(failed, options.logger);
     const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
-    const backlog = await backlogOf(drains, options.hardEnd);
+    const backlog = await backlogOf(drains, pace.asking);
     return result({
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
       backlog,
-      heldBack: await heldBackOf(drains, backlog),
+      heldBack: await heldBackOf(drains, backlog, pace.asking),
       failure: failure ?? failureOfClock(tally),
     });
   } catch (error) {
     return result({ failure: error });
   } finally {
     timer.abort();
-    options.stop?.removeEventListener('abort', onStop);
+    for (const stop of stops) stop.removeEventListener('abort', onStop);
   }
 }
+
+/** The pace of a run of which only the ends are known. */
+const unhurried = ({ stopReadingAtMs, hardEnd }: DrainOptions): Pace => ({
+  stopReadingAtMs,
+  reading: new AbortController().signal,
+  storing: hardEnd,
+  asking: hardEnd,
+  hasTimeToStore: () => true,
+  measureCreation: (create) => create(),
+  measureAcknowledgement: (acknowledge) => acknowledge(),
+  isCutShort: () => false,
+  onPlan: () => undefined,
+});
 
 /** Logs what failed, partition by partition, and returns what the run fails with. */
 function reportFailed(
@@ -150,7 +173,8 @@ function stopReasonOf(outcomes: readonly PartitionOutcome[], tally: Tally): Stop
 
 /** The clock excuses a file that could not be finished, but not a run that could finish none. */
 function failureOfClock(tally: Tally): unknown {
-  if (tally.cutByDeadline === 0 || tally.objects + tally.alreadyStored > 0) return undefined;
+  if (tally.cutByDeadline === 0 || tally.objects + tally.alreadyStored + tally.unreadable > 0)
+    return undefined;
   return (
     tally.lastRetried ??
     new BackupError('store', 'the time was over before a single file could be stored', {
@@ -160,15 +184,16 @@ function failureOfClock(tally: Tally): unknown {
   );
 }
 
+const timeIsUp = () => new BackupError('source', 'the time was over before the backlog was known');
+
 /** Not worth a run's last seconds: where they are over, or a partition cannot tell, it is left out. */
 async function backlogOf(
   drains: readonly PartitionDrain[],
-  hardEnd: AbortSignal,
+  end: AbortSignal,
 ): Promise<DrainResult['backlog']> {
-  if (hardEnd.aborted) return undefined;
-  const timeIsUp = () => new BackupError('source', 'the time was over before the backlog was known');
+  if (end.aborted) return undefined;
   const backlogs = await Promise.all(
-    drains.map((one) => untilAborted(one.backlog(), hardEnd, timeIsUp).catch(() => undefined)),
+    drains.map((one) => untilAborted(one.backlog(), end, timeIsUp).catch(() => undefined)),
   );
   const known = backlogs.filter((backlog) => backlog !== undefined);
   if (known.length === 0 || known.length < backlogs.length) return undefined;
@@ -183,9 +208,12 @@ async function backlogOf(
 async function heldBackOf(
   drains: readonly PartitionDrain[],
   backlog: DrainResult['backlog'],
+  end: AbortSignal,
 ): Promise<string | undefined> {
   if ((backlog?.entries ?? backlog?.messages ?? 0) === 0) return undefined;
-  const reasons = await Promise.all(drains.map((one) => one.heldBack()));
+  const reasons = await Promise.all(
+    drains.map((one) => untilAborted(one.heldBack(), end, timeIsUp).catch(() => [])),
+  );
   return heldBackText(reasons.flat()) || undefined;
 }
 

@@ -2,6 +2,7 @@
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
 import { BackupError, gravest } from './errors.ts';
 import type { MessageMark, ObjectFile } from './object-file.ts';
+import { isOfClock } from './paced-store.ts';
 import type { EntryId, MessageId, SourcePartition } from './ports.ts';
 import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
 import { retry } from './retry.ts';
@@ -12,13 +13,6 @@ import { untilAborted } from './until-aborted.ts';
 /** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
 export type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };
 
-/**
- * Whether the end of the time may have caused this failure of the store. It looks like one that may pass; what stays
- * is told whenever it came.
- */
-export const isOfClock = (error: unknown): boolean =>
-  error instanceof BackupError && error.code === 'store' && error.retryable;
-
 export class FileChain {
   readonly #run: Run;
   readonly #partition: SourcePartition;
@@ -28,6 +22,7 @@ export class FileChain {
   /** Settles when every acknowledgement asked for has been answered. Never rejects. */
   #acknowledgements: Promise<void> = Promise.resolve();
   #unsettled = 0;
+  #filesInLine = 0;
   /** A file could not be created, or none may be any more: what stands in line behind it is dropped. */
   #isHalted = false;
   #failure: unknown;
@@ -52,6 +47,11 @@ export class FileChain {
     return this.#takeAfter;
   }
 
+  /** Files in line that are not stored yet. */
+  get files(): number {
+    return this.#filesInLine;
+  }
+
   /** Whether a file or an acknowledgement is still under way. */
   get isBusy(): boolean {
     return this.#unsettled > 0;
@@ -64,7 +64,10 @@ export class FileChain {
 
   /** Puts a sealed file at the end of the line. */
   push(file: ObjectFile): void {
-    this.#inLine(() => (this.#isHalted ? file.discard() : this.#store(file)));
+    this.#filesInLine++;
+    this.#inLine(() =>
+      (this.#isHalted ? file.discard() : this.#store(file)).finally(() => this.#filesInLine--),
+    );
   }
 
   /** Acknowledges entries that hold nothing to store, after everything that is in line before them. */
@@ -125,9 +128,12 @@ export class FileChain {
       this.#acknowledge(file.entries);
     } catch (error) {
       this.#isHalted = true;
-      const isOver = this.#run.hardEnd.aborted;
-      if (isOver) this.#run.tally.cutByDeadline++;
-      if (!isOver || !isOfClock(error)) this.fail(error);
+      const { pace, tally, stopAll } = this.#run;
+      const isCut = isOfClock(error, pace.storing);
+      if (isCut || pace.storing.aborted) tally.cutByDeadline++;
+      // What cannot be stored in time need not be read either.
+      if (isCut) stopAll();
+      else this.fail(error);
       await file.discard();
     }
   }
@@ -149,8 +155,8 @@ export class FileChain {
    * @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
    */
   async #isSameAsStored(file: ObjectFile): Promise<boolean> {
-    const { store, compression, tally, logger, hardEnd } = this.#run;
-    const call = { signal: hardEnd };
+    const { store, compression, tally, logger, pace } = this.#run;
+    const call = { signal: pace.storing };
     const { key, messages } = file;
     const head = await store.head(key, call);
     if (head === undefined) {
@@ -214,20 +220,33 @@ export class FileChain {
   /** Asks for the acknowledgement behind those asked before. The next file need not wait for the answer. */
   #acknowledge(entries: readonly EntryId[]): void {
     if (entries.length === 0) return;
-    const { clock, hardEnd, tally } = this.#run;
-    const onRetry = (error: BackupError) => {
-      tally.lastRetried = error;
-    };
     this.#unsettled++;
     this.#acknowledgements = this.#acknowledgements
-      .then(() =>
-        retry(() => untilAborted(this.#partition.acknowledge(entries), hardEnd, () => this.#unconfirmed()), {
-          clock,
-          signal: hardEnd,
-          onRetry,
-        }),
-      )
+      .then(() => this.#acknowledgeInTime(entries))
       .catch((error) => this.fail(error))
       .finally(() => this.#unsettled--);
+  }
+
+  async #acknowledgeInTime(entries: readonly EntryId[]): Promise<void> {
+    const { clock, hardEnd, tally, pace } = this.#run;
+    const askedAtMs = clock.now();
+    let hasFailed = false;
+    const acknowledge = () => this.#partition.acknowledge(entries);
+    const onRetry = (error: BackupError) => {
+      tally.lastRetried = error;
+      hasFailed = true;
+    };
+    try {
+      await retry(
+        () => untilAborted(pace.measureAcknowledgement(acknowledge), hardEnd, () => this.#unconfirmed()),
+        { clock, signal: hardEnd, onRetry },
+      );
+    } catch (error) {
+      const isOver = hardEnd.aborted && error instanceof BackupError && error.retryable;
+      if (hasFailed || !isOver || !pace.isCutShort(askedAtMs)) throw error;
+      // Only the clock is to blame. The next run finds what was stored.
+      tally.cutByDeadline++;
+      this.#isHalted = true;
+    }
   }
 }

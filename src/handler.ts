@@ -4,11 +4,13 @@ import { systemClock } from './clock.ts';
 import { compressionMemoryMb, endCompression } from './compression.ts';
 import { type Environment, parseConfig, type RuleConfig, type RunsFrom } from './config.ts';
 import { createCosStore } from './cos/store.ts';
+import { Deadline } from './deadline.ts';
 import { type DrainResult, drain } from './drain.ts';
 import { BackupError } from './errors.ts';
 import { createLogger } from './logger.ts';
 import { createMemoryPressure } from './memory-pressure.ts';
 import { topicFolder } from './object-key.ts';
+import { isOfClock } from './paced-store.ts';
 import type { Clock, Logger, ObjectStore, Source } from './ports.ts';
 import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
@@ -16,6 +18,7 @@ import { retryingStore } from './retrying-store.ts';
 import { createTally, type Tally } from './run.ts';
 import { type ChainEnd, followRuns } from './run-chain.ts';
 import { type Summary, storeRunManifest } from './run-manifest.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** What SCF tells of an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
 export interface ScfContext {
@@ -64,10 +67,11 @@ const MIN_BUFFER_BYTES = 4 * 1_048_576;
 const MAX_BUFFER_BYTES = 256 * 1_048_576;
 /** Heap and buffers of Node at rest, and the smallest buffers. */
 const MIN_IN_USE_BYTES = 24 * 1_048_576;
-/** An unfinished upload older than the longest time-out of a function belongs to nobody any more. */
+/**
+ * An unfinished upload older than this belongs to nobody any more: it is the longest time-out of a function, and a run
+ * that lasts longer completes its uploads before (MAX_UPLOAD_AGE_MS).
+ */
 const ORPHAN_AGE_MS = 900_000;
-/** After the hard end, for closing what is open. */
-const GRACE_MS = 2_000;
 
 /**
  * Runs the rule of this environment once.
@@ -89,18 +93,20 @@ export async function handleInvocation(
   parts.onStart?.(tally);
   let result: DrainResult | undefined;
   let failure: unknown;
+  let deadline: Deadline | undefined;
   const opened: Closeable[] = [];
   const finish = (stopReason: Summary['stopReason']) =>
     summarise(named, startedAtMs, clock.now(), stopReason, tally, result);
   try {
     const config = parseConfig(env, parts.runsFrom);
     logger = parts.createLogger({ level: config.logLevel, ...named, secrets: secretsOf(env) });
-    const times = planTimes(config, startedAtMs, timeLimitMs);
-    const fixed = { config, logger, parts, tally, startedAtMs, ...times, context, opened };
+    const reserveMs = config.run.reserveSeconds * 1_000;
+    deadline = new Deadline({ clock, startedAtMs, timeLimitMs, reserveMs });
+    const fixed = { config, logger, parts, tally, startedAtMs, deadline, context, opened };
     const invocation = { ...fixed, summarise: finish };
     result = await withinTime(
       clock,
-      times.lastEndAtMs,
+      deadline.lastEndAtMs,
       run(invocation, (value) => (result = value)),
     );
     failure = result.failure;
@@ -108,6 +114,8 @@ export async function handleInvocation(
     failure = error;
     // Whatever hangs ends here: it would go on when the instance is thawed for its next invocation.
     for (const one of opened) void one.close();
+  } finally {
+    deadline?.close();
   }
   if (failure !== undefined) {
     logger.error({ error: failure, ...withoutNames(finish('failed')) }, 'run failed');
@@ -131,20 +139,16 @@ interface Invocation {
   /** What the run has opened. */
   readonly opened: Closeable[];
   readonly startedAtMs: number;
-  readonly stopReadingAtMs: number;
-  readonly storingEndAtMs: number;
-  readonly hardEndAtMs: number;
+  readonly deadline: Deadline;
   readonly summarise: (stopReason: Summary['stopReason']) => Summary;
 }
 
 async function run(invocation: Invocation, onResult: (result: DrainResult) => void): Promise<DrainResult> {
-  const { config, logger, parts, tally, startedAtMs, stopReadingAtMs, hardEndAtMs } = invocation;
+  const { config, logger, parts, tally, startedAtMs, deadline } = invocation;
   const { clock } = parts;
+  const { stopReadingAtMs, hardEnd } = deadline;
   const memoryMb = invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
   if (memoryMb < LEAST_MEMORY_MB) throw tooLittleMemory(memoryMb);
-  const timer = new AbortController();
-  const storingEnd = abortedAt(clock, invocation.storingEndAtMs, timer.signal);
-  const hardEnd = abortedAt(clock, hardEndAtMs, timer.signal);
   const buffers = bufferSizes(memoryMb - compressionMemoryMb(config.file.compression));
   logger.info(startFields(config, invocation, buffers), 'run started');
   const store = retryingStore(parts.createStore(config, logger), {
@@ -158,7 +162,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
   invocation.opened.push(store);
   // Beside the opening of the source, so that a run with nothing to do takes no longer.
   const chain = followRuns({
-    ...{ store, clock, logger, startedAtMs, signal: storingEnd },
+    ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
     ...{ rule: config.rule, prefix: config.cos.prefix },
     topic: config.pulsar.topic,
     subscription: config.pulsar.subscription,
@@ -190,20 +194,24 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       tally,
       startedAtMs,
       stopReadingAtMs,
-      hardEnd: storingEnd,
+      hardEnd: deadline.draining,
+      pace: deadline,
       stop: parts.stop,
       bufferBytes: buffers.uploadBytes,
       onBytes: createMemoryPressure(buffers.inUseBytes),
       onOpen: chain.opened,
     });
     onResult(result);
-    await source.close();
+    // A broker that is slow to say good-bye must not take the time of the manifest.
+    await untilAborted(source.close(), deadline.asking, timeIsUp).catch(() => undefined);
     if (result.stopReason !== 'busy' || result.partitions > 0)
       await leaveManifest(invocation, store, result, await chain.end(), hardEnd);
-    if (result.failure === undefined) await abortOrphans(invocation, store, hardEnd);
+    // A busy run knows that somebody else is at work.
+    if (result.failure === undefined && result.stopReason !== 'busy') {
+      await abortOrphans(invocation, store, hardEnd);
+    }
     return result;
   } finally {
-    timer.abort();
     chain.abort();
     await source?.close();
     await store.close();
@@ -211,7 +219,12 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
   }
 }
 
-/** The history of the run. A run that failed has a better reason to fail with than its manifest. */
+const timeIsUp = () => new BackupError('source', 'the time of the manifest has come');
+
+/**
+ * The history of the run. A run that failed has a better reason to fail with than its manifest; and where only the
+ * clock is to blame, what was stored is safe, and the index can be made anew.
+ */
 async function leaveManifest(
   { config, logger, tally, summarise: finish }: Invocation,
   store: ObjectStore,
@@ -221,29 +234,34 @@ async function leaveManifest(
 ): Promise<void> {
   if (tally.stored.length === 0 && !isDue) return;
   const summary = finish(result.failure === undefined ? result.stopReason : 'failed');
+  const retriedBefore = tally.lastRetried;
   try {
     await storeRunManifest(store, config.cos.prefix, { ...summary, link }, tally.stored, { signal });
   } catch (error) {
-    if (result.failure === undefined && tally.stored.length > 0) throw error;
-    logger.warn({ error }, 'run manifest not stored');
+    const refusal = tally.lastRetried === retriedBefore ? undefined : tally.lastRetried;
+    const isCut = isOfClock(error, signal);
+    const isRefused = !isCut || refusal !== undefined;
+    if (result.failure === undefined && tally.stored.length > 0 && isRefused) throw isCut ? refusal : error;
+    const hint = 'What is stored is safe. `tdmq-backup archive index` writes the manifest anew.';
+    logger.warn({ error, hint }, 'run manifest not stored');
   }
 }
 
 /** Unfinished uploads of killed runs cost money and are seen by nobody. Not being allowed to look is no failure. */
 async function abortOrphans(
-  { config, logger, parts }: Invocation,
+  { config, logger }: Invocation,
   store: ObjectStore,
   signal: AbortSignal,
 ): Promise<void> {
   const folder = topicFolder(config.cos.prefix, config.pulsar.topic);
   try {
     for await (const upload of store.listUploads(folder, { signal })) {
-      if (parts.clock.now() - upload.initiated.getTime() <= ORPHAN_AGE_MS) continue;
+      if (upload.ageMs <= ORPHAN_AGE_MS) continue;
       await store.abortUpload(upload.key, upload.uploadId, { signal });
       logger.info({ key: upload.key, initiated: upload.initiated.toISOString() }, 'orphaned upload aborted');
     }
   } catch (error) {
-    logger.warn({ error }, 'orphaned uploads not cleaned up');
+    if (!signal.aborted) logger.warn({ error }, 'orphaned uploads not cleaned up');
   }
 }
 
@@ -257,32 +275,6 @@ async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<Rul
     ...pulsar,
     token: await readRoleKey({ ...pulsar.tdmqRole, region, credentials, signal, runsFrom: pulsar.runsFrom }),
   };
-}
-
-/**
- * Reading stops early enough to store what is open; storing early enough to leave the run's manifest; everything
- * early enough to close and to say so.
- */
-function planTimes(config: RuleConfig, startedAtMs: number, timeLimitMs: number) {
-  const reserveMs = Math.min(config.run.reserveSeconds * 1_000, timeLimitMs / 2);
-  const closingMs = Math.min(2 * GRACE_MS, reserveMs / 2);
-  const hardEndAtMs = startedAtMs + timeLimitMs - closingMs;
-  return {
-    stopReadingAtMs: startedAtMs + timeLimitMs - reserveMs,
-    storingEndAtMs: hardEndAtMs - Math.min(GRACE_MS, reserveMs / 8),
-    hardEndAtMs,
-    lastEndAtMs: hardEndAtMs + closingMs / 2,
-  };
-}
-
-/** A signal that is aborted at a time, unless `forget` is aborted before. */
-function abortedAt(clock: Clock, timeMs: number, forget: AbortSignal): AbortSignal {
-  const end = new AbortController();
-  clock.sleep(Math.max(0, timeMs - clock.now()), forget).then(
-    () => end.abort(),
-    () => undefined,
-  );
-  return end.signal;
 }
 
 /** Better than to be killed in mid-run, without a word. */
@@ -318,11 +310,7 @@ async function withinTime<T>(clock: Clock, endAtMs: number, work: Promise<T>): P
   }
 }
 
-function startFields(
-  config: RuleConfig,
-  times: { stopReadingAtMs: number; startedAtMs: number },
-  buffers: object,
-) {
+function startFields(config: RuleConfig, { deadline, startedAtMs }: Invocation, buffers: object) {
   const { pulsar, cos } = config;
   return {
     topic: pulsar.topic.full,
@@ -331,7 +319,7 @@ function startFields(
     driver: pulsar.driver,
     bucket: cos.bucket,
     prefix: cos.prefix,
-    readingMs: times.stopReadingAtMs - times.startedAtMs,
+    readingMs: deadline.stopReadingAtMs - startedAtMs,
     ...buffers,
   };
 }

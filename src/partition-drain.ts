@@ -2,11 +2,18 @@
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { type Durable, FileChain, isOfClock } from './file-chain.ts';
+import { type Durable, FileChain } from './file-chain.ts';
 import { logHeldBack } from './held-back.ts';
 import type { Reservation } from './memory-budget.ts';
-import { type MessageMark, type MessageRange, ObjectFile, rangeOf } from './object-file.ts';
+import {
+  MAX_UPLOAD_AGE_MS,
+  type MessageMark,
+  type MessageRange,
+  ObjectFile,
+  rangeOf,
+} from './object-file.ts';
 import { objectKey } from './object-key.ts';
+import { isOfClock } from './paced-store.ts';
 import type {
   Backlog,
   Body,
@@ -91,6 +98,11 @@ export class PartitionDrain {
     this.#chain = new FileChain(run, partition, this.#isInOrder);
   }
 
+  /** Files that were begun and are not stored yet. */
+  get files(): number {
+    return this.#chain.files + (this.#open === undefined ? 0 : 1);
+  }
+
   /** What is left, after `drain`. The next message is not that of the driver where files were dropped. */
   async backlog(): Promise<Backlog | undefined> {
     const backlog = await this.#partition.backlog();
@@ -148,10 +160,10 @@ export class PartitionDrain {
     }
   }
 
-  /** A failure ends reading as other ends do. That of a store whose time is over is the clock's. */
+  /** A failure ends reading as other ends do. */
   #failed(error: unknown): Failed | 'deadline' {
-    const { hardEnd, tally } = this.#run;
-    if (!hardEnd.aborted || !isOfClock(error)) return { failure: error };
+    const { pace, tally } = this.#run;
+    if (!isOfClock(error, pace.storing)) return { failure: error };
     tally.cutByDeadline++;
     return 'deadline';
   }
@@ -170,7 +182,7 @@ export class PartitionDrain {
 
   /** Takes entries into files until the end of the run's range, or until something else has to be done first. */
   async #read(): Promise<PartitionOutcome | 'lost'> {
-    const { reading, budget, clock, stopReadingAtMs } = this.#run;
+    const { reading, budget, clock, pace } = this.#run;
     const { end } = this.#partition;
     if (end === null && (await this.#isAtEnd())) return 'caught_up';
     for (;;) {
@@ -179,7 +191,7 @@ export class PartitionDrain {
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
       budget.tellPassed();
-      const timeoutMs = Math.min(this.#idleMs(), Math.max(1, stopReadingAtMs - clock.now()));
+      const timeoutMs = Math.min(this.#idleMs(), Math.max(1, pace.stopReadingAtMs - clock.now()));
       const outcome = await this.#handleNext(timeoutMs);
       if (outcome !== undefined) return outcome;
       this.#endReservation();
@@ -362,9 +374,13 @@ export class PartitionDrain {
   async #finishEntry(id: EntryId): Promise<void> {
     if (!this.#isInOrder) this.#unacknowledged.add(entryText(id));
     this.#owe(id);
-    const reached = this.#open === undefined ? undefined : limitReachedBy(this.#open, this.#run.limits);
+    const open = this.#open;
+    if (open === undefined) return;
+    const reached = limitReachedBy(open, this.#run.limits);
     if (reached !== undefined) await this.#roll(reached);
-    else if (this.#open?.isDoomed) await this.#roll('end');
+    else if (open.isDoomed) await this.#roll('end');
+    else if (open.isUploading && this.#run.clock.now() - open.openedAtMs > MAX_UPLOAD_AGE_MS)
+      await this.#roll('age');
   }
 
   /**
@@ -405,10 +421,10 @@ export class PartitionDrain {
   }
 
   #openFile(first: MessageMark): ObjectFile {
-    const { prefix, topic, compression, rule, store, budget, slots, hardEnd, clock } = this.#run;
+    const { prefix, topic, compression, rule, store, budget, slots, pace, clock } = this.#run;
     const key = objectKey(prefix, topic, first, compression);
     const file = new ObjectFile(
-      { key, rule, compression, store, budget, slots, signal: hardEnd },
+      { key, rule, compression, store, budget, slots, signal: pace.storing },
       clock.now(),
     );
     file.entries.push(...this.#owed);
@@ -417,7 +433,7 @@ export class PartitionDrain {
   }
 
   async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
-    const { store, rule, prefix, topic, logger, tally, onUnreadable, hardEnd } = this.#run;
+    const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = this.#run;
     if (this.#isInOrder && this.#taken !== undefined && isAtOrAfter(this.#taken, entry.id)) {
       this.#owe(entry.id);
       return;
@@ -433,7 +449,7 @@ export class PartitionDrain {
         },
       );
     }
-    const call = { signal: hardEnd };
+    const call = { signal: pace.storing };
     const key = await storeUnreadable(store, rule, prefix, topic, this.#partition.partition, entry, call);
     tally.unreadable++;
     logger.error({ key, topic: entry.topic, ...entry.id, reason }, 'entry unreadable');

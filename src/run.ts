@@ -1,6 +1,7 @@
 // What the partitions of one run share, and what they count together.
 import type { Limits } from './batch.ts';
 import type { Compression, SubscriptionType } from './config.ts';
+import type { Pace } from './deadline.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Clock, Logger, ObjectStore } from './ports.ts';
 import type { Slots } from './slots.ts';
@@ -69,11 +70,11 @@ export interface Run {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly tally: Tally;
-  readonly stopReadingAtMs: number;
   /** Aborted when reading has to stop, so that what is open can still be stored. */
   readonly reading: AbortSignal;
   /** Aborted when everything has to stop. */
   readonly hardEnd: AbortSignal;
+  readonly pace: Pace;
   /** Stops all partitions: one of them met a failure that the others would meet as well. */
   readonly stopAll: () => void;
 }

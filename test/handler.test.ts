@@ -6,8 +6,16 @@ import { type HandlerParts, handleInvocation } from '../src/handler.ts';
 import { createLogger } from '../src/logger.ts';
 import type { ObjectStore, Source } from '../src/ports.ts';
 import type { SourceOptions } from '../src/pulsar/source-options.ts';
-import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
+import {
+  createFakeBroker,
+  createFakeSource,
+  type FakeBroker,
+  type FakePartition,
+  publish,
+} from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
+import { storedMessages } from './fakes/run-drain.ts';
+import { virtualClock } from './pulsar/virtual-clock.ts';
 
 const ENV = {
   RULE_NAME: 'orders-backup',
@@ -207,6 +215,25 @@ describe('an invocation', () => {
 });
 
 describe('an invocation that fails', () => {
+  it('before it has begun leaves no timer: the instance would be kept from being frozen', async () => {
+    let timers = 0;
+    const clock = {
+      now: Date.now,
+      sleep: (_ms: number, signal?: AbortSignal) =>
+        new Promise<void>((_, reject) => {
+          timers++;
+          signal?.addEventListener('abort', () => {
+            timers--;
+            reject(signal.reason);
+          });
+        }),
+    };
+    const { parts } = outside({ clock });
+    const context = { ...CONTEXT, memory_limit_in_mb: 64 };
+    await expect(handleInvocation(ENV, context, parts)).rejects.toMatchObject({ code: 'config' });
+    expect(timers).toBe(0);
+  });
+
   it('with wrong settings tells all of them and connects to nothing', async () => {
     const { lines, configs, parts } = outside({
       source: () => {
@@ -341,6 +368,54 @@ describe('unfinished uploads of killed runs', () => {
     store.uploads.set('other', { key: 'p/t/n/other/date=2026-11-23/partition=0/x.jsonl', initiated: old });
     await handleInvocation(ENV, CONTEXT, parts);
     expect([...store.uploads.keys()]).toEqual(['young', 'other']);
+  });
+
+  it.each([3_600_000, -3_600_000])(
+    'are as old as the store says, whatever our own clock does (%i ms ahead)',
+    async (aheadMs) => {
+      const clock = { ...systemClock, now: () => Date.now() + aheadMs };
+      const { broker, store, parts } = outside({ clock });
+      fill(broker);
+      const key = 'p/t/n/orders/date=2026-11-23/partition=0/x.jsonl';
+      store.uploads.set('old', { key, initiated: new Date(Date.now() - 901_000) });
+      store.uploads.set('alive', { key, initiated: new Date(Date.now() - 60_000) });
+      await handleInvocation(ENV, CONTEXT, parts);
+      expect([...store.uploads.keys()]).toEqual(['alive']);
+    },
+  );
+
+  it('are left alone while somebody else is at work on the subscription', async () => {
+    const { store, parts } = outside({
+      source: () => ({ driver: 'fake', open: async () => 'busy', close: async () => undefined }),
+    });
+    const key = 'p/t/n/orders/date=2026-11-23/partition=0/x.jsonl';
+    store.uploads.set('of a long run', { key, initiated: new Date(Date.now() - 901_000) });
+    await handleInvocation(ENV, CONTEXT, parts);
+    expect(store.uploads.size).toBe(1);
+  });
+
+  it('are none of a run that is at work for hours, whoever else ends a run meanwhile', async () => {
+    const clock = virtualClock();
+    const { broker, store, lines, parts } = outside({ clock });
+    store.now = () => new Date(clock.now());
+    const [busy] = broker.partitions;
+    // More than a part, and then a little every few seconds: no limit closes the file, and it never is idle.
+    for (let i = 0; i < 9; i++) publish(busy as FakePartition, [Buffer.alloc(1_048_576, 0x61)]);
+    for (let i = 0; i < 1_000; i++) publish(busy as FakePartition, [`${i}`]);
+    const other = outside({ clock });
+    const otherParts = { ...other.parts, createStore: () => store };
+    let receives = 0;
+    broker.hook = async (call) => {
+      if (call !== 'next') return;
+      await clock.sleep(4_000);
+      if (++receives % 50 === 0) await handleInvocation(ENV, CONTEXT, otherParts);
+    };
+    const context = { ...CONTEXT, time_limit_in_ms: 7_200_000 };
+    await handleInvocation(ENV, context, parts);
+    expect(lines.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
+    expect(lines.filter(({ rollReason }) => rollReason === 'age')).toHaveLength(1);
+    expect(storedMessages(store).size).toBe(1_009);
+    expect(store.uploads.size).toBe(0);
   });
 
   it('are left with a warning where the role may not list them', async () => {

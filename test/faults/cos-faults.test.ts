@@ -90,4 +90,30 @@ describe('when time runs out', () => {
       stack.expectExactlyOnce();
     },
   );
+
+  it('while COS is slow and many files stand in line, every run leaves its manifest and the next goes on', async () => {
+    const slow = await startStack({ partitions: 16 });
+    try {
+      slow.publish(16 * 150);
+      // How long a request takes to COS; nothing is waited for.
+      slow.cos.setOnRequest(() => new Promise((resolve) => setTimeout(resolve, 300)));
+      const env = { RUN_RESERVE_SECONDS: '2', FILE_MAX_MESSAGES: '10' };
+      const { summary, error, lines } = await slow.run({ timeLimitMs: 6_000, env, isPatient: true });
+      expect(error).toBeUndefined();
+      expect(summary).toMatchObject({ stopReason: 'deadline' });
+      expect(lines.filter(({ level }) => level === 'warn')).toEqual([]);
+      const manifest = slow.cos.objects().find(({ key }) => key.includes('_runs/'));
+      const listed = JSON.parse(slow.cos.object(manifest?.key ?? '')?.bytes.toString() ?? '').storedObjects;
+      expect(listed.map(({ key }: { key: string }) => key).sort()).toEqual(
+        slow.cos.objects().flatMap(({ key }) => (key.includes('.jsonl') ? [key] : [])),
+      );
+      expect(listed.length * 10).toBe(16 * 150 - slow.backlog() * 10);
+      slow.cos.setOnRequest(undefined);
+      await slow.run();
+      slow.expectExactlyOnce();
+      expect(slow.backlog()).toBe(0);
+    } finally {
+      await slow.close();
+    }
+  }, 30_000);
 });

@@ -115,6 +115,24 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       await thenAllIsWell();
     });
 
+    it('an unreadable entry that fails the run stands in the way of nothing before it, and of no other partition', async () => {
+      stack.publish(600);
+      const topic = `${stack.topic}-partition-1`;
+      const { markDelete } = stack.broker.ackedPositions(topic, SUBSCRIPTION);
+      stack.broker.corruptEntry(topic, { ledgerId: markDelete.ledgerId, entryId: 20 });
+      const env = { RUN_ON_UNREADABLE: 'fail', FILE_MAX_MESSAGES: '60' };
+      for (const objects of [9, 0]) {
+        const { error, lines } = await stack.run({ env });
+        expect(error?.code).toBe('corrupt');
+        expect(lines.filter(({ message }) => message === 'object stored')).toHaveLength(objects);
+        expect(lines.find(({ message }) => message === 'partition failed')).toMatchObject({ topic });
+        expect(stack.stored().size).toBe(500);
+        expect(stack.backlog()).toBe(10);
+      }
+      expect((await stack.run()).summary).toMatchObject({ unreadable: 1, messages: 90 });
+      expect(stack.backlog()).toBe(0);
+    });
+
     it('an unreadable entry is kept raw with its reason, the rest is stored, and all is acknowledged', async () => {
       stack.publish(100);
       const topic = `${stack.topic}-partition-1`;
