@@ -19,7 +19,13 @@ import { PendingRequests } from './pending-requests.ts';
 import { FRAME } from './protocol-tables.ts';
 import { isServerError, serverError } from './server-error.ts';
 import { type Address, brokerUrl } from './service-url.ts';
-import { afterHandshakeHint, networkHint, SCHEME_HINT, socketError } from './socket-error.ts';
+import {
+  afterHandshakeHint,
+  networkHint,
+  otherProtocolHint,
+  SCHEME_HINT,
+  socketError,
+} from './socket-error.ts';
 import { startTimer, type Timings } from './timer.ts';
 
 /** The newest version whose commands this driver understands (20 would make brokers send TOPIC_MIGRATED). */
@@ -238,7 +244,9 @@ export class Connection {
       this.#lose(
         new BackupError('source', `${this.name} sent what is not Pulsar's protocol: ${error.message}`, {
           retryable: this.#serverProtocol !== 0,
-          hint: SCHEME_HINT,
+          hint:
+            (this.#serverProtocol === 0 ? otherProtocolHint(chunk, this.#address.tls) : undefined) ??
+            SCHEME_HINT,
           cause: error,
         }),
       );

@@ -21,6 +21,17 @@ export const networkHint = (runsFrom: RunsFrom | undefined): string =>
 export const SCHEME_HINT =
   "Check that PULSAR_SERVICE_URL's scheme (pulsar, pulsar+ssl, http, https) fits its port: Pulsar has one port for each.";
 
+/** What the first bytes of an answer are where they are none of Pulsar's: HTTP, or a record of TLS. */
+export function otherProtocolHint(bytes: Buffer, isTls: boolean): string | undefined {
+  if (bytes.subarray(0, 5).toString('latin1') === 'HTTP/') {
+    return `HTTP is spoken there: set PULSAR_SERVICE_URL to ${isTls ? 'https' : 'http'}:// at this port, or to the port for pulsar${isTls ? '+ssl' : ''}://.`;
+  }
+  const isRecord = (bytes[0] === 0x15 || bytes[0] === 0x16) && bytes[1] === 3;
+  return isRecord
+    ? 'TLS is spoken there: set PULSAR_SERVICE_URL to pulsar+ssl:// or https:// at this port, or to the port for pulsar://.'
+    : undefined;
+}
+
 const ASKS_FOR_CERTIFICATE =
   'The broker asks for a client certificate: set PULSAR_TLS_CERT_FILE and PULSAR_TLS_KEY_FILE to one that it trusts, and its key.';
 const REFUSES_CERTIFICATE =

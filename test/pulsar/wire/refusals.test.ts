@@ -1,6 +1,6 @@
 // What brokers refuse with, and what a person is told to do: the answers are those that Pulsar 2.7.2 to 4.0.7 gave.
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { LISTENER_IGNORED } from '../../../src/pulsar/wire/cluster.ts';
 import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol-tables.ts';
@@ -232,5 +232,19 @@ describe('over HTTP', () => {
       );
       expect((await opened({ serviceUrl })).hint).not.toContain('PULSAR_LISTENER_NAME');
     });
+  });
+});
+
+describe('at a port of another kind', () => {
+  it.each<[string, Buffer, RegExp]>([
+    ['HTTP', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), /^HTTP is spoken there: .* http:\/\//],
+    ['TLS', Buffer.from([0x15, 3, 3, 0, 2, 2, 0x50]), /^TLS is spoken there: .* pulsar\+ssl:\/\//],
+    ['something else', Buffer.from('220 mail.example ESMTP\r\n'), /scheme \(pulsar, .*fits its port/],
+  ])('%s is told', async (_, bytes, hint) => {
+    const server = createTcpServer((socket) => void socket.end(bytes));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const serviceUrl = `pulsar://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    expect((await opened({ serviceUrl })).hint).toMatch(hint);
+    server.close();
   });
 });
