@@ -93,7 +93,14 @@ it('tells as acknowledged only what everything before has its receipt, in whatev
 it('refuses what pulsar-client cannot publish, and says what can', async () => {
   const { load } = fakeModule();
   const producer = await (await open(load)).open(TOPIC, 'p', OPTIONS);
-  for (const rest of [{ payload: null }, { key: Buffer.from('k') }])
+  const refused: Partial<OutgoingMessage>[] = [
+    { payload: null },
+    { key: Buffer.from('k') },
+    { properties: [['a', Buffer.of(0xff)]] },
+    { eventTimeMs: -1 },
+    { eventTimeMs: 2n ** 60n },
+  ];
+  for (const rest of refused)
     await expect(producer.send(outgoing(0, rest))).rejects.toThrow(/cannot publish/);
 });
 

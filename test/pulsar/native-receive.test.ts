@@ -125,6 +125,23 @@ describe('the fields of a message', () => {
     expect(message?.properties).toHaveLength(3);
   });
 
+  it('have times of 64 bits as near as the client tells them: it rounds them to doubles, without a sign', async () => {
+    const asClient = (timeMs: bigint) => Number(BigInt.asUintN(64, timeMs));
+    const times = [
+      [-86_400_000n, -1n],
+      [2n ** 62n, 2n ** 53n - 1n],
+    ] as const;
+    const sent = times.map(([publishTime, eventTime], i) =>
+      single(i, { publishTime: asClient(publishTime), eventTime: asClient(eventTime) }),
+    );
+    const entries = await take(await nativeFixture(...sent).open(), 2);
+    const got = entries.map((entry) => (entry as ReadableEntry).messages[0]);
+    const offMs = Number(got[0]?.publishTimeMs) + 86_400_000;
+    expect(Math.abs(offMs)).toBeLessThanOrEqual(1_024);
+    expect(got[0]?.eventTimeMs).toBeUndefined();
+    expect(got[1]).toMatchObject({ publishTimeMs: 2n ** 62n, eventTimeMs: 2 ** 53 - 1 });
+  });
+
   it('are absent where the message has none, and where the version of the client does not tell', async () => {
     const fixture = nativeFixture(single(0, { data: '', producer: 'p-1' }));
     fixture.pulsar.isOld = true;

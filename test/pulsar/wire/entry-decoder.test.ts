@@ -220,6 +220,60 @@ describe('an entry', () => {
     expectUnreadable(encodeEntry({ ...METADATA, ...metadata }, batch), /batch/);
   });
 
+  /** `sent` with bytes behind its metadata, as fields that it does not know. */
+  const withFields = (sent: Uint8Array, fields: string) => {
+    const bytes = Buffer.from(sent).subarray(6);
+    const end = 4 + bytes.readUInt32BE(0);
+    const added = Buffer.from(fields, 'hex');
+    const all = Buffer.concat([bytes.subarray(0, end), added, bytes.subarray(end)]);
+    all.writeUInt32BE(end - 4 + added.length, 0);
+    return all;
+  };
+
+  it.each([
+    ['a number', 'f80f96feffff0f'],
+    ['eight bytes', 'f90f0102030405060708'],
+    ['bytes', 'fa0f03616263'],
+    ['four bytes', 'fd0f01020304'],
+    ['a known field of another type', '1a03616263'],
+    ['an enum value', 'd00163'],
+  ])('is read where its metadata has %s that is not known', (_, fields) => {
+    const [message] = messagesOf(withFields(encodeEntry(METADATA, Buffer.from('x')), fields));
+    expect(message).toMatchObject({ publishTimeMs: METADATA.publishTime, producer: 'p' });
+    expect(message?.payload?.toString()).toBe('x');
+  });
+
+  it('is read without producer and sequence id, and with any sequence id', () => {
+    const [bare] = messagesOf(encodeEntry({ publishTime: 5 } as never, Buffer.from('x')));
+    expect(bare).toMatchObject({ producer: undefined, sequenceId: undefined, publishTimeMs: 5 });
+    const [odd] = messagesOf(encodeEntry({ ...METADATA, sequenceId: 2n ** 64n - 1n }, Buffer.from('x')));
+    expect(odd?.sequenceId).toBe(2n ** 64n - 1n);
+  });
+
+  it('is unreadable without a publish time, which no client takes either', () => {
+    expectUnreadable(
+      encodeEntry({ producerName: 'p', sequenceId: 1 } as never, Buffer.from('x')),
+      /no publish time/,
+    );
+  });
+
+  it.each(Object.entries(COMPRESSION_TYPE))(
+    'is empty where it is a batch of nothing, compressed or not (%s)',
+    (_, compression) => {
+      const bytes = encodeEntry({ ...METADATA, compression, numMessagesInBatch: 0 }, Buffer.alloc(0));
+      expect(messagesOf(bytes)).toEqual([]);
+      expectUnreadable(encodeEntry({ ...METADATA, numMessagesInBatch: 0 }, Buffer.from('x')), /too many/);
+    },
+  );
+
+  it.each(Object.entries(COMPRESSION_TYPE))(
+    'has an empty message where its payload has no bytes (%s)',
+    (_, compression) => {
+      const [message] = messagesOf(encodeEntry({ ...METADATA, compression }, Buffer.alloc(0)));
+      expect(message?.payload).toHaveLength(0);
+    },
+  );
+
   it('counts against the permits what the broker counted, readable or not', () => {
     const batch = Buffer.concat([inBatch({}, 'a'), inBatch({}, 'b')]);
     const bytes = encodeEntry({ ...METADATA, numMessagesInBatch: 2, uuid: 'LAST' }, batch).subarray(6);
