@@ -117,13 +117,13 @@ function finalKey(key: Text | undefined, isBase64: boolean, isNull: boolean): Te
 function withoutRepeats(properties: Property[] | undefined): readonly Property[] {
   if (properties === undefined) return NO_PROPERTIES;
   if (properties.length === 1) return properties;
-  const isText = properties.every(([name]) => typeof name === 'string');
-  const byName = new Map(properties.map((pair) => [isText ? pair[0] : latin1Of(pair[0]), pair]));
+  const byName = new Map(properties.map((pair) => [nameOf(pair[0]), pair]));
   return byName.size === properties.length ? properties : [...byName.values()];
 }
 
-/** One string for the same bytes, whatever they are. */
-const latin1Of = (text: Text): string => Buffer.from(text as string).toString('latin1');
+/** To tell texts apart: one string for the same bytes, whatever they are. No valid text begins with half a character. */
+const nameOf = (text: Text): string =>
+  typeof text === 'string' ? text : `\ud800${Buffer.from(text).toString('latin1')}`;
 
 /** Copies, so that a key does not keep the whole entry in memory. */
 const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
@@ -213,7 +213,7 @@ export function readEntryMetadata(bytes: Buffer, start: number, end: number): En
         metadata.isNull = reader.uint64() !== 0;
         break;
       case 0xd2: // uuid 26
-        metadata.uuid = latin1Of(readText(reader));
+        metadata.uuid = nameOf(readText(reader));
         break;
       case 0xd8: // num_chunks_from_msg 27
         metadata.chunks = reader.uint32() | 0;
