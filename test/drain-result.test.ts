@@ -13,7 +13,7 @@ import {
   publish,
 } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { runDrain } from './fakes/run-drain.ts';
+import { runDrain, storedMessages } from './fakes/run-drain.ts';
 
 function fill(broker: FakeBroker, entries: number): void {
   for (const partition of broker.partitions) for (let i = 0; i < entries; i++) publish(partition, [`${i}`]);
@@ -116,6 +116,14 @@ describe('the result of a run', () => {
       entries: 7,
       oldestPublishTime: '2026-01-01T00:00:00.000Z',
     });
+    const astray = [-1, 2n ** 60n, -(2n ** 60n)].map((nextPublishTimeMs) => ({
+      entries: 1,
+      nextPublishTimeMs,
+    }));
+    expect((await resultOf([...backlogs, ...astray])).backlog).toEqual({
+      entries: 10,
+      oldestPublishTime: '-1152921504606846976',
+    });
     expect((await resultOf([...backlogs, { entries: 1 }])).backlog).toEqual({ entries: 8 });
     // What a failed run has dropped is older than what the driver has next.
     const refusing = createMemoryStore();
@@ -147,6 +155,22 @@ describe('the result of a run', () => {
     for (const { signal } of [stop, hardEnd]) expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });
+
+it.each([true, false])(
+  'stores messages whose clock was astray, wherever they stand (end known: %s)',
+  async (isEndKnown) => {
+    const broker = createFakeBroker(1);
+    broker.isEndKnown = isEndKnown;
+    const times = [Date.now(), -1, -(2n ** 63n), 2n ** 63n - 1n, Date.now(), 2 ** 53 - 1, Date.now()];
+    const [partition] = broker.partitions as [FakeBroker['partitions'][number]];
+    for (const publishTimeMs of times) publish(partition, [String(publishTimeMs)], { publishTimeMs });
+    const store = createMemoryStore();
+    const result = await runDrain(broker, store, { limits: { maxMessages: 2, maxBytes: 1e9 } });
+    expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined });
+    expect([...storedMessages(store).values()].map((one) => one.publishTimeMs)).toEqual(times);
+    expect(broker.backlog()).toBe(0);
+  },
+);
 
 it('no more partitions are read at a time than there is memory for', async () => {
   const broker = createFakeBroker(20);
