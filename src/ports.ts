@@ -127,6 +127,8 @@ export interface RunPositions {
   readonly isBeginTold: boolean;
   /** When the consumer left: with what the broker acknowledged by itself (markers, aborted transactions). */
   readonly end: SubscriptionPosition | undefined;
+  /** Messages behind `from` were passed over while the consumer was there: a reader still gets the first of them. */
+  readonly passedOver?: { readonly from: EntryId; readonly to: EntryId } | undefined;
 }
 
 /** One partition of the topic, with the one consumer that this run has on it. */

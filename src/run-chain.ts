@@ -2,7 +2,7 @@
 // else passed over is in no object, and this run is the first that can notice. Costs one list and one read of the store;
 // more only where the positions differ. Refuses to fail a run, and to call moved what a run may have acknowledged.
 import { setMaxListeners } from 'node:events';
-import { compareEntries, formatEntry } from './entry-order.ts';
+import { compareEntries, formatEntry, mostEntriesBetween } from './entry-order.ts';
 import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } from './manifest-search.ts';
 import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from './ports.ts';
 import type { ManifestLink, ManifestPosition, SubscriptionMoved } from './run-manifest.ts';
@@ -206,6 +206,10 @@ export function followRuns(options: RunChainOptions): RunChain {
       await judging;
       await judge(partitions.filter((one) => one.positions?.().isBeginTold === false)).catch(tell);
       const found = await looking;
+      for (const partition of partitions) {
+        const { from, to } = partition.positions?.().passedOver ?? {};
+        if (from && to) report(partition, from, to, passedOver(from, to));
+      }
       done.abort();
       options.signal.removeEventListener('abort', abort);
       const positions = partitions.map((one) => positionOf(one, found?.run));
@@ -223,6 +227,12 @@ export function followRuns(options: RunChainOptions): RunChain {
       abort();
     },
   };
+}
+
+/** A move in the course of the run. */
+function passedOver(from: EntryId, to: EntryId): Move {
+  const most = mostEntriesBetween(from, to);
+  return { direction: 'forwards', through: to, entriesAtMost: Number.isFinite(most) ? most : undefined };
 }
 
 /** Whether no manifest says yet where the subscription stands, or the one that does is so old that it gets out of sight. */

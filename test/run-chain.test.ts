@@ -1,11 +1,13 @@
 // What a run says of a subscription that somebody else has moved, and of one that nobody has.
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { readCatalog } from '../src/archive/catalog.ts';
+import { verifyCatalog } from '../src/archive/verify-catalog.ts';
 import { systemClock } from '../src/clock.ts';
 import { BackupError } from '../src/errors.ts';
 import { handleInvocation } from '../src/handler.ts';
 import { createLogger } from '../src/logger.ts';
-import type { Source } from '../src/ports.ts';
+import type { RunPositions, Source, SourcePartition } from '../src/ports.ts';
 import type { RunManifest, Summary } from '../src/run-manifest.ts';
 import {
   createFakeBroker,
@@ -263,6 +265,25 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect((await rule.run()).moves).toMatchObject([{ from: '7:4', to: '7:8', entriesAtMost: 4 }]);
   });
 
+  it('is told where it happened while the run drained', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 5);
+    const source = createFakeSource(rule.broker);
+    const passedOver = { from: { ledgerId: 7, entryId: 1 }, to: { ledgerId: 7, entryId: 4 } };
+    const moved: Source = {
+      ...source,
+      open: async () => {
+        const [one] = (await source.open()) as [SourcePartition];
+        const positions = () => ({ ...(one.positions?.() as RunPositions), passedOver });
+        return [{ ...one, positions }];
+      },
+    };
+    const { summary, moves, manifest } = await rule.run({ source: moved });
+    expect(moves).toMatchObject([{ direction: 'forwards', from: '7:1', to: '7:4', entriesAtMost: 3 }]);
+    expect(summary).toMatchObject({ subscriptionMoved: 1 });
+    expect(manifest?.moved).toHaveLength(1);
+  });
+
   it('is told by the first entry that comes where the broker tells no positions', async () => {
     const rule = ruleOf();
     rule.broker.arePositionsTold = false;
@@ -459,6 +480,18 @@ describe('the manifest', () => {
       previous: { key, sha256 },
       positions: [{ begin: '7:4', end: '7:9' }],
     });
+  });
+
+  it('is one to archive ls and verify, also without objects', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 5);
+    await rule.run();
+    fill(rule.partition, 5);
+    skip(rule.partition, 5);
+    expect((await rule.run()).manifest).toMatchObject({ storedObjects: [], moved: [{ to: '7:9' }] });
+    const catalog = await readCatalog(rule.store, 'p/', {});
+    expect(catalog).toMatchObject({ manifests: 2, badManifests: [], missing: [], foreign: [] });
+    expect(verifyCatalog(catalog, false).filter(({ severity }) => severity === 'damage')).toEqual([]);
   });
 
   it('is looked for with one list and one read, and none is left where nothing happened', async () => {

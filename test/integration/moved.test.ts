@@ -1,6 +1,8 @@
 // A subscription that is moved on a real broker, by every way that an admin and the broker itself have; and all that
 // moves it without a loss, of which no run may say a word. Run `npm run package` first.
 import { describe, expect, it, vi } from 'vitest';
+import { encodeEntry } from '../../src/local/broker/frames.ts';
+import { connectPublisher } from '../contract/broker-publisher.ts';
 import { objectsUnder, runManifests } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type Invocation, invoke, startInvocation } from './invoke.ts';
@@ -148,6 +150,26 @@ describe('what is passed over is told', () => {
     await expectQuiet(rule.run());
   });
 
+  it('while a run drains, which ends before what it was to drain to', async () => {
+    const rule = await ruleOf('moved-meanwhile');
+    await publish(broker().serviceUrl, { topic: rule.topic, count: 1_500, size: 50_000, batching: false });
+    let clearing: Promise<unknown> | undefined;
+    cos().setOnRequest(async (kind, key) => {
+      if (kind !== 'put' || !key.startsWith(prefixOf(rule.topic)) || clearing !== undefined) return;
+      clearing = rule.admin('POST', 'subscription/backup/skip_all');
+      await clearing;
+    });
+    const run = await invoke({ env: rule.env({ FILE_MAX_MESSAGES: '50' }), memoryMb: 128 });
+    cos().setOnRequest(undefined);
+    expect(run.summary, run.output).toMatchObject({ stopReason: 'caught_up', subscriptionMoved: 1 });
+    const [move] = movesOf(run);
+    const stored = run.summary?.messages as number;
+    expect(stored).toBeLessThan(1_500);
+    expect(move).toMatchObject({ direction: 'forwards', to: expect.stringMatching(/:1499$/) });
+    expect(stored + (move?.['entriesAtMost'] as number)).toBe(1_500);
+    await expectQuiet(rule.run());
+  });
+
   it('in the partition where it happened', async () => {
     const rule = await ruleOf('moved-partition', 4);
     await rule.publish(80);
@@ -213,6 +235,23 @@ describe('no word is said', () => {
       if (tick % 2 === 1) await vi.waitUntil(isThere, { interval: 20, timeout: 30_000 });
       await Promise.all([one, rule.run(failover)].map((run) => expectQuiet(run, expect.any(String))));
     }
+  });
+
+  it('when markers stand between the messages and behind them', async () => {
+    const rule = await ruleOf('markers');
+    const publisher = await connectPublisher(broker().serviceUrl, undefined);
+    const entry = (markerType?: number) => {
+      const metadata = { producerName: 'p', sequenceId: 0, publishTime: Date.now() };
+      const bytes = encodeEntry({ ...metadata, ...(markerType && { markerType }) }, Buffer.from('x'));
+      return { bytes, messages: 1, isChunk: false };
+    };
+    const [message, marker] = [entry(), entry(10)];
+    for (const entries of [[message, marker, message, marker], [marker], [marker, message], [marker]]) {
+      await publisher.publish(rule.topic, entries);
+      await expectQuiet(rule.run());
+      await expectQuiet(rule.run());
+    }
+    await publisher.close();
   });
 
   it('when the topic is deleted and made anew', async () => {

@@ -335,6 +335,13 @@ export class LoopbackBroker {
     }
   }
 
+  /** Acknowledges the next `count` entries on each partition, as an admin does that skips them. */
+  skip(topic: string, name: string, count: number): void {
+    for (const subscription of this.#subscriptions(topic, name)) {
+      subscription.ackCumulative(subscription.cursor.markDelete + count);
+    }
+  }
+
   /** Failover: makes the consumer of that name the active one, now, and tells all. Left out or unknown: none is active. */
   setActiveConsumer(topic: string, name: string, consumerName?: string): void {
     for (const subscription of this.#subscriptions(topic, name)) {

@@ -90,6 +90,9 @@ export class Consumer implements SourcePartition {
   #furthest: EntryId | undefined;
   #atOpen: LastPositions | undefined;
   #atClose: LastPositions | undefined;
+  #passedOver: RunPositions['passedOver'];
+  /** Whether there was no consumer at the broker for a while: another run may have had the subscription. */
+  #wasAway = false;
   readonly #setbacks = new Setbacks();
   #isGivingSoon = false;
   #acknowledged: EntryId | undefined;
@@ -168,6 +171,7 @@ export class Consumer implements SourcePartition {
   async restart(): Promise<void> {
     this.#dropQueue();
     this.#isLost = false;
+    this.#wasAway = true;
     this.#acks.restart();
     if (this.#state === 'ready') {
       this.#state = 'connecting';
@@ -226,6 +230,7 @@ export class Consumer implements SourcePartition {
       begin: begin ?? (beforeFirst && { acknowledged: beforeFirst, last: this.#atOpen?.last }),
       isBeginTold: begin !== undefined,
       end: positionOf(this.#atClose) ?? (acknowledged && { acknowledged, last: this.#atClose?.last }),
+      passedOver: this.#passedOver,
     };
   }
 
@@ -249,10 +254,29 @@ export class Consumer implements SourcePartition {
     const { closeTimeoutMs } = this.#options.timings;
     if (!wasReady) return;
     // One right behind the other: while there is a consumer, the broker acknowledges markers by itself.
-    const asking = this.#consumer().lastPositions(closeTimeoutMs);
+    const consumer = this.#consumer();
+    const asking = consumer.lastPositions(closeTimeoutMs).catch(() => undefined);
+    if (this.#isCutShort) this.#passedOver = await this.#lookForPassedOver(await asking);
     const leaving = this.#leave(closeTimeoutMs);
-    this.#atClose = await asking.catch(() => undefined);
+    this.#atClose = await asking;
     await leaving;
+  }
+
+  /** The end of the run's range has not come, and nobody else can have had the subscription. */
+  get #isCutShort(): boolean {
+    const { end } = this;
+    const isAlone = this.#options.subType === SUBSCRIPTION_TYPE.Exclusive && !this.#wasAway;
+    if (!isAlone || end === null || end === 'unknown') return false;
+    return this.#furthest === undefined || compareEntries(this.#furthest, end) < 0;
+  }
+
+  /** Acknowledged without having come: markers and the like, if a reader gets nothing of it; else somebody moved us. */
+  async #lookForPassedOver(told: LastPositions | undefined): Promise<RunPositions['passedOver']> {
+    const from = this.#furthest ?? this.#atOpen?.acknowledged;
+    const to = told?.acknowledged;
+    if (from === undefined || to === undefined || compareEntries(to, from) <= 0) return undefined;
+    const next = await this.#heldBack.nextBehind(from);
+    return next !== undefined && compareEntries(next, to) <= 0 ? { from, to } : undefined;
   }
 
   // --- handing out
@@ -405,6 +429,7 @@ export class Consumer implements SourcePartition {
     if (this.#state === 'connecting') this.#goneEarly = cause;
     if (this.#state !== 'ready') return;
     this.#options.logger.warn({ topic: this.topic, reason: cause.message }, 'consumer lost');
+    this.#wasAway = true;
     this.#dropQueue();
     this.#away = cause;
     const pauseMs = this.#setbacks.another();

@@ -66,6 +66,12 @@ export class HeldBack {
     return other === undefined ? undefined : [...known, other];
   }
 
+  /** The next entry with messages behind `position`, as far as a reader gets it at once. Never throws. */
+  async nextBehind(position: EntryId): Promise<EntryId | undefined> {
+    const look = await this.#lookOnce(position);
+    return look?.kind === 'entry' && look.entry.permits > 0 ? look.entry.id : undefined;
+  }
+
   async #other(quietMs: number): Promise<HeldBackReason | undefined> {
     const { isOrdered } = this.#options;
     if (isOrdered && quietMs < LOOK_AFTER_MS) return undefined;

@@ -1,0 +1,98 @@
+// Where the broker says that the subscription stands, around a run of the wire driver.
+import { expect, it } from 'vitest';
+import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
+import { ids, messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take } from './loopback-source.ts';
+
+async function brokerWith(count: number): Promise<LoopbackBroker> {
+  const broker = await startBroker();
+  broker.createTopic(TOPIC, 0);
+  broker.createSubscription(TOPIC, SUBSCRIPTION);
+  broker.publish(TOPIC, messages(count));
+  return broker;
+}
+
+it.each(['exclusive', 'failover', 'shared', 'key_shared'] as const)(
+  'are told when the consumer came and when it left, on %s',
+  async (subscriptionType) => {
+    const broker = await brokerWith(5);
+    const before = await openSource(broker, { subscriptionType });
+    const [first, second] = ids(await take(before.first, 2)) as [never, never];
+    await before.first.acknowledge([first, second]);
+    expect(before.first.positions?.().end).toBeUndefined();
+    await before.source.close();
+    const { ledgerId } = second as { ledgerId: number };
+    expect(before.first.positions?.()).toMatchObject({
+      begin: { acknowledged: { ledgerId, entryId: -1 }, last: { ledgerId, entryId: 4 } },
+      isBeginTold: true,
+      end: { acknowledged: second, last: { ledgerId, entryId: 4 } },
+    });
+    broker.skip(TOPIC, SUBSCRIPTION, 0);
+    const after = await openSource(broker, { subscriptionType });
+    expect(after.first.positions?.().begin).toMatchObject({ acknowledged: second });
+  },
+);
+
+it('are those of the first entry and of the last acknowledgement where the broker is too old to tell', async () => {
+  const broker = await startBroker();
+  broker.faults.protocolVersion = 15;
+  broker.createTopic(TOPIC, 0);
+  broker.createSubscription(TOPIC, SUBSCRIPTION);
+  broker.publish(TOPIC, messages(5));
+  broker.skip(TOPIC, SUBSCRIPTION, 2);
+  const { first, source } = await openSource(broker);
+  expect(first.positions?.()).toMatchObject({ begin: undefined, isBeginTold: false, end: undefined });
+  await take(first, 1);
+  const { ledgerId } = first.end as { ledgerId: number };
+  await first.acknowledge([{ ledgerId, entryId: 2 }]);
+  await source.close();
+  expect(first.positions?.()).toMatchObject({
+    begin: { acknowledged: { ledgerId, entryId: 1 } },
+    isBeginTold: false,
+    end: { acknowledged: { ledgerId, entryId: 2 } },
+  });
+});
+
+it('are not told of a consumer whose connection is lost', async () => {
+  const broker = await brokerWith(5);
+  const { first, source } = await openSource(broker);
+  await first.acknowledge(ids(await take(first, 5)));
+  await broker.close();
+  await source.close();
+  expect(first.positions?.()).toMatchObject({ isBeginTold: true, end: undefined });
+});
+
+it('say what somebody passed over while the consumer was there, as far as a reader still gets it', async () => {
+  const broker = await brokerWith(10);
+  broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 5;
+  const { first, source } = await openSource(broker);
+  await first.acknowledge(ids(await take(first, 5)));
+  broker.skip(TOPIC, SUBSCRIPTION, 5);
+  await source.close();
+  const { ledgerId } = first.end as { ledgerId: number };
+  expect(first.positions?.().passedOver).toEqual({
+    from: { ledgerId, entryId: 4 },
+    to: { ledgerId, entryId: 9 },
+  });
+  expect(broker.consumers()).toEqual([]);
+});
+
+it('say nothing of what nobody gets: the broker acknowledges markers and aborted transactions by itself', async () => {
+  const broker = await brokerWith(10);
+  broker.faults.keepsBack = (_, { place }) => place >= 5;
+  const { first, source } = await openSource(broker);
+  await first.acknowledge(ids(await take(first, 5)));
+  broker.skip(TOPIC, SUBSCRIPTION, 5);
+  await source.close();
+  expect(first.positions?.()).toMatchObject({ end: { acknowledged: { entryId: 9 } }, passedOver: undefined });
+});
+
+it('say nothing of what another run may have had while the consumer was away', async () => {
+  const broker = await brokerWith(10);
+  broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 5;
+  const { first, source } = await openSource(broker);
+  await first.acknowledge(ids(await take(first, 5)));
+  await first.restart();
+  broker.skip(TOPIC, SUBSCRIPTION, 5);
+  await source.close();
+  expect(first.positions?.().passedOver).toBeUndefined();
+});
