@@ -1,16 +1,16 @@
 // Reads the corpus and the blocks of encoders on the Node that runs it, and prints what is not as it should be.
+import { isDeepStrictEqual } from 'node:util';
 import { decompress, loadCodec } from '../../../src/pulsar/wire/decompress.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
 import { asRead, loadCorpus, readRecorded } from './corpus.ts';
 import { REFERENCE, REFUSED, TEXT, VARIANTS } from './encoder-blocks.ts';
 
 const wrong: string[] = [];
-const corpus = loadCorpus();
+// What Java could not read is for corpus.test.ts.
+const corpus = loadCorpus().filter(({ messages }) => messages.length > 0);
 for (const recorded of corpus) {
   const { messages } = await readRecorded(recorded);
-  // Properties are in no order.
-  const sorted = (list: readonly object[]) => JSON.stringify(list.map((one) => Object.entries(one).sort()));
-  if (sorted(messages.map(asRead)) !== sorted(recorded.messages)) wrong.push(recorded.topic);
+  if (!isDeepStrictEqual(messages.map(asRead), recorded.messages)) wrong.push(recorded.topic);
 }
 await loadCodec(COMPRESSION_TYPE.ZSTD);
 const read = (type: number, hex: string) => {
