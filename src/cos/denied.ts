@@ -47,7 +47,7 @@ export function deniedHint({ code, message }: Failure): string | undefined {
 }
 
 /** Whether COS says more than that it refuses. */
-export const hasReason = ({ code, message }: Failure): boolean =>
+export const hasReason = ({ code, message }: Pick<Failure, 'code' | 'message'>): boolean =>
   code !== '' &&
   message !== code &&
   !/^(?:access ?(?:is )?(?:denied|forbidden)|forbidden)?[.!]?$/i.test(message.trim());

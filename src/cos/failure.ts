@@ -135,6 +135,16 @@ export function storeError(failure: Failure, act: Act, place: Place, progress: P
   });
 }
 
+/** Whether COS said why it refused: by a code of its own, or in the words of an AccessDenied. */
+export function tellsReason(error: unknown): boolean {
+  if (!(error instanceof BackupError)) return false;
+  const { code } = error.details;
+  if (typeof code !== 'string') return false;
+  return (
+    code !== 'AccessDenied' || hasReason({ code, message: messageOf(error.cause).slice(code.length + 2) })
+  );
+}
+
 /** Why a call was ended from here. */
 export type Ending =
   | { readonly by: 'time-out'; readonly reason: string }

@@ -15,7 +15,7 @@ import type {
 import { DAMAGED_HINT } from '../stored-object.ts';
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
-import { type Act, ODD_ANSWER } from './failure.ts';
+import { type Act, ODD_ANSWER, tellsReason } from './failure.ts';
 import { listObjects, listUploads } from './listing.ts';
 import { forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
@@ -42,7 +42,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     const answer = await unlessStatus(
       404,
       client.call(act, (cos) => cos.headObject({ ...at(key), Headers: {} }), callOptions),
-    );
+    ).catch((error) => throwWithReason(error, key, callOptions));
     if (answer === undefined) {
       return client.isBucketSeen() || (await isMissing(key, callOptions))
         ? undefined
@@ -63,9 +63,8 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
    * byte tells which it is. False: the object has come to be meanwhile. @throws BackupError `store`: there is no bucket
    */
   async function isMissing(key: string, callOptions: CallOptions): Promise<boolean> {
-    const act: Act = { doing: 'look at the object', action: 'GetObject', key };
     try {
-      await client.call(act, (cos) => cos.getObject({ ...at(key), Range: 'bytes=0-0' }), callOptions);
+      await readByte(key, callOptions);
       return false;
     } catch (error) {
       // Who may not read cannot be told; what is done next will be.
@@ -73,6 +72,18 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
       if (isWith(error, 'status', 416)) return false;
       throw error;
     }
+  }
+
+  /** @throws BackupError `store`: why a HEAD was refused, where a GET of one byte is refused too and tells the reason */
+  async function throwWithReason(error: unknown, key: string, callOptions: CallOptions): Promise<never> {
+    if (!isWith(error, 'status', 403) || (error as BackupError).retryable) throw error;
+    const refusal = await readByte(key, callOptions).catch((thrown: unknown) => thrown);
+    throw isWith(refusal, 'status', 403) && tellsReason(refusal) ? refusal : error;
+  }
+
+  function readByte(key: string, callOptions: CallOptions): Promise<unknown> {
+    const act: Act = { doing: 'look at the object', action: 'GetObject', key };
+    return client.call(act, (cos) => cos.getObject({ ...at(key), Range: 'bytes=0-0' }), callOptions);
   }
 
   async function create(

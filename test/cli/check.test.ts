@@ -155,6 +155,18 @@ describe('Pulsar', () => {
     expect(about('address')).toMatchObject({ status: 'warn', cause: expect.stringContaining('127.0.0.1:1') });
   });
 
+  test('⚠ listener where the brokers pass over its name', async () => {
+    rule.broker.faults.protocolVersion = 15;
+    const { about } = await check({ PULSAR_LISTENER_NAME: 'outside' });
+    expect(about('listener')).toMatchObject({
+      status: 'warn',
+      cause: expect.stringContaining('PULSAR_LISTENER_NAME ignored'),
+      cure: expect.stringContaining('pulsar://'),
+    });
+    rule.broker.faults.protocolVersion = 21;
+    expect((await check({ PULSAR_LISTENER_NAME: 'outside' })).about('listener')).toBeUndefined();
+  });
+
   test('⚠ subscription that did not exist, and it is made', async () => {
     const { about } = await check();
     expect(about('subscription')).toMatchObject({

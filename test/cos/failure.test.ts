@@ -191,6 +191,26 @@ describe('a refusal says what to do:', () => {
     });
   });
 
+  test.each([
+    ['AccessDenied', 'The account is in arrears', /owes money/],
+    ['InvalidAccessKeyId', 'x', /credentials are unknown/],
+  ])('a refused HEAD is told with the reason that a GET gets: %s', async (code, message, hint) => {
+    server.answer = refused(403, code, message);
+    await expect(store.head('k')).rejects.toMatchObject({
+      hint: expect.stringMatching(hint),
+      details: { code },
+    });
+    expect(server.arrived.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
+  });
+
+  test('where all is refused for one reason, a creation tells it, also where versioning could not be asked for', async () => {
+    server.answerVersioning = refused(403, 'AccessDenied', 'The account is in arrears');
+    server.answer = server.answerVersioning;
+    const error = await creationFailure();
+    expect(error.message).toContain('The account is in arrears');
+    expect(error.hint).toMatch(/owes money/);
+  });
+
   test('names that cannot be resolved and certificates that are not trusted', () => {
     const place = { bucket: 'b-1', region: 'ap-guangzhou', endpoint: undefined };
     const errorOf = (code: string) => {
