@@ -73,9 +73,7 @@ export class Cluster {
     const url = await this.#atAnyAddress((address) =>
       httpLookup(address, name, name.topic, this.#options.listenerName, this.#options),
     );
-    const connection = await this.#connect(this.#brokerAddress(url, topic), undefined).catch((error) => {
-      throw this.#options.listenerName === undefined ? error : mayBeIgnored(error);
-    });
+    const connection = await this.#connectAdvertised(this.#brokerAddress(url, topic));
     if (connection.serverProtocol < KNOWS_LISTENERS_OVER_HTTP) this.#tellListenerIgnored(connection);
     return connection;
   }
@@ -111,7 +109,7 @@ export class Cluster {
       const broker = this.#brokerAddress(url ?? '', topic);
       connection = fields.proxyThroughServiceUrl
         ? await this.#connect(this.#serviceAddress(), hostPort(broker))
-        : await this.#connect(broker, undefined);
+        : await this.#connectAdvertised(broker);
       if (fields.response === LOOKUP_TYPE.Connect) return connection;
       authoritative = fields.authoritative === true;
     }
@@ -164,6 +162,17 @@ export class Cluster {
     throw lastError;
   }
 
+  /** To an address that a look-up answered with. */
+  async #connectAdvertised(broker: Address): Promise<Connection> {
+    const { http, addresses } = this.#options.serviceUrl;
+    const isInSettings = !http && addresses.some((address) => hostPort(address) === hostPort(broker));
+    try {
+      return await this.#connect(broker, undefined);
+    } catch (error) {
+      throw isInSettings ? error : notReached(error, this.#options);
+    }
+  }
+
   async #connect(address: Address, proxyTo: string | undefined): Promise<Connection> {
     if (this.#isClosed) throw new BackupError('source', 'the source was closed');
     const key = `${brokerUrl(address)} ${proxyTo ?? ''}`;
@@ -178,11 +187,15 @@ export class Cluster {
   }
 }
 
-/** The broker cannot be reached at the address that its answer named: perhaps it is that of another listener. */
-function mayBeIgnored(error: unknown): unknown {
+/** The broker cannot be reached at the address that a look-up named, which stands in no setting. */
+function notReached(error: unknown, { listenerName, serviceUrl }: ClusterOptions): unknown {
   if (!(error instanceof BackupError) || !error.retryable) return error;
+  const mayBeIgnored =
+    listenerName === undefined || !serviceUrl.http
+      ? ''
+      : ' A broker before Pulsar 2.8 passes over PULSAR_LISTENER_NAME at http:// and https://: then use a PULSAR_SERVICE_URL of pulsar:// or pulsar+ssl://.';
   return withHint(
     error,
-    `${error.hint ?? ''} A broker before Pulsar 2.8 passes over PULSAR_LISTENER_NAME at http:// and https://, and names another address: then use a PULSAR_SERVICE_URL of pulsar:// or pulsar+ssl://.`.trim(),
+    `PULSAR_SERVICE_URL answers, and names this address for the topic, which the brokers advertise: it must be reached from here as well. Where they advertise several, PULSAR_LISTENER_NAME chooses.${mayBeIgnored}`,
   );
 }

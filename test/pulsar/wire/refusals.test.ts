@@ -221,7 +221,7 @@ describe('over HTTP', () => {
     await openSource(broker, { listenerName: 'outside' });
   });
 
-  it('an address that is not reached may be that of another listener', async () => {
+  it('an address that brokers advertise and that is not reached is not said to be the one of the settings', async () => {
     const answer: RequestListener = ({ url }, response) =>
       void response.end(
         JSON.stringify(url?.startsWith('/lookup') ? { brokerUrl: 'pulsar://127.0.0.1:1' } : 0),
@@ -230,9 +230,22 @@ describe('over HTTP', () => {
       expect((await opened({ serviceUrl }, { listenerName: 'outside' })).hint).toMatch(
         /before Pulsar 2\.8 passes over PULSAR_LISTENER_NAME/,
       );
-      expect((await opened({ serviceUrl })).hint).not.toContain('PULSAR_LISTENER_NAME');
+      const { hint } = await opened({ serviceUrl });
+      expect(hint).toMatch(/PULSAR_SERVICE_URL answers.*the brokers advertise.*PULSAR_LISTENER_NAME chooses/);
+      expect(hint).not.toMatch(/before Pulsar 2\.8|Check PULSAR_SERVICE_URL/);
     });
   });
+});
+
+it('a broker that a look-up over pulsar:// names and that is not reached is told as what it is', async () => {
+  const broker = await brokerWithTopic();
+  broker.onAnswer((name, fields) => {
+    if (name === 'lookupTopicResponse') Object.assign(fields, { brokerServiceUrl: 'pulsar://127.0.0.1:1' });
+    return undefined;
+  });
+  const failure = await opened(broker);
+  expect(failure).toMatchObject({ retryable: true });
+  expect(failure.hint).toMatch(/PULSAR_SERVICE_URL answers.*the brokers advertise/);
 });
 
 describe('at a port of another kind', () => {
