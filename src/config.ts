@@ -96,6 +96,7 @@ export interface RuleConfig {
     readonly intervalMinutes: number;
     readonly reserveSeconds: number;
     readonly onUnreadable: 'store' | 'fail';
+    readonly chunkExpiryMinutes: number;
   };
   readonly logLevel: string;
 }
@@ -249,6 +250,7 @@ export const VARIABLES = {
   RUN_INTERVAL_MINUTES: { ...wholeNumber(5, 15, 5), fallback: '5' },
   RUN_RESERVE_SECONDS: { ...wholeNumber(1, 600, 15), fallback: '15' },
   RUN_ON_UNREADABLE: { ...oneOf('store', 'fail'), fallback: 'store' },
+  RUN_CHUNK_EXPIRY_MINUTES: { ...wholeNumber(1, 525_600, 1_440), fallback: '1440' },
   LOG_LEVEL: {
     ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     example: 'info',
@@ -400,6 +402,7 @@ function assemble(settings: Record<string, unknown>, env: Environment, runsFrom:
       intervalMinutes: get('RUN_INTERVAL_MINUTES'),
       reserveSeconds: get('RUN_RESERVE_SECONDS'),
       onUnreadable: get('RUN_ON_UNREADABLE'),
+      chunkExpiryMinutes: get('RUN_CHUNK_EXPIRY_MINUTES'),
     },
     logLevel: get('LOG_LEVEL'),
   };

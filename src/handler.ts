@@ -187,6 +187,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       limits: config.file,
       compression: config.file.compression,
       onUnreadable: config.run.onUnreadable,
+      chunkExpiryMs: config.run.chunkExpiryMinutes * 60_000,
       source,
       store,
       clock,

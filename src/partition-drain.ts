@@ -82,6 +82,7 @@ export class PartitionDrain {
   #isBeyondEnd = false;
   /** Why the broker does not hand out what is left. */
   #heldBack: readonly HeldBackReason[] = [];
+  #heldBackEntries = 0;
   #outcome: PartitionOutcome | undefined;
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
   #entryBytes: number | undefined;
@@ -114,8 +115,8 @@ export class PartitionDrain {
 
   /** Why the broker does not hand out what is left, as far as it is known; after `drain`. */
   async heldBack(): Promise<readonly HeldBackReason[]> {
-    if (this.#heldBack.length > 0 || this.#outcome !== 'caught_up') return this.#heldBack;
-    return (await this.#partition.heldBack?.(0, 0)) ?? [];
+    if (this.#outcome !== 'caught_up') return [];
+    return [...this.#heldBack, ...((await this.#partition.heldBack?.(0, 0)) ?? [])];
   }
 
   /** After `standby`: true when it may be worth to drain the partition again, false when `signal` is aborted before. */
@@ -150,14 +151,37 @@ export class PartitionDrain {
           if (goingOn === undefined) continue;
           chain.fail(goingOn.failure);
         }
+        this.#outcome = typeof outcome === 'object' || takeAfter !== undefined ? 'deadline' : outcome;
+        if (this.#outcome === 'caught_up' && chain.failure === undefined) await this.#settleRest();
         if (typeof outcome === 'object') chain.fail(outcome.failure);
         if (chain.failure !== undefined) throw chain.failure;
-        this.#outcome = typeof outcome === 'object' || takeAfter !== undefined ? 'deadline' : outcome;
         return this.#outcome;
       }
     } finally {
       await this.#drop();
     }
+  }
+
+  /** All is acknowledged but what does not come, or not whole. */
+  async #settleRest(): Promise<void> {
+    await this.#giveUpChunks().catch((error: unknown) => this.#chain.fail(error));
+    if (this.#heldBackEntries <= 0) return;
+    const { logger } = this.#run;
+    logHeldBack(logger, this.#partition.topic, this.#heldBack, this.#heldBackEntries);
+  }
+
+  /** Chunks of producers that are gone. They stand before all that is acknowledged by now, so each goes by itself. */
+  async #giveUpChunks(): Promise<void> {
+    const { clock, chunkExpiryMs } = this.#run;
+    const given = this.#partition.giveUpChunks?.(clock.now() - chunkExpiryMs) ?? [];
+    for (const entry of given) {
+      await this.#storeUnreadable(entry);
+      this.#chain.pushAcknowledgement([entry.id]);
+      this.#heldBackEntries -= entry.raw.length;
+    }
+    // The driver tells it of those that are left.
+    if (given.length > 0) this.#heldBack = this.#heldBack.filter((one) => one !== 'incomplete chunks');
+    await this.#chain.settle();
   }
 
   /** A failure ends reading as other ends do. */
@@ -287,7 +311,7 @@ export class PartitionDrain {
       // The broker may have more by now.
       if ((await this.#left()) !== Math.max(0, missing)) return false;
     }
-    this.#tellHeldBack(reasons, missing);
+    this.#noteHeldBack(reasons, missing);
     return true;
   }
 
@@ -307,7 +331,7 @@ export class PartitionDrain {
       return false;
     }
     if (this.#quietMs < STALLED_AFTER_MS) return false;
-    this.#tellHeldBack(['unknown'], missing);
+    this.#noteHeldBack(['unknown'], missing);
     return true;
   }
 
@@ -315,7 +339,7 @@ export class PartitionDrain {
   async #explainRest(): Promise<void> {
     const left = this.#isInOrder ? undefined : await this.#left();
     if (left === undefined || left === 0) return;
-    this.#tellHeldBack((await this.#reasons(left)) ?? ['unknown'], left);
+    this.#noteHeldBack((await this.#reasons(left)) ?? ['unknown'], left);
   }
 
   #reasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {
@@ -323,9 +347,9 @@ export class PartitionDrain {
     return untilAborted(reasons, this.#run.reading, noAnswer).catch(() => undefined);
   }
 
-  #tellHeldBack(reasons: readonly HeldBackReason[], entries: number): void {
+  #noteHeldBack(reasons: readonly HeldBackReason[], entries: number): void {
     this.#heldBack = reasons;
-    if (reasons.length > 0) logHeldBack(this.#run.logger, this.#partition.topic, reasons, entries);
+    this.#heldBackEntries = entries;
   }
 
   /** How many entries the subscription has left, those in open files included. */
@@ -433,11 +457,17 @@ export class PartitionDrain {
   }
 
   async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
-    const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = this.#run;
     if (this.#isInOrder && this.#taken !== undefined && isAtOrAfter(this.#taken, entry.id)) {
       this.#owe(entry.id);
       return;
     }
+    await this.#storeUnreadable(entry);
+    if (this.#isInOrder) this.#taken = { ...entry.id, batchIndex: Number.POSITIVE_INFINITY };
+    this.#owe(entry.id);
+  }
+
+  async #storeUnreadable(entry: UnreadableEntry): Promise<void> {
+    const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = this.#run;
     const { reason } = entry;
     if (onUnreadable === 'fail') {
       throw new BackupError(
@@ -453,8 +483,6 @@ export class PartitionDrain {
     const key = await storeUnreadable(store, rule, prefix, topic, this.#partition.partition, entry, call);
     tally.unreadable++;
     logger.error({ key, topic: entry.topic, ...entry.id, reason }, 'entry unreadable');
-    if (this.#isInOrder) this.#taken = { ...entry.id, batchIndex: Number.POSITIVE_INFINITY };
-    this.#owe(entry.id);
   }
 
   /** The entry is to be acknowledged once everything taken before it is durable. */

@@ -63,6 +63,8 @@ export interface Run {
   readonly limits: Limits;
   readonly compression: Compression;
   readonly onUnreadable: 'store' | 'fail';
+  /** After so long, chunks of a message that is not complete are kept raw. */
+  readonly chunkExpiryMs: number;
   readonly startedAtMs: number;
   readonly store: ObjectStore;
   readonly budget: MemoryBudget;

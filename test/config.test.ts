@@ -39,7 +39,7 @@ describe('the settings of a rule', () => {
       },
       cos: { prefix: '', storageClass: 'STANDARD', sse: undefined, endpoint: undefined },
       file: { maxMessages: 5000, maxBytes: 500_000_000, compression: 'none' },
-      run: { intervalMinutes: 5, reserveSeconds: 15, onUnreadable: 'store' },
+      run: { intervalMinutes: 5, reserveSeconds: 15, onUnreadable: 'store', chunkExpiryMinutes: 1440 },
       logLevel: 'info',
     });
   });
@@ -115,6 +115,7 @@ describe('the settings of a rule', () => {
     ['RUN_INTERVAL_MINUTES', ['4', '16']],
     ['RUN_RESERVE_SECONDS', ['0', '601']],
     ['RUN_ON_UNREADABLE', ['skip']],
+    ['RUN_CHUNK_EXPIRY_MINUTES', ['0', '525601', '1.5']],
     ['LOG_LEVEL', ['verbose']],
   ];
   it.each(refused)('refuse a wrong %s, with what was expected and an example', (name, values) => {

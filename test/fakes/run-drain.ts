@@ -31,6 +31,7 @@ export function runDrain(
     limits: { maxMessages: 5000, maxBytes: 500_000_000 },
     compression: 'none',
     onUnreadable: 'store',
+    chunkExpiryMs: 86_400_000,
     source: createFakeSource(broker),
     store,
     clock: systemClock,

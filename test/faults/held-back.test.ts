@@ -89,3 +89,72 @@ for (const subscriptionType of ['exclusive', 'failover']) {
     });
   });
 }
+
+for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']) {
+  describe(`a producer dies inside a message in chunks (${subscriptionType})`, () => {
+    let stack: Stack;
+    beforeEach(async () => {
+      stack = await startStack({ subscriptionType, partitions: 1 });
+    });
+    afterEach(() => stack.close());
+
+    const MINUTE_MS = 60_000;
+    const publishChunk = (uuid: string, chunkId: number, ageMs: number, of = 3) =>
+      stack.broker.appendEntry(
+        `${stack.topic}-partition-0`,
+        { uuid, chunkId, numChunksFromMsg: of, totalChunkMsgSize: of, publishTime: Date.now() - ageMs },
+        Buffer.from(`${uuid}${chunkId}`),
+      );
+    const unreadable = () => stack.cos.objects().filter(({ key }) => key.includes('_unreadable/'));
+
+    it('its chunks are named until they are old, then kept raw and acknowledged', async () => {
+      stack.publish(20);
+      publishChunk('dead', 0, 2 * MINUTE_MS);
+      publishChunk('dead', 1, 2 * MINUTE_MS);
+      stack.publish(20);
+      for (const messages of [40, 0]) {
+        const { summary, error, lines } = await stack.run();
+        expect(error).toBeUndefined();
+        expect(summary).toMatchObject({ messages, unreadable: 0, heldBack: 'incomplete chunks' });
+        expect(summary?.backlog).toMatchObject({ entries: 2 });
+        expect(summary?.durationMs).toBeLessThan(3_000);
+        expect(lines).toContainEqual(
+          expect.objectContaining({
+            ...{ message: 'chunked message incomplete', uuid: 'dead', held: 2, chunks: 3 },
+            ...{ firstEntry: expect.stringMatching(/^\d+:2$/), publishTime: expect.any(String) },
+          }),
+        );
+      }
+      const { summary, error } = await stack.run({ env: { RUN_CHUNK_EXPIRY_MINUTES: '1' } });
+      expect(error).toBeUndefined();
+      expect(summary).toMatchObject({ unreadable: 1, backlog: { entries: 0 } });
+      expect(summary).not.toHaveProperty('heldBack');
+      expect(unreadable()).toHaveLength(2);
+      stack.expectExactlyOnce();
+    });
+
+    it('nothing else is acknowledged with them, and what comes to its end meanwhile is stored', async () => {
+      publishChunk('young', 0, 0, 2);
+      stack.publish(10);
+      publishChunk('dead', 0, 2 * MINUTE_MS);
+      stack.publish(10);
+      const env = { RUN_CHUNK_EXPIRY_MINUTES: '1' };
+      expect((await stack.run({ env })).summary).toMatchObject({
+        ...{ messages: 20, unreadable: 1, backlog: { entries: 1 }, heldBack: 'incomplete chunks' },
+      });
+      publishChunk('young', 1, 0, 2);
+      expect((await stack.run({ env })).summary).toMatchObject({ messages: 1, backlog: { entries: 0 } });
+    });
+
+    it('with RUN_ON_UNREADABLE=fail the run stores everything else, and fails', async () => {
+      publishChunk('dead', 0, 2 * MINUTE_MS);
+      stack.publish(20);
+      const env = { RUN_CHUNK_EXPIRY_MINUTES: '1', RUN_ON_UNREADABLE: 'fail' };
+      const { error } = await stack.run({ env });
+      expect(error).toMatchObject({ code: 'corrupt' });
+      expect(stack.backlog()).toBe(1);
+      expect(unreadable()).toEqual([]);
+      stack.expectExactlyOnce();
+    });
+  });
+}

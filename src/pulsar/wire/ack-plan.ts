@@ -89,7 +89,10 @@ export class AckPlan {
       for (const id of entries) this.#joined.delete(entryKey(id));
       return;
     }
-    this.#lastAcknowledged = last;
+    // Chunks that were given up stand before what is acknowledged already.
+    if (this.#lastAcknowledged === undefined || compareEntries(last, this.#lastAcknowledged) > 0) {
+      this.#lastAcknowledged = last;
+    }
     this.#sinceBarrier = this.#sinceBarrier.filter((id) => compareEntries(id, last) > 0);
     for (const [key, ids] of this.#joined) {
       if (compareEntries(ids.at(-1) as EntryId, last) <= 0) this.#joined.delete(key);

@@ -1,6 +1,6 @@
 // Chunked messages: holds the chunks of each until its last one comes, within a bound of memory. It never lets go of
 // data: what cannot be joined is given back raw, and what does not fit is left for a later run, unacknowledged.
-import type { EntryId, RawEntry } from '../../ports.ts';
+import type { EntryId, RawEntry, TimeMs } from '../../ports.ts';
 import { checksumFault, rawOf, type StoredEntry } from './entry-decoder.ts';
 import type { EntryMetadata } from './entry-metadata.ts';
 
@@ -26,14 +26,25 @@ export type ChunkResult =
     };
 
 interface Held {
-  /** All that came of it, whether it is held or not. */
+  /** Of its first chunk that came. */
+  readonly firstId: EntryId;
+  readonly chunks: number;
+  /** The latest of its chunks. */
+  publishTimeMs: TimeMs;
+  /** All entries that came of it, whether they are held or not. */
   seen: number;
   readonly ids: EntryId[];
-  readonly entries: StoredEntry[];
-  next: number;
+  /** By the number of the chunk. */
+  readonly entries: Map<number, { readonly entry: StoredEntry; readonly fault: string | undefined }>;
   sizeBytes: number;
-  fault: string | undefined;
   isLeftOut: boolean;
+}
+
+/** A message whose last chunk has not come. */
+export interface IncompleteMessage extends Pick<Held, 'firstId' | 'chunks' | 'publishTimeMs' | 'isLeftOut'> {
+  readonly uuid: string;
+  /** How many of its chunks are held. */
+  readonly held: number;
 }
 
 export interface ChunkOptions {
@@ -88,40 +99,65 @@ export class ChunkJoiner {
     const uuid = metadata.uuid as string;
     const chunkId = metadata.chunkId as number;
     const isLast = chunkId === (metadata.chunks as number) - 1;
-    const { limitBytes } = this.#options;
+    const { limitBytes, isOrdered } = this.#options;
     if (Math.max(metadata.chunkedSizeBytes ?? 0, metadata.uncompressedSize) > limitBytes) {
       const reason = `it is chunk ${chunkId} of a message of ${metadata.chunkedSizeBytes} bytes (${metadata.uncompressedSize} uncompressed), more than the limit of ${limitBytes}`;
       return { kind: 'broken', reason, raw: [rawOf(entry)], ids: [entry.id] };
     }
-    const held = this.#heldOf(uuid);
-    held.seen++;
-    this.#hold(held, entry, metadata, chunkId);
-    if (!isLast) return { kind: 'pending' };
-    this.#held.delete(uuid);
-    if (!held.isLeftOut) this.#heldBytes -= held.sizeBytes;
+    const held = this.#heldOf(uuid, entry, metadata);
+    this.#hold(held, entry, chunkId);
+    const isWhole = isOrdered ? isLast : held.entries.size === metadata.chunks;
+    if (!isWhole || held.isLeftOut) return { kind: 'pending' };
+    this.#forget(uuid, held);
     return this.#complete(held, metadata);
   }
 
-  #heldOf(uuid: string): Held {
+  /** The messages whose last chunk has not come, in the order of their first. */
+  incomplete(): IncompleteMessage[] {
+    return [...this.#held].map(([uuid, { entries, firstId, chunks, publishTimeMs, isLeftOut }]) => ({
+      ...{ uuid, held: entries.size, firstId, chunks, publishTimeMs, isLeftOut },
+    }));
+  }
+
+  /** Gives back what is held of a message that is not completed any more, as it is stored. */
+  giveUp(uuid: string): { readonly raw: readonly RawEntry[]; readonly ids: readonly EntryId[] } | undefined {
+    const held = this.#held.get(uuid);
+    if (held === undefined || held.isLeftOut) return undefined;
+    this.#forget(uuid, held);
+    return { raw: rawEntries(held), ids: held.ids };
+  }
+
+  #forget(uuid: string, held: Held): void {
+    this.#held.delete(uuid);
+    this.#heldBytes -= held.sizeBytes;
+  }
+
+  #heldOf(uuid: string, entry: StoredEntry, metadata: EntryMetadata): Held {
     let held = this.#held.get(uuid);
     if (held === undefined) {
-      held = { seen: 0, ids: [], entries: [], next: 0, sizeBytes: 0, fault: undefined, isLeftOut: false };
+      const { publishTimeMs, chunks } = metadata;
+      held = {
+        ...{ firstId: entry.id, chunks: chunks as number, publishTimeMs, seen: 0, sizeBytes: 0 },
+        ...{ ids: [], entries: new Map(), isLeftOut: false },
+      };
       this.#held.set(uuid, held);
     }
+    if (metadata.publishTimeMs > held.publishTimeMs) held.publishTimeMs = metadata.publishTimeMs;
+    held.seen++;
     return held;
   }
 
-  #hold(held: Held, entry: StoredEntry, metadata: EntryMetadata, chunkId: number): void {
+  #hold(held: Held, entry: StoredEntry, chunkId: number): void {
     if (held.isLeftOut) return;
     held.ids.push(entry.id);
     const fault = checksumFault(entry.raw);
-    if (fault === undefined && chunkId < held.next) return; // a producer's repetition of a chunk it was not sure of
-    if (fault !== undefined) held.fault ??= `in chunk ${chunkId}, ${fault}`;
-    else if (chunkId > held.next) held.fault ??= `chunk ${held.next} of ${metadata.chunks} is missing`;
-    held.entries.push(entry);
-    held.next = chunkId + 1;
-    held.sizeBytes += entry.sizeBytes;
-    this.#heldBytes += entry.sizeBytes;
+    const before = held.entries.get(chunkId);
+    // A producer repeats a chunk it was not sure of, and a broker one that is not acknowledged.
+    if (before !== undefined && (before.fault === undefined || fault !== undefined)) return;
+    held.entries.set(chunkId, { entry, fault });
+    const moreBytes = entry.sizeBytes - (before?.entry.sizeBytes ?? 0);
+    held.sizeBytes += moreBytes;
+    this.#heldBytes += moreBytes;
     while (this.#heldBytes > 2 * this.#options.limitBytes) this.#leaveOutNewest();
   }
 
@@ -130,19 +166,35 @@ export class ChunkJoiner {
     const [uuid, held] = [...this.#held].filter(([, one]) => !one.isLeftOut).at(-1) as [string, Held];
     this.#heldBytes -= held.sizeBytes;
     held.isLeftOut = true;
-    held.entries.length = 0;
+    held.sizeBytes = 0;
+    held.entries.clear();
     held.ids.length = 0;
     this.#options.onLeftOut(uuid);
   }
 
   #complete(held: Held, metadata: EntryMetadata): ChunkResult {
-    if (held.isLeftOut || (held.fault !== undefined && !this.#options.isOrdered)) return { kind: 'pending' };
     const { ids } = held;
-    const raw = held.entries.map(rawOf);
-    if (held.fault !== undefined) {
-      return { kind: 'broken', reason: `it is a chunked message; ${held.fault}`, raw, ids };
+    const raw = rawEntries(held);
+    const fault = faultOf(held);
+    if (fault !== undefined) {
+      return { kind: 'broken', reason: `it is a chunked message; ${fault}`, raw, ids };
     }
-    const payload = Buffer.concat(held.entries.map((entry) => entry.raw.subarray(entry.payloadStart)));
+    const payload = Buffer.concat(inOrder(held).map((entry) => entry.raw.subarray(entry.payloadStart)));
     return { kind: 'joined', metadata, payload, ids, raw };
   }
 }
+
+/** Why the chunks do not make the message. */
+function faultOf({ entries, chunks }: Held): string | undefined {
+  for (let chunkId = 0; chunkId < chunks; chunkId++) {
+    const chunk = entries.get(chunkId);
+    if (chunk === undefined) return `chunk ${chunkId} of ${chunks} is missing`;
+    if (chunk.fault !== undefined) return `in chunk ${chunkId}, ${chunk.fault}`;
+  }
+  return undefined;
+}
+
+const inOrder = ({ entries }: Held): StoredEntry[] =>
+  [...entries].sort(([a], [b]) => a - b).map(([, { entry }]) => entry);
+
+const rawEntries = (held: Held): RawEntry[] => inOrder(held).map(rawOf);

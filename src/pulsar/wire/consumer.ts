@@ -12,6 +12,7 @@ import type {
   RunPositions,
   SourcePartition,
   SubscriptionPosition,
+  UnreadableEntry,
 } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { AckPlan } from './ack-plan.ts';
@@ -232,6 +233,10 @@ export class Consumer implements SourcePartition {
       end: positionOf(this.#atClose) ?? (acknowledged && { acknowledged, last: this.#atClose?.last }),
       passedOver: this.#passedOver,
     };
+  }
+
+  giveUpChunks(publishedBeforeMs: number): readonly UnreadableEntry[] {
+    return this.#reader.giveUpChunks(publishedBeforeMs);
   }
 
   /** The run ends: nobody waits any more. Acknowledgements on a live connection still work. */

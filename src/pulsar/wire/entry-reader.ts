@@ -1,6 +1,9 @@
 // From a stored entry to a delivery: decodes it, or holds it as a chunk until its message is whole, and tells the ack
 // plan what was handed out.
+
+import { entryKey } from '../../entry-order.ts';
 import type { Logger, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
+import { formatTime } from '../../record.ts';
 import type { AckPlan } from './ack-plan.ts';
 import { ChunkJoiner, isChunk } from './chunks.ts';
 import {
@@ -16,7 +19,7 @@ type Read = ReadableEntry | UnreadableEntry | Extract<Signal, { kind: 'pending' 
 
 /** Reads the entries of one partition, in the order they are handed out. */
 export class EntryReader {
-  readonly #context: DecodeContext;
+  readonly #context: DecodeContext & { readonly logger: Logger };
   readonly #acks: AckPlan;
   readonly #chunks: ChunkJoiner;
 
@@ -47,6 +50,29 @@ export class EntryReader {
   /** Everything unacknowledged is delivered again. */
   reset(): void {
     this.#chunks.reset();
+  }
+
+  /**
+   * What there is of the messages whose last chunk was not published before that time, each as one. Logs the others:
+   * they may be completed yet, as also those of a producer whose clock is ahead.
+   */
+  giveUpChunks(publishedBeforeMs: number): UnreadableEntry[] {
+    const { topic, logger } = this.#context;
+    return this.#chunks.incomplete().flatMap((message) => {
+      const { uuid, firstId, held, chunks, publishTimeMs, isLeftOut } = message;
+      const isOld = publishTimeMs < publishedBeforeMs;
+      const given = isOld ? this.#chunks.giveUp(uuid) : undefined;
+      const id = given?.ids.at(-1);
+      if (given === undefined || id === undefined) {
+        const publishTime = formatTime(publishTimeMs);
+        const fields = { topic, uuid, firstEntry: entryKey(firstId), held, chunks, publishTime, isLeftOut };
+        logger.warn(fields, 'chunked message incomplete');
+        return [];
+      }
+      this.#acks.handOut(id, { uuid, ids: given.ids });
+      const reason = `of a message in ${chunks} chunks, published ${formatTime(publishTimeMs)}, only ${held} came: its producer did not finish it`;
+      return { kind: 'unreadable' as const, id, topic, reason, raw: given.raw };
+    });
   }
 
   #readChunk(entry: StoredEntry, metadata: EntryMetadata): Read {

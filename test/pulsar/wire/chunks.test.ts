@@ -117,3 +117,61 @@ describe('chunks', () => {
     expect(add(chunk(21, 'm0', 1, 2, 'x'.repeat(100)))).toMatchObject({ kind: 'joined', ids: [0, 21] });
   });
 });
+
+describe('chunks that come twice', () => {
+  it('count once, with the copy that is whole', () => {
+    const { add } = joiner();
+    const bad = chunk(0, 'a', 0, 2);
+    bad.raw[bad.raw.length - 1] = 0;
+    add(bad);
+    add(chunk(1, 'a', 0, 2));
+    expect(add(chunk(2, 'a', 1, 2))).toEqual({ kind: 'joined', text: '<a0><a1>', ids: [0, 1, 2] });
+  });
+
+  it('leave a whole copy for no spoilt one', () => {
+    const { add } = joiner();
+    const bad = chunk(1, 'a', 0, 2);
+    bad.raw[bad.raw.length - 1] = 0;
+    add(chunk(0, 'a', 0, 2));
+    add(bad);
+    expect(add(chunk(2, 'a', 1, 2))).toEqual({ kind: 'joined', text: '<a0><a1>', ids: [0, 1, 2] });
+  });
+});
+
+describe('messages that are not complete', () => {
+  it('are told with what there is of them', () => {
+    const { add, chunks } = joiner();
+    add(chunk(0, 'a', 0, 3));
+    add(chunk(1, 'b', 0, 2));
+    add(chunk(2, 'a', 1, 3));
+    expect(chunks.incomplete()).toEqual([
+      {
+        uuid: 'a',
+        firstId: { ledgerId: 1, entryId: 0 },
+        held: 2,
+        chunks: 3,
+        publishTimeMs: 1,
+        isLeftOut: false,
+      },
+      {
+        uuid: 'b',
+        firstId: { ledgerId: 1, entryId: 1 },
+        held: 1,
+        chunks: 2,
+        publishTimeMs: 1,
+        isLeftOut: false,
+      },
+    ]);
+    expect(chunks.incompleteEntries).toBe(3);
+    expect(chunks.giveUp('a')?.ids.map(({ entryId }) => entryId)).toEqual([0, 2]);
+    expect(chunks.incompleteEntries).toBe(1);
+    expect(chunks.giveUp('a')).toBeUndefined();
+  });
+
+  it('that were left out are not given up: they are not there', () => {
+    const { add, chunks } = joiner(100);
+    for (let n = 0; n < 5; n++) add(chunk(n, `m${n}`, 0, 2, 'x'.repeat(50)));
+    expect(chunks.giveUp('m4')).toBeUndefined();
+    expect(chunks.incomplete().find(({ uuid }) => uuid === 'm4')).toMatchObject({ isLeftOut: true, held: 0 });
+  });
+});

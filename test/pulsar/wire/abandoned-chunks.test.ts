@@ -1,0 +1,103 @@
+// Chunks of messages that their producer did not finish: who is told of them, and what happens when they are given up.
+import { describe, expect, it } from 'vitest';
+import {
+  ids,
+  messages,
+  openSource,
+  SUBSCRIPTION,
+  startBroker,
+  TOPIC,
+  take,
+  texts,
+} from './loopback-source.ts';
+
+const NOW = Date.now();
+const HOUR = 3_600_000;
+
+async function brokerWithTopic() {
+  const broker = await startBroker();
+  broker.createTopic(TOPIC, 0);
+  broker.createSubscription(TOPIC, SUBSCRIPTION);
+  const chunk = (uuid: string, chunkId: number, publishTime = NOW, of = 3) =>
+    broker.appendEntry(
+      TOPIC,
+      { uuid, chunkId, numChunksFromMsg: of, totalChunkMsgSize: of * 3, publishTime },
+      Buffer.from(`${uuid}${chunkId} `),
+    );
+  return { broker, chunk };
+}
+
+for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared'] as const) {
+  describe(`on a subscription of type ${subscriptionType}, chunks of unfinished messages`, () => {
+    it('are given back as they are stored, and acknowledged with nothing else', async () => {
+      const { broker, chunk } = await brokerWithTopic();
+      const old = [chunk('old', 0, NOW - 2 * HOUR), chunk('old', 1, NOW - 2 * HOUR)];
+      broker.publish(TOPIC, messages(2));
+      const young = chunk('young', 0);
+      broker.publish(TOPIC, messages(2, 2));
+      const { first } = await openSource(broker, { subscriptionType });
+      await first.acknowledge(ids(await take(first, 4)));
+      expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(3);
+      const given = first.giveUpChunks?.(NOW - HOUR) ?? [];
+      expect(given).toMatchObject([
+        {
+          kind: 'unreadable',
+          id: old[1],
+          topic: TOPIC,
+          reason: expect.stringContaining('only 2 came'),
+          raw: old.map((id) => ({ id })),
+        },
+      ]);
+      for (const { id } of given) await first.acknowledge([id]);
+      expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(1);
+      expect(broker.ackedPositions(TOPIC, SUBSCRIPTION).individual).not.toContainEqual(young);
+      expect(await first.heldBack?.(1, 0)).toEqual(['incomplete chunks']);
+      expect(first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+    });
+
+    it('that are young, or of a clock that is ahead, wait for the rest, which comes in a later run', async () => {
+      const { broker, chunk } = await brokerWithTopic();
+      chunk('young', 0, NOW, 2);
+      chunk('ahead', 0, NOW + 1_000 * HOUR, 2);
+      chunk('mixed', 0, NOW - 2 * HOUR, 3);
+      chunk('mixed', 1, NOW, 3);
+      broker.publish(TOPIC, messages(1));
+      const { first, source } = await openSource(broker, { subscriptionType });
+      await first.acknowledge(ids(await take(first, 1)));
+      expect(first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+      await source.close();
+      for (const uuid of ['young', 'ahead']) chunk(uuid, 1, NOW, 2);
+      chunk('mixed', 2, NOW, 3);
+      const { first: later } = await openSource(broker, { subscriptionType });
+      const whole = await take(later, 3);
+      expect(texts(whole)).toEqual(['young0 young1 ', 'ahead0 ahead1 ', 'mixed0 mixed1 mixed2 ']);
+      await later.acknowledge(ids(whole));
+      expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
+    });
+  });
+}
+
+describe('on a Shared subscription', () => {
+  it('chunks that come in another order are joined', async () => {
+    const { broker, chunk } = await brokerWithTopic();
+    for (const chunkId of [2, 0, 1]) chunk('a', chunkId);
+    const { first } = await openSource(broker, { subscriptionType: 'shared' });
+    const whole = await take(first, 1);
+    expect(texts(whole)).toEqual(['a0 a1 a2 ']);
+    await first.acknowledge(ids(whole));
+    expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
+  });
+
+  it('the last chunks of messages whose first another consumer has are told, and given up in time', async () => {
+    const { broker, chunk } = await brokerWithTopic();
+    const last = chunk('a', 2, NOW - 2 * HOUR);
+    const { first } = await openSource(broker, { subscriptionType: 'shared' });
+    expect((await first.next(500)).kind).toBe('pending');
+    expect(first.giveUpChunks?.(NOW - 3 * HOUR)).toEqual([]);
+    expect(await first.heldBack?.(1, 0)).toEqual(['incomplete chunks']);
+    const [given] = first.giveUpChunks?.(NOW - HOUR) ?? [];
+    expect(given).toMatchObject({ id: last });
+    await first.acknowledge([last]);
+    expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
+  });
+});
