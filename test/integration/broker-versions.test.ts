@@ -78,7 +78,7 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
   });
 
   /** Before 2.8 there are no receipts: the answer to the next request says that an acknowledgement has arrived. */
-  const confirmed = version === '2.7.2' ? 'getLastMessageIdResponse' : 'ackResponse';
+  const confirmed = version === '2.7.2' ? 'consumerStatsResponse' : 'ackResponse';
   it.each([
     ['exclusive', 'an object is stored and its acknowledgement on its way', 'ack', 1],
     ['failover', 'an object is stored and its acknowledgement on its way', 'ack', 3],
@@ -168,5 +168,76 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     const restored = await consume(broker().serviceUrl, { topic: target, token, count: 201 });
     expectRestored(published, restored);
     expectInOrder(restored);
+  });
+
+  describe.each(['pulsar://', 'http://'])('over %s', (scheme) => {
+    const name = (what: string) => `${what}-${scheme.replace('://', '')}`;
+    /** A namespace whose topics are created by whoever asks for them. */
+    const namespace = name('public/auto');
+    beforeAll(async () => {
+      await broker().admin('PUT', `namespaces/${namespace}`, {});
+      await broker().admin('POST', `namespaces/${namespace}/permissions/${ROLE}`, ['consume']);
+      await broker().admin('POST', `namespaces/${namespace}/autoTopicCreation`, {
+        allowAutoTopicCreation: true,
+        topicType: 'partitioned',
+        defaultNumPartitions: 3,
+      });
+    });
+    const envOf = (topic: string) =>
+      ruleEnv(cos(), scheme === 'http://' ? broker().httpUrl : broker().serviceUrl, topic, reader());
+    const run = (topic: string) => invoke({ env: envOf(topic) });
+    const check = async (topic: string) => {
+      const { io, out } = testIo(envOf(topic));
+      return { code: await main(['check'], io), told: out() };
+    };
+    const topics = async () => [
+      ...(await broker().admin<string[]>('GET', `persistent/${namespace}`)),
+      ...(await broker().admin<string[]>('GET', `persistent/${namespace}/partitioned`)),
+    ];
+
+    it('a topic that is not there is told, and is not created', async () => {
+      const topic = `persistent://${namespace}/nowhere`;
+      const before = await topics();
+      const { thrown, output } = await run(topic);
+      expect(thrown, output).toMatchObject({ code: 'source', hint: expect.stringContaining('PULSAR_TOPIC') });
+      expect(await check(topic)).toMatchObject({ code: 1, told: expect.stringContaining('PULSAR_TOPIC') });
+      expect(await topics()).toEqual(before);
+    });
+
+    it('partitions that the broker has deleted are empty, and what is published later is stored', async () => {
+      const topic = `persistent://${namespace}/${name('idle')}`;
+      const path = topic.replace('://', '/');
+      await broker().admin('PUT', `${path}/partitions`, 3);
+      for (const index of [0, 2]) await broker().admin('DELETE', `${path}-partition-${index}?force=true`);
+      expect(await check(topic)).toMatchObject({ code: 0 });
+      const { summary, output } = await run(topic);
+      expect(summary, output).toMatchObject({ messages: 0, partitions: 3, stopReason: 'caught_up' });
+      const token = broker().adminToken as string;
+      const published = await publish(broker().serviceUrl, { topic, count: 30, size: 50, token, keys: 9 });
+      expect((await run(topic)).summary).toMatchObject({ messages: 30 });
+      expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published);
+    });
+
+    it('a deleted partition that nobody may create is empty too, and is told', async () => {
+      const topic = await createTopic(broker(), name('forbidden'), 2);
+      await createSubscription(broker(), topic, 'keeper');
+      await broker().admin('DELETE', `${topic.replace('://', '/')}-partition-0?force=true`);
+      const { summary, logs, output } = await run(topic);
+      expect(summary, output).toMatchObject({ messages: 0, stopReason: 'caught_up' });
+      const told = logs.filter(({ message }) => message === 'partition missing').map((line) => line['topic']);
+      // Newer brokers make a partition of a topic that is there, whatever the namespace has.
+      expect(told).toEqual(version === '4.0.7' ? [] : [`${topic}-partition-0`]);
+    });
+
+    it('a topic that has lost all partitions is empty; old brokers cannot tell it over pulsar://', async () => {
+      const topic = `persistent://${namespace}/${name('bare')}`;
+      const path = topic.replace('://', '/');
+      await broker().admin('PUT', `${path}/partitions`, 2);
+      for (const index of [0, 1]) await broker().admin('DELETE', `${path}-partition-${index}?force=true`);
+      const { summary, thrown, output } = await run(topic);
+      if (version === '4.0.7' || scheme === 'http://') {
+        expect(summary, output).toMatchObject({ messages: 0, partitions: 2, stopReason: 'caught_up' });
+      } else expect(thrown, output).toMatchObject({ hint: expect.stringContaining('http://') });
+    });
   });
 });

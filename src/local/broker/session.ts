@@ -146,7 +146,11 @@ export class Session {
         serverVersion: SERVER_VERSION,
         protocolVersion: Math.min(protocolVersion, this.#context.faults.protocolVersion),
         maxMessageSize: this.#context.maxMessageSizeBytes,
-        featureFlags: { supportsTopicWatchers: false },
+        featureFlags: {
+          supportsTopicWatchers: false,
+          supportsGetPartitionedMetadataWithoutAutoCreation:
+            this.#context.faults.protocolVersion >= ASKED_WITHOUT_CREATION_SINCE,
+        },
       });
     },
     authResponse: (fields) => {
@@ -474,6 +478,8 @@ export class Session {
 const SERVER_VERSION = 'Pulsar loopback';
 const UNSUBSCRIBE_MS = 20;
 const ACK_RECEIPT_VERSION = 17;
+/** Brokers that speak an older one create a topic when they are asked for its partitions. */
+const ASKED_WITHOUT_CREATION_SINCE = 21;
 
 function positionFrom(id: FieldsOf<'MessageIdData'>): Position {
   return { ledgerId: Number(id.ledgerId ?? 0), entryId: Number(id.entryId ?? 0) };

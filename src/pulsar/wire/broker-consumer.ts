@@ -6,6 +6,7 @@ import type { Fields } from './codec.ts';
 import type { Connection, ConsumerEvents } from './connection.ts';
 import type { CommandFields } from './frame.ts';
 import { ACK_TYPE, INITIAL_POSITION, SERVER_ERROR } from './protocol-tables.ts';
+import { serverError } from './server-error.ts';
 
 /** Brokers from this protocol version on confirm acknowledgements. */
 const ACK_RECEIPTS_SINCE = 17;
@@ -22,6 +23,8 @@ export interface Subscription {
   readonly initialPosition: 'earliest' | 'latest';
   /** Set: a reader that begins with this entry, and of which nothing stays. */
   readonly startAt?: EntryId;
+  /** Only for a partition of a topic that is there: the broker may have deleted it because nobody used it. */
+  readonly createsTopic?: boolean;
 }
 
 /** Where the topic and the subscription stand. An entry id of -1 is before its ledger's first entry. */
@@ -44,7 +47,7 @@ export class BrokerConsumer {
     this.#topic = topic;
   }
 
-  /** Subscribes; never creates the topic. @throws BackupError `source` */
+  /** Subscribes. @throws BackupError `source` */
   async subscribe(to: Subscription, events: ConsumerEvents): Promise<void> {
     const consumerId = this.#consumerId;
     this.#connection.attach(consumerId, events);
@@ -61,7 +64,7 @@ export class BrokerConsumer {
           ...(to.startAt === undefined ? {} : { startMessageId: asStart(to.startAt) }),
           initialPosition:
             to.initialPosition === 'earliest' ? INITIAL_POSITION.Earliest : INITIAL_POSITION.Latest,
-          forceTopicCreation: false,
+          forceTopicCreation: to.createsTopic === true,
         },
         `subscribing "${to.subscription}" to ${to.topic}`,
       );
@@ -178,9 +181,12 @@ export class BrokerConsumer {
       await connection.request('ack', { consumerId, ackType, messageId }, what);
       return;
     }
-    // A connection's commands are carried out in order: the answer to a later one proves that this one was.
+    // A connection's commands are carried out in order: the answer to a later one proves that this one was. The last
+    // message id is no such question: it is refused where the ledger of the last message is deleted.
     connection.send('ack', { consumerId, ackType, messageId });
-    await connection.request('getLastMessageId', { consumerId }, what);
+    const answer = await connection.request('consumerStats', { consumerId }, what);
+    const { errorCode, errorMessage } = answer.fields as CommandFields<'consumerStatsResponse'>;
+    if (errorCode !== undefined) throw serverError(what, errorCode, errorMessage);
   }
 }
 

@@ -8,6 +8,7 @@ import { httpLookup, httpPartitions } from './http-lookup.ts';
 import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from './protocol-tables.ts';
 import { serverError } from './server-error.ts';
 import { type Address, brokerUrl, hostPort, parseBrokerUrl, type ServiceUrl } from './service-url.ts';
+import { expectListed } from './topic-list.ts';
 
 const MOST_REDIRECTS = 20;
 
@@ -37,12 +38,16 @@ export class Cluster {
     this.#options = options;
   }
 
-  /** How many partitions a topic has; 0 for a plain topic. @throws BackupError `source` */
-  async partitions(topic: TopicName): Promise<number> {
+  /**
+   * How many partitions a topic has; 0 for a plain topic. Older brokers create a missing topic when they are asked
+   * this, where the namespace has it so; `creates: false` looks for it before. @throws BackupError `source`
+   */
+  async partitions(topic: TopicName, { creates }: { readonly creates: boolean }): Promise<number> {
     if (this.#options.serviceUrl.http) {
       return this.#atAnyAddress((address) => httpPartitions(address, topic, this.#options));
     }
     const service = await this.#serviceConnection();
+    if (!creates && !service.createsNoTopicUnasked) await expectListed(service, topic);
     const what = `reading the partitions of ${topic.full}`;
     const answer = await service.request(
       'partitionMetadata',

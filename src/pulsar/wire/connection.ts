@@ -68,6 +68,7 @@ type RequestName =
   | 'partitionMetadata'
   | 'getLastMessageId'
   | 'consumerStats'
+  | 'getTopicsOfNamespace'
   | 'addSubscriptionToTxn';
 
 /** A connection, from its first byte to its last. Once lost it stays lost. */
@@ -89,6 +90,7 @@ export class Connection {
   #cancelPing: () => void = () => undefined;
   #serverProtocol = 0;
   #maxMessageBytes: number = FRAME.defaultMaxMessageSizeBytes;
+  #createsNoTopicUnasked = false;
 
   /** `proxyTo`: the broker (`host:port`) that a Pulsar proxy at `address` is to connect to. */
   constructor(address: Address, proxyTo: string | undefined, options: ConnectionOptions) {
@@ -106,6 +108,11 @@ export class Connection {
   /** The protocol version that the broker speaks. */
   get serverProtocol(): number {
     return this.#serverProtocol;
+  }
+
+  /** Whether it takes PARTITIONED_METADATA for the question that it is, where it is told to create nothing. */
+  get createsNoTopicUnasked(): boolean {
+    return this.#createsNoTopicUnasked;
   }
 
   /** The largest message that the broker stores. */
@@ -321,6 +328,8 @@ export class Connection {
 
   #onConnected(fields: CommandFields<'connected'>): void {
     this.#serverProtocol = fields.protocolVersion ?? 0;
+    this.#createsNoTopicUnasked =
+      fields.featureFlags?.supportsGetPartitionedMetadataWithoutAutoCreation === true;
     if (fields.maxMessageSize !== undefined && fields.maxMessageSize > 0) {
       this.#maxMessageBytes = fields.maxMessageSize;
       this.#splitter.maxFrameBytes = fields.maxMessageSize + FRAME.paddingBytes;

@@ -99,6 +99,8 @@ export class Consumer implements SourcePartition {
   #acknowledged: EntryId | undefined;
   /** The consumer went away again before anybody was told that it is there. */
   #goneEarly: BackupError | undefined;
+  /** The partition is not there, and was not to be had. */
+  #isMissing = false;
 
   constructor(options: ConsumerOptions) {
     const { subType, clock } = options;
@@ -127,13 +129,18 @@ export class Consumer implements SourcePartition {
 
   /** Subscribes for the first time and takes the bound of the run. @throws BackupError `source` */
   async open(): Promise<void> {
-    await this.#subscribe();
+    if (!(await this.#subscribeFirst())) return;
     this.#becomeReady();
     // Asked before the end: so it does not count what is published behind that.
     this.#entriesAtOpen = this.#consumer()
       .backlogEntries(ENTRIES_AT_OPEN_TIMEOUT_MS)
       .catch(() => undefined);
-    this.#atOpen = await this.#consumer().lastPositions();
+    this.#atOpen = await this.#positionsAtOpen();
+    if (this.#atOpen === undefined) {
+      // What there is, if anything, ends with a silence.
+      this.end = (await this.#entriesAtOpen) === 0 ? null : 'unknown';
+      return;
+    }
     const { last, acknowledged } = this.#atOpen;
     this.#acknowledged = acknowledged;
     const isDrained =
@@ -187,6 +194,7 @@ export class Consumer implements SourcePartition {
   }
 
   async backlog(): Promise<Backlog | undefined> {
+    if (this.#isMissing) return { entries: 0 };
     try {
       await this.#ready();
       const told = await this.#consumer()
@@ -383,7 +391,41 @@ export class Consumer implements SourcePartition {
     return this.#atBroker as BrokerConsumer;
   }
 
-  async #subscribe(): Promise<void> {
+  /**
+   * False where the topic has the partition, and the broker has deleted it and makes no new one, for whoever asks: then
+   * there is nothing to drain. A topic that is not partitioned is asked for as it is, so that none is created.
+   */
+  async #subscribeFirst(): Promise<boolean> {
+    try {
+      await this.#subscribe();
+      return true;
+    } catch (error) {
+      if (this.partition < 0 || !isNoTopic(error)) throw error;
+    }
+    try {
+      await this.#subscribe(true);
+      return true;
+    } catch (error) {
+      if (!isNoTopic(error)) throw error;
+      this.#options.logger.warn({ topic: this.topic, reason: error.message }, 'partition missing');
+      this.#isMissing = true;
+      this.#fail(error);
+      this.end = null;
+      return false;
+    }
+  }
+
+  /** `undefined`: brokers of 2.7 refuse to tell where the ledger of the last message is deleted. */
+  async #positionsAtOpen(): Promise<LastPositions | undefined> {
+    try {
+      return await this.#consumer().lastPositions();
+    } catch (error) {
+      if (!isServerError(error, 'MetadataError')) throw error;
+      return undefined;
+    }
+  }
+
+  async #subscribe(createsTopic = false): Promise<void> {
     const { cluster, nextConsumerId } = this.#options;
     const connection = await cluster.locate(this.topic);
     const consumer = new BrokerConsumer(connection, nextConsumerId(), this.topic);
@@ -393,7 +435,7 @@ export class Consumer implements SourcePartition {
     this.#goneEarly = undefined;
     this.#lastArrived = undefined;
     this.#flow.reset();
-    await consumer.subscribe(this.#options, this.#events(consumer));
+    await consumer.subscribe({ ...this.#options, createsTopic }, this.#events(consumer));
     if (this.#goneEarly !== undefined) throw this.#goneEarly;
   }
 
@@ -617,3 +659,8 @@ function positionOf(told: LastPositions | undefined): SubscriptionPosition | und
   const { acknowledged, last } = told ?? {};
   return acknowledged && { acknowledged, last };
 }
+
+/** The broker, or its HTTP address, does not have the topic. */
+const isNoTopic = (error: unknown): error is BackupError =>
+  isServerError(error, 'TopicNotFound') ||
+  (error instanceof BackupError && error.details['httpStatus'] === 404);

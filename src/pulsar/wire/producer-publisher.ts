@@ -33,7 +33,8 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
     driver: 'wire',
     async partitions(topic) {
       try {
-        return await cluster.partitions(topic);
+        // A producer creates its topic where the namespace has it so; and the list lacks a topic without partitions.
+        return await cluster.partitions(topic, { creates: true });
       } catch (error) {
         throw publishError(error, topic.full);
       }

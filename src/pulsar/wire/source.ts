@@ -117,7 +117,7 @@ class WireSource implements Source {
 
   async #subscribeAll(): Promise<void> {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
-    const count = await this.#cluster.partitions(config.topic);
+    const count = await this.#cluster.partitions(config.topic, { creates: false });
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
     const budget = new ReceiveBudget(receiveBudgetBytes, clock);
     this.#consumers = partitions.map(

@@ -205,7 +205,7 @@ describe('an acknowledgement', () => {
     });
     await first.acknowledge(taken.slice(0, 3));
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(1);
-    expect(seen).toEqual(['ack', 'getLastMessageId']);
+    expect(seen).toEqual(['ack', 'consumerStats']);
   });
 });
 
