@@ -21,7 +21,8 @@ describe.each([
     const topics = cases.map(({ topic }) => topic);
     for (const one of await readWithJava(broker().serviceUrl, topics))
       read.set(one.topic, [...(read.get(one.topic) ?? []), one]);
-  });
+    // The first time the Go client is built.
+  }, 600_000);
   afterAll(() => read.clear());
 
   it.each(cases.map((one) => [one.name, one] as const))(

@@ -117,8 +117,10 @@ function finalKey(key: Text | undefined, isBase64: boolean, isNull: boolean): Te
 function withoutRepeats(properties: Property[] | undefined): readonly Property[] {
   if (properties === undefined) return NO_PROPERTIES;
   if (properties.length === 1) return properties;
-  const byName = new Map(properties.map((pair) => [nameOf(pair[0]), pair]));
-  return byName.size === properties.length ? properties : [...byName.values()];
+  const names = new Set<string>();
+  for (const [name] of properties) names.add(nameOf(name));
+  if (names.size === properties.length) return properties;
+  return [...new Map(properties.map((pair) => [nameOf(pair[0]), pair])).values()];
 }
 
 /** To tell texts apart: one string for the same bytes, whatever they are. No valid text begins with half a character. */
