@@ -188,8 +188,11 @@ describe('files of no use are faults of the settings, by their names:', () => {
     });
   });
 
-  it('PULSAR_TLS_CA_FILE holds no certificate', () => {
-    write('empty.pem', 'nothing here\n');
+  it.each([
+    ['no certificate', 'nothing here\n'],
+    ['a damaged one', '-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n'],
+  ])('PULSAR_TLS_CA_FILE holds %s', (_, text) => {
+    write('empty.pem', text);
     expect(failure({ tlsCaFile: certificates.file('empty.pem') })).toMatchObject({
       code: 'config',
       message: expect.stringContaining('PULSAR_TLS_CA_FILE'),
