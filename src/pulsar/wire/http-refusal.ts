@@ -46,7 +46,10 @@ function hintFor(
 ): string | undefined {
   const { status } = answer;
   // Pulsar answers 401 also to a role that it knows and that lacks the permission.
-  if (status === 403 || (status === 401 && /unauthorized to|not authorized/i.test(reason))) {
+  if (
+    status === 403 ||
+    (status === 401 && /unauthorized to|not authorized|(?:not|don't) have permission/i.test(reason))
+  ) {
     return isOfPulsar(answer) ? NO_PERMISSION : foreignHint(status);
   }
   if (status === 401) {

@@ -115,6 +115,14 @@ describe('over HTTP', () => {
       /permission to consume/,
       /gateway/,
     ],
+    [
+      'a role that may not, 2.7.2',
+      401,
+      JETTY,
+      '{"reason":"Don\'t have permission to administrate resources on this tenant"}',
+      /permission to consume/,
+      /gateway/,
+    ],
     ['a missing topic', 404, JETTY, '{"reason":"Topic not exist"}', /PULSAR_TOPIC/, /gateway/],
     [
       'a gateway that wants a login',
