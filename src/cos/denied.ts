@@ -18,7 +18,7 @@ const REASONS: readonly (readonly [words: RegExp, hint: string])[] = [
   ],
   [
     /\bkms\b|cmk|customer master key/i,
-    'It is about the KMS key, not about COS: check that the key of COS_SSE_KMS_KEY_ID is enabled and in the bucket’s region, and let COS and these credentials use it (kms:GenerateDataKey, kms:Decrypt).',
+    "It is about the KMS key, not about COS: check that the key of COS_SSE_KMS_KEY_ID is enabled and in the bucket's region, and let COS and these credentials use it (kms:GenerateDataKey, kms:Decrypt).",
   ],
   [
     /retention|object ?lock|\bworm\b|locked|保留/i,

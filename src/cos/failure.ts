@@ -74,7 +74,9 @@ export function readFailure(thrown: unknown, conceal: (text: string) => string):
     bucketRegion:
       textOf(headers['x-cos-bucket-region']) ??
       textOf(xml['Region']) ??
-      /\bcos[.-]([a-z]+-[a-z]+(?:-\w+)?)\.(?:myqcloud|tencentcos)\.c/.exec(location ?? '')?.[1],
+      /\bcos(?:-internal|-website)?[.-]([a-z]+-[a-z]+(?:-\w+)?)\.(?:myqcloud|tencentcos)\.c/.exec(
+        location ?? '',
+      )?.[1],
   };
 }
 
