@@ -53,7 +53,9 @@ export function socketError(name: string, error: Error, attempt: SocketAttempt):
 /** The hint for a fault of TLS itself, which stays until somebody does something. */
 function tlsHint(code: string, message: string, { isTls, tls }: SocketAttempt): string | undefined {
   if (!isTls) return undefined;
-  if (/^ERR_SSL_\w*ALERT/.test(code) || /alert/i.test(message)) return alertHint(code, tls);
+  // OpenSSL names an alert in the code, or, where it comes within the handshake, in the message.
+  const words = `${code} ${message}`.replaceAll('_', ' ').toLowerCase();
+  if (/\balert\b/.test(words)) return alertHint(words, tls);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return "The server's certificate is for other names than the one it was asked by: set PULSAR_SERVICE_URL to a name that stands in it, or, where a lookup answered with this address, correct what the brokers advertise (PULSAR_LISTENER_NAME chooses among several). PULSAR_TLS_CA_FILE does not help.";
   }
@@ -71,20 +73,23 @@ function tlsHint(code: string, message: string, { isTls, tls }: SocketAttempt): 
   return undefined;
 }
 
-/** What the server says when it ends the handshake. */
-function alertHint(code: string, { cert }: TlsFiles): string {
-  if (/PROTOCOL_VERSION/.test(code)) {
+/** What the server says when it ends TLS (RFC 8446, section 6). */
+function alertHint(words: string, { cert }: TlsFiles): string {
+  if (words.includes('protocol version')) {
     return 'The server and this client have no version of TLS in common: let the brokers speak TLS 1.2 or 1.3 (tlsProtocols).';
   }
-  if (/UNRECOGNIZED_NAME/.test(code)) {
+  if (words.includes('unrecognized name')) {
     return 'The server knows no host of this name: check the host of PULSAR_SERVICE_URL.';
   }
-  if (/HANDSHAKE_FAILURE|INSUFFICIENT_SECURITY/.test(code)) {
+  if (/handshake failure|insufficient security/.test(words)) {
     return cert === undefined
       ? 'The server ended the handshake: it wants a client certificate (set PULSAR_TLS_CERT_FILE and PULSAR_TLS_KEY_FILE), or has no cipher in common with this client (tlsCiphers).'
       : 'The server ended the handshake: it does not accept the client certificate of PULSAR_TLS_CERT_FILE, or has no cipher in common with this client (tlsCiphers).';
   }
-  return cert === undefined ? ASKS_FOR_CERTIFICATE : REFUSES_CERTIFICATE;
+  if (/certificate|unknown ca|access denied|decrypt error/.test(words)) {
+    return cert === undefined ? ASKS_FOR_CERTIFICATE : REFUSES_CERTIFICATE;
+  }
+  return `The server ended TLS by itself; its log says why. ${SCHEME_HINT}`;
 }
 
 /** With TLS 1.3 a client is done before the server has seen its certificate; what the server says of it may get lost. */
