@@ -7,6 +7,7 @@ import { createCosStore } from './cos/store.ts';
 import { Deadline } from './deadline.ts';
 import { type DrainResult, drain } from './drain.ts';
 import { BackupError } from './errors.ts';
+import { largestMessageBytes } from './largest-message.ts';
 import { createLogger } from './logger.ts';
 import { createMemoryPressure } from './memory-pressure.ts';
 import { topicFolder } from './object-key.ts';
@@ -174,6 +175,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
     source = await parts.createSource({
       config: await withRoleKey(config, hardEnd),
       receiveBudgetBytes: buffers.receiveBytes,
+      largestMessageBytes: buffers.largestMessageBytes,
       clock,
       logger,
       signal: hardEnd,
@@ -287,10 +289,15 @@ function tooLittleMemory(memoryMb: number): BackupError {
 }
 
 /** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */
-function bufferSizes(memoryMb: number): { uploadBytes: number; receiveBytes: number; inUseBytes: number } {
+function bufferSizes(memoryMb: number) {
   const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * 1_048_576;
   const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.25));
-  return { uploadBytes, receiveBytes: uploadBytes / 4, inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.5 };
+  return {
+    uploadBytes,
+    receiveBytes: uploadBytes / 4,
+    inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.5,
+    largestMessageBytes: largestMessageBytes(memoryMb),
+  };
 }
 
 /** The guard behind all guards: whatever hangs, the invocation ends before SCF ends it without a reason. */

@@ -41,3 +41,13 @@ export function escapeInto(bytes: Uint8Array, at: number): number {
   const end = escapeBytes(TABLE_BYTES, TABLE_BYTES + bytes.length, OUTPUT_AT + at);
   return end < 0 ? ~(~end - OUTPUT_AT) : end - OUTPUT_AT;
 }
+
+/** How many bytes UTF-8 has when it is escaped. */
+export function escapedBytes(bytes: Uint8Array): number {
+  let sizeBytes = 0;
+  for (let at = 0; at < bytes.length; at += MAX_INPUT_BYTES) {
+    const end = escapeInto(bytes.subarray(at, at + MAX_INPUT_BYTES), 0);
+    sizeBytes += end < 0 ? ~end : end;
+  }
+  return sizeBytes;
+}

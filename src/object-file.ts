@@ -7,8 +7,9 @@ import { type Compressor, createCompressor } from './compression.ts';
 import type { Compression } from './config.ts';
 import { combineCrc64, crc64 } from './crc64.ts';
 import type { MemoryBudget, Spillable } from './memory-budget.ts';
-import type { Body, CallOptions, EntryId, Exists, Message, ObjectStore, Upload } from './ports.ts';
+import type { CallOptions, EntryId, Exists, Message, ObjectStore, Upload } from './ports.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './record.ts';
+import type { Records } from './record-encoder.ts';
 import type { Slots } from './slots.ts';
 
 /** A buffer of this size leaves as a part; a whole file below it is one PUT. */
@@ -19,6 +20,10 @@ export const PART_BYTES = 8 * 1_048_576;
  * ends a run (handler.ts): a file has the difference to be completed in.
  */
 export const MAX_UPLOAD_AGE_MS = 600_000;
+
+/** Records of one entry that are larger than this leave at the pace of the store, with so many parts under way. */
+const LARGE_BYTES = PART_BYTES;
+const PARTS_AHEAD = 2;
 
 /** What cannot be aborted within this time is left to the clean-up of a later run. */
 const ABORT_TIMEOUT_MS = 2_000;
@@ -111,14 +116,19 @@ export class ObjectFile implements Size, Spillable {
     return this.#upload !== undefined;
   }
 
-  /** Adds the records of these messages. Awaits only where compression lags behind. What fails, `create` throws. */
-  async append(records: Body, range: MessageRange): Promise<void> {
+  /** Adds the records of these messages. Awaits only where compression lags behind, and with large records. What fails, `create` throws. */
+  async append(records: Records, range: MessageRange): Promise<void> {
     this.first ??= range.first;
     this.last = range.last;
     this.messages += range.messages;
     this.bytes += records.sizeBytes;
     if (this.#compressor === undefined) {
-      for (const chunk of records.chunks) this.#store(chunk);
+      for (const chunk of records.chunks) {
+        const parts = this.#parts.length;
+        this.#store(chunk);
+        // Records that are made as they are asked for must not become parts faster than parts leave.
+        if (records.sizeBytes > LARGE_BYTES && this.#parts.length > parts) await this.#parts.at(-PARTS_AHEAD);
+      }
       return;
     }
     const { budget } = this.#options;

@@ -16,7 +16,6 @@ import { objectKey } from './object-key.ts';
 import { isOfClock } from './paced-store.ts';
 import type {
   Backlog,
-  Body,
   Delivery,
   EntryId,
   HeldBackReason,
@@ -28,7 +27,7 @@ import type {
   UnreadableEntry,
 } from './ports.ts';
 import { compareMessageIds, formatMessageId } from './record.ts';
-import { encodeRecords } from './record-encoder.ts';
+import { encodeRecords, type Records } from './record-encoder.ts';
 import { retry } from './retry.ts';
 import type { Run } from './run.ts';
 import { storeUnreadable } from './unreadable.ts';
@@ -424,7 +423,7 @@ export class PartitionDrain {
     return messages.filter((one) => compareMessageIds(one.id, taken) > 0);
   }
 
-  async #append(records: Body, range: MessageRange): Promise<void> {
+  async #append(records: Records, range: MessageRange): Promise<void> {
     if (this.#open !== undefined) {
       const size = { messages: range.messages, bytes: records.sizeBytes };
       const passed = limitPassedBy(this.#open, size, this.#run.limits);
@@ -468,7 +467,7 @@ export class PartitionDrain {
 
   async #storeUnreadable(entry: UnreadableEntry): Promise<void> {
     const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = this.#run;
-    const { reason } = entry;
+    const { reason, hint } = entry;
     if (onUnreadable === 'fail') {
       throw new BackupError(
         'corrupt',
@@ -482,7 +481,7 @@ export class PartitionDrain {
     const call = { signal: pace.storing };
     const key = await storeUnreadable(store, rule, prefix, topic, this.#partition.partition, entry, call);
     tally.unreadable++;
-    logger.error({ key, topic: entry.topic, ...entry.id, reason }, 'entry unreadable');
+    logger.error({ key, topic: entry.topic, ...entry.id, reason, hint }, 'entry unreadable');
   }
 
   /** The entry is to be acknowledged once everything taken before it is durable. */

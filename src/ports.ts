@@ -70,6 +70,8 @@ export interface UnreadableEntry {
   readonly topic: string;
   /** One sentence for a person. */
   readonly reason: string;
+  /** What a person can do, so that the next such entry is decoded. */
+  readonly hint?: string | undefined;
   /** The stored entries that it is made of, in order: one, or the chunks of a message. */
   readonly raw: readonly RawEntry[];
 }

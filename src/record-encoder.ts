@@ -8,14 +8,52 @@ import { encodeRecord, encodeRecordHead } from './record.ts';
 const ROOM_BYTES = output.length - SLACK_BYTES;
 /** Text is written out at this length: strings over 128 KB are dear to the garbage collector. */
 const FLUSH_LENGTH = 16_384;
+/** Payloads of one entry that together are larger become records piece by piece, twice: once to know their size. */
+const LARGE_BYTES = 5.5 * 1_048_576;
 const OPEN = ',"value":"';
 const OPEN_BASE64 = ',"valueBase64":"';
 const CLOSE = '"}\n';
 /** A multiple of three, so that pieces of base64 can stand one after the other. */
 const BASE64_PIECE_BYTES = 49_152;
 
-/** The records of the messages, one after the other; large ones in several chunks. */
-export function encodeRecords(messages: readonly Message[]): Body {
+/** Records, one after the other. */
+export interface Records {
+  /** To be gone through once or more; of large messages they are made as they are asked for. */
+  readonly chunks: Iterable<Uint8Array>;
+  readonly sizeBytes: number;
+}
+
+/** The records of the messages; of large ones not all at once in memory. */
+export function encodeRecords(messages: readonly Message[]): Records {
+  const payloadBytes = messages.reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
+  if (payloadBytes <= LARGE_BYTES) return encodeAtOnce(messages);
+  let sizeBytes = 0;
+  for (const chunk of encodeInPieces(messages)) sizeBytes += chunk.length;
+  return { chunks: { [Symbol.iterator]: () => encodeInPieces(messages) }, sizeBytes };
+}
+
+/** Between two pieces others may use what they are made in: each is whole. */
+function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
+  for (const message of messages) {
+    const { payload } = message;
+    if (payload === null || payload.length <= MAX_INPUT_BYTES) yield* encodeAtOnce([message]).chunks;
+    else if (isUtf8(payload)) {
+      yield Buffer.from(encodeRecordHead(message) + OPEN);
+      for (let at = 0; at < payload.length; at += MAX_INPUT_BYTES) {
+        const end = escapeInto(payload.subarray(at, at + MAX_INPUT_BYTES), 0);
+        yield copyOf(output, end < 0 ? ~end : end);
+      }
+      yield Buffer.from(CLOSE);
+    } else {
+      yield Buffer.from(encodeRecordHead(message) + OPEN_BASE64);
+      for (let at = 0; at < payload.length; at += BASE64_PIECE_BYTES)
+        yield Buffer.from(base64(payload.subarray(at, at + BASE64_PIECE_BYTES)));
+      yield Buffer.from(CLOSE);
+    }
+  }
+}
+
+function encodeAtOnce(messages: readonly Message[]): Body {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   let used = 0;

@@ -91,6 +91,33 @@ describe('a file', () => {
     expect(file.crc64).toBe(store.objects.get(KEY)?.crc64);
   });
 
+  it('takes large records at the pace at which parts leave', async () => {
+    let made = 0;
+    const chunks = {
+      *[Symbol.iterator]() {
+        for (; made < 80; made++) yield randomBytes(1_048_576);
+      },
+    };
+    const releases: (() => void)[] = [];
+    store.hook = (when, call) =>
+      when === 'before' && call === 'part'
+        ? new Promise<void>((resolve) => releases.push(resolve))
+        : undefined;
+    const file = openFile();
+    const one = message(0);
+    const appending = file.append(
+      { chunks, sizeBytes: 80 * 1_048_576 },
+      { messages: 1, first: one, last: one },
+    );
+    await nextTurn();
+    expect(made * 1_048_576).toBeLessThanOrEqual(3 * PART_BYTES);
+    store.hook = undefined;
+    for (const release of releases) release();
+    await appending;
+    await file.seal('end');
+    await expect(file.create()).resolves.toMatchObject({ kind: 'created', sizeBytes: 80 * 1_048_576 });
+  });
+
   it('waits with each of its calls for a slot of the run', async () => {
     let underWay = 0;
     let most = 0;

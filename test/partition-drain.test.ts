@@ -383,6 +383,17 @@ describe('an entry that cannot be decoded', () => {
     expect(broker.backlog()).toBe(0);
   });
 
+  it('is logged with the cure, where one is known', async () => {
+    const { broker, partition } = brokerWith(1);
+    const entry = publishUnreadable(partition);
+    partition.entries.splice(partition.entries.indexOf(entry), 1, { ...entry, hint: 'Give it more memory.' });
+    const logger = keepingLogger();
+    await runDrain(broker, createMemoryStore(), { logger });
+    expect(logger.lines).toContainEqual(
+      expect.objectContaining({ fields: expect.objectContaining({ hint: 'Give it more memory.' }) }),
+    );
+  });
+
   it('and comes again after its acknowledgement, which the broker has forgotten, is acknowledged again', async () => {
     const { broker, partition } = brokerWith(1);
     publishUnreadable(partition);

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VARIABLES } from '../src/config.ts';
+import { largestMessageBytes } from '../src/largest-message.ts';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
@@ -33,6 +34,18 @@ describe("the README's table of settings", () => {
       if (name === 'COS_STORAGE_CLASS') continue;
       for (const choice of choices) expect(text, name).toContain(`\`${choice}\``);
     }
+  });
+});
+
+describe("the README's table of large messages", () => {
+  it('has the sizes that the driver goes by', () => {
+    const cells = (name: string) =>
+      (readme.match(new RegExp(`^\\| ${name} \\| (.+) \\|$`, 'm'))?.[1] ?? '').split(' | ').map(Number);
+    const memories = cells('memory, MB');
+    expect(memories.length).toBeGreaterThan(3);
+    expect(cells('largest message, MiB')).toEqual(
+      memories.map((memoryMb) => largestMessageBytes(memoryMb) / 1_048_576),
+    );
   });
 });
 

@@ -11,7 +11,7 @@ import { createFakeBroker, type FakePartition, publish } from './fakes/memory-so
 /** In one piece; the body must know its size. */
 function encode(messages: readonly Message[]): Buffer {
   const { chunks, sizeBytes } = encodeRecords(messages);
-  const bytes = Buffer.concat(chunks);
+  const bytes = Buffer.concat([...chunks]);
   expect(sizeBytes).toBe(bytes.length);
   return bytes;
 }
@@ -44,6 +44,26 @@ it('gives the bytes of encodeRecord where everything but the payload is larger t
     properties: [['name', '"ü'.repeat(700_000)]] as [[string, string]],
   }));
   expect(encode(large).equals(Buffer.from(large.map(encodeRecord).join('')))).toBe(true);
+});
+
+it('makes the records of large entries as they are asked for, and again, whatever is encoded between', () => {
+  const [partition] = createFakeBroker(1).partitions as [FakePartition];
+  const text = `"ü\n${'x'.repeat(100_000)}`.repeat(100);
+  const binary = new Uint8Array(9_000_000).fill(0xfe);
+  const { messages } = publish(partition, ['small', text, binary, null]);
+  const expected = Buffer.from(messages.map(encodeRecord).join(''));
+  const { chunks, sizeBytes } = encodeRecords(messages);
+  expect(Array.isArray(chunks)).toBe(false);
+  expect(sizeBytes).toBe(expected.length);
+  for (let time = 0; time < 2; time++) {
+    const made: Uint8Array[] = [];
+    for (const chunk of chunks) {
+      made.push(chunk);
+      encodeRecords(messages.slice(0, 1));
+    }
+    expect(Math.max(...made.map(({ length }) => length))).toBeLessThan(1_000_000);
+    expect(Buffer.concat(made).equals(expected)).toBe(true);
+  }
 });
 
 it('runs the code that stands in json-text.wat', async () => {

@@ -160,13 +160,16 @@ async function tryChunks(
   const inOrder = chunks.toSorted((a, b) => a.id.ledgerId - b.id.ledgerId || a.id.entryId - b.id.entryId);
   const trials = [...new Set(inOrder.map(({ trial }) => trial))];
   await orReason(trials, async () => {
+    const count = inOrder[0]?.metadata.chunks ?? 0;
     const whole: Chunk[] = [];
-    // One that comes again is a producer's repetition.
-    for (const chunk of inOrder) if (chunk.metadata.chunkId === whole.length) whole.push(chunk);
-    const last = whole.at(-1);
-    const count = inOrder[0]?.metadata.chunks;
-    if (last === undefined || whole.length !== count)
-      throw new Error(`it is a chunked message; chunk ${whole.length} of ${count} is missing`);
+    // On Shared subscriptions they came in any order; one that comes again is a producer's repetition.
+    for (let chunkId = 0; chunkId < count; chunkId++) {
+      const chunk = inOrder.find(({ metadata }) => metadata.chunkId === chunkId);
+      if (chunk === undefined)
+        throw new Error(`it is a chunked message; chunk ${chunkId} of ${count} is missing`);
+      whole.push(chunk);
+    }
+    const last = whole.at(-1) as Chunk;
     const sizeBytes = last.metadata.chunkedSizeBytes ?? 0;
     if (sizeBytes > options.limitBytes)
       throw new Error(

@@ -1,8 +1,10 @@
 // The part of `check` that asks nobody: how the rule's settings and the function's limits fit each other.
 import type { Environment, RuleConfig } from '../config.ts';
+import { largestMessageBytes } from '../largest-message.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
 const MAX_TIMEOUT_SECONDS = 900;
+const MIB = 1_048_576;
 
 /** Interval, time-out, memory and what cannot work on SCF. `DEPLOY_*` are those of .env.<stage>, where they are set. */
 export function checkLimits({ run, cos }: RuleConfig, env: Environment): Finding[] {
@@ -57,12 +59,13 @@ function memory(memoryMb: number): Finding {
   if (!(memoryMb % 128 === 0 && memoryMb >= 128 && memoryMb <= 3_072)) {
     return fail(item, `DEPLOY_MEMORY_MB is ${memoryMb}`, 'SCF takes 128 to 3072, in steps of 128.');
   }
+  const largest = `messages of more than ${largestMessageBytes(memoryMb) / MIB} MiB (in chunks or compressed) are kept raw`;
   if (memoryMb < 256) {
     return warn(
       item,
-      `${memoryMb} MB leaves little beside Node itself, and little CPU: runs are slow, large messages may not fit`,
+      `${memoryMb} MB leaves little beside Node itself, and little CPU: runs are slow; ${largest}`,
       'Set DEPLOY_MEMORY_MB to 256 or more; 512 is a good start.',
     );
   }
-  return ok(item, `${memoryMb} MB`);
+  return ok(item, `${memoryMb} MB; ${largest}`);
 }

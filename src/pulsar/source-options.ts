@@ -9,6 +9,11 @@ export interface SourceOptions {
    * beyond it: how many wait at once is the caller's to bound.
    */
   readonly receiveBudgetBytes: number;
+  /**
+   * The most bytes that a message may have that its producer cut into chunks or compressed; larger ones are handed over
+   * raw. By default what the smallest function has room for.
+   */
+  readonly largestMessageBytes?: number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The end of the run: aborts every wait, reconnects included. */

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { largestMessageBytes } from '../../src/largest-message.ts';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import type { Compression } from '../../src/local/broker/compress.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
@@ -14,10 +15,16 @@ export interface MemoryCase {
   readonly name: string;
   readonly partitions: number;
   readonly messages: number;
-  readonly messageBytes: number;
+  /** `largest`: the most that a function of this memory puts together. */
+  readonly messageBytes: number | 'largest';
   readonly batchSize: number;
-  /** Default `text`, which compresses to about two thirds. `binary` is no UTF-8, `repeated` compresses to nearly nothing. */
-  readonly payload?: 'text' | 'binary' | 'repeated';
+  /**
+   * Default `text`, which compresses to about two thirds. `binary` is no UTF-8, `repeated` compresses to nearly nothing,
+   * of `zeros` each byte takes six in a record.
+   */
+  readonly payload?: 'text' | 'binary' | 'repeated' | 'zeros';
+  /** Cut into chunks of so many bytes. */
+  readonly chunkBytes?: number;
   /** The producer's. */
   readonly codec?: Compression;
   /** The rule's FILE_COMPRESSION. */
@@ -26,6 +33,12 @@ export interface MemoryCase {
 
 const FILE_OF_500_MB = { partitions: 1, messages: 4_980, messageBytes: 100_000, batchSize: 10 };
 const OPEN_BATCHES = { partitions: 64, messages: 192_000, messageBytes: 1_500, batchSize: 50 };
+/** Less than the limit by what a producer's compression may add. */
+const SPARE_BYTES = 524_288;
+const LARGEST = {
+  ...{ partitions: 1, messages: 1, batchSize: 0, chunkBytes: 5_000_000 },
+  messageBytes: 'largest',
+} as const;
 const LARGE = { messages: 100, messageBytes: 5_000_000, batchSize: 0 };
 
 export const MEMORY_CASES: readonly MemoryCase[] = [
@@ -50,6 +63,14 @@ export const MEMORY_CASES: readonly MemoryCase[] = [
     codec: 'lz4',
   },
   { name: '5 MB messages, 64 partitions', ...LARGE, partitions: 64, messages: 128 },
+  { name: 'the largest message, in chunks', ...LARGEST, payload: 'binary' },
+  {
+    name: 'the largest message, in chunks, ZSTD by the producer',
+    ...LARGEST,
+    payload: 'binary',
+    codec: 'zstd',
+  },
+  { name: 'the largest messages in 4 partitions, in chunks', ...LARGEST, partitions: 4, messages: 8 },
 ];
 
 const BUCKET = 'bench-1250000000';
@@ -77,14 +98,18 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
   try {
     broker.createTopic(TOPIC, load.partitions);
     broker.createSubscription(TOPIC, 'backup');
-    const payload = payloadOf(load);
+    const payload = payloadOf(load, memoryMb);
     const perCall = load.batchSize * load.partitions || load.partitions;
     for (let at = 0; at < load.messages; at += perCall) {
       const count = Math.min(perCall, load.messages - at);
       broker.publish(
         TOPIC,
         Array.from({ length: count }, () => ({ payload })),
-        { batchSize: load.batchSize, compression: load.codec ?? 'none' },
+        {
+          batchSize: load.batchSize,
+          compression: load.codec ?? 'none',
+          ...(load.chunkBytes === undefined ? {} : { chunkSizeBytes: load.chunkBytes }),
+        },
       );
     }
     return await drainInChild(memoryMb, {
@@ -107,7 +132,9 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
   }
 }
 
-function payloadOf({ messageBytes, payload = 'text' }: MemoryCase): Buffer {
+function payloadOf({ messageBytes: wanted, payload = 'text' }: MemoryCase, memoryMb: number): Buffer {
+  const messageBytes = wanted === 'largest' ? largestMessageBytes(memoryMb) - SPARE_BYTES : wanted;
+  if (payload === 'zeros') return Buffer.alloc(messageBytes);
   if (payload === 'repeated') return Buffer.alloc(messageBytes, 'an order of one hundred umbrellas; ');
   const random = randomBytes(messageBytes);
   return payload === 'binary' ? random : Buffer.from(random.toString('base64').slice(0, messageBytes));

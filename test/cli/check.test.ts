@@ -123,7 +123,8 @@ describe('settings and limits', () => {
     ['fail', 'time limit', { DEPLOY_TIMEOUT_SECONDS: '20' }, /RUN_RESERVE_SECONDS 15 keeps more than half/],
     ['warn', 'time limit', { DEPLOY_TIMEOUT_SECONDS: '300' }, /runs overlap/],
     ['fail', 'memory', { DEPLOY_MEMORY_MB: '500' }, /DEPLOY_MEMORY_MB is 500/],
-    ['warn', 'memory', { DEPLOY_MEMORY_MB: '128' }, /128 MB leaves little/],
+    ['warn', 'memory', { DEPLOY_MEMORY_MB: '128' }, /128 MB leaves little.*more than 6 MiB .*kept raw/],
+    ['ok', 'memory', { DEPLOY_MEMORY_MB: '1024' }, /more than 226 MiB .*kept raw/],
     ['warn', 'endpoint', {}, /not to COS/],
   ])('%s of %s with %o', async (status, item, changes, cause) => {
     const { about } = await check(changes, '--read-only');

@@ -3,6 +3,13 @@
 import { expect, it } from 'vitest';
 import { type MemoryCase, peakMemory } from '../bench/memory-cases.ts';
 
+const LARGEST = {
+  partitions: 1,
+  messages: 1,
+  messageBytes: 'largest',
+  batchSize: 0,
+  chunkBytes: 5_000_000,
+} as const;
 const LARGE = { partitions: 8, messages: 48, messageBytes: 5_000_000, batchSize: 0 };
 
 it.each<[string, number, Omit<MemoryCase, 'name'>]>([
@@ -23,6 +30,10 @@ it.each<[string, number, Omit<MemoryCase, 'name'>]>([
     256,
     { ...LARGE, payload: 'repeated', codec: 'lz4' },
   ],
+  ['the largest message, in chunks', 128, { ...LARGEST, payload: 'binary' }],
+  ['the largest message, in chunks', 512, { ...LARGEST, payload: 'binary' }],
+  ['the largest message, compressed and in chunks', 512, { ...LARGEST, payload: 'binary', codec: 'zstd' }],
+  ['the largest message, six bytes of record for each of its own', 256, { ...LARGEST, payload: 'zeros' }],
 ])('draining %s takes less than a function of %i MB has', async (name, memoryMb, load) => {
   const { peakMb, messages, stopReason } = await peakMemory({ name, ...load }, memoryMb);
   expect({ messages, stopReason }).toEqual({ messages: load.messages, stopReason: 'caught_up' });

@@ -1,5 +1,7 @@
 // Chunked messages: holds the chunks of each until its last one comes, within a bound of memory. It never lets go of
 // data: what cannot be joined is given back raw, and what does not fit is left for a later run, unacknowledged.
+
+import { TooLarge } from '../../largest-message.ts';
 import type { EntryId, RawEntry, TimeMs } from '../../ports.ts';
 import { checksumFault, rawOf, type StoredEntry } from './entry-decoder.ts';
 import type { EntryMetadata } from './entry-metadata.ts';
@@ -14,13 +16,14 @@ export type ChunkResult =
       readonly metadata: EntryMetadata;
       readonly payload: Buffer;
       readonly ids: readonly EntryId[];
-      /** The chunks as they are stored, in order. */
-      readonly raw: readonly RawEntry[];
+      /** The chunks as they are stored, in order: made again from the payload, so that both are there only if needed. */
+      readonly raw: () => readonly RawEntry[];
     }
   /** The message cannot be joined: everything there is of it. */
   | {
       readonly kind: 'broken';
       readonly reason: string;
+      readonly hint?: string;
       readonly raw: readonly RawEntry[];
       readonly ids: readonly EntryId[];
     };
@@ -48,12 +51,18 @@ export interface IncompleteMessage extends Pick<Held, 'firstId' | 'chunks' | 'pu
 }
 
 export interface ChunkOptions {
-  /** For one message; all incomplete ones together may have twice that. */
+  /** For one message; all incomplete ones of all partitions together may have twice that. */
   readonly limitBytes: number;
+  readonly heldChunks: HeldChunks;
   /** Whether chunks come in order and to this consumer only: all but Shared and Key_Shared. */
   readonly isOrdered: boolean;
   /** A message does not fit beside those that are incomplete already. */
   readonly onLeftOut: (uuid: string) => void;
+}
+
+/** What chunks of all partitions take in memory together. */
+export interface HeldChunks {
+  sizeBytes: number;
 }
 
 /** Whether an entry is one chunk of a larger message. */
@@ -91,7 +100,7 @@ export class ChunkJoiner {
   /** Everything is delivered again: forgets what was held. */
   reset(): void {
     this.#held.clear();
-    this.#heldBytes = 0;
+    this.#count(-this.#heldBytes);
   }
 
   /** Takes a chunk (`isChunk`) in the broker's order. */
@@ -100,9 +109,11 @@ export class ChunkJoiner {
     const chunkId = metadata.chunkId as number;
     const isLast = chunkId === (metadata.chunks as number) - 1;
     const { limitBytes, isOrdered } = this.#options;
-    if (Math.max(metadata.chunkedSizeBytes ?? 0, metadata.uncompressedSize) > limitBytes) {
-      const reason = `it is chunk ${chunkId} of a message of ${metadata.chunkedSizeBytes} bytes (${metadata.uncompressedSize} uncompressed), more than the limit of ${limitBytes}`;
-      return { kind: 'broken', reason, raw: [rawOf(entry)], ids: [entry.id] };
+    const sizeBytes = Math.max(metadata.chunkedSizeBytes ?? 0, metadata.uncompressedSize);
+    if (sizeBytes > limitBytes) {
+      const what = `it is chunk ${chunkId} of a message of ${sizeBytes} bytes`;
+      const { message: reason, hint } = new TooLarge(what, sizeBytes, limitBytes);
+      return { kind: 'broken', reason, hint, raw: [rawOf(entry)], ids: [entry.id] };
     }
     const held = this.#heldOf(uuid, entry, metadata);
     this.#hold(held, entry, chunkId);
@@ -129,7 +140,12 @@ export class ChunkJoiner {
 
   #forget(uuid: string, held: Held): void {
     this.#held.delete(uuid);
-    this.#heldBytes -= held.sizeBytes;
+    this.#count(-held.sizeBytes);
+  }
+
+  #count(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#options.heldChunks.sizeBytes += bytes;
   }
 
   #heldOf(uuid: string, entry: StoredEntry, metadata: EntryMetadata): Held {
@@ -157,14 +173,17 @@ export class ChunkJoiner {
     held.entries.set(chunkId, { entry, fault });
     const moreBytes = entry.sizeBytes - (before?.entry.sizeBytes ?? 0);
     held.sizeBytes += moreBytes;
-    this.#heldBytes += moreBytes;
-    while (this.#heldBytes > 2 * this.#options.limitBytes) this.#leaveOutNewest();
+    this.#count(moreBytes);
+    const { limitBytes, heldChunks } = this.#options;
+    // What other partitions hold is theirs to leave out; what is whole now is let go of at once.
+    while (held.entries.size < held.chunks && heldChunks.sizeBytes > 2 * limitBytes && this.#heldBytes > 0)
+      this.#leaveOutNewest();
   }
 
   /** The oldest messages are completed first, so that every run gets further. */
   #leaveOutNewest(): void {
     const [uuid, held] = [...this.#held].filter(([, one]) => !one.isLeftOut).at(-1) as [string, Held];
-    this.#heldBytes -= held.sizeBytes;
+    this.#count(-held.sizeBytes);
     held.isLeftOut = true;
     held.sizeBytes = 0;
     held.entries.clear();
@@ -174,13 +193,13 @@ export class ChunkJoiner {
 
   #complete(held: Held, metadata: EntryMetadata): ChunkResult {
     const { ids } = held;
-    const raw = rawEntries(held);
     const fault = faultOf(held);
     if (fault !== undefined) {
-      return { kind: 'broken', reason: `it is a chunked message; ${fault}`, raw, ids };
+      return { kind: 'broken', reason: `it is a chunked message; ${fault}`, raw: rawEntries(held), ids };
     }
-    const payload = Buffer.concat(inOrder(held).map((entry) => entry.raw.subarray(entry.payloadStart)));
-    return { kind: 'joined', metadata, payload, ids, raw };
+    const entries = inOrder(held);
+    held.entries.clear();
+    return { kind: 'joined', metadata, ids, ...join(entries) };
   }
 }
 
@@ -198,3 +217,24 @@ const inOrder = ({ entries }: Held): StoredEntry[] =>
   [...entries].sort(([a], [b]) => a - b).map(([, { entry }]) => entry);
 
 const rawEntries = (held: Held): RawEntry[] => inOrder(held).map(rawOf);
+
+/** The payload of all chunks. Takes the entries away as they are copied, so that their memory can be used for it. */
+function join(entries: StoredEntry[]): { payload: Buffer; raw: () => readonly RawEntry[] } {
+  const sizeBytes = entries.reduce((sum, { raw, payloadStart }) => sum + raw.length - payloadStart, 0);
+  const payload = Buffer.allocUnsafeSlow(sizeBytes);
+  const heads: { id: EntryId; head: Buffer; start: number }[] = [];
+  let end = 0;
+  for (let entry = entries.shift(); entry !== undefined; entry = entries.shift()) {
+    const { id, raw, payloadStart } = entry;
+    heads.push({ id, head: Buffer.from(raw.subarray(0, payloadStart)), start: end });
+    end += raw.copy(payload, end, payloadStart);
+  }
+  return {
+    payload,
+    raw: () =>
+      heads.map(({ id, head, start }, i) => {
+        const own = payload.subarray(start, heads[i + 1]?.start);
+        return { id, bytes: Buffer.concat([head, own]) };
+      }),
+  };
+}

@@ -18,6 +18,7 @@ import { retry } from '../../retry.ts';
 import { AckPlan } from './ack-plan.ts';
 import { Activity } from './activity.ts';
 import { BrokerConsumer, type LastPositions, type Subscription } from './broker-consumer.ts';
+import type { HeldChunks } from './chunks.ts';
 import type { Cluster } from './cluster.ts';
 import type { ConsumerEvents } from './connection.ts';
 import { loadCodec } from './decompress.ts';
@@ -48,6 +49,7 @@ export interface ConsumerOptions extends Subscription {
   readonly budget: ReceiveBudget;
   /** The largest message that is put together in memory. */
   readonly limitBytes: number;
+  readonly heldChunks: HeldChunks;
   /** Unique within the run. */
   readonly nextConsumerId: () => number;
   /** The end of the run: waiting and reconnecting end with it. */

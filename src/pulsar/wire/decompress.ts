@@ -1,6 +1,7 @@
 // The codecs a producer may have used. Sizes come from the metadata and are checked before any memory is taken, and
 // the result must have that size exactly.
 import * as zlib from 'node:zlib';
+import { TooLarge } from '../../largest-message.ts';
 import { decompressLz4 } from './lz4.ts';
 import { COMPRESSION_TYPE } from './protocol-tables.ts';
 import { decompressSnappy } from './snappy.ts';
@@ -38,7 +39,7 @@ export function decompress(
 ): Buffer {
   if (compression === COMPRESSION_TYPE.NONE) return payload;
   if (sizeBytes > limitBytes) {
-    throw new Error(`it would have ${sizeBytes} bytes decompressed, more than the limit of ${limitBytes}`);
+    throw new TooLarge(`it would have ${sizeBytes} bytes decompressed`, sizeBytes, limitBytes);
   }
   const codec = codecOf(compression);
   // Some encoders make nothing of nothing.

@@ -1,5 +1,7 @@
 // From an entry's bytes to its messages: checksum, metadata, decompression, batch. What cannot be decoded becomes an
 // unreadable entry with its raw bytes; nothing is thrown away and nothing is replaced.
+
+import { assertFitsRecord, hintOf } from '../../largest-message.ts';
 import type { EntryId, Message, RawEntry, ReadableEntry, UnreadableEntry } from '../../ports.ts';
 import { crc32c } from './crc32c.ts';
 import { decompress } from './decompress.ts';
@@ -80,13 +82,14 @@ export function checksumFault(raw: Buffer): string | undefined {
 export const rawOf = ({ id, raw }: StoredEntry): RawEntry => ({ id, bytes: raw });
 
 /** An entry that cannot be decoded, with the reason as a sentence. */
-export function unreadable(entry: StoredEntry, topic: string, fault: string): UnreadableEntry {
+export function unreadable(entry: StoredEntry, topic: string, fault: string, hint?: string): UnreadableEntry {
   const { ledgerId, entryId } = entry.id;
   return {
     kind: 'unreadable',
     id: entry.id,
     topic,
     reason: `entry ${ledgerId}:${entryId} cannot be decoded: ${fault}`,
+    hint,
     raw: [rawOf(entry)],
   };
 }
@@ -102,7 +105,7 @@ export function decodeEntry(entry: StoredEntry, context: DecodeContext): Readabl
   try {
     return decodePayload(entry.id, metadata, entry.raw.subarray(entry.payloadStart), context);
   } catch (error) {
-    return unreadable(entry, context.topic, (error as Error).message);
+    return unreadable(entry, context.topic, (error as Error).message, hintOf(error));
   }
 }
 
@@ -118,6 +121,7 @@ export function decodePayload(
 ): ReadableEntry {
   if (metadata.isEncrypted) throw new Error('it is encrypted by its producer');
   const payload = decompress(stored, metadata.compression, metadata.uncompressedSize, context.limitBytes);
+  if (metadata.messagesInBatch === undefined) assertFitsRecord(payload);
   const messages =
     metadata.messagesInBatch === undefined
       ? [singleMessage(id, metadata, payload, context)]

@@ -2,10 +2,11 @@
 // plan what was handed out.
 
 import { entryKey } from '../../entry-order.ts';
+import { hintOf } from '../../largest-message.ts';
 import type { Logger, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
 import { formatTime } from '../../record.ts';
 import type { AckPlan } from './ack-plan.ts';
-import { ChunkJoiner, isChunk } from './chunks.ts';
+import { ChunkJoiner, type HeldChunks, isChunk } from './chunks.ts';
 import {
   type DecodeContext,
   decodeEntry,
@@ -23,12 +24,17 @@ export class EntryReader {
   readonly #acks: AckPlan;
   readonly #chunks: ChunkJoiner;
 
-  constructor(context: DecodeContext & { readonly logger: Logger }, isOrdered: boolean, acks: AckPlan) {
-    const { topic, limitBytes, logger } = context;
+  constructor(
+    context: DecodeContext & { readonly logger: Logger; readonly heldChunks: HeldChunks },
+    isOrdered: boolean,
+    acks: AckPlan,
+  ) {
+    const { topic, limitBytes, heldChunks, logger } = context;
     this.#context = context;
     this.#acks = acks;
     this.#chunks = new ChunkJoiner({
       limitBytes,
+      heldChunks,
       isOrdered,
       onLeftOut: (uuid) => logger.warn({ topic, uuid }, 'chunked message left for a later run'),
     });
@@ -84,11 +90,12 @@ export class EntryReader {
     }
     this.#acks.handOut(entry.id, { uuid, ids: result.ids });
     const { topic } = this.#context;
-    if (result.kind === 'broken') return { ...unreadable(entry, topic, result.reason), raw: result.raw };
+    if (result.kind === 'broken')
+      return { ...unreadable(entry, topic, result.reason, result.hint), raw: result.raw };
     try {
       return decodePayload(entry.id, result.metadata, result.payload, this.#context);
     } catch (error) {
-      return { ...unreadable(entry, topic, (error as Error).message), raw: result.raw };
+      return { ...unreadable(entry, topic, (error as Error).message, hintOf(error)), raw: result.raw() };
     }
   }
 }

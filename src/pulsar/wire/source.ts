@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PulsarConfig } from '../../config.ts';
 import { BackupError, messageOf } from '../../errors.ts';
+import { largestMessageBytes } from '../../largest-message.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
 import { retry } from '../../retry.ts';
 import { partitionTopic } from '../../topic-name.ts';
@@ -24,8 +25,6 @@ const SUBSCRIPTION_TYPES = {
   key_shared: SUBSCRIPTION_TYPE.Key_Shared,
 } as const;
 
-/** However small the receive budget is, a message of this size is put together in memory. */
-const LEAST_LIMIT_BYTES = 32 * 1024 * 1024;
 const OPEN_ATTEMPTS = 4;
 
 /**
@@ -117,9 +116,11 @@ class WireSource implements Source {
 
   async #subscribeAll(): Promise<void> {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
+    const limitBytes = this.#options.largestMessageBytes ?? largestMessageBytes(0);
     const count = await this.#cluster.partitions(config.topic, { creates: false });
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
     const budget = new ReceiveBudget(receiveBudgetBytes, clock);
+    const heldChunks = { sizeBytes: 0 };
     this.#consumers = partitions.map(
       (partition) =>
         new Consumer({
@@ -134,7 +135,8 @@ class WireSource implements Source {
           subType: SUBSCRIPTION_TYPES[config.subscriptionType],
           initialPosition: config.initialPosition,
           budget,
-          limitBytes: Math.max(LEAST_LIMIT_BYTES, receiveBudgetBytes),
+          limitBytes,
+          heldChunks,
           nextConsumerId: () => ++this.#lastConsumerId,
           signal: this.#ended.signal,
         }),

@@ -27,14 +27,19 @@ const chunk = (
     ),
   );
 
-function joiner(limitBytes = 10_000, isOrdered = true) {
+function joiner(limitBytes = 10_000, isOrdered = true, heldChunks = { sizeBytes: 0 }) {
   const leftOut: string[] = [];
-  const chunks = new ChunkJoiner({ limitBytes, isOrdered, onLeftOut: (uuid) => leftOut.push(uuid) });
+  const chunks = new ChunkJoiner({
+    limitBytes,
+    isOrdered,
+    heldChunks,
+    onLeftOut: (uuid) => leftOut.push(uuid),
+  });
   const add = (entry: StoredEntry) => {
     const result = chunks.add(entry, entry.metadata as EntryMetadata);
     const ids = result.kind === 'pending' ? [] : result.ids.map(({ entryId }) => entryId);
     if (result.kind === 'joined') return { kind: 'joined', text: result.payload.toString(), ids };
-    if (result.kind === 'broken') return { kind: 'broken', reason: result.reason, ids, raw: result.raw };
+    if (result.kind === 'broken') return { ...result, ids };
     return { kind: 'pending' };
   };
   return { add, chunks, leftOut };
@@ -103,8 +108,25 @@ describe('chunks', () => {
       kind: 'broken',
       ids: [0],
       reason: expect.stringContaining('more than the limit'),
+      hint: expect.stringContaining('Give the function'),
     });
     expect(chunks.heldBytes).toBe(0);
+  });
+
+  it('of all partitions together have a bound', () => {
+    const heldChunks = { sizeBytes: 0 };
+    const [one, other] = [joiner(600, true, heldChunks), joiner(600, true, heldChunks)];
+    one.add(chunk(0, 'a', 0, 2, 'x'.repeat(250)));
+    for (const [entryId, uuid] of ['b', 'c', 'd'].entries())
+      other.add(chunk(entryId, uuid, 0, 2, 'x'.repeat(290)));
+    expect(heldChunks.sizeBytes).toBe(one.chunks.heldBytes + other.chunks.heldBytes);
+    expect(heldChunks.sizeBytes).toBeLessThanOrEqual(1_200);
+    expect(other.leftOut).toEqual(['d']);
+    expect(one.leftOut).toEqual([]);
+    expect(one.add(chunk(1, 'a', 1, 2, 'x'.repeat(250)))).toMatchObject({ kind: 'joined' });
+    one.chunks.reset();
+    other.chunks.reset();
+    expect(heldChunks.sizeBytes).toBe(0);
   });
 
   it('that do not fit beside those of others are left for a later run', () => {

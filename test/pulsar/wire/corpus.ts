@@ -57,7 +57,8 @@ const logger = { debug: silent, info: silent, warn: silent, error: silent };
 export async function readRecorded(
   recorded: RecordedTopic,
 ): Promise<{ messages: Message[]; unreadable: UnreadableEntry[] }> {
-  const context = { topic: recorded.topic, partition: -1, limitBytes: LIMIT_BYTES, logger };
+  const heldChunks = { sizeBytes: 0 };
+  const context = { topic: recorded.topic, partition: -1, limitBytes: LIMIT_BYTES, heldChunks, logger };
   const reader = new EntryReader(context, true, new AckPlan(true));
   const messages: Message[] = [];
   const unreadable: UnreadableEntry[] = [];

@@ -1,0 +1,59 @@
+// How large a message may be that is put together in memory: one whose producer cut it into chunks, or compressed it. What
+// is larger is kept raw. The one place that says so, for the driver, for check and for the README.
+import { constants, isUtf8 } from 'node:buffer';
+import { escapedBytes, MAX_ESCAPE_BYTES } from './json-text.ts';
+
+const MIB = 1_048_576;
+/** Node, the SDK and the code, and what is on its way to COS. */
+const OCCUPIED_MB = 120;
+/** Of one that a producer compressed and cut: chunks of two such messages, the payload put together, and decompressed. */
+const COPIES = 4;
+const LEAST_MB = 6;
+/** Reading its record back takes several times as much. */
+const MOST_MB = 256;
+/** A record is read back as one string. Room for what stands before the value. */
+const MOST_RECORD_BYTES = constants.MAX_STRING_LENGTH - 16 * MIB;
+/** What SCF can give a function. */
+const MEMORY_STEP_MB = 128;
+const MOST_MEMORY_MB = 3_072;
+
+/** The most bytes that a message may have that a process of `memoryMb` puts together. */
+export function largestMessageBytes(memoryMb: number): number {
+  const fittingMb = Math.floor((memoryMb - OCCUPIED_MB) / COPIES);
+  return Math.min(MOST_MB, Math.max(LEAST_MB, fittingMb)) * MIB;
+}
+
+/** The least memory of a function that puts a message of this size together; `undefined`: none does. */
+export function memoryMbFor(messageBytes: number): number | undefined {
+  for (let memoryMb = MEMORY_STEP_MB; memoryMb <= MOST_MEMORY_MB; memoryMb += MEMORY_STEP_MB)
+    if (largestMessageBytes(memoryMb) >= messageBytes) return memoryMb;
+  return undefined;
+}
+
+/** A message is larger than what is put together in memory; `hint`: what a person can do. */
+export class TooLarge extends Error {
+  readonly hint: string;
+
+  constructor(what: string, sizeBytes: number, limitBytes: number) {
+    super(`${what}, more than the limit of ${limitBytes}`);
+    const memoryMb = memoryMbFor(sizeBytes);
+    this.hint =
+      memoryMb === undefined
+        ? 'No function has the memory for it: archive recover on a machine that has.'
+        : `Give the function ${memoryMb} MB of memory (memorySize in serverless.yml) for the next such message, and run archive recover for this one.`;
+  }
+}
+
+/** What a person can do about an entry that cannot be decoded, where it is known. */
+export const hintOf = (error: unknown): string | undefined =>
+  error instanceof TooLarge ? error.hint : undefined;
+
+/** @throws Error where the record of this payload could not be read back. */
+export function assertFitsRecord(payload: Uint8Array): void {
+  if (payload.length * MAX_ESCAPE_BYTES <= MOST_RECORD_BYTES) return;
+  const recordBytes = isUtf8(payload) ? escapedBytes(payload) : Math.ceil(payload.length / 3) * 4;
+  if (recordBytes > MOST_RECORD_BYTES)
+    throw new Error(
+      `its record would have ${recordBytes} bytes, more than one line may have (${MOST_RECORD_BYTES})`,
+    );
+}
