@@ -45,6 +45,8 @@ export interface LoopbackBrokerOptions {
   readonly maxMessageSizeBytes?: number;
   /** Whether unknown topics come to be when they are used. Default true. */
   readonly autoCreatesTopics?: boolean;
+  /** Whether single messages of a batch can be acknowledged. Default false, as in Pulsar. */
+  readonly acknowledgesBatchIndexes?: boolean;
   /** Put a BrokerEntryMetadata before entries, for clients that can read it. Default false. */
   readonly addsBrokerEntryMetadata?: boolean;
   /** How often it sends PING. Default 30 s. */
@@ -118,6 +120,7 @@ export class LoopbackBroker {
         maxUnackedMessagesPerConsumer: options.maxUnackedMessagesPerConsumer ?? 5000,
       },
       autoCreatesTopics: options.autoCreatesTopics ?? true,
+      acknowledgesBatchIndexes: options.acknowledgesBatchIndexes ?? false,
       addsBrokerEntryMetadata: options.addsBrokerEntryMetadata ?? false,
       maxMessageSizeBytes: options.maxMessageSizeBytes ?? FRAME.defaultMaxMessageSizeBytes,
       livenessCheckMs: options.livenessCheckMs ?? 5000,
@@ -259,6 +262,27 @@ export class LoopbackBroker {
     return {
       markDelete: of.positionOf(cursor.markDelete),
       individual: cursor.individuallyAcked().map((place) => of.positionOf(place)),
+    };
+  }
+
+  /** Somebody acknowledges these messages of a batch. */
+  ackInBatch(topic: string, name: string, position: Position, indexes: readonly number[]): void {
+    const { place, messages } = this.#entry(topic, position);
+    const acked = indexes.reduce((bits, index) => bits | (1n << BigInt(index)), 0n);
+    const left = ((1n << BigInt(messages)) - 1n) & ~acked;
+    for (const subscription of this.#subscriptions(topic, name)) subscription.ackPart(place, left);
+  }
+
+  /** Somebody acknowledges these entries in a transaction, and is gone. Returns how it ends. */
+  ackInTransaction(
+    topic: string,
+    name: string,
+    positions: readonly Position[],
+  ): (how: 'commit' | 'abort') => void {
+    const places = positions.map((position) => this.#entry(topic, position).place);
+    const ends = this.#subscriptions(topic, name).map((one) => one.ackInTransaction(places));
+    return (how) => {
+      for (const end of ends) end(how === 'commit');
     };
   }
 

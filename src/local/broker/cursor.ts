@@ -6,6 +6,8 @@ export class Cursor {
   /** The last place up to which all is acknowledged; -1: nothing is. */
   markDelete: number;
   readonly #acked = new Set<number>();
+  /** Batches that are acknowledged in part: bit n is message n, set while it is not. */
+  readonly #parts = new Map<number, bigint>();
 
   constructor(markDelete: number) {
     this.markDelete = markDelete;
@@ -18,8 +20,21 @@ export class Cursor {
   /** Acknowledges one entry. */
   ack(place: number): void {
     if (place <= this.markDelete) return;
+    this.#parts.delete(place);
     this.#acked.add(place);
     this.#advance();
+  }
+
+  /** Acknowledges the messages of a batch that are not among `left`; the last of them acknowledges the entry. */
+  ackPart(place: number, left: bigint): void {
+    const remaining = left & (this.#parts.get(place) ?? left);
+    if (remaining === 0n) this.ack(place);
+    else this.#parts.set(place, remaining);
+  }
+
+  /** The messages left of a batch that is acknowledged in part. */
+  partOf(place: number): bigint | undefined {
+    return this.#parts.get(place);
   }
 
   /** Acknowledges everything up to `place`. A lower one than before changes nothing. */
@@ -33,6 +48,7 @@ export class Cursor {
   /** Forgets what was acknowledged: the next entry to deliver is the one after `markDelete`. */
   reset(markDelete: number): void {
     this.#acked.clear();
+    this.#parts.clear();
     this.markDelete = markDelete;
   }
 

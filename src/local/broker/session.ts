@@ -36,6 +36,7 @@ export interface BrokerContext {
   readonly tokens: Tokens;
   readonly subscriptionOptions: SubscriptionOptions;
   readonly autoCreatesTopics: boolean;
+  readonly acknowledgesBatchIndexes: boolean;
   readonly addsBrokerEntryMetadata: boolean;
   readonly maxMessageSizeBytes: number;
   readonly livenessCheckMs: number;
@@ -362,6 +363,7 @@ export class Session {
       messageId: { ledgerId, entryId, partition: topic.partition },
       redeliveryCount: redeliveryCount === 0 ? undefined : redeliveryCount,
       consumerEpoch: this.consumers.get(consumerId)?.epoch,
+      ackSet: wordsOf(this.consumers.get(consumerId)?.subscription.cursor.partOf(entry.place)),
     };
     for (const bytes of this.#context.faults.bytesToSend(entry)) {
       this.#connection.send('message', fields, this.#withBrokerEntryMetadata(entry, bytes));
@@ -382,7 +384,13 @@ export class Session {
     if (fault === 'close-before') this.#connection.destroy();
     if (fault === 'close-before' || fault === 'ignore') return;
     const { topic, subscription } = held;
-    // As a broker without batch-index acknowledgement: an id with an ack set says nothing about the whole entry.
+    // Without batch-index acknowledgement, an id with an ack set says nothing about the whole entry.
+    if (this.#context.acknowledgesBatchIndexes && ackType !== ACK_TYPE.Cumulative) {
+      for (const id of messageId) {
+        const place = topic.entryAt(positionFrom(id))?.place;
+        if (place !== undefined && id.ackSet?.length) subscription.ackPart(place, bitsOf(id.ackSet));
+      }
+    }
     const whole = messageId.filter(({ ackSet }) => ackSet === undefined || ackSet.length === 0);
     if (ackType === ACK_TYPE.Cumulative) {
       for (const id of whole) subscription.ackCumulative(topic.placeOf(positionFrom(id)));
@@ -480,6 +488,21 @@ const UNSUBSCRIBE_MS = 20;
 const ACK_RECEIPT_VERSION = 17;
 /** Brokers that speak an older one create a topic when they are asked for its partitions. */
 const ASKED_WITHOUT_CREATION_SINCE = 21;
+
+/** The words of a java.util.BitSet. */
+function wordsOf(bits: bigint | undefined): bigint[] | undefined {
+  if (bits === undefined) return undefined;
+  return Array.from({ length: Math.ceil(bits.toString(2).length / 64) }, (_, index) =>
+    BigInt.asIntN(64, bits >> BigInt(64 * index)),
+  );
+}
+
+function bitsOf(words: readonly (number | bigint)[]): bigint {
+  return words.reduce<bigint>(
+    (bits, word, index) => bits | (BigInt.asUintN(64, BigInt(word)) << BigInt(64 * index)),
+    0n,
+  );
+}
 
 function positionFrom(id: FieldsOf<'MessageIdData'>): Position {
   return { ledgerId: Number(id.ledgerId ?? 0), entryId: Number(id.entryId ?? 0) };

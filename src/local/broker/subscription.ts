@@ -59,6 +59,8 @@ export class Subscription {
   /** The next place to read that was never delivered since the last rewind. */
   #readPlace: number;
   readonly #again = new PlaceQueue();
+  /** Acknowledged by somebody in transactions that are open: neither delivered nor gone. */
+  readonly #inTransaction = new Set<number>();
   readonly #redeliveries = new Map<number, number>();
   /** Key_Shared: who has unacknowledged entries of a key. */
   readonly #keyOwners = new Map<string, { consumer: Consumer; entries: number }>();
@@ -129,6 +131,24 @@ export class Subscription {
       this.#redeliveries.delete(place);
     }
     this.dispatch();
+  }
+
+  /** Acknowledges the messages of a batch that are not among `left` (bit n: message n). */
+  ackPart(place: number, left: bigint): void {
+    this.cursor.ackPart(place, left);
+    if (this.cursor.isAcked(place)) this.ackEach([place]);
+  }
+
+  /** Somebody acknowledges single entries in a transaction. Returns how to end it. */
+  ackInTransaction(places: readonly number[]): (isCommitted: boolean) => void {
+    for (const place of places) this.#inTransaction.add(place);
+    return (isCommitted) => {
+      for (const place of places) this.#inTransaction.delete(place);
+      if (isCommitted) this.ackEach(places);
+      else if (this.isIndividual) for (const place of places) this.#again.add(place);
+      else this.#rewind();
+      this.dispatch();
+    };
   }
 
   /** Acknowledges everything up to a place. On Shared and Key_Shared it does nothing, as in Pulsar. */
@@ -217,7 +237,7 @@ export class Subscription {
   }
 
   #isPassedOver(place: number): boolean {
-    if (this.cursor.isAcked(place)) return true;
+    if (this.cursor.isAcked(place) || this.#inTransaction.has(place)) return true;
     return this.#options.keepsBack?.(this.name, this.topic.entries[place] as StoredEntry) ?? false;
   }
 

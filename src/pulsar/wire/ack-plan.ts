@@ -1,20 +1,25 @@
 // Which acknowledgements say "these entries" to the broker. On Exclusive and Failover that is one cumulative
-// acknowledgement; but never one that goes over a chunk whose message is not complete: the chunk would be lost.
-
+// acknowledgement as far as everything was handed out here, and single ones behind the first entry that was not: it may
+// be a chunk of an incomplete message, or in a transaction of another consumer that is aborted later. Holes that are
+// nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` tells how far it is.
 import { compareEntries, entryKey } from '../../entry-order.ts';
 import type { EntryId } from '../../ports.ts';
+import type { BatchPart } from './batch-part.ts';
+import { EntryRanges } from './entry-ranges.ts';
+
+/** An entry to acknowledge; with `part`, only those of its messages. */
+export interface EntryAck extends EntryId {
+  readonly part?: BatchPart;
+}
 
 /** What to send: at most one cumulative position and a list of entries. */
 export interface AckSteps {
   readonly cumulative: EntryId | undefined;
-  readonly individual: readonly EntryId[];
+  readonly individual: readonly EntryAck[];
 }
 
-interface Barrier {
-  readonly first: EntryId;
-  /** The last entry handed out before the first chunk. */
-  readonly before: EntryId | undefined;
-}
+/** Beyond so many holes, the first ones are forgotten: entries before them are handed out by a later run. */
+const MOST_RANGES = 10_000;
 
 /**
  * Knows what one partition has handed out, as far as acknowledging needs it. It outlives reconnects: what was handed
@@ -22,12 +27,16 @@ interface Barrier {
  */
 export class AckPlan {
   readonly #isCumulative: boolean;
-  /** Incomplete chunked messages by uuid. */
-  readonly #barriers = new Map<string, Barrier>();
   /** All entries of a joined message, by the key of its last one. */
   readonly #joined = new Map<string, readonly EntryId[]>();
-  /** Handed out since there is a barrier, in order. */
-  #sinceBarrier: EntryId[] = [];
+  /** Batches that were handed out in part, the others' messages being acknowledged or in a transaction. */
+  readonly #partly = new Map<string, EntryAck & { readonly part: BatchPart }>();
+  /** Handed out in whole, behind `#closedAt`. */
+  readonly #handedOut = new EntryRanges();
+  /** Everything up to here is acknowledged, as far as is known. */
+  #closedAt: EntryId | undefined;
+  /** The last one in the broker's order, whatever came afresh since. */
+  #furthest: EntryId | undefined;
   #lastHandedOut: EntryId | undefined;
   #lastAcknowledged: EntryId | undefined;
 
@@ -43,76 +52,147 @@ export class AckPlan {
     );
   }
 
-  /** A chunk of an incomplete message was seen. */
-  sawChunk(uuid: string, id: EntryId): void {
-    if (this.#isCumulative && !this.#barriers.has(uuid)) {
-      this.#barriers.set(uuid, { first: id, before: this.#lastHandedOut });
-    }
+  /** Whether the broker tells what is acknowledged; old ones do not. */
+  get isTold(): boolean {
+    return this.#closedAt !== undefined;
   }
 
-  /** An entry is handed out; `joined`: the entries of the chunked message that it completes. */
-  handOut(id: EntryId, joined?: { readonly uuid: string; readonly ids: readonly EntryId[] }): void {
-    if (joined !== undefined) {
-      if (joined.ids.length > 1) this.#joined.set(entryKey(id), joined.ids);
-      this.#barriers.delete(joined.uuid);
-    }
-    const last = this.#sinceBarrier.at(-1);
-    const isTracked = this.#isCumulative && (this.#barriers.size > 0 || last !== undefined);
-    if (isTracked && (last === undefined || compareEntries(id, last) > 0)) this.#sinceBarrier.push(id);
-    this.#lastHandedOut = id;
+  /** The broker says that everything up to `position` is acknowledged. */
+  closed(position: EntryId): void {
+    if (this.#closedAt !== undefined && compareEntries(position, this.#closedAt) <= 0) return;
+    this.#closedAt = position;
+    this.#handedOut.dropThrough(position);
   }
 
-  /** Deliveries begin afresh; what was handed out is forgotten. */
+  /**
+   * Whether an entry comes for the first time though later ones were handed out before it: a transaction that had it
+   * was aborted. It is left to a later run, whose files begin with it; who goes by positions takes it for stored.
+   */
+  isTooLate(id: EntryId): boolean {
+    if (!this.#isCumulative || this.#furthest === undefined) return false;
+    if (compareEntries(id, this.#furthest) > 0) return false;
+    if (this.#closedAt !== undefined && compareEntries(id, this.#closedAt) <= 0) return false;
+    return !this.#handedOut.has(id) && !this.#partly.has(entryKey(id));
+  }
+
+  /** What may be handed out of a batch: never more than the first time, or what was not stored would be acknowledged. */
+  partOf(id: EntryId, part: BatchPart | undefined): BatchPart | undefined {
+    const before = this.#partly.get(entryKey(id))?.part;
+    return before === undefined ? part : part === undefined ? before : before.and(part);
+  }
+
+  /**
+   * An entry is handed out. `joined`: the entries of the chunked message that it completes; `part`: of a batch, only
+   * these messages.
+   */
+  handOut(id: EntryId, { joined = [], part }: { joined?: readonly EntryId[]; part?: BatchPart } = {}): void {
+    const key = entryKey(id);
+    if (joined.length > 1) this.#joined.set(key, joined);
+    // What was handed out in whole before is acknowledged in whole, unless deliveries have begun afresh since.
+    const isAgain = this.#lastHandedOut !== undefined && isUpTo(id, this.#lastHandedOut);
+    if (part !== undefined && !(isAgain && this.#handedOut.has(id))) {
+      this.#partly.set(key, { ...id, part });
+      this.#handedOut.delete(id);
+    }
+    if (!this.#isCumulative) return;
+    if (!this.#partly.has(key)) {
+      this.#handedOut.add(id);
+      this.#handedOut.keepLast(MOST_RANGES);
+    }
+    this.#furthest = laterOf(id, this.#furthest);
+    this.#lastHandedOut = laterOf(id, this.#lastHandedOut);
+  }
+
+  /** Deliveries begin afresh. */
   restart(): void {
-    this.#sinceBarrier = [];
     this.#lastHandedOut = undefined;
   }
 
   /** How to acknowledge `entries`, given in delivery order. */
   steps(entries: readonly EntryId[]): AckSteps {
-    const last = entries.at(-1);
+    const last = lastOf(entries);
     if (last === undefined) return { cumulative: undefined, individual: [] };
-    if (!this.#isCumulative) return { cumulative: undefined, individual: this.#withChunks(entries) };
-    const barrier = this.#firstBarrier();
-    if (barrier === undefined || compareEntries(last, barrier.first) < 0) {
-      return { cumulative: last, individual: [] };
+    if (!this.#isCumulative) return { cumulative: undefined, individual: this.#each(entries) };
+    const covered = this.#handedOut.through(last);
+    for (const id of entries) if (!this.#partly.has(entryKey(id))) covered.add(id);
+    const joined = [...this.#joined.values()].filter((ids) => isUpTo(ids.at(-1) as EntryId, last)).flat();
+    for (const id of joined) covered.add(id);
+    const cumulative = this.#withoutHole(covered, last);
+    if (cumulative === last && this.#partly.size === 0) return { cumulative, individual: [] };
+    const asked = new Set([...entries, ...joined].map(entryKey));
+    const individual: EntryAck[] = [];
+    for (const { ledgerId, first, last: end } of covered.ranges) {
+      for (let entryId = first; entryId <= end; entryId++) {
+        const id = { ledgerId, entryId };
+        if (cumulative !== undefined && isUpTo(id, cumulative)) continue;
+        if (!this.#isAcknowledged(id) || asked.has(entryKey(id))) individual.push(id);
+      }
     }
-    const behind = [...this.#sinceBarrier, ...entries].filter((id) => compareEntries(id, last) <= 0);
-    return { cumulative: barrier.before, individual: this.#withChunks(behind) };
+    for (const one of this.#partly.values()) if (isUpTo(one, last)) individual.push(one);
+    return { cumulative, individual };
   }
 
-  /** The broker has the acknowledgement of `entries`. */
-  acknowledged(entries: readonly EntryId[]): void {
-    const last = entries.at(-1);
+  /** The broker has the acknowledgement of `entries`, sent as `steps` said. */
+  acknowledged(entries: readonly EntryId[], { cumulative }: AckSteps): void {
+    const last = lastOf(entries);
     if (last === undefined) return;
     if (!this.#isCumulative) {
-      for (const id of entries) this.#joined.delete(entryKey(id));
+      for (const id of entries) {
+        this.#joined.delete(entryKey(id));
+        this.#partly.delete(entryKey(id));
+      }
       return;
     }
     // Chunks that were given up stand before what is acknowledged already.
-    if (this.#lastAcknowledged === undefined || compareEntries(last, this.#lastAcknowledged) > 0) {
-      this.#lastAcknowledged = last;
-    }
-    this.#sinceBarrier = this.#sinceBarrier.filter((id) => compareEntries(id, last) > 0);
+    this.#lastAcknowledged = laterOf(last, this.#lastAcknowledged);
     for (const [key, ids] of this.#joined) {
-      if (compareEntries(ids.at(-1) as EntryId, last) <= 0) this.#joined.delete(key);
+      if (!isUpTo(ids.at(-1) as EntryId, last)) continue;
+      for (const id of ids) this.#handedOut.add(id);
+      this.#joined.delete(key);
     }
+    for (const [key, one] of this.#partly) if (isUpTo(one, last)) this.#partly.delete(key);
+    if (cumulative !== undefined) this.closed(cumulative);
   }
 
-  #firstBarrier(): Barrier | undefined {
-    let first: Barrier | undefined;
-    for (const barrier of this.#barriers.values()) {
-      if (first === undefined || compareEntries(barrier.first, first.first) < 0) first = barrier;
+  /** How far `covered` goes on without a hole from what is acknowledged. */
+  #withoutHole(covered: EntryRanges, last: EntryId): EntryId | undefined {
+    let upTo = this.#closedAt;
+    if (upTo === undefined) return undefined;
+    if (isUpTo(last, upTo)) return last;
+    const from = upTo;
+    for (const { ledgerId, first, last: end } of covered.ranges) {
+      if (isUpTo({ ledgerId, entryId: end }, upTo)) continue;
+      if (ledgerId !== upTo.ledgerId || first > upTo.entryId + 1) break;
+      upTo = { ledgerId, entryId: end };
     }
-    return first;
+    if (upTo === from) return undefined;
+    return isUpTo(last, upTo) ? last : upTo;
   }
 
-  /** Each entry once, joined ones with all their chunks. */
-  #withChunks(entries: readonly EntryId[]): EntryId[] {
-    const all = new Map<string, EntryId>();
+  #isAcknowledged(id: EntryId): boolean {
+    return this.#lastAcknowledged !== undefined && isUpTo(id, this.#lastAcknowledged);
+  }
+
+  /** Each entry once, joined ones with all their chunks, and batches with the part that is theirs. */
+  #each(entries: readonly EntryId[]): EntryAck[] {
+    const all = new Map<string, EntryAck>();
     for (const entry of entries) {
-      for (const id of this.#joined.get(entryKey(entry)) ?? [entry]) all.set(entryKey(id), id);
+      for (const id of this.#joined.get(entryKey(entry)) ?? [entry]) {
+        all.set(entryKey(id), this.#partly.get(entryKey(id)) ?? id);
+      }
     }
     return [...all.values()];
   }
+}
+
+function isUpTo(id: EntryId, last: EntryId): boolean {
+  return compareEntries(id, last) <= 0;
+}
+
+function laterOf(id: EntryId, other: EntryId | undefined): EntryId {
+  return other === undefined || compareEntries(id, other) > 0 ? id : other;
+}
+
+function lastOf(entries: readonly EntryId[]): EntryId | undefined {
+  return entries.reduce<EntryId | undefined>((last, id) => laterOf(id, last), undefined);
 }

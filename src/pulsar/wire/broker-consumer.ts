@@ -2,6 +2,7 @@
 // loses it subscribes anew.
 import { BackupError } from '../../errors.ts';
 import type { EntryId } from '../../ports.ts';
+import type { EntryAck } from './ack-plan.ts';
 import type { Fields } from './codec.ts';
 import type { Connection, ConsumerEvents } from './connection.ts';
 import type { CommandFields } from './frame.ts';
@@ -121,7 +122,7 @@ export class BrokerConsumer {
   }
 
   /** Acknowledges these entries; resolves when the broker has it. @throws BackupError `source` */
-  async acknowledgeEach(ids: readonly EntryId[]): Promise<void> {
+  async acknowledgeEach(ids: readonly EntryAck[]): Promise<void> {
     const acks: Promise<void>[] = [];
     for (let at = 0; at < ids.length; at += MOST_IDS_PER_ACK) {
       acks.push(this.#acknowledge(ACK_TYPE.Individual, ids.slice(at, at + MOST_IDS_PER_ACK)));
@@ -172,10 +173,14 @@ export class BrokerConsumer {
     };
   }
 
-  async #acknowledge(ackType: number, ids: readonly EntryId[]): Promise<void> {
+  async #acknowledge(ackType: number, ids: readonly EntryAck[]): Promise<void> {
     const connection = this.#connection;
     const consumerId = this.#consumerId;
-    const messageId = ids.map(({ ledgerId, entryId }) => ({ ledgerId, entryId }));
+    const messageId = ids.map(({ ledgerId, entryId, part }) => ({
+      ledgerId,
+      entryId,
+      ...(part === undefined ? {} : { ackSet: part.ackSet }),
+    }));
     const what = `acknowledging ${ids.length === 1 ? 'an entry' : `${ids.length} entries`} of ${this.#topic}`;
     if (connection.serverProtocol >= ACK_RECEIPTS_SINCE) {
       await connection.request('ack', { consumerId, ackType, messageId }, what);

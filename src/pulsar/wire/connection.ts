@@ -34,7 +34,8 @@ const CLIENT_VERSION = 'tdmq-backup';
 
 /** What a consumer is told by its connection. */
 export interface ConsumerEvents {
-  onEntry(id: EntryId, bytes: Buffer): void;
+  /** `ackSet`: which messages of a batch are not acknowledged, where some are. */
+  onEntry(id: EntryId, bytes: Buffer, ackSet: readonly Integer[] | undefined): void;
   onActiveChange(isActive: boolean): void;
   onEndOfTopic(): void;
   /** The broker has closed this consumer: unload, deletion, shutdown. */
@@ -323,7 +324,7 @@ export class Connection {
       );
       return;
     }
-    consumer.onEntry({ ledgerId, entryId }, bytes);
+    consumer.onEntry({ ledgerId, entryId }, bytes, fields.ackSet);
   }
 
   #onConnected(fields: CommandFields<'connected'>): void {

@@ -145,6 +145,7 @@ export class Consumer implements SourcePartition {
     }
     const { last, acknowledged } = this.#atOpen;
     this.#acknowledged = acknowledged;
+    if (acknowledged !== undefined) this.#acks.closed(acknowledged);
     const isDrained =
       last !== undefined && acknowledged !== undefined && compareEntries(acknowledged, last) >= 0;
     this.end = last === undefined || isDrained ? null : last;
@@ -165,17 +166,30 @@ export class Consumer implements SourcePartition {
     const last = entries.at(-1);
     if (last === undefined) return;
     await this.#ready();
-    const { cumulative, individual } = this.#acks.steps(entries);
+    const steps = this.#acks.steps(entries);
+    const { cumulative, individual } = steps;
     const consumer = this.#consumer();
     await Promise.all([
       cumulative === undefined ? undefined : consumer.acknowledgeUpTo(cumulative),
       consumer.acknowledgeEach(individual),
     ]);
-    this.#acks.acknowledged(entries);
+    this.#acks.acknowledged(entries, steps);
+    if (this.#isOrdered && individual.length > 0) this.#lookForHole(consumer);
     this.#setbacks.gotFurther();
     if (this.#acknowledged === undefined || compareEntries(this.#acknowledged, last) < 0) {
       this.#acknowledged = last;
     }
+  }
+
+  /** The hole behind which all was acknowledged singly may be nobody's: then the broker has closed it. */
+  #lookForHole(consumer: BrokerConsumer): void {
+    if (!this.#acks.isTold) return;
+    consumer.lastPositions().then(
+      ({ acknowledged }) => {
+        if (acknowledged !== undefined) this.#acks.closed(acknowledged);
+      },
+      () => undefined,
+    );
   }
 
   async restart(): Promise<void> {
@@ -545,7 +559,7 @@ export class Consumer implements SourcePartition {
         if (this.#atBroker === consumer) action(...args);
       };
     return {
-      onEntry: ifCurrent((id, bytes) => this.#onEntry(readStoredEntry(id, bytes))),
+      onEntry: ifCurrent((id, bytes, ackSet) => this.#onEntry(readStoredEntry(id, bytes, ackSet))),
       onActiveChange: ifCurrent((isActive) => this.#onActiveChange(isActive)),
       onEndOfTopic: ifCurrent(() => {
         this.#isAtEnd = true;
@@ -631,7 +645,8 @@ export class Consumer implements SourcePartition {
 
   #isBeyondOurs(acknowledged: EntryId | undefined): boolean {
     if (acknowledged === undefined || this.#acknowledged === undefined) return true;
-    return compareEntries(acknowledged, this.#acknowledged) > 0;
+    // Before ours: there is a hole, and what others have acknowledged behind it cannot be told.
+    return compareEntries(acknowledged, this.#acknowledged) !== 0;
   }
 
   #settleDoubt(isLost: boolean): void {

@@ -3,6 +3,8 @@
 
 import { assertFitsRecord, hintOf } from '../../largest-message.ts';
 import type { EntryId, Message, RawEntry, ReadableEntry, UnreadableEntry } from '../../ports.ts';
+import { BatchPart } from './batch-part.ts';
+import type { Integer } from './codec.ts';
 import { crc32c } from './crc32c.ts';
 import { decompress } from './decompress.ts';
 import {
@@ -27,6 +29,8 @@ export interface StoredEntry {
   readonly payloadStart: number;
   /** What the broker took from the permits for it. */
   readonly permits: number;
+  /** Of a batch that comes without the messages that somebody has acknowledged: those that come. */
+  readonly part: BatchPart | undefined;
 }
 
 /** Where messages come from, and how large one may become in memory. */
@@ -34,10 +38,12 @@ export interface DecodeContext {
   readonly topic: string;
   readonly partition: number;
   readonly limitBytes: number;
+  /** Of a batch, only these messages. */
+  readonly part?: BatchPart | undefined;
 }
 
-/** Reads what stands around an entry's payload. Never throws. */
-export function readStoredEntry(id: EntryId, bytes: Buffer): StoredEntry {
+/** Reads what stands around an entry's payload. `ackSet`: as the broker sent it. Never throws. */
+export function readStoredEntry(id: EntryId, bytes: Buffer, ackSet?: readonly Integer[]): StoredEntry {
   let start = 0;
   let metadata: EntryMetadata | undefined;
   let fault: string | undefined;
@@ -64,8 +70,11 @@ export function readStoredEntry(id: EntryId, bytes: Buffer): StoredEntry {
     metadata === undefined
       ? peekMessageCount(raw, metadataStart, Math.min(payloadStart, raw.length))
       : (metadata.messagesInBatch ?? 1);
+  const isBatch = metadata?.messagesInBatch !== undefined;
+  const part = isBatch ? BatchPart.of(ackSet, count) : undefined;
+  // Of a batch that comes in part some brokers count all messages: one permit too many is better than one too few.
   const permits = Math.max(0, count);
-  return { id, sizeBytes: bytes.length, raw, metadata, fault, payloadStart, permits };
+  return { id, sizeBytes: bytes.length, raw, metadata, fault, payloadStart, permits, part };
 }
 
 /** Where the metadata of an entry begins, behind its checksum and its own size. */
@@ -167,8 +176,8 @@ function batchMessages(
     const single = readSingleMetadata(batch, at + 4, metadataEnd);
     at = metadataEnd + Math.max(0, single.payloadSize);
     if (at > batch.length) throw new Error(`the payload of message ${index} leaves its batch`);
-    if (single.isCompactedOut) continue;
     const batchIndex = metadata.compactedIndexes?.[index] ?? index;
+    if (single.isCompactedOut || context.part?.has(batchIndex) === false) continue;
     messages.push({
       id: { ledgerId: id.ledgerId, entryId: id.entryId, partition: context.partition, batchIndex },
       topic: context.topic,

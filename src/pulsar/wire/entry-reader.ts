@@ -49,8 +49,10 @@ export class EntryReader {
   read(entry: StoredEntry): Read {
     const { metadata } = entry;
     if (isChunk(metadata)) return this.#readChunk(entry, metadata);
-    this.#acks.handOut(entry.id);
-    return decodeEntry(entry, this.#context);
+    if (this.#acks.isTooLate(entry.id)) return { kind: 'pending', id: entry.id };
+    const part = this.#acks.partOf(entry.id, entry.part);
+    this.#acks.handOut(entry.id, part === undefined ? {} : { part });
+    return decodeEntry(entry, { ...this.#context, part });
   }
 
   /** Everything unacknowledged is delivered again. */
@@ -75,20 +77,16 @@ export class EntryReader {
         logger.warn(fields, 'chunked message incomplete');
         return [];
       }
-      this.#acks.handOut(id, { uuid, ids: given.ids });
+      this.#acks.handOut(id, { joined: given.ids });
       const reason = `of a message in ${chunks} chunks, published ${formatTime(publishTimeMs)}, only ${held} came: its producer did not finish it`;
       return { kind: 'unreadable' as const, id, topic, reason, raw: given.raw };
     });
   }
 
   #readChunk(entry: StoredEntry, metadata: EntryMetadata): Read {
-    const uuid = metadata.uuid as string;
     const result = this.#chunks.add(entry, metadata);
-    if (result.kind === 'pending') {
-      this.#acks.sawChunk(uuid, entry.id);
-      return { kind: 'pending', id: entry.id };
-    }
-    this.#acks.handOut(entry.id, { uuid, ids: result.ids });
+    if (result.kind === 'pending' || this.#acks.isTooLate(entry.id)) return { kind: 'pending', id: entry.id };
+    this.#acks.handOut(entry.id, { joined: result.ids });
     const { topic } = this.#context;
     if (result.kind === 'broken')
       return { ...unreadable(entry, topic, result.reason, result.hint), raw: result.raw };
