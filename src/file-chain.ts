@@ -2,10 +2,10 @@
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
 import { BackupError, gravest } from './errors.ts';
 import type { MessageMark, ObjectFile } from './object-file.ts';
+import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
 import type { EntryId, MessageId, SourcePartition } from './ports.ts';
 import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
-import { retry } from './retry.ts';
 import type { ManifestObject, Run } from './run.ts';
 import { assertBeginsWith, assertIntact, readIds, readLastId } from './stored-object.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -237,7 +237,7 @@ export class FileChain {
       hasFailed = true;
     };
     try {
-      await retry(
+      await retryThroughOutage(
         () => untilAborted(pace.measureAcknowledgement(acknowledge), hardEnd, () => this.#unconfirmed()),
         { clock, signal: hardEnd, onRetry },
       );

@@ -13,6 +13,7 @@ import {
   rangeOf,
 } from './object-file.ts';
 import { objectKey } from './object-key.ts';
+import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
 import type {
   Backlog,
@@ -28,7 +29,6 @@ import type {
 } from './ports.ts';
 import { compareMessageIds, formatMessageId } from './record.ts';
 import { encodeRecords, type Records } from './record-encoder.ts';
-import { retry } from './retry.ts';
 import type { Run } from './run.ts';
 import { storeUnreadable } from './unreadable.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -524,7 +524,7 @@ export class PartitionDrain {
     else for (const id of after.ids) this.#storedIds.add(id);
     this.#chain.resume(after);
     const restart = () => untilAborted(this.#partition.restart(), hardEnd, noAnswer);
-    await retry(restart, { clock, signal: hardEnd });
+    await retryThroughOutage(restart, { clock, signal: hardEnd });
   }
 
   /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { RunsFrom } from '../../config.ts';
 import { BackupError, withHint } from '../../errors.ts';
+import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock, EntryId } from '../../ports.ts';
 import { authFields, type Identity, unknownHint } from './authentication.ts';
 import { openSocket } from './broker-socket.ts';
@@ -159,7 +160,7 @@ export class Connection {
             hint:
               this.#serverProtocol === 0
                 ? `${this.#address.tls ? `${afterHandshakeHint(tls)} ` : ''}${SCHEME_HINT}`
-                : 'It is tried again while the run has time; look at the broker if it happens often.',
+                : OUTAGE_HINT,
           }),
         ),
     });

@@ -32,7 +32,7 @@ import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 import { runEnded } from './run-ended.ts';
 import { isServerError } from './server-error.ts';
-import { noFurther, Setbacks } from './setbacks.ts';
+import { awayTooLong, noFurther, Setbacks } from './setbacks.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
 
@@ -79,6 +79,10 @@ export class Consumer implements SourcePartition {
   /** Why there is no consumer at the broker, while there is none. */
   #away: BackupError | undefined;
   #atBroker: BrokerConsumer | undefined;
+  /** When the outage began that lasts, or ended the consumer. */
+  #awaySinceMs: number | undefined;
+  /** Ends what tries to have a consumer again. */
+  #endRecovery: () => void = () => undefined;
   /** Failover: until it is known whether somebody else had the partition while the connection was away. */
   #isDoubtful = false;
   #isLost = false;
@@ -280,12 +284,12 @@ export class Consumer implements SourcePartition {
     this.#activity.end();
     this.#gate.fail(this.#failure);
     this.#dropQueue();
+    this.#endRecovery();
     const { closeTimeoutMs } = this.#options.timings;
-    if (!wasReady) return;
     // One right behind the other: while there is a consumer, the broker acknowledges markers by itself.
-    const consumer = this.#consumer();
-    const asking = consumer.lastPositions(closeTimeoutMs).catch(() => undefined);
-    if (this.#isCutShort) this.#passedOver = await this.#lookForPassedOver(await asking);
+    const consumer = wasReady ? this.#consumer() : undefined;
+    const asking = consumer?.lastPositions(closeTimeoutMs).catch(() => undefined);
+    if (wasReady && this.#isCutShort) this.#passedOver = await this.#lookForPassedOver(await asking);
     const leaving = this.#leave(closeTimeoutMs);
     this.#atClose = await asking;
     await leaving;
@@ -443,7 +447,9 @@ export class Consumer implements SourcePartition {
 
   async #subscribe(createsTopic = false): Promise<void> {
     const { cluster, nextConsumerId } = this.#options;
+    this.#assertGoesOn();
     const connection = await cluster.locate(this.topic);
+    this.#assertGoesOn();
     const consumer = new BrokerConsumer(connection, nextConsumerId(), this.topic);
     this.#atBroker = consumer;
     this.#activity.begin();
@@ -452,11 +458,17 @@ export class Consumer implements SourcePartition {
     this.#lastArrived = undefined;
     this.#flow.reset();
     await consumer.subscribe({ ...this.#options, createsTopic }, this.#events(consumer));
+    this.#assertGoesOn();
     if (this.#goneEarly !== undefined) throw this.#goneEarly;
   }
 
-  async #subscribeAgain(): Promise<void> {
+  /** Nothing is asked of the broker after the end. @throws BackupError `source` */
+  #assertGoesOn(): void {
     if (this.#state === 'closed') throw this.#failure;
+    if (this.#options.signal.aborted) throw runEnded(this.#away);
+  }
+
+  async #subscribeAgain(): Promise<void> {
     try {
       await this.#subscribe();
     } catch (error) {
@@ -476,6 +488,7 @@ export class Consumer implements SourcePartition {
     this.#state = 'ready';
     this.#failure = undefined;
     this.#away = undefined;
+    this.#awaySinceMs = undefined;
     this.#giveMore();
     this.#waiter.beginAgain();
     this.#gate.open();
@@ -494,6 +507,7 @@ export class Consumer implements SourcePartition {
     this.#options.logger.warn({ topic: this.topic, reason: cause.message }, 'consumer lost');
     this.#wasAway = true;
     this.#dropQueue();
+    this.#atBroker = undefined;
     this.#away = cause;
     const pauseMs = this.#setbacks.another();
     if (pauseMs === undefined) this.#fail(noFurther(`receiving from ${this.topic}`, cause));
@@ -503,14 +517,22 @@ export class Consumer implements SourcePartition {
   /** Looks up and subscribes again until it works, the run ends, or the error is one that stays. */
   #recover(pauseMs = 0): void {
     const { clock, timings, signal, logger } = this.#options;
+    if (this.#state === 'closed') return;
     this.#state = 'connecting';
     this.#failure = undefined;
     this.#flow.reset();
     const ended = new AbortController();
     const onEnd = (): void => ended.abort();
     signal.addEventListener('abort', onEnd);
+    this.#endRecovery = onEnd;
     if (signal.aborted) onEnd();
-    const cancelTimer = startTimer(clock, timings.reconnectTimeoutMs, onEnd);
+    this.#awaySinceMs ??= clock.now();
+    const leftMs = Math.max(0, this.#awaySinceMs + timings.reconnectTimeoutMs - clock.now());
+    let isTooLong = false;
+    const cancelTimer = startTimer(clock, leftMs, () => {
+      isTooLong = true;
+      onEnd();
+    });
     const attempts = Number.POSITIVE_INFINITY;
     const onRetry = (error: BackupError): void => {
       this.#away = error;
@@ -533,7 +555,10 @@ export class Consumer implements SourcePartition {
           this.#becomeReady();
           if (this.#activity.state !== 'unknown') this.#onActivityKnown();
         },
-        (error: unknown) => this.#fail(error as BackupError),
+        (error: BackupError) => {
+          const isOutage = isTooLong && error.retryable;
+          this.#fail(isOutage ? awayTooLong(this.topic, timings.reconnectTimeoutMs, error) : error);
+        },
       )
       .finally(() => {
         cancelTimer();

@@ -1,5 +1,6 @@
 // Where calls wait for the connection to come back, each for a bounded time.
 import { BackupError } from '../../errors.ts';
+import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 
@@ -28,7 +29,7 @@ export class Gate {
         settle(
           new BackupError('source', `no connection to ${this.#topic} within ${this.#timeoutMs} ms`, {
             retryable: true,
-            hint: 'It is tried again while the run has time; look at the broker if it happens often.',
+            hint: OUTAGE_HINT,
           }),
         ),
       );

@@ -1,5 +1,6 @@
 // The requests of one connection that wait for their answers, each for a bounded time.
 import { BackupError } from '../../errors.ts';
+import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 import type { Integer } from './codec.ts';
 import type { Command, CommandFields } from './frame.ts';
@@ -71,5 +72,10 @@ export class PendingRequests {
 }
 
 function unanswered(what: string, reason: string, cause?: unknown): BackupError {
-  return new BackupError('source', `${what}: ${reason}`, { retryable: true, outcomeUnknown: true, cause });
+  return new BackupError('source', `${what}: ${reason}`, {
+    retryable: true,
+    outcomeUnknown: true,
+    hint: OUTAGE_HINT,
+    cause,
+  });
 }

@@ -1,4 +1,5 @@
 // Timers on the system's clock, so that tests own time here too.
+import { LONGEST_OUTAGE_MS } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 
 /** How long each step may take, in milliseconds. */
@@ -6,7 +7,7 @@ export interface Timings {
   readonly connectTimeoutMs: number;
   /** For the answer to a request, acknowledgements included. */
   readonly operationTimeoutMs: number;
-  /** For everything `open` does. */
+  /** How long `open` may get no partition further. */
   readonly openTimeoutMs: number;
   /** For the orderly end of all consumers. */
   readonly closeTimeoutMs: number;
@@ -16,7 +17,7 @@ export interface Timings {
   readonly activationTimeoutMs: number;
   /** Failover: who is told that another consumer is active waits so long for a change, and is on standby then. */
   readonly standbyAfterMs: number;
-  /** How long a lost consumer is tried to be had again where the run has no end of its own. */
+  /** How long a lost consumer is tried to be had again, from when it was lost. */
   readonly reconnectTimeoutMs: number;
 }
 
@@ -28,7 +29,7 @@ export const DEFAULT_TIMINGS: Timings = {
   pingIntervalMs: 30_000,
   activationTimeoutMs: 5_000,
   standbyAfterMs: 2_000,
-  reconnectTimeoutMs: 120_000,
+  reconnectTimeoutMs: LONGEST_OUTAGE_MS,
 };
 
 /** Calls `action` after `ms`, unless the returned function is called before. */
