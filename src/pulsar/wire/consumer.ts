@@ -133,15 +133,21 @@ export class Consumer implements SourcePartition {
     });
   }
 
-  /** Subscribes for the first time and takes the bound of the run. @throws BackupError `source` */
-  async open(): Promise<void> {
-    if (!(await this.#subscribeFirst())) return;
+  /**
+   * Subscribes for the first time and takes the bound of the run; `onProgress` is called after each of both.
+   * @throws BackupError `source`
+   */
+  async open(onProgress: () => void): Promise<void> {
+    const isThere = await this.#subscribeFirst();
+    onProgress();
+    if (!isThere) return;
     this.#becomeReady();
     // Asked before the end: so it does not count what is published behind that.
     this.#entriesAtOpen = this.#consumer()
       .backlogEntries(ENTRIES_AT_OPEN_TIMEOUT_MS)
       .catch(() => undefined);
     this.#atOpen = await this.#positionsAtOpen();
+    onProgress();
     if (this.#atOpen === undefined) {
       // What there is, if anything, ends with a silence.
       this.end = (await this.#entriesAtOpen) === 0 ? null : 'unknown';

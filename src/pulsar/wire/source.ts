@@ -1,10 +1,12 @@
 // The default Source: Pulsar's binary protocol in TypeScript. One connection per broker, one consumer per partition.
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type { PulsarConfig } from '../../config.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { largestMessageBytes } from '../../largest-message.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
 import { retry } from '../../retry.ts';
+import { createSlots } from '../../slots.ts';
 import { partitionTopic } from '../../topic-name.ts';
 import { untilAborted } from '../../until-aborted.ts';
 import type { SourceOptions } from '../source-options.ts';
@@ -13,6 +15,7 @@ import { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
 import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
 import { ReceiveBudget } from './receive-budget.ts';
+import { runEnded } from './run-ended.ts';
 import { isServerError } from './server-error.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { networkHint } from './socket-error.ts';
@@ -26,6 +29,8 @@ const SUBSCRIPTION_TYPES = {
 } as const;
 
 const OPEN_ATTEMPTS = 4;
+/** Partitions that are opened side by side, once the first is ours. */
+const OPENING_AT_ONCE = 50;
 
 /**
  * A Source over the binary protocol, for brokers of Pulsar 2.7 and later. `timings` are for tests.
@@ -64,6 +69,8 @@ class WireSource implements Source {
       listenerName: config.listenerName,
       logger,
     });
+    // One listener per partition that reconnects is not a leak.
+    setMaxListeners(0, this.#ended.signal);
     signal?.addEventListener('abort', this.#onRunEnd);
     if (signal?.aborted) this.#end();
   }
@@ -73,19 +80,24 @@ class WireSource implements Source {
     const { clock } = this.#options;
     const tooLate = new AbortController();
     let lastError: unknown;
-    const cancelTimer = startTimer(clock, openTimeoutMs, () => tooLate.abort());
+    let cancelTimer = () => {};
+    const giveTime = (): void => {
+      cancelTimer();
+      cancelTimer = startTimer(clock, openTimeoutMs, () => tooLate.abort());
+    };
     const late = new Promise<never>((_, reject) => {
-      const onAbort = (): void => {
-        reject(lastError ?? tookTooLong(this.#options.config, openTimeoutMs));
-      };
-      tooLate.signal.addEventListener('abort', onAbort);
-      this.#ended.signal.addEventListener('abort', onAbort);
+      const rejectWith = (error: BackupError) => () => reject(lastError ?? error);
+      tooLate.signal.addEventListener('abort', rejectWith(tookTooLong(this.#options.config, openTimeoutMs)));
+      const onEnd = rejectWith(runEnded(undefined));
+      this.#ended.signal.addEventListener('abort', onEnd);
+      if (this.#ended.signal.aborted) onEnd();
     });
+    giveTime();
     try {
       const opening = retry(
         async () => {
           try {
-            await this.#subscribeAll();
+            await this.#subscribeAll(giveTime);
           } catch (error) {
             lastError = error;
             await this.#closeConsumers();
@@ -114,10 +126,14 @@ class WireSource implements Source {
     return this.#closing;
   }
 
-  async #subscribeAll(): Promise<void> {
+  /** `onProgress` is called after each step that got further. */
+  async #subscribeAll(onProgress: () => void): Promise<void> {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
     const limitBytes = this.#options.largestMessageBytes ?? largestMessageBytes(0);
+    if (this.#ended.signal.aborted) throw runEnded(undefined);
     const count = await this.#cluster.partitions(config.topic, { creates: false });
+    if (this.#ended.signal.aborted) throw runEnded(undefined);
+    onProgress();
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
     const budget = new ReceiveBudget(receiveBudgetBytes, clock);
     const heldChunks = { sizeBytes: 0 };
@@ -141,8 +157,20 @@ class WireSource implements Source {
           signal: this.#ended.signal,
         }),
     );
-    // In order, so that of two instances that start together one gets all partitions and the other none.
-    for (const consumer of this.#consumers) await consumer.open();
+    // The first is the lock: of two instances that start together one gets all partitions and the other none.
+    const [first, ...others] = this.#consumers as [Consumer, ...Consumer[]];
+    await first.open(onProgress);
+    const slots = createSlots(OPENING_AT_ONCE);
+    let failure: unknown;
+    const open = async (consumer: Consumer): Promise<void> => {
+      if (failure !== undefined) return;
+      await consumer.open(onProgress).catch((error: unknown) => {
+        failure ??= error;
+      });
+    };
+    // All are awaited: who closes them afterwards must not meet one whose SUBSCRIBE is under way.
+    await Promise.all(others.map((consumer) => slots.run(() => open(consumer))));
+    if (failure !== undefined) throw failure;
   }
 
   #end(): void {
@@ -180,8 +208,12 @@ function otherType(cause: unknown): BackupError {
 }
 
 function tookTooLong({ serviceUrl, runsFrom }: PulsarConfig, timeoutMs: number): BackupError {
-  return new BackupError('source', `${serviceUrl} was not ready within ${timeoutMs} ms`, {
-    retryable: true,
-    hint: networkHint(runsFrom),
-  });
+  return new BackupError(
+    'source',
+    `${serviceUrl} was not ready: no partition got further for ${timeoutMs} ms`,
+    {
+      retryable: true,
+      hint: networkHint(runsFrom),
+    },
+  );
 }
