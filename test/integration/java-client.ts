@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { resolveJars } from './broker/jars.ts';
+import { NEWEST } from './broker/version.ts';
 
 /** A client that lives until `close`. */
 export interface JavaClient {
@@ -14,7 +15,7 @@ export interface JavaClient {
 
 /** Starts the client; its first command waits for it. */
 export async function startJavaClient(serviceUrl: string): Promise<JavaClient> {
-  const jars = await resolveJars('memory');
+  const jars = await resolveJars(NEWEST, 'memory');
   const source = join(import.meta.dirname, 'broker', 'OtherClient.java');
   const child: ChildProcess = spawn(
     'java',

@@ -43,9 +43,11 @@ describe('opening partitions', () => {
     expect(broker.consumers()).toHaveLength(PARTITIONS);
     expect(broker.connections()).toHaveLength(1);
     const beforeOthers = seen.slice(0, seen.indexOf('look up 1'));
-    expect(
-      beforeOthers.filter((one) => !one.startsWith('partitionMetadata') && !one.startsWith('connect')),
-    ).toEqual(['look up 0', 'subscribe 1', 'getLastMessageId 1']);
+    expect(beforeOthers.filter((one) => /^(look up|subscribe|getLastMessageId)/.test(one))).toEqual([
+      'look up 0',
+      'subscribe 1',
+      'getLastMessageId 1',
+    ]);
     expect(most).toBeGreaterThan(20);
     expect(most).toBeLessThanOrEqual(50);
   });

@@ -2,12 +2,15 @@
 // single messages of batches.
 import { describe, expect, it } from 'vitest';
 import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
+import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { formatMessageId } from '../../../src/record.ts';
+import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+import { contractOptions } from '../../contract/contract-options.ts';
 import { createFakeBroker } from '../../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';
 import { runDrain, storedMessages } from '../../fakes/run-drain.ts';
+import { scaledClock } from '../scaled-clock.ts';
 import {
-  createSource,
   ids,
   messages,
   openSource,
@@ -29,10 +32,18 @@ const acked = (broker: LoopbackBroker) => {
   const { markDelete, individual } = broker.ackedPositions(TOPIC, SUBSCRIPTION);
   return { upTo: markDelete.entryId, each: individual.map(({ entryId }) => entryId) };
 };
-/** One run of the core over the broker. */
+/** One run of the core over the broker. It waits a while for what a transaction holds back. */
 const run = async (broker: LoopbackBroker, store: MemoryStore) => {
-  const source = createSource(broker);
-  const { failure, tally } = await runDrain(createFakeBroker(1), store, { source });
+  const clock = scaledClock(20);
+  const topic = parseTopicName(TOPIC) as TopicName;
+  const options = contractOptions({ serviceUrl: broker.serviceUrl, subscription: SUBSCRIPTION, topic });
+  const source = createWireSource({ ...options, clock });
+  const { failure, tally } = await runDrain(createFakeBroker(1), store, {
+    source,
+    clock,
+    startedAtMs: clock.now(),
+    stopReadingAtMs: clock.now() + 800_000,
+  });
   await source.close();
   return failure ?? tally.messages;
 };
