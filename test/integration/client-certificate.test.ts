@@ -1,5 +1,4 @@
 // Real brokers that let in only who shows a certificate of their CA: as the transport asks for it, and as the login.
-import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Source } from '../../src/ports.ts';
@@ -107,10 +106,18 @@ describe('a real broker that requires client certificates', () => {
   });
 });
 
+/** Two free ports below those that the system gives out, of which the broker's bookie takes one. */
 async function freePorts(): Promise<number[]> {
-  const servers = [createServer(), createServer()];
-  for (const server of servers) await once(server.listen(0, '127.0.0.1'), 'listening');
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  for (const server of servers) server.close();
+  const ports: number[] = [];
+  for (let port = 20_000 + (process.pid % 10_000); ports.length < 2; port++) {
+    const server = createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    ports.push(port);
+    await new Promise((resolve) => server.close(resolve));
+  }
   return ports;
 }
