@@ -3,6 +3,9 @@
 import { createServer } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
+import { encodeEntry } from '../../src/local/broker/frames.ts';
+import { connectPublisher } from '../contract/broker-publisher.ts';
+import { ENCRYPTED } from '../contract/published-bytes.ts';
 import { expectExactlyOnce, fingerprint, objectsUnder, storedFiles } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type Invocation, invoke, startInvocation } from './invoke.ts';
@@ -230,3 +233,28 @@ it('a run that is stopped by its deadline is a success, and the next one goes on
   expect(await backlogOf(broker(), topic, 'backup')).toBe(1_500 - messages);
   await expectNextRunToFinish(topic, published, { FILE_MAX_MESSAGES: '500' });
 });
+
+it.each(['exclusive', 'failover', 'shared', 'key_shared'])(
+  'with RUN_ON_UNREADABLE=fail everything before the bad entry is stored and acknowledged, and nothing twice (%s)',
+  async (type) => {
+    const { topic, published } = await publishedTopic(`strict-${type}`, 3_000);
+    const publisher = await connectPublisher(broker().serviceUrl, undefined);
+    const bytes = encodeEntry({ ...ENCRYPTED, publishTime: Date.now() }, Buffer.from('ciphertext'));
+    await publisher.publish(topic, [{ bytes, messages: 1, isChunk: false }]);
+    await publisher.close();
+    const env = {
+      PULSAR_SUBSCRIPTION_TYPE: type,
+      FILE_MAX_MESSAGES: '1000',
+      RUN_ON_UNREADABLE: 'fail',
+    };
+    for (let runs = 0; runs < 3; runs++) {
+      expectFailed(await runOf(topic, env), 'corrupt', 'RUN_ON_UNREADABLE=store');
+      expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published);
+      expect(await backlogOf(broker(), topic, 'backup')).toBe(1);
+    }
+    expect(storedFiles(cos(), prefixOf(topic))).toHaveLength(3);
+    const next = await runOf(topic, { ...env, RUN_ON_UNREADABLE: 'store' });
+    expect(next.summary, next.output).toMatchObject({ messages: 0, unreadable: 1 });
+    expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
+  },
+);
