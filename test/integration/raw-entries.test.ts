@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
+import { decodeMetadata, encodeEntry } from '../../src/local/broker/frames.ts';
 import { testIo } from '../cli/io.ts';
+import { connectPublisher } from '../contract/broker-publisher.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
 import { consume, type PublishedMessage, publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
@@ -91,5 +93,48 @@ describe('messages that their producer encrypted', () => {
     const report = JSON.parse(await run(env, ['archive', 'verify', '--json']));
     expect(report).toMatchObject({ messages: published.length, damagedObjects: 0, duplicates: 0 });
     expect(report.unreadable).toBe(report.recovered);
+  });
+});
+
+describe('entries of a codec that nobody here knows, and chunks of a message that is not complete', () => {
+  it('are published again byte for byte, but for who published them', async () => {
+    const topic = await createTopic(broker(), 'unknown-codec', 1);
+    await createSubscription(broker(), topic, 'backup');
+    const metadata = {
+      ...{ producerName: 'first-life', sequenceId: 7, publishTime: Date.now() - 1_000, compression: 9 },
+      ...{ uncompressedSize: 100, partitionKey: 'k', properties: [{ key: 'a', value: 'b' }] },
+    };
+    const chunk = (chunkId: number) => ({ uuid: 'u', chunkId, numChunksFromMsg: 3, totalChunkMsgSize: 30 });
+    const entries = [
+      encodeEntry(metadata, Buffer.from('of tomorrow')),
+      encodeEntry({ ...metadata, compression: 0, ...chunk(0) }, Buffer.from('0123456789')),
+      encodeEntry({ ...metadata, compression: 0, ...chunk(2) }, Buffer.from('0123456789')),
+    ];
+    const publisher = await connectPublisher(broker().serviceUrl, undefined);
+    const sent = entries.map((bytes, i) => ({ bytes, messages: 1, isChunk: i > 0 }));
+    await publisher.publish(`${topic}-partition-0`, sent);
+    await publisher.close();
+    const env = ruleEnv(cos(), broker().serviceUrl, topic);
+    await run(env, ['run']);
+
+    const again = await createTopic(broker(), 'unknown-codec-again', 1);
+    await createSubscription(broker(), again, 'backup');
+    const restored = await run(env, ['archive', 'restore', '--to', again, '--include-unreadable', '--json']);
+    expect(JSON.parse(restored)).toMatchObject({ messages: 0, rawEntries: 2, refused: [] });
+    const other = ruleEnv(cos(), broker().serviceUrl, again, { COS_PREFIX: 'again/' });
+    await run(other, ['run']);
+    const kept = cos()
+      .objects()
+      .filter(({ key }) => key.startsWith('again/_unreadable/') && key.endsWith('.bin'))
+      .map(({ key }) => cos().object(key)?.bytes as Buffer);
+    expect(kept.map((bytes) => bytes.length)).toHaveLength(2);
+    const ownOf = (bytes: Buffer) => {
+      const { producerName: _name, sequenceId: _id, ...own } = decodeMetadata(bytes);
+      return own;
+    };
+    expect(ownOf(kept[0] as Buffer)).toEqual(ownOf(entries[0] as Buffer));
+    expect(kept[0]?.subarray(-11).toString()).toBe('of tomorrow');
+    expect(ownOf(kept[1] as Buffer)).toEqual(ownOf(entries[1] as Buffer));
+    expect(kept[1]?.toString('latin1').match(/0123456789/g)).toHaveLength(2);
   });
 });
