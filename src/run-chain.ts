@@ -7,7 +7,7 @@ import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } f
 import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from './ports.ts';
 import type { ManifestLink, ManifestPosition, SubscriptionMoved } from './run-manifest.ts';
 import { createSlots } from './slots.ts';
-import { isKeptRaw, listObjectsUpTo, readLastEntry, type StoredPlace } from './stored-through.ts';
+import { isKeptRaw, lastOfRuns, listObjectsUpTo, readLastEntry, type StoredPlace } from './stored-through.ts';
 import { type Move, moveBetween } from './subscription-move.ts';
 import type { TopicName } from './topic-name.ts';
 
@@ -132,7 +132,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     const place = placeOf(partition.partition, runs);
     const keys = await listObjectsUpTo(place, left.acknowledged, move.through, call);
     if (await isKeptRaw(place, move.through, call)) return;
-    const last = keys.at(-1);
+    const last = await lastOfRuns(place, keys, call);
     if (!isInOrder) {
       // Objects of a run that was killed, or is still at work: which entries it acknowledged, nobody can say.
       if (keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
@@ -157,7 +157,8 @@ export function followRuns(options: RunChainOptions): RunChain {
     const left = endsOf(runs.slice(0, 1), partition.partition)[0];
     if (left === undefined) return;
     const place = placeOf(partition.partition, runs);
-    const last = (await listObjectsUpTo(place, undefined, begin.acknowledged, call)).at(-1);
+    const keys = await listObjectsUpTo(place, undefined, begin.acknowledged, call);
+    const last = await lastOfRuns(place, keys, call);
     const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
     if (reached !== undefined && compareEntries(reached, begin.acknowledged) <= 0) {
       const { topic: name } = partition;

@@ -63,6 +63,22 @@ function foldersOf(
   });
 }
 
+/**
+ * The last of these objects that a run stored. One that begins with an entry that was kept raw was recovered later, and
+ * lies between the messages of another. @throws BackupError `store`
+ */
+export async function lastOfRuns(
+  place: StoredPlace,
+  keys: readonly string[],
+  options: CallOptions,
+): Promise<string | undefined> {
+  for (const key of keys.toReversed()) {
+    const parts = parseObjectKey(place.prefix, key);
+    if (parts !== undefined && !(await isKeptRaw(place, parts, options))) return key;
+  }
+  return undefined;
+}
+
 /** The last entry of which the object holds a message; `undefined` where there is none at the key. @throws BackupError */
 export async function readLastEntry(
   { store, prefix }: StoredPlace,

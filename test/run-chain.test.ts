@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCatalog } from '../src/archive/catalog.ts';
+import { recoverArchive } from '../src/archive/recover.ts';
 import { verifyCatalog } from '../src/archive/verify-catalog.ts';
 import { systemClock } from '../src/clock.ts';
 import { BackupError } from '../src/errors.ts';
 import { handleInvocation } from '../src/handler.ts';
+import { encodeEntry } from '../src/local/broker/frames.ts';
 import { createLogger } from '../src/logger.ts';
 import type { RunPositions, Source, SourcePartition } from '../src/ports.ts';
 import type { RunManifest, Summary } from '../src/run-manifest.ts';
@@ -373,6 +375,23 @@ describe('no move is told', () => {
     expectNoMove(await rule.run());
   });
 
+  it('of a killed run in whose last object an entry was recovered since', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 5);
+    await rule.run();
+    fill(rule.partition, 2);
+    const metadata = { producerName: 'p', sequenceId: 1, publishTime: Date.now() };
+    publishUnreadable(rule.partition, encodeEntry(metadata, Buffer.from('readable by now')));
+    fill(rule.partition, 3);
+    await rule.killedRun();
+    const { outcomes } = await recoverArchive(rule.store, ENV.COS_PREFIX, {
+      ...{ knowsMetadata: true, limitBytes: 1_000, rule: 'archive', parallel: 1, isDry: false },
+      ...{ compression: 'none', clock: systemClock },
+    });
+    expect(outcomes).toMatchObject([{ outcome: 'recovered' }]);
+    expectNoMove(await rule.run());
+  });
+
   it('of a killed run on a Shared subscription, whose objects say that somebody was at work', async () => {
     const rule = ruleOf(createFakeBroker(1, { isInOrder: false }));
     fill(rule.partition, 5);
@@ -544,11 +563,11 @@ describe('the manifest', () => {
     expectNoMove(await rule.run());
   });
 
-  it('of archive index is none of a run', async () => {
+  it.each(['archive-index', 'archive-recover'])('of %s is none of a run', async (requestId) => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
-    const key = rule.manifests()[0]?.replace(/r-001/, 'archive-index') as string;
+    const key = rule.manifests()[0]?.replace(/r-001/, requestId) as string;
     rule.replace(key, Buffer.from('{}'));
     fill(rule.partition, 10);
     skip(rule.partition, 4);

@@ -121,14 +121,17 @@ export function publish(
 }
 
 /** Adds an entry that cannot be decoded. */
-export function publishUnreadable(partition: FakePartition, raw = 'raw bytes'): UnreadableEntry {
+export function publishUnreadable(
+  partition: FakePartition,
+  raw: Uint8Array = Buffer.from('raw bytes'),
+): UnreadableEntry {
   const id = takeId(partition);
   const entry: UnreadableEntry = {
     kind: 'unreadable',
     id,
     topic: partition.topic,
     reason: 'the checksum does not match',
-    raw: [{ id, bytes: Buffer.from(raw) }],
+    raw: [{ id, bytes: raw }],
   };
   partition.entries.push(entry);
   return entry;
