@@ -163,7 +163,8 @@ export class PartitionDrain {
 
   /** All is acknowledged but what does not come, or not whole. */
   async #settleRest(): Promise<void> {
-    await this.#giveUpChunks().catch((error: unknown) => this.#chain.fail(error));
+    const failed = await this.#giveUpChunks().catch((error: unknown) => this.#failed(error));
+    if (typeof failed === 'object') this.#chain.fail(failed.failure);
     if (this.#heldBackEntries <= 0) return;
     const { logger } = this.#run;
     logHeldBack(logger, this.#partition.topic, this.#heldBack, this.#heldBackEntries);
@@ -172,15 +173,18 @@ export class PartitionDrain {
   /** Chunks of producers that are gone. They stand before all that is acknowledged by now, so each goes by itself. */
   async #giveUpChunks(): Promise<void> {
     const { clock, chunkExpiryMs } = this.#run;
-    const given = this.#partition.giveUpChunks?.(clock.now() - chunkExpiryMs) ?? [];
-    for (const entry of given) {
-      await this.#storeUnreadable(entry);
-      this.#chain.pushAcknowledgement([entry.id]);
-      this.#heldBackEntries -= entry.raw.length;
+    for (;;) {
+      const given = (await this.#partition.giveUpChunks?.(clock.now() - chunkExpiryMs)) ?? [];
+      for (const entry of given) {
+        await this.#storeUnreadable(entry);
+        this.#chain.pushAcknowledgement([entry.id]);
+        this.#heldBackEntries -= entry.raw.length;
+      }
+      await this.#chain.settle();
+      if (given.length === 0 || this.#chain.isInterrupted) return;
+      // The driver names those that are left.
+      this.#heldBack = this.#heldBack.filter((one) => one !== 'incomplete chunks');
     }
-    // The driver tells it of those that are left.
-    if (given.length > 0) this.#heldBack = this.#heldBack.filter((one) => one !== 'incomplete chunks');
-    await this.#chain.settle();
   }
 
   /** A failure ends reading as other ends do. */

@@ -191,9 +191,10 @@ export interface SourcePartition {
   /**
    * When everything is drained: what there is of messages in chunks whose last chunk has not come, where none of it was
    * published at or after that time. They stand before what was handed out already; each is to be kept raw and then
-   * acknowledged. The driver logs those that it keeps waiting for. Drivers that hold no chunks do not have it.
+   * acknowledged, and then there may be more. Where there are none, the driver logs those that it keeps waiting for.
+   * Drivers that hold no chunks do not have it.
    */
-  giveUpChunks?(publishedBeforeMs: number): readonly UnreadableEntry[];
+  giveUpChunks?(publishedBeforeMs: number): Promise<readonly UnreadableEntry[]>;
 
   /** Complete once the source is closed. Drivers that never learn positions do not have it. */
   positions?(): RunPositions;

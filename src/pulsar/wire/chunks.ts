@@ -130,6 +130,11 @@ export class ChunkJoiner {
     }));
   }
 
+  /** Whether anything came of a message that is not whole. */
+  has(uuid: string): boolean {
+    return this.#held.has(uuid);
+  }
+
   /** Gives back what is held of a message that is not completed any more, as it is stored. */
   giveUp(uuid: string): { readonly raw: readonly RawEntry[]; readonly ids: readonly EntryId[] } | undefined {
     const held = this.#held.get(uuid);

@@ -123,9 +123,9 @@ export class Consumer implements SourcePartition {
     this.#waiter = new Waiter(clock, (waitedMs) => this.#onIdle(waitedMs));
     this.#gate = new Gate(clock, options.timings.operationTimeoutMs, options.topic);
     this.#activity = new Activity(this.#isFailover, clock, options.timings, () => this.#serve());
-    const { topic, nextConsumerId } = options;
+    const { topic, nextConsumerId, limitBytes } = options;
     this.#heldBack = new HeldBack({
-      ...{ topic, isOrdered, clock, nextConsumerId },
+      ...{ topic, isOrdered, clock, nextConsumerId, limitBytes },
       consumer: () => this.#consumer(),
       position: () => this.#position(),
       incompleteChunks: () => this.#reader.incompleteEntries,
@@ -269,8 +269,19 @@ export class Consumer implements SourcePartition {
     };
   }
 
-  giveUpChunks(publishedBeforeMs: number): readonly UnreadableEntry[] {
-    return this.#reader.giveUpChunks(publishedBeforeMs);
+  async giveUpChunks(publishedBeforeMs: number): Promise<readonly UnreadableEntry[]> {
+    const given = this.#reader.giveUpChunks(publishedBeforeMs);
+    if (given.length > 0) return given;
+    this.#reader.logIncomplete();
+    if (this.#isOrdered) return [];
+    try {
+      await this.#ready();
+      const left = await this.#consumer().backlogEntries();
+      if (left === undefined || left <= this.#reader.incompleteEntries) return [];
+      return this.#reader.giveUpFound(await this.#heldBack.firstChunks(), publishedBeforeMs);
+    } catch {
+      return [];
+    }
   }
 
   /** The run ends: nobody waits any more. Acknowledgements on a live connection still work. */

@@ -3,10 +3,10 @@
 
 import { entryKey } from '../../entry-order.ts';
 import { hintOf } from '../../largest-message.ts';
-import type { Logger, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
+import type { EntryId, Logger, RawEntry, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
 import { formatTime } from '../../record.ts';
 import type { AckPlan } from './ack-plan.ts';
-import { ChunkJoiner, type HeldChunks, isChunk } from './chunks.ts';
+import { ChunkJoiner, type HeldChunks, type IncompleteMessage, isChunk } from './chunks.ts';
 import {
   type DecodeContext,
   decodeEntry,
@@ -60,27 +60,53 @@ export class EntryReader {
     this.#chunks.reset();
   }
 
-  /**
-   * What there is of the messages whose last chunk was not published before that time, each as one. Logs the others:
-   * they may be completed yet, as also those of a producer whose clock is ahead.
-   */
+  /** What there is of the messages whose last chunk was not published before that time, each as one. */
   giveUpChunks(publishedBeforeMs: number): UnreadableEntry[] {
-    const { topic, logger } = this.#context;
-    return this.#chunks.incomplete().flatMap((message) => {
-      const { uuid, firstId, held, chunks, publishTimeMs, isLeftOut } = message;
-      const isOld = publishTimeMs < publishedBeforeMs;
-      const given = isOld ? this.#chunks.giveUp(uuid) : undefined;
-      const id = given?.ids.at(-1);
-      if (given === undefined || id === undefined) {
-        const publishTime = formatTime(publishTimeMs);
-        const fields = { topic, uuid, firstEntry: entryKey(firstId), held, chunks, publishTime, isLeftOut };
-        logger.warn(fields, 'chunked message incomplete');
-        return [];
-      }
-      this.#acks.handOut(id, { joined: given.ids });
-      const reason = `of a message in ${chunks} chunks, published ${formatTime(publishTimeMs)}, only ${held} came: its producer did not finish it`;
-      return { kind: 'unreadable' as const, id, topic, reason, raw: given.raw };
+    return this.#chunks.incomplete().flatMap(({ uuid, held, chunks, publishTimeMs }) => {
+      const given = publishTimeMs < publishedBeforeMs ? this.#chunks.giveUp(uuid) : undefined;
+      if (given === undefined) return [];
+      return [this.#unfinished(given.raw, given.ids, { held, chunks, publishTimeMs })];
     });
+  }
+
+  /** Logs the messages that it keeps waiting for, those of a producer whose clock is ahead too. */
+  logIncomplete(): void {
+    for (const message of this.#chunks.incomplete()) this.#logIncomplete(message);
+  }
+
+  /** The same, for the chunks of one message that this consumer did not get, in any order. */
+  giveUpFound(found: readonly StoredEntry[], publishedBeforeMs: number): UnreadableEntry[] {
+    const joiner = new ChunkJoiner({
+      limitBytes: Number.POSITIVE_INFINITY,
+      heldChunks: { sizeBytes: 0 },
+      isOrdered: false,
+      onLeftOut: () => {},
+    });
+    for (const entry of found) joiner.add(entry, entry.metadata as EntryMetadata);
+    const [message] = joiner.incomplete();
+    if (message === undefined || this.#chunks.has(message.uuid)) return [];
+    const given = message.publishTimeMs < publishedBeforeMs ? joiner.giveUp(message.uuid) : undefined;
+    if (given !== undefined) return [this.#unfinished(given.raw, given.ids, message)];
+    this.#logIncomplete(message);
+    return [];
+  }
+
+  #logIncomplete({ uuid, firstId, held, chunks, publishTimeMs, isLeftOut }: IncompleteMessage): void {
+    const { topic, logger } = this.#context;
+    const publishTime = formatTime(publishTimeMs);
+    const fields = { topic, uuid, firstEntry: entryKey(firstId), held, chunks, publishTime, isLeftOut };
+    logger.warn(fields, 'chunked message incomplete');
+  }
+
+  #unfinished(
+    raw: readonly RawEntry[],
+    ids: readonly EntryId[],
+    { held, chunks, publishTimeMs }: Pick<IncompleteMessage, 'held' | 'chunks' | 'publishTimeMs'>,
+  ): UnreadableEntry {
+    const id = ids.at(-1) as EntryId;
+    this.#acks.handOut(id, { joined: ids });
+    const reason = `of a message in ${chunks} chunks, published ${formatTime(publishTimeMs)}, only ${held} came: its producer did not finish it`;
+    return { kind: 'unreadable', id, topic: this.#context.topic, reason, raw };
   }
 
   #readChunk(entry: StoredEntry, metadata: EntryMetadata): Read {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { compareEntries } from '../../entry-order.ts';
 import type { Clock, EntryId, HeldBackReason } from '../../ports.ts';
 import type { BrokerConsumer } from './broker-consumer.ts';
+import { isChunk } from './chunks.ts';
 import { decodeMessage } from './codec.ts';
 import { readStoredEntry, type StoredEntry } from './entry-decoder.ts';
 import { FRAME, SUBSCRIPTION_TYPE } from './protocol-tables.ts';
@@ -21,6 +22,8 @@ const KEPT_FROM_US_AFTER_MS = 2_500;
  */
 const ENTRIES_BEFORE = 4;
 const CLOSE_TIMEOUT_MS = 2_000;
+/** Without order: how many entries are looked through for the rest of a message. */
+const MOST_READ = 10_000;
 
 /** What a look finds: the next entry, or that only those before come (`end`), or nothing at all, which says nothing. */
 type Look = { readonly kind: 'entry'; readonly entry: StoredEntry } | { readonly kind: 'end' | 'nothing' };
@@ -28,6 +31,8 @@ type Look = { readonly kind: 'entry'; readonly entry: StoredEntry } | { readonly
 export interface HeldBackOptions {
   readonly topic: string;
   readonly isOrdered: boolean;
+  /** Of the chunks of one message. */
+  readonly limitBytes: number;
   readonly clock: Clock;
   readonly nextConsumerId: () => number;
   readonly consumer: () => BrokerConsumer;
@@ -63,13 +68,42 @@ export class HeldBack {
     const known: HeldBackReason[] = chunks === 0 ? [] : ['incomplete chunks'];
     if (entries <= chunks) return known;
     const other = await this.#other(quietMs);
-    return other === undefined ? undefined : [...known, other];
+    if (this.#options.isOrdered) return other === undefined ? undefined : [...known, other];
+    return [...known, other ?? 'unknown'];
   }
 
   /** The next entry with messages behind `position`, as far as a reader gets it at once. Never throws. */
   async nextBehind(position: EntryId): Promise<EntryId | undefined> {
     const look = await this.#lookOnce(position);
     return look?.kind === 'entry' && look.entry.permits > 0 ? look.entry.id : undefined;
+  }
+
+  /**
+   * Without order: the chunks that stand first in what is not acknowledged, with all that there is of their message, if
+   * that is not whole. Brokers since 2.11 keep such chunks for a consumer that had the first of them and is gone
+   * (SharedConsumerAssignor). @throws BackupError `source`
+   */
+  async firstChunks(): Promise<readonly StoredEntry[]> {
+    const { last, acknowledged } = await this.#options.consumer().lastPositions();
+    if (last === undefined || acknowledged === undefined || this.#isRefused) return [];
+    const found: StoredEntry[] = [];
+    let sizeBytes = 0;
+    let isSeenToEnd = false;
+    let count = 0;
+    await this.#read(acknowledged, (entry) => {
+      const { id, metadata } = entry;
+      isSeenToEnd = compareEntries(id, last) >= 0;
+      if (compareEntries(id, acknowledged) <= 0) return isSeenToEnd;
+      if (!isChunk(metadata)) return isSeenToEnd || ++count >= MOST_READ || found.length === 0;
+      const [first] = found;
+      if (first === undefined || first.metadata?.uuid === metadata.uuid) {
+        found.push(entry);
+        sizeBytes += entry.sizeBytes;
+      }
+      return isSeenToEnd || ++count >= MOST_READ || sizeBytes > this.#options.limitBytes;
+    });
+    const chunks = new Set(found.map(({ metadata }) => metadata?.chunkId));
+    return isSeenToEnd && chunks.size < (found[0]?.metadata?.chunks ?? 0) ? found : [];
   }
 
   async #other(quietMs: number): Promise<HeldBackReason | undefined> {
@@ -82,7 +116,10 @@ export class HeldBack {
     if (look.kind === 'entry') {
       this.#next = look.entry;
       const { deliverAtTime } = metadataOf(look.entry);
-      if (!isOrdered) return isLater(deliverAtTime, this.#options.clock) ? 'delayed messages' : undefined;
+      if (!isOrdered) {
+        if (isLater(deliverAtTime, this.#options.clock)) return 'delayed messages';
+        return isChunk(look.entry.metadata) ? 'incomplete chunks' : undefined;
+      }
       if (look.entry.permits === 0) {
         this.#next = undefined;
         this.#options.onPassedOver(look.entry);
@@ -121,15 +158,31 @@ export class HeldBack {
     return isOrdered ? position() : (await consumer().lastPositions()).acknowledged;
   }
 
-  /** Reads from a little before `position` on. */
   async #look(position: EntryId): Promise<Look> {
+    let look: Look = { kind: 'nothing' };
+    const from = { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) };
+    await this.#read(from, (entry) => {
+      if (compareEntries(entry.id, position) > 0) look = { kind: 'entry', entry };
+      else look = { kind: 'end' };
+      return look.kind === 'entry';
+    });
+    return look;
+  }
+
+  /** Reads from an entry on, until `onEntry` says that it is enough, or nothing has come for a while. */
+  async #read(from: EntryId, onEntry: (entry: StoredEntry) => boolean): Promise<void> {
     const { topic, clock, nextConsumerId, consumer } = this.#options;
     const reader = consumer().beside(nextConsumerId());
-    let look: Look = { kind: 'nothing' };
     let finish = (): void => undefined;
     const finished = new Promise<void>((resolve) => {
       finish = resolve;
     });
+    let cancelTimer = (): void => undefined;
+    const wait = (): void => {
+      cancelTimer();
+      cancelTimer = startTimer(clock, LOOK_MS, finish);
+    };
+    let isEnough = false;
     await reader.subscribe(
       {
         topic,
@@ -137,17 +190,17 @@ export class HeldBack {
         consumerName: 'tdmq-backup-look',
         subType: SUBSCRIPTION_TYPE.Exclusive,
         initialPosition: 'earliest',
-        startAt: { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) },
+        startAt: from,
       },
       {
         onEntry: (id, bytes) => {
+          if (isEnough) return;
           const entry = readStoredEntry(id, bytes);
-          if (compareEntries(id, position) <= 0) {
-            look = { kind: 'end' };
+          isEnough = onEntry(entry);
+          if (isEnough) finish();
+          else {
             reader.giveMore(Math.max(1, entry.permits));
-          } else if (look.kind !== 'entry') {
-            look = { kind: 'entry', entry };
-            finish();
+            wait();
           }
         },
         onActiveChange: () => undefined,
@@ -157,12 +210,11 @@ export class HeldBack {
         onFault: () => finish(),
       },
     );
-    const cancelTimer = startTimer(clock, LOOK_MS, finish);
+    wait();
     reader.giveMore(ENTRIES_BEFORE + 2);
     await finished;
     cancelTimer();
     await reader.close(CLOSE_TIMEOUT_MS);
-    return look;
   }
 }
 
