@@ -27,6 +27,8 @@ export interface RunRecord {
   /** The failing service's own words: `code`, `status`, `serverError`, `apiCode` … */
   readonly errorDetails: Readonly<Record<string, string>>;
   readonly backlog: number | undefined;
+  /** Why the broker did not hand out what was left. */
+  readonly heldBack: string | undefined;
   /** In how many partitions it found the subscription moved forwards. */
   readonly subscriptionMoved: number;
 }
@@ -180,6 +182,7 @@ function runOf(line: LogLine): RunRecord | undefined {
     errorCode: text('errorCode'),
     errorDetails: detailsOf(own),
     backlog: number('backlogMessages') ?? number('backlogEntries'),
+    heldBack: text('heldBack'),
     subscriptionMoved: number('subscriptionMoved') ?? 0,
   };
 }
@@ -217,6 +220,7 @@ function endedByScf(line: LogLine): RunRecord | undefined {
     errorCode: undefined,
     errorDetails: { scfStatus: String(status) },
     backlog: undefined,
+    heldBack: undefined,
     subscriptionMoved: 0,
   };
 }

@@ -163,6 +163,12 @@ function fallingBehind({ rule, runs = [], ttlSeconds }: Sight): Fault | undefine
   if (a?.stopReason === 'deadline' && b?.stopReason === 'deadline') {
     return { reason: 'the last two runs ended at their time limit with messages left', cure };
   }
+  if ([a, b, c].every((run) => run?.heldBack?.includes('unknown'))) {
+    return {
+      reason: `the last three runs were handed out nothing of a backlog of ${a?.backlog}, and nobody knows why`,
+      cure: `Look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.${risk}`,
+    };
+  }
   if (a?.backlog === undefined || b?.backlog === undefined || c?.backlog === undefined) return undefined;
   if (!(a.backlog > b.backlog && b.backlog > c.backlog && a.messages > 0)) return undefined;
   return { reason: `the backlog grows from run to run, to ${a.backlog}`, cure };

@@ -237,6 +237,16 @@ describe('The state of a rule', () => {
       'drops messages that waited 360 h',
       () => [700, 800, 900].map((backlogEntries, i) => finish(cloud, 12 - 5 * i, { backlogEntries })),
     ],
+    [
+      'falling behind',
+      'the broker hands out nothing of its backlog, and nobody knows why',
+      'handed out nothing of a backlog of 60000',
+      'unload of the topic',
+      () =>
+        [12, 7, 2].map((ago) =>
+          finish(cloud, ago, { backlogEntries: 60_000, heldBack: 'incomplete chunks, unknown' }),
+        ),
+    ],
   ];
 
   test.each(unwell)('is %s when %s, with reason and cure in words', async (state, _, reason, cure, make) => {
@@ -256,6 +266,10 @@ describe('The state of a rule', () => {
 
   test.each<[string, () => unknown]>([
     ['after a good run', () => [fail(cloud, 12, 'COS refused'), finish(cloud, 2)]],
+    [
+      'while a transaction is open',
+      () => [12, 7, 2].map((ago) => finish(cloud, ago, { backlogEntries: 3, heldBack: 'open transaction' })),
+    ],
     [
       'after a run that SCF repeated with success',
       () => {
