@@ -1,11 +1,11 @@
 // The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
 import { BackupError, gravest } from './errors.ts';
-import type { MessageMark, ObjectFile } from './object-file.ts';
+import { describeSpan, type MessageMark, type ObjectFile, type PublishSpan } from './object-file.ts';
 import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
 import type { EntryId, MessageId, SourcePartition } from './ports.ts';
-import { compareMessageIds, formatMessageId, formatTime } from './record.ts';
+import { compareMessageIds, formatMessageId } from './record.ts';
 import type { ManifestObject, Run } from './run.ts';
 import { assertBeginsWith, assertIntact, readIds, readLastId } from './stored-object.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -198,8 +198,7 @@ export class FileChain {
       size,
       firstId: formatMessageId(first.id),
       lastId: formatMessageId(last.id),
-      firstPublishTime: formatTime(first.publishTimeMs),
-      lastPublishTime: formatTime(last.publishTimeMs),
+      ...describeSpan(file as PublishSpan),
       ...(crc === undefined ? {} : { crc64: crc }),
       alreadyStored,
     };

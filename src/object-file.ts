@@ -7,9 +7,10 @@ import { type Compressor, createCompressor } from './compression.ts';
 import type { Compression } from './config.ts';
 import { combineCrc64, crc64 } from './crc64.ts';
 import type { MemoryBudget, Spillable } from './memory-budget.ts';
-import type { CallOptions, EntryId, Exists, Message, ObjectStore, Upload } from './ports.ts';
+import type { CallOptions, EntryId, Exists, Message, ObjectStore, TimeMs, Upload } from './ports.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './record.ts';
 import type { Records } from './record-encoder.ts';
+import type { PublishTimes } from './run.ts';
 import type { Slots } from './slots.ts';
 
 /** A buffer of this size leaves as a part; a whole file below it is one PUT. */
@@ -43,17 +44,42 @@ export interface ObjectFileOptions {
 /** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
 export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;
 
-/** Consecutive messages, by their ends. */
-export interface MessageRange {
-  readonly messages: number;
+/** Between which times messages were published: clocks of producers do not run in the order of messages. */
+export interface PublishSpan {
   readonly first: MessageMark;
   readonly last: MessageMark;
+  readonly earliestMs: TimeMs;
+  readonly latestMs: TimeMs;
+}
+
+/** Consecutive messages, by their ends. */
+export interface MessageRange extends PublishSpan {
+  readonly messages: number;
+}
+
+/** What a manifest says of a span; of the messages between its ends only where they lie outside of these. */
+export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan): PublishTimes {
+  const ends = [first.publishTimeMs, last.publishTimeMs];
+  return {
+    firstPublishTime: formatTime(first.publishTimeMs),
+    lastPublishTime: formatTime(last.publishTimeMs),
+    ...(ends.every((timeMs) => earliestMs < timeMs) ? { earliestPublishTime: formatTime(earliestMs) } : {}),
+    ...(ends.every((timeMs) => latestMs > timeMs) ? { latestPublishTime: formatTime(latestMs) } : {}),
+  };
 }
 
 /** The range of these messages, which are at least one. It keeps none of them. */
 export function rangeOf(messages: readonly Message[]): MessageRange {
   const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
+  let earliestMs = first.publishTimeMs;
+  let latestMs = earliestMs;
+  for (const { publishTimeMs } of messages) {
+    if (publishTimeMs < earliestMs) earliestMs = publishTimeMs;
+    if (publishTimeMs > latestMs) latestMs = publishTimeMs;
+  }
   return {
+    earliestMs,
+    latestMs,
     messages: messages.length,
     first: { id: first.id, publishTimeMs: first.publishTimeMs },
     last: { id: last.id, publishTimeMs: last.publishTimeMs },
@@ -78,6 +104,8 @@ export class ObjectFile implements Size, Spillable {
   rollReason: RollReason = 'end';
   first: MessageMark | undefined;
   last: MessageMark | undefined;
+  earliestMs: TimeMs | undefined;
+  latestMs: TimeMs | undefined;
 
   readonly #options: ObjectFileOptions;
   readonly #pending = new ChunkList();
@@ -120,6 +148,9 @@ export class ObjectFile implements Size, Spillable {
   async append(records: Records, range: MessageRange): Promise<void> {
     this.first ??= range.first;
     this.last = range.last;
+    if (this.earliestMs === undefined || range.earliestMs < this.earliestMs)
+      this.earliestMs = range.earliestMs;
+    if (this.latestMs === undefined || range.latestMs > this.latestMs) this.latestMs = range.latestMs;
     this.messages += range.messages;
     this.bytes += records.sizeBytes;
     if (this.#compressor === undefined) {

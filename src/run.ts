@@ -7,8 +7,17 @@ import type { Clock, Logger, ObjectStore } from './ports.ts';
 import type { Slots } from './slots.ts';
 import type { TopicName } from './topic-name.ts';
 
+/** When the messages of an object were published, as formatTime writes it. */
+export interface PublishTimes {
+  readonly firstPublishTime: string;
+  readonly lastPublishTime: string;
+  /** Only where messages between the first and the last were published before both, or after. */
+  readonly earliestPublishTime?: string;
+  readonly latestPublishTime?: string;
+}
+
 /** One object in the run's manifest. */
-export interface ManifestObject {
+export interface ManifestObject extends PublishTimes {
   readonly key: string;
   readonly partition: number;
   readonly messages: number;
@@ -17,8 +26,6 @@ export interface ManifestObject {
   readonly size: number;
   readonly firstId: string;
   readonly lastId: string;
-  readonly firstPublishTime: string;
-  readonly lastPublishTime: string;
   /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not tell it. */
   readonly crc64?: string;
   /** It was there before this run. */

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../src/clock.ts';
 import { BackupError } from '../src/errors.ts';
 import { MemoryBudget } from '../src/memory-budget.ts';
-import { ObjectFile, PART_BYTES } from '../src/object-file.ts';
+import { ObjectFile, PART_BYTES, rangeOf } from '../src/object-file.ts';
 import type { Message } from '../src/ports.ts';
 import { createSlots } from '../src/slots.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
@@ -47,7 +47,7 @@ async function append(file: ObjectFile, ...sizes: number[]): Promise<Buffer> {
     const records = randomBytes(size);
     all.push(records);
     const one = message(file.messages);
-    await file.append({ chunks: [records], sizeBytes: size }, { messages: 1, first: one, last: one });
+    await file.append({ chunks: [records], sizeBytes: size }, rangeOf([one]));
   }
   return Buffer.concat(all);
 }
@@ -105,10 +105,7 @@ describe('a file', () => {
         : undefined;
     const file = openFile();
     const one = message(0);
-    const appending = file.append(
-      { chunks, sizeBytes: 80 * 1_048_576 },
-      { messages: 1, first: one, last: one },
-    );
+    const appending = file.append({ chunks, sizeBytes: 80 * 1_048_576 }, rangeOf([one]));
     await nextTurn();
     expect(made * 1_048_576).toBeLessThanOrEqual(3 * PART_BYTES);
     store.hook = undefined;
@@ -169,7 +166,7 @@ describe('a file', () => {
     const file = openFile('gzip');
     await append(file, 100);
     const one = message(1);
-    await file.append({ chunks: [null as never], sizeBytes: 1 }, { messages: 1, first: one, last: one });
+    await file.append({ chunks: [null as never], sizeBytes: 1 }, rangeOf([one]));
     expect(file.isDoomed).toBe(true);
     await append(file, 100);
     await file.seal('end');

@@ -30,6 +30,9 @@ export interface ObjectFacts {
   readonly lastId: MessageId | undefined;
   readonly firstPublishTimeMs: TimeMs | undefined;
   readonly lastPublishTimeMs: TimeMs | undefined;
+  /** Of messages between the first and the last, where they lie outside of these. */
+  readonly earliestPublishTimeMs: TimeMs | undefined;
+  readonly latestPublishTimeMs: TimeMs | undefined;
 }
 
 /** One object of records. */
@@ -275,6 +278,8 @@ function factsOf(
     firstId: { ledgerId, entryId, partition, batchIndex: isAlone ? -1 : batchIndex },
     lastId: parseMessageId(manifest?.lastId ?? metadata['last-id'] ?? ''),
     firstPublishTimeMs: parseTime(manifest?.firstPublishTime ?? metadata['first-publish-time'] ?? ''),
+    earliestPublishTimeMs: parseTime(manifest?.earliestPublishTime ?? ''),
+    latestPublishTimeMs: parseTime(manifest?.latestPublishTime ?? ''),
     lastPublishTimeMs: parseTime(manifest?.lastPublishTime ?? metadata['last-publish-time'] ?? ''),
   };
 }

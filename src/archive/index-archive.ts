@@ -1,8 +1,9 @@
 // Writes the manifest that a killed run could not: for the objects that no manifest knows, what is in them, read once.
 // Damaged objects are left out and told; nothing that exists is changed.
 import { BackupError } from '../errors.ts';
+import { describeSpan } from '../object-file.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
-import { formatMessageId, formatTime } from '../record.ts';
+import { formatMessageId } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
 import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../run-manifest.ts';
 import { createSlots } from '../slots.ts';
@@ -85,7 +86,7 @@ export async function describeObject(
   const wrong = inspection.findings.filter(({ severity }) => severity === 'damage');
   if (head?.crc64 !== undefined && head.crc64 !== inspection.crc64)
     wrong.push(damage(key, 'checksum', `its CRC-64 is ${inspection.crc64}, COS says ${head.crc64}`));
-  const { first, last, messages, recordBytes } = inspection;
+  const { first, last, earliestMs, latestMs, messages, recordBytes } = inspection;
   if (wrong.length > 0) return { findings: wrong };
   if (first === undefined || last === undefined || messages === undefined || recordBytes === undefined)
     throw new BackupError('corrupt', `${key} holds no record`);
@@ -97,8 +98,12 @@ export async function describeObject(
     size: inspection.sizeBytes,
     firstId: formatMessageId(first.id),
     lastId: formatMessageId(last.id),
-    firstPublishTime: formatTime(first.publishTimeMs),
-    lastPublishTime: formatTime(last.publishTimeMs),
+    ...describeSpan({
+      first,
+      last,
+      earliestMs: earliestMs ?? first.publishTimeMs,
+      latestMs: latestMs ?? last.publishTimeMs,
+    }),
     crc64: inspection.crc64,
     alreadyStored: true,
   };

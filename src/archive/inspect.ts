@@ -24,6 +24,8 @@ export interface Inspection {
   readonly recordBytes?: number;
   readonly first?: { readonly id: MessageId; readonly publishTimeMs: TimeMs };
   readonly last?: { readonly id: MessageId; readonly publishTimeMs: TimeMs };
+  readonly earliestMs?: TimeMs;
+  readonly latestMs?: TimeMs;
   readonly least?: MessageId;
   readonly greatest?: MessageId;
   readonly findings: readonly Finding[];
@@ -82,6 +84,8 @@ async function inspectLines(
   let disorder = 0;
   let first: Message | undefined;
   let last: Message | undefined;
+  let earliestMs: TimeMs | undefined;
+  let latestMs: TimeMs | undefined;
   let least: MessageId | undefined;
   let greatest: MessageId | undefined;
   const tell = (kind: Finding['kind'], what: string) => {
@@ -107,6 +111,9 @@ async function inspectLines(
       if (last !== undefined && compareMessageIds(message.id, last.id) < 0) disorder++;
       if (least === undefined || compareMessageIds(message.id, least) < 0) least = message.id;
       if (greatest === undefined || compareMessageIds(message.id, greatest) > 0) greatest = message.id;
+      const { publishTimeMs } = message;
+      if (earliestMs === undefined || publishTimeMs < earliestMs) earliestMs = publishTimeMs;
+      if (latestMs === undefined || publishTimeMs > latestMs) latestMs = publishTimeMs;
       first ??= message;
       last = message;
     }
@@ -125,6 +132,8 @@ async function inspectLines(
     recordBytes,
     ...(first === undefined ? {} : { first: { id: first.id, publishTimeMs: first.publishTimeMs } }),
     ...(last === undefined ? {} : { last: { id: last.id, publishTimeMs: last.publishTimeMs } }),
+    ...(earliestMs === undefined ? {} : { earliestMs }),
+    ...(latestMs === undefined ? {} : { latestMs }),
     ...(least === undefined ? {} : { least }),
     ...(greatest === undefined ? {} : { greatest }),
     findings,

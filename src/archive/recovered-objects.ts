@@ -4,10 +4,10 @@ import { type Limits, limitPassedBy, type Size } from '../batch.ts';
 import type { Compression } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { MemoryBudget } from '../memory-budget.ts';
-import { ObjectFile, rangeOf } from '../object-file.ts';
+import { describeSpan, ObjectFile, type PublishSpan, rangeOf } from '../object-file.ts';
 import { objectKey } from '../object-key.ts';
 import type { CallOptions, Clock, Message, ObjectStore } from '../ports.ts';
-import { compareMessageIds, decodeRecord, formatMessageId, formatTime } from '../record.ts';
+import { compareMessageIds, decodeRecord, formatMessageId } from '../record.ts';
 import { encodeRecords } from '../record-encoder.ts';
 import type { ManifestObject } from '../run.ts';
 import { createSlots } from '../slots.ts';
@@ -114,8 +114,7 @@ export function createRecoveredObjects(
         size: answer.sizeBytes,
         firstId: formatMessageId(first.id),
         lastId: formatMessageId(last.id),
-        firstPublishTime: formatTime(first.publishTimeMs),
-        lastPublishTime: formatTime(last.publishTimeMs),
+        ...describeSpan(file as PublishSpan),
         crc64: answer.crc64,
         alreadyStored: false,
       });

@@ -1,5 +1,5 @@
 // Which messages of an archive are meant: filters, and which objects need not be read for them.
-import type { Message, MessageId } from '../ports.ts';
+import type { Message, MessageId, TimeMs } from '../ports.ts';
 import { compareMessageIds } from '../record.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { datesOf } from './coverage.ts';
@@ -18,7 +18,7 @@ export interface Selection {
 
 /**
  * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by
- * time only where they begin and end this far outside.
+ * time only where they lie this far outside, as far as ends and manifest tell it.
  */
 const CLOCK_SLACK_MS = 3_600_000;
 
@@ -26,12 +26,13 @@ const CLOCK_SLACK_MS = 3_600_000;
 export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): boolean {
   const { partitions, fromMs, toMs, fromId, toId } = selection;
   if (partitions !== undefined && !partitions.includes(parts.partition)) return false;
-  const { firstId, lastId } = facts;
-  const dates = datesOf(facts);
-  // One that is astray says nothing of the others.
-  if (dates.length === 2) {
-    if (fromMs !== undefined && dates.every((timeMs) => timeMs < fromMs - CLOCK_SLACK_MS)) return false;
-    if (toMs !== undefined && dates.every((timeMs) => timeMs > toMs + CLOCK_SLACK_MS)) return false;
+  const { firstId, lastId, earliestPublishTimeMs, latestPublishTimeMs } = facts;
+  const between = [earliestPublishTimeMs, latestPublishTimeMs].filter((timeMs) => timeMs !== undefined);
+  // An end that is astray says nothing of the others, and may be all that is known of a manifest from before.
+  if (datesOf(facts).length === 2) {
+    const times = [facts.firstPublishTimeMs, facts.lastPublishTimeMs, ...between] as TimeMs[];
+    if (fromMs !== undefined && times.every((timeMs) => timeMs < fromMs - CLOCK_SLACK_MS)) return false;
+    if (toMs !== undefined && times.every((timeMs) => timeMs > toMs + CLOCK_SLACK_MS)) return false;
   }
   // The key of an object has 0 where its first message has no place in a batch.
   const end = toId && { ...toId, batchIndex: Math.max(0, toId.batchIndex) };

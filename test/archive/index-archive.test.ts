@@ -4,8 +4,8 @@ import { readCatalog } from '../../src/archive/catalog.ts';
 import { indexArchive } from '../../src/archive/index-archive.ts';
 import { verifyArchive } from '../../src/archive/verify.ts';
 import { systemClock } from '../../src/clock.ts';
-import type { MemoryStore } from '../fakes/memory-store.ts';
-import { messages, PREFIX, sampleArchive, storeObject, tamper } from './archive-fixture.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { message, messages, PREFIX, sampleArchive, storeObject, tamper } from './archive-fixture.ts';
 
 const index = (store: MemoryStore) =>
   indexArchive(store, PREFIX, { rule: 'other', knowsMetadata: true, parallel: 2, clock: systemClock });
@@ -41,4 +41,21 @@ it('leaves damaged objects out and tells of them', async () => {
   const result = await index(store);
   expect(result).toMatchObject({ objects: 0, manifests: [] });
   expect(result.findings.map(({ kind }) => kind)).toContain('cut');
+});
+
+it('tells when messages between the first and the last were published, where that is outside of these', async () => {
+  const store = createMemoryStore();
+  const times = [Date.UTC(2026, 0, 2), -1, 2n ** 60n, Date.UTC(2026, 0, 3)];
+  await storeObject(
+    store,
+    times.map((publishTimeMs, entryId) => message(0, entryId, { publishTimeMs })),
+  );
+  await index(store);
+  const [object] = (await readCatalog(store, PREFIX)).objects;
+  expect(object?.manifest).toMatchObject({
+    firstPublishTime: '2026-01-02T00:00:00.000Z',
+    lastPublishTime: '2026-01-03T00:00:00.000Z',
+    earliestPublishTime: '-1',
+    latestPublishTime: '1152921504606846976',
+  });
 });

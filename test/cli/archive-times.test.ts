@@ -66,19 +66,15 @@ test('ls, cat and the page of the archive tell them', async () => {
   expect(page).not.toMatch(/NaN|undefined|Invalid/);
 });
 
-test('a selection by time finds what stands between them, and them where a file begins or ends with them', async () => {
+test('a selection by time finds what stands between them, and them', async () => {
   const chosen = async (...args: string[]) => (await cat(...args)).map(({ publishTimeMs }) => publishTimeMs);
   const expected = (fits: (one: number | bigint) => boolean) => TIMES.filter(fits);
   expect(await chosen('--from', '2026-11-23', '--until', '2026-11-24')).toEqual(
     expected((one) => one >= NOW_MS && one < NOW_MS + 86_400_000),
   );
-  const isOdd = (one: number | bigint) => one < 0 || one > Date.UTC(9999, 11, 31);
-  const read = Array.from({ length: Math.ceil(TIMES.length / 3) }, (_, i) => TIMES.slice(3 * i, 3 * i + 3))
-    .filter(([first = 0, , last = 0]) => isOdd(first) || isOdd(last))
-    .flat();
-  expect(await chosen('--until', '1970-01-01')).toEqual(read.filter((one) => one < 0));
+  expect(await chosen('--until', '1970-01-01')).toEqual(expected((one) => one < 0));
   expect(await chosen('--from', '9999-12-31T23:59:59.999Z')).toEqual(
-    read.filter((one) => isOdd(one) && one > 0),
+    expected((one) => one > Date.UTC(9999, 11, 31)),
   );
 });
 
