@@ -114,6 +114,7 @@ function gapBetween(
       : undefined;
   }
   let entries = first.entryId - last.entryId - 1;
+  if (entries === 0) return undefined;
   for (const { topic, partition, id } of raw) {
     if (id.ledgerId !== first.ledgerId || partition !== object.parts.partition || topic !== object.topic)
       continue;

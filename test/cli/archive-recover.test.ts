@@ -1,4 +1,5 @@
 // `tdmq-backup archive recover`, and what the other commands tell of raw entries: over a bucket, and a local copy.
+import { randomBytes } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -7,9 +8,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openPlace } from '../../src/cli/archive-place.ts';
 import { main } from '../../src/cli/main.ts';
 import { crc64 } from '../../src/crc64.ts';
+import { handleInvocation, REAL_PARTS } from '../../src/handler.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
+import { createLogger } from '../../src/logger.ts';
 import { testIo } from './io.ts';
-import { type LoopbackRule, startLoopbackRule } from './loopback-rule.ts';
+import { type LoopbackRule, TOPIC as RULE_TOPIC, startLoopbackRule } from './loopback-rule.ts';
 
 const OLD = fileURLToPath(new URL('../fixtures/golden/unreadable-v1', import.meta.url));
 const RAW = '_unreadable/t/ns/orders/partition=0/';
@@ -103,6 +106,42 @@ describe('recover', () => {
     expect(last.value).toHaveLength(20_000_000);
     expect(files(folder).filter((path) => path.includes('partial'))).toEqual([]);
     await archive('copy', ['verify']);
+  });
+
+  it('puts a message together that was too large for the memory of the function', async () => {
+    const payload = randomBytes(7_000_000);
+    const topic = `${RULE_TOPIC}-partition-0`;
+    rule.broker.publish(topic, [{ payload }, { payload: 'after it' }], { chunkSizeBytes: 1_000_000 });
+    const { TENCENTCLOUD_SECRET_ID: id, TENCENTCLOUD_SECRET_KEY: key, ...env } = rule.env;
+    const lines: Record<string, unknown>[] = [];
+    const summary = await handleInvocation(
+      { ...env, TENCENTCLOUD_SECRETID: id, TENCENTCLOUD_SECRETKEY: key },
+      { memory_limit_in_mb: 128, time_limit_in_ms: 60_000 },
+      {
+        ...REAL_PARTS,
+        createLogger: (options) =>
+          createLogger({ ...options, destination: { write: (line) => void lines.push(JSON.parse(line)) } }),
+      },
+    );
+    expect(summary).toMatchObject({ messages: 1, unreadable: 7, backlog: { entries: 0 } });
+    expect(lines.find(({ message }) => message === 'entry unreadable')).toMatchObject({
+      reason: expect.stringContaining('more than the limit of 6291456'),
+      hint: expect.stringContaining('Give the function 256 MB of memory'),
+    });
+    const command = async (...args: string[]) => {
+      const { io, out, err } = testIo(rule.env);
+      expect(await main(['archive', ...args], io), out() + err()).toBe(0);
+      return out();
+    };
+    expect(await command('recover')).toContain('7 of 7 raw entries recovered');
+    const records = (await command('cat'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(records).toHaveLength(2);
+    expect(Buffer.from(records[0].valueBase64, 'base64').equals(payload)).toBe(true);
+    expect(records[1].value).toBe('after it');
+    expect(await command('verify')).toContain('7 entries are kept raw under _unreadable/, all recovered');
   });
 
   it('says that there is nothing where there is nothing', async () => {
