@@ -205,6 +205,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       onOpen: chain.opened,
     });
     onResult(result);
+    if (result.partitions > 0) await chain.compared();
     // A broker that is slow to say good-bye must not take the time of the manifest.
     await untilAborted(source.close(), deadline.asking, timeIsUp).catch(() => undefined);
     if (result.stopReason !== 'busy' || result.partitions > 0)

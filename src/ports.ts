@@ -198,6 +198,9 @@ export interface SourcePartition {
 
   /** Complete once the source is closed. Drivers that never learn positions do not have it. */
   positions?(): RunPositions;
+
+  /** The first message behind `id` that a reader of the topic still gets, whatever is acknowledged. Never throws. */
+  nextBehind?(id: EntryId): Promise<EntryId | undefined>;
 }
 
 /** Messages from a subscription. One per run. */

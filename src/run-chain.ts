@@ -3,17 +3,19 @@
 // more only where the positions differ. Refuses to fail a run, and to call moved what a run may have acknowledged.
 import { setMaxListeners } from 'node:events';
 import { compareEntries, formatEntry, mostEntriesBetween } from './entry-order.ts';
+import { BackupError } from './errors.ts';
 import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } from './manifest-search.ts';
 import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from './ports.ts';
 import type { ManifestLink, ManifestPosition, SubscriptionMoved } from './run-manifest.ts';
 import { createSlots } from './slots.ts';
 import { isKeptRaw, lastOfRuns, listObjectsUpTo, readLastEntry, type StoredPlace } from './stored-through.ts';
-import { type Move, moveBetween } from './subscription-move.ts';
+import { isUnclear, type Move, moveBetween } from './subscription-move.ts';
 import type { TopicName } from './topic-name.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** Manifests of other instances that are read where the newest one does not explain a position. */
 const MOST_OTHERS = 12;
-const PARALLEL = 4;
+const PARALLEL = 8;
 /** How long a run whose partitions are drained waits for the store, for this alone. */
 const PATIENCE_MS = 5_000;
 /** A rule with nothing to store leaves a manifest when the newest is so old: then the next run finds one nearby. */
@@ -45,6 +47,8 @@ export interface ChainEnd {
 export interface RunChain {
   /** The partitions are open: compares, beside the drain. */
   opened(partitions: readonly SourcePartition[]): void;
+  /** The partitions are drained: waits, not for long, for what has to be asked while they are open. Never throws. */
+  compared(): Promise<void>;
   /** Call it when the source is closed. Never throws. */
   end(): Promise<ChainEnd>;
   /** Ends every call under way. May be repeated. */
@@ -90,26 +94,24 @@ export function followRuns(options: RunChainOptions): RunChain {
   async function judge(begun: readonly SourcePartition[]): Promise<void> {
     const run = (await looking)?.run;
     if (run === undefined) return;
-    const suspects = begun.flatMap((partition) => {
+    const slots = createSlots(PARALLEL);
+    const looked = begun.map(async (partition) => {
       const { begin, isBeginTold = false } = partition.positions?.() ?? {};
       const before = run.ends.get(partition.partition);
-      const move = begin && before && moveBetween(before, begin);
-      if (move === undefined || begin === undefined) return [];
+      if (begin === undefined || before === undefined) return [];
+      if (isUnclear(before, begin)) {
+        const isLeft = await slots.run(() => isLeftBetween(partition, before.acknowledged, begin));
+        return isLeft ? [() => judgeUnclear(partition, begin, runs)] : [];
+      }
+      const move = moveBetween(before, begin);
+      if (move?.direction === 'forwards') return [() => judgeForwards(partition, begin, runs)];
       // The first entry that comes may be one that an incomplete message has kept from being acknowledged.
-      return move.direction === 'backwards' && !isBeginTold ? [] : [{ partition, begin, move }];
+      return move && isBeginTold ? [() => judgeBackwards(partition, begin, runs)] : [];
     });
+    const suspects = (await Promise.all(looked)).flat();
     if (suspects.length === 0) return;
     const runs = [run, ...(await readOthers(run))];
-    const slots = createSlots(PARALLEL);
-    await Promise.all(
-      suspects.map(({ partition, begin, move }) =>
-        slots.run(() =>
-          move.direction === 'forwards'
-            ? judgeForwards(partition, begin, runs)
-            : judgeBackwards(partition, begin, runs),
-        ),
-      ),
-    );
+    await Promise.all(suspects.map((judgeOne) => slots.run(judgeOne)));
   }
 
   /** Instances that ran side by side know of different partitions, and one may have written while we looked. */
@@ -146,6 +148,34 @@ export function followRuns(options: RunChainOptions): RunChain {
       const rest = moveBetween({ acknowledged: reached, last: left.last }, begin);
       if (rest !== undefined) report(partition, reached, begin.acknowledged, rest);
     }
+  }
+
+  /** Whether a message that was passed over is still there for who asks. */
+  async function isLeftBetween(
+    partition: SourcePartition,
+    from: EntryId,
+    { acknowledged: to }: SubscriptionPosition,
+  ): Promise<boolean> {
+    const next = await partition.nextBehind?.(from);
+    return next !== undefined && compareEntries(next, to) <= 0;
+  }
+
+  /** The ledger was closed since. Its messages are there, but who passed over them: a run, or somebody else? */
+  async function judgeUnclear(
+    partition: SourcePartition,
+    begin: SubscriptionPosition,
+    runs: readonly EarlierRun[],
+  ): Promise<void> {
+    const left = latestUpTo(begin.acknowledged, endsOf(runs, partition.partition));
+    if (left === undefined) return;
+    const place = placeOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(place, left.acknowledged, begin.acknowledged, call);
+    if (!isInOrder && keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
+    const last = isInOrder ? await lastOfRuns(place, keys, call) : undefined;
+    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    const from = reached && compareEntries(reached, left.acknowledged) > 0 ? reached : left.acknowledged;
+    if (!(await isLeftBetween(partition, from, begin))) return;
+    report(partition, from, begin.acknowledged, passedOver(from, begin.acknowledged));
   }
 
   /** A broker that was killed brings acknowledgements back, to where an object ends. Anywhere else messages double. */
@@ -201,11 +231,21 @@ export function followRuns(options: RunChainOptions): RunChain {
       partitions = open;
       judging = judge(open.filter((one) => one.positions?.().isBeginTold)).catch(tell);
     },
+    async compared() {
+      const done = new AbortController();
+      clock.sleep(PATIENCE_MS, done.signal).then(abort, () => undefined);
+      await untilAborted(judging, ended.signal, tookTooLong).catch(tell);
+      done.abort();
+    },
     async end() {
       const done = new AbortController();
       clock.sleep(PATIENCE_MS, done.signal).then(abort, () => undefined);
-      await judging;
-      await judge(partitions.filter((one) => one.positions?.().isBeginTold === false)).catch(tell);
+      const late = partitions.filter((one) => one.positions?.().isBeginTold === false);
+      await untilAborted(
+        judging.then(() => judge(late)),
+        ended.signal,
+        tookTooLong,
+      ).catch(tell);
       const found = await looking;
       for (const partition of partitions) {
         const { from, to } = partition.positions?.().passedOver ?? {};
@@ -229,6 +269,12 @@ export function followRuns(options: RunChainOptions): RunChain {
     },
   };
 }
+
+const tookTooLong = () =>
+  new BackupError('store', 'what earlier runs left behind was not known in time', {
+    retryable: true,
+    hint: 'Look at COS if it happens often; nothing else depends on it.',
+  });
 
 /** A move in the course of the run. */
 function passedOver(from: EntryId, to: EntryId): Move {

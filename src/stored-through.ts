@@ -72,7 +72,7 @@ export async function lastOfRuns(
   keys: readonly string[],
   options: CallOptions,
 ): Promise<string | undefined> {
-  for (const key of keys.toReversed()) {
+  for (const key of [...keys].reverse()) {
     const parts = parseObjectKey(place.prefix, key);
     if (parts !== undefined && !(await isKeptRaw(place, parts, options))) return key;
   }

@@ -30,6 +30,11 @@ export function moveBetween(before: SubscriptionPosition, now: SubscriptionPosit
   return { direction: 'forwards', through, entriesAtMost };
 }
 
+/** Whether only the messages themselves can tell: what was left in a ledger that was closed since has been passed over. */
+export function isUnclear(before: SubscriptionPosition, now: SubscriptionPosition): boolean {
+  return isTrimmedTo(now.acknowledged, before.acknowledged) && moveBetween(before, now) === undefined;
+}
+
 /** Whether `later` is where a broker puts a subscription whose ledger was read to its end, closed and trimmed. */
 const isTrimmedTo = (later: EntryId, earlier: EntryId) =>
   later.entryId === -1 && later.ledgerId > earlier.ledgerId;

@@ -246,6 +246,20 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(moves).toMatchObject([{ from: '7:5', to: '9:-1' }]);
   });
 
+  it('is told where the ledger was closed since, and a reader still gets what was passed over', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 5);
+    await rule.run();
+    fill(rule.partition, 6);
+    skip(rule.partition, 6);
+    rule.partition.standsAt = { ledgerId: 8, entryId: -1 };
+    rule.partition.nextId = { ledgerId: 8, entryId: 0 };
+    fill(rule.partition, 3);
+    const { moves, summary } = await rule.run();
+    expect(moves).toMatchObject([{ direction: 'forwards', from: '7:4', to: '8:-1' }]);
+    expect(summary).toMatchObject({ messages: 3, subscriptionMoved: 1 });
+  });
+
   it('is told behind what a killed run had stored, and only that', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
@@ -362,6 +376,29 @@ describe('no move is told', () => {
     await rule.run();
     for (const partition of rule.broker.partitions) fill(partition, 5);
     await rule.killedRun();
+    expectNoMove(await rule.run());
+  });
+
+  it('of a killed run whose ledger was closed since, and is still there for a reader', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 5);
+    await rule.run();
+    fill(rule.partition, 5);
+    await rule.killedRun();
+    rule.partition.standsAt = { ledgerId: 8, entryId: -1 };
+    rule.partition.nextId = { ledgerId: 8, entryId: 0 };
+    fill(rule.partition, 3);
+    expectNoMove(await rule.run());
+  });
+
+  it('where what may have been passed over is gone with its ledger: nobody can know', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 5);
+    await rule.run();
+    rule.partition.entries.length = 0;
+    rule.partition.standsAt = { ledgerId: 8, entryId: -1 };
+    rule.partition.nextId = { ledgerId: 8, entryId: 0 };
+    fill(rule.partition, 3);
     expectNoMove(await rule.run());
   });
 

@@ -234,6 +234,9 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       await broker.hook?.('backlog', fake);
       return { entries: fake.entries.filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
     },
+    async nextBehind(id) {
+      return fake.entries.find((entry) => compareEntries(entry.id, id) > 0)?.id;
+    },
     positions() {
       if (broker.arePositionsTold)
         return { begin, isBeginTold: true, end: isClosed() ? positionIn(fake) : undefined };

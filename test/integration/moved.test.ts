@@ -150,6 +150,24 @@ describe('what is passed over is told', () => {
     await expectQuiet(rule.run());
   });
 
+  it.each(['keeper', undefined])(
+    'by clear-backlog before the topic was unloaded (kept by %s)',
+    async (keeper) => {
+      const rule = await ruleOf(`moved-closed-${keeper}`);
+      if (keeper !== undefined) await createSubscription(broker(), rule.topic, keeper);
+      await rule.publish(20);
+      await expectQuiet(rule.run());
+      await rule.publish(40);
+      await rule.admin('POST', 'subscription/backup/skip_all');
+      await rule.admin('PUT', 'unload');
+      await rule.publish(5);
+      const run = await rule.run();
+      expect(run.summary, run.output).toMatchObject({ messages: 5, subscriptionMoved: 1 });
+      expect(movesOf(run), run.output).toMatchObject([{ direction: 'forwards' }]);
+      await expectQuiet(rule.run());
+    },
+  );
+
   it('while a run drains, which ends before what it was to drain to', async () => {
     const rule = await ruleOf('moved-meanwhile');
     await publish(broker().serviceUrl, { topic: rule.topic, count: 1_500, size: 50_000, batching: false });
@@ -199,6 +217,8 @@ describe('no word is said', () => {
     await rule.publish(20);
     await expectQuiet(rule.run());
     for (let round = 0; round < 4; round++) {
+      // Then ledgers stay although they were read to their end.
+      if (round === 2) await createSubscription(broker(), rule.topic, 'keeper');
       await rule.admin('PUT', 'unload');
       if (round % 2 === 1) await rule.publish(10);
       await expectQuiet(rule.run());

@@ -255,6 +255,10 @@ export class Consumer implements SourcePartition {
     }
   }
 
+  async nextBehind(id: EntryId): Promise<EntryId | undefined> {
+    return this.#state === 'ready' ? this.#heldBack.nextBehind(id) : undefined;
+  }
+
   positions(): RunPositions {
     const begin = positionOf(this.#atOpen);
     const first = this.#isOrdered ? this.#firstArrived : undefined;

@@ -74,7 +74,7 @@ export class HeldBack {
 
   /** The next entry with messages behind `position`, as far as a reader gets it at once. Never throws. */
   async nextBehind(position: EntryId): Promise<EntryId | undefined> {
-    const look = await this.#lookOnce(position);
+    const look = await this.#look(position).catch(() => undefined);
     return look?.kind === 'entry' && look.entry.permits > 0 ? look.entry.id : undefined;
   }
 
