@@ -30,18 +30,10 @@ import type {
 import { compareMessageIds, formatMessageId } from './record.ts';
 import { encodeRecords, type Records } from './record-encoder.ts';
 import type { Run } from './run.ts';
+import { noAnswer, Silence } from './silence.ts';
 import { storeUnreadable } from './unreadable.ts';
 import { untilAborted } from './until-aborted.ts';
 
-/** Where the end of the backlog is known, a silence is looked into after this time, and then every second. */
-const FIRST_LOOK_MS = 500;
-const LOOK_EVERY_MS = 1_000;
-/** A broker may hold back more until what is open is acknowledged: after so long a silence it is. */
-const SEAL_AFTER_MS = 5_000;
-/** For so long a backlog is waited for that nothing says why it does not come. */
-const STALLED_AFTER_MS = 20_000;
-/** Where the end is not known, a receive this long without anything ends the partition. */
-const IDLE_UNKNOWN_END_MS = 1_000;
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_OWED = 1_000;
 
@@ -73,15 +65,7 @@ export class PartitionDrain {
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #owed: EntryId[] = [];
-  /** For so long nothing has come. */
-  #quietMs = 0;
-  /** Deliveries of stored entries, repeated ones too. */
-  #received = 0;
-  /** The end that was told is reached, and the subscription had more at the start. */
-  #isBeyondEnd = false;
-  /** Why the broker does not hand out what is left. */
-  #heldBack: readonly HeldBackReason[] = [];
-  #heldBackEntries = 0;
+  readonly #silence: Silence;
   #outcome: PartitionOutcome | undefined;
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
   #entryBytes: number | undefined;
@@ -96,6 +80,13 @@ export class PartitionDrain {
     this.#partition = partition;
     this.#isInOrder = run.subscriptionType === 'exclusive' || run.subscriptionType === 'failover';
     this.#chain = new FileChain(run, partition, this.#isInOrder);
+    this.#silence = new Silence(partition, this.#isInOrder, run.reading, {
+      openEntries: () => (this.#open?.entries.length ?? 0) + this.#owed.length,
+      isBusy: () => this.#chain.isBusy,
+      settle: () => this.#chain.settle(),
+      isInterrupted: () => this.#chain.isInterrupted,
+      rollAndAcknowledge: () => this.#rollAndAcknowledge('end'),
+    });
   }
 
   /** Files that were begun and are not stored yet. */
@@ -115,7 +106,7 @@ export class PartitionDrain {
   /** Why the broker does not hand out what is left, as far as it is known; after `drain`. */
   async heldBack(): Promise<readonly HeldBackReason[]> {
     if (this.#outcome !== 'caught_up') return [];
-    return [...this.#heldBack, ...((await this.#partition.heldBack?.(0, 0)) ?? [])];
+    return [...this.#silence.reasons, ...((await this.#partition.heldBack?.(0, 0)) ?? [])];
   }
 
   /** After `standby`: true when it may be worth to drain the partition again, false when `signal` is aborted before. */
@@ -165,9 +156,8 @@ export class PartitionDrain {
   async #settleRest(): Promise<void> {
     const failed = await this.#giveUpChunks().catch((error: unknown) => this.#failed(error));
     if (typeof failed === 'object') this.#chain.fail(failed.failure);
-    if (this.#heldBackEntries <= 0) return;
-    const { logger } = this.#run;
-    logHeldBack(logger, this.#partition.topic, this.#heldBack, this.#heldBackEntries);
+    const { reasons, entries } = this.#silence;
+    if (entries > 0) logHeldBack(this.#run.logger, this.#partition.topic, reasons, entries);
   }
 
   /** Chunks of producers that are gone. They stand before all that is acknowledged by now, so each goes by itself. */
@@ -178,12 +168,10 @@ export class PartitionDrain {
       for (const entry of given) {
         await this.#storeUnreadable(entry);
         this.#chain.pushAcknowledgement([entry.id]);
-        this.#heldBackEntries -= entry.raw.length;
+        this.#silence.gaveUp(entry.raw.length);
       }
       await this.#chain.settle();
       if (given.length === 0 || this.#chain.isInterrupted) return;
-      // The driver names those that are left.
-      this.#heldBack = this.#heldBack.filter((one) => one !== 'incomplete chunks');
     }
   }
 
@@ -211,42 +199,18 @@ export class PartitionDrain {
   async #read(): Promise<PartitionOutcome | 'lost'> {
     const { reading, budget, clock, pace } = this.#run;
     const { end } = this.#partition;
-    if (end === null && (await this.#isAtEnd())) return 'caught_up';
+    if (end === null && (await this.#silence.isAtEnd())) return 'caught_up';
     for (;;) {
       const reserving = budget.reserve(this.#entryBytes ?? budget.likelyEntryBytes, reading);
       this.#reservation = reserving instanceof Promise ? await reserving : reserving;
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
       budget.tellPassed();
-      const timeoutMs = Math.min(this.#idleMs(), Math.max(1, pace.stopReadingAtMs - clock.now()));
+      const timeoutMs = Math.min(this.#silence.idleMs, Math.max(1, pace.stopReadingAtMs - clock.now()));
       const outcome = await this.#handleNext(timeoutMs);
       if (outcome !== undefined) return outcome;
       this.#endReservation();
     }
-  }
-
-  #idleMs(): number {
-    if (!this.#isBounded) return IDLE_UNKNOWN_END_MS;
-    return this.#quietMs === 0 ? FIRST_LOOK_MS : LOOK_EVERY_MS;
-  }
-
-  /** Whether it is known, in order, what the run covers: a silence before that is not its end. */
-  get #isBounded(): boolean {
-    return this.#isInOrder && this.#partition.end !== 'unknown';
-  }
-
-  /**
-   * The end that was told is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where the last
-   * messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
-   */
-  async #isAtEnd(): Promise<boolean> {
-    const atOpen = await this.#partition.entriesAtOpen?.();
-    if (!this.#isInOrder || atOpen === undefined || this.#received >= atOpen) return true;
-    if (this.#isBeyondEnd) return false;
-    this.#isBeyondEnd = true;
-    await this.#chain.settle();
-    const left = await this.#left();
-    return left === undefined || left <= this.#openEntries;
   }
 
   /**
@@ -255,8 +219,7 @@ export class PartitionDrain {
    */
   #handleNext(timeoutMs: number): Promise<Outcome> {
     return this.#partition.next(timeoutMs).then((delivery) => {
-      if (delivery.kind === 'idle') this.#quietMs += timeoutMs;
-      else this.#quietMs = 0;
+      this.#silence.heard(delivery, timeoutMs);
       return this.#handle(delivery);
     });
   }
@@ -271,19 +234,18 @@ export class PartitionDrain {
     }
     if (delivery.kind === 'idle') {
       this.#endReservation();
-      return this.#isDrained().then((isDrained) => (isDrained ? 'caught_up' : undefined));
+      return this.#silence.isEnd().then((isDrained) => (isDrained ? 'caught_up' : undefined));
     }
     if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
     if (delivery.kind === 'end') return 'caught_up';
     if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
-    this.#received++;
     const isLast = end !== 'unknown' && (end === null || isAtOrAfter(delivery.id, end));
     let taking: Promise<void> | undefined;
     if (delivery.kind === 'entry') taking = this.#take(delivery);
     else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);
     if (!isLast) return taking === undefined ? undefined : taking.then(() => undefined);
     return Promise.resolve(taking)
-      .then(() => this.#isAtEnd())
+      .then(() => this.#silence.isAtEnd())
       .then((isAtEnd) => (isAtEnd ? 'caught_up' : undefined));
   }
 
@@ -292,87 +254,6 @@ export class PartitionDrain {
     const publishTimeMs = delivery.kind === 'entry' ? delivery.messages[0]?.publishTimeMs : undefined;
     if (publishTimeMs === undefined) return false;
     return publishTimeMs > this.#run.startedAtMs && publishTimeMs <= this.#run.clock.now();
-  }
-
-  /** Nothing arrived for a while. Where the end is not known that is the end, with nothing open any more. */
-  async #isDrained(): Promise<boolean> {
-    if (!this.#isBounded) {
-      const hasOpen = this.#hasOpen;
-      if (hasOpen) await this.#rollAndAcknowledge('end');
-      else await this.#explainRest();
-      return !hasOpen;
-    }
-    await this.#chain.settle();
-    const left = await this.#left();
-    if (this.#run.reading.aborted || this.#chain.isInterrupted) return false;
-    const missing = left === undefined ? undefined : left - this.#openEntries;
-    if (missing === undefined) return await this.#isQuietFor(SEAL_AFTER_MS);
-    const reasons = missing <= 0 ? [] : await this.#reasons(missing);
-    if (reasons === undefined) return await this.#isStalled(missing);
-    if (this.#hasOpen) {
-      await this.#rollAndAcknowledge('end');
-      // The broker may have more by now.
-      if ((await this.#left()) !== Math.max(0, missing)) return false;
-    }
-    this.#noteHeldBack(reasons, missing);
-    return true;
-  }
-
-  /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */
-  async #isQuietFor(ms: number): Promise<boolean> {
-    if (this.#quietMs < ms) return false;
-    if (!this.#hasOpen) return true;
-    this.#quietMs = 0;
-    await this.#rollAndAcknowledge('end');
-    return false;
-  }
-
-  /** There is a backlog, and nothing says why it does not come. */
-  async #isStalled(missing: number): Promise<boolean> {
-    if (this.#hasOpen) {
-      await this.#isQuietFor(SEAL_AFTER_MS);
-      return false;
-    }
-    // Behind the end that was told it may be none at all: brokers count entries of deleted ledgers.
-    if (this.#quietMs < (this.#isBeyondEnd ? SEAL_AFTER_MS : STALLED_AFTER_MS)) return false;
-    this.#noteHeldBack(['unknown'], missing);
-    return true;
-  }
-
-  /** Without order a silence is the end; what is left then is only named. */
-  async #explainRest(): Promise<void> {
-    const left = this.#isInOrder ? undefined : await this.#left();
-    if (left === undefined || left === 0) return;
-    this.#noteHeldBack((await this.#reasons(left)) ?? ['unknown'], left);
-  }
-
-  #reasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {
-    const reasons = this.#partition.heldBack?.(missing, this.#quietMs) ?? Promise.resolve(undefined);
-    return untilAborted(reasons, this.#run.reading, noAnswer).catch(() => undefined);
-  }
-
-  #noteHeldBack(reasons: readonly HeldBackReason[], entries: number): void {
-    this.#heldBack = reasons;
-    this.#heldBackEntries = entries;
-  }
-
-  /** How many entries the subscription has left, those in open files included. */
-  async #left(): Promise<number | undefined> {
-    const backlog = await untilAborted(this.#partition.backlog(), this.#run.reading, noAnswer).catch(
-      (error) => {
-        if (!this.#run.reading.aborted) throw error;
-      },
-    );
-    return backlog?.entries ?? backlog?.messages;
-  }
-
-  get #hasOpen(): boolean {
-    return this.#open !== undefined || this.#chain.isBusy || this.#owed.length > 0;
-  }
-
-  /** Entries that were taken and are not in line to be acknowledged. */
-  get #openEntries(): number {
-    return (this.#open?.entries.length ?? 0) + this.#owed.length;
   }
 
   #take(entry: ReadableEntry): Promise<void> | undefined {
@@ -549,12 +430,6 @@ export class PartitionDrain {
     await this.#chain.settle();
   }
 }
-
-const noAnswer = () =>
-  new BackupError('source', 'the broker did not answer before the run had to end', {
-    retryable: true,
-    hint: 'Look at the broker if it happens often; the next run goes on from what is stored.',
-  });
 
 const entryText = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;
 

@@ -1,0 +1,180 @@
+// Nothing comes of a partition: whether that is its end, why the broker keeps something back, and how long to wait. The
+// one place that decides it; it takes nothing, and stores nothing by itself.
+import { BackupError } from './errors.ts';
+import type { Delivery, HeldBackReason, SourcePartition } from './ports.ts';
+import { untilAborted } from './until-aborted.ts';
+
+/** Where the end of the backlog is known, a silence is looked into after this time, and then every second. */
+const FIRST_LOOK_MS = 500;
+const LOOK_EVERY_MS = 1_000;
+/** A broker may hold back more until what is open is acknowledged: after so long a silence it is. */
+const SEAL_AFTER_MS = 5_000;
+/** For so long a backlog is waited for that nothing says why it does not come. */
+const STALLED_AFTER_MS = 20_000;
+/** Where the end is not known, a receive this long without anything ends the partition. */
+const IDLE_UNKNOWN_END_MS = 1_000;
+
+/** What was taken of the partition, as far as a silence concerns it. */
+export interface Taken {
+  /** Entries that were taken and are not in line to be acknowledged. */
+  openEntries(): number;
+  /** Whether a file or an acknowledgement is under way. */
+  isBusy(): boolean;
+  /** Resolves when all that is in line is acknowledged, or failed. */
+  settle(): Promise<void>;
+  /** Whether what is read now would be dropped. */
+  isInterrupted(): boolean;
+  rollAndAcknowledge(): Promise<void>;
+}
+
+/** The silences of one partition. */
+export class Silence {
+  readonly #partition: SourcePartition;
+  readonly #isInOrder: boolean;
+  readonly #reading: AbortSignal;
+  readonly #taken: Taken;
+  /** For so long nothing has come. */
+  #quietMs = 0;
+  /** Deliveries of stored entries, repeated ones too. */
+  #received = 0;
+  /** The end that was told is reached, and the subscription had more at the start. */
+  #isBeyondEnd = false;
+  #reasons: readonly HeldBackReason[] = [];
+  #entries = 0;
+
+  /** `reading`: aborted when reading has to stop. */
+  constructor(partition: SourcePartition, isInOrder: boolean, reading: AbortSignal, taken: Taken) {
+    this.#partition = partition;
+    this.#isInOrder = isInOrder;
+    this.#reading = reading;
+    this.#taken = taken;
+  }
+
+  /** Why the broker did not hand out what was left. */
+  get reasons(): readonly HeldBackReason[] {
+    return this.#reasons;
+  }
+
+  /** How many entries that were. */
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** So many entries of incomplete chunked messages are acknowledged. The driver names those that are left. */
+  gaveUp(entries: number): void {
+    this.#entries -= entries;
+    this.#reasons = this.#reasons.filter((one) => one !== 'incomplete chunks');
+  }
+
+  /** How long to wait for the next delivery. */
+  get idleMs(): number {
+    if (!this.#isBounded) return IDLE_UNKNOWN_END_MS;
+    return this.#quietMs === 0 ? FIRST_LOOK_MS : LOOK_EVERY_MS;
+  }
+
+  /** A delivery came, or `idle` after `waitedMs`. */
+  heard(delivery: Delivery, waitedMs: number): void {
+    if (delivery.kind === 'idle') this.#quietMs += waitedMs;
+    else this.#quietMs = 0;
+    if ('id' in delivery) this.#received++;
+  }
+
+  /** Whether it is known, in order, what the run covers: a silence before that is not its end. */
+  get #isBounded(): boolean {
+    return this.#isInOrder && this.#partition.end !== 'unknown';
+  }
+
+  /**
+   * The end that was told is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where the last
+   * messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
+   */
+  async isAtEnd(): Promise<boolean> {
+    const atOpen = await this.#partition.entriesAtOpen?.();
+    if (!this.#isInOrder || atOpen === undefined || this.#received >= atOpen) return true;
+    if (this.#isBeyondEnd) return false;
+    this.#isBeyondEnd = true;
+    await this.#taken.settle();
+    const left = await this.#left();
+    return left === undefined || left <= this.#taken.openEntries();
+  }
+
+  /** After `idle`. Where the end is not known that is the end, with nothing open any more. */
+  async isEnd(): Promise<boolean> {
+    // A broker may hold back more until what is on its way is acknowledged.
+    const wasBusy = this.#taken.isBusy();
+    await this.#taken.settle();
+    const open = this.#taken.openEntries();
+    if (!this.#isBounded) {
+      if (open > 0) await this.#taken.rollAndAcknowledge();
+      else if (!wasBusy) await this.#explainRest();
+      return open === 0 && !wasBusy;
+    }
+    const left = await this.#left();
+    if (this.#reading.aborted || this.#taken.isInterrupted()) return false;
+    if (left === undefined) return await this.#isQuietFor(SEAL_AFTER_MS);
+    const missing = left - open;
+    if (missing > 0 && wasBusy) return false;
+    const reasons = missing <= 0 ? [] : await this.#askReasons(missing);
+    if (reasons === undefined) return await this.#isStalled(missing);
+    if (open > 0) {
+      await this.#taken.rollAndAcknowledge();
+      // The broker may have more by now.
+      if ((await this.#left()) !== Math.max(0, missing)) return false;
+    }
+    this.#note(reasons, missing);
+    return true;
+  }
+
+  /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */
+  async #isQuietFor(ms: number): Promise<boolean> {
+    if (this.#quietMs < ms) return false;
+    if (this.#taken.openEntries() === 0) return true;
+    this.#quietMs = 0;
+    await this.#taken.rollAndAcknowledge();
+    return false;
+  }
+
+  /** There is a backlog, and nothing says why it does not come. */
+  async #isStalled(missing: number): Promise<boolean> {
+    if (this.#taken.openEntries() > 0) {
+      await this.#isQuietFor(SEAL_AFTER_MS);
+      return false;
+    }
+    // Behind the end that was told it may be none at all: brokers count entries of deleted ledgers.
+    if (this.#quietMs < (this.#isBeyondEnd ? SEAL_AFTER_MS : STALLED_AFTER_MS)) return false;
+    this.#note(['unknown'], missing);
+    return true;
+  }
+
+  /** Without order a silence is the end; what is left then is only named. */
+  async #explainRest(): Promise<void> {
+    const left = this.#isInOrder ? undefined : await this.#left();
+    if (left === undefined || left === 0) return;
+    this.#note((await this.#askReasons(left)) ?? ['unknown'], left);
+  }
+
+  #askReasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {
+    const reasons = this.#partition.heldBack?.(missing, this.#quietMs) ?? Promise.resolve(undefined);
+    return untilAborted(reasons, this.#reading, noAnswer).catch(() => undefined);
+  }
+
+  #note(reasons: readonly HeldBackReason[], entries: number): void {
+    this.#reasons = reasons;
+    this.#entries = reasons.length === 0 ? 0 : entries;
+  }
+
+  /** How many entries the subscription has left, those in open files included. */
+  async #left(): Promise<number | undefined> {
+    const backlog = await untilAborted(this.#partition.backlog(), this.#reading, noAnswer).catch((error) => {
+      if (!this.#reading.aborted) throw error;
+    });
+    return backlog?.entries ?? backlog?.messages;
+  }
+}
+
+/** The run ends, and a broker has not answered. */
+export const noAnswer = () =>
+  new BackupError('source', 'the broker did not answer before the run had to end', {
+    retryable: true,
+    hint: 'Look at the broker if it happens often; the next run goes on from what is stored.',
+  });
