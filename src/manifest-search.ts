@@ -12,8 +12,8 @@ const HOUR_MS = 3_600_000;
 const USUAL_HOURS = 6;
 /** How far back is looked where there was nothing in the usual time. */
 const FURTHER_HOURS = [8 * 24, 64 * 24, Number.POSITIVE_INFINITY];
-/** More is no manifest of a function's run. */
-const MOST_BYTES = 16 * 1_048_576;
+/** More than 10,000 objects: only runs on the command line store so many, and a small function could not hold it. */
+const MOST_BYTES = 4 * 1_048_576;
 
 /** A manifest in the list. */
 export interface ListedManifest extends ListedObject {
