@@ -13,11 +13,14 @@ const LEVEL = 3;
 const MAX_FRAME_BYTES = 16 * 1_048_576;
 const MAX_CONTENT_BYTES = 64 * 1_048_576;
 
+/** `ZSTD_c_checksumFlag`: each frame ends with a checksum of its content, so that a reader sees damage as with gzip. */
+const CHECKSUM_FLAG = 201;
+
 type Native<O> = (bytes: Uint8Array, options: O, done: (error: Error | null, result: Buffer) => void) => void;
 
 /** Newer than the types of the oldest Node that this runs on. */
 const { zstdCompress, zstdDecompress } = zlib as unknown as {
-  zstdCompress?: Native<{ pledgedSrcSize: number }>;
+  zstdCompress?: Native<{ pledgedSrcSize: number; params: Record<number, number> }>;
   zstdDecompress?: Native<{ maxOutputLength: number }>;
 };
 
@@ -40,7 +43,10 @@ export const createFrameMemory = (): ArrayBuffer => new ArrayBuffer(compressedRo
 export async function compressFrame(bytes: InMemory): Promise<{ frame: Uint8Array; memory: ArrayBuffer }> {
   if (nativeCompress !== undefined) {
     const { memory, sizeBytes } = bytes;
-    const frame = await nativeCompress(new Uint8Array(memory, 0, sizeBytes), { pledgedSrcSize: sizeBytes });
+    const frame = await nativeCompress(new Uint8Array(memory, 0, sizeBytes), {
+      pledgedSrcSize: sizeBytes,
+      params: { [CHECKSUM_FLAG]: 1 },
+    });
     return { frame, memory };
   }
   const { memory, sizeBytes } = await thread.compress(bytes, LEVEL);
