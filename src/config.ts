@@ -1,9 +1,9 @@
 // A rule's settings, read from environment variables and nowhere else. Every fault is told at once; no secret is.
 import * as z from 'zod';
 import { BackupError } from './errors.ts';
-import { nearest } from './nearest.ts';
-import { longestKeyBytes, MAX_KEY_BYTES } from './object-key.ts';
-import { Secret } from './secret.ts';
+import { longestKeyBytes, MAX_KEY_BYTES } from './format/object-key.ts';
+import { nearest } from './lib/nearest.ts';
+import { Secret } from './lib/secret.ts';
 import { parseTopicName, type TopicName } from './topic-name.ts';
 
 /** The environment as the process has it. */

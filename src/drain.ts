@@ -21,16 +21,16 @@
 import { setMaxListeners } from 'node:events';
 import type { Pace } from './deadline.ts';
 import { BackupError, byGravity } from './errors.ts';
+import { formatTime } from './format/record.ts';
 import { heldBackText } from './held-back.ts';
+import { createSlots } from './lib/semaphore.ts';
+import { untilAborted } from './lib/until-aborted.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { pacedStore } from './paced-store.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
-import { formatTime } from './record.ts';
 import { createTally, type Run, type Tally } from './run.ts';
-import { createSlots } from './slots.ts';
 import { Standby } from './standby.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;

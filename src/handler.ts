@@ -1,25 +1,26 @@
 // One invocation: settings, adapters, the deadline, the summary. The one place that catches: what fails is logged with
 // its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
-import { systemClock } from './clock.ts';
-import { compressionMemoryMb, endCompression } from './compression.ts';
+
+import { type ChainEnd, followRuns } from './chain/run-chain.ts';
 import { type Environment, parseConfig, type RuleConfig, type RunsFrom } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { Deadline } from './deadline.ts';
 import { type DrainResult, drain } from './drain.ts';
 import { BackupError } from './errors.ts';
+import { compressionMemoryMb, endCompression } from './format/compression.ts';
+import { topicFolder } from './format/object-key.ts';
+import { type Summary, storeRunManifest } from './format/run-manifest.ts';
 import { largestMessageBytes } from './largest-message.ts';
+import { systemClock } from './lib/clock.ts';
+import { createMemoryPressure } from './lib/memory-pressure.ts';
+import { untilAborted } from './lib/until-aborted.ts';
 import { createLogger } from './logger.ts';
-import { createMemoryPressure } from './memory-pressure.ts';
-import { topicFolder } from './object-key.ts';
 import { isOfClock } from './paced-store.ts';
 import type { Clock, Logger, ObjectStore, Source } from './ports.ts';
 import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
 import { retryingStore } from './retrying-store.ts';
 import { createTally, type Tally } from './run.ts';
-import { type ChainEnd, followRuns } from './run-chain.ts';
-import { type Summary, storeRunManifest } from './run-manifest.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** What SCF tells of an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
 export interface ScfContext {

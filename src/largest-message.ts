@@ -1,7 +1,7 @@
 // How large a message may be that is put together in memory: one whose producer cut it into chunks, or compressed it. What
 // is larger is kept raw. The one place that says so, for the driver, for check and for the README.
 import { constants, isUtf8 } from 'node:buffer';
-import { escapedBytes, MAX_ESCAPE_BYTES } from './json-text.ts';
+import { escapedBytes, MAX_ESCAPE_BYTES } from './lib/json-text.ts';
 
 const MIB = 1_048_576;
 /** Node, the SDK and the code, and what is on its way to COS. */

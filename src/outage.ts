@@ -1,6 +1,6 @@
 // How long a run bears with a Pulsar that is away or does not answer, wherever it waits for it: one rule for receiving,
 // acknowledging and taking a partition afresh. Opening has its own, shorter one: nothing was begun by then.
-import { type RetryOptions, retry } from './retry.ts';
+import { type RetryOptions, retry } from './lib/retry.ts';
 
 /** Milliseconds from the first sign of an outage. */
 export const LONGEST_OUTAGE_MS = 120_000;

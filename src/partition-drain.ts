@@ -3,7 +3,12 @@
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
 import { type Durable, FileChain } from './file-chain.ts';
+import { objectKey } from './format/object-key.ts';
+import { compareMessageIds, formatMessageId } from './format/record.ts';
+import { encodeRecords, type Records } from './format/record-encoder.ts';
+import { storeUnreadable } from './format/unreadable.ts';
 import { logHeldBack } from './held-back.ts';
+import { untilAborted } from './lib/until-aborted.ts';
 import type { Reservation } from './memory-budget.ts';
 import {
   MAX_UPLOAD_AGE_MS,
@@ -12,7 +17,6 @@ import {
   ObjectFile,
   rangeOf,
 } from './object-file.ts';
-import { objectKey } from './object-key.ts';
 import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
 import type {
@@ -27,12 +31,8 @@ import type {
   TimeMs,
   UnreadableEntry,
 } from './ports.ts';
-import { compareMessageIds, formatMessageId } from './record.ts';
-import { encodeRecords, type Records } from './record-encoder.ts';
 import type { Run } from './run.ts';
 import { noAnswer, Silence } from './silence.ts';
-import { storeUnreadable } from './unreadable.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_OWED = 1_000;

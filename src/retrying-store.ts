@@ -2,6 +2,8 @@
 // at the object, never by guessing. Gives up with the last error when tries or time are over.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
+import { DAMAGED_HINT } from './format/stored-object.ts';
+import { retry } from './lib/retry.ts';
 import type {
   CallOptions,
   Clock,
@@ -13,8 +15,6 @@ import type {
   ObjectStore,
   Upload,
 } from './ports.ts';
-import { retry } from './retry.ts';
-import { DAMAGED_HINT } from './stored-object.ts';
 
 export interface RetryingStoreOptions {
   readonly clock: Clock;

@@ -2,9 +2,9 @@
 import type { Limits } from './batch.ts';
 import type { Compression, SubscriptionType } from './config.ts';
 import type { Pace } from './deadline.ts';
+import type { Slots } from './lib/semaphore.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Clock, Logger, ObjectStore } from './ports.ts';
-import type { Slots } from './slots.ts';
 import type { TopicName } from './topic-name.ts';
 
 /** When the messages of an object were published, as formatTime writes it. */

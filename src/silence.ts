@@ -1,8 +1,8 @@
 // Nothing comes of a partition: whether that is its end, why the broker keeps something back, and how long to wait. The
 // one place that decides it; it takes nothing, and stores nothing by itself.
 import { BackupError } from './errors.ts';
+import { untilAborted } from './lib/until-aborted.ts';
 import type { Delivery, HeldBackReason, SourcePartition } from './ports.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** Where the end of the backlog is known, a silence is looked into after this time, and then every second. */
 const FIRST_LOOK_MS = 500;

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
-import { decodeRecord, encodeRecord, formatMessageId } from '../src/record.ts';
+import { decodeRecord, encodeRecord, formatMessageId } from '../src/format/record.ts';
 import { createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { publishedMessages, runDrain } from './fakes/run-drain.ts';

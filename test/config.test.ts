@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseConfig, VARIABLES } from '../src/config.ts';
 import { BackupError } from '../src/errors.ts';
-import { objectKey, unreadableKey } from '../src/object-key.ts';
+import { objectKey, unreadableKey } from '../src/format/object-key.ts';
 
 const MINIMAL = {
   RULE_NAME: 'orders-backup',

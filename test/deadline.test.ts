@@ -3,9 +3,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
+import { formatMessageId } from '../src/format/record.ts';
+import type { Summary } from '../src/format/run-manifest.ts';
 import { type HandlerParts, handleInvocation } from '../src/handler.ts';
-import { formatMessageId } from '../src/record.ts';
-import type { Summary } from '../src/run-manifest.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { publishedMessages, silentLogger, storedMessages } from './fakes/run-drain.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
-import { parseObjectKey } from '../src/object-key.ts';
+import { parseObjectKey } from '../src/format/object-key.ts';
+import { decodeRecord, formatTime } from '../src/format/record.ts';
 import type { Delivery, Message, ReadableEntry } from '../src/ports.ts';
-import { decodeRecord, formatTime } from '../src/record.ts';
 import {
   connectionLost,
   createFakeBroker,

@@ -1,7 +1,7 @@
 // The append-only rule at the core: an object is there already where a file is to be created. What is stored wins.
 import { describe, expect, it } from 'vitest';
-import { crc64 } from '../src/crc64.ts';
 import { BackupError } from '../src/errors.ts';
+import { crc64 } from '../src/lib/crc64.ts';
 import { createFakeBroker, type FakeBroker } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { expectAllStoredOnce, fill, runDrain } from './fakes/run-drain.ts';

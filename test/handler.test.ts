@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../src/clock.ts';
 import type { RuleConfig } from '../src/config.ts';
 import { BackupError } from '../src/errors.ts';
 import { type HandlerParts, handleInvocation } from '../src/handler.ts';
+import { systemClock } from '../src/lib/clock.ts';
 import { createLogger } from '../src/logger.ts';
 import type { ObjectStore, Source } from '../src/ports.ts';
 import type { SourceOptions } from '../src/pulsar/source-options.ts';

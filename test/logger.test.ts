@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BackupError } from '../src/errors.ts';
+import { Secret } from '../src/lib/secret.ts';
 import { createLogger, MAX_LINE_BYTES } from '../src/logger.ts';
-import { Secret } from '../src/secret.ts';
 
 function capture(options: { level?: string; secrets?: readonly string[] } = {}) {
   const lines: string[] = [];

@@ -2,12 +2,12 @@
 // fails or is dropped. Over a store in memory.
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../src/clock.ts';
 import { BackupError } from '../src/errors.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { createSlots } from '../src/lib/semaphore.ts';
 import { MemoryBudget } from '../src/memory-budget.ts';
 import { ObjectFile, PART_BYTES, rangeOf } from '../src/object-file.ts';
 import type { Message } from '../src/ports.ts';
-import { createSlots } from '../src/slots.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 
 const KEY = 'p/t/n/orders/x.jsonl';

@@ -3,9 +3,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
+import { formatMessageId } from '../src/format/record.ts';
+import type { RunManifest, Summary } from '../src/format/run-manifest.ts';
 import { handleInvocation } from '../src/handler.ts';
-import { formatMessageId } from '../src/record.ts';
-import type { RunManifest, Summary } from '../src/run-manifest.ts';
 import { keepingLogger } from './cos/answering-server.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
-import { formatMessageId } from '../src/record.ts';
+import { formatMessageId } from '../src/format/record.ts';
 import { connectionLost, createFakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore } from './fakes/memory-store.ts';
 import { expectAllStoredOnce, runDrain, storedMessages } from './fakes/run-drain.ts';

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { crc64 } from '../src/crc64.ts';
 import { BackupError } from '../src/errors.ts';
+import { crc64 } from '../src/lib/crc64.ts';
 import type { Clock, ObjectStore } from '../src/ports.ts';
 import { retryingStore } from '../src/retrying-store.ts';
 import { keepingLogger } from './cos/answering-server.ts';

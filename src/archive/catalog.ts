@@ -1,6 +1,10 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
 // objects that no manifest knows. The listing is the truth; the rest is what is said about it.
-import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../object-key.ts';
+import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../format/object-key.ts';
+import { compareMessageIds, parseMessageId, parseTime } from '../format/record.ts';
+import { type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../format/run-manifest.ts';
+import { readWhole } from '../format/stored-object.ts';
+import { createSlots } from '../lib/semaphore.ts';
 import type {
   CallOptions,
   EntryId,
@@ -10,11 +14,7 @@ import type {
   ObjectStore,
   TimeMs,
 } from '../ports.ts';
-import { compareMessageIds, parseMessageId, parseTime } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
-import { type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../run-manifest.ts';
-import { createSlots } from '../slots.ts';
-import { readWhole } from '../stored-object.ts';
 import type { TopicName } from '../topic-name.ts';
 
 /** Requests at a time, for manifests and metadata. */

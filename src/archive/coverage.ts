@@ -1,7 +1,8 @@
 // How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each. Times
 // that no date from 1970 to 9999 holds are left out: all others would lie in one span beside them.
+
+import { isDate } from '../format/record.ts';
 import type { TimeMs } from '../ports.ts';
-import { isDate } from '../record.ts';
 import { type ArchiveObject, byPartition, type ObjectFacts } from './catalog.ts';
 
 export interface Coverage {

@@ -1,7 +1,8 @@
 // Ids of messages of one partition, in little memory where they come in order: what follows in one batch, or entry by
 // entry where there are no batches, is one run. Others are kept one by one.
+
+import { compareMessageIds, formatMessageId } from '../format/record.ts';
 import type { MessageId } from '../ports.ts';
-import { compareMessageIds, formatMessageId } from '../record.ts';
 
 /** From a first id to a last one, with every id between them. */
 interface Run {

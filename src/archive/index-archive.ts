@@ -1,12 +1,12 @@
 // Writes the manifest that a killed run could not: for the objects that no manifest knows, what is in them, read once.
 // Damaged objects are left out and told; nothing that exists is changed.
 import { BackupError } from '../errors.ts';
+import { formatMessageId } from '../format/record.ts';
+import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../format/run-manifest.ts';
+import { createSlots } from '../lib/semaphore.ts';
 import { describeSpan } from '../object-file.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
-import { formatMessageId } from '../record.ts';
 import type { ManifestObject } from '../run.ts';
-import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../run-manifest.ts';
-import { createSlots } from '../slots.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type ArchiveObject, readCatalog } from './catalog.ts';
 import { damage, type Finding } from './finding.ts';

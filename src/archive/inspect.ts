@@ -1,12 +1,12 @@
 // Reads one object to its end: the checksum of its bytes, and at the level of records every line. What is wrong is
 // told, not thrown; only the store's own failures are thrown.
 import { createHash } from 'node:crypto';
-import { Crc64 } from '../crc64.ts';
 import { BackupError, messageOf } from '../errors.ts';
-import { dateOf } from '../object-key.ts';
+import { dateOf } from '../format/object-key.ts';
+import { compareMessageIds, decodeRecord, formatMessageId, formatTime } from '../format/record.ts';
+import { readLines } from '../format/stored-object.ts';
+import { Crc64 } from '../lib/crc64.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../ports.ts';
-import { compareMessageIds, decodeRecord, formatMessageId, formatTime } from '../record.ts';
-import { readLines } from '../stored-object.ts';
 import { partitionTopic } from '../topic-name.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';

@@ -1,11 +1,12 @@
 // What was kept raw under _unreadable/, as the entries that it is made of. It decodes nothing.
+
+import { parseMessageId } from '../format/record.ts';
+import { readWhole } from '../format/stored-object.ts';
+import type { UnreadableReason } from '../format/unreadable.ts';
 import type { CallOptions, ObjectStore, RawEntry } from '../ports.ts';
 import { isChunk } from '../pulsar/wire/chunks.ts';
-import { readStoredEntry } from '../pulsar/wire/entry-decoder.ts';
-import { FRAME } from '../pulsar/wire/protocol-tables.ts';
-import { parseMessageId } from '../record.ts';
-import { readWhole } from '../stored-object.ts';
-import type { UnreadableReason } from '../unreadable.ts';
+import { readStoredEntry } from '../pulsar/wire/protocol/entry-decoder.ts';
+import { FRAME } from '../pulsar/wire/protocol/tables.ts';
 import type { RawObject } from './catalog.ts';
 
 export interface RawContent {

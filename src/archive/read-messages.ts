@@ -1,9 +1,9 @@
 // Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
 // stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
 import { BackupError } from '../errors.ts';
+import { compareMessageIds, decodeRecord } from '../format/record.ts';
+import { readLines } from '../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../ports.ts';
-import { compareMessageIds, decodeRecord } from '../record.ts';
-import { readLines } from '../stored-object.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { IdSet } from './id-set.ts';
 import { rangedRead } from './ranged-read.ts';

@@ -1,9 +1,9 @@
 // What restore does with raw entries: which are meant, where they stand among the messages, and to which partition they go.
 import { BackupError } from '../errors.ts';
+import { readWhole } from '../format/stored-object.ts';
 import type { CallOptions, Message, ObjectStore, RawEntry, TimeMs } from '../ports.ts';
 import type { Publisher } from '../pulsar/publisher.ts';
-import { readStoredEntry } from '../pulsar/wire/entry-decoder.ts';
-import { readWhole } from '../stored-object.ts';
+import { readStoredEntry } from '../pulsar/wire/protocol/entry-decoder.ts';
 import { isRecovered, type RawObject } from './catalog.ts';
 import { isSelected, type Selection } from './selection.ts';
 

@@ -2,10 +2,10 @@
 // properties. A message's sequence id is its place in what is restored of its partition, so that a restore that was
 // killed goes on where the broker's receipts, or its deduplication, say.
 import { BackupError } from '../errors.ts';
+import { formatMessageId, formatTime } from '../format/record.ts';
+import { createSlots } from '../lib/semaphore.ts';
 import type { Clock, Message, ObjectStore, TimeMs } from '../ports.ts';
 import type { OutgoingMessage, ProducerCompression, Publisher, TopicProducer } from '../pulsar/publisher.ts';
-import { formatMessageId, formatTime } from '../record.ts';
-import { createSlots } from '../slots.ts';
 import { partitionTopic, type TopicName } from '../topic-name.ts';
 import type { ArchiveObject, RawObject } from './catalog.ts';
 import { readRaw } from './raw-entries.ts';

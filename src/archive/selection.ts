@@ -1,6 +1,7 @@
 // Which messages of an archive are meant: filters, and which objects need not be read for them.
+
+import { compareMessageIds } from '../format/record.ts';
 import type { Message, MessageId, TimeMs } from '../ports.ts';
-import { compareMessageIds } from '../record.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { datesOf } from './coverage.ts';
 

@@ -1,5 +1,5 @@
 // What can be found wrong without downloading: keys, metadata, sizes, manifests, and the ranges of ids in a partition.
-import { compareMessageIds, formatMessageId, RECORD_FORMAT } from '../record.ts';
+import { compareMessageIds, formatMessageId, RECORD_FORMAT } from '../format/record.ts';
 import type { ArchiveObject, Catalog, RawObject } from './catalog.ts';
 import { byPartition, isRecovered } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';

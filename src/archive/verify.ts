@@ -2,10 +2,10 @@
 // common. It changes nothing. What was verified before can be handed in, so that a verification can be gone on with.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
+import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../format/record.ts';
+import { readLines } from '../format/stored-object.ts';
+import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
-import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../record.ts';
-import { createSlots } from '../slots.ts';
-import { readLines } from '../stored-object.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type ArchiveObject, byPartition, type Catalog, isRecovered, readCatalog } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';

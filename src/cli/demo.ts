@@ -13,10 +13,10 @@ import { collectFunction, writePackage } from '../packaging/function-package.ts'
 import { packageRoot } from '../packaging/package-root.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Command, Io } from './command.ts';
-import { formatLogLine } from './log-line.ts';
-import { paint } from './paint.ts';
-import { bar, startProgress } from './progress.ts';
-import { formatTable } from './table.ts';
+import { formatLogLine } from './terminal/log-line.ts';
+import { paint } from './terminal/paint.ts';
+import { bar, startProgress } from './terminal/progress.ts';
+import { formatTable } from './terminal/table.ts';
 import { UsageError } from './usage-error.ts';
 
 const BUCKET = 'demo-1250000000';

@@ -6,18 +6,18 @@ import type { Environment } from '../config.ts';
 import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
 import { packageRoot, packageVersion } from '../packaging/package-root.ts';
 import type { Command, Io } from './command.ts';
-import { paint } from './paint.ts';
+import { paint } from './terminal/paint.ts';
 import { UsageError } from './usage-error.ts';
 
 type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
 
 const COMMANDS: Commands = {
   demo: () => import('./demo.ts'),
-  check: () => import('./check.ts'),
+  check: () => import('./check/check.ts'),
   run: () => import('./run.ts'),
   package: () => import('./package.ts'),
-  rule: () => import('./rule.ts'),
-  archive: () => import('./archive.ts'),
+  rule: () => import('./rule/commands.ts'),
+  archive: () => import('./archive/commands.ts'),
 };
 
 const PLACES: Readonly<Record<ErrorCode, string>> = {

@@ -12,8 +12,8 @@ import {
 import { collectNative, NATIVE_PLATFORMS } from '../packaging/native-binding.ts';
 import { packageRoot } from '../packaging/package-root.ts';
 import type { Command } from './command.ts';
-import { paint } from './paint.ts';
-import { formatBytes, formatTable } from './table.ts';
+import { paint } from './terminal/paint.ts';
+import { formatBytes, formatTable } from './terminal/table.ts';
 
 const runtimes = Object.keys(NATIVE_PLATFORMS);
 

@@ -1,16 +1,16 @@
 // `tdmq-backup run`: one run of the rule from a shell or a container, by the code that the function runs.
 import { parseArgs } from 'node:util';
+import type { Summary } from '../format/run-manifest.ts';
 import { handleInvocation, REAL_PARTS } from '../handler.ts';
 import { createLogger } from '../logger.ts';
 import type { SourcePartition } from '../ports.ts';
 import type { Tally } from '../run.ts';
-import type { Summary } from '../run-manifest.ts';
 import type { Command, Io } from './command.ts';
-import { formatLogLine } from './log-line.ts';
-import { paint } from './paint.ts';
-import { bar, type Progress, startProgress } from './progress.ts';
-import { ruleEnvironment } from './rule-environment.ts';
-import { formatBytes } from './table.ts';
+import { ruleEnvironment } from './rule/environment.ts';
+import { formatLogLine } from './terminal/log-line.ts';
+import { paint } from './terminal/paint.ts';
+import { bar, type Progress, startProgress } from './terminal/progress.ts';
+import { formatBytes } from './terminal/table.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Nobody kills a run in a shell: long enough for any history, and a time that timers can hold. */

@@ -1,8 +1,8 @@
 // Buckets that ever had versioning ignore x-cos-forbid-overwrite, silently. There, and where the role may not ask,
 // each creation looks for the key first. A bucket is asked once; what failed to be asked is asked again.
 import { BackupError } from '../errors.ts';
+import { untilAborted } from '../lib/until-aborted.ts';
 import type { CallOptions, Logger, ObjectHead } from '../ports.ts';
-import { untilAborted } from '../until-aborted.ts';
 import { getVersioning } from './admin.ts';
 import type { CosClient } from './client.ts';
 

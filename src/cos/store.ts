@@ -2,6 +2,7 @@
 // compared by its checksum.
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
+import { DAMAGED_HINT } from '../format/stored-object.ts';
 import type {
   Body,
   CallOptions,
@@ -12,7 +13,6 @@ import type {
   ObjectStore,
   Upload,
 } from '../ports.ts';
-import { DAMAGED_HINT } from '../stored-object.ts';
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
 import { type Act, ODD_ANSWER, tellsReason } from './failure.ts';

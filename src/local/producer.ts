@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { LOOKUP_TYPE } from '../pulsar/wire/protocol-tables.ts';
+import { LOOKUP_TYPE } from '../pulsar/wire/protocol/tables.ts';
 import {
   type Command,
   type CommandFields,

@@ -31,7 +31,7 @@ async function toAscii(file: string): Promise<void> {
 const bundleWorker = (root: string, outDir: string, options: Pick<BuildOptions, 'target' | 'packages'>) =>
   build({
     absWorkingDir: root,
-    entryPoints: ['src/zstd-worker.mjs'],
+    entryPoints: ['src/lib/zstd-worker.mjs'],
     outdir: outDir,
     outExtension: { '.js': '.mjs' },
     bundle: true,

@@ -8,6 +8,6 @@ export async function createSource(options: SourceOptions): Promise<Source> {
   const { driver } = options.config;
   options.logger.info({ driver }, 'pulsar driver chosen');
   if (driver === 'wire') return createWireSource(options);
-  const { createNativeSource } = await import('./native.ts');
+  const { createNativeSource } = await import('./native/source.ts');
   return createNativeSource(options);
 }

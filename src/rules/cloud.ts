@@ -6,12 +6,12 @@ import type { Client as ClsClient } from 'tencentcloud-sdk-nodejs/tencentcloud/s
 import type { Client as ScfClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/scf/v20180416/scf_client.js';
 import type { Client as TdmqClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/tdmq/v20200217/tdmq_client.js';
 import type { Client as VpcClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/vpc/v20170312/vpc_client.js';
-import { systemClock } from '../clock.ts';
 import type { Credentials } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import { retry } from '../lib/retry.ts';
+import type { Secret } from '../lib/secret.ts';
 import type { Clock } from '../ports.ts';
-import { retry } from '../retry.ts';
-import type { Secret } from '../secret.ts';
 import { apiCode, apiFailure, hintFor, isForbidden } from './api-failure.ts';
 import { apiProfile, readRoleKey } from './role-key.ts';
 

@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Credentials, type Environment, REGIONS } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { Secret } from '../secret.ts';
+import { Secret } from '../lib/secret.ts';
 
 export interface CredentialsQuery {
   readonly env: Environment;

@@ -8,12 +8,12 @@ import type {
   DescribeRolesRequest,
   DescribeRolesResponse,
 } from 'tencentcloud-sdk-nodejs/tencentcloud/services/tdmq/v20200217/tdmq_models.js';
-import { systemClock } from '../clock.ts';
 import type { Credentials, RunsFrom } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import { retry } from '../lib/retry.ts';
+import { Secret } from '../lib/secret.ts';
 import type { Clock } from '../ports.ts';
-import { retry } from '../retry.ts';
-import { Secret } from '../secret.ts';
 
 const REQUEST_TIMEOUT_SECONDS = 5;
 /** The second is reached from inside a VPC without a way out. */

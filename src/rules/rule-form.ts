@@ -4,7 +4,7 @@ import { parseEnv } from 'node:util';
 import { parse as parseYaml } from 'yaml';
 import { VARIABLES } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { nearest } from '../lib/nearest.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Rule } from './rule.ts';
 

@@ -2,9 +2,9 @@
 // folders that another rule of the region stores in too.
 import { createCosStore } from '../cos/store.ts';
 import { BackupError, messageOf } from '../errors.ts';
-import { topicFolder } from '../object-key.ts';
+import { topicFolder } from '../format/object-key.ts';
+import { retry } from '../lib/retry.ts';
 import type { CallOptions, Logger } from '../ports.ts';
-import { retry } from '../retry.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { BucketAccess } from './bucket.ts';
 import type { Cloud } from './cloud.ts';

@@ -1,8 +1,8 @@
 // Changing calls in order, each with its undoing. When one fails, or the person interrupts, what was done before is
 // undone in reverse order, so that nothing half-made is left; what cannot be undone is named, with what to do about it.
 import { BackupError, messageOf } from '../errors.ts';
+import { retry } from '../lib/retry.ts';
 import type { Clock } from '../ports.ts';
-import { retry } from '../retry.ts';
 import { ifThere } from './api-failure.ts';
 
 export interface Undo {

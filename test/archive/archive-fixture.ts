@@ -2,12 +2,12 @@
 // the function leaves them. Tests damage it.
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import { crc64 } from '../../src/crc64.ts';
-import { objectKey } from '../../src/object-key.ts';
+import { objectKey } from '../../src/format/object-key.ts';
+import { encodeRecord, formatMessageId, formatTime, RECORD_FORMAT } from '../../src/format/record.ts';
+import { storeRunManifest } from '../../src/format/run-manifest.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { Message } from '../../src/ports.ts';
-import { encodeRecord, formatMessageId, formatTime, RECORD_FORMAT } from '../../src/record.ts';
 import type { ManifestObject } from '../../src/run.ts';
-import { storeRunManifest } from '../../src/run-manifest.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 

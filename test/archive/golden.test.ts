@@ -9,8 +9,8 @@ import { byPartition, readCatalog } from '../../src/archive/catalog.ts';
 import { createFolderStore } from '../../src/archive/folder-store.ts';
 import { mergeByTime, readPartition } from '../../src/archive/read-messages.ts';
 import { verifyArchive } from '../../src/archive/verify.ts';
+import { decodeRecord, encodeRecord } from '../../src/format/record.ts';
 import type { Message } from '../../src/ports.ts';
-import { decodeRecord, encodeRecord } from '../../src/record.ts';
 
 const FOLDER = fileURLToPath(new URL('../fixtures/golden/v1', import.meta.url));
 const store = createFolderStore(FOLDER);

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { IdSet } from '../../src/archive/id-set.ts';
+import { formatMessageId } from '../../src/format/record.ts';
 import type { MessageId } from '../../src/ports.ts';
-import { formatMessageId } from '../../src/record.ts';
 
 const id = (ledgerId: number, entryId: number, batchIndex: number): MessageId => ({
   ...{ ledgerId, entryId, batchIndex },

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
 import { indexArchive } from '../../src/archive/index-archive.ts';
 import { verifyArchive } from '../../src/archive/verify.ts';
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { message, messages, PREFIX, sampleArchive, storeObject, tamper } from './archive-fixture.ts';
 

@@ -3,8 +3,8 @@ import { expect, it } from 'vitest';
 import { byPartition, readCatalog } from '../../src/archive/catalog.ts';
 import { mergeByTime, readPartition } from '../../src/archive/read-messages.ts';
 import type { Selection } from '../../src/archive/selection.ts';
+import { formatMessageId, parseMessageId } from '../../src/format/record.ts';
 import type { MessageId } from '../../src/ports.ts';
-import { formatMessageId, parseMessageId } from '../../src/record.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { message, messages, PREFIX, sampleArchive, storeObject, tamper } from './archive-fixture.ts';
 

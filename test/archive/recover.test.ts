@@ -7,13 +7,13 @@ import { byPartition, readCatalog } from '../../src/archive/catalog.ts';
 import { readPartition } from '../../src/archive/read-messages.ts';
 import { type RecoverOptions, recoverArchive } from '../../src/archive/recover.ts';
 import { verifyArchive } from '../../src/archive/verify.ts';
-import { systemClock } from '../../src/clock.ts';
-import { crc64 } from '../../src/crc64.ts';
+import { formatMessageId } from '../../src/format/record.ts';
+import { storeUnreadable } from '../../src/format/unreadable.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
 import type { RawEntry } from '../../src/ports.ts';
-import { formatMessageId } from '../../src/record.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import { storeUnreadable } from '../../src/unreadable.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { message, messages, PREFIX, storeManifest, storeObject } from './archive-fixture.ts';
 

@@ -1,13 +1,13 @@
 // Fills a bucket with an archive of any size, as the function would leave it: objects of the product's own records with
 // their metadata, some in parts, and manifests. One object in memory at a time.
 import { createHash } from 'node:crypto';
-import { crc64 } from '../../src/crc64.ts';
-import { objectKey } from '../../src/object-key.ts';
+import { objectKey } from '../../src/format/object-key.ts';
+import { formatMessageId, formatTime, RECORD_FORMAT } from '../../src/format/record.ts';
+import { encodeRecords } from '../../src/format/record-encoder.ts';
+import { storeRunManifest } from '../../src/format/run-manifest.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { Message, ObjectStore } from '../../src/ports.ts';
-import { formatMessageId, formatTime, RECORD_FORMAT } from '../../src/record.ts';
-import { encodeRecords } from '../../src/record-encoder.ts';
 import type { ManifestObject } from '../../src/run.ts';
-import { storeRunManifest } from '../../src/run-manifest.ts';
 import { partitionTopic, type TopicName } from '../../src/topic-name.ts';
 
 const PART_BYTES = 8 * 1_048_576;

@@ -147,7 +147,7 @@ async function topicToRestoreInto(name: string): Promise<string> {
 
 async function startCos(into: string): Promise<{ url: string; stop(): Promise<void> }> {
   const root = packageRoot(import.meta.url);
-  const main = join(root, 'src/local/cos/main.ts');
+  const main = join(root, 'test/stand-ins/cos/main.ts');
   const args = ['--dir', join(into, 'objects'), '--bucket', BUCKET, '--region', REGION, '--no-md5'];
   const child = spawn(process.execPath, ['--import', 'tsx', main, ...args, '--until-stdin-ends'], {
     stdio: ['pipe', 'pipe', 'inherit'],

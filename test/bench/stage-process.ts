@@ -1,15 +1,15 @@
 // What each stage of the function costs alone, in one process: prints CPU microseconds per message of 1 KiB as JSON.
 import { createHash } from 'node:crypto';
-import { createCompressor } from '../../src/compression.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
-import { crc64 } from '../../src/crc64.ts';
+import { createCompressor } from '../../src/format/compression.ts';
+import { encodeRecords } from '../../src/format/record-encoder.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import { encodeMessages } from '../../src/local/broker/publish.ts';
 import { demoMessage } from '../../src/local/demo-messages.ts';
 import type { Message } from '../../src/ports.ts';
-import { crc32c } from '../../src/pulsar/wire/crc32c.ts';
-import { decodeEntry, readStoredEntry } from '../../src/pulsar/wire/entry-decoder.ts';
-import { encodeRecords } from '../../src/record-encoder.ts';
+import { crc32c } from '../../src/pulsar/wire/protocol/crc32c.ts';
+import { decodeEntry, readStoredEntry } from '../../src/pulsar/wire/protocol/entry-decoder.ts';
 
 const MESSAGES = 5_000;
 const PER_ENTRY = 100;

@@ -10,8 +10,8 @@ import { build } from 'esbuild';
 import { messageOf } from '../../src/errors.ts';
 import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { importPulsarClient } from '../../src/pulsar/native.ts';
-import { loadPulsarClient } from '../../src/pulsar/native-client.ts';
+import { loadPulsarClient } from '../../src/pulsar/native/client.ts';
+import { importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createSubscription, createTopic } from '../integration/broker/topics.ts';
 import { runPython } from '../integration/python.ts';
@@ -50,8 +50,8 @@ export async function startSurroundings(): Promise<Surroundings> {
       'function-process': 'test/bench/function-process.ts',
       'stage-process': 'test/bench/stage-process.ts',
       'wire-process': 'test/bench/wire-process.ts',
-      'zstd-worker': 'src/zstd-worker.mjs',
-      cos: 'src/local/cos/main.ts',
+      'zstd-worker': 'src/lib/zstd-worker.mjs',
+      cos: 'test/stand-ins/cos/main.ts',
     },
     outdir: folder,
     outExtension: { '.js': '.mjs' },

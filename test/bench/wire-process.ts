@@ -1,6 +1,7 @@
 // The wire driver alone: receives, decodes and acknowledges in steps of 5000 messages, and writes nothing.
-import { systemClock } from '../../src/clock.ts';
+
 import { parseConfig } from '../../src/config.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { EntryId, SourcePartition } from '../../src/ports.ts';
 import { createSource } from '../../src/pulsar/create-source.ts';
 import { reportMeasurement } from './measurement.ts';

@@ -2,13 +2,13 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { backlogOf } from '../../src/cli/check-pulsar.ts';
+import { backlogOf } from '../../src/cli/check/pulsar.ts';
 import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createCosClient } from '../../src/cos/client.ts';
-import { startCloudApi } from '../../src/local/cloud-api/server.ts';
-import { seedCluster } from '../../src/local/cloud-api/state.ts';
+import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
+import { seedCluster } from '../stand-ins/cloud-api/state.ts';
 import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
 
@@ -182,7 +182,7 @@ describe('Pulsar', () => {
   async function occupy(type: string): Promise<() => Promise<unknown>> {
     const interrupt = new AbortController();
     const { createSource } = await import('../../src/pulsar/create-source.ts');
-    const { systemClock } = await import('../../src/clock.ts');
+    const { systemClock } = await import('../../src/lib/clock.ts');
     const nothing = () => undefined;
     const { pulsar } = parseConfig({
       ...rule.env,

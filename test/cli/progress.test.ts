@@ -1,7 +1,7 @@
 // Progress at a terminal: it is taken away before anything else is written, and says how long the rest takes.
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
-import { bar, startProgress, timeLeft } from '../../src/cli/progress.ts';
+import { bar, startProgress, timeLeft } from '../../src/cli/terminal/progress.ts';
 
 const CLEAR = '\r\u001b[2K';
 

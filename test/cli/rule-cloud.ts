@@ -7,16 +7,16 @@ import { parseEnv } from 'node:util';
 import { expect } from 'vitest';
 import { parse } from 'yaml';
 import { main } from '../../src/cli/main.ts';
-import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
+import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import { type HastyClock, hastyClock } from '../fakes/hasty-clock.ts';
+import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import {
   type Cluster,
   type ScfFunction,
   type Subscription,
   seedCluster,
-} from '../../src/local/cloud-api/state.ts';
-import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
-import { packageRoot } from '../../src/packaging/package-root.ts';
-import { type HastyClock, hastyClock } from '../fakes/hasty-clock.ts';
+} from '../stand-ins/cloud-api/state.ts';
 import { testIo } from './io.ts';
 
 export const ROLE_KEY = 'eyJhbGciOiJIUzI1NiJ9.role-key-of-the-test';

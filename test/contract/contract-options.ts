@@ -1,6 +1,7 @@
 // The options a source of the contract suite is made from, outside a function: real clock, no log.
-import { systemClock } from '../../src/clock.ts';
+
 import type { PulsarConfig } from '../../src/config.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { Logger, Source } from '../../src/ports.ts';
 import type { SourceOptions } from '../../src/pulsar/source-options.ts';
 import type { ContractConfig, SourceLimits } from './source-setup.ts';

@@ -1,7 +1,7 @@
 // A loopback broker as surroundings of the contract suite of Source.
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
-import { Secret } from '../../src/secret.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { type CreateSource, contractOptions } from './contract-options.ts';
 import { ENCRYPTED, publishOptions } from './published-bytes.ts';

@@ -1,5 +1,5 @@
-import { systemClock } from '../../src/clock.ts';
 import { createCosStore } from '../../src/cos/store.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { retryingStore } from '../../src/retrying-store.ts';
 import { cosConfig, keepingLogger } from '../cos/answering-server.ts';
 import { startLoopback } from '../cos/loopback.ts';

@@ -1,7 +1,7 @@
 // What every ObjectStore must keep, whatever is behind it. Run it over each adapter and over the fakes.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { crc64 } from '../../src/crc64.ts';
 import { BackupError } from '../../src/errors.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { Body, ObjectStore, Upload } from '../../src/ports.ts';
 
 /** A store over an empty bucket. */

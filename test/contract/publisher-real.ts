@@ -1,5 +1,5 @@
 // A real Pulsar broker, with token authentication, as surroundings of the contract suite of Publisher.
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { startBroker } from '../integration/broker/broker.ts';
 import { publisherOptions } from './publisher-loopback.ts';

@@ -8,7 +8,7 @@ import type {
   PublishOptions,
   TopicProducer,
 } from '../../src/pulsar/publisher.ts';
-import { COMPRESSION_TYPE } from '../../src/pulsar/wire/protocol-tables.ts';
+import { COMPRESSION_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../../src/topic-name.ts';
 import type { PublisherCapabilities, PublisherSurroundings } from './publisher-setup.ts';
 import type { StoredMessage } from './stored-messages.ts';

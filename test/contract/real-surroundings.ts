@@ -1,8 +1,8 @@
 // A real Pulsar broker, with token authentication, as surroundings of the contract suite of Source.
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
 import { encodeMessages } from '../../src/local/broker/publish.ts';
-import { Secret } from '../../src/secret.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { startBroker } from '../integration/broker/broker.ts';
 import { backlogOf, createTopic } from '../integration/broker/topics.ts';

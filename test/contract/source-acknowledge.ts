@@ -1,8 +1,8 @@
 // The contract of Source: acknowledged is gone, everything else comes again, from its beginning.
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
+import { retry } from '../../src/lib/retry.ts';
 import type { EntryId, ReadableEntry, SourcePartition } from '../../src/ports.ts';
-import { retry } from '../../src/retry.ts';
 import { partitionTopic } from '../../src/topic-name.ts';
 import {
   batch,

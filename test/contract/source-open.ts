@@ -1,8 +1,8 @@
 // The contract of Source: what open finds and refuses, and what close leaves.
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import type { Delivery, EntryId, Source, SourcePartition } from '../../src/ports.ts';
-import { Secret } from '../../src/secret.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../../src/topic-name.ts';
 import { batch, idsOf, payloadsOf, type SourceContract, singles } from './source-contract.ts';
 

@@ -8,7 +8,7 @@ import {
   COMPRESSION_TYPE,
   INITIAL_POSITION,
   SUBSCRIPTION_TYPE,
-} from '../../src/pulsar/wire/protocol-tables.ts';
+} from '../../src/pulsar/wire/protocol/tables.ts';
 import { RawClient } from '../local/broker/raw-client.ts';
 
 /** A message as it stands in the topic. */

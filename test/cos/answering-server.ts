@@ -2,8 +2,8 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { CosConfig } from '../../src/config.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import type { Logger } from '../../src/ports.ts';
-import { Secret } from '../../src/secret.ts';
 
 /** A request as it arrived, its body read. */
 interface Arrived {

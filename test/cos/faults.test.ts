@@ -2,7 +2,7 @@
 // recovered is, once and whole; what cannot is an error, and never a replaced object.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';
-import { crc64 } from '../../src/crc64.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { CallKind } from '../../src/local/cos/call.ts';
 import type { FaultAction } from '../../src/local/cos/faults.ts';
 import type { Clock, Created, Exists, ObjectStore } from '../../src/ports.ts';

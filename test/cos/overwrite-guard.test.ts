@@ -1,7 +1,7 @@
 // Buckets that ignore the refusal to overwrite: found out once, and then looked at before each creation.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
-import { crc64 } from '../../src/crc64.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import { cosConfig, keepingLogger, refused, startAnsweringServer, stored } from './answering-server.ts';
 import { type Loopback, startLoopback } from './loopback.ts';
 

@@ -1,7 +1,8 @@
 // A broker with one subscription, in memory, and Sources on it: entries in order, redelivery of what is not
 // acknowledged, hooks to fail at any call. Only what the port promises, so that the core is tested against that.
-import { compareEntries } from '../../src/entry-order.ts';
+
 import { BackupError } from '../../src/errors.ts';
+import { compareEntries } from '../../src/format/entry-order.ts';
 import type {
   Delivery,
   EntryId,

@@ -1,6 +1,7 @@
 // An ObjectStore in memory, append-only like the real one, with a hook to fail or to wait at any call.
-import { crc64 } from '../../src/crc64.ts';
+
 import { BackupError } from '../../src/errors.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { Body, Created, Exists, ObjectAttributes, ObjectStore, Upload } from '../../src/ports.ts';
 
 interface MemoryObject {

@@ -1,10 +1,10 @@
 // Runs the core over fakes, with settings that a test changes where it has to; and what was published and stored there.
 import { expect } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
 import type { SubscriptionType } from '../../src/config.ts';
 import { type DrainOptions, type DrainResult, drain } from '../../src/drain.ts';
+import { decodeRecord, encodeRecord, formatMessageId } from '../../src/format/record.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { Logger, Message, ObjectStore } from '../../src/ports.ts';
-import { decodeRecord, encodeRecord, formatMessageId } from '../../src/record.ts';
 import { createFakeSource, type FakeBroker, publish } from './memory-source.ts';
 import type { MemoryStore } from './memory-store.ts';
 

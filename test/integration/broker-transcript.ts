@@ -4,7 +4,7 @@
 import type { CommandFields, CommandName } from '../../src/local/broker/frames.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
 import { encodeMessages } from '../../src/local/broker/publish.ts';
-import { INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../src/pulsar/wire/protocol-tables.ts';
+import { INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
 import { RawClient } from '../local/broker/raw-client.ts';
 
 interface Place {

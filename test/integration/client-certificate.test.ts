@@ -1,8 +1,8 @@
 // Real brokers that let in only who shows a certificate of their CA: as the transport asks for it, and as the login.
 import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Secret } from '../../src/lib/secret.ts';
 import type { Source } from '../../src/ports.ts';
-import { Secret } from '../../src/secret.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
 import { type Broker, startBroker } from './broker/broker.ts';
 import { createTopic } from './broker/topics.ts';

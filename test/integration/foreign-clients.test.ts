@@ -1,7 +1,7 @@
 // What the official Java, Go and Python clients publish today, record by record against what the official Java client
 // reads of it: each codec, each kind of entry. The corpus in test/fixtures/entries is the same, recorded.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodeRecord, encodeRecord } from '../../src/record.ts';
+import { decodeRecord, encodeRecord } from '../../src/format/record.ts';
 import { asRead } from '../pulsar/wire/corpus.ts';
 import { CHUNKED_MAX_BYTES, casesOf } from './foreign/cases.ts';
 import { publishCases, type ReadMessage, readWithJava } from './foreign/clients.ts';

@@ -3,11 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { Secret } from '../../src/lib/secret.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
 import { encodeMessages } from '../../src/local/broker/publish.ts';
 import type { SourcePartition } from '../../src/ports.ts';
-import { createNativeSource } from '../../src/pulsar/native.ts';
-import { Secret } from '../../src/secret.ts';
+import { createNativeSource } from '../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { connectPublisher } from '../contract/broker-publisher.ts';
 import { contractOptions } from '../contract/contract-options.ts';

@@ -1,9 +1,9 @@
 // Times that no clock should tell on a real broker: published by our own producer under a clock that is astray, read by
 // the official Java client and by a source of ours.
 import { expect, it } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { decodeRecord, encodeRecord } from '../../src/format/record.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { createWirePublisher } from '../../src/pulsar/wire/producer-publisher.ts';
-import { decodeRecord, encodeRecord } from '../../src/record.ts';
 import { createTopic } from './broker/topics.ts';
 import { readWithJava } from './foreign/clients.ts';
 import { useBroker } from './use-broker.ts';

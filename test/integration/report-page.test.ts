@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
-import { reportPage } from '../../src/archive/report-page.ts';
+import { reportPage } from '../../src/archive/report/page.ts';
 import type { Message } from '../../src/ports.ts';
 import { messages, PREFIX, storeManifest, storeObject } from '../archive/archive-fixture.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { decompress } from '../../src/compression.ts';
+import { decompress } from '../../src/format/compression.ts';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { demoMessage } from '../../src/local/demo-messages.ts';

@@ -1,5 +1,5 @@
 // Both drivers over a real broker, the native one where pulsar-client loads.
-import { createNativeSource } from '../../src/pulsar/native.ts';
+import { createNativeSource } from '../../src/pulsar/native/source.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
 import { WIRE_CAPABILITIES } from '../contract/contract-options.ts';
 import { describeNativeWhereItLoads } from '../contract/native-binding.ts';

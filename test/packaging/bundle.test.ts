@@ -10,7 +10,7 @@ const root = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
 const out = join(root, 'out');
 
 beforeAll(async () => {
-  mkdirSync(join(root, 'src'));
+  mkdirSync(join(root, 'src/lib'), { recursive: true });
   const source = (name: string, text: string) => writeFileSync(join(root, 'src', name), text);
   source(
     'index.ts',
@@ -24,7 +24,7 @@ beforeAll(async () => {
     'bootstrap.ts',
     `import { main_handler } from './index.ts';\nexport const started = main_handler;\n`,
   );
-  source('zstd-worker.mjs', `import { parentPort } from 'node:worker_threads';\nparentPort?.close();\n`);
+  source('lib/zstd-worker.mjs', `import { parentPort } from 'node:worker_threads';\nparentPort?.close();\n`);
   await bundleFunction(root, out);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createSource } from '../../src/pulsar/create-source.ts';
-import { memoryLogger, nativeConfig } from './native-fixture.ts';
+import { memoryLogger, nativeConfig } from './native/fixture.ts';
 import { virtualClock } from './virtual-clock.ts';
 
 describe('the driver of PULSAR_DRIVER', () => {

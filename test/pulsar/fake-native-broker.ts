@@ -1,7 +1,7 @@
 // npm pulsar-client's producing side without its binding, and a broker in memory behind it. Compared with the bindings of
 // 1.18.0 and 1.14.0: batches by a short delay, receipts in no order, what is under way sent again after a lost connection,
 // a queue that blocks when it is full, errors as texts, names that one producer has, batches known by their first id.
-import { COMPRESSION_TYPE } from '../../src/pulsar/wire/protocol-tables.ts';
+import { COMPRESSION_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
 import type { StoredMessage } from '../contract/stored-messages.ts';
 
 interface NativeMessage {

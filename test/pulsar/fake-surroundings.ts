@@ -1,11 +1,12 @@
 // The native adapter over the fake client, as surroundings of the contract suite of Source.
+
+import { Secret } from '../../src/lib/secret.ts';
 import type { EntryId } from '../../src/ports.ts';
-import { createNativeSource } from '../../src/pulsar/native.ts';
-import { Secret } from '../../src/secret.ts';
+import { createNativeSource } from '../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import type { PublishedEntry, PublishedMessage, SourceSurroundings } from '../contract/source-setup.ts';
 import { type FakeEntry, type FakeMessageFields, FakePulsar } from './fake-pulsar-client.ts';
-import { memoryLogger, nativeConfig } from './native-fixture.ts';
+import { memoryLogger, nativeConfig } from './native/fixture.ts';
 import { virtualClock } from './virtual-clock.ts';
 
 const TOKEN = 'the-right-token';

@@ -1,6 +1,6 @@
 // The native publisher over the fake of pulsar-client, as surroundings of the contract suite of Publisher.
-import { systemClock } from '../../src/clock.ts';
-import { createNativePublisher } from '../../src/pulsar/native-producer.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createNativePublisher } from '../../src/pulsar/native/producer.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { publisherOptions } from '../contract/publisher-loopback.ts';
 import type { PublisherSurroundings } from '../contract/publisher-setup.ts';

@@ -1,5 +1,5 @@
 // A clock on which time passes faster than on the system's, for waits of minutes over real sockets.
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { Clock } from '../../src/ports.ts';
 
 /** A clock that also tells how many of its timers have not rung. */

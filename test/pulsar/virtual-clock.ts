@@ -1,5 +1,5 @@
 // A clock that jumps to its next timer whenever nothing else is left to do, so that waiting costs no time.
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { Clock } from '../../src/ports.ts';
 
 /** The system's clock, on which pauses of up to five seconds are over at once; what has to end in time takes longer. */

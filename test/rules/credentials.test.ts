@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startCloudApi } from '../../src/local/cloud-api/server.ts';
 import { findCredentials, findRegion } from '../../src/rules/credentials.ts';
+import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
 
 let home: string;
 beforeEach(() => {

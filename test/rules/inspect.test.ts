@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
-import { type Cluster, seedCluster } from '../../src/local/cloud-api/state.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { inspectCloud } from '../../src/rules/inspect.ts';
 import { checkSettings } from '../../src/rules/rule.ts';
-import { Secret } from '../../src/secret.ts';
+import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';
+import { type Cluster, seedCluster } from '../stand-ins/cloud-api/state.ts';
 
 let api: CloudApi;
 let cluster: Cluster;

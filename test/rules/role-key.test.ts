@@ -1,11 +1,11 @@
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
 import type { BackupError } from '../../src/errors.ts';
-import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
-import { type Cluster, seedCluster } from '../../src/local/cloud-api/state.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { readRoleKey } from '../../src/rules/role-key.ts';
-import { Secret } from '../../src/secret.ts';
+import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';
+import { type Cluster, seedCluster } from '../stand-ins/cloud-api/state.ts';
 
 const KEY = 'eyJhbGciOiJIUzI1NiJ9.the-key-of-the-role';
 

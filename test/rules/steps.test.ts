@@ -1,13 +1,13 @@
 // The steps of a creation when the API does not answer at all: a time-out leaves open whether the call was done.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type CloudApi, startCloudApi } from '../../src/local/cloud-api/server.ts';
-import { type Cluster, seedCluster } from '../../src/local/cloud-api/state.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { type Cloud, openCloud } from '../../src/rules/cloud.ts';
 import { planCreate } from '../../src/rules/function-steps.ts';
 import { resolveRule } from '../../src/rules/resolve-rule.ts';
 import { runSteps } from '../../src/rules/steps.ts';
-import { Secret } from '../../src/secret.ts';
 import { hastyClock } from '../fakes/hasty-clock.ts';
+import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';
+import { type Cluster, seedCluster } from '../stand-ins/cloud-api/state.ts';
 
 let api: CloudApi;
 let cluster: Cluster;

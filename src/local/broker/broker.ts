@@ -12,7 +12,7 @@ import {
   type Server as TcpServer,
 } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
-import { FRAME } from '../../pulsar/wire/protocol-tables.ts';
+import { FRAME } from '../../pulsar/wire/protocol/tables.ts';
 import type { Tokens } from './access.ts';
 import { type CommandHook, Connection } from './connection.ts';
 import { describeEntry } from './entry.ts';

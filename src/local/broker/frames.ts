@@ -1,6 +1,6 @@
 // Frames of Pulsar's binary protocol, the broker's side: split what arrives, build what leaves, and the stored form of
 // an entry (checksum, metadata, payload). Opens no payload.
-import { FRAME, MESSAGES } from '../../pulsar/wire/protocol-tables.ts';
+import { FRAME, MESSAGES } from '../../pulsar/wire/protocol/tables.ts';
 import { crc32c } from './crc32c.ts';
 import { decodeMessage, encodeMessage, type FieldsOf } from './protobuf.ts';
 

@@ -1,6 +1,6 @@
 // Protobuf for the broker's side, driven by the protocol tables. Small and plain on purpose: it is the second opinion
 // on the encoding, so it shares only the tables with the driver. Unknown fields are skipped; groups are refused.
-import { MESSAGES } from '../../pulsar/wire/protocol-tables.ts';
+import { MESSAGES } from '../../pulsar/wire/protocol/tables.ts';
 
 interface Scalars {
   uint64: number | bigint;

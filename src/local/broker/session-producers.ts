@@ -1,5 +1,5 @@
 // The producers of one client: their names, what they store, and its receipts.
-import { SERVER_ERROR } from '../../pulsar/wire/protocol-tables.ts';
+import { SERVER_ERROR } from '../../pulsar/wire/protocol/tables.ts';
 import type { Connection } from './connection.ts';
 import { describeEntry } from './entry.ts';
 import { type CommandFields, isChecksumRight } from './frames.ts';

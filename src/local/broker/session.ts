@@ -8,7 +8,7 @@ import {
   PARTITIONED_METADATA_TYPE,
   SERVER_ERROR,
   SUBSCRIPTION_TYPE,
-} from '../../pulsar/wire/protocol-tables.ts';
+} from '../../pulsar/wire/protocol/tables.ts';
 import { ANYBODY, roleOf, type TokenRole, type Tokens } from './access.ts';
 import type { Connection } from './connection.ts';
 import type { Faults } from './faults.ts';

@@ -2,10 +2,10 @@
 // acknowledgement as far as everything was handed out here, and single ones behind the first entry that was not: it may
 // be a chunk of an incomplete message, or in a transaction of another consumer that is aborted later. Holes that are
 // nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` tells how far it is.
-import { compareEntries, entryKey } from '../../entry-order.ts';
+import { compareEntries, entryKey } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
-import type { BatchPart } from './batch-part.ts';
 import { EntryRanges } from './entry-ranges.ts';
+import type { BatchPart } from './protocol/batch-part.ts';
 
 /** An entry to acknowledge; with `part`, only those of its messages. */
 export interface EntryAck extends EntryId {

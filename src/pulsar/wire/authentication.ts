@@ -1,8 +1,8 @@
 // Who this client says it is: the bearer of a token, or of the TLS certificate that it showed. And what a person should
 // do where a broker does not take that.
 import type { PulsarConfig } from '../../config.ts';
+import type { Secret } from '../../lib/secret.ts';
 import type { Clock } from '../../ports.ts';
-import type { Secret } from '../../secret.ts';
 import type { TlsFiles } from '../tls-files.ts';
 
 /** What there is to be known by. */

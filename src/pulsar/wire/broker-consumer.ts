@@ -3,11 +3,11 @@
 import { BackupError } from '../../errors.ts';
 import type { EntryId } from '../../ports.ts';
 import type { EntryAck } from './ack-plan.ts';
-import type { Fields } from './codec.ts';
 import type { Connection, ConsumerEvents } from './connection.ts';
-import type { CommandFields } from './frame.ts';
-import { ACK_TYPE, INITIAL_POSITION, SERVER_ERROR } from './protocol-tables.ts';
-import { serverError } from './server-error.ts';
+import type { Fields } from './protocol/codec.ts';
+import type { CommandFields } from './protocol/frame.ts';
+import { serverError } from './protocol/server-error.ts';
+import { ACK_TYPE, INITIAL_POSITION, SERVER_ERROR } from './protocol/tables.ts';
 
 /** Brokers from this protocol version on confirm acknowledgements. */
 const ACK_RECEIPTS_SINCE = 17;

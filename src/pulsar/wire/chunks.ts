@@ -3,8 +3,8 @@
 
 import { TooLarge } from '../../largest-message.ts';
 import type { EntryId, RawEntry, TimeMs } from '../../ports.ts';
-import { checksumFault, rawOf, type StoredEntry } from './entry-decoder.ts';
-import type { EntryMetadata } from './entry-metadata.ts';
+import { checksumFault, rawOf, type StoredEntry } from './protocol/entry-decoder.ts';
+import type { EntryMetadata } from './protocol/entry-metadata.ts';
 
 /** What a chunk leads to. */
 export type ChunkResult =

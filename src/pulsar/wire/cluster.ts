@@ -3,10 +3,10 @@ import { BackupError, withHint } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
-import type { CommandFields } from './frame.ts';
 import { httpLookup, httpPartitions } from './http-lookup.ts';
-import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from './protocol-tables.ts';
-import { serverError } from './server-error.ts';
+import type { CommandFields } from './protocol/frame.ts';
+import { serverError } from './protocol/server-error.ts';
+import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from './protocol/tables.ts';
 import { type Address, brokerUrl, hostPort, parseBrokerUrl, type ServiceUrl } from './service-url.ts';
 import { expectListed } from './topic-list.ts';
 

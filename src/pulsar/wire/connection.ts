@@ -7,7 +7,8 @@ import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock, EntryId } from '../../ports.ts';
 import { authFields, type Identity, unknownHint } from './authentication.ts';
 import { openSocket } from './broker-socket.ts';
-import { type Integer, ProtocolError } from './codec.ts';
+import { PendingRequests } from './pending-requests.ts';
+import { type Integer, ProtocolError } from './protocol/codec.ts';
 import {
   type Command,
   type CommandFields,
@@ -15,10 +16,9 @@ import {
   decodeCommand,
   encodeCommand,
   FrameSplitter,
-} from './frame.ts';
-import { PendingRequests } from './pending-requests.ts';
-import { FRAME } from './protocol-tables.ts';
-import { isServerError, serverError } from './server-error.ts';
+} from './protocol/frame.ts';
+import { isServerError, serverError } from './protocol/server-error.ts';
+import { FRAME } from './protocol/tables.ts';
 import { type Address, brokerUrl } from './service-url.ts';
 import {
   afterHandshakeHint,

@@ -1,7 +1,9 @@
 // One partition: queues what arrives, hands it out, acknowledges, and subscribes again after the connection or the
 // broker has gone. It never drops an entry that it does not get again.
-import { compareEntries, mostEntriesBetween } from '../../entry-order.ts';
+
 import { BackupError } from '../../errors.ts';
+import { compareEntries, mostEntriesBetween } from '../../format/entry-order.ts';
+import { retry } from '../../lib/retry.ts';
 import type {
   Backlog,
   Clock,
@@ -14,25 +16,24 @@ import type {
   SubscriptionPosition,
   UnreadableEntry,
 } from '../../ports.ts';
-import { retry } from '../../retry.ts';
 import { AckPlan } from './ack-plan.ts';
-import { Activity } from './activity.ts';
 import { BrokerConsumer, type LastPositions, type Subscription } from './broker-consumer.ts';
 import type { HeldChunks } from './chunks.ts';
 import type { Cluster } from './cluster.ts';
 import type { ConsumerEvents } from './connection.ts';
-import { loadCodec } from './decompress.ts';
-import { readStoredEntry, type StoredEntry } from './entry-decoder.ts';
 import { EntryQueue } from './entry-queue.ts';
 import { EntryReader } from './entry-reader.ts';
+import { Activity } from './failover-state.ts';
 import { FlowControl } from './flow.ts';
 import { Gate } from './gate.ts';
-import { HeldBack } from './held-back.ts';
-import { SUBSCRIPTION_TYPE } from './protocol-tables.ts';
+import { HeldBack } from './held-back-look.ts';
+import { loadCodec } from './protocol/decompress.ts';
+import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
+import { isServerError } from './protocol/server-error.ts';
+import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
+import { awayTooLong, noFurther, Setbacks } from './reconnect-backoff.ts';
 import { runEnded } from './run-ended.ts';
-import { isServerError } from './server-error.ts';
-import { awayTooLong, noFurther, Setbacks } from './setbacks.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
 

@@ -1,5 +1,5 @@
 // The entries of a partition that wait to be handed out, first in, first out.
-import type { StoredEntry } from './entry-decoder.ts';
+import type { StoredEntry } from './protocol/entry-decoder.ts';
 
 const COMPACT_AFTER = 1_024;
 

@@ -1,6 +1,6 @@
 // A set of entries, kept as ranges of ids without a gap: few, however many entries there are. It does not know where a
 // ledger ends, so two ledgers are never one range.
-import { compareEntries } from '../../entry-order.ts';
+import { compareEntries } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
 
 /** The entries `first` to `last` of a ledger, both included. */

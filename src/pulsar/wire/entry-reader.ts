@@ -1,10 +1,10 @@
 // From a stored entry to a delivery: decodes it, or holds it as a chunk until its message is whole, and tells the ack
 // plan what was handed out.
 
-import { entryKey } from '../../entry-order.ts';
+import { entryKey } from '../../format/entry-order.ts';
+import { formatTime } from '../../format/record.ts';
 import { hintOf } from '../../largest-message.ts';
 import type { EntryId, Logger, RawEntry, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
-import { formatTime } from '../../record.ts';
 import type { AckPlan } from './ack-plan.ts';
 import { ChunkJoiner, type HeldChunks, type IncompleteMessage, isChunk } from './chunks.ts';
 import {
@@ -13,8 +13,8 @@ import {
   decodePayload,
   type StoredEntry,
   unreadable,
-} from './entry-decoder.ts';
-import type { EntryMetadata } from './entry-metadata.ts';
+} from './protocol/entry-decoder.ts';
+import type { EntryMetadata } from './protocol/entry-metadata.ts';
 
 type Read = ReadableEntry | UnreadableEntry | Extract<Signal, { kind: 'pending' }>;
 

@@ -7,7 +7,7 @@ import type { TopicName } from '../../topic-name.ts';
 import { authHeaders } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { type HttpAnswer, refusalOf, strangeAnswer } from './http-refusal.ts';
-import { LISTENER_HINT } from './server-error.ts';
+import { LISTENER_HINT } from './protocol/server-error.ts';
 import { type Address, hostPort } from './service-url.ts';
 import { socketError } from './socket-error.ts';
 import { startTimer } from './timer.ts';

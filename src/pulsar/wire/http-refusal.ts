@@ -3,7 +3,13 @@
 import { BackupError } from '../../errors.ts';
 import { unknownHint } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { BAD_NAME, LISTENER_HINT, NO_PERMISSION, NO_TOPIC, saysUnknownListener } from './server-error.ts';
+import {
+  BAD_NAME,
+  LISTENER_HINT,
+  NO_PERMISSION,
+  NO_TOPIC,
+  saysUnknownListener,
+} from './protocol/server-error.ts';
 import { SCHEME_HINT } from './socket-error.ts';
 
 /** An answer, read. */

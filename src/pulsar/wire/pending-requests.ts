@@ -2,9 +2,9 @@
 import { BackupError } from '../../errors.ts';
 import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
-import type { Integer } from './codec.ts';
-import type { Command, CommandFields } from './frame.ts';
-import { serverError } from './server-error.ts';
+import type { Integer } from './protocol/codec.ts';
+import type { Command, CommandFields } from './protocol/frame.ts';
+import { serverError } from './protocol/server-error.ts';
 import { startTimer } from './timer.ts';
 
 interface Pending {

@@ -4,18 +4,18 @@
 // drops what was sent once.
 import { setMaxListeners } from 'node:events';
 import { BackupError, messageOf } from '../../errors.ts';
+import { retry } from '../../lib/retry.ts';
 import type { Clock } from '../../ports.ts';
-import { retry } from '../../retry.ts';
 import type { OutgoingMessage, PublishOptions, TopicProducer } from '../publisher.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection, ProducerEvents } from './connection.ts';
-import { againAs } from './entry-again.ts';
-import type { Command, CommandFields } from './frame.ts';
-import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './producer-entry.ts';
+import { againAs } from './protocol/entry-again.ts';
+import type { Command, CommandFields } from './protocol/frame.ts';
+import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './protocol/producer-entry.ts';
+import { serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
-import { serverError } from './server-error.ts';
-import { noFurther, Setbacks } from './setbacks.ts';
+import { noFurther, Setbacks } from './reconnect-backoff.ts';
 
 const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 131_072;

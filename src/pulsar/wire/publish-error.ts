@@ -1,6 +1,6 @@
 // What a broker's refusal means to somebody who publishes: the hints of server-error.ts speak to consumers.
 import { BackupError } from '../../errors.ts';
-import { BAD_NAME, isServerError, NO_PERMISSION, NO_TOPIC } from './server-error.ts';
+import { BAD_NAME, isServerError, NO_PERMISSION, NO_TOPIC } from './protocol/server-error.ts';
 
 /** The error with a hint for a producer on `topic`; what is none of the known refusals stays as it is. */
 export function publishError(error: unknown, topic: string): unknown {

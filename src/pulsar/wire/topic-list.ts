@@ -2,9 +2,9 @@
 import { withHint } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Connection } from './connection.ts';
-import type { CommandFields } from './frame.ts';
-import { SERVER_ERROR } from './protocol-tables.ts';
-import { isServerError, NO_TOPIC, serverError } from './server-error.ts';
+import type { CommandFields } from './protocol/frame.ts';
+import { isServerError, NO_TOPIC, serverError } from './protocol/server-error.ts';
+import { SERVER_ERROR } from './protocol/tables.ts';
 
 /**
  * Resolves where the broker lists the topic, or a partition of it; also where the role may not see the list, because a

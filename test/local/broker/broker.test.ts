@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
-import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { RawClient } from './raw-client.ts';
 
 const T = 'public/default/t';

@@ -9,7 +9,7 @@ import {
   encodeFrame,
   FrameSplitter,
 } from '../../../src/local/broker/frames.ts';
-import { ACK_TYPE, INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { ACK_TYPE, INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 
 export interface RawClientOptions {
   readonly protocolVersion?: number;

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test } from 'vitest';
 import { BUCKET, type Client, CREDENTIALS, clientOf, REGION } from './test-client.ts';
 
-const MAIN = new URL('../../../src/local/cos/main.ts', import.meta.url).pathname;
+const MAIN = new URL('../../stand-ins/cos/main.ts', import.meta.url).pathname;
 
 interface OwnProcess {
   readonly child: ChildProcess;

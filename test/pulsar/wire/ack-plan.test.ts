@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AckPlan } from '../../../src/pulsar/wire/ack-plan.ts';
-import { BatchPart } from '../../../src/pulsar/wire/batch-part.ts';
+import { BatchPart } from '../../../src/pulsar/wire/protocol/batch-part.ts';
 
 const id = (entryId: number, ledgerId = 1) => ({ ledgerId, entryId });
 const steps = (plan: AckPlan, ...entries: number[]) => {

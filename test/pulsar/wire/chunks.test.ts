@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { ChunkJoiner } from '../../../src/pulsar/wire/chunks.ts';
-import { readStoredEntry, type StoredEntry } from '../../../src/pulsar/wire/entry-decoder.ts';
-import type { EntryMetadata } from '../../../src/pulsar/wire/entry-metadata.ts';
+import { readStoredEntry, type StoredEntry } from '../../../src/pulsar/wire/protocol/entry-decoder.ts';
+import type { EntryMetadata } from '../../../src/pulsar/wire/protocol/entry-metadata.ts';
 
 const chunk = (
   entryId: number,

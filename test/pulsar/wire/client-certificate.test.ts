@@ -2,9 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../../src/clock.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { Secret } from '../../../src/lib/secret.ts';
 import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher.ts';
-import { Secret } from '../../../src/secret.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { type Certificates, makeCertificates } from '../../certificates.ts';
 import {

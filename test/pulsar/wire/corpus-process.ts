@@ -1,7 +1,7 @@
 // Reads the corpus and the blocks of encoders on the Node that runs it, and prints what is not as it should be.
 import { isDeepStrictEqual } from 'node:util';
-import { decompress, loadCodec } from '../../../src/pulsar/wire/decompress.ts';
-import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { decompress, loadCodec } from '../../../src/pulsar/wire/protocol/decompress.ts';
+import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { asRead, loadCorpus, readRecorded } from './corpus.ts';
 import { REFERENCE, REFUSED, TEXT, VARIANTS } from './encoder-blocks.ts';
 

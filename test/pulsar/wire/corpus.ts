@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { formatMessageId } from '../../../src/format/record.ts';
 import type { Message, UnreadableEntry } from '../../../src/ports.ts';
 import { AckPlan } from '../../../src/pulsar/wire/ack-plan.ts';
-import { loadCodec } from '../../../src/pulsar/wire/decompress.ts';
-import { readStoredEntry, type StoredEntry } from '../../../src/pulsar/wire/entry-decoder.ts';
 import { EntryReader } from '../../../src/pulsar/wire/entry-reader.ts';
-import { formatMessageId } from '../../../src/record.ts';
+import { loadCodec } from '../../../src/pulsar/wire/protocol/decompress.ts';
+import { readStoredEntry, type StoredEntry } from '../../../src/pulsar/wire/protocol/entry-decoder.ts';
 import type { Client, Codec, Kind } from '../../integration/foreign/cases.ts';
 import type { ReadMessage } from '../../integration/foreign/clients.ts';
 

@@ -1,6 +1,6 @@
 // One text as many encoders write it, and blocks that none of them wrote to the end.
 import { constants, deflateSync, type ZlibOptions } from 'node:zlib';
-import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 
 const { LZ4, ZLIB, ZSTD, SNAPPY } = COMPRESSION_TYPE;
 

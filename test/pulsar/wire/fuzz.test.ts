@@ -5,12 +5,16 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodeEntry, encodeFrame } from '../../../src/local/broker/frames.ts';
 import { encodeMessages } from '../../../src/local/broker/publish.ts';
 import { ChunkJoiner, isChunk } from '../../../src/pulsar/wire/chunks.ts';
-import { ProtocolError } from '../../../src/pulsar/wire/codec.ts';
-import { crc32c } from '../../../src/pulsar/wire/crc32c.ts';
-import { loadCodec } from '../../../src/pulsar/wire/decompress.ts';
-import { decodeEntry, decodePayload, readStoredEntry } from '../../../src/pulsar/wire/entry-decoder.ts';
-import { decodeCommand, FrameSplitter } from '../../../src/pulsar/wire/frame.ts';
-import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { ProtocolError } from '../../../src/pulsar/wire/protocol/codec.ts';
+import { crc32c } from '../../../src/pulsar/wire/protocol/crc32c.ts';
+import { loadCodec } from '../../../src/pulsar/wire/protocol/decompress.ts';
+import {
+  decodeEntry,
+  decodePayload,
+  readStoredEntry,
+} from '../../../src/pulsar/wire/protocol/entry-decoder.ts';
+import { decodeCommand, FrameSplitter } from '../../../src/pulsar/wire/protocol/frame.ts';
+import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 
 vi.setConfig({ testTimeout: 20_000 });
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { systemClock } from '../../../src/clock.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
 import { httpLookup, httpPartitions } from '../../../src/pulsar/wire/http-lookup.ts';
 import { DEFAULT_TIMINGS } from '../../../src/pulsar/wire/timer.ts';
 import { parseTopicName, partitionTopic } from '../../../src/topic-name.ts';

@@ -1,6 +1,6 @@
 // What older brokers do not know, refuse, or would create.
 import { expect, it } from 'vitest';
-import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import {
   createSource,
   failureOf,

@@ -1,9 +1,9 @@
 // Consumers that are not ours acknowledge on the subscription too: single entries in transactions that end later, and
 // single messages of batches.
 import { describe, expect, it } from 'vitest';
+import { formatMessageId } from '../../../src/format/record.ts';
 import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
-import { formatMessageId } from '../../../src/record.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
 import { createFakeBroker } from '../../fakes/memory-source.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { systemClock } from '../../../src/clock.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import type { Clock, Message } from '../../../src/ports.ts';
 import type { OutgoingMessage, Publisher, PublishOptions } from '../../../src/pulsar/publisher.ts';

@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { LISTENER_IGNORED } from '../../../src/pulsar/wire/cluster.ts';
-import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol-tables.ts';
+import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';

@@ -1,0 +1,331 @@
+// Joins a run to those before it: where did they leave the subscription, and does it still stand there? What somebody
+// else passed over is in no object, and this run is the first that can notice. Costs one list and one read of the store;
+// more only where the positions differ. Refuses to fail a run, and to call moved what a run may have acknowledged.
+import { setMaxListeners } from 'node:events';
+import { BackupError } from '../errors.ts';
+import { compareEntries, formatEntry, mostEntriesBetween } from '../format/entry-order.ts';
+import type { ManifestLink, ManifestPosition, SubscriptionMoved } from '../format/run-manifest.ts';
+import { createSlots } from '../lib/semaphore.ts';
+import { untilAborted } from '../lib/until-aborted.ts';
+import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from '../ports.ts';
+import type { TopicName } from '../topic-name.ts';
+import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } from './manifest-search.ts';
+import { isKeptRaw, lastOfRuns, listObjectsUpTo, readLastEntry, type StoredPlace } from './stored-through.ts';
+import { isUnclear, type Move, moveBetween } from './subscription-move.ts';
+
+/** Manifests of other instances that are read where the newest one does not explain a position. */
+const MOST_OTHERS = 12;
+const PARALLEL = 8;
+/** How long a run whose partitions are drained waits for the store, for this alone. */
+const PATIENCE_MS = 5_000;
+/** A rule with nothing to store leaves a manifest when the newest is so old: then the next run finds one nearby. */
+const CHECKPOINT_MS = 3 * 3_600_000;
+const DAY_MS = 86_400_000;
+
+export interface RunChainOptions {
+  readonly store: ObjectStore;
+  readonly prefix: string;
+  readonly rule: string;
+  readonly topic: TopicName;
+  readonly subscription: string;
+  readonly subscriptionType: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly startedAtMs: number;
+  readonly signal: AbortSignal;
+  /** Is told of each partition in which the subscription was moved forwards. */
+  readonly onMoved: () => void;
+}
+
+/** What the run's manifest says of it. */
+export interface ChainEnd {
+  readonly link: ManifestLink;
+  /** Whether the run has something to say that no manifest says, also where it stored nothing. */
+  readonly isDue: boolean;
+}
+
+export interface RunChain {
+  /** The partitions are open: compares, beside the drain. */
+  opened(partitions: readonly SourcePartition[]): void;
+  /** The partitions are drained: waits, not for long, for what has to be asked while they are open. Never throws. */
+  compared(): Promise<void>;
+  /** Call it when the source is closed. Never throws. */
+  end(): Promise<ChainEnd>;
+  /** Ends every call under way. May be repeated. */
+  abort(): void;
+}
+
+interface Found {
+  readonly newest: ListedManifest;
+  /** `undefined`: it could not be read. */
+  readonly run: EarlierRun | undefined;
+}
+
+/** Begins to look at once, and goes on beside what the caller does. */
+export function followRuns(options: RunChainOptions): RunChain {
+  const { store, prefix, rule, topic, subscription, subscriptionType, clock, logger } = options;
+  const isInOrder = subscriptionType === 'exclusive' || subscriptionType === 'failover';
+  const ended = new AbortController();
+  const abort = () => ended.abort();
+  setMaxListeners(0, ended.signal);
+  options.signal.addEventListener('abort', abort);
+  if (options.signal.aborted) abort();
+  const call = { signal: ended.signal };
+  const of = { topic: topic.full, subscription };
+  const moved: SubscriptionMoved[] = [];
+  let partitions: readonly SourcePartition[] = [];
+  let hasWarned = false;
+
+  /** One warning a run, whatever is refused. */
+  const tell = (error: unknown): undefined => {
+    if (!hasWarned) logger.warn({ error }, 'earlier runs not read');
+    hasWarned = true;
+  };
+
+  async function look(): Promise<Found | undefined> {
+    const [newest] = await listManifests(store, prefix, rule, options.startedAtMs, call);
+    if (newest === undefined) return undefined;
+    return { newest, run: await readEarlierRun(store, newest, of, call).catch(tell) };
+  }
+  const looking = look().catch(tell);
+  let judging: Promise<void> = Promise.resolve();
+
+  /** Compares where these partitions stood when the run began with where the newest run left them. */
+  async function judge(begun: readonly SourcePartition[]): Promise<void> {
+    const run = (await looking)?.run;
+    if (run === undefined) return;
+    const slots = createSlots(PARALLEL);
+    const looked = begun.map(async (partition) => {
+      const { begin, isBeginTold = false } = partition.positions?.() ?? {};
+      const before = run.ends.get(partition.partition);
+      if (begin === undefined || before === undefined) return [];
+      if (isUnclear(before, begin)) {
+        const isLeft = await slots.run(() => isLeftBetween(partition, before.acknowledged, begin));
+        return isLeft ? [() => judgeUnclear(partition, begin, runs)] : [];
+      }
+      const move = moveBetween(before, begin);
+      if (move?.direction === 'forwards') return [() => judgeForwards(partition, begin, runs)];
+      // The first entry that comes may be one that an incomplete message has kept from being acknowledged.
+      return move && isBeginTold ? [() => judgeBackwards(partition, begin, runs)] : [];
+    });
+    const suspects = (await Promise.all(looked)).flat();
+    if (suspects.length === 0) return;
+    const runs = [run, ...(await readOthers(run))];
+    await Promise.all(suspects.map((judgeOne) => slots.run(judgeOne)));
+  }
+
+  /** Instances that ran side by side know of different partitions, and one may have written while we looked. */
+  async function readOthers({ listed }: EarlierRun): Promise<EarlierRun[]> {
+    const list = await listManifests(store, prefix, rule, options.startedAtMs, call);
+    const others = list.filter(({ key }) => key !== listed.key).slice(0, MOST_OTHERS);
+    const slots = createSlots(PARALLEL);
+    const read = (one: ListedManifest) => slots.run(() => readEarlierRun(store, one, of, call).catch(tell));
+    return (await Promise.all(others.map(read))).filter((run) => run !== undefined);
+  }
+
+  async function judgeForwards(
+    partition: SourcePartition,
+    begin: SubscriptionPosition,
+    runs: readonly EarlierRun[],
+  ): Promise<void> {
+    const left = latestUpTo(begin.acknowledged, endsOf(runs, partition.partition));
+    const move = left && moveBetween(left, begin);
+    if (left === undefined || move?.direction !== 'forwards') return;
+    const place = placeOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(place, left.acknowledged, move.through, call);
+    if (await isKeptRaw(place, move.through, call)) return;
+    const last = await lastOfRuns(place, keys, call);
+    if (!isInOrder) {
+      // Objects of a run that was killed, or is still at work: which entries it acknowledged, nobody can say.
+      if (keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
+      report(partition, left.acknowledged, begin.acknowledged, move);
+      return;
+    }
+    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    if (reached === undefined || compareEntries(reached, left.acknowledged) <= 0) {
+      report(partition, left.acknowledged, begin.acknowledged, move);
+    } else if (compareEntries(reached, move.through) < 0) {
+      const rest = moveBetween({ acknowledged: reached, last: left.last }, begin);
+      if (rest !== undefined) report(partition, reached, begin.acknowledged, rest);
+    }
+  }
+
+  /** Whether a message that was passed over is still there for who asks. */
+  async function isLeftBetween(
+    partition: SourcePartition,
+    from: EntryId,
+    { acknowledged: to }: SubscriptionPosition,
+  ): Promise<boolean> {
+    const next = await partition.nextBehind?.(from);
+    return next !== undefined && compareEntries(next, to) <= 0;
+  }
+
+  /** The ledger was closed since. Its messages are there, but who passed over them: a run, or somebody else? */
+  async function judgeUnclear(
+    partition: SourcePartition,
+    begin: SubscriptionPosition,
+    runs: readonly EarlierRun[],
+  ): Promise<void> {
+    const left = latestUpTo(begin.acknowledged, endsOf(runs, partition.partition));
+    if (left === undefined) return;
+    const place = placeOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(place, left.acknowledged, begin.acknowledged, call);
+    if (!isInOrder && keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
+    const last = isInOrder ? await lastOfRuns(place, keys, call) : undefined;
+    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    const from = reached && compareEntries(reached, left.acknowledged) > 0 ? reached : left.acknowledged;
+    if (!(await isLeftBetween(partition, from, begin))) return;
+    report(partition, from, begin.acknowledged, passedOver(from, begin.acknowledged));
+  }
+
+  /** A broker that was killed brings acknowledgements back, to where an object ends. Anywhere else messages double. */
+  async function judgeBackwards(
+    partition: SourcePartition,
+    begin: SubscriptionPosition,
+    runs: readonly EarlierRun[],
+  ): Promise<void> {
+    const left = endsOf(runs.slice(0, 1), partition.partition)[0];
+    if (left === undefined) return;
+    const place = placeOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(place, undefined, begin.acknowledged, call);
+    const last = await lastOfRuns(place, keys, call);
+    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    if (reached !== undefined && compareEntries(reached, begin.acknowledged) <= 0) {
+      const { topic: name } = partition;
+      const from = formatEntry(left.acknowledged);
+      logger.info(
+        { topic: name, partition: partition.partition, from, to: formatEntry(begin.acknowledged) },
+        'acknowledgements came back',
+      );
+    } else report(partition, left.acknowledged, begin.acknowledged, { direction: 'backwards' });
+  }
+
+  /** Where the objects lie that were stored since: the days that their messages may have been published on. */
+  function placeOf(partition: number, runs: readonly EarlierRun[]): StoredPlace {
+    const nowMs = clock.now();
+    const times = runs.flatMap(({ listed, lastPublishTimes }) => {
+      const published = Date.parse(lastPublishTimes.get(partition) ?? '');
+      return [listed.startedAtMs, ...(Number.isNaN(published) ? [] : [published])];
+    });
+    const [fromMs, untilMs] = [Math.min(nowMs, ...times) - DAY_MS, Math.max(nowMs, ...times) + DAY_MS];
+    return { store, prefix, topic, partition, fromMs, untilMs };
+  }
+
+  function report({ partition, topic: name }: SourcePartition, from: EntryId, to: EntryId, move: Move): void {
+    const one: SubscriptionMoved = {
+      partition,
+      topic: name,
+      direction: move.direction,
+      from: formatEntry(from),
+      to: formatEntry(to),
+      ...(move.direction === 'forwards' &&
+        move.entriesAtMost !== undefined && { entriesAtMost: move.entriesAtMost }),
+    };
+    moved.push(one);
+    if (move.direction === 'forwards') options.onMoved();
+    logger.warn({ ...one, hint: HINTS[move.direction] }, 'subscription moved');
+  }
+
+  return {
+    opened(open) {
+      partitions = open;
+      judging = judge(open.filter((one) => one.positions?.().isBeginTold)).catch(tell);
+    },
+    async compared() {
+      const done = new AbortController();
+      clock.sleep(PATIENCE_MS, done.signal).then(abort, () => undefined);
+      await untilAborted(judging, ended.signal, tookTooLong).catch(tell);
+      done.abort();
+    },
+    async end() {
+      const done = new AbortController();
+      clock.sleep(PATIENCE_MS, done.signal).then(abort, () => undefined);
+      const late = partitions.filter((one) => one.positions?.().isBeginTold === false);
+      await untilAborted(
+        judging.then(() => judge(late)),
+        ended.signal,
+        tookTooLong,
+      ).catch(tell);
+      const found = await looking;
+      for (const partition of partitions) {
+        const { from, to } = partition.positions?.().passedOver ?? {};
+        if (from && to) report(partition, from, to, passedOver(from, to));
+      }
+      done.abort();
+      options.signal.removeEventListener('abort', abort);
+      const positions = partitions.map((one) => positionOf(one, found?.run));
+      const { key } = found?.newest ?? {};
+      const sha256 = found?.run?.sha256;
+      const link = {
+        ...{ topic: topic.full, subscription, subscriptionType, positions },
+        ...(key !== undefined && { previous: { key, ...(sha256 !== undefined && { sha256 }) } }),
+        ...(moved.length > 0 && { moved: moved.sort((a, b) => a.partition - b.partition) }),
+      };
+      return { link, isDue: moved.length > 0 || isNews(positions, found, options.startedAtMs) };
+    },
+    abort() {
+      hasWarned = true;
+      abort();
+    },
+  };
+}
+
+const tookTooLong = () =>
+  new BackupError('store', 'what earlier runs left behind was not known in time', {
+    retryable: true,
+    hint: 'Look at COS if it happens often; nothing else depends on it.',
+  });
+
+/** A move in the course of the run. */
+function passedOver(from: EntryId, to: EntryId): Move {
+  const most = mostEntriesBetween(from, to);
+  return { direction: 'forwards', through: to, entriesAtMost: Number.isFinite(most) ? most : undefined };
+}
+
+/** Whether no manifest says yet where the subscription stands, or the one that does is so old that it gets out of sight. */
+function isNews(
+  positions: readonly ManifestPosition[],
+  found: Found | undefined,
+  startedAtMs: number,
+): boolean {
+  if (found === undefined) return false;
+  const known = positions.filter(({ end }) => end !== undefined);
+  const isSaid = ({ partition, end }: ManifestPosition) => {
+    const said = found.run?.ends.get(partition);
+    return said !== undefined && formatEntry(said.acknowledged) === end;
+  };
+  return (
+    !known.every(isSaid) || (known.length > 0 && startedAtMs - found.newest.startedAtMs >= CHECKPOINT_MS)
+  );
+}
+
+/** A broker that tells no positions leaves a partition without a delivery where it was. */
+function positionOf(partition: SourcePartition, before: EarlierRun | undefined): ManifestPosition {
+  const positions = partition.positions?.();
+  const isUntouched = positions !== undefined && !positions.isBeginTold && positions.begin === undefined;
+  const end = positions?.end ?? (isUntouched ? before?.ends.get(partition.partition) : undefined);
+  const begin = positions?.begin;
+  return {
+    partition: partition.partition,
+    ...(begin && { begin: formatEntry(begin.acknowledged) }),
+    ...(end && { end: formatEntry(end.acknowledged) }),
+    ...(end?.last && { last: formatEntry(end.last) }),
+  };
+}
+
+const endsOf = (runs: readonly EarlierRun[], partition: number): SubscriptionPosition[] =>
+  runs.flatMap(({ ends }) => ends.get(partition) ?? []);
+
+/** Of several instances the one that got furthest left the partition last. */
+function latestUpTo(id: EntryId, ends: readonly SubscriptionPosition[]): SubscriptionPosition | undefined {
+  return ends
+    .filter(({ acknowledged }) => compareEntries(acknowledged, id) <= 0)
+    .sort((a, b) => compareEntries(b.acknowledged, a.acknowledged))[0];
+}
+
+const HINTS = {
+  forwards:
+    'What was passed over is in no object. The TTL of the namespace, a backlog quota, skip, clear-backlog, a reset, or a subscription that was deleted and made anew do that: see who did, raise the TTL, and give the subscription to nobody else.',
+  backwards:
+    'Messages come again; those of an object that reached further than this position are stored a second time. archive verify names them, archive restore drops them.',
+} as const;

@@ -1,0 +1,108 @@
+// How far the objects in the store reach behind a position. Where a run was killed before it could leave its manifest,
+// they prove what it had stored and acknowledged. Looks at keys, and at the end of one object.
+import { compareEntries } from '../format/entry-order.ts';
+import {
+  entryPlace,
+  parseObjectKey,
+  partitionFolder,
+  topicFolder,
+  unreadableKey,
+} from '../format/object-key.ts';
+import { compareMessageIds } from '../format/record.ts';
+import { readLastId } from '../format/stored-object.ts';
+import type { CallOptions, EntryId, ObjectStore } from '../ports.ts';
+import type { TopicName } from '../topic-name.ts';
+
+const DAY_MS = 86_400_000;
+const MOST_DAYS = 60;
+
+export interface StoredPlace {
+  readonly store: ObjectStore;
+  readonly prefix: string;
+  readonly topic: TopicName;
+  readonly partition: number;
+  /** Objects whose first message was published between these days, both included. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+/**
+ * The keys of the partition's objects that begin behind `after` (or at any entry) and up to `upTo`, in message order.
+ * @throws BackupError `store`
+ */
+export async function listObjectsUpTo(
+  place: StoredPlace,
+  after: EntryId | undefined,
+  upTo: EntryId,
+  options: CallOptions,
+): Promise<string[]> {
+  const { store, prefix, partition } = place;
+  const found: { key: string; ledgerId: number; entryId: number; batchIndex: number }[] = [];
+  for (const { folder, startAfter } of foldersOf(place, after)) {
+    for await (const { key } of store.list(folder, { ...options, ...(startAfter && { startAfter }) })) {
+      const parts = parseObjectKey(prefix, key);
+      if (parts === undefined || parts.partition !== partition) continue;
+      if (after !== undefined && compareEntries(parts, after) <= 0) continue;
+      const { ledgerId, entryId, batchIndex } = parts;
+      if (compareEntries(parts, upTo) <= 0) found.push({ key, ledgerId, entryId, batchIndex });
+    }
+  }
+  return found.sort(compareMessageIds).map(({ key }) => key);
+}
+
+/** The partition's folder of each day; where they are many, the rule was paused and its topic has few objects since. */
+function foldersOf(
+  { prefix, topic, partition, fromMs, untilMs }: StoredPlace,
+  after: EntryId | undefined,
+): { folder: string; startAfter?: string }[] {
+  const days = Math.floor(untilMs / DAY_MS) - Math.floor(fromMs / DAY_MS) + 1;
+  const folderOn = (day: number) => partitionFolder(prefix, topic, fromMs + day * DAY_MS, partition);
+  if (days > MOST_DAYS) {
+    const startAfter = folderOn(0).replace(/partition=[^/]*\/$/, '');
+    return [{ folder: topicFolder(prefix, topic), startAfter }];
+  }
+  return Array.from({ length: days }, (_, day) => {
+    const folder = folderOn(day);
+    if (after === undefined || after.entryId < 0) return { folder };
+    // '~' stands behind all places in the entry.
+    return { folder, startAfter: `${folder}${entryPlace(after)}~` };
+  });
+}
+
+/**
+ * The last of these objects that a run stored. One that begins with an entry that was kept raw was recovered later, and
+ * lies between the messages of another. @throws BackupError `store`
+ */
+export async function lastOfRuns(
+  place: StoredPlace,
+  keys: readonly string[],
+  options: CallOptions,
+): Promise<string | undefined> {
+  for (const key of [...keys].reverse()) {
+    const parts = parseObjectKey(place.prefix, key);
+    if (parts !== undefined && !(await isKeptRaw(place, parts, options))) return key;
+  }
+  return undefined;
+}
+
+/** The last entry of which the object holds a message; `undefined` where there is none at the key. @throws BackupError */
+export async function readLastEntry(
+  { store, prefix }: StoredPlace,
+  key: string,
+  options: CallOptions,
+): Promise<EntryId | undefined> {
+  const head = await store.head(key, options);
+  const parts = parseObjectKey(prefix, key);
+  if (head === undefined || parts === undefined) return undefined;
+  const { ledgerId, entryId } = await readLastId(store, head, parts.compression, options);
+  return { ledgerId, entryId };
+}
+
+/** Whether the entry was kept raw. @throws BackupError `store` */
+export async function isKeptRaw(
+  { store, prefix, topic, partition }: StoredPlace,
+  id: EntryId,
+  options: CallOptions,
+): Promise<boolean> {
+  return (await store.head(unreadableKey(prefix, topic, partition, id), options)) !== undefined;
+}

@@ -1,0 +1,126 @@
+// `tdmq-backup archive cat`: the records of a topic as lines, values or a table, streaming.
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { byPartition, readCatalog } from '../../archive/catalog.ts';
+import { rangeBytesFor } from '../../archive/ranged-read.ts';
+import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
+import { formatMessageId, formatTime } from '../../format/record.ts';
+import type { Command, Io } from '../command.ts';
+import { UsageError } from '../usage-error.ts';
+import { onlyTopic, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
+
+/** Written at once: a system call per record would be most of the time. */
+const CHUNK_LENGTH = 65_536;
+const WIDTHS = [24, 22, 20] as const;
+
+export const command: Command = {
+  summary: 'print the records of a topic',
+  help: `
+Usage: tdmq-backup archive cat [options]
+
+Prints the records of a topic: in the order of each partition, partitions merged by publish time. A message that stands
+in two objects comes once. Uses the same memory whatever the size; \`| head\` ends it.
+
+  --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
+  --duplicates     also the copies of messages that stand in two objects
+${SELECTION_HELP}
+${PLACE_HELP}
+
+Examples:
+  tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --key customer-7
+  tdmq-backup archive cat --folder ./copy --topic t/ns/orders --format value | head
+`,
+  async run(args, io) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...PLACE_OPTIONS,
+        ...SELECTION_OPTIONS,
+        format: { type: 'string', default: 'jsonl' },
+        duplicates: { type: 'boolean', default: false },
+      },
+    });
+    const format = FORMATS[values.format];
+    if (format === undefined) throw new UsageError('--format must be jsonl, value or table');
+    const selection = parseSelection(values);
+    const place = await openPlace(values, io);
+    try {
+      const { store, prefix, topic } = place;
+      const { signal } = io;
+      const catalog = await readCatalog(store, prefix, { topic, signal });
+      onlyTopic(catalog.objects, place);
+      const groups = [...byPartition(catalog.objects).values()];
+      const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
+      const partitions = groups.map((objects) =>
+        readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates, ...ranges }),
+      );
+      await print(mergeByTime(partitions), format, io);
+      return 0;
+    } finally {
+      await place.close();
+    }
+  },
+};
+
+interface Format {
+  readonly head?: string;
+  readonly line: (one: StoredMessage) => string | Buffer;
+}
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  jsonl: { line: ({ line }) => `${line}\n` },
+  value: { line: ({ message }) => Buffer.concat([message.payload ?? Buffer.alloc(0), Buffer.from('\n')]) },
+  table: { head: tableRow('published', 'id', 'key', 'value'), line: tableLine },
+};
+
+function tableLine({ message }: StoredMessage): string {
+  const { key, payload } = message;
+  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('utf8', 0, 200);
+  return tableRow(
+    formatTime(message.publishTimeMs),
+    formatMessageId(message.id),
+    key === undefined ? '' : typeof key === 'string' ? key : text(key),
+    payload === null ? '(null)' : text(payload),
+  );
+}
+
+function tableRow(...cells: [string, string, string, string]): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they would move a terminal's cursor
+  const [time, id, key, value] = cells.map((cell) => cell.replace(/[\u0000-\u001f\u007f-\u009f]/g, '·'));
+  const inWidth = (cell = '', width = 0) =>
+    cell.length > width ? `${cell.slice(0, width - 1)}…` : cell.padEnd(width);
+  const [timeWidth, idWidth, keyWidth] = WIDTHS;
+  return `${inWidth(time, timeWidth)}  ${inWidth(id, idWidth)}  ${inWidth(key, keyWidth)}  ${(value ?? '').slice(0, 80)}\n`;
+}
+
+async function print(messages: AsyncIterable<StoredMessage>, format: Format, io: Io): Promise<void> {
+  const { stdout } = io;
+  let isGone = false;
+  const onGone = () => {
+    isGone = true;
+  };
+  stdout.once('close', onGone);
+  stdout.once('error', onGone);
+  let chunks: (string | Buffer)[] = format.head === undefined ? [] : [format.head];
+  let length = 0;
+  const flush = async () => {
+    const bytes = Buffer.concat(chunks.map((one) => (typeof one === 'string' ? Buffer.from(one) : one)));
+    chunks = [];
+    length = 0;
+    if (bytes.length === 0 || isGone || stdout.write(bytes)) return;
+    // `drain` never comes where the reader has gone.
+    const over = new AbortController();
+    const options = { signal: over.signal };
+    await Promise.race([once(stdout, 'drain', options), once(stdout, 'close', options)]).catch(onGone);
+    over.abort();
+  };
+  for await (const one of messages) {
+    const text = format.line(one);
+    chunks.push(text);
+    length += text.length;
+    if (length >= CHUNK_LENGTH) await flush();
+    if (isGone) return;
+  }
+  await flush();
+}

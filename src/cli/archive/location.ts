@@ -1,0 +1,222 @@
+// Where an archive lies: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
+// are kept that may be replaced.
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createFolderStore } from '../../archive/folder-store.ts';
+import { type Environment, parseConfig, type RuleConfig } from '../../config.ts';
+import { createCosStore } from '../../cos/store.ts';
+import { BackupError, messageOf } from '../../errors.ts';
+import { readWhole } from '../../format/stored-object.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { retry } from '../../lib/retry.ts';
+import type { Logger, ObjectStore } from '../../ports.ts';
+import { retryingStore } from '../../retrying-store.ts';
+import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import type { Io } from '../command.ts';
+import { ruleEnvironment } from '../rule/environment.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** Options that all commands on an archive take, as parseArgs wants them. */
+export const PLACE_OPTIONS = {
+  folder: { type: 'string' },
+  bucket: { type: 'string' },
+  region: { type: 'string' },
+  prefix: { type: 'string' },
+  topic: { type: 'string' },
+} as const;
+
+export const PLACE_HELP = `  --folder DIR     a local copy of the archive, instead of the bucket of the settings
+  --bucket NAME    instead of COS_BUCKET
+  --region NAME    instead of COS_REGION
+  --prefix PREFIX  instead of COS_PREFIX
+  --topic TOPIC    one topic; by default PULSAR_TOPIC, or all where that is not set`;
+
+export interface PlaceValues {
+  readonly folder?: string | undefined;
+  readonly bucket?: string | undefined;
+  readonly region?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly topic?: string | undefined;
+}
+
+/** Small texts that may be replaced, beside the archive. */
+export interface Notes {
+  read(key: string): Promise<string | undefined>;
+  write(key: string, text: string): Promise<void>;
+}
+
+export interface Place {
+  readonly store: ObjectStore;
+  readonly prefix: string;
+  readonly topic: TopicName | undefined;
+  /** A copy has no metadata. */
+  readonly knowsMetadata: boolean;
+  readonly notes: Notes;
+  /** For people. */
+  readonly name: string;
+  close(): Promise<void>;
+}
+
+const LEAST_SOCKETS = 16;
+
+/** What reading does not ask for; the settings of a rule are checked as a whole. */
+const UNUSED_SETTINGS = {
+  RULE_NAME: 'archive',
+  PULSAR_SERVICE_URL: 'pulsar://unused:6650',
+  PULSAR_TOPIC: 'unused/unused/unused',
+  PULSAR_SUBSCRIPTION: 'unused',
+};
+
+/** Opens the place that options and environment name, for `parallel` reads at a time; call `close` at the end. @throws BackupError `config` */
+export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Promise<Place> {
+  const topicText = (values.topic ?? io.env['PULSAR_TOPIC']) || undefined;
+  const topic = topicText === undefined ? undefined : parseTopicName(topicText);
+  if (topicText !== undefined && topic === undefined)
+    throw new UsageError(`${JSON.stringify(topicText)} is no topic: tenant/namespace/topic`);
+  if (values.folder !== undefined) {
+    if (values.bucket !== undefined || values.region !== undefined || values.prefix !== undefined)
+      throw new UsageError('--folder names the copy of a prefix: leave out --bucket, --region and --prefix');
+    const found = await stat(values.folder).catch(() => undefined);
+    if (!found?.isDirectory()) {
+      throw new BackupError('config', `there is no folder ${values.folder}`, {
+        hint: 'Name the folder that the prefix of the archive was copied to.',
+      });
+    }
+    return {
+      store: createFolderStore(values.folder),
+      prefix: '',
+      topic,
+      knowsMetadata: false,
+      notes: folderNotes(values.folder),
+      name: values.folder,
+      close: async () => undefined,
+    };
+  }
+  if (values.bucket === undefined && !io.env['COS_BUCKET']) {
+    throw new BackupError('config', 'it is not said where the archive is', {
+      hint: "Name the rule's settings with --env-file FILE, or the place with --bucket, --region and --prefix, or a copy with --folder.",
+    });
+  }
+  const { cos } = await readSettings(io, {
+    ...(values.bucket === undefined ? {} : { COS_BUCKET: values.bucket }),
+    ...(values.region === undefined ? {} : { COS_REGION: values.region }),
+    ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
+  });
+  const logger = quietLogger();
+  const inner = createCosStore(cos, { logger, maxSockets: Math.max(LEAST_SOCKETS, parallel) });
+  const store = retryingStore(inner, { clock: systemClock, logger, signal: io.signal });
+  return {
+    store,
+    prefix: cos.prefix,
+    topic,
+    knowsMetadata: true,
+    notes: {
+      read: (key) => readText(store, `${cos.prefix}${key}`),
+      write: (key, text) => {
+        const body = { chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) };
+        const attributes = { metadata: {}, contentType: 'application/json' };
+        const put = () => inner.admin.putReplaceable(`${cos.prefix}${key}`, body, attributes);
+        return retry(put, { clock: systemClock });
+      },
+    },
+    name: `${cos.bucket}/${cos.prefix}`,
+    close: () => store.close(),
+  };
+}
+
+/** The one topic that the objects are of. @throws UsageError where they are of several; BackupError where there are none */
+export function onlyTopic(objects: readonly { readonly topic: string }[], place: Place): string {
+  const topics = [...new Set(objects.map(({ topic }) => topic))];
+  const [topic] = topics;
+  if (topics.length > 1) {
+    const names = topics.slice(0, 10).map((name) => `\n  --topic ${name.replace('persistent://', '')}`);
+    const more = topics.length > 10 ? `\n  and ${topics.length - 10} more` : '';
+    throw new UsageError(`${place.name} holds ${topics.length} topics: choose one${names.join('')}${more}`);
+  }
+  if (topic !== undefined) return topic;
+  throw new BackupError('config', `${place.name} holds no messages of ${place.topic?.full ?? 'any topic'}`, {
+    hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
+  });
+}
+
+/** What publishing does not ask for, where the archive is a local copy. */
+const UNUSED_COS_SETTINGS = {
+  COS_BUCKET: 'unused-1250000000',
+  COS_REGION: 'ap-guangzhou',
+  TENCENTCLOUD_SECRETID: 'unused',
+  TENCENTCLOUD_SECRETKEY: 'unused',
+};
+
+/** The settings for Pulsar alone. The role's key may have to be read with API keys: then these have to be there. */
+export function readPulsarSettings(io: Io, topic: string): Promise<RuleConfig> {
+  const unused = io.env['TDMQ_CLUSTER_ID'] ? {} : UNUSED_COS_SETTINGS;
+  // What is stored where is of no interest to who publishes.
+  return readSettings(io, { PULSAR_TOPIC: topic, COS_PREFIX: '' }, unused);
+}
+
+/** The settings of a rule with `changes`, of which only those for COS (and what else is set) have to be there. */
+export async function readSettings(
+  io: Io,
+  changes: Environment,
+  unused: Environment = {},
+): Promise<RuleConfig> {
+  const env = await ruleEnvironment({ ...io, env: { ...io.env, ...changes } });
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
+  return parseConfig({ ...UNUSED_SETTINGS, ...unused, ...set }, 'shell');
+}
+
+/** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */
+export const quietLogger = (): Logger => ({
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+});
+
+async function readText(store: ObjectStore, key: string): Promise<string | undefined> {
+  if ((await store.head(key)) === undefined) return undefined;
+  return (await readWhole(store, key, {})).toString('utf8');
+}
+
+function folderNotes(folder: string): Notes {
+  const pathOf = (key: string) => join(folder, ...key.split('/'));
+  return {
+    read: async (key) => {
+      try {
+        return await readFile(pathOf(key), 'utf8');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    async write(key, text) {
+      const path = pathOf(key);
+      try {
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(`${path}.new`, text);
+        await rename(`${path}.new`, path);
+      } catch (cause) {
+        throw new BackupError('config', `${path} cannot be written: ${messageOf(cause)}`, {
+          hint: 'A restore keeps its progress beside the archive: take a copy in a folder that can be written.',
+          cause,
+        });
+      }
+    },
+  };
+}
+
+/** A time of an option: ISO 8601, or a day. */
+export function timeOption(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(timeMs))
+    throw new UsageError(`${name} must be a time such as 2026-11-23 or 2026-11-23T23:21:41.123Z`);
+  return timeMs;
+}
+
+/** A whole number of an option. */
+export function numberOption(name: string, text: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new UsageError(`${name} must be a whole number from ${min} to ${max}`);
+}

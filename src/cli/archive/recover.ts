@@ -1,0 +1,139 @@
+// `tdmq-backup archive recover`: decodes what was kept raw, and says what cannot be.
+import { readFile } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { type RecoverResult, recoverArchive } from '../../archive/recover.ts';
+import { BackupError, messageOf } from '../../errors.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { createDecrypt, type Decrypt } from '../../pulsar/wire/protocol/decrypt.ts';
+import type { Command, Io } from '../command.ts';
+import { paint } from '../terminal/paint.ts';
+import { startProgress } from '../terminal/progress.ts';
+import { UsageError } from '../usage-error.ts';
+import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+
+const COMPRESSIONS = ['none', 'gzip', 'zstd'] as const;
+/** Of the machine's memory, for one message: it is there as chunks, as a whole, decompressed and as a record. */
+const MEMORY_SHARE = 8;
+
+export const command: Command = {
+  summary: 'decode what was kept raw, and store its messages',
+  help: `
+Usage: tdmq-backup archive recover [--private-key FILE] [--dry-run] [options]
+
+Tries every entry under _unreadable/ with the decoder of this version, and stores the messages of those that it can read
+as ordinary objects: one for each entry, under the key of its first message. Chunks that were kept apart are joined. The
+raw bytes stay. Nothing is replaced: what stands in an object already is named as such. A manifest under _runs/ tells what
+was recovered, so a second call finds nothing to do; a call that was killed is simply made again.
+
+The exit code is 0 when no raw entry is left that is not recovered, else 1; what is left is listed with the reason.
+
+  --private-key FILE  decrypts what its producer encrypted: a PEM file with an RSA key, as consumers of the topic have it
+  --dry-run           only tell what would be stored
+  --compression C     none, gzip or zstd; by default FILE_COMPRESSION, else none
+  --rule NAME         for entries whose metadata names no rule; by default RULE_NAME, else archive
+  --parallel N        entries at a time; 4 by default
+  --json              what became of each entry, as JSON
+${PLACE_HELP}
+
+Examples:
+  tdmq-backup archive recover --env-file .env.orders --dry-run
+  tdmq-backup archive recover --env-file .env.orders --private-key consumer.pem
+`,
+  async run(args, io) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...PLACE_OPTIONS,
+        'private-key': { type: 'string' },
+        'dry-run': { type: 'boolean', default: false },
+        compression: { type: 'string' },
+        rule: { type: 'string' },
+        parallel: { type: 'string', default: '4' },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    const parallel = numberOption('--parallel', values.parallel, 1, 64);
+    const rule = values.rule ?? (io.env['RULE_NAME'] || 'archive');
+    if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
+    const wanted = values.compression ?? (io.env['FILE_COMPRESSION'] || 'none');
+    const compression = COMPRESSIONS.find((one) => one === wanted);
+    if (compression === undefined)
+      throw new UsageError(`--compression must be one of ${COMPRESSIONS.join(', ')}`);
+    const file = values['private-key'];
+    const decrypt = file === undefined ? undefined : await readDecrypt(file);
+    const isDry = values['dry-run'];
+    const place = await openPlace(values, io, parallel);
+    const progress = startProgress(io.stderr);
+    try {
+      const result = await recoverArchive(place.store, place.prefix, {
+        topic: place.topic,
+        knowsMetadata: place.knowsMetadata,
+        limitBytes: Math.floor(totalmem() / MEMORY_SHARE),
+        decrypt,
+        rule,
+        compression,
+        isDry,
+        parallel,
+        clock: systemClock,
+        signal: io.signal,
+        onProgress: (done, total) => progress.update(`${done} of ${total} raw entries tried`),
+      }).finally(progress.clear);
+      if (values.json) io.stdout.write(`${JSON.stringify(asJson(result, isDry))}\n`);
+      else print(result, isDry, io);
+      return result.outcomes.some(({ outcome }) => outcome === 'remaining') ? 1 : 0;
+    } finally {
+      await place.close();
+    }
+  },
+};
+
+async function readDecrypt(file: string): Promise<Decrypt> {
+  try {
+    return createDecrypt(await readFile(file), file);
+  } catch (cause) {
+    if (cause instanceof BackupError) throw cause;
+    throw new BackupError('config', `${file} cannot be read: ${messageOf(cause)}`, {
+      hint: 'Name a PEM file after --private-key.',
+      cause,
+    });
+  }
+}
+
+function countsOf({ raw, recoveredBefore, outcomes }: RecoverResult) {
+  const of = (wanted: string) => outcomes.filter(({ outcome }) => outcome === wanted);
+  const recovered = of('recovered');
+  return {
+    raw,
+    recovered: recovered.length,
+    alreadyRecovered: recoveredBefore + of('already').length,
+    remaining: of('remaining').length,
+  };
+}
+
+const asJson = (result: RecoverResult, isDryRun: boolean) => ({
+  format: 'tdmq-backup-recover/1',
+  isDryRun,
+  ...countsOf(result),
+  entries: result.outcomes,
+  manifests: result.manifests,
+});
+
+function print(result: RecoverResult, isDry: boolean, io: Io): void {
+  const { red, green, yellow } = paint(io.stdout, io.env);
+  const say = (text: string) => io.stdout.write(`${text}\n`);
+  for (const { key, outcome, messages, objects, reason } of result.outcomes) {
+    if (outcome === 'remaining') say(`${red('✗')} ${key}\n    ${reason}`);
+    else if (outcome === 'already') say(`${green('✓')} ${key}\n    already recovered: ${objects.join(', ')}`);
+    else
+      say(
+        `${green('✓')} ${key}\n    ${messages} messages${objects.length > 0 ? ` in ${objects.join(', ')}` : ''}`,
+      );
+  }
+  const { raw, recovered, alreadyRecovered, remaining } = countsOf(result);
+  if (raw === 0) say('There are no raw entries.');
+  else {
+    const what = `${recovered} of ${raw} raw entries ${isDry ? 'can be recovered' : 'recovered'}, ${alreadyRecovered} already recovered, ${remaining} left`;
+    say(`${remaining > 0 ? yellow('⚠') : green('✓')} ${what}`);
+  }
+}

@@ -1,0 +1,98 @@
+// What is kept beside the archive about a restore: which objects it began with and how far it came, so that the same
+// command goes on after a kill, and does not begin again what was done.
+import { createHash } from 'node:crypto';
+import type { Acknowledged } from '../../archive/restore-progress.ts';
+import { BackupError } from '../../errors.ts';
+import type { ListedObject } from '../../ports.ts';
+import type { Place } from './location.ts';
+
+/** What is kept beside the archive of a restore under way. */
+interface Note {
+  readonly format: 'tdmq-backup-restore/1';
+  readonly id: string;
+  readonly what: object;
+  /** Messages have their places by it. */
+  readonly targetPartitions: number;
+  readonly startedAt: string;
+  readonly isDone: boolean;
+  readonly acknowledged: Acknowledged;
+}
+
+/** Finds the note of this very restore, or begins one. */
+export async function openNote(
+  place: Place,
+  what: object,
+  { keys, targetPartitions }: { keys: readonly string[]; targetPartitions: number },
+  { again, isDry }: { again: boolean; isDry: boolean },
+) {
+  const hash = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16);
+  const [noteKey, keysKey] = [`_restores/${hash}.json`, `_restores/${hash}.objects.json`];
+  const fresh: Note = {
+    format: 'tdmq-backup-restore/1',
+    id: `${hash.slice(0, 8)}-${Date.now().toString(36)}`,
+    what,
+    targetPartitions,
+    startedAt: new Date().toISOString(),
+    isDone: false,
+    acknowledged: {},
+  };
+  const saved = again || isDry ? undefined : await place.notes.read(noteKey);
+  const note = saved === undefined ? fresh : (JSON.parse(saved) as Note);
+  if (note.isDone) {
+    throw new BackupError('config', `this restore was done, begun at ${note.startedAt}`, {
+      hint: 'Add --again to publish all of it once more.',
+    });
+  }
+  if (note.targetPartitions !== targetPartitions) {
+    throw new BackupError(
+      'config',
+      `the topic has ${targetPartitions} partitions, and had ${note.targetPartitions} when this restore was begun`,
+      {
+        hint: 'What is published already has its place by those. Add --again to begin afresh, into an empty topic.',
+      },
+    );
+  }
+  let listed = keys;
+  const write = (content: Note) => place.notes.write(noteKey, `${JSON.stringify(content)}\n`);
+  if (saved !== undefined) listed = await readKeys(place, keysKey);
+  else if (!isDry) {
+    await place.notes.write(keysKey, `${JSON.stringify(keys)}\n`);
+    await write(note);
+  }
+  let acknowledged = note.acknowledged;
+  return {
+    id: note.id,
+    isResumed: saved !== undefined,
+    /** What the restore began with: its numbers count through these. */
+    keys: listed,
+    acknowledged: note.acknowledged,
+    save: async (now: Acknowledged) => {
+      acknowledged = now;
+      if (!isDry) await write({ ...note, acknowledged });
+    },
+    finish: async () => {
+      if (!isDry) await write({ ...note, acknowledged, isDone: true });
+    },
+  };
+}
+
+/** @throws BackupError where they are gone: nobody knows then what the numbers in the note count */
+async function readKeys(place: Place, keysKey: string): Promise<readonly string[]> {
+  const text = await place.notes.read(keysKey);
+  if (text !== undefined) return JSON.parse(text) as string[];
+  throw new BackupError('config', `${keysKey}, which tells what this restore began with, is gone`, {
+    hint: 'Bring it back, or add --again to begin afresh with what is there.',
+  });
+}
+
+/** What the restore began with; what was stored since is not part of it. */
+export function stillThere<T extends ListedObject>(found: readonly T[], keys: readonly string[]): T[] {
+  const began = new Set(keys);
+  const objects = found.filter(({ key }) => began.has(key));
+  if (objects.length === began.size) return objects;
+  throw new BackupError(
+    'config',
+    `${began.size - objects.length} objects that this restore began with are gone`,
+    { hint: 'Bring them back, or add --again to begin afresh with what is there.' },
+  );
+}

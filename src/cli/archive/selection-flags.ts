@@ -1,0 +1,76 @@
+// The filters of `archive cat` and `archive restore` as options.
+import type { Selection } from '../../archive/selection.ts';
+import { parseMessageId } from '../../format/record.ts';
+import { UsageError } from '../usage-error.ts';
+import { numberOption, timeOption } from './location.ts';
+
+/** As parseArgs wants them. */
+export const SELECTION_OPTIONS = {
+  from: { type: 'string' },
+  until: { type: 'string' },
+  'from-id': { type: 'string' },
+  'until-id': { type: 'string' },
+  partition: { type: 'string', multiple: true },
+  key: { type: 'string' },
+  property: { type: 'string', multiple: true },
+} as const;
+
+export const SELECTION_HELP = `  --from TIME      published at this time or later: 2026-11-23, or 2026-11-23T23:21:41.123Z
+  --until TIME     published before this time
+  --from-id ID     from this message on: ledger:entry:partition:batchIndex as records have it, or ledger:entry; ids order
+                   the messages of one partition, so an id with a partition means that partition alone
+  --until-id ID    up to this message, included
+  --partition N    one partition; may be repeated; none for a topic without partitions
+  --key KEY        messages with this key
+  --property N=V   messages with this property; may be repeated, then all have to fit`;
+
+export interface SelectionValues {
+  readonly from?: string | undefined;
+  readonly until?: string | undefined;
+  readonly 'from-id'?: string | undefined;
+  readonly 'until-id'?: string | undefined;
+  readonly partition?: string[] | undefined;
+  readonly key?: string | undefined;
+  readonly property?: string[] | undefined;
+}
+
+/** The selection that the options mean. @throws UsageError */
+export function parseSelection(values: SelectionValues): Selection {
+  const fromId = idOption('--from-id', values['from-id'], -1);
+  const toId = idOption('--until-id', values['until-id'], Number.MAX_SAFE_INTEGER);
+  const named = values.partition?.map((text) =>
+    text === 'none' ? -1 : numberOption('--partition', text, 0, 1_000_000),
+  );
+  const byIds = [...new Set([fromId, toId].map((id) => id?.partition ?? -1))].filter((one) => one >= 0);
+  const [partition] = byIds;
+  if (byIds.length > 1 || (partition !== undefined && named !== undefined && !named.includes(partition)))
+    throw new UsageError('--from-id, --until-id and --partition name different partitions');
+  return {
+    fromMs: timeOption('--from', values.from),
+    toMs: timeOption('--until', values.until),
+    fromId,
+    toId,
+    partitions: partition === undefined ? named : [partition],
+    key: values.key,
+    properties: values.property?.map((text) => {
+      const at = text.indexOf('=');
+      if (at < 1) throw new UsageError('--property must be name=value');
+      return [text.slice(0, at), text.slice(at + 1)] as const;
+    }),
+  };
+}
+
+/** An entry alone means all of its messages. */
+function idOption(name: string, text: string | undefined, batchIndex: number) {
+  if (text === undefined) return undefined;
+  const id = /^\d+:\d+$/.test(text)
+    ? { ...parseEntry(text), partition: -1, batchIndex }
+    : parseMessageId(text);
+  if (id === undefined) throw new UsageError(`${name} must be a message id such as 12:7:0:3, or 12:7`);
+  return id;
+}
+
+function parseEntry(text: string) {
+  const [ledgerId, entryId] = text.split(':').map(Number) as [number, number];
+  return { ledgerId, entryId };
+}

@@ -1,0 +1,160 @@
+// `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
+import { createHash } from 'node:crypto';
+import { appendFileSync, closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import type { ArchiveObject } from '../../archive/catalog.ts';
+import type { Inspection } from '../../archive/inspect.ts';
+import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
+import { BackupError, messageOf } from '../../errors.ts';
+import type { Command, Io } from '../command.ts';
+import { paint } from '../terminal/paint.ts';
+import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
+import { formatBytes } from '../terminal/table.ts';
+import { UsageError } from '../usage-error.ts';
+import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { rawText } from './raw-text.ts';
+
+const LEVELS: readonly string[] = ['list', 'object', 'record'] satisfies VerifyLevel[];
+const MOST_NOTICES_SHOWN = 20;
+
+export const command: Command = {
+  summary: 'look for damage: lost, cut, changed or contradictory objects',
+  help: `
+Usage: tdmq-backup archive verify [--level list|object|record] [options]
+
+Levels, each with what the one before looks at:
+  list     keys, metadata, sizes, manifests, ids in order; downloads nothing
+  object   the checksums of the bytes: CRC-64 as COS and the manifest have it, SHA-256 as the metadata has it
+  record   (default) every line: it parses, ids are in order, counts and ranges are as metadata and manifest say;
+           what two objects have in common is equal
+
+Damage makes the exit code 1. Messages that stand in two objects with equal content are duplicates, which happen after
+crashes and with Shared subscriptions: they are no damage, nor are gaps, which expired, skipped or chunked messages
+leave too; --strict lets both fail. Entries that are kept raw and were not recovered are named, each with its key.
+
+  --level LEVEL    list, object or record
+  --parallel N     objects at a time; 4 by default
+  --state FILE     remember here what was verified, and go on from there the next time; objects that changed are read
+                   again
+  --strict         gaps, duplicates and raw entries make the exit code 1 too
+  --json           the report as JSON: each finding with its object, kind and severity
+${PLACE_HELP}
+
+Examples:
+  tdmq-backup archive verify --env-file .env.orders --level object
+  tdmq-backup archive verify --env-file .env.orders --state verified.jsonl --json > report.json
+`,
+  async run(args, io) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...PLACE_OPTIONS,
+        level: { type: 'string', default: 'record' },
+        parallel: { type: 'string', default: '4' },
+        state: { type: 'string' },
+        strict: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    if (!LEVELS.includes(values.level)) throw new UsageError('--level must be list, object or record');
+    const level = values.level as VerifyLevel;
+    const parallel = numberOption('--parallel', values.parallel, 1, 64);
+    const place = await openPlace(values, io, parallel);
+    const progress = startProgress(io.stderr);
+    let state: ReturnType<typeof openState> | undefined;
+    try {
+      state = values.state === undefined ? undefined : openState(values.state, level);
+      const startedMs = Date.now();
+      const report = await verifyArchive(place.store, place.prefix, {
+        level,
+        parallel,
+        topic: place.topic,
+        knowsMetadata: place.knowsMetadata,
+        signal: io.signal,
+        onLooked: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+        onProgress: ({ objects, totalObjects, bytes, totalBytes }) => {
+          const share = bytes / Math.max(1, totalBytes);
+          progress.update(
+            `${bar(share)} ${objects} of ${totalObjects} objects  ${formatBytes(bytes)} of ${formatBytes(totalBytes)}  ${timeLeft(share, Date.now() - startedMs)}`,
+          );
+        },
+        ...(state === undefined ? {} : { known: state.known, onInspected: state.remember }),
+      });
+      progress.clear();
+      if (values.json) io.stdout.write(`${JSON.stringify(report)}\n`);
+      else print(report, io);
+      const isSuspect = report.findings.some(({ kind }) =>
+        ['gap', 'overlap', 'duplicates', 'unordered', 'unreadable'].includes(kind),
+      );
+      return report.damagedObjects > 0 || (values.strict && isSuspect) ? 1 : 0;
+    } finally {
+      progress.clear();
+      state?.close();
+      await place.close();
+    }
+  },
+};
+
+function print(report: VerifyReport, io: Io): void {
+  const { red, yellow, green, dim } = paint(io.stdout, io.env);
+  const say = (text: string) => io.stdout.write(`${text}\n`);
+  const damages = report.findings.filter(({ severity }) => severity === 'damage');
+  const notices = report.findings.filter(({ severity }) => severity === 'notice');
+  for (const { key, kind, detail } of damages) say(`${red('✗')} ${key}\n    ${kind}: ${detail}`);
+  for (const { key, kind, detail } of notices.slice(0, MOST_NOTICES_SHOWN))
+    say(`${yellow('⚠')} ${key}\n    ${kind}: ${detail}`);
+  if (notices.length > MOST_NOTICES_SHOWN)
+    say(dim(`  and ${notices.length - MOST_NOTICES_SHOWN} more notices; --json has them all`));
+  const messages =
+    report.messages === undefined ? '' : `${report.messages.toLocaleString('en-US')} messages, `;
+  const duplicates = report.duplicates === 0 ? '' : `, ${report.duplicates} of them twice`;
+  const what = `${report.objects.toLocaleString('en-US')} objects, ${messages}${formatBytes(report.bytes)}${duplicates}`;
+  say(
+    damages.length === 0
+      ? `${green('✓')} ${what}: no damage at the level of ${report.level}s`
+      : `${red('✗')} ${what}: ${report.damagedObjects} objects are damaged or missing`,
+  );
+  const { unreadable, recovered } = report;
+  if (unreadable > recovered) say(`${yellow('⚠')} ${rawText(unreadable, recovered)}`);
+  else if (unreadable > 0) say(rawText(unreadable, recovered));
+}
+
+/** Inspections as lines of JSON, appended as they are made, so that a killed verification has lost at most one. */
+function openState(path: string, level: VerifyLevel) {
+  const failed = (cause: unknown) =>
+    new BackupError('config', `the state file ${path} cannot be used: ${messageOf(cause)}`, {
+      hint: 'Name a file after --state that can be written.',
+      cause,
+    });
+  const known = new Map<string, Inspection>();
+  const nameOf = ({ key, sizeBytes, lastModified }: ArchiveObject) =>
+    createHash('sha256').update(`${level} ${key} ${sizeBytes} ${lastModified.getTime()}`).digest('base64');
+  let file: number;
+  try {
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    for (const line of text.split('\n')) {
+      try {
+        const { name, inspection } = JSON.parse(line) as { name: string; inspection: Inspection };
+        known.set(name, inspection);
+      } catch {
+        // The last line of a killed verification may be cut.
+      }
+    }
+    file = openSync(path, 'a');
+  } catch (cause) {
+    throw failed(cause);
+  }
+  return {
+    known: (object: ArchiveObject) => known.get(nameOf(object)),
+    remember(object: ArchiveObject, inspection: Inspection) {
+      // What was found wrong is looked at again: it may have been mended.
+      if (inspection.findings.some(({ severity }) => severity === 'damage')) return;
+      try {
+        appendFileSync(file, `\n${JSON.stringify({ name: nameOf(object), inspection })}`);
+      } catch (cause) {
+        throw failed(cause);
+      }
+    },
+    close: () => closeSync(file),
+  };
+}

@@ -1,0 +1,130 @@
+// `tdmq-backup check`: tries out, before a rule is deployed, all that its function will need.
+import { parseArgs } from 'node:util';
+import { parseConfig, type RuleConfig } from '../../config.ts';
+import { BackupError } from '../../errors.ts';
+import type { Logger } from '../../ports.ts';
+import { inspectCloud } from '../../rules/inspect.ts';
+import type { Command, Io } from '../command.ts';
+import { type Finding, fail, ok } from '../finding.ts';
+import { ruleEnvironment } from '../rule/environment.ts';
+import { paint } from '../terminal/paint.ts';
+import { checkBucket } from './bucket.ts';
+import { checkLimits } from './limits.ts';
+import { checkPulsar } from './pulsar.ts';
+
+export const command: Command = {
+  summary: 'try out all that a rule needs, before it is deployed',
+  help: `
+Usage: tdmq-backup check [--env-file FILE] [--json] [--read-only] [--no-cloud]
+
+Looks at the settings, the limits of the function, what the TDMQ and VPC APIs say of cluster, topic and network, the
+cluster's address, the subscription, the bucket and its prefix.
+Each item is ✓, ⚠ (works, but) or ✗ (will not work), with the cause and the cure. It subscribes as the function would
+and takes no message: a subscription that does not exist yet is made by it, and while it looks, a run of an exclusive
+rule is busy. It stores one small object below the prefix and removes it. API keys are TENCENTCLOUD_SECRET_ID and
+TENCENTCLOUD_SECRET_KEY. The cluster's access address is private: run it inside the VPC.
+
+  --no-cloud    does not ask the TDMQ and VPC APIs (nor does it where COS_ENDPOINT leads elsewhere)
+  --read-only   does not subscribe and stores nothing; finds less
+  --json        tells all findings as one JSON object
+
+Exit codes: 0 nothing is ✗, 1 something is, 2 wrong usage.
+
+Examples:
+  tdmq-backup check --env-file .env.orders
+  tdmq-backup check --env-file .env.orders --json | jq '.findings[] | select(.status != "ok")'
+`,
+  async run(args, io) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        json: { type: 'boolean', default: false },
+        'read-only': { type: 'boolean', default: false },
+        'no-cloud': { type: 'boolean', default: false },
+      },
+    });
+    const findings: Finding[] = [];
+    for await (const finding of check(io, { probes: !values['read-only'], asksCloud: !values['no-cloud'] })) {
+      findings.push(finding);
+      if (!values.json) tell(finding, io);
+    }
+    const failures = findings.filter(({ status }) => status === 'fail').length;
+    const warnings = findings.filter(({ status }) => status === 'warn').length;
+    if (values.json) io.stdout.write(`${JSON.stringify({ ok: failures === 0, findings })}\n`);
+    else io.stdout.write(`\n${conclusion(failures, warnings)}\n`);
+    return failures === 0 ? 0 : 1;
+  },
+};
+
+interface Extent {
+  /** Whether it may subscribe and store an object. */
+  readonly probes: boolean;
+  readonly asksCloud: boolean;
+}
+
+/** All findings, each as soon as it is there. */
+async function* check(io: Io, { probes, asksCloud }: Extent): AsyncGenerator<Finding> {
+  const { signal } = io;
+  const env = await ruleEnvironment(io);
+  const config = settings(env);
+  if (Array.isArray(config)) return yield* config;
+  yield ok('settings', `rule ${config.rule}, every ${config.run.intervalMinutes} minutes`);
+  yield* checkLimits(config, env);
+  const endpoint = env['TENCENTCLOUD_API_ENDPOINT'] || undefined;
+  const told = new Set<string>();
+  if (asksCloud && (config.cos.endpoint === undefined || endpoint !== undefined)) {
+    for (const finding of await askCloud(config, env, endpoint, signal)) {
+      told.add(finding.item);
+      yield finding;
+    }
+  }
+  for await (const finding of checkPulsar(config, SILENT, {
+    signal,
+    subscribes: probes,
+    tdmqEndpoint: endpoint,
+  })) {
+    // What both the cloud and the broker tell of stands once.
+    if (!told.has(finding.item)) yield finding;
+  }
+  signal.throwIfAborted();
+  yield* checkBucket(config, SILENT, { signal, writes: probes });
+  signal.throwIfAborted();
+}
+
+async function askCloud(
+  config: RuleConfig,
+  env: Io['env'],
+  endpoint: string | undefined,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const { DEPLOY_VPC_ID: vpcId, DEPLOY_SUBNET_ID: subnetId } = env;
+  const { credentials } = config.cos;
+  const vpc = vpcId && subnetId ? { vpc: { vpcId, subnetId } } : {};
+  return await inspectCloud({ config, credentials, endpoint, signal, ...vpc });
+}
+
+/** The settings, or one finding for each that is wrong. */
+function settings(env: Io['env']): RuleConfig | Finding[] {
+  try {
+    return parseConfig(env, 'shell');
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    const faults = error.message.replace(/^\d+ of the rule's settings are wrong: /, '').split(' | ');
+    return faults.map((fault) => fail('settings', fault, error.hint ?? 'Correct it.'));
+  }
+}
+
+function tell({ item, status, cause, cure }: Finding, io: Io): void {
+  const { green, yellow, red, dim } = paint(io.stdout, io.env);
+  const mark = { ok: green('✓'), warn: yellow('⚠'), fail: red('✗') }[status];
+  io.stdout.write(`${mark} ${item.padEnd(12)}  ${cause}\n`);
+  if (cure !== undefined) io.stdout.write(`${' '.repeat(16)}${dim('→')} ${cure}\n`);
+}
+
+function conclusion(failures: number, warnings: number): string {
+  if (failures > 0) return `${failures} of these will not work.`;
+  return warnings > 0 ? `It will work; ${warnings} of these are worth a look.` : 'All is well.';
+}
+
+const nothing = (): void => undefined;
+const SILENT: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };

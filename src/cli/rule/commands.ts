@@ -1,0 +1,56 @@
+// `tdmq-backup rule …`: the console's form for backup rules, as commands. Each is in a file of its own.
+import { nearest } from '../../lib/nearest.ts';
+import type { Command } from '../command.ts';
+import { UsageError } from '../usage-error.ts';
+
+const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
+  create: async () => (await import('./create.ts')).command,
+  list: async () => (await import('./list.ts')).command,
+  show: async () => (await import('./show.ts')).command,
+  edit: async () => (await import('./edit.ts')).command,
+  logs: async () => (await import('./logs.ts')).command,
+  pause: async () => (await import('./pause.ts')).pauseCommand,
+  resume: async () => (await import('./pause.ts')).resumeCommand,
+  run: async () => (await import('./run.ts')).command,
+  delete: async () => (await import('./delete.ts')).command,
+  export: async () => (await import('./export.ts')).command,
+};
+
+export const command: Command = {
+  summary: 'make and look after rules in the cloud: create, list, show, edit, logs, pause, run, delete …',
+  help: `
+Usage: tdmq-backup rule <command> [options]
+
+A rule is a function with a timer that backs up one topic. It is known by its tag tdmq-backup, whether it was made
+here or deployed with serverless.yml.
+
+  create   make a rule: asks on a terminal, or takes flags or a file
+  list     the rules of the region and how they are
+  show     one rule: settings, state, last run, backlog
+  edit     change a rule; shows the difference and asks
+  logs     the history of its runs, or the lines of one
+  pause    stop its timer; nothing is lost, messages wait in the subscription
+  resume   start its timer again
+  run      run it now and wait
+  delete   delete it; the subscription and the stored objects stay
+  export   write it as .env.<stage> for the Serverless Framework
+
+\`tdmq-backup rule <command> --help\` tells more.
+
+Examples:
+  tdmq-backup rule create
+  tdmq-backup rule list --region ap-guangzhou
+  tdmq-backup rule logs orders-backup --errors
+`,
+  subcommands: SUBCOMMANDS,
+  async run(args, io) {
+    const [name, ...rest] = args;
+    if (name === undefined) throw new UsageError('name what to do: rule create, list, show …');
+    const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
+    if (load === undefined) {
+      const known = nearest(name, Object.keys(SUBCOMMANDS));
+      throw new UsageError(`there is no command rule ${name}; did you mean rule ${known}?`);
+    }
+    return (await load()).run(rest, io);
+  },
+};

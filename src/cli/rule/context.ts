@@ -1,0 +1,112 @@
+// What the rule commands share: their common flags, the account and region they work in, how slow steps are shown,
+// and the question before something that cannot be taken back.
+import { parseArgs } from 'node:util';
+import type { BackupError } from '../../errors.ts';
+import type { BucketAccess } from '../../rules/bucket.ts';
+import { type Cloud, openCloud } from '../../rules/cloud.ts';
+import { findCredentials, findRegion } from '../../rules/credentials.ts';
+import type { Io } from '../command.ts';
+import { openPrompt, type Prompt } from '../terminal/prompt.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** Flags of every rule command. */
+export const COMMON_FLAGS = {
+  region: { type: 'string' },
+  profile: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+/** The last lines of every help. */
+export const COMMON_HELP = `
+  --region NAME    the region; by default TENCENTCLOUD_REGION or that of the profile
+  --profile NAME   a profile of the Tencent CLI (~/.tccli), in place of the environment's keys
+  --json           the answer as JSON on stdout
+
+API keys come from TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY and TENCENTCLOUD_TOKEN, from the Tencent CLI's
+profile, or from the role of the CVM. They are never taken from the command line.
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.`;
+
+/** The account that the flags and the environment name: its APIs, and its buckets. @throws BackupError `config` */
+export async function openAccount(
+  values: { readonly region?: string | undefined; readonly profile?: string | undefined },
+  io: Io,
+  fallbackRegion?: string,
+): Promise<{ cloud: Cloud; access: BucketAccess }> {
+  const query = { env: io.env, profile: values.profile, signal: io.signal };
+  const region = await findRegion({ ...query, region: values.region ?? fallbackRegion });
+  const { credentials } = await findCredentials(query);
+  const cloud = openCloud({
+    credentials,
+    region,
+    // For tests and private gateways; the requests stay addressed to the API's own domains.
+    endpoint: io.env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
+    signal: io.signal,
+    ...(io.clock && { clock: io.clock }),
+    onRetry: (error: BackupError) => io.stderr.write(`${error.message}; trying again\n`),
+  });
+  const access: BucketAccess = {
+    credentials,
+    endpoint: io.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined,
+    signal: io.signal,
+  };
+  return { cloud, access };
+}
+
+/** The one rule that a command is about, and its flags. */
+export function parseOneName<T extends NonNullable<Parameters<typeof parseArgs>[0]>['options']>(
+  args: readonly string[],
+  options: T,
+) {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { ...COMMON_FLAGS, ...options },
+    allowPositionals: true,
+  });
+  const [name, ...more] = positionals;
+  if (name === undefined) throw new UsageError('name the rule');
+  if (more.length > 0) throw new UsageError(`one rule at a time: ${more.join(' ')} is too much`);
+  return { values, name };
+}
+
+/** Whether a person can be asked. Questions go to stderr, so that stdout stays for the answer. */
+export const isInteractive = (io: Io) => io.stdin.isTTY === true && io.stderr.isTTY === true;
+
+/** Asks before going on; where nobody can be asked, `--yes` must have said so. */
+export async function confirm(question: string, isSaid: boolean, io: Io, open?: Prompt): Promise<boolean> {
+  if (isSaid) return true;
+  if (!isInteractive(io)) throw new UsageError('nobody can be asked here: pass --yes');
+  const prompt = open ?? openPrompt(io);
+  try {
+    return await prompt.confirm(question);
+  } finally {
+    if (open === undefined) prompt.close();
+  }
+}
+
+/** Shows that something slow is under way, and for how long: on a terminal only, and gone when it has ended. */
+export async function whileWaiting<T>(what: string, io: Io, work: () => Promise<T>): Promise<T> {
+  if (io.stderr.isTTY !== true) return work();
+  const startedMs = Date.now();
+  const show = () => {
+    const seconds = Math.round((Date.now() - startedMs) / 1_000);
+    io.stderr.write(`\r\u001b[2K… ${what}${seconds > 2 ? ` (${seconds} s)` : ''}`);
+  };
+  show();
+  const timer = setInterval(show, 1_000);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+    io.stderr.write('\r\u001b[2K');
+  }
+}
+
+/** `3 min ago`, for columns. */
+export function formatAgo(ms: number | undefined, nowMs: number): string {
+  if (ms === undefined) return '–';
+  const minutes = Math.max(0, Math.round((nowMs - ms) / 60_000));
+  if (minutes < 2) return minutes === 0 ? 'now' : '1 min ago';
+  if (minutes < 120) return `${minutes} min ago`;
+  return minutes < 2_880 ? `${Math.round(minutes / 60)} h ago` : `${Math.round(minutes / 1_440)} days ago`;
+}

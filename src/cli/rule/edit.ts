@@ -1,0 +1,119 @@
+// `tdmq-backup rule edit`: shows what a change amounts to, says what it would break, asks, and changes the rule.
+import { requireBucket } from '../../rules/bucket.ts';
+import { planEdit } from '../../rules/edit-steps.ts';
+import { readCode } from '../../rules/function-steps.ts';
+import { resolveRule } from '../../rules/resolve-rule.ts';
+import { findRule } from '../../rules/rule.ts';
+import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../../rules/rule-form.ts';
+import type { Command } from '../command.ts';
+import { UsageError } from '../usage-error.ts';
+import { makeChanges, showCalls } from './changes.ts';
+import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from './context.ts';
+import { differences, showDifference } from './difference.ts';
+import { CHANGE_FLAGS, fieldFlags, fieldHelp, formOfFlags, readRuleFile, zipPathOf } from './flags.ts';
+
+export const command: Command = {
+  summary: 'change a rule; shows the difference and asks',
+  help: `
+Usage: tdmq-backup rule edit NAME [flags]
+
+Changes anything but the name. Shows the difference and asks; changes that touch exactly-once are explained. If a
+step fails, the steps before it are taken back.
+
+${fieldHelp(['name'])}
+  --set NAME=VALUE      any other setting, by its variable; may be repeated
+  --unset NAME          sets a setting back to its default; may be repeated
+  --file FILE           the changes from rule.yml or a .env file
+  --create-run-role     make the run role, with the least policy, where it does not exist
+  --update-code         replaces the function's package too (--package FILE, by default dist/function.zip)
+  --dry-run             show the difference and the calls, change nothing
+  --yes                 do not ask
+${COMMON_HELP}
+
+Examples:
+  tdmq-backup rule edit orders-backup --interval 10 --set FILE_COMPRESSION=gzip
+  tdmq-backup rule edit orders-backup --memory 1024 --dry-run
+  tdmq-backup rule edit orders-backup --update-code --yes
+`,
+  async run(args, io) {
+    const { values, name } = parseOneName(args, {
+      ...fieldFlags(['name']),
+      ...CHANGE_FLAGS,
+      unset: { type: 'string', multiple: true },
+      'update-code': { type: 'boolean', default: false },
+    });
+    const changes = mergeForms(
+      ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
+      formOfFlags(values),
+    );
+    const { cloud, access } = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
+    if (changes.fields.name !== undefined && changes.fields.name !== rule.functionName) {
+      throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
+    }
+    const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
+    const resolved = await whileWaiting('looking up what the rule needs', io, () =>
+      resolveRule(cloud, form, {
+        createRunRole: values['create-run-role'],
+        current: rule,
+        nowMs: cloud.clock.now(),
+      }),
+    );
+    const isBucketNew = resolved.config.cos.bucket !== rule.environment['COS_BUCKET'];
+    const doubt = isBucketNew ? await requireBucket(resolved.config.cos, access) : undefined;
+    const zipPath = zipPathOf(values);
+    const zip = values['update-code'] ? await readCode(zipPath) : undefined;
+    const plan = await planEdit(cloud, rule, resolved, zip && (async () => zip));
+    const { steps } = plan;
+    const warnings = [...resolved.warnings, ...(doubt === undefined ? [] : [doubt]), ...plan.warnings];
+    const difference = differences(rule, resolved);
+    const { json } = values;
+    const calls = values['dry-run'] && {
+      calls: steps.map(({ title, call, request }) => ({ title, call, request })),
+    };
+    const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings });
+    if (!json && steps.length === 0) io.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);
+    else if (!json) showDifference(rule, difference, warnings, io);
+    if (steps.length === 0 || values['dry-run']) {
+      if (json) io.stdout.write(`${answer}\n`);
+      else showCalls(steps, io);
+      return 0;
+    }
+    if (!(await confirm(`Change the rule ${rule.name}?`, values.yes, io))) {
+      io.stderr.write('Nothing was changed.\n');
+      return 1;
+    }
+    await makeChanges(steps, io);
+    io.stdout.write(json ? `${answer}\n` : `The rule ${rule.name} is changed.\n`);
+    return 0;
+  },
+};
+
+/** The start in a file was applied when the rule was made from it; only the flag moves the subscription again. */
+function withoutStart({ fields, settings }: RuleForm): RuleForm {
+  const { start: _start, ...rest } = fields;
+  return { fields: rest, settings };
+}
+
+/** What a change replaces goes out with it: a new role brings its own key, another cluster its own address. */
+function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string[]): RuleForm {
+  const given = (...names: FieldName[]) => names.some((name) => changes.fields[name] !== undefined);
+  const fields = { ...before.fields };
+  const settings = { ...before.settings };
+  if (given('tdmqRole', 'roleKey')) delete settings['PULSAR_TOKEN'];
+  if (given('cluster', 'namespace', 'topic')) delete settings['PULSAR_TOPIC'];
+  if (given('start')) delete settings['PULSAR_INITIAL_POSITION'];
+  if (given('cluster', 'vpc', 'serviceUrl')) {
+    delete settings['PULSAR_LISTENER_NAME'];
+    delete fields.serviceUrl;
+    delete fields.subnet;
+    if (!given('serviceUrl')) delete fields.vpc;
+  }
+  for (const name of unset) {
+    const field = fieldOf(name);
+    if (name in settings) delete settings[name];
+    else if (field !== undefined && fields[field] !== undefined) delete fields[field];
+    else throw new UsageError(`--unset ${name}: the rule does not set it`);
+  }
+  return mergeForms({ fields, settings }, changes);
+}

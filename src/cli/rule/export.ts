@@ -1,0 +1,61 @@
+// `tdmq-backup rule export`: a deployed rule as the .env.<stage> of the Serverless Framework.
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { VARIABLES } from '../../config.ts';
+import { BackupError } from '../../errors.ts';
+import { findRule } from '../../rules/rule.ts';
+import { formatEnvFile } from '../../rules/rule-form.ts';
+import type { Command } from '../command.ts';
+import { COMMON_HELP, openAccount, parseOneName } from './context.ts';
+
+export const command: Command = {
+  summary: 'write it as .env.<stage> for the Serverless Framework',
+  help: `
+Usage: tdmq-backup rule export NAME [--out FILE] [--force]
+
+Writes .env.NAME with every variable that serverless.yml reads. \`rule create --file\` reads it back too. Where the
+function holds a role key, the file holds it as well: it is written for its owner alone (mode 600), never to stdout.
+
+  --out FILE   the file; by default .env.NAME
+  --force      writes over a file that exists
+${COMMON_HELP}
+
+Examples:
+  tdmq-backup rule export orders-backup
+  tdmq-backup rule export orders-backup --out .env.prod
+`,
+  async run(args, io) {
+    const { values, name } = parseOneName(args, {
+      out: { type: 'string' },
+      force: { type: 'boolean', default: false },
+    });
+    const { cloud } = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
+    const path = values.out ?? `.env.${rule.name}`;
+    await writeForOwner(path, formatEnvFile(rule), values.force);
+    const holdsKey = Object.entries(VARIABLES).some(
+      ([variable, one]) => 'secret' in one && one.secret && rule.environment[variable] !== undefined,
+    );
+    io.stdout.write(
+      values.json
+        ? `${JSON.stringify({ rule: rule.name, path, holdsKey })}\n`
+        : `${path} is written${holdsKey ? '; it holds the role key, so keep it out of version control' : ''}.\n`,
+    );
+    return 0;
+  },
+};
+
+/** Whole or not at all, and for its owner alone, whoever could read the file that it replaces. */
+async function writeForOwner(path: string, text: string, isReplacing: boolean): Promise<void> {
+  const draft = isReplacing ? `${path}.${process.pid}.new` : path;
+  try {
+    await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
+    if (isReplacing) await rename(draft, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (isReplacing) await rm(draft, { force: true });
+    throw new BackupError('rule', `${path} cannot be written (${code})`, {
+      cause: error,
+      hint: code === 'EEXIST' ? 'Pass --force to write over it.' : 'Name another file with --out.',
+    });
+  }
+}

@@ -1,0 +1,50 @@
+// `tdmq-backup rule pause` and `rule resume`: the rule's timer off and on.
+import { findRule } from '../../rules/rule.ts';
+import { switchTimers } from '../../rules/timer-steps.ts';
+import type { Command, Io } from '../command.ts';
+import { makeChanges } from './changes.ts';
+import { COMMON_HELP, openAccount, parseOneName } from './context.ts';
+
+export const pauseCommand: Command = {
+  summary: 'stop its timer',
+  help: `
+Usage: tdmq-backup rule pause NAME
+
+Switches the timer off. A run that is under way ends by itself. Messages wait in the subscription, as long as the
+namespace keeps them.
+${COMMON_HELP}
+
+Example:
+  tdmq-backup rule pause orders-backup
+`,
+  run: (args, io) => switchRule(args, io, false),
+};
+
+export const resumeCommand: Command = {
+  summary: 'start its timer again',
+  help: `
+Usage: tdmq-backup rule resume NAME
+
+Switches the timer on; the next tick drains what has gathered.
+${COMMON_HELP}
+
+Example:
+  tdmq-backup rule resume orders-backup
+`,
+  run: (args, io) => switchRule(args, io, true),
+};
+
+async function switchRule(args: readonly string[], io: Io, isOn: boolean): Promise<number> {
+  const { values, name } = parseOneName(args, {});
+  const { cloud } = await openAccount(values, io);
+  const rule = await findRule(cloud, name);
+  const steps = switchTimers(cloud, rule, isOn);
+  await makeChanges(steps, io);
+  const state = isOn ? 'active' : 'paused';
+  io.stdout.write(
+    values.json
+      ? `${JSON.stringify({ rule: rule.name, state })}\n`
+      : `The rule ${rule.name} is ${steps.length === 0 ? 'already' : 'now'} ${state}.\n`,
+  );
+  return 0;
+}

@@ -1,0 +1,58 @@
+// `tdmq-backup rule run`: invokes the rule's function now and waits until the run has ended.
+import { invokeRule } from '../../rules/invocation.ts';
+import { findRule } from '../../rules/rule.ts';
+import type { Command } from '../command.ts';
+import { paint } from '../terminal/paint.ts';
+import { formatBytes } from '../terminal/table.ts';
+import { COMMON_HELP, openAccount, parseOneName, whileWaiting } from './context.ts';
+
+export const command: Command = {
+  summary: 'run it now and wait',
+  help: `
+Usage: tdmq-backup rule run NAME
+
+Invokes the function as its timer does, and tells how the run ended. Exit code 1 if it failed. At Ctrl-C the command
+ends; the run goes on.
+${COMMON_HELP}
+
+Example:
+  tdmq-backup rule run orders-backup
+`,
+  async run(args, io) {
+    const { values, name } = parseOneName(args, {});
+    const { cloud } = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
+    io.stderr.write(`running ${rule.name}, at most ${rule.timeoutSeconds} s …\n`);
+    let which = '';
+    const run = await whileWaiting('waiting for the run', io, () =>
+      invokeRule(cloud, rule, io.signal, (requestId) => {
+        which = ` --request ${requestId}`;
+      }),
+    ).catch((error: unknown) => {
+      if (io.signal.aborted) {
+        io.stderr.write(
+          `A run that has begun goes on in the cloud: tdmq-backup rule logs ${rule.name}${which}\n`,
+        );
+      }
+      throw error;
+    });
+    const exitCode = run.result === 'ok' ? 0 : 1;
+    if (values.json) {
+      io.stdout.write(`${JSON.stringify(run)}\n`);
+      return exitCode;
+    }
+    const { green, red } = paint(io.stdout, io.env);
+    if (run.result === 'failed') {
+      io.stdout.write(`${red('✗')} the run failed: ${run.error}\n`);
+      io.stdout.write(`  → tdmq-backup rule logs ${rule.name} --request ${run.requestId}\n`);
+      return exitCode;
+    }
+    const { messages, objects, recordBytes, stopReason } = (run.summary ?? {}) as Record<string, unknown>;
+    const told =
+      typeof messages === 'number'
+        ? `${messages.toLocaleString('en-US')} messages in ${objects} objects, ${formatBytes(Number(recordBytes ?? 0))} (${stopReason})`
+        : 'the function returned no summary';
+    io.stdout.write(`${green('✓')} ${told}\n  request ${run.requestId}\n`);
+    return exitCode;
+  },
+};

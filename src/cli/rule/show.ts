@@ -1,0 +1,82 @@
+// `tdmq-backup rule show`: one rule with its settings, its state and its last run.
+import { findRule, shownSetting } from '../../rules/rule.ts';
+import { readState } from '../../rules/rule-state.ts';
+import type { Command } from '../command.ts';
+import { paint } from '../terminal/paint.ts';
+import { formatBytes } from '../terminal/table.ts';
+import { COMMON_HELP, formatAgo, openAccount, parseOneName, whileWaiting } from './context.ts';
+import { describeState, paintState, tellUnknown } from './shown-state.ts';
+
+export const command: Command = {
+  summary: 'one rule: settings, state, last run, backlog',
+  help: `
+Usage: tdmq-backup rule show NAME [--json]
+
+Secrets are not shown. Exit code 1 if the rule is unwell.
+${COMMON_HELP}
+
+Examples:
+  tdmq-backup rule show orders-backup
+  tdmq-backup rule show orders-backup --json
+`,
+  async run(args, io) {
+    const { values, name } = parseOneName(args, {});
+    const { cloud, access } = await openAccount(values, io);
+    const rule = await findRule(cloud, name);
+    const state = await whileWaiting('asking how the rule is', io, () => readState(cloud, rule, access));
+    const exitCode = state.state === 'active' || state.state === 'paused' ? 0 : 1;
+    const settings = Object.fromEntries(
+      Object.entries(rule.environment).map(([key, value]) => [key, shownSetting(key, value)]),
+    );
+    if (values.json) {
+      const { memoryMb, timeoutSeconds, runtime, vpc, runRole, cls, timers, status } = rule;
+      io.stdout.write(
+        `${JSON.stringify({ ...describeState(rule, state), status, memoryMb, timeoutSeconds, runtime, vpc, runRole, cls, timers, settings })}\n`,
+      );
+      return exitCode;
+    }
+    const { bold, dim } = paint(io.stdout, io.env);
+    const nowMs = cloud.clock.now();
+    const { lastRun } = state;
+    const facts: [string, string][] = [
+      ['state', paintState(state.state, io) + (state.reason === undefined ? '' : `: ${state.reason}`)],
+      [
+        'last run',
+        lastRun === undefined ? '–' : `${formatAgo(lastRun.endedAtMs, nowMs)}, ${describeRun(lastRun)}`,
+      ],
+      ['last success', formatAgo(state.lastSuccess?.endedAtMs, nowMs)],
+      ['backlog', state.backlog === undefined ? '–' : `${state.backlog.toLocaleString('en-US')} messages`],
+      ['timer', rule.timers.map((one) => `${one.cron} (${one.isOn ? 'on' : 'off'})`).join(', ') || 'none'],
+      [
+        'function',
+        `${rule.functionName}, ${rule.status}, ${rule.runtime}, ${rule.memoryMb} MB, ${rule.timeoutSeconds} s`,
+      ],
+      ['network', rule.vpc === undefined ? 'no VPC' : `${rule.vpc.vpcId} / ${rule.vpc.subnetId}`],
+      ['run role', rule.runRole ?? 'none'],
+      ['logs', rule.cls === undefined ? 'not in CLS' : `CLS topic ${rule.cls.topicId}`],
+    ];
+    io.stdout.write(`${bold(rule.name)} in ${rule.region}\n`);
+    const width = Math.max(...facts.map(([key]) => key.length));
+    for (const [key, value] of facts) {
+      io.stdout.write(`  ${dim(key.padEnd(width))}  ${value}\n`);
+      if (key === 'state' && state.cure !== undefined) {
+        io.stdout.write(`  ${' '.repeat(width)}  → ${state.cure}\n`);
+      }
+    }
+    for (const [key, value] of Object.entries(settings)) io.stdout.write(`  ${dim(key)}=${value}\n`);
+    tellUnknown([{ rule, ...state }], io);
+    return exitCode;
+  },
+};
+
+function describeRun(run: {
+  result: string;
+  messages: number;
+  objects: number;
+  recordBytes: number;
+  error: string | undefined;
+}): string {
+  return run.result === 'ok'
+    ? `${run.messages.toLocaleString('en-US')} messages in ${run.objects} objects, ${formatBytes(run.recordBytes)}`
+    : `failed: ${run.error ?? 'no reason given'}`;
+}

@@ -1,0 +1,39 @@
+// How a rule's state is written: in colour for a person, as JSON for a program.
+import type { Rule } from '../../rules/rule.ts';
+import type { RuleState } from '../../rules/rule-state.ts';
+import type { StateName } from '../../rules/verdict.ts';
+import type { Io } from '../command.ts';
+import { paint } from '../terminal/paint.ts';
+
+/** The state's word in its colour. */
+export function paintState(state: StateName, io: Io): string {
+  const { green, yellow, red } = paint(io.stdout, io.env);
+  if (state === 'active') return green(state);
+  return state === 'paused' || state === 'falling behind' ? yellow(state) : red(state);
+}
+
+/** The state as `--json` tells it; the same for `list` and `show`. */
+export function describeState(rule: Rule, state: RuleState): object {
+  const iso = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
+  return {
+    name: rule.name,
+    function: rule.functionName,
+    region: rule.region,
+    state: state.state,
+    reason: state.reason,
+    cure: state.cure,
+    lastRun: state.lastRun && { ...state.lastRun, endedAt: iso(state.lastRun.endedAtMs) },
+    lastSuccessAt: iso(state.lastSuccess?.endedAtMs),
+    backlog: state.backlog,
+    unknown: state.unknown,
+  };
+}
+
+/** What could not be asked, on stderr: each reason once, with the rules that it is about. */
+export function tellUnknown(states: readonly { rule: Rule; unknown: readonly string[] }[], io: Io): void {
+  const reasons = new Set(states.flatMap(({ unknown }) => unknown));
+  for (const reason of reasons) {
+    const names = states.filter(({ unknown }) => unknown.includes(reason)).map(({ rule }) => rule.name);
+    io.stderr.write(`not known of ${names.join(', ')}: ${reason}\n`);
+  }
+}

@@ -1,0 +1,29 @@
+// The broker's order of entries.
+import type { EntryId } from '../ports.ts';
+
+/** Negative: `a` stands before `b`; zero: they are the same; positive: after. */
+export function compareEntries(a: EntryId, b: EntryId): number {
+  return a.ledgerId - b.ledgerId || a.entryId - b.entryId;
+}
+
+/** Text that names an entry, for keys of maps. */
+export function entryKey(id: EntryId): string {
+  return `${id.ledgerId}:${id.entryId}`;
+}
+
+/** The most entries that can stand behind `last` up to `end`, as far as ids tell: those of one ledger are counted up. */
+export function mostEntriesBetween(last: EntryId, end: EntryId): number {
+  if (last.ledgerId < end.ledgerId) return Number.POSITIVE_INFINITY;
+  return last.ledgerId > end.ledgerId ? 0 : Math.max(0, end.entryId - last.entryId);
+}
+
+/** An entry id as manifests and log lines have it, `ledger:entry`. */
+export function formatEntry({ ledgerId, entryId }: EntryId): string {
+  return `${ledgerId}:${entryId}`;
+}
+
+/** The entry id in `ledger:entry`; `undefined` where it is none. */
+export function parseEntry(text: unknown): EntryId | undefined {
+  const [, ledger, entry] = (typeof text === 'string' && /^(\d{1,15}):(-1|\d{1,15})$/.exec(text)) || [];
+  return ledger === undefined ? undefined : { ledgerId: Number(ledger), entryId: Number(entry) };
+}

@@ -1,0 +1,134 @@
+// Where an object lies in the bucket: a function of its first message and of nothing else, so that a repeated run
+// builds the same keys. Zero-padded, so that a listing is in message order; date= and partition= as Hive has them.
+import type { Compression } from '../config.ts';
+import type { EntryId, MessageId, TimeMs } from '../ports.ts';
+import type { TopicName } from '../topic-name.ts';
+
+export interface ObjectKeyParts {
+  readonly tenant: string;
+  readonly namespace: string;
+  readonly topic: string;
+  /** UTC date of the first message's publish time, `YYYY-MM-DD`; see `dateOf`. */
+  readonly date: string;
+  /** -1 where the topic is not partitioned. */
+  readonly partition: number;
+  readonly ledgerId: number;
+  readonly entryId: number;
+  /** 0 also where the first message stood in no batch. */
+  readonly batchIndex: number;
+  readonly compression: Compression;
+}
+
+const EXTENSIONS: Record<Compression, string> = { none: '.jsonl', gzip: '.jsonl.gz', zstd: '.jsonl.zst' };
+
+/** `{prefix}{tenant}/{namespace}/{topic}/`: everything that is stored of one topic. */
+export function topicFolder(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+): string {
+  return `${prefix}${topic.tenant}/${topic.namespace}/${topic.topic}/`;
+}
+
+/** The key of the object that begins with this message. */
+export function objectKey(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+  first: { readonly id: MessageId; readonly publishTimeMs: TimeMs },
+  compression: Compression,
+): string {
+  const { partition, batchIndex } = first.id;
+  const place = `${entryPlace(first.id)}-${digits(Math.max(batchIndex, 0), 5)}`;
+  return `${partitionFolder(prefix, topic, first.publishTimeMs, partition)}${place}${EXTENSIONS[compression]}`;
+}
+
+/** Where the objects of a partition lie that begin with a message published on the UTC day of this time. */
+export function partitionFolder(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+  publishTimeMs: TimeMs,
+  partition: number,
+): string {
+  return `${topicFolder(prefix, topic)}date=${dateOf(publishTimeMs)}/partition=${partitionText(partition)}/`;
+}
+
+/** How the names of the objects in a partition's folder begin that begin in this entry. */
+export function entryPlace({ ledgerId, entryId }: EntryId): string {
+  return `${digits(ledgerId, 12)}-${digits(entryId, 10)}`;
+}
+
+/** The parts of an object's key under `prefix`; `undefined` where it is no key of an object of records. */
+export function parseObjectKey(prefix: string, key: string): ObjectKeyParts | undefined {
+  if (!key.startsWith(prefix)) return undefined;
+  const match =
+    /^([^/]+)\/([^/]+)\/([^/]+)\/date=(\d{4}-\d{2}-\d{2})\/partition=(none|\d+)\/(\d{12,})-(\d{10,})-(\d{5,})\.jsonl(\.gz|\.zst)?$/.exec(
+      key.slice(prefix.length),
+    );
+  if (match === null) return undefined;
+  const [, tenant, namespace, topic, date, partition, ledgerId, entryId, batchIndex, extension] =
+    match as unknown as [string, ...string[]];
+  return {
+    tenant: tenant as string,
+    namespace: namespace as string,
+    topic: topic as string,
+    date: date as string,
+    partition: partition === 'none' ? -1 : Number(partition),
+    ledgerId: Number(ledgerId),
+    entryId: Number(entryId),
+    batchIndex: Number(batchIndex),
+    compression: extension === '.gz' ? 'gzip' : extension === '.zst' ? 'zstd' : 'none',
+  };
+}
+
+/** Where an unreadable entry is kept: its bytes under this key, the reason beside it with `.json` for `.bin`. */
+export function unreadableKey(
+  prefix: string,
+  topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
+  partition: number,
+  id: EntryId,
+): string {
+  return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${entryPlace(id)}.bin`;
+}
+
+/** Where a run's manifest lies: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
+export function runManifestKey(prefix: string, rule: string, startedAtMs: number, requestId: string): string {
+  const start = new Date(startedAtMs).toISOString().replaceAll(/[-:.]/g, '');
+  return `${manifestFolder(prefix, rule)}date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
+}
+
+/** What COS takes. */
+export const MAX_KEY_BYTES = 850;
+
+/** The bytes of the longest key that a rule can make, whatever ids its messages have. */
+export function longestKeyBytes(prefix: string, topic: TopicName, rule: string): number {
+  const most = { ledgerId: Number.MAX_SAFE_INTEGER, entryId: Number.MAX_SAFE_INTEGER };
+  const id = { ...most, partition: 2 ** 31 - 1, batchIndex: 2 ** 31 - 1 };
+  const keys = [
+    objectKey(prefix, topic, { id, publishTimeMs: 0 }, 'zstd'),
+    unreadableKey(prefix, topic, id.partition, most).replace(/bin$/, 'json'),
+    runManifestKey(prefix, rule, 0, '0'.repeat(36)),
+  ];
+  return Math.max(...keys.map((key) => Buffer.byteLength(key)));
+}
+
+/** `{prefix}_runs/rule={rule}/`: the manifests of all runs of a rule, in the order of their starts. */
+export function manifestFolder(prefix: string, rule: string): string {
+  return `${prefix}_runs/rule=${rule}/`;
+}
+
+/** When the run of a manifest began, milliseconds since the epoch; `undefined` where the key is none of a manifest. */
+export function parseManifestStart(key: string): number | undefined {
+  const match = /\/(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(\d{3})Z-[^/]*\.json$/.exec(key);
+  if (match === null) return undefined;
+  const [, year, month, day, hour, minute, second, ms] = match;
+  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`);
+  return Number.isNaN(time) ? undefined : time;
+}
+
+const digits = (number: number, width: number) => String(number).padStart(width, '0');
+const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
+
+/** The `YYYY-MM-DD` of a key: times before 1970 stand under its first day, those after 9999 under the last of it. */
+export function dateOf(timeMs: TimeMs): string {
+  const last = Date.UTC(9999, 11, 31);
+  return new Date(Math.min(Math.max(Number(timeMs), 0), last)).toISOString().slice(0, 10);
+}

@@ -1,0 +1,132 @@
+// Many messages to the bytes of their records at once, without a string of each payload. It only saves time and garbage:
+// the bytes are those of encodeRecord.
+import { isUtf8 } from 'node:buffer';
+import { escapeInto, MAX_ESCAPE_BYTES, MAX_INPUT_BYTES, output, SLACK_BYTES } from '../lib/json-text.ts';
+import type { Body, Message } from '../ports.ts';
+import { encodeRecord, encodeRecordHead } from './record.ts';
+
+const ROOM_BYTES = output.length - SLACK_BYTES;
+/** Text is written out at this length: strings over 128 KB are dear to the garbage collector. */
+const FLUSH_LENGTH = 16_384;
+/** Payloads of one entry that together are larger become records piece by piece, twice: once to know their size. */
+const LARGE_BYTES = 5.5 * 1_048_576;
+const OPEN = ',"value":"';
+const OPEN_BASE64 = ',"valueBase64":"';
+const CLOSE = '"}\n';
+/** A multiple of three, so that pieces of base64 can stand one after the other. */
+const BASE64_PIECE_BYTES = 49_152;
+
+/** Records, one after the other. */
+export interface Records {
+  /** To be gone through once or more; of large messages they are made as they are asked for. */
+  readonly chunks: Iterable<Uint8Array>;
+  readonly sizeBytes: number;
+}
+
+/** The records of the messages; of large ones not all at once in memory. */
+export function encodeRecords(messages: readonly Message[]): Records {
+  const payloadBytes = messages.reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
+  if (payloadBytes <= LARGE_BYTES) return encodeAtOnce(messages);
+  let sizeBytes = 0;
+  for (const chunk of encodeInPieces(messages)) sizeBytes += chunk.length;
+  return { chunks: { [Symbol.iterator]: () => encodeInPieces(messages) }, sizeBytes };
+}
+
+/** Between two pieces others may use what they are made in: each is whole. */
+function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
+  for (const message of messages) {
+    const { payload } = message;
+    if (payload === null || payload.length <= MAX_INPUT_BYTES) yield* encodeAtOnce([message]).chunks;
+    else if (isUtf8(payload)) {
+      yield Buffer.from(encodeRecordHead(message) + OPEN);
+      for (let at = 0; at < payload.length; at += MAX_INPUT_BYTES) {
+        const end = escapeInto(payload.subarray(at, at + MAX_INPUT_BYTES), 0);
+        yield copyOf(output, end < 0 ? ~end : end);
+      }
+      yield Buffer.from(CLOSE);
+    } else {
+      yield Buffer.from(encodeRecordHead(message) + OPEN_BASE64);
+      for (let at = 0; at < payload.length; at += BASE64_PIECE_BYTES)
+        yield Buffer.from(base64(payload.subarray(at, at + BASE64_PIECE_BYTES)));
+      yield Buffer.from(CLOSE);
+    }
+  }
+}
+
+function encodeAtOnce(messages: readonly Message[]): Body {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  let used = 0;
+  /** To be written next. */
+  let text = '';
+  const takeOut = () => {
+    if (used === 0) return;
+    chunks.push(copyOf(output, used));
+    sizeBytes += used;
+    used = 0;
+  };
+  const write = () => {
+    // No character takes more than three bytes.
+    if (used + text.length * 3 > ROOM_BYTES) takeOut();
+    if (text.length * 3 > ROOM_BYTES) {
+      const bytes = Buffer.from(text);
+      chunks.push(bytes);
+      sizeBytes += bytes.length;
+    } else used += output.write(text, used);
+    text = '';
+  };
+  const writeBase64 = (payload: Uint8Array) => {
+    text += OPEN_BASE64;
+    for (let at = 0; at < payload.length; at += BASE64_PIECE_BYTES) {
+      text += base64(payload.subarray(at, at + BASE64_PIECE_BYTES));
+      write();
+    }
+    text = CLOSE;
+  };
+  for (const message of messages) {
+    const { payload } = message;
+    if (payload === null) {
+      text += encodeRecord(message);
+      if (text.length > FLUSH_LENGTH) write();
+      continue;
+    }
+    text += encodeRecordHead(message);
+    if (payload.length > MAX_INPUT_BYTES && !isUtf8(payload)) {
+      writeBase64(payload);
+      continue;
+    }
+    if (text.length > FLUSH_LENGTH) write();
+    text += OPEN;
+    const first = payload.length > MAX_INPUT_BYTES ? payload.subarray(0, MAX_INPUT_BYTES) : payload;
+    // The head and what is escaped first stand together, so that the start of a value can be taken back.
+    if (used + text.length * 3 + first.length * MAX_ESCAPE_BYTES > ROOM_BYTES) takeOut();
+    write();
+    const start = used;
+    const end = escapeInto(first, used);
+    used = end < 0 ? ~end : end;
+    if (end < 0 && first === payload && !isUtf8(payload)) {
+      used = start - OPEN.length;
+      writeBase64(payload);
+      continue;
+    }
+    for (let at = MAX_INPUT_BYTES; at < payload.length; at += MAX_INPUT_BYTES) {
+      const piece = payload.subarray(at, at + MAX_INPUT_BYTES);
+      if (used + piece.length * MAX_ESCAPE_BYTES > ROOM_BYTES) takeOut();
+      const pieceEnd = escapeInto(piece, used);
+      used = pieceEnd < 0 ? ~pieceEnd : pieceEnd;
+    }
+    text = CLOSE;
+  }
+  write();
+  takeOut();
+  return { chunks, sizeBytes };
+}
+
+function copyOf(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(length);
+  bytes.copy(copy, 0, 0, length);
+  return copy;
+}
+
+const base64 = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');

@@ -1,0 +1,274 @@
+// Record format v1 (tdmq-backup/1): one message as one line of JSON. The layout, in this order, absent where the
+// message has none:
+//   id topic publishTime eventTime key|keyBase64 orderingKey properties propertiesBase64 producer|producerBase64
+//   sequenceId schemaVersion replicatedFrom|replicatedFromBase64 value|valueBase64
+// The same message gives the same line in every run; `decodeRecord(encodeRecord(m))` gives back every byte.
+import { isUtf8 } from 'node:buffer';
+import { BackupError } from '../errors.ts';
+import type { Message, MessageId, Text, TimeMs } from '../ports.ts';
+
+/** What stands in `x-cos-meta-format` of every object of records. */
+export const RECORD_FORMAT = 'tdmq-backup/1';
+
+/** `ledger:entry:partition:batchIndex`, -1 where the message has no partition or no place in a batch. */
+export function formatMessageId(id: MessageId): string {
+  return `${id.ledgerId}:${id.entryId}:${id.partition}:${id.batchIndex}`;
+}
+
+/** The reverse of formatMessageId; `undefined` where the text is no message id. */
+export function parseMessageId(text: string): MessageId | undefined {
+  const match = /^(\d+):(\d+):(-1|\d+):(-1|\d+)$/.exec(text);
+  if (match === null) return undefined;
+  const [ledgerId, entryId, partition, batchIndex] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { ledgerId, entryId, partition, batchIndex };
+}
+
+/** The broker's order within one partition: negative where `a` comes before `b`. */
+export function compareMessageIds(a: Omit<MessageId, 'partition'>, b: Omit<MessageId, 'partition'>): number {
+  return a.ledgerId - b.ledgerId || a.entryId - b.entryId || a.batchIndex - b.batchIndex;
+}
+
+/** Whether a date from 1970 to 9999 holds the time. */
+export const isDate = (timeMs: TimeMs): timeMs is number => timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS;
+
+const LAST_FOUR_DIGIT_YEAR_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** ISO 8601 in UTC with milliseconds; the plain number of milliseconds where no date holds it. */
+export function formatTime(timeMs: TimeMs): string {
+  return isDate(timeMs) ? new Date(timeMs).toISOString() : String(timeMs);
+}
+
+/** The reverse of formatTime; `undefined` where the text is no time. */
+export function parseTime(text: string): TimeMs | undefined {
+  if (/^-?\d+$/.test(text)) return exactInteger(text);
+  const timeMs = Date.parse(text);
+  return Number.isNaN(timeMs) ? undefined : timeMs;
+}
+
+function exactInteger(digits: string): number | bigint {
+  const number = Number(digits);
+  return Number.isSafeInteger(number) ? number : BigInt(digits);
+}
+
+/** The message's line, with its `\n`. */
+export function encodeRecord(message: Message): string {
+  return `${encodeRecordHead(message)}${value(message.payload)}}\n`;
+}
+
+/** The line up to its value, which is last. */
+export function encodeRecordHead(message: Message): string {
+  const { id, eventTimeMs, key, properties, producer } = message;
+  let line = `{"id":"${formatMessageId(id)}","topic":${topics.quote(message.topic)},"publishTime":${publishTimes.format(message.publishTimeMs)}`;
+  if (eventTimeMs !== undefined) line += `,"eventTime":${eventTimes.format(eventTimeMs)}`;
+  if (key !== undefined) line += textField('key', key);
+  if (message.orderingKey !== undefined) line += `,"orderingKey":"${base64(message.orderingKey)}"`;
+  if (properties.length > 0) line += formatProperties(properties);
+  if (typeof producer === 'string') line += `,"producer":${producers.quote(producer)}`;
+  else if (producer !== undefined) line += textField('producer', producer);
+  if (message.sequenceId !== undefined) line += `,"sequenceId":${message.sequenceId}`;
+  if (message.schemaVersion !== undefined) line += `,"schemaVersion":"${base64(message.schemaVersion)}"`;
+  if (message.replicatedFrom !== undefined) line += textField('replicatedFrom', message.replicatedFrom);
+  return line;
+}
+
+/** Bytes that are no valid UTF-8 stand in a field of their own: readers of JSON take no others for texts. */
+const textField = (name: string, content: Text) =>
+  typeof content === 'string' ? `,"${name}":${quote(content)}` : `,"${name}Base64":"${base64(content)}"`;
+
+/** As JSON.stringify, which is slow to begin; most texts have nothing to escape. */
+const quote = (text: string) => (NEEDS_ESCAPES.test(text) ? JSON.stringify(text) : `"${text}"`);
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
+const NEEDS_ESCAPES = /["\\\u0000-\u001f\ud800-\udfff]/;
+
+/** Quotes what is mostly the text of before. */
+function repeatedQuote(): { quote(text: string): string } {
+  let last = '';
+  let quoted = '""';
+  return {
+    quote(text) {
+      if (text !== last) {
+        quoted = JSON.stringify(text);
+        last = text;
+      }
+      return quoted;
+    },
+  };
+}
+
+const topics = repeatedQuote();
+const producers = repeatedQuote();
+
+/** Formats times that mostly fall in the second of the one before: a date costs as much as all the rest of a head. */
+function repeatedTime(): { format(timeMs: TimeMs): string } {
+  let lastSecond = -1;
+  let start = '';
+  return {
+    format(timeMs) {
+      if (!isDate(timeMs)) return formatTime(timeMs);
+      const second = Math.floor(timeMs / 1_000);
+      if (second !== lastSecond) {
+        start = `"${formatTime(second * 1_000).slice(0, -4)}`;
+        lastSecond = second;
+      }
+      const milliseconds = timeMs - second * 1_000;
+      return `${start}${milliseconds < 10 ? '00' : milliseconds < 100 ? '0' : ''}${milliseconds}Z"`;
+    },
+  };
+}
+
+const publishTimes = repeatedTime();
+const eventTimes = repeatedTime();
+
+/** Written by hand: a JavaScript object would move names that look like numbers to the front. */
+function formatProperties(pairs: Message['properties']): string {
+  if (!pairs.every(isTextPair)) {
+    const others = pairs.filter((pair) => !isTextPair(pair));
+    const encoded = others.map(([name, content]): TextPair => [base64Of(name), base64Of(content)]);
+    const texts = pairs.filter(isTextPair);
+    const rest = texts.length > 0 ? formatProperties(texts) : '';
+    return `${rest},"propertiesBase64":${formatPairs(encoded)}`;
+  }
+  return `,"properties":${formatPairs(pairs)}`;
+}
+
+type TextPair = readonly [name: string, content: string];
+const isTextPair = (pair: Message['properties'][number]): pair is TextPair =>
+  typeof pair[0] === 'string' && typeof pair[1] === 'string';
+const base64Of = (content: Text) => base64(typeof content === 'string' ? Buffer.from(content) : content);
+
+function formatPairs(pairs: readonly TextPair[]): string {
+  let text = '{';
+  for (const [name, content] of inOrder(pairs)) {
+    if (text.length > 1) text += ',';
+    text += `${quote(name)}:${quote(content)}`;
+  }
+  return `${text}}`;
+}
+
+function inOrder(pairs: readonly TextPair[]): readonly TextPair[] {
+  for (let at = 1; at < pairs.length; at++) {
+    if ((pairs[at - 1] as TextPair)[0] > (pairs[at] as TextPair)[0])
+      return [...pairs].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  }
+  return pairs;
+}
+
+function value(payload: Uint8Array | null): string {
+  if (payload === null) return ',"value":null';
+  const bytes = asBuffer(payload);
+  if (!isUtf8(bytes)) return `,"valueBase64":"${bytes.toString('base64')}"`;
+  return `,"value":${JSON.stringify(bytes.toString())}`;
+}
+
+const base64 = (bytes: Uint8Array) => asBuffer(bytes).toString('base64');
+
+const asBuffer = (bytes: Uint8Array) =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/**
+ * The message of one line, with or without its `\n`.
+ * @throws BackupError `corrupt` that says what is wrong with the line.
+ */
+export function decodeRecord(line: string): Message {
+  let fields: unknown;
+  try {
+    fields = JSON.parse(line);
+  } catch (cause) {
+    throw notARecord('it is not JSON', cause);
+  }
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
+    throw notARecord('it is no JSON object');
+  const record = fields as Record<string, unknown>;
+  const id = parseMessageId(text(record, 'id'));
+  if (id === undefined) throw notARecord('"id" is no message id');
+  return {
+    id,
+    topic: text(record, 'topic'),
+    publishTimeMs: time(record, 'publishTime', line),
+    eventTimeMs: optional(record, 'eventTime', (_, name) => time(record, name, line)),
+    key: textOrBytes(record, 'key'),
+    orderingKey: optional(record, 'orderingKey', bytes),
+    properties: [
+      ...parsePairs(record, 'properties'),
+      ...parsePairs(record, 'propertiesBase64').map(
+        ([name, content]) => [ofBase64(name), ofBase64(content)] as const,
+      ),
+    ],
+    producer: textOrBytes(record, 'producer'),
+    sequenceId: optional(record, 'sequenceId', (_, name) => integer(record, name, line)),
+    schemaVersion: optional(record, 'schemaVersion', bytes),
+    replicatedFrom: textOrBytes(record, 'replicatedFrom'),
+    payload: parsePayload(record),
+  };
+}
+
+const notARecord = (what: string, cause?: unknown) =>
+  new BackupError('corrupt', `a line is not a record of ${RECORD_FORMAT}: ${what}`, { cause });
+
+function optional<T>(
+  record: Record<string, unknown>,
+  name: string,
+  parse: (record: Record<string, unknown>, name: string) => T,
+): T | undefined {
+  return Object.hasOwn(record, name) ? parse(record, name) : undefined;
+}
+
+function text(record: Record<string, unknown>, name: string): string {
+  const content = record[name];
+  if (typeof content !== 'string') throw notARecord(`"${name}" is no text`);
+  return content;
+}
+
+function bytes(record: Record<string, unknown>, name: string): Uint8Array {
+  const content = text(record, name);
+  const decoded = Buffer.from(content, 'base64');
+  if (decoded.toString('base64') !== content) throw notARecord(`"${name}" is not base64`);
+  return decoded;
+}
+
+function time(record: Record<string, unknown>, name: string, line: string): TimeMs {
+  if (typeof record[name] === 'number') return integer(record, name, line);
+  const timeMs = Date.parse(text(record, name));
+  if (Number.isNaN(timeMs)) throw notARecord(`"${name}" is no time`);
+  return timeMs;
+}
+
+const textOrBytes = (record: Record<string, unknown>, name: string): Text | undefined =>
+  optional(record, name, text) ?? optional(record, `${name}Base64`, bytes);
+
+/** One of name and content may be a text there. */
+function ofBase64(content: string): Text {
+  const decoded = bytes({ content }, 'content');
+  return isUtf8(decoded) ? Buffer.from(decoded).toString() : decoded;
+}
+
+function parsePairs(record: Record<string, unknown>, name: string): [string, string][] {
+  if (!Object.hasOwn(record, name)) return [];
+  const content = record[name];
+  if (typeof content !== 'object' || content === null) throw notARecord(`"${name}" is no object`);
+  const pairs = Object.entries(content);
+  if (pairs.some(([, property]) => typeof property !== 'string')) throw notARecord('a property is no text');
+  return pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/** JSON.parse rounds integers beyond 2^53; the digits are taken from the line itself then. */
+function integer(record: Record<string, unknown>, name: string, line: string): number | bigint {
+  const content = record[name];
+  if (Number.isSafeInteger(content)) return content as number;
+  // Inside a JSON string the quote before the colon would be escaped, so this finds the field and nothing else.
+  const digits = new RegExp(`"${name}":(-?\\d+)[,}]`).exec(line)?.[1];
+  if (digits === undefined) throw notARecord(`"${name}" is no integer`);
+  return exactInteger(digits);
+}
+
+function parsePayload(record: Record<string, unknown>): Uint8Array | null {
+  if (record['value'] === null) return null;
+  if (Object.hasOwn(record, 'value')) return Buffer.from(text(record, 'value'), 'utf8');
+  return bytes(record, 'valueBase64');
+}

@@ -1,0 +1,119 @@
+// The record that a run leaves behind: its summary and one entry per object. It is the history and the index that
+// the read side asks first; never the truth, which is the objects.
+import { crc64 } from '../lib/crc64.ts';
+import type { CallOptions, ObjectStore } from '../ports.ts';
+import type { ManifestObject } from '../run.ts';
+import { runManifestKey } from './object-key.ts';
+
+/** What stands in `format` of a manifest. */
+export const RUN_MANIFEST_FORMAT = 'tdmq-backup-run/1';
+
+/** What a run came to: the last log line and the return value of the function. */
+export interface Summary {
+  readonly rule: string;
+  readonly requestId: string;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  readonly durationMs: number;
+  /** `failed` only in the log line and the manifest of a run that threw. */
+  readonly stopReason: 'caught_up' | 'deadline' | 'busy' | 'failed';
+  /** Stored by this run. */
+  readonly messages: number;
+  /** Uncompressed. */
+  readonly recordBytes: number;
+  readonly objects: number;
+  /** Found from an earlier run that could not acknowledge them. */
+  readonly alreadyStored: number;
+  readonly unreadable: number;
+  /** What the subscription still had at the end, where the broker tells it. */
+  readonly backlog?: {
+    readonly messages?: number;
+    readonly entries?: number;
+    /** ISO 8601, UTC: how far behind the rule is. Known mostly where the run ended at its deadline. */
+    readonly oldestPublishTime?: string;
+  };
+  /** Why the broker did not hand out what is left, where something is left and it is known. */
+  readonly heldBack?: string;
+  readonly partitions: number;
+  /** In how many partitions somebody else has moved the subscription forwards; absent where it was none. */
+  readonly subscriptionMoved?: number;
+}
+
+/** Where the subscription stood in a partition; entries as `ledger:entry`, absent where it is not known. */
+export interface ManifestPosition {
+  /** -1 where the topic is not partitioned. */
+  readonly partition: number;
+  /** When the run began: everything up to here was acknowledged. */
+  readonly begin?: string;
+  /** When the run ended. */
+  readonly end?: string;
+  /** The partition's last message when the run ended. */
+  readonly last?: string;
+}
+
+/** A subscription that was found elsewhere than the run before had left it. */
+export interface SubscriptionMoved {
+  readonly partition: number;
+  readonly topic: string;
+  /** `backwards`: messages come again. */
+  readonly direction: 'forwards' | 'backwards';
+  /** Up to where an earlier run is known to have acknowledged. */
+  readonly from: string;
+  readonly to: string;
+  /** Forwards, where ids tell it: so many entries at most are in no object. */
+  readonly entriesAtMost?: number;
+}
+
+/** How a run follows on those before it. */
+export interface ManifestLink {
+  /** `persistent://tenant/namespace/topic` */
+  readonly topic: string;
+  readonly subscription: string;
+  readonly subscriptionType: string;
+  readonly positions: readonly ManifestPosition[];
+  /** The newest manifest of the rule that the run saw at its start. */
+  readonly previous?: { readonly key: string; readonly sha256?: string };
+  readonly moved?: readonly SubscriptionMoved[];
+}
+
+/** Raw bytes under `_unreadable/` that were decoded later. */
+export interface RecoveredRaw {
+  readonly raw: string;
+  /** Keys of the objects that hold its messages; none where it had no messages. */
+  readonly objects: readonly string[];
+}
+
+export interface RunManifest extends Summary, Partial<ManifestLink> {
+  readonly format: typeof RUN_MANIFEST_FORMAT;
+  readonly storedObjects: readonly ManifestObject[];
+  /** Only where `archive recover` wrote it. */
+  readonly recovered?: readonly RecoveredRaw[];
+}
+
+/** What stands in `requestId` of a manifest that a command made: it is of no run. */
+export const COMMAND_REQUEST_IDS = { index: 'archive-index', recover: 'archive-recover' } as const;
+
+/** Stores the manifest of a run; returns its key. @throws BackupError `store` */
+export async function storeRunManifest(
+  store: ObjectStore,
+  prefix: string,
+  { link, ...summary }: Summary & { readonly link?: ManifestLink },
+  objects: readonly ManifestObject[],
+  options: CallOptions,
+  recovered?: readonly RecoveredRaw[],
+): Promise<string> {
+  const key = runManifestKey(prefix, summary.rule, Date.parse(summary.startedAt), summary.requestId);
+  const manifest: RunManifest = {
+    format: RUN_MANIFEST_FORMAT,
+    ...summary,
+    ...link,
+    storedObjects: objects,
+    ...(recovered && { recovered }),
+  };
+  const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
+  const metadata = { format: RUN_MANIFEST_FORMAT, rule: summary.rule };
+  const body = { chunks: [bytes], sizeBytes: bytes.length };
+  const attributes = { metadata, contentType: 'application/json', isReadByRuns: true };
+  await store.create(key, body, crc64([bytes]), attributes, options);
+  return key;
+}

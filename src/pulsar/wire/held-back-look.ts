@@ -1,0 +1,231 @@
+// Why a broker hands out nothing of a backlog. Looks at the next entry as a reader of its own, which acknowledges
+// nothing and of which nothing stays. It gives a reason only where what it saw leaves no other.
+import { randomBytes } from 'node:crypto';
+import { compareEntries } from '../../format/entry-order.ts';
+import type { Clock, EntryId, HeldBackReason } from '../../ports.ts';
+import type { BrokerConsumer } from './broker-consumer.ts';
+import { isChunk } from './chunks.ts';
+import { decodeMessage } from './protocol/codec.ts';
+import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
+import { FRAME, SUBSCRIPTION_TYPE } from './protocol/tables.ts';
+import { startTimer } from './timer.ts';
+
+/** After so long a silence it is worth to look. */
+const LOOK_AFTER_MS = 1_500;
+/** How long a reader waits for its next entry. */
+const LOOK_MS = 1_000;
+/** What a reader gets at once and the subscription does not get for so long is kept from the subscription. */
+const KEPT_FROM_US_AFTER_MS = 2_500;
+/**
+ * A reader begins so many entries before. Brokers pass over a batch of no messages, unless they read it together with
+ * others, and the first that a reader gets is often read alone (ManagedCursorImpl.applyMaxSizeCap).
+ */
+const ENTRIES_BEFORE = 4;
+const CLOSE_TIMEOUT_MS = 2_000;
+/** Without order: how many entries are looked through for the rest of a message. */
+const MOST_READ = 10_000;
+
+/** What a look finds: the next entry, or that only those before come (`end`), or nothing at all, which says nothing. */
+type Look = { readonly kind: 'entry'; readonly entry: StoredEntry } | { readonly kind: 'end' | 'nothing' };
+
+export interface HeldBackOptions {
+  readonly topic: string;
+  readonly isOrdered: boolean;
+  /** Of the chunks of one message. */
+  readonly limitBytes: number;
+  readonly clock: Clock;
+  readonly nextConsumerId: () => number;
+  readonly consumer: () => BrokerConsumer;
+  /** The last entry that came or was acknowledged. */
+  readonly position: () => EntryId | undefined;
+  /** How many entries wait for the rest of their chunked messages. */
+  readonly incompleteChunks: () => number;
+  /** Hands out an entry without messages, which brokers pass over where it stands alone. */
+  readonly onPassedOver: (entry: StoredEntry) => void;
+}
+
+/** Looks into the silence of one partition. */
+export class HeldBack {
+  readonly #options: HeldBackOptions;
+  /** What stands next; kept until something comes. */
+  #next: StoredEntry | undefined;
+  /** A broker that refuses to be asked in this way is not asked again. */
+  #isRefused = false;
+  #hasTransactions: Promise<boolean> | undefined;
+
+  constructor(options: HeldBackOptions) {
+    this.#options = options;
+  }
+
+  /** Something came: what was found before is out of date. */
+  reset(): void {
+    this.#next = undefined;
+  }
+
+  /** Why `entries` do not come that are to come; `undefined`: they may yet. @throws BackupError `source` */
+  async reasons(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined> {
+    const chunks = this.#options.incompleteChunks();
+    const known: HeldBackReason[] = chunks === 0 ? [] : ['incomplete chunks'];
+    if (entries <= chunks) return known;
+    const other = await this.#other(quietMs);
+    if (this.#options.isOrdered) return other === undefined ? undefined : [...known, other];
+    return [...known, other ?? 'unknown'];
+  }
+
+  /** The next entry with messages behind `position`, as far as a reader gets it at once. Never throws. */
+  async nextBehind(position: EntryId): Promise<EntryId | undefined> {
+    const look = await this.#look(position).catch(() => undefined);
+    return look?.kind === 'entry' && look.entry.permits > 0 ? look.entry.id : undefined;
+  }
+
+  /**
+   * Without order: the chunks that stand first in what is not acknowledged, with all that there is of their message, if
+   * that is not whole. Brokers since 2.11 keep such chunks for a consumer that had the first of them and is gone
+   * (SharedConsumerAssignor). @throws BackupError `source`
+   */
+  async firstChunks(): Promise<readonly StoredEntry[]> {
+    const { last, acknowledged } = await this.#options.consumer().lastPositions();
+    if (last === undefined || acknowledged === undefined || this.#isRefused) return [];
+    const found: StoredEntry[] = [];
+    let sizeBytes = 0;
+    let isSeenToEnd = false;
+    let count = 0;
+    await this.#read(acknowledged, (entry) => {
+      const { id, metadata } = entry;
+      isSeenToEnd = compareEntries(id, last) >= 0;
+      if (compareEntries(id, acknowledged) <= 0) return isSeenToEnd;
+      if (!isChunk(metadata)) return isSeenToEnd || ++count >= MOST_READ || found.length === 0;
+      const [first] = found;
+      if (first === undefined || first.metadata?.uuid === metadata.uuid) {
+        found.push(entry);
+        sizeBytes += entry.sizeBytes;
+      }
+      return isSeenToEnd || ++count >= MOST_READ || sizeBytes > this.#options.limitBytes;
+    });
+    const chunks = new Set(found.map(({ metadata }) => metadata?.chunkId));
+    return isSeenToEnd && chunks.size < (found[0]?.metadata?.chunks ?? 0) ? found : [];
+  }
+
+  async #other(quietMs: number): Promise<HeldBackReason | undefined> {
+    const { isOrdered } = this.#options;
+    if (isOrdered && quietMs < LOOK_AFTER_MS) return undefined;
+    const position = await this.#position();
+    if (position === undefined) return undefined;
+    const look = await this.#lookOnce(position);
+    if (look === undefined) return undefined;
+    if (look.kind === 'entry') {
+      this.#next = look.entry;
+      const { deliverAtTime } = metadataOf(look.entry);
+      if (!isOrdered) {
+        if (isLater(deliverAtTime, this.#options.clock)) return 'delayed messages';
+        return isChunk(look.entry.metadata) ? 'incomplete chunks' : undefined;
+      }
+      if (look.entry.permits === 0) {
+        this.#next = undefined;
+        this.#options.onPassedOver(look.entry);
+        return undefined;
+      }
+    }
+    // Where others get what stands before and nothing more, nobody may. With nothing before it that is no proof.
+    const isProven = look.kind === 'end' || quietMs >= KEPT_FROM_US_AFTER_MS;
+    const isNothing = look.kind === 'nothing' && position.entryId >= 0;
+    if (!isOrdered || isNothing || !isProven) return undefined;
+    return (await this.#brokerHasTransactions()) ? 'open transaction' : undefined;
+  }
+
+  #brokerHasTransactions(): Promise<boolean> {
+    this.#hasTransactions ??= this.#options
+      .consumer()
+      .hasTransactions()
+      .catch(() => false);
+    return this.#hasTransactions;
+  }
+
+  /** `undefined`: the broker refuses it. */
+  async #lookOnce(position: EntryId): Promise<Look | undefined> {
+    if (this.#next !== undefined) return { kind: 'entry', entry: this.#next };
+    if (this.#isRefused) return undefined;
+    try {
+      return await this.#look(position);
+    } catch {
+      this.#isRefused = true;
+      return undefined;
+    }
+  }
+
+  async #position(): Promise<EntryId | undefined> {
+    const { isOrdered, consumer, position } = this.#options;
+    return isOrdered ? position() : (await consumer().lastPositions()).acknowledged;
+  }
+
+  async #look(position: EntryId): Promise<Look> {
+    let look: Look = { kind: 'nothing' };
+    const from = { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) };
+    await this.#read(from, (entry) => {
+      if (compareEntries(entry.id, position) > 0) look = { kind: 'entry', entry };
+      else look = { kind: 'end' };
+      return look.kind === 'entry';
+    });
+    return look;
+  }
+
+  /** Reads from an entry on, until `onEntry` says that it is enough, or nothing has come for a while. */
+  async #read(from: EntryId, onEntry: (entry: StoredEntry) => boolean): Promise<void> {
+    const { topic, clock, nextConsumerId, consumer } = this.#options;
+    const reader = consumer().beside(nextConsumerId());
+    let finish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    let cancelTimer = (): void => undefined;
+    const wait = (): void => {
+      cancelTimer();
+      cancelTimer = startTimer(clock, LOOK_MS, finish);
+    };
+    let isEnough = false;
+    await reader.subscribe(
+      {
+        topic,
+        subscription: `tdmq-backup-look-${randomBytes(4).toString('hex')}`,
+        consumerName: 'tdmq-backup-look',
+        subType: SUBSCRIPTION_TYPE.Exclusive,
+        initialPosition: 'earliest',
+        startAt: from,
+      },
+      {
+        onEntry: (id, bytes) => {
+          if (isEnough) return;
+          const entry = readStoredEntry(id, bytes);
+          isEnough = onEntry(entry);
+          if (isEnough) finish();
+          else {
+            reader.giveMore(Math.max(1, entry.permits));
+            wait();
+          }
+        },
+        onActiveChange: () => undefined,
+        onEndOfTopic: () => undefined,
+        onClosedByBroker: () => finish(),
+        onConnectionLost: () => finish(),
+        onFault: () => finish(),
+      },
+    );
+    wait();
+    reader.giveMore(ENTRIES_BEFORE + 2);
+    await finished;
+    cancelTimer();
+    await reader.close(CLOSE_TIMEOUT_MS);
+  }
+}
+
+function metadataOf({ raw, payloadStart }: StoredEntry): { deliverAtTime?: number | bigint | undefined } {
+  const start = raw.length >= 6 && raw.readUInt16BE(0) === FRAME.checksumMagic ? 10 : 4;
+  try {
+    return decodeMessage('MessageMetadata', raw, start, payloadStart);
+  } catch {
+    return {};
+  }
+}
+
+const isLater = (timeMs: number | bigint | undefined, clock: Clock): boolean =>
+  timeMs !== undefined && Number(timeMs) > clock.now();

@@ -1,0 +1,275 @@
+// rule create on a terminal: what it asks, from lists of what the account has, and what it makes of the answers.
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { seedCluster } from '../../stand-ins/cloud-api/state.ts';
+import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
+
+let cloud: RuleCloud;
+beforeEach(async () => {
+  cloud = await startRuleCloud();
+});
+afterEach(() => cloud.close());
+
+test('On a terminal it asks, with lists of what the account has', async () => {
+  cloud.cluster.environments.set('prod', { name: 'prod', ttlSeconds: 600, topics: new Map() });
+  cloud.cluster.environments.get('default')?.topics.set('bills', {
+    name: 'bills',
+    partitions: 0,
+    subscriptions: new Map(),
+  });
+  const ran = await cloud.ruleOnTerminal(
+    ['create'],
+    // name, namespace, topic, name of the new subscription, start, bucket (twice), prefix, interval, log topic, go
+    ['asked', '1', '2', '', '1', 'Archive', 'archive-1250000000', 'a/', '', '1', 'y'],
+  );
+  expect(ran.err).toContain('1) default');
+  expect(ran.err).toContain('2) bills');
+  expect(ran.err).toContain("expected the bucket's full name");
+  expect(ran).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('asked')).toMatchObject({
+    cls: { logsetId: 'log-set', topicId: 'log-topic' },
+    environment: { PULSAR_TOPIC: 'pulsar-abc/default/bills', COS_PREFIX: 'a/' },
+  });
+});
+
+test('On a terminal, no means that nothing is made', async () => {
+  const ran = await cloud.ruleOnTerminal(
+    [
+      ...CREATE.filter((one) => one !== '--yes'),
+      '--start',
+      'earliest',
+      '--vpc',
+      'vpc-1',
+      '--interval',
+      '5',
+      '--run-role',
+      'r',
+    ],
+    ['2', 'n'],
+  );
+  expect(ran.code).toBe(1);
+  expect(ran.out).toContain('Calls in ap-guangzhou');
+  expect(ran.err).toContain('Nothing was made');
+  expect(cloud.api.state.functions.size).toBe(0);
+});
+
+test('Buckets of the region are listed to pick from, where the keys may see them', async () => {
+  const list = ['archive-1250000000', 'elsewhere-1250000000', 'other-1250000000'].map(
+    (name) =>
+      `<Bucket><Name>${name}</Name><Location>${name.startsWith('else') ? 'ap-beijing' : 'ap-guangzhou'}</Location></Bucket>`,
+  );
+  const seen: string[] = [];
+  const server = createServer((request, response) => {
+    seen.push(`${request.method} ${request.headers.host} ${request.headers.authorization}`);
+    response.setHeader('content-type', 'application/xml');
+    response.end(
+      request.method === 'HEAD'
+        ? undefined
+        : `<ListAllMyBucketsResult><Buckets>${list.join('')}</Buckets></ListAllMyBucketsResult>`,
+    );
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  try {
+    const { port } = server.address() as AddressInfo;
+    const without = CREATE.filter((one) => !['--bucket', 'archive-1250000000', '--yes'].includes(one));
+    const ran = await cloud.ruleOnTerminal(
+      [...without, '--start', 'earliest', '--vpc', 'vpc-1', '--interval', '5', '--run-role', 'r'],
+      ['2', '2', 'y'],
+      { TENCENTCLOUD_COS_ENDPOINT: `http://127.0.0.1:${port}` },
+    );
+    expect(ran).toMatchObject({ code: 0 });
+    expect(ran.err).not.toContain('elsewhere');
+    expect(cloud.api.state.functions.get('orders-backup')?.environment['COS_BUCKET']).toBe(
+      'other-1250000000',
+    );
+    expect(seen[0]).toContain('GET cos.ap-guangzhou.myqcloud.com');
+    expect(seen[0]).toContain(`q-ak=${cloud.api.account.secretId}`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** All that can be given but these flags, which are asked for. */
+const without = (...flags: string[]) => {
+  const args = [...CREATE, '--start', 'earliest', '--vpc', 'vpc-1', '--interval', '5', '--run-role', 'r'];
+  args.push('--cls-logset', 'log-set', '--cls-topic', 'log-topic');
+  for (const flag of ['--yes', ...flags]) {
+    const hasValue = flag !== '--yes' && flag !== '--create-run-role';
+    args.splice(args.indexOf(flag), hasValue ? 2 : 1);
+  }
+  return args;
+};
+
+/** The answers, and yes to making the rule. */
+const ask = (args: string[], answers: string[]) => cloud.ruleOnTerminal(args, [...answers, 'y']);
+
+test('The command that does the same without questions is shown, and does the same', async () => {
+  const asked = await ask(without('--prefix', '--interval', '--run-role'), ["it's/", '10']);
+  expect(asked).toMatchObject({ code: 0 });
+  const made = tracesIn(cloud);
+  const [, flags = ''] = /tdmq-backup rule (create .*--yes)/.exec(asked.err) ?? [];
+  expect(flags).toContain("--prefix 'it'\\''s/'");
+  await cloud.close();
+  cloud = await startRuleCloud();
+  const args = [...flags.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(([, quoted, plain]) =>
+    quoted === undefined ? (plain as string) : quoted.replaceAll("'\\''", "'"),
+  );
+  expect(await cloud.rule(...args)).toMatchObject({ code: 0 });
+  expect(tracesIn(cloud)).toEqual(made);
+});
+
+test('A name that a function has is told at once, and asked for again', async () => {
+  await cloud.rule(...CREATE);
+  subscribe(cloud);
+  const ran = await ask(without('--name', '--start'), ['orders-backup', '1bad-', 'orders-again', 'where']);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).toContain('a function of this name exists in ap-guangzhou');
+  expect([...cloud.api.state.functions.keys()]).toEqual(['orders-backup', 'orders-again']);
+});
+
+test('One of many is picked by a part of its name as well', async () => {
+  for (const name of ['bills', 'bills-eu', 'orders-eu']) {
+    cloud.cluster.environments
+      .get('default')
+      ?.topics.set(name, { name, partitions: 0, subscriptions: new Map() });
+  }
+  const ran = await ask(without('--topic'), ['invoices', '9', 'eu', 'bills']);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).toContain('none of these; a number from 1 to 4');
+  expect(ran.err).toContain('several of these: bills-eu, orders-eu');
+  expect(cloud.api.state.functions.get('orders-backup')?.environment['PULSAR_TOPIC']).toBe(
+    'pulsar-abc/default/bills',
+  );
+});
+
+describe('The start', () => {
+  test('is not asked for while consumers are connected: the subscription stays where it is', async () => {
+    subscribe(cloud, { consumers: ['app-1'] });
+    const ran = await ask(without('--start'), []);
+    expect(ran.err).toMatch(/Start.*: where the subscription is/);
+    expect(ran.code).toBe(0);
+    expect(tracesIn(cloud)).toMatchObject({ subscriptions: [{ resetTo: undefined }] });
+  });
+
+  test('may be where a subscription is that exists, and not where one is new', async () => {
+    const fresh = await ask(without('--start'), ['latest', 'now on']);
+    expect(fresh.err).not.toContain('where the subscription is');
+    expect(fresh.code).toBe(0);
+  });
+
+  test('is a time that is checked as it is typed', async () => {
+    const ran = await ask(without('--start'), [
+      'a time',
+      'yesterday',
+      '2999-01-01T00:00:00Z',
+      '2026-01-31T00:00:00Z',
+    ]);
+    expect(ran.code).toBe(0);
+    expect(ran.err).toContain('lies in the future');
+    expect(tracesIn(cloud)).toMatchObject({
+      subscriptions: [{ resetTo: Date.parse('2026-01-31T00:00:00Z') }],
+    });
+  });
+});
+
+test('Where the subnet of the address is full, those of its VPC with free addresses are offered', async () => {
+  const { subnets } = cloud.api.state;
+  const subnet = { vpcId: 'vpc-1', region: 'ap-guangzhou', name: 'spare' };
+  for (const [id, freeIps] of [
+    ['subnet-1', 0],
+    ['subnet-2', 0],
+    ['subnet-3', 9],
+    ['subnet-4', 5],
+  ] as const) {
+    subnets.set(id, { ...subnet, id, freeIps });
+  }
+  subnets.set('subnet-9', { ...subnet, id: 'subnet-9', vpcId: 'vpc-2', freeIps: 50 });
+  const ran = await ask(without('--vpc'), ['subnet-4']);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).toContain('Subnet of the function (subnet-1 has no free IP address)');
+  expect(ran.err).toContain('subnet-3  spare, 9 free');
+  expect(ran.err).not.toMatch(/\) subnet-[29]/);
+  expect(cloud.api.state.functions.get('orders-backup')?.vpc).toEqual({
+    VpcId: 'vpc-1',
+    SubnetId: 'subnet-4',
+  });
+});
+
+test('A run role is offered for creation with the least policy, and those that SCF may take on', async () => {
+  const role = { description: '', policies: new Set<number>() };
+  cloud.api.state.camRoles.set('ready', { ...role, name: 'ready', trust: '{"service":["scf.qcloud.com"]}' });
+  cloud.api.state.camRoles.set('of-a-cvm', {
+    ...role,
+    name: 'of-a-cvm',
+    trust: '{"service":["cvm.qcloud.com"]}',
+  });
+  const named = await ask(without('--run-role', '--create-run-role'), ['ready']);
+  expect(named.err).toContain('1) make a new one with the least policy');
+  expect(named.err).not.toContain('of-a-cvm');
+  expect(cloud.api.state.functions.get('orders-backup')?.role).toBe('ready');
+  await cloud.rule('delete', 'orders-backup', '--delete-subscription', '--yes');
+  await ask(without('--run-role', '--create-run-role'), ['1']);
+  expect(cloud.api.state.functions.get('orders-backup')?.role).toBe('tdmq-backup-orders-backup');
+});
+
+test('Of several clusters and addresses those of the region are offered', async () => {
+  seedCluster(cloud.api.state, { id: 'pulsar-two', token: ROLE_KEY });
+  seedCluster(cloud.api.state, { id: 'pulsar-far', region: 'ap-beijing' });
+  cloud.cluster.access.push({ vpcId: 'vpc-1', subnetId: 'subnet-1', address: 'pulsar-abc.second:8080' });
+  const ran = await ask(without('--cluster', '--vpc'), ['abc', 'second']);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).not.toContain('pulsar-far');
+  expect(cloud.api.state.functions.get('orders-backup')?.environment['PULSAR_SERVICE_URL']).toBe(
+    'http://pulsar-abc.second:8080',
+  );
+});
+
+test('An account that lacks what is asked for is told what to make first', async () => {
+  cloud.cluster.roles.get('backup-reader')?.grants.clear();
+  const ran = await ask(without('--tdmq-role'), []);
+  expect(ran.code).toBe(2);
+  expect(ran.err).toContain('there is no role that may consume from default: make one in the console first');
+});
+
+test('An input that ends in the middle makes nothing', async () => {
+  const ran = await cloud.ruleOnTerminal(without(), []);
+  expect(ran.code).toBe(2);
+  expect(ran.err).toContain('the input ended before the question was answered');
+  expect(cloud.api.state.functions.size).toBe(0);
+});
+
+test('Keys that may list no log topics, roles and subnets are asked for names, or not at all', async () => {
+  for (const action of ['cls:DescribeTopics', 'cam:DescribeRoleList', 'vpc:DescribeSubnets']) {
+    cloud.api.fail({ action, code: 'UnauthorizedOperation' });
+  }
+  const args = without('--vpc', '--run-role', '--cls-logset', '--cls-topic');
+  expect(await ask(args, [])).toMatchObject({ code: 0 });
+});
+
+test('--yes asks nothing, also on a terminal', async () => {
+  const ran = await cloud.ruleOnTerminal([...CREATE], []);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).not.toContain('Start');
+});
+
+test('What is given is not asked for: a run role to be made, and a key in a file, which no text repeats', async () => {
+  const role = { description: '', policies: new Set<number>() };
+  cloud.api.state.camRoles.set('ready', { ...role, name: 'ready', trust: '{"service":["scf.qcloud.com"]}' });
+  const file = join(cloud.folder, '.env.orders');
+  writeFileSync(file, `PULSAR_TOKEN=${ROLE_KEY}\n`);
+  const ran = await ask([...without('--run-role', '--tdmq-role'), '--file', file], []);
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.err).not.toContain('Run role');
+  expect(ran.err).not.toContain('TDMQ role');
+  expect(ran.err).not.toContain('PULSAR_TOKEN=');
+  expect(cloud.api.state.functions.get('orders-backup')).toMatchObject({
+    role: 'tdmq-backup-orders-backup',
+    environment: { PULSAR_TOKEN: ROLE_KEY },
+  });
+});

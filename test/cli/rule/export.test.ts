@@ -1,0 +1,90 @@
+// rule export: the file that it writes, and the rule that is made from it again.
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { VARIABLES } from '../../../src/config.ts';
+import type { ScfFunction } from '../../stand-ins/cloud-api/state.ts';
+import { deployByHand, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
+
+let cloud: RuleCloud;
+beforeEach(async () => {
+  cloud = await startRuleCloud();
+  cloud.api.state.pollsUntilActive = 0;
+});
+afterEach(() => cloud.close());
+
+const exported = () => join(cloud.folder, '.env.orders');
+
+test('export writes what create --file makes the same rule from, but for its times', async () => {
+  await cloud.createOrders(
+    ...['--set', 'FILE_COMPRESSION=zstd', '--interval', '10', '--start', 'latest', '--memory', '1024'],
+  );
+  const before = tracesIn(cloud);
+  const ran = await cloud.rule('export', 'orders-backup', '--out', exported());
+  expect(ran.out).toContain('holds the role key');
+  expect(statSync(exported()).mode & 0o777).toBe(0o600);
+  cloud.api.state.functions.clear();
+  expect(await cloud.rule('create', '--file', exported(), '--yes')).toMatchObject({ code: 0 });
+  const after = tracesIn(cloud) as typeof before & { functions: ScfFunction[] };
+  // A file for the Serverless Framework sets every variable; what is at its default is at its default before, too.
+  for (const fn of after.functions) {
+    const { environment } = cloud.api.state.functions.get('orders-backup') as ScfFunction;
+    for (const [name, { fallback }] of Object.entries(VARIABLES as Record<string, { fallback?: string }>)) {
+      if (environment[name] === fallback && name !== 'RUN_INTERVAL_MINUTES') delete fn.environment[name];
+    }
+    delete fn.environment['RULE_NAME'];
+  }
+  expect(after).toEqual(before);
+});
+
+test('A rule that is made from an export goes on from where its subscription is', async () => {
+  await cloud.createOrders();
+  await cloud.rule('export', 'orders-backup', '--out', exported());
+  await cloud.rule('delete', 'orders-backup', '--yes');
+  subscribe(cloud, { backlog: 12 });
+  expect(await cloud.rule('create', '--file', exported(), '--yes')).toMatchObject({ code: 0 });
+  expect(tracesIn(cloud)).toMatchObject({ subscriptions: [{ backlog: 12, resetTo: undefined }] });
+});
+
+test('Values that the file must quote come back as they are', async () => {
+  const prefixes = ["it's/", 'say "so"/', 'a b#c/', `both'"/`, '$HOME/'];
+  for (const prefix of prefixes) {
+    const environment = { ...deployByHand(cloud, 'orders-backup').environment, COS_PREFIX: prefix };
+    deployByHand(cloud, 'orders-backup', { environment });
+    await cloud.rule('export', 'orders-backup', '--out', exported(), '--force');
+    expect(parseEnv(readFileSync(exported(), 'utf8'))).toMatchObject(environment);
+  }
+});
+
+test('export sets every variable that serverless.yml reads, or comments it out', async () => {
+  await cloud.createOrders();
+  const path = join(cloud.folder, '.env.orders');
+  await cloud.rule('export', 'orders-backup', '--out', path);
+  const written = readFileSync(path, 'utf8');
+  const yml = readFileSync(new URL('../../../serverless.yml', import.meta.url), 'utf8');
+  const active = yml
+    .split('\n')
+    .filter((line) => !line.trim().startsWith('#'))
+    .join('\n');
+  for (const [, name] of active.matchAll(/\$\{env:(\w+)\}/g))
+    expect(written).toMatch(new RegExp(`^#?${name}=`, 'm'));
+});
+
+test('export does not write over a file unless told to, and then for its owner alone', async () => {
+  await cloud.createOrders();
+  writeFileSync(exported(), 'mine', { mode: 0o644 });
+  expect((await cloud.rule('export', 'orders-backup', '--out', exported())).err).toContain('--force');
+  expect(readFileSync(exported(), 'utf8')).toBe('mine');
+  expect((await cloud.rule('export', 'orders-backup', '--out', exported(), '--force')).code).toBe(0);
+  expect(readFileSync(exported(), 'utf8')).toContain('RULE_NAME=orders-backup');
+  expect(statSync(exported()).mode & 0o777).toBe(0o600);
+  expect(readdirSync(cloud.folder).filter((name) => name.endsWith('.new'))).toEqual([]);
+});
+
+test('export to a place that cannot be written says so', async () => {
+  await cloud.createOrders();
+  const ran = await cloud.rule('export', 'orders-backup', '--out', join(cloud.folder, 'none', 'x'));
+  expect(ran.code).toBe(1);
+  expect(ran.err).toContain('cannot be written (ENOENT)');
+});

@@ -1,0 +1,189 @@
+// Why the broker hands out nothing, as the wire driver finds it out from the loopback broker.
+import { describe, expect, it } from 'vitest';
+import type { LoopbackBroker } from '../../../../src/local/broker/broker.ts';
+import type { SourcePartition } from '../../../../src/ports.ts';
+import { messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take, texts } from '../loopback-source.ts';
+
+/** Others may be asked after the first, and reasons be concluded from the silence itself after the second. */
+const SHORT_MS = 1_500;
+const LONG_MS = 2_500;
+
+async function brokerWith(count: number): Promise<LoopbackBroker> {
+  const broker = await startBroker();
+  broker.createTopic(TOPIC, 0);
+  broker.createSubscription(TOPIC, SUBSCRIPTION);
+  broker.publish(TOPIC, messages(count));
+  return broker;
+}
+
+const heldBack = (partition: SourcePartition, entries: number, quietMs = SHORT_MS) =>
+  partition.heldBack?.(entries, quietMs) ?? Promise.reject(new Error('the driver cannot tell'));
+
+/** Nothing may stay of the reader that looks. */
+const subscriptionsOf = (broker: LoopbackBroker) =>
+  broker.consumers().map(({ subscription }) => subscription);
+
+describe('messages of an open transaction', () => {
+  it('that nobody gets are told as such, where the one before them comes', async () => {
+    const broker = await brokerWith(5);
+    broker.faults.keepsBack = (_, { place }) => place >= 3;
+    broker.faults.hasTransactions = true;
+    const { first } = await openSource(broker);
+    await take(first, 3);
+    expect(await heldBack(first, 2)).toEqual(['open transaction']);
+    expect(subscriptionsOf(broker)).toEqual([SUBSCRIPTION]);
+  });
+
+  it('are told also where everything before them is acknowledged, also behind large batches', async () => {
+    const broker = await startBroker();
+    broker.createTopic(TOPIC, 0);
+    broker.createSubscription(TOPIC, SUBSCRIPTION);
+    broker.publish(TOPIC, messages(100), { batchSize: 50 });
+    broker.publish(TOPIC, messages(2));
+    broker.faults.keepsBack = (_, { place }) => place >= 2;
+    broker.faults.hasTransactions = true;
+    const before = await openSource(broker);
+    await before.first.acknowledge((await take(before.first, 2)).map(({ id }) => id));
+    await before.source.close();
+    const { first } = await openSource(broker);
+    expect(await heldBack(first, 2)).toEqual(['open transaction']);
+  });
+
+  it('acknowledged in one are told after a longer silence, where the broker has transactions', async () => {
+    const broker = await brokerWith(5);
+    broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 3;
+    broker.faults.hasTransactions = true;
+    const { first } = await openSource(broker);
+    await take(first, 3);
+    expect(await heldBack(first, 2)).toBeUndefined();
+    expect(await heldBack(first, 2, LONG_MS)).toEqual(['open transaction']);
+  });
+
+  it('that begin their ledger are told the same way', async () => {
+    const broker = await brokerWith(2);
+    broker.faults.keepsBack = () => true;
+    broker.faults.hasTransactions = true;
+    const { first } = await openSource(broker);
+    expect(await heldBack(first, 2)).toBeUndefined();
+    expect(await heldBack(first, 2, LONG_MS)).toEqual(['open transaction']);
+  });
+});
+
+describe('no reason is given', () => {
+  it('where others get what we do not, and the broker has no transactions', async () => {
+    const broker = await brokerWith(5);
+    broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 3;
+    const { first } = await openSource(broker);
+    await take(first, 3);
+    expect(await heldBack(first, 2, 10 * LONG_MS)).toBeUndefined();
+  });
+
+  it('where the broker delivers nothing to anybody', async () => {
+    const broker = await brokerWith(5);
+    const { first } = await openSource(broker);
+    await take(first, 3);
+    broker.faults.hasTransactions = true;
+    broker.onAnswer((name) => (name === 'message' ? 'drop' : undefined));
+    expect(await heldBack(first, 2, 10 * LONG_MS)).toBeUndefined();
+  });
+
+  it('where the broker refuses to be looked at, which it is not asked again', async () => {
+    const broker = await brokerWith(5);
+    const { first } = await openSource(broker);
+    await take(first, 3);
+    let subscribes = 0;
+    broker.onCommand((name) => {
+      if (name !== 'subscribe') return undefined;
+      subscribes++;
+      return 'drop';
+    });
+    expect(await heldBack(first, 2, LONG_MS)).toBeUndefined();
+    expect(await heldBack(first, 2, LONG_MS)).toBeUndefined();
+    expect(subscribes).toBe(1);
+  });
+});
+
+it('hands out a batch of no messages that the broker passes over, and gives no permit for it away', async () => {
+  const broker = await brokerWith(3);
+  const empty = broker.appendEntry(TOPIC, { numMessagesInBatch: 0 }, new Uint8Array());
+  broker.faults.keepsBack = (subscription, { messages }) => subscription === SUBSCRIPTION && messages === 0;
+  const { first } = await openSource(broker);
+  await take(first, 3);
+  const permits = broker.consumers()[0]?.permits;
+  expect(await heldBack(first, 1)).toBeUndefined();
+  expect(await first.next(1_000)).toEqual({ kind: 'entry', id: empty, messages: [] });
+  await first.acknowledge([empty]);
+  expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
+  broker.faults.keepsBack = undefined;
+  broker.publish(TOPIC, messages(300, 3));
+  expect(texts(await take(first, 300)).at(-1)).toBe('m302');
+  expect(permits).toBeGreaterThanOrEqual(0);
+});
+
+it('runs not dry where batches of no messages stand between others', async () => {
+  const broker = await brokerWith(3);
+  for (let i = 0; i < 200; i++) broker.appendEntry(TOPIC, { numMessagesInBatch: 0 }, new Uint8Array());
+  broker.publish(TOPIC, messages(3, 3));
+  const { first } = await openSource(broker);
+  expect(texts(await take(first, 206))).toEqual(['m0', 'm1', 'm2', 'm3', 'm4', 'm5']);
+});
+
+describe('on a Shared subscription', () => {
+  it('names messages that are not due, and nothing else', async () => {
+    const broker = await brokerWith(3);
+    const later = Date.now() + 60_000;
+    for (let i = 0; i < 2; i++) broker.appendEntry(TOPIC, { deliverAtTime: later }, Buffer.from('later'));
+    broker.publish(TOPIC, messages(2, 3));
+    broker.faults.keepsBack = (name, { place }) => name === SUBSCRIPTION && (place === 3 || place === 4);
+    const { first } = await openSource(broker, { subscriptionType: 'shared' });
+    await first.acknowledge((await take(first, 5)).map(({ id }) => id));
+    expect(await heldBack(first, 2, LONG_MS)).toEqual(['delayed messages']);
+  });
+
+  it('does not know it where others have what is left', async () => {
+    const broker = await brokerWith(3);
+    const { first } = await openSource(broker, { subscriptionType: 'shared' });
+    await take(first, 3);
+    broker.faults.hasTransactions = true;
+    expect(await heldBack(first, 3, LONG_MS)).toEqual(['unknown']);
+  });
+});
+
+it.each(['exclusive', 'shared'] as const)(
+  'counts the chunks of messages that are not complete (%s), without asking the broker',
+  async (subscriptionType) => {
+    const broker = await brokerWith(1);
+    const chunk = { uuid: 'u', numChunksFromMsg: 3, totalChunkMsgSize: 9 };
+    for (const chunkId of [0, 1]) broker.appendEntry(TOPIC, { ...chunk, chunkId }, Buffer.from('abc'));
+    broker.publish(TOPIC, messages(1));
+    const { first } = await openSource(broker, { subscriptionType });
+    await first.acknowledge((await take(first, 2)).map(({ id }) => id));
+    expect(await first.backlog()).toEqual({ entries: 2 });
+    let asked = 0;
+    broker.onCommand(() => void asked++);
+    expect(await heldBack(first, 2)).toEqual(['incomplete chunks']);
+    expect(asked).toBe(0);
+  },
+);
+
+it('tells how much there was at its start, or that the broker does not say', async () => {
+  const broker = await brokerWith(7);
+  const { first, source } = await openSource(broker);
+  broker.publish(TOPIC, messages(5));
+  expect(await first.entriesAtOpen?.()).toBe(7);
+  await source.close();
+  broker.onCommand((name) => (name === 'consumerStats' ? 'drop' : undefined));
+  const { first: again } = await openSource(broker);
+  expect(await again.entriesAtOpen?.()).toBeUndefined();
+});
+
+it('knows from the positions alone that nothing is left', async () => {
+  const broker = await brokerWith(2);
+  const { first } = await openSource(broker);
+  const entries = await take(first, 2);
+  const refusal = { error: 10, message: 'not supported' };
+  broker.onCommand((name) => (name === 'consumerStats' ? refusal : undefined));
+  expect(await first.backlog()).toBeUndefined();
+  await first.acknowledge(entries.map(({ id }) => id));
+  expect(await first.backlog()).toEqual({ entries: 0 });
+});
