@@ -106,8 +106,7 @@ export class Silence {
     const open = this.#taken.openEntries();
     if (!this.#isBounded) {
       if (open > 0) await this.#taken.rollAndAcknowledge();
-      else if (!wasBusy) await this.#explainRest();
-      return open === 0 && !wasBusy;
+      return open === 0 && !wasBusy && (await this.#isExplained());
     }
     const left = await this.#left();
     if (this.#reading.aborted || this.#taken.isInterrupted()) return false;
@@ -146,11 +145,15 @@ export class Silence {
     return true;
   }
 
-  /** Without order a silence is the end; what is left then is only named. */
-  async #explainRest(): Promise<void> {
+  /** Without order a silence is the end, unless the driver finds something by it; what is left then is only named. */
+  async #isExplained(): Promise<boolean> {
     const left = this.#isInOrder ? undefined : await this.#left();
-    if (left === undefined || left === 0) return;
-    this.#note((await this.#askReasons(left)) ?? ['unknown'], left);
+    if (left === undefined || left === 0) return true;
+    const canTell = this.#partition.heldBack !== undefined;
+    const reasons = await this.#askReasons(left);
+    if (reasons === undefined && canTell && this.#quietMs < SEAL_AFTER_MS) return false;
+    this.#note(reasons ?? ['unknown'], left);
+    return true;
   }
 
   #askReasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {

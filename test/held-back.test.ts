@@ -42,6 +42,24 @@ const waitedMs = (broker: FakeBroker) => {
   return taken.reduce((sum, ms) => sum + ms, 0);
 };
 
+it('a Shared subscription goes on with what looking into its silence has found', async () => {
+  const broker = brokerWith(10);
+  holdBack(broker, 7);
+  let asked = 0;
+  let hasCome = false;
+  const source = changedSource(broker, (partition) => ({
+    heldBack: async () => (asked++ === 0 ? undefined : ['unknown']),
+    next: async (idleMs) => {
+      const delivery = await partition.next(idleMs);
+      if (delivery.kind !== 'idle' || asked !== 1 || hasCome) return delivery;
+      hasCome = true;
+      return { kind: 'entry', id: entryOf(broker, 7), messages: [] };
+    },
+  }));
+  const result = await runDrain(broker, createMemoryStore(), { source, subscriptionType: 'shared' });
+  expect(result).toMatchObject({ failure: undefined, backlog: { entries: 2 }, heldBack: 'unknown' });
+});
+
 describe('a backlog that is held back for a known reason', () => {
   it('ends the run within seconds, as a success that names it', async () => {
     const broker = brokerWith(10);

@@ -98,6 +98,10 @@ export class Consumer implements SourcePartition {
   #furthest: EntryId | undefined;
   #atOpen: LastPositions | undefined;
   #atClose: LastPositions | undefined;
+  /** How many entries came. */
+  #arrived = 0;
+  /** Without order: chunks that the broker keeps for a consumer that is gone. */
+  #keptChunks = 0;
   #passedOver: RunPositions['passedOver'];
   /** Whether there was no consumer at the broker for a while: another run may have had the subscription. */
   #wasAway = false;
@@ -129,7 +133,7 @@ export class Consumer implements SourcePartition {
       ...{ topic, isOrdered, clock, nextConsumerId, limitBytes },
       consumer: () => this.#consumer(),
       position: () => this.#position(),
-      incompleteChunks: () => this.#reader.incompleteEntries,
+      incompleteChunks: () => this.#reader.incompleteEntries + this.#keptChunks,
       onPassedOver: (entry) => this.#onPassedOver(entry),
     });
   }
@@ -281,9 +285,13 @@ export class Consumer implements SourcePartition {
     if (this.#isOrdered) return [];
     try {
       await this.#ready();
+      this.#keptChunks = 0;
       const left = await this.#consumer().backlogEntries();
       if (left === undefined || left <= this.#reader.incompleteEntries) return [];
-      return this.#reader.giveUpFound(await this.#heldBack.firstChunks(), publishedBeforeMs);
+      const found = await this.#heldBack.firstChunks();
+      const kept = this.#reader.giveUpFound(found, publishedBeforeMs);
+      if (kept.length === 0) this.#keptChunks = found.length;
+      return kept;
     } catch {
       return [];
     }
@@ -330,8 +338,23 @@ export class Consumer implements SourcePartition {
     const from = this.#furthest ?? this.#atOpen?.acknowledged;
     const to = told?.acknowledged;
     if (from === undefined || to === undefined || compareEntries(to, from) <= 0) return undefined;
+    if (!(await this.#mayBePassedOver())) return undefined;
     const next = await this.#heldBack.nextBehind(from);
     return next !== undefined && compareEntries(next, to) <= 0 ? { from, to } : undefined;
+  }
+
+  /**
+   * A reader gets what earlier runs acknowledged singly, behind a hole that has closed since, too: so it says something
+   * only where there was none of that, and not all that was left has come.
+   */
+  async #mayBePassedOver(): Promise<boolean> {
+    const left = await this.entriesAtOpen();
+    const { acknowledged } = this.#atOpen ?? {};
+    const { end } = this;
+    if (left === undefined || this.#arrived >= left) return false;
+    if (acknowledged === undefined || end === null || end === 'unknown') return false;
+    const most = mostEntriesBetween(acknowledged, end);
+    return !Number.isFinite(most) || most <= left;
   }
 
   // --- handing out
@@ -631,6 +654,7 @@ export class Consumer implements SourcePartition {
 
   #onEntry(entry: StoredEntry): void {
     this.#heldBack.reset();
+    this.#arrived++;
     this.#lastArrived = entry.id;
     this.#firstArrived ??= entry.id;
     if (this.#furthest === undefined || compareEntries(entry.id, this.#furthest) > 0) {

@@ -22,11 +22,18 @@ const KEPT_FROM_US_AFTER_MS = 2_500;
  */
 const ENTRIES_BEFORE = 4;
 const CLOSE_TIMEOUT_MS = 2_000;
-/** Without order: how many entries are looked through for the rest of a message. */
+/** Without order: how much is looked through for the rest of a message. Its producer sends it in one go. */
 const MOST_READ = 10_000;
+const MOST_BYTES_READ = 64 * 1_048_576;
 
-/** What a look finds: the next entry, or that only those before come (`end`), or nothing at all, which says nothing. */
-type Look = { readonly kind: 'entry'; readonly entry: StoredEntry } | { readonly kind: 'end' | 'nothing' };
+/**
+ * What a look finds: the next entry with messages, or that only those before come (`end`), or nothing at all, which says
+ * nothing; and those without messages that stand before it.
+ */
+type Look = (
+  | { readonly kind: 'entry'; readonly entry: StoredEntry }
+  | { readonly kind: 'end' | 'nothing' }
+) & { readonly passedOver: readonly StoredEntry[] };
 
 export interface HeldBackOptions {
   readonly topic: string;
@@ -40,7 +47,7 @@ export interface HeldBackOptions {
   readonly position: () => EntryId | undefined;
   /** How many entries wait for the rest of their chunked messages. */
   readonly incompleteChunks: () => number;
-  /** Hands out an entry without messages, which brokers pass over where it stands alone. */
+  /** Hands out entries without messages, which brokers pass over where they stand alone; each once. */
   readonly onPassedOver: (entry: StoredEntry) => void;
 }
 
@@ -51,6 +58,8 @@ export class HeldBack {
   #next: StoredEntry | undefined;
   /** A broker that refuses to be asked in this way is not asked again. */
   #isRefused = false;
+  /** The last one that was handed out here: a hole before it may keep it in sight when it is acknowledged. */
+  #passedOverThrough: EntryId | undefined;
   #hasTransactions: Promise<boolean> | undefined;
 
   constructor(options: HeldBackOptions) {
@@ -68,14 +77,13 @@ export class HeldBack {
     const known: HeldBackReason[] = chunks === 0 ? [] : ['incomplete chunks'];
     if (entries <= chunks) return known;
     const other = await this.#other(quietMs);
-    if (this.#options.isOrdered) return other === undefined ? undefined : [...known, other];
-    return [...known, other ?? 'unknown'];
+    return other === undefined ? undefined : [...known, other];
   }
 
   /** The next entry with messages behind `position`, as far as a reader gets it at once. Never throws. */
   async nextBehind(position: EntryId): Promise<EntryId | undefined> {
     const look = await this.#look(position).catch(() => undefined);
-    return look?.kind === 'entry' && look.entry.permits > 0 ? look.entry.id : undefined;
+    return look?.kind === 'entry' ? look.entry.id : undefined;
   }
 
   /**
@@ -87,50 +95,55 @@ export class HeldBack {
     const { last, acknowledged } = await this.#options.consumer().lastPositions();
     if (last === undefined || acknowledged === undefined || this.#isRefused) return [];
     const found: StoredEntry[] = [];
-    let sizeBytes = 0;
-    let isSeenToEnd = false;
+    let foundBytes = 0;
+    let isLookedThrough = false;
     let count = 0;
+    let otherBytes = 0;
     await this.#read(acknowledged, (entry) => {
-      const { id, metadata } = entry;
-      isSeenToEnd = compareEntries(id, last) >= 0;
-      if (compareEntries(id, acknowledged) <= 0) return isSeenToEnd;
-      if (!isChunk(metadata)) return isSeenToEnd || ++count >= MOST_READ || found.length === 0;
+      const { id, metadata, sizeBytes } = entry;
+      const isBehind = compareEntries(id, acknowledged) > 0;
       const [first] = found;
-      if (first === undefined || first.metadata?.uuid === metadata.uuid) {
+      if (isBehind && isChunk(metadata) && metadata.uuid === (first?.metadata ?? metadata).uuid) {
         found.push(entry);
-        sizeBytes += entry.sizeBytes;
-      }
-      return isSeenToEnd || ++count >= MOST_READ || sizeBytes > this.#options.limitBytes;
+        foundBytes += sizeBytes;
+      } else if (isBehind && first === undefined) return true;
+      else otherBytes += sizeBytes;
+      isLookedThrough = compareEntries(id, last) >= 0 || ++count >= MOST_READ || otherBytes > MOST_BYTES_READ;
+      return isLookedThrough || foundBytes > this.#options.limitBytes;
     });
     const chunks = new Set(found.map(({ metadata }) => metadata?.chunkId));
-    return isSeenToEnd && chunks.size < (found[0]?.metadata?.chunks ?? 0) ? found : [];
+    return isLookedThrough && chunks.size < (found[0]?.metadata?.chunks ?? 0) ? found : [];
   }
 
   async #other(quietMs: number): Promise<HeldBackReason | undefined> {
     const { isOrdered } = this.#options;
     if (isOrdered && quietMs < LOOK_AFTER_MS) return undefined;
     const position = await this.#position();
-    if (position === undefined) return undefined;
-    const look = await this.#lookOnce(position);
-    if (look === undefined) return undefined;
-    if (look.kind === 'entry') {
-      this.#next = look.entry;
-      const { deliverAtTime } = metadataOf(look.entry);
-      if (!isOrdered) {
-        if (isLater(deliverAtTime, this.#options.clock)) return 'delayed messages';
-        return isChunk(look.entry.metadata) ? 'incomplete chunks' : undefined;
-      }
-      if (look.entry.permits === 0) {
-        this.#next = undefined;
-        this.#options.onPassedOver(look.entry);
-        return undefined;
-      }
-    }
+    const look = position && (await this.#lookOnce(position));
+    if (look !== undefined && this.#handOut(look.passedOver)) return undefined;
+    if (!isOrdered) return look === undefined ? 'unknown' : this.#withoutOrder(look);
+    if (position === undefined || look === undefined) return undefined;
+    if (look.kind === 'entry') this.#next = look.entry;
     // Where others get what stands before and nothing more, nobody may. With nothing before it that is no proof.
     const isProven = look.kind === 'end' || quietMs >= KEPT_FROM_US_AFTER_MS;
     const isNothing = look.kind === 'nothing' && position.entryId >= 0;
-    if (!isOrdered || isNothing || !isProven) return undefined;
+    if (isNothing || !isProven) return undefined;
     return (await this.#brokerHasTransactions()) ? 'open transaction' : undefined;
+  }
+
+  #withoutOrder(look: Look): HeldBackReason {
+    if (look.kind !== 'entry') return 'unknown';
+    if (isLater(metadataOf(look.entry).deliverAtTime, this.#options.clock)) return 'delayed messages';
+    return isChunk(look.entry.metadata) ? 'incomplete chunks' : 'unknown';
+  }
+
+  /** Whether there was any that was not handed out before. */
+  #handOut(passedOver: readonly StoredEntry[]): boolean {
+    const through = this.#passedOverThrough;
+    const fresh = passedOver.filter(({ id }) => through === undefined || compareEntries(id, through) > 0);
+    for (const entry of fresh) this.#options.onPassedOver(entry);
+    this.#passedOverThrough = fresh.at(-1)?.id ?? through;
+    return fresh.length > 0;
   }
 
   #brokerHasTransactions(): Promise<boolean> {
@@ -143,7 +156,7 @@ export class HeldBack {
 
   /** `undefined`: the broker refuses it. */
   async #lookOnce(position: EntryId): Promise<Look | undefined> {
-    if (this.#next !== undefined) return { kind: 'entry', entry: this.#next };
+    if (this.#next !== undefined) return { kind: 'entry', entry: this.#next, passedOver: [] };
     if (this.#isRefused) return undefined;
     try {
       return await this.#look(position);
@@ -159,14 +172,17 @@ export class HeldBack {
   }
 
   async #look(position: EntryId): Promise<Look> {
-    let look: Look = { kind: 'nothing' };
+    let kind: 'end' | 'nothing' = 'nothing';
+    let next: StoredEntry | undefined;
+    const passedOver: StoredEntry[] = [];
     const from = { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) };
     await this.#read(from, (entry) => {
-      if (compareEntries(entry.id, position) > 0) look = { kind: 'entry', entry };
-      else look = { kind: 'end' };
-      return look.kind === 'entry';
+      if (compareEntries(entry.id, position) <= 0) kind = 'end';
+      else if (entry.permits === 0) passedOver.push(entry);
+      else next = entry;
+      return next !== undefined;
     });
-    return look;
+    return next === undefined ? { kind, passedOver } : { kind: 'entry', entry: next, passedOver };
   }
 
   /** Reads from an entry on, until `onEntry` says that it is enough, or nothing has come for a while. */

@@ -112,6 +112,8 @@ describe('on a Shared subscription', () => {
     await first.acknowledge(ids(await take(first, 2)));
     expect(await first.heldBack?.(3, 1_000)).toEqual(['incomplete chunks']);
     expect(await first.giveUpChunks?.(NOW - 3 * HOUR)).toEqual([]);
+    // Asked as at the end of a run, which does not look once more.
+    expect(await first.heldBack?.(0, 0)).toEqual(['incomplete chunks']);
     for (const id of [kept[1], next]) {
       const given = (await first.giveUpChunks?.(NOW - HOUR)) ?? [];
       expect(given).toMatchObject([{ kind: 'unreadable', id }]);
@@ -119,6 +121,19 @@ describe('on a Shared subscription', () => {
     }
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
     expect(await first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+  });
+
+  it('they are given up also where more stands behind them than is looked through', async () => {
+    const { broker, chunk } = await brokerWithTopic();
+    const kept = chunk('kept', 0, NOW - 2 * HOUR);
+    broker.publish(TOPIC, messages(10_500));
+    broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place === 0;
+    const { first } = await openSource(broker, { subscriptionType: 'shared' });
+    for (let taken = 0; taken < 10_500; taken += 500) await first.acknowledge(ids(await take(first, 500)));
+    const given = (await first.giveUpChunks?.(NOW - HOUR)) ?? [];
+    expect(given).toMatchObject([{ kind: 'unreadable', id: kept }]);
+    await first.acknowledge(given.map((one) => one.id));
+    expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
   });
 
   it('chunks of a whole message that another consumer has are left to it', async () => {

@@ -96,3 +96,17 @@ it('say nothing of what another run may have had while the consumer was away', a
   await source.close();
   expect(first.positions?.().passedOver).toBeUndefined();
 });
+
+it('say nothing of what an earlier run acknowledged singly, behind a hole that closes in this one', async () => {
+  const broker = await brokerWith(10);
+  broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place === 3;
+  const earlier = await openSource(broker);
+  await earlier.first.acknowledge(ids(await take(earlier.first, 9)));
+  await earlier.source.close();
+  expect(earlier.first.positions?.().end).toMatchObject({ acknowledged: { entryId: 2 } });
+  broker.faults.keepsBack = undefined;
+  const { first, source } = await openSource(broker);
+  await first.acknowledge(ids(await take(first, 1)));
+  await source.close();
+  expect(first.positions?.()).toMatchObject({ end: { acknowledged: { entryId: 9 } }, passedOver: undefined });
+});

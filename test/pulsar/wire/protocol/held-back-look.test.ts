@@ -140,6 +140,19 @@ describe('on a Shared subscription', () => {
     expect(await heldBack(first, 2, LONG_MS)).toEqual(['delayed messages']);
   });
 
+  it('hands out all batches of no messages that the broker passes over, each once', async () => {
+    const broker = await brokerWith(3);
+    const empty = [0, 1, 2].map(() => broker.appendEntry(TOPIC, { numMessagesInBatch: 0 }, new Uint8Array()));
+    broker.faults.keepsBack = (name, { messages }) => name === SUBSCRIPTION && messages === 0;
+    const { first } = await openSource(broker, { subscriptionType: 'shared' });
+    await first.acknowledge((await take(first, 3)).map(({ id }) => id));
+    expect(await heldBack(first, 3)).toBeUndefined();
+    expect((await take(first, 3)).map(({ id }) => id)).toEqual(empty);
+    expect(await heldBack(first, 3)).toEqual(['unknown']);
+    await first.acknowledge(empty);
+    expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
+  });
+
   it('does not know it where others have what is left', async () => {
     const broker = await brokerWith(3);
     const { first } = await openSource(broker, { subscriptionType: 'shared' });
