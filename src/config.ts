@@ -130,7 +130,7 @@ const wholeNumber = (
 const HOST_LIST =
   /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:,(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)*\/?$/;
 
-/** The variables of a rule, by name: what each may be. The README's table and `.env.example` are tested against it. */
+/** The variables of a rule, by name: what each may be. The table of docs/settings.md and `.env.example` are tested against it. */
 export const VARIABLES = {
   RULE_NAME: {
     schema: z.string().regex(/^[A-Za-z0-9_-]{2,60}$/),

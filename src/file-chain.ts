@@ -2,13 +2,14 @@
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
 import { BackupError, gravest } from './errors.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
+import type { ManifestObject } from './format/run-manifest.ts';
 import { assertBeginsWith, assertIntact, readIds, readLastId } from './format/stored-object.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { describeSpan, type MessageMark, type ObjectFile, type PublishSpan } from './object-file.ts';
 import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
 import type { EntryId, MessageId, SourcePartition } from './ports.ts';
-import type { ManifestObject, Run } from './run.ts';
+import type { Run } from './run.ts';
 
 /** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
 export type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };

@@ -1,5 +1,5 @@
 // How large a message may be that is put together in memory: one whose producer cut it into chunks, or compressed it. What
-// is larger is kept raw. The one place that says so, for the driver, for check and for the README.
+// is larger is kept raw. The one place that says so, for the driver, for check and for docs/format.md.
 import { constants, isUtf8 } from 'node:buffer';
 import { escapedBytes, MAX_ESCAPE_BYTES } from './lib/json-text.ts';
 

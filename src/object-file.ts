@@ -6,12 +6,12 @@ import type { Compression } from './config.ts';
 import { type Compressor, createCompressor } from './format/compression.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './format/record.ts';
 import type { Records } from './format/record-encoder.ts';
+import type { PublishTimes } from './format/run-manifest.ts';
 import { ChunkList } from './lib/chunk-list.ts';
 import { combineCrc64, crc64 } from './lib/crc64.ts';
 import type { Slots } from './lib/semaphore.ts';
 import type { MemoryBudget, Spillable } from './memory-budget.ts';
 import type { CallOptions, EntryId, Exists, Message, ObjectStore, TimeMs, Upload } from './ports.ts';
-import type { PublishTimes } from './run.ts';
 
 /** A buffer of this size leaves as a part; a whole file below it is one PUT. */
 export const PART_BYTES = 8 * 1_048_576;

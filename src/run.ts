@@ -2,35 +2,11 @@
 import type { Limits } from './batch.ts';
 import type { Compression, SubscriptionType } from './config.ts';
 import type { Pace } from './deadline.ts';
+import type { ManifestObject } from './format/run-manifest.ts';
 import type { Slots } from './lib/semaphore.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Clock, Logger, ObjectStore } from './ports.ts';
 import type { TopicName } from './topic-name.ts';
-
-/** When the messages of an object were published, as formatTime writes it. */
-export interface PublishTimes {
-  readonly firstPublishTime: string;
-  readonly lastPublishTime: string;
-  /** Only where messages between the first and the last were published before both, or after. */
-  readonly earliestPublishTime?: string;
-  readonly latestPublishTime?: string;
-}
-
-/** One object in the run's manifest. */
-export interface ManifestObject extends PublishTimes {
-  readonly key: string;
-  readonly partition: number;
-  readonly messages: number;
-  readonly recordBytes: number;
-  /** Of the stored bytes. */
-  readonly size: number;
-  readonly firstId: string;
-  readonly lastId: string;
-  /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not tell it. */
-  readonly crc64?: string;
-  /** It was there before this run. */
-  readonly alreadyStored: boolean;
-}
 
 /** Counted while the run goes on, by all partitions. */
 export interface Tally {

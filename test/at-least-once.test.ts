@@ -1,5 +1,5 @@
 // Shared and Key_Shared: the broker hands entries to whoever asks, in any order, so a message can be stored twice when
-// a run dies. How many at most is promised in the README; that none is lost is promised for every subscription.
+// a run dies. How many at most is promised in docs/architecture.md; that none is lost is promised for every subscription.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';

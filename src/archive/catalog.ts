@@ -2,6 +2,7 @@
 // objects that no manifest knows. The listing is the truth; the rest is what is said about it.
 import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../format/object-key.ts';
 import { compareMessageIds, parseMessageId, parseTime } from '../format/record.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
 import { type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../format/run-manifest.ts';
 import { readWhole } from '../format/stored-object.ts';
 import { createSlots } from '../lib/semaphore.ts';
@@ -14,7 +15,6 @@ import type {
   ObjectStore,
   TimeMs,
 } from '../ports.ts';
-import type { ManifestObject } from '../run.ts';
 import type { TopicName } from '../topic-name.ts';
 
 /** Requests at a time, for manifests and metadata. */

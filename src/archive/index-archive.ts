@@ -2,11 +2,11 @@
 // Damaged objects are left out and told; nothing that exists is changed.
 import { BackupError } from '../errors.ts';
 import { formatMessageId } from '../format/record.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
 import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import { describeSpan } from '../object-file.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
-import type { ManifestObject } from '../run.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type ArchiveObject, readCatalog } from './catalog.ts';
 import { damage, type Finding } from './finding.ts';

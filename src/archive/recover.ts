@@ -1,6 +1,7 @@
 // Decodes what was kept raw with the decoder of today, and stores the messages as ordinary objects: one for each raw entry,
 // under the key of its first message. It never replaces: what stands in an object already is left there, and named.
 import { BackupError, messageOf } from '../errors.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
 import { type RecoveredRaw, storeRunManifest } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, EntryId, ObjectStore, RawEntry, ReadableEntry } from '../ports.ts';
@@ -14,7 +15,6 @@ import {
   type StoredEntry,
 } from '../pulsar/wire/protocol/entry-decoder.ts';
 import type { EntryMetadata } from '../pulsar/wire/protocol/entry-metadata.ts';
-import type { ManifestObject } from '../run.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../topic-name.ts';
 import { partitionName, type RawObject, readCatalog } from './catalog.ts';
 import { commandSummary } from './index-archive.ts';

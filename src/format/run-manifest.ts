@@ -2,11 +2,35 @@
 // the read side asks first; never the truth, which is the objects.
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
-import type { ManifestObject } from '../run.ts';
 import { runManifestKey } from './object-key.ts';
 
 /** What stands in `format` of a manifest. */
 export const RUN_MANIFEST_FORMAT = 'tdmq-backup-run/1';
+
+/** When the messages of an object were published, as formatTime writes it. */
+export interface PublishTimes {
+  readonly firstPublishTime: string;
+  readonly lastPublishTime: string;
+  /** Only where messages between the first and the last were published before both, or after. */
+  readonly earliestPublishTime?: string;
+  readonly latestPublishTime?: string;
+}
+
+/** One object in the run's manifest. */
+export interface ManifestObject extends PublishTimes {
+  readonly key: string;
+  readonly partition: number;
+  readonly messages: number;
+  readonly recordBytes: number;
+  /** Of the stored bytes. */
+  readonly size: number;
+  readonly firstId: string;
+  readonly lastId: string;
+  /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not tell it. */
+  readonly crc64?: string;
+  /** It was there before this run. */
+  readonly alreadyStored: boolean;
+}
 
 /** What a run came to: the last log line and the return value of the function. */
 export interface Summary {

@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { objectKey } from '../../src/format/object-key.ts';
 import { encodeRecord, formatMessageId, formatTime, RECORD_FORMAT } from '../../src/format/record.ts';
+import type { ManifestObject } from '../../src/format/run-manifest.ts';
 import { storeRunManifest } from '../../src/format/run-manifest.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import type { Message } from '../../src/ports.ts';
-import type { ManifestObject } from '../../src/run.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 

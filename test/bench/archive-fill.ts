@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import { objectKey } from '../../src/format/object-key.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from '../../src/format/record.ts';
 import { encodeRecords } from '../../src/format/record-encoder.ts';
+import type { ManifestObject } from '../../src/format/run-manifest.ts';
 import { storeRunManifest } from '../../src/format/run-manifest.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import type { Message, ObjectStore } from '../../src/ports.ts';
-import type { ManifestObject } from '../../src/run.ts';
 import { partitionTopic, type TopicName } from '../../src/topic-name.ts';
 
 const PART_BYTES = 8 * 1_048_576;

@@ -1,13 +1,16 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VARIABLES } from '../src/config.ts';
 import { largestMessageBytes } from '../src/largest-message.ts';
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+const page = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
+const [settings, format, operations] = ['settings', 'format', 'operations'].map((name) =>
+  page(`docs/${name}.md`),
+) as [string, string, string];
 
-describe("the README's table of settings", () => {
-  const rows = [...readme.matchAll(/^\| `([A-Z][A-Z_]+)` \| (.+?) \| (.+) \|$/gm)].map(
+describe('the table of settings', () => {
+  const rows = [...settings.matchAll(/^\| `([A-Z][A-Z_]+)` \| (.+?) \| (.+) \|$/gm)].map(
     ([, name, fallback, text]) => ({
       name: name as keyof typeof VARIABLES,
       fallback: fallback as string,
@@ -37,10 +40,10 @@ describe("the README's table of settings", () => {
   });
 });
 
-describe("the README's table of large messages", () => {
+describe('the table of large messages', () => {
   it('has the sizes that the driver goes by', () => {
     const cells = (name: string) =>
-      (readme.match(new RegExp(`^\\| ${name} \\| (.+) \\|$`, 'm'))?.[1] ?? '').split(' | ').map(Number);
+      (format.match(new RegExp(`^\\| ${name} \\| (.+) \\|$`, 'm'))?.[1] ?? '').split(' | ').map(Number);
     const memories = cells('memory, MB');
     expect(memories.length).toBeGreaterThan(3);
     expect(cells('largest message, MiB')).toEqual(
@@ -49,8 +52,8 @@ describe("the README's table of large messages", () => {
   });
 });
 
-describe("the README's table of failures", () => {
-  const [, table = ''] = /\| what fails \|.*\n\|[-|]+\|\n((?:\|.*\n)+)/.exec(readme) ?? [];
+describe('the table of failures', () => {
+  const [, table = ''] = /\| what fails \|.*\n\|[-|]+\|\n((?:\|.*\n)+)/.exec(operations) ?? [];
   const rows = table.trimEnd().split('\n');
 
   it('names tests that exist, in every row', () => {
@@ -63,6 +66,36 @@ describe("the README's table of failures", () => {
       const named = [...(row.split('|').at(-2) ?? '').matchAll(/`([\w-]+)`/g)].map(([, name]) => name);
       expect(named.length, row).toBeGreaterThan(0);
       for (const name of named) expect(tests, row).toContain(name);
+    }
+  });
+});
+
+describe('the pages', () => {
+  const root = new URL('..', import.meta.url);
+  const names = [
+    ...['README.md', 'README.zh-CN.md', 'README.ja.md', 'CONTRIBUTING.md'],
+    ...readdirSync(new URL('docs', root)).map((name) => `docs/${name}`),
+  ];
+
+  it('open with a README of at most 8 KB', () => {
+    expect(Buffer.byteLength(page('README.md'))).toBeLessThanOrEqual(8_192);
+  });
+
+  it.each(names)('%s links only to what is there, and names only files that are there', (name) => {
+    const text = page(name);
+    const here = new URL(name, root);
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link as string);
+    for (const link of links) expect(existsSync(new URL(link, here)), link).toBe(true);
+    const files = [...text.matchAll(/`((?:src|test|policies)\/[\w./-]+)`/g)].map(
+      ([, file]) => file as string,
+    );
+    for (const file of files) expect(existsSync(new URL(file, root)), file).toBe(true);
+  });
+
+  it.each(['README.zh-CN.md', 'README.ja.md'])('%s has the two commands of the README', (name) => {
+    for (const command of ['npm ci && npm run demo', 'npm cit']) {
+      expect(page('README.md')).toContain(command);
+      expect(page(name)).toContain(command);
     }
   });
 });
