@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
-import type { Message } from '../src/ports.ts';
+import type { Clock, Message } from '../src/ports.ts';
 import { keepingLogger } from './cos/answering-server.ts';
 import {
   connectionLost,
@@ -22,11 +22,18 @@ const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 const fail = { onUnreadable: 'fail' } as const;
 const creates = (store: { calls: string[] }) => store.calls.filter((call) => call.startsWith('create'));
-// Pauses between tries take no time; the end of the run does not come.
-const clock = {
-  now: Date.now,
-  sleep: (ms: number) => (ms > 10_000 ? new Promise<void>(() => undefined) : Promise.resolve()),
-};
+/** Pauses between tries only move the time on, so that an outage passes at once; the end of the run does not come. */
+function skippingClock(): Clock {
+  let nowMs = Date.now();
+  return {
+    now: () => nowMs,
+    sleep: (ms) => {
+      if (ms > 10_000) return new Promise(() => undefined);
+      nowMs += ms;
+      return Promise.resolve();
+    },
+  };
+}
 
 /** Good entries, one that cannot be decoded, and some behind it. */
 function brokerWithBadEntry(good: number, options: { isInOrder?: boolean } = {}): FakeBroker {
@@ -143,7 +150,7 @@ describe('a source that fails', () => {
     fill(broker, 30);
     failAtReceive(broker, 13, true);
     const store = createMemoryStore();
-    const result = await runDrain(broker, store, { ...limits(50), clock });
+    const result = await runDrain(broker, store, { ...limits(50), clock: skippingClock() });
     expect(result.failure).toMatchObject({ message: 'connection lost' });
     expect(storedMessages(store).size).toBe(12);
     broker.hook = undefined;
@@ -164,7 +171,11 @@ describe('a source that fails', () => {
       if (partitions === 'busy') throw new Error('not here');
       return partitions.map((one) => ({ ...one, backlog: async () => undefined }));
     };
-    const result = await runDrain(broker, store, { ...limits(5), clock, source: { ...source, open } });
+    const result = await runDrain(broker, store, {
+      ...limits(5),
+      clock: skippingClock(),
+      source: { ...source, open },
+    });
     expect(result.failure).toMatchObject({ message: 'connection lost' });
     expect(broker.backlog()).toBe(20);
     broker.hook = undefined;
@@ -254,7 +265,9 @@ describe('of several failures', () => {
       fc.asyncProperty(
         fc.array(fc.constantFrom(...failures), { minLength: 1, maxLength: 8 }),
         async (made) => {
-          const { failure } = await runDrain(failingWith(made), createMemoryStore(), { clock });
+          const { failure } = await runDrain(failingWith(made), createMemoryStore(), {
+            clock: skippingClock(),
+          });
           const all = made.map((make) => make());
           const isOfSettings = ({ code }: BackupError) => code === 'config' || code === 'corrupt';
           const expected =
@@ -344,10 +357,20 @@ it('whatever fails, however often, every message is stored once and the good one
           broker.hook = (call) => {
             if (call === failing && (isForGood ? ++count >= at : ++count === at)) throw connectionLost();
           };
-          await runDrain(broker, store, { ...limits(maxMessages), ...fail, compression, clock });
+          await runDrain(broker, store, {
+            ...limits(maxMessages),
+            ...fail,
+            compression,
+            clock: skippingClock(),
+          });
         }
         broker.hook = undefined;
-        const result = await runDrain(broker, store, { ...limits(7), ...fail, compression, clock });
+        const result = await runDrain(broker, store, {
+          ...limits(7),
+          ...fail,
+          compression,
+          clock: skippingClock(),
+        });
         expect(result.failure).toMatchObject({ code: 'corrupt' });
         expect(broker.backlog()).toBe(bad.size);
         const decode = (bytes: Buffer) => (compression === 'gzip' ? gunzipSync(bytes) : bytes);
