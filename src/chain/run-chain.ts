@@ -7,6 +7,7 @@ import { compareEntries, formatEntry, mostEntriesBetween } from '../format/entry
 import type { ManifestLink, ManifestPosition, SubscriptionMoved } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
+import { isOfClock } from '../paced-store.ts';
 import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } from './manifest-search.ts';
@@ -76,8 +77,12 @@ export function followRuns(options: RunChainOptions): RunChain {
   let partitions: readonly SourcePartition[] = [];
   let hasWarned = false;
 
-  /** One warning a run, whatever is refused. */
+  /** One warning a run, whatever is refused; none where only the run's time is over: the next run compares too. */
   const tell = (error: unknown): undefined => {
+    if (isOfClock(error, options.signal)) {
+      logger.debug({ error }, 'earlier runs not read');
+      return;
+    }
     if (!hasWarned) logger.warn({ error }, 'earlier runs not read');
     hasWarned = true;
   };
