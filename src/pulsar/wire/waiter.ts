@@ -4,6 +4,7 @@ import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 
 interface Waiting<T> {
+  readonly askedMs: number;
   idleMs: number;
   sinceMs: number;
   readonly resolve: (value: T | Promise<T>) => void;
@@ -30,14 +31,15 @@ export class Waiter<T> {
 
   wait(idleMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting = { idleMs, sinceMs: this.#clock.now(), resolve, reject };
+      this.#waiting = { askedMs: idleMs, idleMs, sinceMs: this.#clock.now(), resolve, reject };
       this.#arm();
     });
   }
 
-  /** Begins the waiting call's time again. */
+  /** Begins the waiting call's time again, as it was asked for. */
   beginAgain(): void {
     if (this.#waiting === undefined) return;
+    this.#waiting.idleMs = this.#waiting.askedMs;
     this.#waiting.sinceMs = this.#clock.now();
     this.#arm();
   }

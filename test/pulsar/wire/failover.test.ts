@@ -44,6 +44,13 @@ it('does not call it idle before it is known who is active', async () => {
   expect((await first.next(10)).kind).toBe('idle');
 });
 
+it('calls it idle as soon as it is known and nothing comes, however long it would have waited for that', async () => {
+  const broker = await brokerWith(1, { failoverDelayMs: 300 });
+  broker.faults.keepsBack = () => true;
+  const { first } = await openSource(broker, { ...FAILOVER, timings: { activationTimeoutMs: 60_000 } });
+  expect(await first.next(10)).toEqual({ kind: 'idle' });
+});
+
 it('is on standby where the broker never makes it active', async () => {
   const broker = await brokerWith(1, { failoverDelayMs: 60_000 });
   const { first } = await openSource(broker, { ...FAILOVER, timings: { activationTimeoutMs: 200 } });
