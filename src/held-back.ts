@@ -2,8 +2,13 @@
 // subscription, and a later run gets them.
 import type { HeldBackReason, Logger } from './ports.ts';
 
+/** What to do about messages in chunks that were left for later runs. */
+export const TOO_LITTLE_MEMORY_HINT =
+  'Messages in chunks did not fit into memory beside others: the next runs take them. If it lasts, give the function more memory (memorySize in serverless.yml).';
+
 const HINTS: Readonly<Record<HeldBackReason, string>> = {
   'incomplete chunks': 'The rest of a message in chunks has not come; see the lines before.',
+  'too little memory': TOO_LITTLE_MEMORY_HINT,
   'open transaction':
     'They come when their transaction ends, at its time-out at the latest. If they stay, look for a client that opens transactions and does not end them.',
   'delayed messages': 'They come when they are due.',

@@ -98,6 +98,8 @@ export type Delivery = ReadableEntry | UnreadableEntry | Signal;
 export type HeldBackReason =
   /** Messages in chunks whose last chunk has not come. */
   | 'incomplete chunks'
+  /** Messages in chunks that did not fit into memory beside others of this run. */
+  | 'too little memory'
   /** Published in a transaction that is not ended, or acknowledged in one. */
   | 'open transaction'
   /** Shared and Key_Shared: not due yet. */

@@ -99,6 +99,7 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
     afterEach(() => stack.close());
 
     const MINUTE_MS = 60_000;
+    const MIB = 1_048_576;
     const publishChunk = (uuid: string, chunkId: number, ageMs: number, of = 3) =>
       stack.broker.appendEntry(
         `${stack.topic}-partition-0`,
@@ -144,6 +145,37 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
       });
       publishChunk('young', 1, 0, 2);
       expect((await stack.run({ env })).summary).toMatchObject({ messages: 1, backlog: { entries: 0 } });
+    });
+
+    it('messages that are whole, and too large for memory beside each other, are left for the next runs', async () => {
+      const of = 5;
+      const uuids = ['a', 'b', 'c', 'd'];
+      for (const place of Array.from({ length: of }, (_, chunkId) => chunkId))
+        for (const uuid of uuids)
+          stack.broker.appendEntry(
+            `${stack.topic}-partition-0`,
+            {
+              uuid,
+              chunkId: place,
+              numChunksFromMsg: of,
+              totalChunkMsgSize: of * MIB,
+              publishTime: Date.now(),
+            },
+            Buffer.alloc(MIB, uuid),
+          );
+      const first = await stack.run({ memoryMb: 128 });
+      expect(first.error).toBeUndefined();
+      expect(first.summary).toMatchObject({ unreadable: 0, heldBack: 'too little memory' });
+      expect(first.lines.map(({ message }) => message)).not.toContain('chunked message incomplete');
+      expect(first.lines).toContainEqual(
+        expect.objectContaining({
+          ...{ message: 'chunked message left for a later run', uuid: 'd' },
+          hint: expect.stringContaining('memorySize'),
+        }),
+      );
+      const second = await stack.run({ memoryMb: 128 });
+      expect(second.summary).toMatchObject({ unreadable: 0, backlog: { entries: 0 } });
+      expect((first.summary?.messages ?? 0) + (second.summary?.messages ?? 0)).toBe(uuids.length);
     });
 
     it('with RUN_ON_UNREADABLE=fail the run stores everything else, and fails', async () => {

@@ -5,6 +5,7 @@ import { TooLarge } from '../../largest-message.ts';
 import type { EntryId, RawEntry, TimeMs } from '../../ports.ts';
 import { checksumFault, rawOf, type StoredEntry } from './protocol/entry-decoder.ts';
 import type { EntryMetadata } from './protocol/entry-metadata.ts';
+import { COMPRESSION_TYPE } from './protocol/tables.ts';
 
 /** What a chunk leads to. */
 export type ChunkResult =
@@ -60,7 +61,7 @@ export interface ChunkOptions {
   readonly onLeftOut: (uuid: string) => void;
 }
 
-/** What chunks of all partitions take in memory together. */
+/** What chunks of all partitions take in memory together, and the messages of them that are in use. */
 export interface HeldChunks {
   sizeBytes: number;
 }
@@ -80,6 +81,8 @@ export class ChunkJoiner {
   readonly #options: ChunkOptions;
   readonly #held = new Map<string, Held>();
   #heldBytes = 0;
+  /** Of the message that was joined last. */
+  #joinedBytes = 0;
 
   constructor(options: ChunkOptions) {
     this.#options = options;
@@ -97,8 +100,22 @@ export class ChunkJoiner {
     return count;
   }
 
+  /** The message that was joined last is not in use any more. */
+  passed(): void {
+    this.#options.heldChunks.sizeBytes -= this.#joinedBytes;
+    this.#joinedBytes = 0;
+  }
+
+  /** How many of these belong to messages that did not fit into memory. */
+  get leftOutEntries(): number {
+    let count = 0;
+    for (const { seen, isLeftOut } of this.#held.values()) if (isLeftOut) count += seen;
+    return count;
+  }
+
   /** Everything is delivered again: forgets what was held. */
   reset(): void {
+    this.passed();
     this.#held.clear();
     this.#count(-this.#heldBytes);
   }
@@ -204,6 +221,11 @@ export class ChunkJoiner {
     }
     const entries = inOrder(held);
     held.entries.clear();
+    this.passed();
+    // Compressed, it is there once more when it is decompressed.
+    const isCompressed = metadata.compression !== COMPRESSION_TYPE.NONE;
+    this.#joinedBytes = held.sizeBytes + (isCompressed ? metadata.uncompressedSize : 0);
+    this.#options.heldChunks.sizeBytes += this.#joinedBytes;
     return { kind: 'joined', metadata, ids, ...join(entries) };
   }
 }

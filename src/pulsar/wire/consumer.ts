@@ -134,6 +134,7 @@ export class Consumer implements SourcePartition {
       consumer: () => this.#consumer(),
       position: () => this.#position(),
       incompleteChunks: () => this.#reader.incompleteEntries + this.#keptChunks,
+      leftOutChunks: () => this.#reader.leftOutEntries,
       onPassedOver: (entry) => this.#onPassedOver(entry),
     });
   }
@@ -168,6 +169,7 @@ export class Consumer implements SourcePartition {
 
   next(idleMs: number): Promise<Delivery> {
     this.#isRead = true;
+    this.#reader.passed();
     const delivery = this.#take();
     if (delivery !== undefined) return delivery;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
@@ -189,6 +191,7 @@ export class Consumer implements SourcePartition {
       consumer.acknowledgeEach(individual),
     ]);
     this.#acks.acknowledged(entries, steps);
+    this.#reader.passed();
     if (this.#isOrdered && individual.length > 0) this.#lookForHole(consumer);
     this.#setbacks.gotFurther();
     if (this.#acknowledged === undefined || compareEntries(this.#acknowledged, last) < 0) {

@@ -3,6 +3,7 @@
 
 import { entryKey } from '../../format/entry-order.ts';
 import { formatTime } from '../../format/record.ts';
+import { TOO_LITTLE_MEMORY_HINT } from '../../held-back.ts';
 import { hintOf } from '../../largest-message.ts';
 import type { EntryId, Logger, RawEntry, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
 import type { AckPlan } from './ack-plan.ts';
@@ -36,13 +37,19 @@ export class EntryReader {
       limitBytes,
       heldChunks,
       isOrdered,
-      onLeftOut: (uuid) => logger.warn({ topic, uuid }, 'chunked message left for a later run'),
+      onLeftOut: (uuid) =>
+        logger.warn({ topic, uuid, hint: TOO_LITTLE_MEMORY_HINT }, 'chunked message left for a later run'),
     });
   }
 
   /** How many entries wait for the rest of their chunked messages. */
   get incompleteEntries(): number {
     return this.#chunks.incompleteEntries;
+  }
+
+  /** How many of these belong to messages that did not fit into memory. */
+  get leftOutEntries(): number {
+    return this.#chunks.leftOutEntries;
   }
 
   /** Its codec must be loaded. Never throws. */
@@ -53,6 +60,11 @@ export class EntryReader {
     const part = this.#acks.partOf(entry.id, entry.part);
     this.#acks.handOut(entry.id, part === undefined ? {} : { part });
     return decodeEntry(entry, { ...this.#context, part });
+  }
+
+  /** What was read last is not in use any more. */
+  passed(): void {
+    this.#chunks.passed();
   }
 
   /** Everything unacknowledged is delivered again. */
@@ -69,9 +81,9 @@ export class EntryReader {
     });
   }
 
-  /** Logs the messages that it keeps waiting for, those of a producer whose clock is ahead too. */
+  /** Logs the messages that it keeps waiting for, those of a producer whose clock is ahead too; not those left out. */
   logIncomplete(): void {
-    for (const message of this.#chunks.incomplete()) this.#logIncomplete(message);
+    for (const message of this.#chunks.incomplete()) if (!message.isLeftOut) this.#logIncomplete(message);
   }
 
   /** The same, for the chunks of one message that this consumer did not get, in any order. */
@@ -91,10 +103,10 @@ export class EntryReader {
     return [];
   }
 
-  #logIncomplete({ uuid, firstId, held, chunks, publishTimeMs, isLeftOut }: IncompleteMessage): void {
+  #logIncomplete({ uuid, firstId, held, chunks, publishTimeMs }: IncompleteMessage): void {
     const { topic, logger } = this.#context;
     const publishTime = formatTime(publishTimeMs);
-    const fields = { topic, uuid, firstEntry: entryKey(firstId), held, chunks, publishTime, isLeftOut };
+    const fields = { topic, uuid, firstEntry: entryKey(firstId), held, chunks, publishTime };
     logger.warn(fields, 'chunked message incomplete');
   }
 

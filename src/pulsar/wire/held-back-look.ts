@@ -47,6 +47,8 @@ export interface HeldBackOptions {
   readonly position: () => EntryId | undefined;
   /** How many entries wait for the rest of their chunked messages. */
   readonly incompleteChunks: () => number;
+  /** How many of these belong to messages that did not fit into memory. */
+  readonly leftOutChunks: () => number;
   /** Hands out entries without messages, which brokers pass over where they stand alone; each once. */
   readonly onPassedOver: (entry: StoredEntry) => void;
 }
@@ -74,7 +76,9 @@ export class HeldBack {
   /** Why `entries` do not come that are to come; `undefined`: they may yet. @throws BackupError `source` */
   async reasons(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined> {
     const chunks = this.#options.incompleteChunks();
-    const known: HeldBackReason[] = chunks === 0 ? [] : ['incomplete chunks'];
+    const leftOut = this.#options.leftOutChunks();
+    const known: HeldBackReason[] = chunks > leftOut ? ['incomplete chunks'] : [];
+    if (leftOut > 0) known.push('too little memory');
     if (entries <= chunks) return known;
     const other = await this.#other(quietMs);
     return other === undefined ? undefined : [...known, other];

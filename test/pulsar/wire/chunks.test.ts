@@ -3,6 +3,7 @@ import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { ChunkJoiner } from '../../../src/pulsar/wire/chunks.ts';
 import { readStoredEntry, type StoredEntry } from '../../../src/pulsar/wire/protocol/entry-decoder.ts';
 import type { EntryMetadata } from '../../../src/pulsar/wire/protocol/entry-metadata.ts';
+import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 
 const chunk = (
   entryId: number,
@@ -10,6 +11,7 @@ const chunk = (
   chunkId: number,
   chunks: number,
   payload = `<${uuid}${chunkId}>`,
+  uncompressedSize = 0,
 ) =>
   readStoredEntry(
     { ledgerId: 1, entryId },
@@ -22,6 +24,7 @@ const chunk = (
         chunkId,
         numChunksFromMsg: chunks,
         totalChunkMsgSize: payload.length * chunks,
+        ...(uncompressedSize > 0 ? { compression: COMPRESSION_TYPE.ZLIB, uncompressedSize } : {}),
       },
       Buffer.from(payload),
     ),
@@ -127,6 +130,24 @@ describe('chunks', () => {
     one.chunks.reset();
     other.chunks.reset();
     expect(heldChunks.sizeBytes).toBe(0);
+  });
+
+  it.each([
+    ['', 0, 1],
+    [' twice, where it is compressed', 400, 0],
+  ])('joined to a message count%s until that is not in use any more', (_, uncompressedSize, free) => {
+    const heldChunks = { sizeBytes: 0 };
+    const [one, other] = [joiner(800, true, heldChunks), joiner(800, true, heldChunks)];
+    const part = (entryId: number, chunkId: number) =>
+      chunk(entryId, 'a', chunkId, 2, 'x'.repeat(350), uncompressedSize);
+    one.add(part(0, 0));
+    one.add(part(1, 1));
+    for (const uuid of ['b', 'c']) other.add(chunk(0, uuid, 0, 2, 'x'.repeat(250)));
+    expect(other.leftOut).toHaveLength(1 - free);
+    one.chunks.passed();
+    expect(heldChunks.sizeBytes).toBe(other.chunks.heldBytes);
+    other.add(chunk(2, 'd', 0, 2, 'x'.repeat(250)));
+    expect(other.leftOut).toHaveLength(1 - free);
   });
 
   it('that do not fit beside those of others are left for a later run', () => {
