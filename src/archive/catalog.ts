@@ -1,5 +1,6 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
 // objects that no manifest knows. The listing is the truth; the rest is what is said about it.
+import { BackupError } from '../errors.ts';
 import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../format/object-key.ts';
 import { compareMessageIds, parseMessageId, parseTime } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
@@ -181,6 +182,19 @@ export async function readCatalog(
     manifests: manifestKeys.length - badManifests.length,
     badManifests: badManifests.sort(),
   };
+}
+
+/**
+ * To be called where finding nothing would be told as a success: a folder above the archive's own, or a wrong prefix,
+ * holds nothing of it. What is empty may be an archive to come. @throws BackupError `config`
+ */
+export function expectArchive({ objects, raw, foreign, manifests, missing }: Catalog): void {
+  if (objects.length + raw.length + manifests + missing.length > 0) return;
+  const [first] = foreign;
+  if (first === undefined) return;
+  throw new BackupError('config', `nothing there is of an archive, but ${foreign.length} other objects are`, {
+    hint: `Name the folder, or the prefix, that _runs/ lies in; there is for example ${first.key}.`,
+  });
 }
 
 /** Whether the messages of what was kept raw stand in objects now. */

@@ -8,7 +8,7 @@ import { createSlots } from '../lib/semaphore.ts';
 import { describeSpan } from '../object-file.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
-import { type ArchiveObject, readCatalog } from './catalog.ts';
+import { type ArchiveObject, expectArchive, readCatalog } from './catalog.ts';
 import { damage, type Finding } from './finding.ts';
 import { inspectObject } from './inspect.ts';
 
@@ -32,7 +32,7 @@ export interface IndexResult {
   readonly findings: readonly Finding[];
 }
 
-/** Indexes what no manifest knows. May be repeated. @throws BackupError `store` */
+/** Indexes what no manifest knows. May be repeated. @throws BackupError `store`; `config` where there is no archive */
 export async function indexArchive(
   store: ObjectStore,
   prefix: string,
@@ -43,6 +43,7 @@ export async function indexArchive(
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   const heads = options.knowsMetadata ? 'unknown' : 'none';
   const catalog = await readCatalog(store, prefix, { ...call, topic, heads });
+  expectArchive(catalog);
   const unknown = catalog.objects.filter(({ manifest }) => manifest === undefined);
   const findings: Finding[] = [];
   const byRule = new Map<string, ManifestObject[]>();

@@ -16,7 +16,7 @@ import {
 } from '../pulsar/wire/protocol/entry-decoder.ts';
 import type { EntryMetadata } from '../pulsar/wire/protocol/entry-metadata.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../topic-name.ts';
-import { partitionName, type RawObject, readCatalog } from './catalog.ts';
+import { expectArchive, partitionName, type RawObject, readCatalog } from './catalog.ts';
 import { commandSummary } from './index-archive.ts';
 import { readRaw } from './raw-entries.ts';
 import {
@@ -79,7 +79,7 @@ interface Chunk {
 
 /**
  * Tries every raw entry that no manifest names as recovered. May be repeated, also after a kill.
- * @throws BackupError `store`, `corrupt`; what was stored by then stays, and is found by the next try
+ * @throws BackupError `config` where there is no archive; `store`, `corrupt`: what was stored by then stays, and is found by the next try
  */
 export async function recoverArchive(
   store: ObjectStore,
@@ -91,6 +91,7 @@ export async function recoverArchive(
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   const heads = options.knowsMetadata ? 'unknown' : 'none';
   const catalog = await readCatalog(store, prefix, { ...call, topic, heads });
+  expectArchive(catalog);
   const trials = catalog.raw
     .filter(({ recoveredBy }) => recoveredBy !== 'manifest')
     .map((raw): Trial => ({ raw, objects: new Set(), messages: 0, isNew: false, reason: undefined }));

@@ -7,7 +7,14 @@ import { readLines } from '../format/stored-object.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
-import { type ArchiveObject, byPartition, type Catalog, isRecovered, readCatalog } from './catalog.ts';
+import {
+  type ArchiveObject,
+  byPartition,
+  type Catalog,
+  expectArchive,
+  isRecovered,
+  readCatalog,
+} from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
 import { verifyCatalog } from './verify-catalog.ts';
@@ -53,7 +60,7 @@ export interface VerifyReport {
   readonly findings: readonly Finding[];
 }
 
-/** Verifies the archive at `prefix`. @throws BackupError `store` where it cannot be read */
+/** Verifies the archive at `prefix`. @throws BackupError `store` where it cannot be read; `config` where there is none */
 export async function verifyArchive(
   store: ObjectStore,
   prefix: string,
@@ -67,6 +74,7 @@ export async function verifyArchive(
     heads: knowsMetadata ? 'all' : 'none',
     ...(options.onLooked === undefined ? {} : { onProgress: options.onLooked }),
   });
+  expectArchive(catalog);
   const findings = verifyCatalog(catalog, knowsMetadata);
   const inspections = new Map<ArchiveObject, Inspection>();
   let duplicates = 0;

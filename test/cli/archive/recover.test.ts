@@ -149,6 +149,19 @@ describe('recover', () => {
     expect(await archive('copy', ['recover'])).toBe('There are no raw entries.\n');
   });
 
+  it.each(['recover', 'verify', 'index'])(
+    '%s calls no folder whole that only holds the archive',
+    async (command) => {
+      const { io, err } = testIo({});
+      const above = mkdtempSync(join(tmpdir(), 'tdmq-backup-above-'));
+      cpSync(folder, join(above, 'copy'), { recursive: true });
+      expect(await main(['archive', command, '--folder', above], io)).toBe(1);
+      expect(err()).toContain('nothing there is of an archive');
+      expect(err()).toContain('copy/_unreadable/');
+      rmSync(above, { recursive: true });
+    },
+  );
+
   it('refuses what is no private key, before anything is read', async () => {
     const file = join(folder, 'key.pem');
     writeFileSync(file, 'no key');

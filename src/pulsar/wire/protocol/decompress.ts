@@ -44,11 +44,21 @@ export function decompress(
   const codec = codecOf(compression);
   // Some encoders make nothing of nothing.
   if (sizeBytes === 0 && payload.length === 0) return payload;
-  const out = codec(payload, sizeBytes);
+  const out = sized(() => codec(payload, sizeBytes), sizeBytes);
   if (out.length !== sizeBytes) {
     throw new Error(`it has ${out.length} bytes decompressed, but its metadata says ${sizeBytes}`);
   }
   return out;
+}
+
+/** In words for a person what Node says of a result that has no room. */
+function sized(decompressOnce: () => Buffer, sizeBytes: number): Buffer {
+  try {
+    return decompressOnce();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw error;
+    throw new Error(`it has more than ${sizeBytes} bytes decompressed, but its metadata says so many`);
+  }
 }
 
 function codecOf(compression: number): Decompress {
