@@ -204,13 +204,13 @@ async function backlogOf(
   return { ...total('entries'), ...total('messages'), ...oldestOf(known) };
 }
 
-/** Named only where something is left: what was held back while the run went on may have come since. */
+/** Named only where something is left, or may be: what was held back while the run went on may have come since. */
 async function heldBackOf(
   drains: readonly PartitionDrain[],
   backlog: DrainResult['backlog'],
   end: AbortSignal,
 ): Promise<string | undefined> {
-  if ((backlog?.entries ?? backlog?.messages ?? 0) === 0) return undefined;
+  if (backlog !== undefined && (backlog.entries ?? backlog.messages ?? 0) === 0) return undefined;
   const reasons = await Promise.all(
     drains.map((one) => untilAborted(one.heldBack(), end, timeIsUp).catch(() => [])),
   );

@@ -12,16 +12,18 @@ const HINTS: Readonly<Record<HeldBackReason, string>> = {
   'open transaction':
     'They come when their transaction ends, at its time-out at the latest. If they stay, look for a client that opens transactions and does not end them.',
   'delayed messages': 'They come when they are due.',
+  'none to deliver':
+    'Nothing waits: the broker still counts entries of ledgers that are deleted. The count ends with the next messages, or when the backlog is cleared.',
   unknown:
     'If it stays, look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.',
 };
 
-/** Logs what is held back in a partition; at `warn` where nobody knows why. */
+/** Logs what is held back in a partition; at `warn` where nobody knows why. `entries`: where the broker tells. */
 export function logHeldBack(
   logger: Logger,
   topic: string,
   reasons: readonly HeldBackReason[],
-  entries: number,
+  entries: number | undefined,
 ): void {
   const reason = heldBackText(reasons);
   const hint = reasons.map((one) => HINTS[one]).join(' ');

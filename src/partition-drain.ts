@@ -157,7 +157,8 @@ export class PartitionDrain {
     const failed = await this.#giveUpChunks().catch((error: unknown) => this.#failed(error));
     if (typeof failed === 'object') this.#chain.fail(failed.failure);
     const { reasons, entries } = this.#silence;
-    if (entries > 0) logHeldBack(this.#run.logger, this.#partition.topic, reasons, entries);
+    if (reasons.length > 0 && entries !== 0)
+      logHeldBack(this.#run.logger, this.#partition.topic, reasons, entries);
   }
 
   /** Chunks of producers that are gone. They stand before all that is acknowledged by now, so each goes by itself. */

@@ -104,6 +104,8 @@ export type HeldBackReason =
   | 'open transaction'
   /** Shared and Key_Shared: not due yet. */
   | 'delayed messages'
+  /** The broker counts entries that are gone, of deleted ledgers: behind what came it has no message for anybody. */
+  | 'none to deliver'
   /** A consumer cannot know it. */
   | 'unknown';
 

@@ -40,7 +40,7 @@ export class Silence {
   /** The end that was told is reached, and the subscription had more at the start. */
   #isBeyondEnd = false;
   #reasons: readonly HeldBackReason[] = [];
-  #entries = 0;
+  #entries: number | undefined = 0;
 
   /** `reading`: aborted when reading has to stop. */
   constructor(partition: SourcePartition, isInOrder: boolean, reading: AbortSignal, taken: Taken) {
@@ -55,14 +55,14 @@ export class Silence {
     return this.#reasons;
   }
 
-  /** How many entries that were. */
-  get entries(): number {
+  /** How many entries that were, where the broker tells. */
+  get entries(): number | undefined {
     return this.#entries;
   }
 
   /** So many entries of incomplete chunked messages are acknowledged. The driver names those that are left. */
   gaveUp(entries: number): void {
-    this.#entries -= entries;
+    if (this.#entries !== undefined) this.#entries -= entries;
     this.#reasons = this.#reasons.filter((one) => one !== 'incomplete chunks');
   }
 
@@ -79,9 +79,12 @@ export class Silence {
     if ('id' in delivery) this.#received++;
   }
 
-  /** Whether it is known, in order, what the run covers: a silence before that is not its end. */
+  /**
+   * In order, where it is known what the run covers, or the driver can say why nothing comes: a silence alone is no end,
+   * it may be that of a slow broker.
+   */
   get #isBounded(): boolean {
-    return this.#isInOrder && this.#partition.end !== 'unknown';
+    return this.#isInOrder && (this.#partition.end !== 'unknown' || this.#partition.heldBack !== undefined);
   }
 
   /**
@@ -95,7 +98,7 @@ export class Silence {
     this.#isBeyondEnd = true;
     await this.#taken.settle();
     const left = await this.#left();
-    return left === undefined || left <= this.#taken.openEntries();
+    return left !== undefined && left <= this.#taken.openEntries();
   }
 
   /** After `idle`. Where the end is not known that is the end, with nothing open any more. */
@@ -110,7 +113,11 @@ export class Silence {
     }
     const left = await this.#left();
     if (this.#reading.aborted || this.#taken.isInterrupted()) return false;
-    if (left === undefined) return await this.#isQuietFor(SEAL_AFTER_MS);
+    if (left === undefined) {
+      if (!(await this.#isQuietFor(SEAL_AFTER_MS))) return false;
+      this.#note(['unknown'], undefined);
+      return true;
+    }
     const missing = left - open;
     if (missing > 0 && wasBusy) return false;
     const reasons = missing <= 0 ? [] : await this.#askReasons(missing);
@@ -161,7 +168,7 @@ export class Silence {
     return untilAborted(reasons, this.#reading, noAnswer).catch(() => undefined);
   }
 
-  #note(reasons: readonly HeldBackReason[], entries: number): void {
+  #note(reasons: readonly HeldBackReason[], entries: number | undefined): void {
     this.#reasons = reasons;
     this.#entries = reasons.length === 0 ? 0 : entries;
   }

@@ -163,15 +163,71 @@ describe('the last entries, acknowledged by somebody else', () => {
     expect(result).toMatchObject({ failure: undefined, tally: { messages: 10, objects: 1 } });
   });
 
-  it('are waited for as before where the broker does not tell a backlog', async () => {
+  it('are waited for, and told, where the broker does not tell a backlog', async () => {
     const broker = brokerWith(10);
     holdBack(broker, 7);
+    const logger = keepingLogger();
     const source = changedSource(broker, () => ({ backlog: async () => undefined }));
-    const result = await runDrain(broker, createMemoryStore(), { source });
+    const result = await runDrain(broker, createMemoryStore(), { source, logger });
     expect(result).toMatchObject({ failure: undefined, tally: { messages: 7 }, backlog: undefined });
+    expect(result.heldBack).toBe('unknown');
+    expect(logger.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', message: 'backlog held back' }),
+    );
     const silenceMs = broker.waitsMs.slice(7).reduce((sum, ms) => sum + ms, 0);
     expect(silenceMs).toBeGreaterThanOrEqual(10_000);
     expect(silenceMs).toBeLessThanOrEqual(13_000);
+  });
+});
+
+describe('a broker that is slow', () => {
+  const idle = { kind: 'idle' } as const;
+
+  /** Before the fifth entry nothing comes for a while. */
+  function pause(broker: FakeBroker, idles: number): void {
+    let receives = 0;
+    broker.hook = (call) => {
+      if (call !== 'next' || ++receives !== 5) return;
+      broker.interruptions.set(
+        0,
+        Array.from({ length: idles }, () => idle),
+      );
+    };
+  }
+
+  it('ends no run by its silence where no end was told, but a backlog is', async () => {
+    const broker = brokerWith(10);
+    pause(broker, 8);
+    const source = changedSource(broker, () => ({ end: 'unknown', heldBack: async () => undefined }));
+    const result = await runDrain(broker, createMemoryStore(), { source });
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 10 }, heldBack: undefined });
+  });
+
+  it('ends a run by its silence with a warning, where neither an end nor a backlog was told', async () => {
+    const broker = brokerWith(10);
+    pause(broker, 40);
+    const logger = keepingLogger();
+    const source = changedSource(broker, () => ({
+      ...{ end: 'unknown', heldBack: async () => undefined },
+      backlog: async () => undefined,
+    }));
+    const result = await runDrain(broker, createMemoryStore(), { source, logger });
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 4 }, heldBack: 'unknown' });
+    expect(logger.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', message: 'backlog held back' }),
+    );
+  });
+
+  it('that does not answer how much is left hides no tail behind an end that was told too low', async () => {
+    const broker = brokerWith(10);
+    const end = entryOf(broker, 4);
+    let asked = 0;
+    const source = changedSource(broker, (partition) => ({
+      ...{ end, entriesAtOpen: async () => 10 },
+      backlog: async () => (asked++ === 0 ? undefined : partition.backlog()),
+    }));
+    const result = await runDrain(broker, createMemoryStore(), { source });
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 10 } });
   });
 });
 

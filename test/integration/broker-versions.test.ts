@@ -248,30 +248,32 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
   const ledgersOf = async (path: string) =>
     (await broker().admin<{ ledgers: { ledgerId: number }[] }>('GET', `${path}/internalStats`)).ledgers;
 
-  // Only such brokers refuse to tell the last message id then.
-  if (version === '2.7.2') {
-    it('the last message of the topic lies in a deleted ledger, and a new rule begins all the same', async () => {
-      const topic = await createTopic(broker(), 'trimmed');
-      const path = topic.replace('://', '/');
-      const env = ruleEnv(cos(), broker().serviceUrl, topic, reader());
-      const token = broker().adminToken as string;
-      await createSubscription(broker(), topic, 'keeper');
-      const [message] = await publish(broker().serviceUrl, { topic, token, count: 10, batching: false });
-      // The ledger is closed, the next one is empty, and nobody waits for what stands in the first.
-      await broker().admin('PUT', `${path}/unload`);
-      const ledger = Number(message?.id.split(':')[0]);
-      await vi.waitUntil(async () => (await ledgersOf(path)).length === 2, { timeout: 30_000 });
-      await broker().admin('DELETE', `${path}/subscription/keeper?force=true`);
-      const isDeleted = async () => !(await ledgersOf(path)).some(({ ledgerId }) => ledgerId === ledger);
-      await vi.waitUntil(isDeleted, { timeout: 30_000 });
-      expect(await check(env)).toMatchObject({ code: 0 });
-      const first = await invoke({ env });
-      expect(first.summary, first.output).toMatchObject({ messages: 0, stopReason: 'caught_up' });
-      const published = await publish(broker().serviceUrl, { topic, count: 20, size: 50, token, seed: 2 });
-      const second = await invoke({ env });
-      expect(second.summary, second.output).toMatchObject({ messages: 20, stopReason: 'caught_up' });
-      expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published);
-      expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
-    });
-  }
+  // 2.7 refuses to tell the last message id then, and most versions go on counting the entries.
+  it('the last message of the topic lies in a deleted ledger, and a new rule begins all the same, soon', async () => {
+    const topic = await createTopic(broker(), 'trimmed');
+    const path = topic.replace('://', '/');
+    const env = ruleEnv(cos(), broker().serviceUrl, topic, reader());
+    const token = broker().adminToken as string;
+    await createSubscription(broker(), topic, 'keeper');
+    const [message] = await publish(broker().serviceUrl, { topic, token, count: 10, batching: false });
+    // The ledger is closed, the next one is empty, and nobody waits for what stands in the first.
+    await broker().admin('PUT', `${path}/unload`);
+    const ledger = Number(message?.id.split(':')[0]);
+    await vi.waitUntil(async () => (await ledgersOf(path)).length === 2, { timeout: 30_000 });
+    await broker().admin('DELETE', `${path}/subscription/keeper?force=true`);
+    const isDeleted = async () => !(await ledgersOf(path)).some(({ ledgerId }) => ledgerId === ledger);
+    await vi.waitUntil(isDeleted, { timeout: 30_000 });
+    expect(await check(env)).toMatchObject({ code: 0 });
+    for (let runs = 0; runs < 2; runs++) {
+      const quiet = await invoke({ env });
+      expect(quiet.summary, quiet.output).toMatchObject({ messages: 0, stopReason: 'caught_up' });
+      expect(quiet.summary?.durationMs, quiet.output).toBeLessThan(3_000);
+      expect(quiet.logs.filter(({ level }) => level === 'warn')).toEqual([]);
+    }
+    const published = await publish(broker().serviceUrl, { topic, count: 20, size: 50, token, seed: 2 });
+    const second = await invoke({ env });
+    expect(second.summary, second.output).toMatchObject({ messages: 20, stopReason: 'caught_up' });
+    expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published);
+    expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
+  });
 });

@@ -300,7 +300,7 @@ export class Session {
     if (isNew && fields.startMessageId !== undefined) {
       const start = positionFrom(fields.startMessageId);
       const isInBatch = (fields.startMessageId.batchIndex ?? -1) >= 0;
-      subscription.reset(topic.placeOf(start) - (isInBatch ? 1 : 0));
+      subscription.reset(Math.max(-1, topic.placeOf(start) - (isInBatch ? 1 : 0)));
     }
     const consumerName = fields.consumerName ?? '';
     const type = TYPE_NAMES.get(subType) ?? 'Exclusive';

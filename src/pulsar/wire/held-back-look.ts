@@ -7,6 +7,7 @@ import type { BrokerConsumer } from './broker-consumer.ts';
 import { isChunk } from './chunks.ts';
 import { decodeMessage } from './protocol/codec.ts';
 import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
+import { isServerError } from './protocol/server-error.ts';
 import { FRAME, SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import { startTimer } from './timer.ts';
 
@@ -14,13 +15,18 @@ import { startTimer } from './timer.ts';
 const LOOK_AFTER_MS = 1_500;
 /** How long a reader waits for its next entry. */
 const LOOK_MS = 1_000;
-/** What a reader gets at once and the subscription does not get for so long is kept from the subscription. */
+/**
+ * What does not come for so long is kept from the subscription: by then two looks agree, of which the first may have
+ * met a broker that was only slow.
+ */
 const KEPT_FROM_US_AFTER_MS = 2_500;
 /**
  * A reader begins so many entries before. Brokers pass over a batch of no messages, unless they read it together with
  * others, and the first that a reader gets is often read alone (ManagedCursorImpl.applyMaxSizeCap).
  */
 const ENTRIES_BEFORE = 4;
+/** Before every message of a topic. */
+const EARLIEST: EntryId = { ledgerId: 0, entryId: -1 };
 const CLOSE_TIMEOUT_MS = 2_000;
 /** Without order: how much is looked through for the rest of a message. Its producer sends it in one go. */
 const MOST_READ = 10_000;
@@ -63,6 +69,8 @@ export class HeldBack {
   /** The last one that was handed out here: a hole before it may keep it in sight when it is acknowledged. */
   #passedOverThrough: EntryId | undefined;
   #hasTransactions: Promise<boolean> | undefined;
+  /** What comes while a look is under way proves it wrong. */
+  #arrivals = 0;
 
   constructor(options: HeldBackOptions) {
     this.#options = options;
@@ -71,6 +79,7 @@ export class HeldBack {
   /** Something came: what was found before is out of date. */
   reset(): void {
     this.#next = undefined;
+    this.#arrivals++;
   }
 
   /** Why `entries` do not come that are to come; `undefined`: they may yet. @throws BackupError `source` */
@@ -121,18 +130,31 @@ export class HeldBack {
 
   async #other(quietMs: number): Promise<HeldBackReason | undefined> {
     const { isOrdered } = this.#options;
-    if (isOrdered && quietMs < LOOK_AFTER_MS) return undefined;
     const position = await this.#position();
-    const look = position && (await this.#lookOnce(position));
-    if (look !== undefined && this.#handOut(look.passedOver)) return undefined;
+    const isLast = await this.#isLast(position);
+    const isEarly = isOrdered && quietMs < LOOK_AFTER_MS;
+    if (isEarly && (!isLast || (await this.#brokerHasTransactions()))) return undefined;
+    const arrivals = this.#arrivals;
+    const look = await this.#lookOnce(position ?? EARLIEST);
+    if (look !== undefined && position !== undefined && this.#handOut(look.passedOver)) return undefined;
+    if (arrivals !== this.#arrivals) return undefined;
+    const isGone = isLast && look !== undefined && (await this.#isGone(position, look));
+    if (isGone) return 'none to deliver';
     if (!isOrdered) return look === undefined ? 'unknown' : this.#withoutOrder(look);
     if (position === undefined || look === undefined) return undefined;
     if (look.kind === 'entry') this.#next = look.entry;
-    // Where others get what stands before and nothing more, nobody may. With nothing before it that is no proof.
-    const isProven = look.kind === 'end' || quietMs >= KEPT_FROM_US_AFTER_MS;
+    // With nothing before it either, that others get nothing is no proof.
     const isNothing = look.kind === 'nothing' && position.entryId >= 0;
-    if (isNothing || !isProven) return undefined;
+    if (isNothing || quietMs < KEPT_FROM_US_AFTER_MS) return undefined;
     return (await this.#brokerHasTransactions()) ? 'open transaction' : undefined;
+  }
+
+  /** The broker knows of no message behind `position`: whether the look agrees, and no transaction may hide one. */
+  async #isGone(position: EntryId | undefined, { kind, passedOver }: Look): Promise<boolean> {
+    // With no position at all: what is there may be acknowledged, so only nothing says anything.
+    if (position === undefined) return kind === 'nothing' && passedOver.length === 0;
+    if (kind === 'entry' || passedOver.length > 0) return false;
+    return (kind === 'nothing' && position.entryId >= 0) || !(await this.#brokerHasTransactions());
   }
 
   #withoutOrder(look: Look): HeldBackReason {
@@ -148,6 +170,18 @@ export class HeldBack {
     for (const entry of fresh) this.#options.onPassedOver(entry);
     this.#passedOverThrough = fresh.at(-1)?.id ?? through;
     return fresh.length > 0;
+  }
+
+  /** Whether the broker knows of no message behind `position`; with none at all, whether it knows of no last message. */
+  async #isLast(position: EntryId | undefined): Promise<boolean> {
+    try {
+      const { last } = await this.#options.consumer().lastPositions();
+      return last === undefined || (position !== undefined && compareEntries(position, last) >= 0);
+    } catch (error) {
+      // Of 2.7, where the ledger of the last message is deleted, and all before it.
+      if (isServerError(error, 'MetadataError')) return true;
+      throw error;
+    }
   }
 
   #brokerHasTransactions(): Promise<boolean> {
@@ -170,9 +204,18 @@ export class HeldBack {
     }
   }
 
+  /** `undefined`: the broker does not tell, and nothing has come. */
   async #position(): Promise<EntryId | undefined> {
     const { isOrdered, consumer, position } = this.#options;
-    return isOrdered ? position() : (await consumer().lastPositions()).acknowledged;
+    if (isOrdered) return position();
+    const told = consumer().lastPositions();
+    return told.then(
+      ({ acknowledged }) => acknowledged,
+      (error) => {
+        if (!isServerError(error, 'MetadataError')) throw error;
+        return undefined;
+      },
+    );
   }
 
   async #look(position: EntryId): Promise<Look> {
