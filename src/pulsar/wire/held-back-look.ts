@@ -89,7 +89,7 @@ export class HeldBack {
     const known: HeldBackReason[] = chunks > leftOut ? ['incomplete chunks'] : [];
     if (leftOut > 0) known.push('too little memory');
     if (entries <= chunks) return known;
-    const other = await this.#other(quietMs);
+    const other = await this.#other(entries, quietMs);
     return other === undefined ? undefined : [...known, other];
   }
 
@@ -128,7 +128,7 @@ export class HeldBack {
     return isLookedThrough && chunks.size < (found[0]?.metadata?.chunks ?? 0) ? found : [];
   }
 
-  async #other(quietMs: number): Promise<HeldBackReason | undefined> {
+  async #other(entries: number, quietMs: number): Promise<HeldBackReason | undefined> {
     const { isOrdered } = this.#options;
     const position = await this.#position();
     const isLast = await this.#isLast(position);
@@ -146,7 +146,8 @@ export class HeldBack {
     // With nothing before it either, that others get nothing is no proof.
     const isNothing = look.kind === 'nothing' && position.entryId >= 0;
     if (isNothing || quietMs < KEPT_FROM_US_AFTER_MS) return undefined;
-    return (await this.#brokerHasTransactions()) ? 'open transaction' : undefined;
+    if (await this.#brokerHasTransactions()) return 'open transaction';
+    return isNobodys(position, look, entries) ? 'unknown' : undefined;
   }
 
   /** The broker knows of no message behind `position`: whether the look agrees, and no transaction may hide one. */
@@ -288,6 +289,14 @@ function metadataOf({ raw, payloadStart }: StoredEntry): { deliverAtTime?: numbe
   } catch {
     return {};
   }
+}
+
+/** Whether a reader gets none of `entries`: as batches of no messages that begin their ledger. */
+function isNobodys(position: EntryId, look: Look, entries: number): boolean {
+  if (look.kind !== 'entry') return true;
+  // It may be acknowledged: what is left may be right behind the position, where the reader got nothing.
+  const { ledgerId, entryId } = look.entry.id;
+  return ledgerId === position.ledgerId && entryId - position.entryId - 1 >= entries;
 }
 
 const isLater = (timeMs: number | bigint | undefined, clock: Clock): boolean =>

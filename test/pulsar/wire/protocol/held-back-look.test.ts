@@ -114,6 +114,29 @@ describe('entries that a broker counts, and has no more', () => {
   });
 });
 
+it.each([
+  ['behind the last one that comes', 3],
+  ['from the begin of the topic on', 0],
+])('what nobody gets is soon told as unknown, where the broker has no transactions: %s', async (_, from) => {
+  const broker = await brokerWith(5);
+  broker.faults.keepsBack = (_subscription, { place }) => place >= from;
+  const { first } = await openSource(broker);
+  await take(first, from);
+  expect(await heldBack(first, 5 - from)).toBeUndefined();
+  expect(await heldBack(first, 5 - from, LONG_MS)).toEqual(['unknown']);
+});
+
+it('what nobody gets before others that are acknowledged is told the same way', async () => {
+  const broker = await brokerWith(5);
+  broker.faults.keepsBack = (_subscription, { place }) => place < 2;
+  const before = await openSource(broker);
+  await before.first.acknowledge((await take(before.first, 3)).map(({ id }) => id));
+  await before.source.close();
+  const { first } = await openSource(broker);
+  expect(await heldBack(first, 3, LONG_MS)).toBeUndefined();
+  expect(await heldBack(first, 2, LONG_MS)).toEqual(['unknown']);
+});
+
 describe('no reason is given', () => {
   it.each([true, false])('where something comes while it is looked for (transactions: %s)', async (has) => {
     const broker = await brokerWith(3);
