@@ -4,7 +4,7 @@ import type { HeldBackReason, Logger } from './ports.ts';
 
 /** What to do about messages in chunks that were left for later runs. */
 export const TOO_LITTLE_MEMORY_HINT =
-  'Messages in chunks did not fit into memory beside others: the next runs take them. If it lasts, give the function more memory (memorySize in serverless.yml).';
+  'Messages in chunks did not fit into memory beside others: the next runs take them. If it lasts, give the function more memory (memorySize in serverless.yml; at a shell, --memory).';
 
 const HINTS: Readonly<Record<HeldBackReason, string>> = {
   'incomplete chunks': 'The rest of a message in chunks has not come; see the lines before.',

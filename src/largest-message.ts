@@ -40,7 +40,7 @@ export class TooLarge extends Error {
     this.hint =
       memoryMb === undefined
         ? 'No function has the memory for it: archive recover on a machine that has.'
-        : `Give the function ${memoryMb} MB of memory (memorySize in serverless.yml) for the next such message, and run archive recover for this one.`;
+        : `Give the function ${memoryMb} MB of memory (memorySize in serverless.yml; at a shell, --memory) for the next such message, and run archive recover for this one.`;
   }
 }
 
