@@ -1,18 +1,37 @@
 // The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
+import { listObjectsUpTo } from './chain/stored-through.ts';
 import { BackupError, gravest } from './errors.ts';
+import { parseObjectKey } from './format/object-key.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
 import type { ManifestObject } from './format/run-manifest.ts';
-import { assertBeginsWith, assertIntact, readIds, readLastId } from './format/stored-object.ts';
+import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from './format/stored-object.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { describeSpan, type MessageMark, type ObjectFile, type PublishSpan } from './object-file.ts';
 import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
-import type { EntryId, MessageId, SourcePartition } from './ports.ts';
+import type { EntryId, MessageId, ObjectHead, SourcePartition } from './ports.ts';
 import type { Run } from './run.ts';
 
-/** What a stored object that was in the way holds: everything up to an id, or (without order) a set of messages. */
-export type Durable = { readonly through: MessageId } | { readonly ids: ReadonlySet<string> };
+/** Where a message or an object begins in its partition. */
+export type Place = Omit<MessageId, 'partition'>;
+
+/** What is in the way of a file: a stored object that holds these messages, whatever lies between them, or the begin of one. */
+export interface Durable {
+  readonly ids: ReadonlySet<string>;
+  readonly last: MessageId | undefined;
+  /** In order, and once: where objects begin that earlier runs have left. */
+  readonly begins: readonly Place[];
+}
+
+/** As a key has it: 0 where the message stands in no batch. */
+export const placeOf = ({ ledgerId, entryId, batchIndex }: Place): Place => ({
+  ledgerId,
+  entryId,
+  batchIndex: Math.max(0, batchIndex),
+});
+
+const ANYWHERE: EntryId = { ledgerId: Number.POSITIVE_INFINITY, entryId: Number.POSITIVE_INFINITY };
 
 export class FileChain {
   readonly #run: Run;
@@ -28,6 +47,9 @@ export class FileChain {
   #isHalted = false;
   #failure: unknown;
   #takeAfter: Durable | undefined;
+  /** Where earlier runs' objects begin: asked for once one was found. */
+  #begins: readonly Place[] | undefined;
+  #areBeginsTold = false;
 
   constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
     this.#run = run;
@@ -36,14 +58,14 @@ export class FileChain {
   }
 
   /** The last message known to be durable; kept only where there is an order. */
-  durable: Omit<MessageId, 'partition'> | undefined;
+  durable: Place | undefined;
 
   /** What stopped the chain for good. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** Set when an object was found that ends elsewhere than our file: the partition is to be taken afresh after it. */
+  /** Set when an object was found that holds other messages than our file: the partition is to be taken afresh. */
   get takeAfter(): Durable | undefined {
     return this.#takeAfter;
   }
@@ -71,10 +93,12 @@ export class FileChain {
     );
   }
 
-  /** Acknowledges entries that hold nothing to store, after everything that is in line before them. */
-  pushAcknowledgement(entries: readonly EntryId[]): void {
+  /** Acknowledges entries that hold nothing to store, after everything that is in line before them is durable. */
+  pushAcknowledgement(entries: readonly EntryId[], onAsked?: () => void): void {
     this.#inLine(() => {
-      if (!this.#isHalted) this.#acknowledge(entries);
+      if (this.#isHalted) return;
+      this.#acknowledge(entries);
+      onAsked?.();
     });
   }
 
@@ -97,11 +121,10 @@ export class FileChain {
     if (error instanceof BackupError && error.code === 'store') this.#run.stopAll();
   }
 
-  /** Begins again, after the object that was in the way if there was one. Call it settled. */
-  resume(after: Durable | undefined): void {
+  /** Begins again. Call it settled. */
+  resume(): void {
     this.#takeAfter = undefined;
     this.#isHalted = false;
-    if (after !== undefined && 'through' in after) this.durable = after.through;
   }
 
   #inLine(step: () => void | Promise<void>): void {
@@ -115,6 +138,12 @@ export class FileChain {
   /** Stored, then acknowledged. */
   async #store(file: ObjectFile): Promise<void> {
     try {
+      if (this.#goesOverBegin(file)) {
+        this.#isHalted = true;
+        this.#takeAfter = { ids: new Set(), last: undefined, begins: this.#tellBegins() };
+        await file.discard();
+        return;
+      }
       const answer = await file.create();
       if (answer.kind === 'created') this.#countStored(file, answer.sizeBytes, answer.crc64);
       else {
@@ -151,14 +180,15 @@ export class FileChain {
   }
 
   /**
-   * An object stands at the file's key. True: it ends as the file does, so the file's messages are durable. False: it
-   * holds less or more, and `takeAfter` says what.
+   * An object stands at the file's key. True: it is what the file is, so the file's messages are durable. False: it
+   * may hold others, and `takeAfter` says which. That it ends where the file ends does not say that it holds all before.
    * @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
    */
   async #isSameAsStored(file: ObjectFile): Promise<boolean> {
     const { store, compression, tally, logger, pace } = this.#run;
     const call = { signal: pace.storing };
     const { key, messages } = file;
+    const first = file.first as MessageMark;
     const head = await store.head(key, call);
     if (head === undefined) {
       throw new BackupError('store', `${key} was reported to exist, but cannot be found`, {
@@ -166,21 +196,59 @@ export class FileChain {
         hint: 'Somebody removes objects while the rule runs; the next run tries again.',
       });
     }
-    assertBeginsWith(head, file.first as MessageMark);
+    assertBeginsWith(head, first);
     await assertIntact(store, head, file.crc64, call);
     tally.alreadyStored++;
-    if (!this.#isInOrder) {
-      // Which messages a Shared consumer gets cannot be repeated: they are compared one by one, by taking them again.
-      this.#takeAfter = { ids: await readIds(store, key, compression, call) };
-      logger.warn({ key, messages, isSame: false }, 'object already stored');
-      return false;
+    if (this.#isInOrder) this.#begins ??= await this.#beginsBehind(file);
+    if (this.#isInOrder && isSameContent(head, file)) {
+      logger.warn({ key, messages, isSame: true }, 'object already stored');
+      tally.stored.push(this.#manifestObject(file, head.sizeBytes, head.crc64, true));
+      return true;
     }
-    const through = await readLastId(store, head, compression, call);
-    const isSame = compareMessageIds(through, (file.last as MessageMark).id) === 0;
-    logger.warn({ key, messages, isSame, storedLastId: formatMessageId(through) }, 'object already stored');
-    if (isSame) tally.stored.push(this.#manifestObject(file, head.sizeBytes, head.crc64, true));
-    else this.#takeAfter = { through };
-    return isSame;
+    const { ids, last } = await readIds(store, key, compression, call);
+    if (last === undefined || !ids.has(formatMessageId(first.id))) {
+      throw new BackupError(
+        'corrupt',
+        `${key} does not hold the message that its metadata says it begins with`,
+        {
+          hint: DAMAGED_HINT,
+          details: { key },
+        },
+      );
+    }
+    logger.warn(
+      { key, messages, isSame: false, storedMessages: ids.size, storedLastId: formatMessageId(last) },
+      'object already stored',
+    );
+    this.#takeAfter = { ids, last, begins: this.#tellBegins() };
+    return false;
+  }
+
+  /** Whether another object begins inside of the file: then the file would hold messages of it. */
+  #goesOverBegin({ first, last }: ObjectFile): boolean {
+    if (this.#begins === undefined || first === undefined || last === undefined) return false;
+    const [from, to] = [placeOf(first.id), placeOf(last.id)];
+    return this.#begins.some((one) => compareMessageIds(one, from) > 0 && compareMessageIds(one, to) <= 0);
+  }
+
+  #tellBegins(): readonly Place[] {
+    if (this.#areBeginsTold || this.#begins === undefined) return [];
+    this.#areBeginsTold = true;
+    return this.#begins;
+  }
+
+  /** Where objects begin that runs before this one have left behind the file's first message. */
+  async #beginsBehind(file: ObjectFile): Promise<readonly Place[]> {
+    const { store, prefix, topic, clock, pace } = this.#run;
+    const { partition, end } = this.#partition;
+    const { first, earliestMs, latestMs } = file as PublishSpan;
+    const untilMs = Math.max(clock.now(), Number(latestMs));
+    const place = { store, prefix, topic, partition, fromMs: Number(earliestMs), untilMs };
+    // The next object may begin in the same entry.
+    const before = { ledgerId: first.id.ledgerId, entryId: first.id.entryId - 1 };
+    const upTo = end === null || end === 'unknown' ? ANYWHERE : end;
+    const keys = await listObjectsUpTo(place, before, upTo, { signal: pace.storing });
+    return keys.flatMap((key) => (key === file.key ? [] : (parseObjectKey(prefix, key) ?? [])));
   }
 
   #manifestObject(
@@ -249,4 +317,14 @@ export class FileChain {
       this.#isHalted = true;
     }
   }
+}
+
+/** Whether the object is byte for byte the file. */
+function isSameContent({ crc64, metadata }: ObjectHead, file: ObjectFile): boolean {
+  // An object that was uploaded in parts does not tell these.
+  const { messages = String(file.messages) } = metadata;
+  const lastId = formatMessageId((file.last as MessageMark).id);
+  return (
+    crc64 === file.crc64 && messages === String(file.messages) && (metadata['last-id'] ?? lastId) === lastId
+  );
 }

@@ -2,7 +2,7 @@
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { type Durable, FileChain } from './file-chain.ts';
+import { type Durable, FileChain, type Place, placeOf } from './file-chain.ts';
 import { objectKey } from './format/object-key.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
 import { encodeRecords, type Records } from './format/record-encoder.ts';
@@ -58,9 +58,17 @@ export class PartitionDrain {
   readonly #chain: FileChain;
   #open: ObjectFile | undefined;
   /** In order: the last message that went into a file. */
-  #taken: Omit<MessageId, 'partition'> | undefined;
-  /** Without order: messages found stored by an earlier run. */
+  #taken: Place | undefined;
+  /** Messages found stored by an earlier run; in order, until everything is acknowledged that lies before their end. */
   readonly #storedIds = new Set<string>();
+  /** In order: the last of them. */
+  #storedThrough: Place | undefined;
+  /** They are forgotten once what is in line is durable. */
+  #isForgetting = false;
+  /** In order, ascending: no file goes over one of these, because an object begins there, or may. */
+  #borders: readonly Place[] = [];
+  /** The first of them behind the beginning of the open file. */
+  #border: Place | undefined;
   /** Without order: entries that stand in a file and are not acknowledged yet. */
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
@@ -267,14 +275,15 @@ export class PartitionDrain {
     const records = encodeRecords(messages);
     const size = { messages: messages.length, bytes: records.sizeBytes };
     this.#entryBytes = Math.max(size.bytes, Math.ceil((this.#entryBytes ?? 0) * FORGETTING));
-    const appending = needsSplit(size, this.#run.limits)
-      ? this.#appendOneByOne(messages, size)
-      : this.#append(records, rangeOf(messages));
+    const appending =
+      needsSplit(size, this.#run.limits) || this.#hasBorderIn(messages)
+        ? this.#appendOneByOne(messages, size)
+        : this.#append(records, rangeOf(messages));
     return appending.then(() => this.#finishEntry(id));
   }
 
   async #appendOneByOne(messages: readonly Message[], size: Size): Promise<void> {
-    if (this.#open !== undefined) {
+    if (this.#open !== undefined && needsSplit(size, this.#run.limits)) {
       await this.#roll(limitPassedBy(this.#open, size, this.#run.limits) ?? 'messages');
     }
     for (const message of messages) await this.#append(encodeRecords([message]), rangeOf([message]));
@@ -306,8 +315,12 @@ export class PartitionDrain {
     }
     const taken = this.#taken;
     const first = messages[0];
-    if (taken === undefined || first === undefined || compareMessageIds(first.id, taken) > 0) return messages;
-    return messages.filter((one) => compareMessageIds(one.id, taken) > 0);
+    const rest =
+      taken === undefined || first === undefined || compareMessageIds(first.id, taken) > 0
+        ? messages
+        : messages.filter((one) => compareMessageIds(one.id, taken) > 0);
+    if (this.#storedIds.size === 0) return rest;
+    return rest.filter((one) => !this.#storedIds.has(formatMessageId(one.id)));
   }
 
   async #append(records: Records, range: MessageRange): Promise<void> {
@@ -316,12 +329,40 @@ export class PartitionDrain {
       const passed = limitPassedBy(this.#open, size, this.#run.limits);
       if (passed !== undefined) await this.#roll(passed);
     }
+    if (this.#borders.length > 0) await this.#heedBorders(range.first.id);
     this.#open ??= this.#openFile(range.first);
     if (this.#isInOrder) this.#taken = range.last.id;
     const appending = this.#open.append(records, range);
     // The file holds them: only now others may have the room that was kept.
     this.#endReservation(records.sizeBytes);
     await appending;
+  }
+
+  /** Before a message is taken: ends the file that must not go so far, and forgets found objects that end before it. */
+  async #heedBorders(id: MessageId): Promise<void> {
+    if (this.#border !== undefined && compareMessageIds(placeOf(id), this.#border) >= 0)
+      await this.#roll('end');
+    const through = this.#storedThrough;
+    // An entry is acknowledged as one: while some of it is to be taken, all of it can come again.
+    if (through === undefined || this.#isForgetting || isAtOrAfter(through, id)) return;
+    this.#isForgetting = true;
+    // Only once the files before this message are durable: until then all can come again.
+    this.#chain.pushAcknowledgement(this.#owed, () => {
+      this.#storedIds.clear();
+      this.#storedThrough = undefined;
+    });
+    this.#owed = [];
+  }
+
+  #borderBehind(id: MessageId): Place | undefined {
+    return this.#borders.find((border) => compareMessageIds(border, placeOf(id)) > 0);
+  }
+
+  #hasBorderIn(messages: readonly Message[]): boolean {
+    if (this.#borders.length === 0) return false;
+    const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
+    const border = this.#borderBehind(first.id);
+    return border !== undefined && compareMessageIds(border, placeOf(last.id)) <= 0;
   }
 
   /** Room is kept no more: for an entry whose records are in a file, or for none. */
@@ -339,6 +380,7 @@ export class PartitionDrain {
     );
     file.entries.push(...this.#owed);
     this.#owed = [];
+    this.#border = this.#borderBehind(first.id);
     return file;
   }
 
@@ -407,17 +449,34 @@ export class PartitionDrain {
 
   async #takeAfresh(after: Durable): Promise<void> {
     const { clock, hardEnd } = this.#run;
-    if ('through' in after) this.#taken = after.through;
-    else for (const id of after.ids) this.#storedIds.add(id);
-    this.#chain.resume(after);
+    this.#skip(after);
+    this.#chain.resume();
+    // Between the messages of the object may lie some that it does not hold.
+    if (this.#isInOrder) this.#taken = this.#chain.durable;
     const restart = () => untilAborted(this.#partition.restart(), hardEnd, noAnswer);
     await retryThroughOutage(restart, { clock, signal: hardEnd });
+  }
+
+  /** Takes no message of a found object, and lets no file go over its end: the next object may begin right behind it. */
+  #skip({ ids, last, begins }: Durable): void {
+    this.#isForgetting = false;
+    for (const id of ids) this.#storedIds.add(id);
+    if (!this.#isInOrder) return;
+    const borders = [...this.#borders, ...begins];
+    if (last !== undefined) {
+      const through = this.#storedThrough;
+      if (through === undefined || compareMessageIds(last, through) > 0) this.#storedThrough = last;
+      const { batchIndex, ...entry } = placeOf(last);
+      borders.push({ ...entry, batchIndex: batchIndex + 0.5 });
+    }
+    this.#borders = borders.sort(compareMessageIds);
   }
 
   /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */
   async #beginAgain(): Promise<void> {
     await this.#drop();
-    this.#chain.resume(this.#chain.takeAfter);
+    if (this.#chain.takeAfter !== undefined) this.#skip(this.#chain.takeAfter);
+    this.#chain.resume();
     this.#taken = this.#chain.durable;
   }
 
@@ -429,6 +488,7 @@ export class PartitionDrain {
     this.#chain.halt();
     await file?.discard();
     await this.#chain.settle();
+    this.#isForgetting = false;
   }
 }
 

@@ -1,10 +1,13 @@
 // The append-only rule at the core: an object is there already where a file is to be created. What is stored wins.
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
+import { parseObjectKey } from '../src/format/object-key.ts';
+import { formatMessageId } from '../src/format/record.ts';
 import { crc64 } from '../src/lib/crc64.ts';
-import { createFakeBroker, type FakeBroker } from './fakes/memory-source.ts';
+import { createFakeBroker, type FakeBroker, type FakePartition, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain } from './fakes/run-drain.ts';
+import { expectAllStoredOnce, fill, publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
 
 describe('an object that is there already', () => {
   const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });
@@ -116,4 +119,115 @@ describe('an object that is there already', () => {
     expectAllStoredOnce(broker, store);
     expect(broker.backlog()).toBe(0);
   });
+});
+
+describe('an object that leaves out what a transaction held back when it was stored', () => {
+  const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });
+  /** A run that dies before its first acknowledgement. */
+  async function killed(broker: FakeBroker, store: MemoryStore, maxMessages: number): Promise<void> {
+    broker.hook = (call) => {
+      if (call === 'acknowledge') throw new BackupError('source', 'killed');
+    };
+    await runDrain(broker, store, limits(maxMessages));
+    broker.hook = undefined;
+  }
+  const hold = (broker: FakeBroker, entries: readonly number[]) => {
+    for (const entry of entries) broker.partitions[0]?.held.add(`7:${entry}`);
+  };
+  const firstEntries = (store: MemoryStore) =>
+    [...store.objects.keys()].map((key) => parseObjectKey('p/', key)?.entryId).sort((a = 0, b = 0) => a - b);
+
+  it('is no word on what lies between its messages: that becomes an object of its own', async () => {
+    const broker = createFakeBroker(1);
+    const store = createMemoryStore();
+    fill(broker, 20);
+    hold(broker, [5, 6, 7, 8, 9]);
+    await killed(broker, store, 5000);
+    broker.partitions[0]?.held.clear();
+    fill(broker, 1);
+    // It is killed behind what was left out.
+    await killed(broker, store, 5000);
+    await killed(broker, store, 5000);
+    const { failure } = await runDrain(broker, store, limits(5000));
+    expect(failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(firstEntries(store)).toEqual([0, 5, 20]);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('also where it ends as our file does, and where the object behind it begins beyond the gap', async () => {
+    for (const [held, before, after] of [
+      [[5, 6], 100, 100],
+      [[5, 6], 5, 100],
+      [[4, 5, 6], 2, 3],
+    ] as const) {
+      const broker = createFakeBroker(1);
+      const store = createMemoryStore();
+      fill(broker, 20);
+      hold(broker, held);
+      await killed(broker, store, before);
+      broker.partitions[0]?.held.clear();
+      const { failure } = await runDrain(broker, store, limits(after));
+      expect(failure).toBeUndefined();
+      expectAllStoredOnce(broker, store);
+      expect(broker.backlog()).toBe(0);
+    }
+  });
+
+  it('is not read where it is what our file is', async () => {
+    const broker = createFakeBroker(1);
+    const store = createMemoryStore();
+    fill(broker, 20);
+    await killed(broker, store, 5000);
+    store.calls.length = 0;
+    await runDrain(broker, store, limits(5000));
+    expect(new Set(store.calls.map((call) => call.split(' ')[0]))).toEqual(
+      new Set(['create', 'head', 'list']),
+    );
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('whatever is held back, ended or cut: each message that nobody else took is in exactly one object', async () => {
+    const step = fc.record({
+      sizes: fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 10 }),
+      held: fc.array(fc.boolean(), { minLength: 10, maxLength: 10 }),
+      maxMessages: fc.integer({ min: 1, max: 12 }),
+      ending: fc.constantFrom('abort', 'commit', 'none'),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 5 }), async (steps) => {
+        const broker = createFakeBroker(1);
+        const store = createMemoryStore();
+        const [partition] = broker.partitions as [FakePartition];
+        const taken = new Set<string>();
+        publish(partition, ['the first']);
+        for (const { sizes, held, maxMessages, ending } of steps) {
+          for (const [at, size] of sizes.entries()) {
+            const { id } = publish(
+              partition,
+              Array.from({ length: size }, () => 'one'),
+            );
+            if (held[at]) hold(broker, [id.entryId]);
+          }
+          await killed(broker, store, maxMessages);
+          if (ending === 'none') continue;
+          for (const id of ending === 'commit' ? partition.held : []) {
+            taken.add(id);
+            partition.acknowledged.add(id);
+          }
+          partition.held.clear();
+        }
+        partition.held.clear();
+        const { failure } = await runDrain(broker, store, limits(7));
+        expect(failure).toBeUndefined();
+        const wanted = [...publishedMessages(broker).values()].filter(
+          ({ id }) => !taken.has(`${id.ledgerId}:${id.entryId}`),
+        );
+        const ids = wanted.map(({ id }) => formatMessageId(id)).sort();
+        expect([...storedMessages(store).keys()].sort()).toEqual(ids);
+        expect(broker.backlog()).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
+  }, 60_000);
 });

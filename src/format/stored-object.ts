@@ -87,17 +87,20 @@ export async function readWhole(
   return Buffer.concat(chunks);
 }
 
-/** The ids of all messages in the object. */
+/** The ids of all messages in the object, and the last of them. @throws BackupError */
 export async function readIds(
   store: ObjectStore,
   key: string,
   compression: Compression,
   options: CallOptions,
-): Promise<Set<string>> {
+): Promise<{ ids: Set<string>; last: MessageId | undefined }> {
   const ids = new Set<string>();
-  for await (const line of readLines(store, key, compression, options))
-    ids.add(formatMessageId(decodeRecord(line).id));
-  return ids;
+  let last: MessageId | undefined;
+  for await (const line of readLines(store, key, compression, options)) {
+    last = decodeRecord(line).id;
+    ids.add(formatMessageId(last));
+  }
+  return { ids, last };
 }
 
 async function lastLineByRange(

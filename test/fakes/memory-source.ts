@@ -20,6 +20,8 @@ export interface FakePartition {
   readonly entries: (ReadableEntry | UnreadableEntry)[];
   /** Entry ids as text. */
   readonly acknowledged: Set<string>;
+  /** Entries that another consumer has acknowledged in a transaction that is not ended: nobody gets them. */
+  readonly held: Set<string>;
   /** Where the next entry goes. */
   nextId: EntryId;
   /** Where the broker says that the subscription stands, if not behind the last of all that are acknowledged in a row. */
@@ -65,6 +67,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
       topic: `persistent://t/n/orders-partition-${partition}`,
       entries: [],
       acknowledged: new Set<string>(),
+      held: new Set<string>(),
       nextId: { ledgerId: 7, entryId: 0 },
       standsAt: undefined,
     }),
@@ -182,8 +185,9 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
   const begin = positionIn(fake);
   let first: EntryId | undefined;
   let lastAcknowledged: EntryId | undefined;
-  const last = fake.entries[fake.entries.length - 1];
-  const isDrained = last === undefined || fake.entries.every(({ id }) => fake.acknowledged.has(textOf(id)));
+  const free = () => fake.entries.filter(({ id }) => !fake.held.has(textOf(id)));
+  const last = free().at(-1);
+  const isDrained = last === undefined || free().every(({ id }) => fake.acknowledged.has(textOf(id)));
   let entries = fake.entries;
   let cursor = 0;
   let delivered: string[] = [];
@@ -208,7 +212,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       if (unacknowledged.length >= broker.unacknowledgedCap) return { kind: 'idle' };
       while (cursor < entries.length) {
         const entry = entries[cursor++] as ReadableEntry | UnreadableEntry;
-        if (fake.acknowledged.has(textOf(entry.id))) continue;
+        if (fake.acknowledged.has(textOf(entry.id)) || fake.held.has(textOf(entry.id))) continue;
         delivered.push(textOf(entry.id));
         first ??= entry.id;
         return entry;
@@ -224,7 +228,11 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       // In order, an acknowledgement is a position, as with Pulsar's cumulative ones.
       const isBefore = (id: EntryId) =>
         id.ledgerId < lastId.ledgerId || (id.ledgerId === lastId.ledgerId && id.entryId <= lastId.entryId);
-      const acknowledged = broker.isInOrder ? fake.entries.map(({ id }) => id).filter(isBefore) : ids;
+      const acknowledged = broker.isInOrder
+        ? free()
+            .map(({ id }) => id)
+            .filter(isBefore)
+        : ids;
       for (const id of acknowledged) fake.acknowledged.add(textOf(id));
     },
     async restart() {
@@ -233,7 +241,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
     },
     async backlog() {
       await broker.hook?.('backlog', fake);
-      return { entries: fake.entries.filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
+      return { entries: free().filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
     },
     async nextBehind(id) {
       return fake.entries.find((entry) => compareEntries(entry.id, id) > 0)?.id;

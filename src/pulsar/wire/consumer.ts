@@ -186,10 +186,9 @@ export class Consumer implements SourcePartition {
     const steps = this.#acks.steps(entries);
     const { cumulative, individual } = steps;
     const consumer = this.#consumer();
-    await Promise.all([
-      cumulative === undefined ? undefined : consumer.acknowledgeUpTo(cumulative),
-      consumer.acknowledgeEach(individual),
-    ]);
+    // From the end: as long as something of an object is not acknowledged, its first message is not, and finds it.
+    await consumer.acknowledgeEach(individual.toReversed());
+    if (cumulative !== undefined) await consumer.acknowledgeUpTo(cumulative);
     this.#acks.acknowledged(entries, steps);
     this.#reader.passed();
     if (this.#isOrdered && individual.length > 0) this.#lookForHole(consumer);

@@ -91,7 +91,8 @@ describe('entries in a transaction of another consumer', () => {
     // Its answer comes behind that to the question how far all is acknowledged.
     await first.backlog();
     await first.acknowledge(taken.slice(7));
-    expect(kinds).toEqual([1, 0, 0, 1]);
+    // Singly first: what begins an object is acknowledged last.
+    expect(kinds).toEqual([0, 1, 0, 1]);
     expect(acked(broker)).toEqual({ upTo: 19, each: [] });
   });
 
@@ -119,6 +120,22 @@ describe('entries in a transaction of another consumer', () => {
       expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
     },
   );
+});
+
+it('are stored also where the objects around them are found by a later run', async () => {
+  const { broker, positions } = await brokerWith(20);
+  const end = broker.ackInTransaction(TOPIC, SUBSCRIPTION, positions.slice(5, 10));
+  const store = createMemoryStore();
+  expect(await run(broker, store)).toBe(15);
+  broker.publish(TOPIC, messages(10, 20));
+  expect(await run(broker, store)).toBe(10);
+  // As if both had been killed before their acknowledgements.
+  broker.forgetAcks(TOPIC, SUBSCRIPTION);
+  end('abort');
+  broker.publish(TOPIC, messages(1, 30));
+  expect(await run(broker, store)).toBe(6);
+  expect(storedTexts(store)).toEqual(expected(31));
+  expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
 });
 
 describe('a batch of which another consumer has acknowledged messages', () => {
