@@ -2,6 +2,7 @@
 // client is a consumer too.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { SubscriptionType } from '../../src/config.ts';
+import { BackupError } from '../../src/errors.ts';
 import { createFakeBroker } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { runDrain, storedMessages } from '../fakes/run-drain.ts';
@@ -48,6 +49,24 @@ const run = async (subscriptionType: SubscriptionType = 'exclusive') => {
   if (failure !== undefined) throw failure;
   return tally.messages;
 };
+/** A run that is killed when its objects are stored, before the broker has an acknowledgement. */
+const killedRun = async (subscriptionType: SubscriptionType, maxMessages: number) => {
+  const source = wireSource({ serviceUrl: broker().serviceUrl, topic, subscriptionType });
+  const open = async () => {
+    const partitions = await source.open();
+    for (const partition of partitions === 'busy' ? [] : partitions)
+      partition.acknowledge = () => Promise.reject(new BackupError('source', 'killed'));
+    return partitions;
+  };
+  const limits = { maxMessages, maxBytes: 1e9 };
+  const { failure } = await runDrain(createFakeBroker(1), store, {
+    source: { driver: source.driver, open, close: () => source.close() },
+    subscriptionType,
+    limits,
+  });
+  await source.close();
+  expect(failure).toMatchObject({ message: 'killed' });
+};
 /** Fails where a message stands in two objects. */
 const stored = () =>
   [...storedMessages(store).values()]
@@ -71,6 +90,37 @@ describe('entries that another consumer acknowledges in a transaction', () => {
       expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
     },
   );
+
+  it.each([
+    ['exclusive', 5_000],
+    ['failover', 5_000],
+    ['exclusive', 5],
+  ] as const)(
+    'are stored by the run behind one that was killed before it acknowledged, and nothing twice (%s, %i a file)',
+    async (type, maxMessages) => {
+      await publish(20);
+      await acknowledge('transaction', 20, range(5, 9));
+      await killedRun(type, maxMessages);
+      expect(stored().length).toBeGreaterThan(0);
+      await java.run('abort');
+      await publish(1);
+      await run(type);
+      expect(stored()).toEqual(range(0, 20));
+      expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
+    },
+  );
+
+  it('are stored by the run behind one that was killed, where they are some of a batch', async () => {
+    await publish(30, 10);
+    await acknowledge('transaction', 30, [12, 13, 19]);
+    await killedRun('exclusive', 5_000);
+    expect(stored()).toHaveLength(27);
+    await java.run('abort');
+    await publish(1);
+    expect(await run()).toBe(4);
+    expect(stored()).toEqual(range(0, 30));
+    expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
+  });
 
   it('are stored by the next run where it is aborted while the run goes on', async () => {
     await publish(20);
