@@ -135,6 +135,21 @@ it('calls equal messages in two objects duplicates, and others a conflict', asyn
   expect(await kinds(store, 'record')).toEqual([expect.stringContaining('conflict')]);
 });
 
+it('finds nothing wrong with an object that fills what another leaves out between its ends', async () => {
+  const { store } = await sampleArchive();
+  const others = messages(0, 20, 39);
+  const around = await storeObject(store, [...others.slice(0, 5), ...others.slice(9)]);
+  const between = await storeObject(store, others.slice(5, 9));
+  await storeManifest(store, [around, between], 'r-2');
+  expect(await verify(store, 'record')).toMatchObject({
+    messages: 50,
+    duplicates: 0,
+    damagedObjects: 0,
+    findings: [],
+  });
+  expect(await kinds(store, 'list')).toEqual([]);
+});
+
 it('takes messages of a Shared subscription that are in no order for no damage', async () => {
   const { store } = await sampleArchive();
   await storeObject(store, [message(1, 20), message(1, 18), message(1, 21)]);
