@@ -31,6 +31,18 @@ export const placeOf = ({ ledgerId, entryId, batchIndex }: Place): Place => ({
   batchIndex: Math.max(0, batchIndex),
 });
 
+/** The first of `places`, which ascend, that lies behind the message. There can be one for each object of an archive. */
+export function firstBehind(places: readonly Place[], id: Place): Place | undefined {
+  const place = placeOf(id);
+  let [low, high] = [0, places.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareMessageIds(places[middle] as Place, place) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return places[low];
+}
+
 const ANYWHERE: EntryId = { ledgerId: Number.POSITIVE_INFINITY, entryId: Number.POSITIVE_INFINITY };
 
 export class FileChain {
@@ -227,8 +239,8 @@ export class FileChain {
   /** Whether another object begins inside of the file: then the file would hold messages of it. */
   #goesOverBegin({ first, last }: ObjectFile): boolean {
     if (this.#begins === undefined || first === undefined || last === undefined) return false;
-    const [from, to] = [placeOf(first.id), placeOf(last.id)];
-    return this.#begins.some((one) => compareMessageIds(one, from) > 0 && compareMessageIds(one, to) <= 0);
+    const begin = firstBehind(this.#begins, first.id);
+    return begin !== undefined && compareMessageIds(begin, placeOf(last.id)) <= 0;
   }
 
   #tellBegins(): readonly Place[] {

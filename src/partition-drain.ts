@@ -2,7 +2,7 @@
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { type Durable, FileChain, type Place, placeOf } from './file-chain.ts';
+import { type Durable, FileChain, firstBehind, type Place, placeOf } from './file-chain.ts';
 import { objectKey } from './format/object-key.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
 import { encodeRecords, type Records } from './format/record-encoder.ts';
@@ -354,14 +354,10 @@ export class PartitionDrain {
     this.#owed = [];
   }
 
-  #borderBehind(id: MessageId): Place | undefined {
-    return this.#borders.find((border) => compareMessageIds(border, placeOf(id)) > 0);
-  }
-
   #hasBorderIn(messages: readonly Message[]): boolean {
     if (this.#borders.length === 0) return false;
     const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
-    const border = this.#borderBehind(first.id);
+    const border = firstBehind(this.#borders, first.id);
     return border !== undefined && compareMessageIds(border, placeOf(last.id)) <= 0;
   }
 
@@ -380,7 +376,7 @@ export class PartitionDrain {
     );
     file.entries.push(...this.#owed);
     this.#owed = [];
-    this.#border = this.#borderBehind(first.id);
+    this.#border = firstBehind(this.#borders, first.id);
     return file;
   }
 
