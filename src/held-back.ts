@@ -13,7 +13,7 @@ const HINTS: Readonly<Record<HeldBackReason, string>> = {
     'They come when their transaction ends, at its time-out at the latest. If they stay, look for a client that opens transactions and does not end them.',
   'delayed messages': 'They come when they are due.',
   'none to deliver':
-    'Nothing waits: the broker still counts entries of ledgers that are deleted. The count ends with the next messages, or when the backlog is cleared.',
+    'Nothing waits: the broker still counts entries of ledgers that are deleted, also beside new messages. There is nothing to do.',
   unknown:
     'If it stays, look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.',
 };
