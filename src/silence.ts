@@ -9,6 +9,8 @@ const FIRST_LOOK_MS = 500;
 const LOOK_EVERY_MS = 1_000;
 /** A broker may hold back more until what is open is acknowledged: after so long a silence it is. */
 const SEAL_AFTER_MS = 5_000;
+/** Without order: brokers can be slow to hand out again what a consumer had that is gone. */
+const UNEXPLAINED_AFTER_MS = 3_000;
 /** For so long a backlog is waited for that nothing says why it does not come. */
 const STALLED_AFTER_MS = 20_000;
 /** Where the end is not known, a receive this long without anything ends the partition. */
@@ -158,7 +160,8 @@ export class Silence {
     if (left === undefined || left === 0) return true;
     const canTell = this.#partition.heldBack !== undefined;
     const reasons = await this.#askReasons(left);
-    if (reasons === undefined && canTell && this.#quietMs < SEAL_AFTER_MS) return false;
+    const isKnown = reasons !== undefined && !reasons.includes('unknown');
+    if (!isKnown && canTell && this.#quietMs < UNEXPLAINED_AFTER_MS) return false;
     this.#note(reasons ?? ['unknown'], left);
     return true;
   }

@@ -60,6 +60,22 @@ it('a Shared subscription goes on with what looking into its silence has found',
   expect(result).toMatchObject({ failure: undefined, backlog: { entries: 2 }, heldBack: 'unknown' });
 });
 
+it('a Shared subscription waits longer for what nobody can explain', async () => {
+  const broker = brokerWith(10);
+  holdBack(broker, 7);
+  let idles = 0;
+  const source = changedSource(broker, (partition) => ({
+    heldBack: async () => ['unknown'],
+    next: async (idleMs) => {
+      const delivery = await partition.next(idleMs);
+      if (delivery.kind !== 'idle' || ++idles !== 3) return delivery;
+      return { kind: 'entry', id: entryOf(broker, 7), messages: [] };
+    },
+  }));
+  const result = await runDrain(broker, createMemoryStore(), { source, subscriptionType: 'shared' });
+  expect(result).toMatchObject({ failure: undefined, backlog: { entries: 2 }, heldBack: 'unknown' });
+});
+
 describe('a backlog that is held back for a known reason', () => {
   it('ends the run within seconds, as a success that names it', async () => {
     const broker = brokerWith(10);
