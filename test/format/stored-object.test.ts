@@ -64,12 +64,13 @@ describe('the last message of an object', () => {
   });
 });
 
-it('the ids of all messages of an object are read from it, compressed or not', async () => {
+it('the ids of all messages of an object are read from it, and the last one, compressed or not', async () => {
   const ids = new Set(messages.map(({ id }) => `${id.ledgerId}:${id.entryId}:0:-1`));
+  const read = { ids, last: messages.at(-1)?.id };
   await put(text(messages));
-  await expect(readIds(store, 'k', 'none', {})).resolves.toEqual(ids);
+  await expect(readIds(store, 'k', 'none', {})).resolves.toEqual(read);
   await put(gzipSync(text(messages)));
-  await expect(readIds(store, 'k', 'gzip', {})).resolves.toEqual(ids);
+  await expect(readIds(store, 'k', 'gzip', {})).resolves.toEqual(read);
 });
 
 describe('an object begins as our file does', () => {
