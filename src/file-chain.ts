@@ -17,7 +17,7 @@ import type { Run } from './run.ts';
 export type Place = Omit<MessageId, 'partition'>;
 
 /** What is in the way of a file: a stored object that holds these messages, whatever lies between them, or the begin of one. */
-export interface Durable {
+export interface ResumePoint {
   readonly ids: ReadonlySet<string>;
   readonly last: MessageId | undefined;
   /** In order, and once: where objects begin that earlier runs have left. */
@@ -58,7 +58,7 @@ export class FileChain {
   /** A file could not be created, or none may be any more: what stands in line behind it is dropped. */
   #isHalted = false;
   #failure: unknown;
-  #takeAfter: Durable | undefined;
+  #resumePoint: ResumePoint | undefined;
   /** Where earlier runs' objects begin: asked for once one was found. */
   #begins: readonly Place[] | undefined;
   #areBeginsTold = false;
@@ -78,8 +78,8 @@ export class FileChain {
   }
 
   /** Set when an object was found that holds other messages than our file: the partition is to be taken afresh. */
-  get takeAfter(): Durable | undefined {
-    return this.#takeAfter;
+  get resumePoint(): ResumePoint | undefined {
+    return this.#resumePoint;
   }
 
   /** Files in line that are not stored yet. */
@@ -94,7 +94,7 @@ export class FileChain {
 
   /** Whether what is read now would be dropped: because of a failure, or to be taken again. */
   get isInterrupted(): boolean {
-    return this.#failure !== undefined || this.#takeAfter !== undefined;
+    return this.#failure !== undefined || this.#resumePoint !== undefined;
   }
 
   /** Puts a sealed file at the end of the line. */
@@ -135,7 +135,7 @@ export class FileChain {
 
   /** Begins again. Call it settled. */
   resume(): void {
-    this.#takeAfter = undefined;
+    this.#resumePoint = undefined;
     this.#isHalted = false;
   }
 
@@ -152,7 +152,7 @@ export class FileChain {
     try {
       if (this.#goesOverBegin(file)) {
         this.#isHalted = true;
-        this.#takeAfter = { ids: new Set(), last: undefined, begins: this.#tellBegins() };
+        this.#resumePoint = { ids: new Set(), last: undefined, begins: this.#tellBegins() };
         await file.discard();
         return;
       }
@@ -193,7 +193,7 @@ export class FileChain {
 
   /**
    * An object stands at the file's key. True: it is what the file is, so the file's messages are durable. False: it
-   * may hold others, and `takeAfter` says which. That it ends where the file ends does not say that it holds all before.
+   * may hold others, and `resumePoint` says which. That it ends where the file ends does not say that it holds all before.
    * @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
    */
   async #isSameAsStored(file: ObjectFile): Promise<boolean> {
@@ -232,7 +232,7 @@ export class FileChain {
       { key, messages, isSame: false, storedMessages: ids.size, storedLastId: formatMessageId(last) },
       'object already stored',
     );
-    this.#takeAfter = { ids, last, begins: this.#tellBegins() };
+    this.#resumePoint = { ids, last, begins: this.#tellBegins() };
     return false;
   }
 

@@ -62,7 +62,7 @@ export const REAL_PARTS: HandlerParts = {
 const DEFAULT_TIME_LIMIT_MS = 60_000;
 const DEFAULT_MEMORY_MB = 256;
 /** Node with the code in it takes 71 MB before the first message. */
-const LEAST_MEMORY_MB = 128;
+const MIN_MEMORY_MB = 128;
 /** Node, the SDK and the code, before the first message. */
 const BASE_MEMORY_MB = 96;
 const MIN_BUFFER_BYTES = 4 * 1_048_576;
@@ -150,7 +150,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
   const { clock } = parts;
   const { stopReadingAtMs, hardEnd } = deadline;
   const memoryMb = invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
-  if (memoryMb < LEAST_MEMORY_MB) throw tooLittleMemory(memoryMb);
+  if (memoryMb < MIN_MEMORY_MB) throw tooLittleMemory(memoryMb);
   const buffers = bufferSizes(memoryMb - compressionMemoryMb(config.file.compression));
   logger.info(startFields(config, invocation, buffers), 'run started');
   const store = retryingStore(parts.createStore(config, logger), {
@@ -286,7 +286,7 @@ async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<Rul
 function tooLittleMemory(memoryMb: number): BackupError {
   const what = `the function has ${memoryMb} MB of memory, which is too little for Node and a single message`;
   return new BackupError('config', what, {
-    hint: `Give it ${LEAST_MEMORY_MB} MB or more (memorySize in serverless.yml); 512 MB is a good choice.`,
+    hint: `Give it ${MIN_MEMORY_MB} MB or more (memorySize in serverless.yml); 512 MB is a good choice.`,
   });
 }
 

@@ -8,24 +8,24 @@ const MIB = 1_048_576;
 const OCCUPIED_MB = 120;
 /** Of one that a producer compressed and cut: chunks of two such messages, the payload put together, and decompressed. */
 const COPIES = 4;
-const LEAST_MB = 6;
+const MIN_MB = 6;
 /** Reading its record back takes several times as much. */
-const MOST_MB = 256;
+const MAX_MB = 256;
 /** A record is read back as one string. Room for what stands before the value. */
-const MOST_RECORD_BYTES = constants.MAX_STRING_LENGTH - 16 * MIB;
+const MAX_RECORD_BYTES = constants.MAX_STRING_LENGTH - 16 * MIB;
 /** What SCF can give a function. */
 const MEMORY_STEP_MB = 128;
-const MOST_MEMORY_MB = 3_072;
+const MAX_MEMORY_MB = 3_072;
 
 /** The most bytes that a message may have that a process of `memoryMb` puts together. */
 export function largestMessageBytes(memoryMb: number): number {
   const fittingMb = Math.floor((memoryMb - OCCUPIED_MB) / COPIES);
-  return Math.min(MOST_MB, Math.max(LEAST_MB, fittingMb)) * MIB;
+  return Math.min(MAX_MB, Math.max(MIN_MB, fittingMb)) * MIB;
 }
 
 /** The least memory of a function that puts a message of this size together; `undefined`: none does. */
 export function memoryMbFor(messageBytes: number): number | undefined {
-  for (let memoryMb = MEMORY_STEP_MB; memoryMb <= MOST_MEMORY_MB; memoryMb += MEMORY_STEP_MB)
+  for (let memoryMb = MEMORY_STEP_MB; memoryMb <= MAX_MEMORY_MB; memoryMb += MEMORY_STEP_MB)
     if (largestMessageBytes(memoryMb) >= messageBytes) return memoryMb;
   return undefined;
 }
@@ -50,10 +50,10 @@ export const hintOf = (error: unknown): string | undefined =>
 
 /** @throws Error where the record of this payload could not be read back. */
 export function assertFitsRecord(payload: Uint8Array): void {
-  if (payload.length * MAX_ESCAPE_BYTES <= MOST_RECORD_BYTES) return;
+  if (payload.length * MAX_ESCAPE_BYTES <= MAX_RECORD_BYTES) return;
   const recordBytes = isUtf8(payload) ? escapedBytes(payload) : Math.ceil(payload.length / 3) * 4;
-  if (recordBytes > MOST_RECORD_BYTES)
+  if (recordBytes > MAX_RECORD_BYTES)
     throw new Error(
-      `its record would have ${recordBytes} bytes, more than one line may have (${MOST_RECORD_BYTES})`,
+      `its record would have ${recordBytes} bytes, more than one line may have (${MAX_RECORD_BYTES})`,
     );
 }

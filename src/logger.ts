@@ -49,7 +49,7 @@ export function createLogger(options: LoggerOptions): Logger {
         log: (fields) => flatten(fields),
       },
       hooks: {
-        streamWrite: (line) => fitLine(blacken(line, secrets)),
+        streamWrite: (line) => fitLine(redact(line, secrets)),
       },
     },
     options.destination ?? { write: (line) => process.stdout.write(line) },
@@ -106,7 +106,7 @@ function causes(cause: unknown): string {
 }
 
 /** Works on the whole line, so that no field escapes. */
-function blacken(line: string, secrets: readonly string[]): string {
+function redact(line: string, secrets: readonly string[]): string {
   let clean = line;
   for (const secret of secrets) clean = clean.replaceAll(JSON.stringify(secret).slice(1, -1), BLACKENED);
   for (const [pattern, instead] of SECRET_TEXT) clean = clean.replace(pattern, instead);

@@ -52,7 +52,7 @@ export class MemoryBudget {
   /** First come, first served: a large entry is not passed by small ones for ever. */
   #line: Waiting[] = [];
 
-  /** `onPassed` is told of all bytes that came in, by `tellPassed`. */
+  /** `onPassed` is told of all bytes that came in, by `reportPassed`. */
   constructor(limitBytes: number, clock: Clock, onPassed: (bytes: number) => void = () => undefined) {
     this.limitBytes = limitBytes;
     this.#clock = clock;
@@ -105,7 +105,7 @@ export class MemoryBudget {
    * To be called before an entry is asked for, when the one before is not in use any more: garbage that is collected
    * now is out of the way of what comes.
    */
-  tellPassed(): void {
+  reportPassed(): void {
     this.#onPassed(this.#passedBytes);
     this.#passedBytes = 0;
   }

@@ -116,7 +116,7 @@ export class ObjectFile implements Size, Spillable {
   #upload: Promise<Upload | Exists> | undefined;
   readonly #parts: Promise<void>[] = [];
   #failure: unknown;
-  #isDoomed = false;
+  #hasConflict = false;
   #isSealed = false;
   #isDiscarded = false;
 
@@ -135,8 +135,8 @@ export class ObjectFile implements Size, Spillable {
   }
 
   /** Whether it is known before the end that this file cannot be created: go on to `create` at once, to learn why. */
-  get isDoomed(): boolean {
-    return this.#isDoomed;
+  get hasConflict(): boolean {
+    return this.#hasConflict;
   }
 
   /** Whether some of it has left for the store, as an upload that somebody could take for an old one. */
@@ -175,7 +175,7 @@ export class ObjectFile implements Size, Spillable {
         heldBytes -= chunk.length;
       }
     } catch (error) {
-      this.#doom(error);
+      this.#fail(error);
     } finally {
       budget.free(heldBytes);
     }
@@ -195,7 +195,7 @@ export class ObjectFile implements Size, Spillable {
     try {
       if (this.#failure === undefined) await this.#compressor?.end();
     } catch (error) {
-      this.#doom(error);
+      this.#fail(error);
     }
     this.#isSealed = true;
     this.#options.budget.unregister(this);
@@ -274,20 +274,20 @@ export class ObjectFile implements Size, Spillable {
     this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));
     try {
       const upload = await this.#upload;
-      if ('kind' in upload) this.#isDoomed = true;
+      if ('kind' in upload) this.#hasConflict = true;
       else if (this.#failure === undefined && !this.#isDiscarded) {
         await slots.run(() => upload.part(number, part, crc, this.#call));
       }
     } catch (error) {
-      this.#doom(error);
+      this.#fail(error);
     } finally {
       budget.free(heldBytes);
     }
   }
 
-  #doom(error: unknown): void {
+  #fail(error: unknown): void {
     this.#failure ??= error;
-    this.#isDoomed = true;
+    this.#hasConflict = true;
   }
 
   #attributes(ending: Record<string, string>) {

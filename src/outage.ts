@@ -3,10 +3,10 @@
 import { type RetryOptions, retry } from './lib/retry.ts';
 
 /** Milliseconds from the first sign of an outage. */
-export const LONGEST_OUTAGE_MS = 120_000;
+export const MAX_OUTAGE_MS = 120_000;
 
 /** What to tell about an error that may pass. */
-export const OUTAGE_HINT = `It is tried again for up to ${LONGEST_OUTAGE_MS / 1_000} s, while the run has time; look at the broker if it happens often.`;
+export const OUTAGE_HINT = `It is tried again for up to ${MAX_OUTAGE_MS / 1_000} s, while the run has time; look at the broker if it happens often.`;
 
 /** Calls `operation` until it succeeds, fails with an error that is not retryable, or the longest outage is over. */
 export function retryThroughOutage<T>(
@@ -18,6 +18,6 @@ export function retryThroughOutage<T>(
   return retry(operation, {
     ...options,
     attempts: Number.POSITIVE_INFINITY,
-    isWorthIt: ({ retryable }) => retryable && clock.now() - startedMs < LONGEST_OUTAGE_MS,
+    isWorthIt: ({ retryable }) => retryable && clock.now() - startedMs < MAX_OUTAGE_MS,
   });
 }

@@ -2,7 +2,7 @@
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { type Durable, FileChain, firstBehind, type Place, placeOf } from './file-chain.ts';
+import { FileChain, firstBehind, type Place, placeOf, type ResumePoint } from './file-chain.ts';
 import { objectKey } from './format/object-key.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
 import { encodeRecords, type Records } from './format/record-encoder.ts';
@@ -35,7 +35,7 @@ import type { Run } from './run.ts';
 import { noAnswer, Silence } from './silence.ts';
 
 /** Entries without records are acknowledged at the latest when there are so many of them. */
-const MAX_OWED = 1_000;
+const MAX_PENDING_ACKS = 1_000;
 
 /** A large entry counts a little less with each smaller one after it. */
 const FORGETTING = 0.95;
@@ -72,7 +72,7 @@ export class PartitionDrain {
   /** Without order: entries that stand in a file and are not acknowledged yet. */
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
-  #owed: EntryId[] = [];
+  #pendingAcks: EntryId[] = [];
   readonly #silence: Silence;
   #outcome: PartitionOutcome | undefined;
   /** The records of the next entry are expected to be so large: as the largest of the last ones. */
@@ -81,7 +81,7 @@ export class PartitionDrain {
   /** Whether it was drained before, and came back. */
   #isAgain = false;
   /** When the entry was published that came when no more was read. */
-  #cameTooLateMs: TimeMs | undefined;
+  #firstUnreadMs: TimeMs | undefined;
 
   constructor(run: Run, partition: SourcePartition) {
     this.#run = run;
@@ -89,7 +89,7 @@ export class PartitionDrain {
     this.#isInOrder = run.subscriptionType === 'exclusive' || run.subscriptionType === 'failover';
     this.#chain = new FileChain(run, partition, this.#isInOrder);
     this.#silence = new Silence(partition, this.#isInOrder, run.reading, {
-      openEntries: () => (this.#open?.entries.length ?? 0) + this.#owed.length,
+      openEntries: () => (this.#open?.entries.length ?? 0) + this.#pendingAcks.length,
       isBusy: () => this.#chain.isBusy,
       settle: () => this.#chain.settle(),
       isInterrupted: () => this.#chain.isInterrupted,
@@ -107,7 +107,7 @@ export class PartitionDrain {
     const backlog = await this.#partition.backlog();
     if (backlog === undefined) return undefined;
     const { nextPublishTimeMs, ...counts } = backlog;
-    const next = this.#cameTooLateMs ?? nextPublishTimeMs;
+    const next = this.#firstUnreadMs ?? nextPublishTimeMs;
     return next === undefined || this.#chain.isInterrupted ? counts : { ...counts, nextPublishTimeMs: next };
   }
 
@@ -141,15 +141,17 @@ export class PartitionDrain {
         }
         if (outcome === 'standby' || !(await this.#canAcknowledge(outcome))) await this.#drop();
         else await this.#rollAndAcknowledge(outcome === 'deadline' ? 'deadline' : 'end');
-        const { takeAfter } = chain;
-        const isToGoOn = takeAfter !== undefined && !this.#run.reading.aborted;
+        const { resumePoint } = chain;
+        const isToGoOn = resumePoint !== undefined && !this.#run.reading.aborted;
         // Where a failure stays, it comes again, behind what was stored already.
         if (chain.failure === undefined && isToGoOn) {
-          const goingOn = await this.#takeAfresh(takeAfter).catch((error: unknown) => ({ failure: error }));
+          const goingOn = await this.#resumeAfter(resumePoint).catch((error: unknown) => ({
+            failure: error,
+          }));
           if (goingOn === undefined) continue;
           chain.fail(goingOn.failure);
         }
-        this.#outcome = typeof outcome === 'object' || takeAfter !== undefined ? 'deadline' : outcome;
+        this.#outcome = typeof outcome === 'object' || resumePoint !== undefined ? 'deadline' : outcome;
         if (this.#outcome === 'caught_up' && chain.failure === undefined) await this.#settleRest();
         if (typeof outcome === 'object') chain.fail(outcome.failure);
         if (chain.failure !== undefined) throw chain.failure;
@@ -214,7 +216,7 @@ export class PartitionDrain {
       this.#reservation = reserving instanceof Promise ? await reserving : reserving;
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
-      budget.tellPassed();
+      budget.reportPassed();
       const timeoutMs = Math.min(this.#silence.idleMs, Math.max(1, pace.stopReadingAtMs - clock.now()));
       const outcome = await this.#handleNext(timeoutMs);
       if (outcome !== undefined) return outcome;
@@ -238,7 +240,7 @@ export class PartitionDrain {
     const { reading } = this.#run;
     const { end } = this.#partition;
     if (reading.aborted) {
-      if (delivery.kind === 'entry') this.#cameTooLateMs = delivery.messages[0]?.publishTimeMs;
+      if (delivery.kind === 'entry') this.#firstUnreadMs = delivery.messages[0]?.publishTimeMs;
       return 'deadline';
     }
     if (delivery.kind === 'idle') {
@@ -269,7 +271,7 @@ export class PartitionDrain {
     const { id } = entry;
     const messages = this.#notYetTaken(entry);
     if (messages.length === 0) {
-      this.#owe(id);
+      this.#addPendingAck(id);
       return undefined;
     }
     const records = encodeRecords(messages);
@@ -292,12 +294,12 @@ export class PartitionDrain {
   /** All messages of the entry are in files. */
   async #finishEntry(id: EntryId): Promise<void> {
     if (!this.#isInOrder) this.#unacknowledged.add(entryText(id));
-    this.#owe(id);
+    this.#addPendingAck(id);
     const open = this.#open;
     if (open === undefined) return;
     const reached = limitReachedBy(open, this.#run.limits);
     if (reached !== undefined) await this.#roll(reached);
-    else if (open.isDoomed) await this.#roll('end');
+    else if (open.hasConflict) await this.#roll('end');
     else if (open.isUploading && this.#run.clock.now() - open.openedAtMs > MAX_UPLOAD_AGE_MS)
       await this.#roll('age');
   }
@@ -347,11 +349,11 @@ export class PartitionDrain {
     if (through === undefined || this.#isForgetting || isAtOrAfter(through, id)) return;
     this.#isForgetting = true;
     // Only once the files before this message are durable: until then all can come again.
-    this.#chain.pushAcknowledgement(this.#owed, () => {
+    this.#chain.pushAcknowledgement(this.#pendingAcks, () => {
       this.#storedIds.clear();
       this.#storedThrough = undefined;
     });
-    this.#owed = [];
+    this.#pendingAcks = [];
   }
 
   #hasBorderIn(messages: readonly Message[]): boolean {
@@ -374,20 +376,20 @@ export class PartitionDrain {
       { key, rule, compression, store, budget, slots, signal: pace.storing },
       clock.now(),
     );
-    file.entries.push(...this.#owed);
-    this.#owed = [];
+    file.entries.push(...this.#pendingAcks);
+    this.#pendingAcks = [];
     this.#border = firstBehind(this.#borders, first.id);
     return file;
   }
 
   async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
     if (this.#isInOrder && this.#taken !== undefined && isAtOrAfter(this.#taken, entry.id)) {
-      this.#owe(entry.id);
+      this.#addPendingAck(entry.id);
       return;
     }
     await this.#storeUnreadable(entry);
     if (this.#isInOrder) this.#taken = { ...entry.id, batchIndex: Number.POSITIVE_INFINITY };
-    this.#owe(entry.id);
+    this.#addPendingAck(entry.id);
   }
 
   async #storeUnreadable(entry: UnreadableEntry): Promise<void> {
@@ -410,18 +412,18 @@ export class PartitionDrain {
   }
 
   /** The entry is to be acknowledged once everything taken before it is durable. */
-  #owe(id: EntryId): void {
-    const owed = this.#open?.entries ?? this.#owed;
-    const last = owed[owed.length - 1];
+  #addPendingAck(id: EntryId): void {
+    const pending = this.#open?.entries ?? this.#pendingAcks;
+    const last = pending[pending.length - 1];
     // In order, the last one says all before it: what comes again must not stand in its place.
     if (this.#isInOrder && last !== undefined && isAtOrAfter(last, id)) return;
-    owed.push(id);
-    if (this.#owed.length >= MAX_OWED) this.#acknowledgeOwed();
+    pending.push(id);
+    if (this.#pendingAcks.length >= MAX_PENDING_ACKS) this.#acknowledgePending();
   }
 
-  #acknowledgeOwed(): void {
-    if (this.#owed.length > 0) this.#chain.pushAcknowledgement(this.#owed);
-    this.#owed = [];
+  #acknowledgePending(): void {
+    if (this.#pendingAcks.length > 0) this.#chain.pushAcknowledgement(this.#pendingAcks);
+    this.#pendingAcks = [];
   }
 
   /** Seals the open file, if there is one, and puts it at the end of the line. */
@@ -439,11 +441,11 @@ export class PartitionDrain {
 
   async #rollAndAcknowledge(reason: RollReason): Promise<void> {
     await this.#roll(reason);
-    this.#acknowledgeOwed();
+    this.#acknowledgePending();
     await this.#chain.settle();
   }
 
-  async #takeAfresh(after: Durable): Promise<void> {
+  async #resumeAfter(after: ResumePoint): Promise<void> {
     const { clock, hardEnd } = this.#run;
     this.#skip(after);
     this.#chain.resume();
@@ -454,7 +456,7 @@ export class PartitionDrain {
   }
 
   /** Takes no message of a found object, and lets no file go over its end: the next object may begin right behind it. */
-  #skip({ ids, last, begins }: Durable): void {
+  #skip({ ids, last, begins }: ResumePoint): void {
     this.#isForgetting = false;
     for (const id of ids) this.#storedIds.add(id);
     if (!this.#isInOrder) return;
@@ -471,7 +473,7 @@ export class PartitionDrain {
   /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */
   async #beginAgain(): Promise<void> {
     await this.#drop();
-    if (this.#chain.takeAfter !== undefined) this.#skip(this.#chain.takeAfter);
+    if (this.#chain.resumePoint !== undefined) this.#skip(this.#chain.resumePoint);
     this.#chain.resume();
     this.#taken = this.#chain.durable;
   }
@@ -480,7 +482,7 @@ export class PartitionDrain {
   async #drop(): Promise<void> {
     const file = this.#open;
     this.#open = undefined;
-    this.#owed = [];
+    this.#pendingAcks = [];
     this.#chain.halt();
     await file?.discard();
     await this.#chain.settle();

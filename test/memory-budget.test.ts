@@ -167,7 +167,7 @@ it('tells what came in when it is asked to, and once', () => {
   budget.hold(MIB);
   budget.hold(MIB);
   expect(told).toEqual([]);
-  budget.tellPassed();
-  budget.tellPassed();
+  budget.reportPassed();
+  budget.reportPassed();
   expect(told).toEqual([2 * MIB, 0]);
 });

@@ -154,7 +154,7 @@ describe('a file', () => {
     await append(file, PART_BYTES, PART_BYTES);
     await nextTurn();
     await nextTurn();
-    expect(file.isDoomed).toBe(true);
+    expect(file.hasConflict).toBe(true);
     await append(file, PART_BYTES, PART_BYTES, 100);
     await file.seal('end');
     await expect(file.create()).rejects.toThrow('access denied');
@@ -167,7 +167,7 @@ describe('a file', () => {
     await append(file, 100);
     const one = message(1);
     await file.append({ chunks: [null as never], sizeBytes: 1 }, rangeOf([one]));
-    expect(file.isDoomed).toBe(true);
+    expect(file.hasConflict).toBe(true);
     await append(file, 100);
     await file.seal('end');
     await expect(file.create()).rejects.toThrow('null');
@@ -181,7 +181,7 @@ describe('a file', () => {
     const file = openFile();
     await append(file, PART_BYTES);
     await nextTurn();
-    expect(file.isDoomed).toBe(true);
+    expect(file.hasConflict).toBe(true);
     await file.seal('end');
     await expect(file.create()).resolves.toEqual({ kind: 'exists' });
     expect(callsOf('part')).toBe(0);
@@ -191,7 +191,7 @@ describe('a file', () => {
     const file = openFile();
     await append(file, PART_BYTES, 100);
     await nextTurn();
-    expect(file.isDoomed).toBe(false);
+    expect(file.hasConflict).toBe(false);
     await file.discard();
   });
 });

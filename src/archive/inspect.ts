@@ -13,7 +13,7 @@ import { damage, type Finding, notice } from './finding.ts';
 import { IdSet } from './id-set.ts';
 
 /** So many lines are told one by one; of an object that is all wrong the rest is not news. */
-const MOST_LINES_TOLD = 5;
+const MAX_LINES_TOLD = 5;
 
 /** What stands in an object. Ids, times and counts only where its records were read. */
 export interface Inspection {
@@ -89,7 +89,7 @@ async function inspectLines(
   let least: MessageId | undefined;
   let greatest: MessageId | undefined;
   const tell = (kind: Finding['kind'], what: string) => {
-    if (++wrongLines <= MOST_LINES_TOLD) findings.push(damage(key, kind, `line ${messages}: ${what}`));
+    if (++wrongLines <= MAX_LINES_TOLD) findings.push(damage(key, kind, `line ${messages}: ${what}`));
   };
   try {
     for await (const line of readLines(store, key, parts.compression, {})) {
@@ -121,8 +121,8 @@ async function inspectLines(
     if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
     findings.push(damage(key, 'cut', messageOf(error)));
   }
-  if (wrongLines > MOST_LINES_TOLD)
-    findings.push(damage(key, 'record', `${wrongLines - MOST_LINES_TOLD} more lines are wrong`));
+  if (wrongLines > MAX_LINES_TOLD)
+    findings.push(damage(key, 'record', `${wrongLines - MAX_LINES_TOLD} more lines are wrong`));
   if (disorder > 0)
     findings.push(notice(key, 'unordered', `${disorder} messages come before earlier ones (Shared)`));
   if (messages === 0) findings.push(damage(key, 'record', 'it holds no record'));

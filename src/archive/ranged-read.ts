@@ -3,12 +3,12 @@
 import type { CallOptions, ObjectStore } from '../ports.ts';
 
 const BUDGET_BYTES = 32 * 1_048_576;
-const LEAST_BYTES = 65_536;
-const MOST_BYTES = 1_048_576;
+const MIN_BYTES = 65_536;
+const MAX_BYTES = 1_048_576;
 
 /** How large the pieces are where so many objects are read at a time: two of each are held. */
 export const rangeBytesFor = (objects: number): number =>
-  Math.max(LEAST_BYTES, Math.min(MOST_BYTES, Math.floor(BUDGET_BYTES / (2 * Math.max(1, objects)))));
+  Math.max(MIN_BYTES, Math.min(MAX_BYTES, Math.floor(BUDGET_BYTES / (2 * Math.max(1, objects)))));
 
 /** A store's `read` for one object of `sizeBytes`, in pieces of `rangeBytes`. */
 export function rangedRead(store: ObjectStore, sizeBytes: number, rangeBytes: number): ObjectStore['read'] {

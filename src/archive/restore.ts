@@ -20,7 +20,7 @@ export const ID_PROPERTY = 'tdmq-backup-id';
 export const PUBLISH_TIME_PROPERTY = 'tdmq-backup-publish-time';
 
 const WINDOW_BYTES = 64 * 1_048_576;
-const LARGEST_WINDOW_BYTES = 8 * 1_048_576;
+const MAX_WINDOW_BYTES = 8 * 1_048_576;
 /** Partitions of the archive that are read at a time. */
 const PARALLEL = 8;
 /** About what a message takes besides its payload. */
@@ -168,7 +168,7 @@ async function restorePartition(
     if (producer === undefined) {
       const name = `tdmq-restore-${parts.restoreId}-${source}`;
       const targets = Math.max(1, parts.targetPartitions);
-      const windowBytes = Math.min(LARGEST_WINDOW_BYTES, WINDOW_BYTES / sources / targets);
+      const windowBytes = Math.min(MAX_WINDOW_BYTES, WINDOW_BYTES / sources / targets);
       const { compression, batching, isResumed: mayRepeat } = parts;
       producer = await of.open(partitionTopic(target, to), name, {
         compression,

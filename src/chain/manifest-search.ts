@@ -13,7 +13,7 @@ const USUAL_HOURS = 6;
 /** How far back is looked where there was nothing in the usual time. */
 const FURTHER_HOURS = [8 * 24, 64 * 24, Number.POSITIVE_INFINITY];
 /** More than 10,000 objects: only runs on the command line store so many, and a small function could not hold it. */
-const MOST_BYTES = 4 * 1_048_576;
+const MAX_BYTES = 4 * 1_048_576;
 
 /** A manifest in the list. */
 export interface ListedManifest extends ListedObject {
@@ -79,7 +79,7 @@ export async function readEarlierRun(
   options: CallOptions,
 ): Promise<EarlierRun> {
   const { key, sizeBytes } = listed;
-  if (sizeBytes > MOST_BYTES) throw noManifest(key, `it has ${sizeBytes} bytes`);
+  if (sizeBytes > MAX_BYTES) throw noManifest(key, `it has ${sizeBytes} bytes`);
   const chunks: Uint8Array[] = [];
   for await (const chunk of store.read(key, options)) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);

@@ -15,7 +15,7 @@ import { isKeptRaw, lastOfRuns, listObjectsUpTo, readLastEntry, type StoredPlace
 import { isUnclear, type Move, moveBetween } from './subscription-move.ts';
 
 /** Manifests of other instances that are read where the newest one does not explain a position. */
-const MOST_OTHERS = 12;
+const MAX_OTHERS = 12;
 const PARALLEL = 8;
 /** How long a run whose partitions are drained waits for the store, for this alone. */
 const PATIENCE_MS = 5_000;
@@ -122,7 +122,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   /** Instances that ran side by side know of different partitions, and one may have written while we looked. */
   async function readOthers({ listed }: EarlierRun): Promise<EarlierRun[]> {
     const list = await listManifests(store, prefix, rule, options.startedAtMs, call);
-    const others = list.filter(({ key }) => key !== listed.key).slice(0, MOST_OTHERS);
+    const others = list.filter(({ key }) => key !== listed.key).slice(0, MAX_OTHERS);
     const slots = createSlots(PARALLEL);
     const read = (one: ListedManifest) => slots.run(() => readEarlierRun(store, one, of, call).catch(tell));
     return (await Promise.all(others.map(read))).filter((run) => run !== undefined);

@@ -14,7 +14,7 @@ import type { CallOptions, EntryId, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 
 const DAY_MS = 86_400_000;
-const MOST_DAYS = 60;
+const MAX_DAYS = 60;
 
 export interface StoredPlace {
   readonly store: ObjectStore;
@@ -57,7 +57,7 @@ function foldersOf(
 ): { folder: string; startAfter?: string }[] {
   const days = Math.floor(untilMs / DAY_MS) - Math.floor(fromMs / DAY_MS) + 1;
   const folderOn = (day: number) => partitionFolder(prefix, topic, fromMs + day * DAY_MS, partition);
-  if (days > MOST_DAYS) {
+  if (days > MAX_DAYS) {
     const startAfter = folderOn(0).replace(/partition=[^/]*\/$/, '');
     return [{ folder: topicFolder(prefix, topic), startAfter }];
   }

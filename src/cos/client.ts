@@ -13,13 +13,13 @@ import type { CosConfig } from '../config.ts';
 import type { BackupError } from '../errors.ts';
 import type { CallOptions, Logger } from '../ports.ts';
 import {
-  type Act,
   type Ending,
   endedError,
   isAboutTime,
   type Place,
   type Progress,
   readFailure,
+  type StoreCall,
   storeError,
 } from './failure.ts';
 
@@ -50,9 +50,9 @@ export interface CosClient {
   readonly place: Place;
   readonly idleTimeoutMs: number;
   /** Calls the SDK once and gives its result. @throws BackupError `store` */
-  call<T>(act: Act, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Promise<T>;
+  call<T>(act: StoreCall, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Promise<T>;
   /** Like `call`, for an answer that is read as a stream: silence is the caller's to judge. */
-  stream<T>(act: Act, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Sending<T>;
+  stream<T>(act: StoreCall, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Sending<T>;
   /** Whether an answer has shown that the bucket is there. */
   isBucketSeen(): boolean;
   /** Ends every call and socket. May be repeated; never throws. */
@@ -89,7 +89,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   const agent = isPlain
     ? new HttpAgent({ keepAlive: true, maxSockets })
     : new HttpsAgent({ keepAlive: true, maxSockets });
-  const conceal = concealer(config);
+  const redact = concealer(config);
   const underWay = new Set<(ending: Ending) => void>();
   let isClosed = false;
   let isBucketSeen = false;
@@ -123,8 +123,8 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     return true;
   }
 
-  function errorOf(thrown: unknown, act: Act, progress: Progress, signedWithMs: number): BackupError {
-    const failure = readFailure(thrown, conceal);
+  function errorOf(thrown: unknown, act: StoreCall, progress: Progress, signedWithMs: number): BackupError {
+    const failure = readFailure(thrown, redact);
     const { serverTimeMs } = failure;
     if (REFUSALS_OF_A_BUCKET.has(failure.code)) isBucketSeen = true;
     const isCured =
@@ -133,7 +133,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   }
 
   function send<T>(
-    act: Act,
+    act: StoreCall,
     invoke: (cos: COS) => Promise<T>,
     { signal }: CallOptions,
     isStream: boolean,

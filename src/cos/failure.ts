@@ -5,7 +5,7 @@ import { BackupError, messageOf } from '../errors.ts';
 import { deniedHint, hasReason } from './denied.ts';
 
 /** What a call does, in the terms of messages and of access policies. */
-export interface Act {
+export interface StoreCall {
   /** Completes "cannot …": `store the object`. */
   readonly doing: string;
   /** As access policies name it: `PutObject`. */
@@ -51,8 +51,8 @@ const fieldsOf = (value: unknown): Fields =>
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
 
-/** Reads what the SDK threw, whatever its shape; `conceal` removes secrets from texts. */
-export function readFailure(thrown: unknown, conceal: (text: string) => string): Failure {
+/** Reads what the SDK threw, whatever its shape; `redact` removes secrets from texts. */
+export function readFailure(thrown: unknown, redact: (text: string) => string): Failure {
   const outer = fieldsOf(thrown);
   const xml = fieldsOf(outer['error']);
   const headers = fieldsOf(outer['headers']);
@@ -66,11 +66,11 @@ export function readFailure(thrown: unknown, conceal: (text: string) => string):
   return {
     status,
     // An answer without a body has its status as "code".
-    code: code === String(status) || code === 'Error' ? '' : conceal(code),
-    message: conceal(textOf(xml['Message']) ?? messageOf(thrown)),
+    code: code === String(status) || code === 'Error' ? '' : redact(code),
+    message: redact(textOf(xml['Message']) ?? messageOf(thrown)),
     requestId: textOf(headers['x-cos-request-id']) ?? textOf(xml['RequestId']),
     serverTimeMs: Number.isNaN(date) ? undefined : date,
-    location: location && conceal(location),
+    location: location && redact(location),
     bucketRegion:
       textOf(headers['x-cos-bucket-region']) ??
       textOf(xml['Region']) ??
@@ -115,7 +115,7 @@ export interface Progress {
 }
 
 /** The BackupError of a failed call. */
-export function storeError(failure: Failure, act: Act, place: Place, progress: Progress): BackupError {
+export function storeError(failure: Failure, act: StoreCall, place: Place, progress: Progress): BackupError {
   const { status, code, requestId } = failure;
   const said = [code, failure.message].filter((text) => text !== '').join(': ');
   const refusal = status !== undefined && status >= 300 && status < 500;
@@ -153,7 +153,7 @@ export type Ending =
   | { readonly by: 'abort' | 'close' };
 
 /** The BackupError of a call that was ended from here. */
-export function endedError(ending: Ending, act: Act, place: Place, wasSent: boolean): BackupError {
+export function endedError(ending: Ending, act: StoreCall, place: Place, wasSent: boolean): BackupError {
   const reason =
     ending.by === 'time-out'
       ? ending.reason
@@ -171,10 +171,10 @@ export function endedError(ending: Ending, act: Act, place: Place, wasSent: bool
   });
 }
 
-const on = (act: Act, { bucket, region }: Place): string =>
+const on = (act: StoreCall, { bucket, region }: Place): string =>
   `${act.key === undefined ? '' : ` ${act.key}`} in bucket ${bucket} (${region})`;
 
-function hintFor(failure: Failure, act: Act, place: Place): string {
+function hintFor(failure: Failure, act: StoreCall, place: Place): string {
   const { status, code } = failure;
   const { bucket, region, runsFrom } = place;
   if (status === undefined) return networkHint(code, place);
@@ -231,7 +231,7 @@ function unknownKeysHint(runsFrom: RunsFrom | undefined): string {
   }`;
 }
 
-function permissionHint({ code }: Failure, act: Act, { bucket, region, runsFrom }: Place): string {
+function permissionHint({ code }: Failure, act: StoreCall, { bucket, region, runsFrom }: Place): string {
   const appid = bucket.slice(bucket.lastIndexOf('-') + 1);
   const resource = `qcs::cos:${region}:uid/${appid}:${bucket}/*`;
   const who =

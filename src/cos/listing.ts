@@ -3,7 +3,7 @@ import type COS from 'cos-nodejs-sdk-v5';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, ListedObject, UnfinishedUpload } from '../ports.ts';
 import type { CosClient } from './client.ts';
-import { type Act, ODD_ANSWER } from './failure.ts';
+import { ODD_ANSWER, type StoreCall } from './failure.ts';
 
 /** Objects in key order, page by page, as ObjectStore.list has it. @throws BackupError `store`, from the iterator */
 export async function* listObjects(
@@ -12,7 +12,7 @@ export async function* listObjects(
   options: CallOptions & { startAfter?: string } = {},
 ): AsyncGenerator<ListedObject, void, undefined> {
   const { bucket: Bucket, region: Region } = client.place;
-  const act: Act = { doing: `list the objects under "${prefix}"`, action: 'GetBucket' };
+  const act: StoreCall = { doing: `list the objects under "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
     const page = await client.call(
@@ -37,7 +37,10 @@ export async function* listUploads(
   options: CallOptions = {},
 ): AsyncGenerator<UnfinishedUpload, void, undefined> {
   const { bucket: Bucket, region: Region } = client.place;
-  const act: Act = { doing: `list the unfinished uploads under "${prefix}"`, action: 'ListMultipartUploads' };
+  const act: StoreCall = {
+    doing: `list the unfinished uploads under "${prefix}"`,
+    action: 'ListMultipartUploads',
+  };
   let from: { KeyMarker?: string; UploadIdMarker?: string } = {};
   for (;;) {
     const page = await client.call(

@@ -15,7 +15,7 @@ import type {
 } from '../ports.ts';
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
-import { type Act, ODD_ANSWER, tellsReason } from './failure.ts';
+import { ODD_ANSWER, type StoreCall, tellsReason } from './failure.ts';
 import { listObjects, listUploads } from './listing.ts';
 import { forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
@@ -38,7 +38,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   const guard = createOverwriteGuard(client, options.logger, head);
 
   async function head(key: string, callOptions: CallOptions = {}): Promise<ObjectHead | undefined> {
-    const act: Act = { doing: 'look at the object', action: 'HeadObject', key };
+    const act: StoreCall = { doing: 'look at the object', action: 'HeadObject', key };
     const answer = await unlessStatus(
       404,
       client.call(act, (cos) => cos.headObject({ ...at(key), Headers: {} }), callOptions),
@@ -82,7 +82,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   }
 
   function readByte(key: string, callOptions: CallOptions): Promise<unknown> {
-    const act: Act = { doing: 'look at the object', action: 'GetObject', key };
+    const act: StoreCall = { doing: 'look at the object', action: 'GetObject', key };
     return client.call(act, (cos) => cos.getObject({ ...at(key), Range: 'bytes=0-0' }), callOptions);
   }
 
@@ -107,7 +107,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   /** COS's checksum of what it stored against that of what was meant, asked for where the answer has none. */
   async function checkedCreation(
     answer: Answer,
-    act: Act & { key: string },
+    act: StoreCall & { key: string },
     whole: { crc64: string; sizeBytes: number },
     callOptions: CallOptions,
   ): Promise<Created> {
@@ -133,7 +133,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   ): Promise<Upload | Exists> {
     if (await guard.exists(key, callOptions)) return { kind: 'exists' };
     const headers = { ...objectHeaders(config, attributes), ...forbidOverwrite() };
-    const act: Act = { doing: 'begin the upload of', action: 'InitiateMultipartUpload', key };
+    const act: StoreCall = { doing: 'begin the upload of', action: 'InitiateMultipartUpload', key };
     const answer = await unlessExists(
       client.call(act, (cos) => cos.multipartInit({ ...at(key), Headers: headers }), callOptions),
     );
@@ -151,7 +151,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     const etags = new Map<number, string>();
     return {
       async part(number, body, crc64, callOptions = {}) {
-        const act: Act = { doing: `store part ${number} of`, action: 'UploadPart', key };
+        const act: StoreCall = { doing: `store part ${number} of`, action: 'UploadPart', key };
         const params = { ...at(key), UploadId: uploadId, PartNumber: number };
         const send = (headers: Record<string, string>) => {
           const sent = { ...params, ...streamOf(body), Headers: headers };
@@ -196,7 +196,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   }
 
   async function abortUpload(key: string, uploadId: string, callOptions: CallOptions = {}): Promise<void> {
-    const act: Act = { doing: 'abort the upload of', action: 'AbortMultipartUpload', key };
+    const act: StoreCall = { doing: 'abort the upload of', action: 'AbortMultipartUpload', key };
     await unlessCode(
       'NoSuchUpload',
       client.call(act, (cos) => cos.multipartAbort({ ...at(key), UploadId: uploadId }), callOptions),
@@ -241,14 +241,14 @@ const unlessStatus = <T>(status: number, answer: Promise<T>) => unless('status',
 const unlessCode = <T>(code: string, answer: Promise<T>) => unless('code', code, answer);
 const unlessExists = <T>(answer: Promise<T>) => unlessCode('FileAlreadyExists', answer);
 
-const withoutEtag = (act: Act): BackupError =>
+const withoutEtag = (act: StoreCall): BackupError =>
   new BackupError('store', `cannot ${act.doing} ${act.key}: the answer has no ETag`, {
     retryable: true,
     outcomeUnknown: act.commits === true,
     hint: ODD_ANSWER,
   });
 
-const withoutChecksum = (act: Act): BackupError =>
+const withoutChecksum = (act: StoreCall): BackupError =>
   new BackupError('store', `cannot ${act.doing} ${act.key}: COS tells no CRC-64 of it`, {
     retryable: true,
     outcomeUnknown: true,
@@ -256,7 +256,7 @@ const withoutChecksum = (act: Act): BackupError =>
   });
 
 /** Nothing of it is visible: what is sent again takes its place. */
-const spoiltPart = (act: Act, stored: string, meant: string): BackupError =>
+const spoiltPart = (act: StoreCall, stored: string, meant: string): BackupError =>
   new BackupError(
     'store',
     `cannot ${act.doing} ${act.key}: COS has CRC-64 ${stored} of it instead of ${meant}`,
@@ -267,7 +267,7 @@ const spoiltPart = (act: Act, stored: string, meant: string): BackupError =>
   );
 
 /** The object is there, but nobody could check it. */
-const unresolved = (error: unknown, act: Act): BackupError =>
+const unresolved = (error: unknown, act: StoreCall): BackupError =>
   new BackupError('store', `cannot ${act.doing} ${act.key}: its checksum could not be asked for`, {
     retryable: error instanceof BackupError && error.retryable,
     outcomeUnknown: true,
@@ -276,7 +276,7 @@ const unresolved = (error: unknown, act: Act): BackupError =>
     ...(error instanceof BackupError ? { details: error.details } : {}),
   });
 
-const damaged = ({ key, action }: Act & { key: string }, what: string): BackupError =>
+const damaged = ({ key, action }: StoreCall & { key: string }, what: string): BackupError =>
   new BackupError('corrupt', `COS stored ${key} damaged: it has ${what}`, {
     hint: action === 'PutObject' ? DAMAGED_HINT : DAMAGED_UPLOAD_HINT,
     details: { key },

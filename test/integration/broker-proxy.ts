@@ -11,7 +11,7 @@ import {
   FrameSplitter,
 } from '../../src/local/broker/frames.ts';
 
-const MOST_FRAME_BYTES = 6 * 1_048_576;
+const MAX_FRAME_BYTES = 6 * 1_048_576;
 
 /** A command on its way. */
 export interface Passing {
@@ -78,7 +78,7 @@ export async function startBrokerProxy(target: () => string): Promise<BrokerProx
   const serviceUrl = `pulsar://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   function pass(source: Socket, sink: Socket, from: Passing['from'], cut: () => void): void {
-    const splitter = new FrameSplitter(MOST_FRAME_BYTES);
+    const splitter = new FrameSplitter(MAX_FRAME_BYTES);
     let line = Promise.resolve();
     source.on('data', (chunk) => {
       for (const frame of splitter.push(chunk)) {

@@ -30,7 +30,7 @@ interface FakeTopic {
   isTerminated: boolean;
 }
 
-const MOST_IN_BATCH = 1_000;
+const MAX_IN_BATCH = 1_000;
 
 /** What the test holds: topics and faults. */
 export class FakeNativeBroker {
@@ -181,7 +181,7 @@ class FakeProducer {
       return Promise.reject(new Error('Failed to send message: MessageTooBig'));
     return new Promise((resolve, reject) => {
       this.#collected.push({ message, resolve, reject });
-      if (!batchingEnabled || this.#collected.length >= MOST_IN_BATCH) this.#cut();
+      if (!batchingEnabled || this.#collected.length >= MAX_IN_BATCH) this.#cut();
       else if (this.#collected.length === 1) setImmediate(() => this.#cut());
     });
   }

@@ -6,9 +6,9 @@ import { dayText, LABEL_WIDTH, svg, WIDTH } from './time-charts.ts';
 
 const DAY_MS = 86_400_000;
 /** With more days a cell is a week, and with more weeks so many days that the cells are not more. */
-const MOST_DAYS = 190;
-const MOST_WEEKS = 1_000;
-const LARGEST_CELL = 46;
+const MAX_DAYS = 190;
+const MAX_WEEKS = 1_000;
+const MAX_CELL = 46;
 const ROW_HEIGHT = 24;
 const LABELLED_CELL = 34;
 /** Narrower ones have less between them, and a finer frame. */
@@ -30,7 +30,7 @@ export function dayChart(objects: readonly ArchiveObject[], gaps: readonly Repor
     knowsMessages ? (object.facts.messages as number) : object.sizeBytes;
   const tell = (amount: number) => (knowsMessages ? `${numberText(amount)} messages` : bytesText(amount));
   const days = daysOf(objects, gaps);
-  const cell = Math.min(LARGEST_CELL, (WIDTH - LABEL_WIDTH) / days.count);
+  const cell = Math.min(MAX_CELL, (WIDTH - LABEL_WIDTH) / days.count);
   const between = cell < NARROW_CELL ? cell * 0.15 : 2;
   const rows = [...byPartition(objects).values()].map((own) => {
     const amounts = new Array<number>(days.count).fill(0);
@@ -86,7 +86,7 @@ function daysOf(objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): 
   const last = times.reduce((most, one) => Math.max(most, one), first);
   const startMs = Math.floor(first / DAY_MS) * DAY_MS;
   const days = Math.floor((last - startMs) / DAY_MS) + 1;
-  const stepDays = days > MOST_DAYS ? Math.max(7, Math.ceil(days / MOST_WEEKS)) : 1;
+  const stepDays = days > MAX_DAYS ? Math.max(7, Math.ceil(days / MAX_WEEKS)) : 1;
   const stepMs = stepDays * DAY_MS;
   const unit = stepDays === 1 ? '' : stepDays === 7 ? 'week from ' : `${stepDays} days from `;
   const indexOf = (timeMs: number) => Math.floor((timeMs - startMs) / stepMs);

@@ -11,9 +11,9 @@ import { asText, bytesText, filesText, numberText, partitionText, timeText } fro
 import { bytesChart, laneChart, spanText } from './time-charts.ts';
 
 const SPANS = 180;
-const MOST_FINDINGS = 500;
+const MAX_FINDINGS = 500;
 /** With more, the list is folded up. */
-const MOST_OPEN = 20;
+const MAX_OPEN = 20;
 
 /** The page. `name` is what the archive is called, `madeAt` when it was looked at. */
 export function reportPage(catalog: Catalog, name: string, madeAt: Date): string {
@@ -119,7 +119,7 @@ function findingList(findings: readonly Finding[]): string {
   if (findings.length === 0)
     return '<section><h2>Gaps</h2><p>None between objects, and no object is missing.</p></section>';
   const items = findings
-    .slice(0, MOST_FINDINGS)
+    .slice(0, MAX_FINDINGS)
     .map(
       ({ key, kind, severity, detail }) =>
         `<li class="${severity}"><strong>${kind}</strong> <code>${asText(key)}</code><br>${asText(detail)}</li>`,
@@ -129,7 +129,7 @@ function findingList(findings: readonly Finding[]): string {
     more > 0 ? `<p class="soft">And ${numberText(more)} more: archive verify --level list.</p>` : '';
   const list = `<ul>${items.join('\n')}</ul>${rest}`;
   const folded =
-    items.length > MOST_OPEN
+    items.length > MAX_OPEN
       ? `<details><summary>${numberText(findings.length)} findings</summary>${list}</details>`
       : list;
   return `<section><h2>Gaps and other findings</h2>${folded}</section>`;

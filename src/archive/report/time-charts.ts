@@ -11,10 +11,10 @@ const LANE_HEIGHT = 30;
 const LANE_STEP = 36;
 const TOTAL_HEIGHT = 90;
 const AXIS_HEIGHT = 24;
-const LEAST_GAP_WIDTH = 4;
+const MIN_GAP_WIDTH = 4;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-const MOST_TICKS = 9;
+const MAX_TICKS = 9;
 const TICK_STEPS = [1, 5, 15, 30, 60, 180, 360, 720].map((minutes) => minutes * MINUTE_MS);
 const TICK_DAYS = [1, 2, 7, 14, 30, 61, 122, 365, 1_000, 3_650, 36_500, 365_000].map((days) => days * DAY_MS);
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
@@ -95,7 +95,7 @@ function barsOf(counts: readonly number[], { fromMs, spanMs }: Coverage, bars: B
 
 function gapMark({ kind, fromMs, toMs, detail }: ReportGap, coverage: Coverage, top: number): string {
   const [from, to] = [xOf(fromMs, coverage), xOf(toMs, coverage)];
-  const width = Math.max(LEAST_GAP_WIDTH, to - from);
+  const width = Math.max(MIN_GAP_WIDTH, to - from);
   const x = Math.min(from, WIDTH - width);
   return `<rect class="gap" data-kind="${kind}" x="${x.toFixed(1)}" y="${top - 2}" width="${width.toFixed(1)}" height="${LANE_HEIGHT + 4}"><title>${asText(`${timeText(fromMs)} to ${timeText(toMs)}: ${detail}`)}</title></rect>`;
 }
@@ -108,7 +108,7 @@ function xOf(timeMs: number, { fromMs, toMs }: Coverage): number {
 function axis(coverage: Coverage, height: number): string {
   const { fromMs, toMs } = coverage;
   const steps = [...TICK_STEPS, ...TICK_DAYS];
-  const step = steps.find((one) => (toMs - fromMs) / one <= MOST_TICKS) ?? (steps.at(-1) as number);
+  const step = steps.find((one) => (toMs - fromMs) / one <= MAX_TICKS) ?? (steps.at(-1) as number);
   const ticks: string[] = [];
   for (let timeMs = Math.ceil(fromMs / step) * step; timeMs < toMs; timeMs += step) {
     const x = xOf(timeMs, coverage);

@@ -57,7 +57,7 @@ export interface Place {
   close(): Promise<void>;
 }
 
-const LEAST_SOCKETS = 16;
+const MIN_SOCKETS = 16;
 
 /** What reading does not ask for; the settings of a rule are checked as a whole. */
 const UNUSED_SETTINGS = {
@@ -103,7 +103,7 @@ export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Prom
     ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
   });
   const logger = quietLogger();
-  const inner = createCosStore(cos, { logger, maxSockets: Math.max(LEAST_SOCKETS, parallel) });
+  const inner = createCosStore(cos, { logger, maxSockets: Math.max(MIN_SOCKETS, parallel) });
   const store = retryingStore(inner, { clock: systemClock, logger, signal: io.signal });
   return {
     store,

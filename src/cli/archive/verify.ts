@@ -15,7 +15,7 @@ import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.t
 import { rawText } from './raw-text.ts';
 
 const LEVELS: readonly string[] = ['list', 'object', 'record'] satisfies VerifyLevel[];
-const MOST_NOTICES_SHOWN = 20;
+const MAX_NOTICES_SHOWN = 20;
 
 export const command: Command = {
   summary: 'look for damage: lost, cut, changed or contradictory objects',
@@ -101,10 +101,10 @@ function print(report: VerifyReport, io: Io): void {
   const damages = report.findings.filter(({ severity }) => severity === 'damage');
   const notices = report.findings.filter(({ severity }) => severity === 'notice');
   for (const { key, kind, detail } of damages) say(`${red('✗')} ${key}\n    ${kind}: ${detail}`);
-  for (const { key, kind, detail } of notices.slice(0, MOST_NOTICES_SHOWN))
+  for (const { key, kind, detail } of notices.slice(0, MAX_NOTICES_SHOWN))
     say(`${yellow('⚠')} ${key}\n    ${kind}: ${detail}`);
-  if (notices.length > MOST_NOTICES_SHOWN)
-    say(dim(`  and ${notices.length - MOST_NOTICES_SHOWN} more notices; --json has them all`));
+  if (notices.length > MAX_NOTICES_SHOWN)
+    say(dim(`  and ${notices.length - MAX_NOTICES_SHOWN} more notices; --json has them all`));
   const messages =
     report.messages === undefined ? '' : `${report.messages.toLocaleString('en-US')} messages, `;
   const duplicates = report.duplicates === 0 ? '' : `, ${report.duplicates} of them twice`;

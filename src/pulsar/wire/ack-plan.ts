@@ -19,7 +19,7 @@ export interface AckSteps {
 }
 
 /** Beyond so many holes, the first ones are forgotten: entries before them are handed out by a later run. */
-const MOST_RANGES = 10_000;
+const MAX_RANGES = 10_000;
 
 /**
  * Knows what one partition has handed out, as far as acknowledging needs it. It outlives reconnects: what was handed
@@ -97,7 +97,7 @@ export class AckPlan {
     if (!this.#isCumulative) return;
     if (!this.#partly.has(key)) {
       this.#handedOut.add(id);
-      this.#handedOut.keepLast(MOST_RANGES);
+      this.#handedOut.keepLast(MAX_RANGES);
     }
     this.#furthest = laterOf(id, this.#furthest);
     this.#lastHandedOut = laterOf(id, this.#lastHandedOut);

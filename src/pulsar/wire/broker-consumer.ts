@@ -11,7 +11,7 @@ import { ACK_TYPE, INITIAL_POSITION, SERVER_ERROR } from './protocol/tables.ts';
 
 /** Brokers from this protocol version on confirm acknowledgements. */
 const ACK_RECEIPTS_SINCE = 17;
-const MOST_IDS_PER_ACK = 1_000;
+const MAX_IDS_PER_ACK = 1_000;
 const TRANSACTIONS_TIMEOUT_MS = 2_000;
 
 /** What SUBSCRIBE says. */
@@ -85,7 +85,7 @@ export class BrokerConsumer {
   }
 
   /** Lets the broker send more. */
-  giveMore(messagePermits: number): void {
+  grantPermits(messagePermits: number): void {
     this.#connection.send('flow', { consumerId: this.#consumerId, messagePermits });
   }
 
@@ -124,8 +124,8 @@ export class BrokerConsumer {
   /** Acknowledges these entries; resolves when the broker has it. @throws BackupError `source` */
   async acknowledgeEach(ids: readonly EntryAck[]): Promise<void> {
     const acks: Promise<void>[] = [];
-    for (let at = 0; at < ids.length; at += MOST_IDS_PER_ACK) {
-      acks.push(this.#acknowledge(ACK_TYPE.Individual, ids.slice(at, at + MOST_IDS_PER_ACK)));
+    for (let at = 0; at < ids.length; at += MAX_IDS_PER_ACK) {
+      acks.push(this.#acknowledge(ACK_TYPE.Individual, ids.slice(at, at + MAX_IDS_PER_ACK)));
     }
     await Promise.all(acks);
   }

@@ -10,7 +10,7 @@ import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from './protocol/tables.ts';
 import { type Address, brokerUrl, hostPort, parseBrokerUrl, type ServiceUrl } from './service-url.ts';
 import { expectListed } from './topic-list.ts';
 
-const MOST_REDIRECTS = 20;
+const MAX_REDIRECTS = 20;
 
 export interface ClusterOptions extends ConnectionOptions {
   readonly serviceUrl: ServiceUrl;
@@ -96,7 +96,7 @@ export class Cluster {
     const service = await this.#serviceConnection();
     let connection = service;
     let authoritative = false;
-    for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
       const answer = await connection.request(
         'lookupTopic',
         {
@@ -118,7 +118,7 @@ export class Cluster {
       if (fields.response === LOOKUP_TYPE.Connect) return connection;
       authoritative = fields.authoritative === true;
     }
-    throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, {
+    throw new BackupError('source', `${what}: more than ${MAX_REDIRECTS} redirects`, {
       retryable: true,
       hint: 'The brokers do not agree on who serves the topic; look at the cluster.',
     });

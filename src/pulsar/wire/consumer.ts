@@ -23,7 +23,7 @@ import type { Cluster } from './cluster.ts';
 import type { ConsumerEvents } from './connection.ts';
 import { EntryQueue } from './entry-queue.ts';
 import { EntryReader } from './entry-reader.ts';
-import { Activity } from './failover-state.ts';
+import { FailoverState } from './failover-state.ts';
 import { FlowControl } from './flow.ts';
 import { Gate } from './gate.ts';
 import { HeldBack } from './held-back-look.ts';
@@ -32,7 +32,7 @@ import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
 import { isServerError } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
-import { awayTooLong, noFurther, Setbacks } from './reconnect-backoff.ts';
+import { awayTooLong, noFurther, ReconnectBackoff } from './reconnect-backoff.ts';
 import { runEnded } from './run-ended.ts';
 import { startTimer, type Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
@@ -72,7 +72,7 @@ export class Consumer implements SourcePartition {
   readonly #acks: AckPlan;
   readonly #waiter: Waiter<Delivery>;
   readonly #gate: Gate;
-  readonly #activity: Activity;
+  readonly #failover: FailoverState;
   readonly #heldBack: HeldBack;
   #entriesAtOpen: Promise<number | undefined> | undefined;
   #state: 'connecting' | 'ready' | 'failed' | 'closed' = 'connecting';
@@ -105,8 +105,8 @@ export class Consumer implements SourcePartition {
   #passedOver: RunPositions['passedOver'];
   /** Whether there was no consumer at the broker for a while: another run may have had the subscription. */
   #wasAway = false;
-  readonly #setbacks = new Setbacks();
-  #isGivingSoon = false;
+  readonly #backoff = new ReconnectBackoff();
+  #isGrantingSoon = false;
   #acknowledged: EntryId | undefined;
   /** The consumer went away again before anybody was told that it is there. */
   #goneEarly: BackupError | undefined;
@@ -127,7 +127,7 @@ export class Consumer implements SourcePartition {
     this.#reader = new EntryReader(options, isOrdered, this.#acks);
     this.#waiter = new Waiter(clock, (waitedMs) => this.#onIdle(waitedMs));
     this.#gate = new Gate(clock, options.timings.operationTimeoutMs, options.topic);
-    this.#activity = new Activity(this.#isFailover, clock, options.timings, () => this.#serve());
+    this.#failover = new FailoverState(this.#isFailover, clock, options.timings, () => this.#serve());
     const { topic, nextConsumerId, limitBytes } = options;
     this.#heldBack = new HeldBack({
       ...{ topic, isOrdered, clock, nextConsumerId, limitBytes },
@@ -175,7 +175,7 @@ export class Consumer implements SourcePartition {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#options.signal.aborted) return Promise.reject(runEnded(this.#away));
     const waiting = this.#waiter.wait(idleMs);
-    if (this.#flow.isDry) this.#giveMore();
+    if (this.#flow.hasNoPermits) this.#grantPermits();
     return waiting;
   }
 
@@ -192,7 +192,7 @@ export class Consumer implements SourcePartition {
     this.#acks.acknowledged(entries, steps);
     this.#reader.passed();
     if (this.#isOrdered && individual.length > 0) this.#lookForHole(consumer);
-    this.#setbacks.gotFurther();
+    this.#backoff.gotFurther();
     if (this.#acknowledged === undefined || compareEntries(this.#acknowledged, last) < 0) {
       this.#acknowledged = last;
     }
@@ -223,7 +223,7 @@ export class Consumer implements SourcePartition {
   }
 
   untilActive(signal: AbortSignal): Promise<boolean> {
-    return this.#activity.untilActive(signal);
+    return this.#failover.untilActive(signal);
   }
 
   async backlog(): Promise<Backlog | undefined> {
@@ -313,7 +313,7 @@ export class Consumer implements SourcePartition {
     this.#failure = new BackupError('source', `the consumer of ${this.topic} is closed`);
     this.#waiter.reject(this.#failure);
     this.#waiter.stop();
-    this.#activity.end();
+    this.#failover.end();
     this.#gate.fail(this.#failure);
     this.#dropQueue();
     this.#endRecovery();
@@ -369,11 +369,11 @@ export class Consumer implements SourcePartition {
     const entry = this.#queue.shift();
     if (entry === undefined) {
       if (this.#state !== 'ready') return undefined;
-      if (this.#activity.isOnStandby) return Promise.resolve({ kind: 'standby' });
+      if (this.#failover.isOnStandby) return Promise.resolve({ kind: 'standby' });
       return this.#isAtEnd ? Promise.resolve({ kind: 'end' }) : undefined;
     }
     this.#flow.taken(entry.sizeBytes);
-    this.#giveMoreSoon();
+    this.#grantPermitsSoon();
     const loading = loadCodec(entry.metadata?.compression ?? 0);
     return loading === undefined
       ? Promise.resolve(this.#reader.read(entry))
@@ -390,7 +390,7 @@ export class Consumer implements SourcePartition {
     // While the connection is away nothing is said; the time begins again when it is back.
     if (this.#state !== 'ready') return;
     const { activationTimeoutMs } = this.#options.timings;
-    const { state } = this.#activity;
+    const { state } = this.#failover;
     if (this.#isDoubtful && state === 'active') this.#waiter.beginAgain();
     else if (state === 'active') {
       this.#askAgain();
@@ -407,19 +407,19 @@ export class Consumer implements SourcePartition {
   }
 
   /** Once for all that one turn of the event loop brings: each FLOW is a system call. */
-  #giveMoreSoon(): void {
-    if (this.#isGivingSoon) return;
-    this.#isGivingSoon = true;
+  #grantPermitsSoon(): void {
+    if (this.#isGrantingSoon) return;
+    this.#isGrantingSoon = true;
     setImmediate(() => {
-      this.#isGivingSoon = false;
-      this.#giveMore();
+      this.#isGrantingSoon = false;
+      this.#grantPermits();
     });
   }
 
-  #giveMore(): void {
+  #grantPermits(): void {
     if (this.#state !== 'ready' || this.#isDoubtful || !this.#isRead) return;
     const permits = this.#flow.grant(this.#waiter.isWaiting, this.#mostEntriesToEnd());
-    if (permits > 0) this.#atBroker?.giveMore(permits);
+    if (permits > 0) this.#atBroker?.grantPermits(permits);
   }
 
   /**
@@ -430,7 +430,7 @@ export class Consumer implements SourcePartition {
   #askAgain(): void {
     if (!this.#isOrdered || this.end === 'unknown') return;
     this.#flow.gave(1);
-    this.#atBroker?.giveMore(1);
+    this.#atBroker?.grantPermits(1);
   }
 
   /** What is behind the run's range is not read ahead; who goes on there waits for each. */
@@ -499,7 +499,7 @@ export class Consumer implements SourcePartition {
     this.#assertGoesOn();
     const consumer = new BrokerConsumer(connection, nextConsumerId(), this.topic);
     this.#atBroker = consumer;
-    this.#activity.begin();
+    this.#failover.begin();
     this.#isAtEnd = false;
     this.#goneEarly = undefined;
     this.#lastArrived = undefined;
@@ -536,7 +536,7 @@ export class Consumer implements SourcePartition {
     this.#failure = undefined;
     this.#away = undefined;
     this.#awaySinceMs = undefined;
-    this.#giveMore();
+    this.#grantPermits();
     this.#waiter.beginAgain();
     this.#gate.open();
     this.#serve();
@@ -556,7 +556,7 @@ export class Consumer implements SourcePartition {
     this.#dropQueue();
     this.#atBroker = undefined;
     this.#away = cause;
-    const pauseMs = this.#setbacks.another();
+    const pauseMs = this.#backoff.another();
     if (pauseMs === undefined) this.#fail(noFurther(`receiving from ${this.topic}`, cause));
     else this.#recover(pauseMs);
   }
@@ -600,7 +600,7 @@ export class Consumer implements SourcePartition {
           logger.info({ topic: this.topic }, 'consumer reconnected');
           this.#isDoubtful = this.#isFailover && this.#acks.hasOpen;
           this.#becomeReady();
-          if (this.#activity.state !== 'unknown') this.#onActivityKnown();
+          if (this.#failover.state !== 'unknown') this.#onActivityKnown();
         },
         (error: BackupError) => {
           const isOutage = isTooLong && error.retryable;
@@ -617,7 +617,7 @@ export class Consumer implements SourcePartition {
     if (this.#state === 'closed') return;
     this.#state = 'failed';
     this.#failure = error;
-    this.#activity.end();
+    this.#failover.end();
     this.#waiter.reject(error);
     this.#gate.fail(error);
   }
@@ -650,7 +650,7 @@ export class Consumer implements SourcePartition {
 
   /** The broker keeps its permits for it, and sends it perhaps with the next entry. */
   #onPassedOver(entry: StoredEntry): void {
-    if (this.#state !== 'ready' || this.#activity.isOnStandby) return;
+    if (this.#state !== 'ready' || this.#failover.isOnStandby) return;
     this.#onEntry(entry);
   }
 
@@ -661,18 +661,18 @@ export class Consumer implements SourcePartition {
     this.#firstArrived ??= entry.id;
     if (this.#furthest === undefined || compareEntries(entry.id, this.#furthest) > 0) {
       this.#furthest = entry.id;
-      this.#setbacks.gotFurther();
+      this.#backoff.gotFurther();
     }
     this.#flow.arrived(entry.sizeBytes, entry.permits);
-    this.#activity.entryCame();
+    this.#failover.entryCame();
     this.#queue.push(entry);
     this.#serve();
     this.#flow.holdBack(this.#consumer());
-    this.#giveMoreSoon();
+    this.#grantPermitsSoon();
   }
 
   #onActiveChange(isActive: boolean): void {
-    const before = this.#activity.told(isActive);
+    const before = this.#failover.told(isActive);
     if (before === undefined) return;
     if (before === 'active') {
       this.#dropQueue();
@@ -701,7 +701,7 @@ export class Consumer implements SourcePartition {
   /** After a reconnect on Failover: another consumer may have acknowledged what was handed out here. */
   #onActivityKnown(): void {
     if (!this.#isDoubtful) return;
-    const { state } = this.#activity;
+    const { state } = this.#failover;
     if (state === 'inactive') this.#settleDoubt(true);
     else if (state === 'active') {
       const consumer = this.#consumer();
@@ -726,7 +726,7 @@ export class Consumer implements SourcePartition {
     if (!this.#isDoubtful) return;
     this.#isDoubtful = false;
     if (isLost) this.#lose();
-    this.#giveMore();
+    this.#grantPermits();
   }
 
   #lose(): void {

@@ -3,7 +3,7 @@ import type { Clock } from '../../ports.ts';
 import { startTimer, type Timings } from './timer.ts';
 
 /** What the broker has said of this consumer since it subscribed. */
-export class Activity {
+export class FailoverState {
   readonly #isFailover: boolean;
   readonly #clock: Clock;
   readonly #timings: Timings;

@@ -25,7 +25,7 @@ export class FlowControl {
   }
 
   /** Whether the broker may send nothing more. */
-  get isDry(): boolean {
+  get hasNoPermits(): boolean {
     return this.#permits <= 0;
   }
 

@@ -29,8 +29,8 @@ const ENTRIES_BEFORE = 4;
 const EARLIEST: EntryId = { ledgerId: 0, entryId: -1 };
 const CLOSE_TIMEOUT_MS = 2_000;
 /** Without order: how much is looked through for the rest of a message. Its producer sends it in one go. */
-const MOST_READ = 10_000;
-const MOST_BYTES_READ = 64 * 1_048_576;
+const MAX_READ = 10_000;
+const MAX_BYTES_READ = 64 * 1_048_576;
 
 /**
  * What a look finds: the next entry with messages, or that only those before come (`end`), or nothing at all, which says
@@ -121,7 +121,7 @@ export class HeldBack {
         foundBytes += sizeBytes;
       } else if (isBehind && first === undefined) return true;
       else otherBytes += sizeBytes;
-      isLookedThrough = compareEntries(id, last) >= 0 || ++count >= MOST_READ || otherBytes > MOST_BYTES_READ;
+      isLookedThrough = compareEntries(id, last) >= 0 || ++count >= MAX_READ || otherBytes > MAX_BYTES_READ;
       return isLookedThrough || foundBytes > this.#options.limitBytes;
     });
     const chunks = new Set(found.map(({ metadata }) => metadata?.chunkId));
@@ -263,7 +263,7 @@ export class HeldBack {
           isEnough = onEntry(entry);
           if (isEnough) finish();
           else {
-            reader.giveMore(Math.max(1, entry.permits));
+            reader.grantPermits(Math.max(1, entry.permits));
             wait();
           }
         },
@@ -275,7 +275,7 @@ export class HeldBack {
       },
     );
     wait();
-    reader.giveMore(ENTRIES_BEFORE + 2);
+    reader.grantPermits(ENTRIES_BEFORE + 2);
     await finished;
     cancelTimer();
     await reader.close(CLOSE_TIMEOUT_MS);

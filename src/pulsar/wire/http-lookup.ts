@@ -12,8 +12,8 @@ import { type Address, hostPort } from './service-url.ts';
 import { socketError } from './socket-error.ts';
 import { startTimer } from './timer.ts';
 
-const MOST_REDIRECTS = 10;
-const MOST_ANSWER_BYTES = 1024 * 1024;
+const MAX_REDIRECTS = 10;
+const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** How many partitions a topic has; 0 for a plain topic. @throws BackupError `source` */
 export async function httpPartitions(
@@ -79,7 +79,7 @@ async function getJson(
   options: ConnectionOptions,
 ): Promise<unknown> {
   let url = new URL(`${address.tls ? 'https' : 'http'}://${hostPort(address)}${path}`);
-  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const answer = await httpGet(url, what, options);
     if (answer.location === undefined) return parseAnswer(answer, url, what, options);
     const target = redirectTarget(answer.location, url);
@@ -90,7 +90,7 @@ async function getJson(
     }
     url = target;
   }
-  throw new BackupError('source', `${what}: more than ${MOST_REDIRECTS} redirects`, {
+  throw new BackupError('source', `${what}: more than ${MAX_REDIRECTS} redirects`, {
     retryable: true,
     hint: 'The brokers do not agree on who serves the topic, or something before them redirects without end; look at the cluster.',
   });
@@ -152,7 +152,7 @@ async function readText(response: IncomingMessage): Promise<string> {
   let sizeBytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length;
-    if (sizeBytes > MOST_ANSWER_BYTES) throw new Error('the answer is too long');
+    if (sizeBytes > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

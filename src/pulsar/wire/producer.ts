@@ -15,7 +15,7 @@ import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './pr
 import { serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
-import { noFurther, Setbacks } from './reconnect-backoff.ts';
+import { noFurther, ReconnectBackoff } from './reconnect-backoff.ts';
 
 const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 131_072;
@@ -59,7 +59,7 @@ export class WireProducer implements TopicProducer {
   #isConnecting = false;
   #isClosed = false;
   #watch: ReceiptWatch | undefined;
-  readonly #setbacks = new Setbacks();
+  readonly #backoff = new ReconnectBackoff();
   #failure: unknown;
   #wake: (() => void)[] = [];
   /** Raised by the first failure, close included. */
@@ -195,7 +195,7 @@ export class WireProducer implements TopicProducer {
       return;
     }
     this.#watch?.heard();
-    this.#setbacks.gotFurther();
+    this.#backoff.gotFurther();
     this.#waiting.shift();
     this.#windowBytes -= entry.bytes.length;
     if (isLastOfIt) this.acknowledgedSequenceId = entry.highestSequenceId;
@@ -226,7 +226,7 @@ export class WireProducer implements TopicProducer {
     this.#link = undefined;
     // Refused or closed by the broker: it forgets the producer before the name is used again.
     if (link !== undefined) void this.#unlink(link);
-    const pauseMs = this.#setbacks.another();
+    const pauseMs = this.#backoff.another();
     if (pauseMs === undefined) this.#fail(noFurther(`publishing to ${this.#options.topic}`, cause));
     else this.#connectUntilItWorks(REOPEN_ATTEMPTS, pauseMs).catch((error) => this.#fail(error));
   }

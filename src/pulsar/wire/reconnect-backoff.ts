@@ -5,9 +5,9 @@ import { BackupError } from '../../errors.ts';
 /** So many in a row; with the pauses between them, about two minutes. */
 const MOST = 30;
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5_000;
+const MAX_PAUSE_MS = 5_000;
 
-export class Setbacks {
+export class ReconnectBackoff {
   #count = 0;
 
   /** Something came that had not come before. */
@@ -19,7 +19,7 @@ export class Setbacks {
   another(): number | undefined {
     this.#count++;
     if (this.#count > MOST) return undefined;
-    return this.#count === 1 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#count - 2));
+    return this.#count === 1 ? 0 : Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#count - 2));
   }
 }
 

@@ -1,5 +1,5 @@
 // Timers on the system's clock, so that tests own time here too.
-import { LONGEST_OUTAGE_MS } from '../../outage.ts';
+import { MAX_OUTAGE_MS } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 
 /** How long each step may take, in milliseconds. */
@@ -29,7 +29,7 @@ export const DEFAULT_TIMINGS: Timings = {
   pingIntervalMs: 30_000,
   activationTimeoutMs: 5_000,
   standbyAfterMs: 2_000,
-  reconnectTimeoutMs: LONGEST_OUTAGE_MS,
+  reconnectTimeoutMs: MAX_OUTAGE_MS,
 };
 
 /** Calls `action` after `ms`, unless the returned function is called before. */

@@ -48,7 +48,7 @@ const NO_PROPERTIES: readonly Property[] = [];
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Names, values and keys come again and again: a text of before is found faster than it is made. */
-const RECENT_MOST_BYTES = 32;
+const RECENT_MAX_BYTES = 32;
 const recent: string[] = new Array(2_048).fill('');
 
 /** Short ASCII is by far the most frequent; for it a loop is faster than any decoder. */
@@ -60,7 +60,7 @@ function textOf(bytes: Buffer, start: number, end: number): Text {
     hash = (Math.imul(hash, 31) + byte) | 0;
   }
   const length = end - start;
-  if (length > RECENT_MOST_BYTES) return bytes.toString('latin1', start, end);
+  if (length > RECENT_MAX_BYTES) return bytes.toString('latin1', start, end);
   const slot = (hash ^ (hash >>> 11)) & (recent.length - 1);
   const found = recent[slot] as string;
   if (found.length === length && isText(found, bytes, start)) return found;
