@@ -1,7 +1,7 @@
 // One invocation: settings, adapters, the deadline, the summary. The one place that catches: what fails is logged with
 // its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
 
-import { type ChainEnd, followRuns } from './chain/run-chain.ts';
+import { type ChainEnd, followRuns, type RunChain } from './chain/run-chain.ts';
 import { type Environment, parseConfig, type RuleConfig, type RunsFrom } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { Deadline } from './deadline.ts';
@@ -162,16 +162,8 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
     },
   });
   invocation.opened.push(store);
-  // Beside the opening of the source, so that a run with nothing to do takes no longer.
-  const chain = followRuns({
-    ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
-    ...{ rule: config.rule, prefix: config.cos.prefix },
-    topic: config.pulsar.topic,
-    subscription: config.pulsar.subscription,
-    subscriptionType: config.pulsar.subscriptionType,
-    onMoved: () => tally.subscriptionMoved++,
-  });
   let source: Source | undefined;
+  let chain: RunChain | undefined;
   try {
     source = await parts.createSource({
       config: await withRoleKey(config, hardEnd),
@@ -182,6 +174,15 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       signal: hardEnd,
     });
     invocation.opened.push(source);
+    // Beside the opening of the source, so that a run with nothing to do takes no longer.
+    chain = followRuns({
+      ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
+      ...{ rule: config.rule, prefix: config.cos.prefix },
+      topic: config.pulsar.topic,
+      subscription: config.pulsar.subscription,
+      subscriptionType: config.pulsar.subscriptionType,
+      onMoved: () => tally.subscriptionMoved++,
+    });
     const result = await drain({
       rule: config.rule,
       topic: config.pulsar.topic,
@@ -217,7 +218,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
     }
     return result;
   } finally {
-    chain.abort();
+    chain?.abort();
     await source?.close();
     await store.close();
     await endCompression();

@@ -248,6 +248,16 @@ describe('an invocation that fails', () => {
     expect(lines[0]?.['errorMessage']).toMatch(/PULSAR_TOPIC.*COS_PREFIX/);
   });
 
+  it('for want of its driver asks the store for nothing', async () => {
+    const { parts, store } = outside({
+      source: () => {
+        throw new BackupError('config', 'the driver is not installed');
+      },
+    });
+    await expect(handleInvocation(ENV, CONTEXT, parts)).rejects.toMatchObject({ code: 'config' });
+    expect(store.calls).toEqual([]);
+  });
+
   it('logs what, where and what to do, closes everything, and throws', async () => {
     const { lines, closed, parts } = outside({
       source: () => ({

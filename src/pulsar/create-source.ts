@@ -3,11 +3,16 @@ import type { Source } from '../ports.ts';
 import type { SourceOptions } from './source-options.ts';
 import { createWireSource } from './wire/source.ts';
 
-/** A Source over the driver of the settings; nothing is connected before its `open`. */
-export async function createSource(options: SourceOptions): Promise<Source> {
-  const { driver } = options.config;
+/**
+ * A Source over the driver of the settings; nothing is connected before its `open`. `load`, for tests, imports
+ * pulsar-client. @throws BackupError `config` where the driver does not load
+ */
+export async function createSource(options: SourceOptions, load?: () => Promise<unknown>): Promise<Source> {
+  const { driver, runsFrom } = options.config;
   options.logger.info({ driver }, 'pulsar driver chosen');
   if (driver === 'wire') return createWireSource(options);
-  const { createNativeSource } = await import('./native/source.ts');
-  return createNativeSource(options);
+  const { createNativeSource, importPulsarClient } = await import('./native/source.ts');
+  const { loadPulsarClient } = await import('./native/client.ts');
+  const client = await loadPulsarClient(load ?? importPulsarClient, runsFrom);
+  return createNativeSource(options, async () => client);
 }

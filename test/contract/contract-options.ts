@@ -29,6 +29,7 @@ export function contractOptions(
       ...config,
     },
     receiveBudgetBytes: 2 ** 26,
+    largestMessageBytes: 2 ** 26,
     ...limits,
     clock: systemClock,
     logger: silentLogger,

@@ -12,9 +12,25 @@ describe('the driver of PULSAR_DRIVER', () => {
       clock: virtualClock(),
       logger,
     };
-    const source = await createSource(options);
+    const source = await createSource(options, async () => ({
+      Client: class {},
+      AuthenticationToken: class {},
+    }));
     expect(source.driver).toBe(driver);
     expect(lines).toEqual([{ level: 'info', message: 'pulsar driver chosen', fields: { driver } }]);
     await source.close();
+  });
+
+  it('that does not load is a fault of the settings, before anything is opened', async () => {
+    const { logger } = memoryLogger();
+    const options = {
+      config: nativeConfig({ driver: 'native' }),
+      receiveBudgetBytes: 1,
+      clock: virtualClock(),
+      logger,
+    };
+    await expect(createSource(options, () => Promise.reject(new Error('none')))).rejects.toMatchObject({
+      code: 'config',
+    });
   });
 });
