@@ -187,7 +187,7 @@ export class Consumer implements SourcePartition {
     const { cumulative, individual } = steps;
     const consumer = this.#consumer();
     // From the end: as long as something of an object is not acknowledged, its first message is not, and finds it.
-    await consumer.acknowledgeEach(individual.toReversed());
+    await consumer.acknowledgeEach([...individual].reverse());
     if (cumulative !== undefined) await consumer.acknowledgeUpTo(cumulative);
     this.#acks.acknowledged(entries, steps);
     this.#reader.passed();

@@ -36,9 +36,8 @@ export class EntryRanges {
   add(id: EntryId): void {
     const { ledgerId, entryId } = id;
     // From the end: entries come in order, nearly always.
-    const at = this.#ranges.findLastIndex(
-      (range) => compareEntries({ ledgerId: range.ledgerId, entryId: range.first }, id) <= 0,
-    );
+    let at = this.#ranges.length - 1;
+    while (at >= 0 && isBehind(this.#ranges[at] as EntryRange, id)) at--;
     const before = this.#ranges[at];
     const after = this.#ranges[at + 1];
     if (before?.ledgerId === ledgerId && entryId <= before.last) return;
@@ -81,6 +80,10 @@ export class EntryRanges {
   keepLast(count: number): void {
     if (this.#ranges.length > count) this.#ranges.splice(0, this.#ranges.length - count);
   }
+}
+
+function isBehind({ ledgerId, first }: EntryRange, id: EntryId): boolean {
+  return compareEntries({ ledgerId, entryId: first }, id) > 0;
 }
 
 function isIn(range: EntryRange, { ledgerId, entryId }: EntryId): boolean {
