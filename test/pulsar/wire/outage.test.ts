@@ -37,8 +37,9 @@ const silent: Outage = {
 async function runThrough(outage: Outage, when: 'acknowledging' | 'receiving', lastsMs: number) {
   const broker = await startBroker();
   broker.createTopic(TOPIC);
-  broker.publish(TOPIC, messages(10));
-  const clock = scaledClock(100);
+  // One entry: all of it is taken before the outage begins.
+  broker.publish(TOPIC, messages(10), { batchSize: 10 });
+  const clock = scaledClock(40);
   const topic = parseTopicName(TOPIC) as TopicName;
   const options = contractOptions({ serviceUrl: broker.serviceUrl, subscription: SUBSCRIPTION, topic });
   const source = createWireSource({ ...options, clock });
