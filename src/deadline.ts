@@ -8,7 +8,7 @@ const GRACE_MS = 2_000;
 /** A creation, or an acknowledgement, takes seldom longer than so many average ones. */
 const MARGIN = 2;
 /** A broker that had less time than this to confirm an acknowledgement before the end cannot be blamed. */
-const PATIENCE_MS = 2_000;
+const MAX_ANSWER_AGE_MS = 2_000;
 /** How much the last measurement counts in the average: the store of now, and not that of the begin. */
 const WEIGHT = 1 / 4;
 
@@ -120,7 +120,7 @@ export class Deadline implements Pace {
   }
 
   isCutShort(askedAtMs: number): boolean {
-    return this.#clock.now() - askedAtMs < PATIENCE_MS;
+    return this.#clock.now() - askedAtMs < MAX_ANSWER_AGE_MS;
   }
 
   onPlan(roundsToStore: () => number): void {

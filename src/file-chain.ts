@@ -14,30 +14,30 @@ import type { EntryId, MessageId, ObjectHead, SourcePartition } from './ports.ts
 import type { Run } from './run.ts';
 
 /** Where a message or an object begins in its partition. */
-export type Place = Omit<MessageId, 'partition'>;
+export type Position = Omit<MessageId, 'partition'>;
 
 /** What is in the way of a file: a stored object that holds these messages, whatever lies between them, or the begin of one. */
 export interface ResumePoint {
   readonly ids: ReadonlySet<string>;
   readonly last: MessageId | undefined;
   /** In order, and once: where objects begin that earlier runs have left. */
-  readonly begins: readonly Place[];
+  readonly begins: readonly Position[];
 }
 
 /** As a key has it: 0 where the message stands in no batch. */
-export const placeOf = ({ ledgerId, entryId, batchIndex }: Place): Place => ({
+export const positionOf = ({ ledgerId, entryId, batchIndex }: Position): Position => ({
   ledgerId,
   entryId,
   batchIndex: Math.max(0, batchIndex),
 });
 
 /** The first of `places`, which ascend, that lies behind the message. There can be one for each object of an archive. */
-export function firstBehind(places: readonly Place[], id: Place): Place | undefined {
-  const place = placeOf(id);
+export function firstBehind(places: readonly Position[], id: Position): Position | undefined {
+  const place = positionOf(id);
   let [low, high] = [0, places.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compareMessageIds(places[middle] as Place, place) > 0) high = middle;
+    if (compareMessageIds(places[middle] as Position, place) > 0) high = middle;
     else low = middle + 1;
   }
   return places[low];
@@ -60,8 +60,8 @@ export class FileChain {
   #failure: unknown;
   #resumePoint: ResumePoint | undefined;
   /** Where earlier runs' objects begin: asked for once one was found. */
-  #begins: readonly Place[] | undefined;
-  #areBeginsTold = false;
+  #begins: readonly Position[] | undefined;
+  #areBeginsKnown = false;
 
   constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
     this.#run = run;
@@ -70,7 +70,7 @@ export class FileChain {
   }
 
   /** The last message known to be durable; kept only where there is an order. */
-  durable: Place | undefined;
+  durable: Position | undefined;
 
   /** What stopped the chain for good. */
   get failure(): unknown {
@@ -152,7 +152,7 @@ export class FileChain {
     try {
       if (this.#goesOverBegin(file)) {
         this.#isHalted = true;
-        this.#resumePoint = { ids: new Set(), last: undefined, begins: this.#tellBegins() };
+        this.#resumePoint = { ids: new Set(), last: undefined, begins: this.#reportBegins() };
         await file.discard();
         return;
       }
@@ -232,7 +232,7 @@ export class FileChain {
       { key, messages, isSame: false, storedMessages: ids.size, storedLastId: formatMessageId(last) },
       'object already stored',
     );
-    this.#resumePoint = { ids, last, begins: this.#tellBegins() };
+    this.#resumePoint = { ids, last, begins: this.#reportBegins() };
     return false;
   }
 
@@ -240,17 +240,17 @@ export class FileChain {
   #goesOverBegin({ first, last }: ObjectFile): boolean {
     if (this.#begins === undefined || first === undefined || last === undefined) return false;
     const begin = firstBehind(this.#begins, first.id);
-    return begin !== undefined && compareMessageIds(begin, placeOf(last.id)) <= 0;
+    return begin !== undefined && compareMessageIds(begin, positionOf(last.id)) <= 0;
   }
 
-  #tellBegins(): readonly Place[] {
-    if (this.#areBeginsTold || this.#begins === undefined) return [];
-    this.#areBeginsTold = true;
+  #reportBegins(): readonly Position[] {
+    if (this.#areBeginsKnown || this.#begins === undefined) return [];
+    this.#areBeginsKnown = true;
     return this.#begins;
   }
 
   /** Where objects begin that runs before this one have left behind the file's first message. */
-  async #beginsBehind(file: ObjectFile): Promise<readonly Place[]> {
+  async #beginsBehind(file: ObjectFile): Promise<readonly Position[]> {
     const { store, prefix, topic, clock, pace } = this.#run;
     const { partition, end } = this.#partition;
     const { first, earliestMs, latestMs } = file as PublishSpan;

@@ -1,5 +1,5 @@
 // Log lines as SCF's log service reads them: one JSON object per line on stdout, under 8 KB, fields one level deep.
-// Secrets are kept out where they arise; what still looks like one is blackened here, as the second line of defence.
+// Secrets are kept out where they arise; what still looks like one is redacted here, as the second line of defence.
 import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
 import { BackupError, messageOf } from './errors.ts';
 import type { Logger } from './ports.ts';

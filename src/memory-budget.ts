@@ -6,13 +6,13 @@ import type { Clock } from './ports.ts';
 export const MIN_PART_BYTES = 1_048_576;
 
 /** As many bytes as all uploads side by side need, and some in line: more would only make the function larger. */
-const MAX_LEAVING_BYTES = 64 * 1_048_576;
+const MAX_UPLOADING_BYTES = 64 * 1_048_576;
 
 /** Nobody knows how large the first entry is. Brokers take messages of up to 5 MiB if nobody has changed that. */
 const FIRST_ENTRY_BYTES = 5 * 1_048_576;
 
 /** Who does not get the entry that room was kept for makes nobody else wait longer than this, and at most twice that. */
-const PATIENCE_MS = 500;
+const RESERVATION_EXPIRY_MS = 500;
 
 /** An open buffer that can leave as a part before its file is full. */
 export interface Spillable {
@@ -40,7 +40,7 @@ export class MemoryBudget {
   /** Held since they were told last. */
   #passedBytes = 0;
   #openBytes = 0;
-  #leavingBytes = 0;
+  #uploadingBytes = 0;
   /** Reserved since the last look at who is late, and in the time between that look and the one before. */
   #reservedBytes = 0;
   #reservedBeforeBytes = 0;
@@ -61,7 +61,7 @@ export class MemoryBudget {
 
   /** What open and leaving files hold. */
   get usedBytes(): number {
-    return this.#openBytes + this.#leavingBytes;
+    return this.#openBytes + this.#uploadingBytes;
   }
 
   /** The most that files ever held. */
@@ -92,12 +92,12 @@ export class MemoryBudget {
   /** Bytes of an open buffer are on their way to the store: they will be freed without further reading. */
   leave(bytes: number): void {
     this.#openBytes -= bytes;
-    this.#leavingBytes += bytes;
+    this.#uploadingBytes += bytes;
   }
 
   /** Bytes that were leaving are gone. */
   free(bytes: number): void {
-    this.#leavingBytes -= bytes;
+    this.#uploadingBytes -= bytes;
     this.#serve();
   }
 
@@ -135,7 +135,7 @@ export class MemoryBudget {
 
   #fits(bytes: number): boolean {
     const bytesWithIt = this.usedBytes + this.#reservedBytes + this.#reservedBeforeBytes + bytes;
-    return bytesWithIt <= this.limitBytes && this.#leavingBytes <= MAX_LEAVING_BYTES;
+    return bytesWithIt <= this.limitBytes && this.#uploadingBytes <= MAX_UPLOADING_BYTES;
   }
 
   #waitInLine(bytes: number, signal: AbortSignal): Promise<Reservation> {
@@ -175,14 +175,14 @@ export class MemoryBudget {
       if (largest === undefined) break;
       largest.spill();
     }
-    return this.#leavingBytes === 0 && this.#reservedBytes + this.#reservedBeforeBytes === 0;
+    return this.#uploadingBytes === 0 && this.#reservedBytes + this.#reservedBeforeBytes === 0;
   }
 
   /** While somebody waits: forgets reservations whose entries have not come for a while. */
   #lookForLate(): void {
     if (this.#looking !== undefined) return;
     this.#looking = new AbortController();
-    this.#clock.sleep(PATIENCE_MS, this.#looking.signal).then(
+    this.#clock.sleep(RESERVATION_EXPIRY_MS, this.#looking.signal).then(
       () => {
         this.#looking = undefined;
         this.#looks++;

@@ -2,7 +2,7 @@
 // close. The first half of the ordering argument at the head of drain.ts; what follows a sealed file is file-chain.ts.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import { BackupError } from './errors.ts';
-import { FileChain, firstBehind, type Place, placeOf, type ResumePoint } from './file-chain.ts';
+import { FileChain, firstBehind, type Position, positionOf, type ResumePoint } from './file-chain.ts';
 import { objectKey } from './format/object-key.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
 import { encodeRecords, type Records } from './format/record-encoder.ts';
@@ -58,17 +58,17 @@ export class PartitionDrain {
   readonly #chain: FileChain;
   #open: ObjectFile | undefined;
   /** In order: the last message that went into a file. */
-  #taken: Place | undefined;
+  #position: Position | undefined;
   /** Messages found stored by an earlier run; in order, until everything is acknowledged that lies before their end. */
   readonly #storedIds = new Set<string>();
   /** In order: the last of them. */
-  #storedThrough: Place | undefined;
+  #storedThrough: Position | undefined;
   /** They are forgotten once what is in line is durable. */
   #isForgetting = false;
   /** In order, ascending: no file goes over one of these, because an object begins there, or may. */
-  #borders: readonly Place[] = [];
+  #borders: readonly Position[] = [];
   /** The first of them behind the beginning of the open file. */
-  #border: Place | undefined;
+  #border: Position | undefined;
   /** Without order: entries that stand in a file and are not acknowledged yet. */
   readonly #unacknowledged = new Set<string>();
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
@@ -315,7 +315,7 @@ export class PartitionDrain {
       if (this.#storedIds.size === 0) return messages;
       return messages.filter((message) => !this.#storedIds.has(formatMessageId(message.id)));
     }
-    const taken = this.#taken;
+    const taken = this.#position;
     const first = messages[0];
     const rest =
       taken === undefined || first === undefined || compareMessageIds(first.id, taken) > 0
@@ -333,7 +333,7 @@ export class PartitionDrain {
     }
     if (this.#borders.length > 0) await this.#heedBorders(range.first.id);
     this.#open ??= this.#openFile(range.first);
-    if (this.#isInOrder) this.#taken = range.last.id;
+    if (this.#isInOrder) this.#position = range.last.id;
     const appending = this.#open.append(records, range);
     // The file holds them: only now others may have the room that was kept.
     this.#endReservation(records.sizeBytes);
@@ -342,7 +342,7 @@ export class PartitionDrain {
 
   /** Before a message is taken: ends the file that must not go so far, and forgets found objects that end before it. */
   async #heedBorders(id: MessageId): Promise<void> {
-    if (this.#border !== undefined && compareMessageIds(placeOf(id), this.#border) >= 0)
+    if (this.#border !== undefined && compareMessageIds(positionOf(id), this.#border) >= 0)
       await this.#roll('end');
     const through = this.#storedThrough;
     // An entry is acknowledged as one: while some of it is to be taken, all of it can come again.
@@ -360,7 +360,7 @@ export class PartitionDrain {
     if (this.#borders.length === 0) return false;
     const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
     const border = firstBehind(this.#borders, first.id);
-    return border !== undefined && compareMessageIds(border, placeOf(last.id)) <= 0;
+    return border !== undefined && compareMessageIds(border, positionOf(last.id)) <= 0;
   }
 
   /** Room is kept no more: for an entry whose records are in a file, or for none. */
@@ -383,12 +383,12 @@ export class PartitionDrain {
   }
 
   async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
-    if (this.#isInOrder && this.#taken !== undefined && isAtOrAfter(this.#taken, entry.id)) {
+    if (this.#isInOrder && this.#position !== undefined && isAtOrAfter(this.#position, entry.id)) {
       this.#addPendingAck(entry.id);
       return;
     }
     await this.#storeUnreadable(entry);
-    if (this.#isInOrder) this.#taken = { ...entry.id, batchIndex: Number.POSITIVE_INFINITY };
+    if (this.#isInOrder) this.#position = { ...entry.id, batchIndex: Number.POSITIVE_INFINITY };
     this.#addPendingAck(entry.id);
   }
 
@@ -450,7 +450,7 @@ export class PartitionDrain {
     this.#skip(after);
     this.#chain.resume();
     // Between the messages of the object may lie some that it does not hold.
-    if (this.#isInOrder) this.#taken = this.#chain.durable;
+    if (this.#isInOrder) this.#position = this.#chain.durable;
     const restart = () => untilAborted(this.#partition.restart(), hardEnd, noAnswer);
     await retryThroughOutage(restart, { clock, signal: hardEnd });
   }
@@ -464,7 +464,7 @@ export class PartitionDrain {
     if (last !== undefined) {
       const through = this.#storedThrough;
       if (through === undefined || compareMessageIds(last, through) > 0) this.#storedThrough = last;
-      const { batchIndex, ...entry } = placeOf(last);
+      const { batchIndex, ...entry } = positionOf(last);
       borders.push({ ...entry, batchIndex: batchIndex + 0.5 });
     }
     this.#borders = borders.sort(compareMessageIds);
@@ -475,7 +475,7 @@ export class PartitionDrain {
     await this.#drop();
     if (this.#chain.resumePoint !== undefined) this.#skip(this.#chain.resumePoint);
     this.#chain.resume();
-    this.#taken = this.#chain.durable;
+    this.#position = this.#chain.durable;
   }
 
   /** Drops what is open or in line: it is not ours any more, or comes again. */

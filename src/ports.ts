@@ -130,7 +130,7 @@ export interface RunPositions {
   /** When the consumer came, before it asked for an entry. */
   readonly begin: SubscriptionPosition | undefined;
   /** False: the broker does not tell it; `begin` stands right before the first entry that came. */
-  readonly isBeginTold: boolean;
+  readonly isBeginKnown: boolean;
   /** When the consumer left: with what the broker acknowledged by itself (markers, aborted transactions). */
   readonly end: SubscriptionPosition | undefined;
   /** Messages behind `from` were passed over while the consumer was there: a reader still gets the first of them. */

@@ -104,10 +104,10 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
       // After tries without end, one look; after a refusal (the upload is gone, since it is complete), as many as it takes.
       const found = await look(error.retryable ? 1 : undefined).catch(() => undefined);
       if (found === undefined) throw error;
-      return verdict(found, expected);
+      return outcomeOf(found, expected);
     }
     const found = await look();
-    return found === undefined ? { kind: 'exists' } : verdict(found, expected);
+    return found === undefined ? { kind: 'exists' } : outcomeOf(found, expected);
   }
 
   /** Items of a listing or a body, one after the other; `open` goes on behind those that were handed out. */
@@ -213,7 +213,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
 const READS: ReadonlySet<string> = new Set(['head', 'read', 'list', 'listUploads']);
 
 /** Whether what lies at the key is what was to be created. A checksum that is not told proves nothing. */
-function verdict(found: ObjectHead, expected: Expected): Created | Exists {
+function outcomeOf(found: ObjectHead, expected: Expected): Created | Exists {
   const { metadata } = expected;
   const isLike =
     found.sizeBytes === expected.sizeBytes &&

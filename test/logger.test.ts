@@ -106,7 +106,7 @@ test.each([
   ['a signature', { url: 'https://b/k?q-signature=0123456789abcdef&x=1' }, '0123456789abcdef'],
   ['a password in a URL', { url: 'http://user:hunter22@host:80/' }, 'hunter22'],
   ['a text it was told of', { text: 'it says "opensesame"' }, 'opensesame'],
-])('blackens %s', (_, fields, secret) => {
+])('redacts %s', (_, fields, secret) => {
   const { logger, lines, last } = capture({ secrets: ['opensesame'] });
   logger.error(fields, 'run failed');
   expect(lines[0]).not.toContain(secret);

@@ -34,7 +34,7 @@ interface Surroundings {
   readonly latencyMs: (nth: number) => number;
   readonly acknowledgementMs?: number;
   /** The broker does not answer who asks for its backlog. */
-  readonly tellsNoBacklog?: boolean;
+  readonly reportsNoBacklog?: boolean;
   /** How long the broker takes for an entry. */
   readonly receiveMs?: number;
   /** What a creation comes to, besides. */
@@ -70,7 +70,7 @@ async function invoke(surroundings: Surroundings): Promise<Outcome> {
   let creations = 0;
   broker.hook = (call) => {
     if (call === 'acknowledge') return clock.sleep(acknowledgementMs);
-    if (call === 'backlog' && surroundings.tellsNoBacklog) return new Promise<never>(() => undefined);
+    if (call === 'backlog' && surroundings.reportsNoBacklog) return new Promise<never>(() => undefined);
     return call === 'next' && receiveMs > 0 ? clock.sleep(receiveMs) : undefined;
   };
   store.hook = async (when, call, key) => {
@@ -236,7 +236,7 @@ describe('a manifest', () => {
 
   it('gets its time also where the broker does not tell what is left', async () => {
     const { broker, store } = published(8, 200);
-    const slow = { latencyMs: () => 2_500, tellsNoBacklog: true };
+    const slow = { latencyMs: () => 2_500, reportsNoBacklog: true };
     const outcome = await invoke({ ...options, ...slow, broker, store, maxMessages: 5 });
     expect(outcome).toMatchObject({ error: undefined, warnings: [], summary: { stopReason: 'deadline' } });
     expect(outcome.manifest).toBeDefined();

@@ -383,7 +383,7 @@ describe('an entry that cannot be decoded', () => {
     expect(broker.backlog()).toBe(0);
   });
 
-  it('is logged with the cure, where one is known', async () => {
+  it('is logged with the hint, where one is known', async () => {
     const { broker, partition } = brokerWith(1);
     const entry = publishUnreadable(partition);
     partition.entries.splice(partition.entries.indexOf(entry), 1, { ...entry, hint: 'Give it more memory.' });

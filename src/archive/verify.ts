@@ -33,7 +33,7 @@ export interface VerifyOptions extends CallOptions {
   readonly known?: (object: ArchiveObject) => Inspection | undefined;
   readonly onInspected?: (object: ArchiveObject, inspection: Inspection) => void;
   /** Of the metadata that is asked for first. */
-  readonly onLooked?: (done: number, total: number) => void;
+  readonly onChecked?: (done: number, total: number) => void;
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
 
@@ -72,7 +72,7 @@ export async function verifyArchive(
     ...call,
     topic,
     heads: knowsMetadata ? 'all' : 'none',
-    ...(options.onLooked === undefined ? {} : { onProgress: options.onLooked }),
+    ...(options.onChecked === undefined ? {} : { onProgress: options.onChecked }),
   });
   expectArchive(catalog);
   let findings = verifyCatalog(catalog, knowsMetadata);

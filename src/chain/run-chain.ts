@@ -11,14 +11,20 @@ import { isOfClock } from '../paced-store.ts';
 import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } from './manifest-search.ts';
-import { isKeptRaw, lastOfRuns, listObjectsUpTo, readLastEntry, type StoredPlace } from './stored-through.ts';
+import {
+  isKeptRaw,
+  lastOfRuns,
+  listObjectsUpTo,
+  type PartitionLocation,
+  readLastEntry,
+} from './stored-through.ts';
 import { isUnclear, type Move, moveBetween } from './subscription-move.ts';
 
 /** Manifests of other instances that are read where the newest one does not explain a position. */
 const MAX_OTHERS = 12;
 const PARALLEL = 8;
 /** How long a run whose partitions are drained waits for the store, for this alone. */
-const PATIENCE_MS = 5_000;
+const MAX_WAIT_MS = 5_000;
 /** A rule with nothing to store leaves a manifest when the newest is so old: then the next run finds one nearby. */
 const CHECKPOINT_MS = 3 * 3_600_000;
 const DAY_MS = 86_400_000;
@@ -101,7 +107,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     if (run === undefined) return;
     const slots = createSlots(PARALLEL);
     const looked = begun.map(async (partition) => {
-      const { begin, isBeginTold = false } = partition.positions?.() ?? {};
+      const { begin, isBeginKnown = false } = partition.positions?.() ?? {};
       const before = run.ends.get(partition.partition);
       if (begin === undefined || before === undefined) return [];
       if (isUnclear(before, begin)) {
@@ -111,7 +117,7 @@ export function followRuns(options: RunChainOptions): RunChain {
       const move = moveBetween(before, begin);
       if (move?.direction === 'forwards') return [() => judgeForwards(partition, begin, runs)];
       // The first entry that comes may be one that an incomplete message has kept from being acknowledged.
-      return move && isBeginTold ? [() => judgeBackwards(partition, begin, runs)] : [];
+      return move && isBeginKnown ? [() => judgeBackwards(partition, begin, runs)] : [];
     });
     const suspects = (await Promise.all(looked)).flat();
     if (suspects.length === 0) return;
@@ -206,7 +212,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   }
 
   /** Where the objects lie that were stored since: the days that their messages may have been published on. */
-  function placeOf(partition: number, runs: readonly EarlierRun[]): StoredPlace {
+  function placeOf(partition: number, runs: readonly EarlierRun[]): PartitionLocation {
     const nowMs = clock.now();
     const times = runs.flatMap(({ listed, lastPublishTimes }) => {
       const published = Date.parse(lastPublishTimes.get(partition) ?? '');
@@ -234,18 +240,18 @@ export function followRuns(options: RunChainOptions): RunChain {
   return {
     opened(open) {
       partitions = open;
-      judging = judge(open.filter((one) => one.positions?.().isBeginTold)).catch(tell);
+      judging = judge(open.filter((one) => one.positions?.().isBeginKnown)).catch(tell);
     },
     async compared() {
       const done = new AbortController();
-      clock.sleep(PATIENCE_MS, done.signal).then(abort, () => undefined);
+      clock.sleep(MAX_WAIT_MS, done.signal).then(abort, () => undefined);
       await untilAborted(judging, ended.signal, tookTooLong).catch(tell);
       done.abort();
     },
     async end() {
       const done = new AbortController();
-      clock.sleep(PATIENCE_MS, done.signal).then(abort, () => undefined);
-      const late = partitions.filter((one) => one.positions?.().isBeginTold === false);
+      clock.sleep(MAX_WAIT_MS, done.signal).then(abort, () => undefined);
+      const late = partitions.filter((one) => one.positions?.().isBeginKnown === false);
       await untilAborted(
         judging.then(() => judge(late)),
         ended.signal,
@@ -307,7 +313,7 @@ function isNews(
 /** A broker that tells no positions leaves a partition without a delivery where it was. */
 function positionOf(partition: SourcePartition, before: EarlierRun | undefined): ManifestPosition {
   const positions = partition.positions?.();
-  const isUntouched = positions !== undefined && !positions.isBeginTold && positions.begin === undefined;
+  const isUntouched = positions !== undefined && !positions.isBeginKnown && positions.begin === undefined;
   const end = positions?.end ?? (isUntouched ? before?.ends.get(partition.partition) : undefined);
   const begin = positions?.begin;
   return {

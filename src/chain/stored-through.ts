@@ -2,7 +2,7 @@
 // they prove what it had stored and acknowledged. Looks at keys, and at the end of one object.
 import { compareEntries } from '../format/entry-order.ts';
 import {
-  entryPlace,
+  entryDigits,
   parseObjectKey,
   partitionFolder,
   topicFolder,
@@ -16,7 +16,7 @@ import type { TopicName } from '../topic-name.ts';
 const DAY_MS = 86_400_000;
 const MAX_DAYS = 60;
 
-export interface StoredPlace {
+export interface PartitionLocation {
   readonly store: ObjectStore;
   readonly prefix: string;
   readonly topic: TopicName;
@@ -31,7 +31,7 @@ export interface StoredPlace {
  * @throws BackupError `store`
  */
 export async function listObjectsUpTo(
-  place: StoredPlace,
+  place: PartitionLocation,
   after: EntryId | undefined,
   upTo: EntryId,
   options: CallOptions,
@@ -52,7 +52,7 @@ export async function listObjectsUpTo(
 
 /** The partition's folder of each day; where they are many, the rule was paused and its topic has few objects since. */
 function foldersOf(
-  { prefix, topic, partition, fromMs, untilMs }: StoredPlace,
+  { prefix, topic, partition, fromMs, untilMs }: PartitionLocation,
   after: EntryId | undefined,
 ): { folder: string; startAfter?: string }[] {
   const days = Math.floor(untilMs / DAY_MS) - Math.floor(fromMs / DAY_MS) + 1;
@@ -65,7 +65,7 @@ function foldersOf(
     const folder = folderOn(day);
     if (after === undefined || after.entryId < 0) return { folder };
     // '~' stands behind all places in the entry.
-    return { folder, startAfter: `${folder}${entryPlace(after)}~` };
+    return { folder, startAfter: `${folder}${entryDigits(after)}~` };
   });
 }
 
@@ -74,7 +74,7 @@ function foldersOf(
  * lies between the messages of another. @throws BackupError `store`
  */
 export async function lastOfRuns(
-  place: StoredPlace,
+  place: PartitionLocation,
   keys: readonly string[],
   options: CallOptions,
 ): Promise<string | undefined> {
@@ -87,7 +87,7 @@ export async function lastOfRuns(
 
 /** The last entry of which the object holds a message; `undefined` where there is none at the key. @throws BackupError */
 export async function readLastEntry(
-  { store, prefix }: StoredPlace,
+  { store, prefix }: PartitionLocation,
   key: string,
   options: CallOptions,
 ): Promise<EntryId | undefined> {
@@ -100,7 +100,7 @@ export async function readLastEntry(
 
 /** Whether the entry was kept raw. @throws BackupError `store` */
 export async function isKeptRaw(
-  { store, prefix, topic, partition }: StoredPlace,
+  { store, prefix, topic, partition }: PartitionLocation,
   id: EntryId,
   options: CallOptions,
 ): Promise<boolean> {

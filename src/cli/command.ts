@@ -3,7 +3,7 @@ import type { Environment } from '../config.ts';
 import type { Clock } from '../ports.ts';
 
 /** Where a command reads and writes; tests pass their own. */
-export interface Io {
+export interface Terminal {
   readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean };
   readonly stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
   readonly stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
@@ -22,5 +22,5 @@ export interface Command {
   /** Commands of its own, by name; each has its own help. */
   readonly subcommands?: Readonly<Record<string, () => Promise<Command>>>;
   /** Returns the exit code: 0 fine, 1 failed or found something wrong, 2 wrong usage. Throws BackupError for failures. */
-  run(args: readonly string[], io: Io): Promise<number>;
+  run(args: readonly string[], terminal: Terminal): Promise<number>;
 }

@@ -12,7 +12,7 @@ import { startInstance, startScfRuntime, timerEvent } from '../local/scf-runtime
 import { collectFunction, writePackage } from '../packaging/function-package.ts';
 import { packageRoot } from '../packaging/package-root.ts';
 import { parseTopicName } from '../topic-name.ts';
-import type { Command, Io } from './command.ts';
+import type { Command, Terminal } from './command.ts';
 import { formatLogLine } from './terminal/log-line.ts';
 import { paint } from './terminal/paint.ts';
 import { bar, startProgress } from './terminal/progress.ts';
@@ -43,7 +43,7 @@ Examples:
   tdmq-backup demo
   tdmq-backup demo --pulsar http://localhost:8080
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -66,7 +66,7 @@ Examples:
         givenTopic: topic?.full,
         keep: values.keep,
       },
-      io,
+      terminal,
     );
   },
 };
@@ -78,10 +78,13 @@ interface DemoOptions {
   readonly keep: boolean;
 }
 
-async function demo({ count, pulsarUrl, givenTopic, keep }: DemoOptions, io: Io): Promise<number> {
+async function demo(
+  { count, pulsarUrl, givenTopic, keep }: DemoOptions,
+  terminal: Terminal,
+): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-demo-'));
-  const { bold } = paint(io.stdout, io.env);
-  const say = (text = '') => io.stdout.write(`${text}\n`);
+  const { bold } = paint(terminal.stdout, terminal.env);
+  const say = (text = '') => terminal.stdout.write(`${text}\n`);
   const step = (text: string) => say(`\n${bold(text)}`);
   let broker: LoopbackBroker | undefined;
   let cos: LoopbackCos | undefined;
@@ -104,17 +107,17 @@ async function demo({ count, pulsarUrl, givenTopic, keep }: DemoOptions, io: Io)
     const httpUrl = broker?.httpUrl ?? serviceUrl;
     const makesTopic = givenTopic === undefined && httpUrl.startsWith('http');
     if (makesTopic)
-      await createPartitionedTopic(httpUrl, topic, PARTITIONS, io.env['PULSAR_TOKEN'] || undefined);
-    await publish({ serviceUrl, topic, count }, io);
+      await createPartitionedTopic(httpUrl, topic, PARTITIONS, terminal.env['PULSAR_TOKEN'] || undefined);
+    await publish({ serviceUrl, topic, count }, terminal);
 
     step('3  Invoking the function, as its timer does');
-    const env = settings(serviceUrl, topic, cos.url, count, io);
-    const first = await invokeFunction(join(folder, 'function'), env, io);
+    const env = settings(serviceUrl, topic, cos.url, count, terminal);
+    const first = await invokeFunction(join(folder, 'function'), env, terminal);
 
     step('4  In the bucket');
     showObjects(cos, say);
     step('5  Some of the records');
-    showRecords(cos, io, say);
+    showRecords(cos, terminal, say);
     step("6  The run's summary, as the function returned it");
     say(
       JSON.stringify(first.summary, null, 2)
@@ -128,7 +131,7 @@ async function demo({ count, pulsarUrl, givenTopic, keep }: DemoOptions, io: Io)
       say(`Both keep running until Ctrl-C. In another terminal:`);
       say(`   tdmq-backup archive list --env-file ${join(folder, 'demo.env')}`);
       say(`   tdmq-backup check --env-file ${join(folder, 'demo.env')}`);
-      await untilInterrupted(io.signal);
+      await untilInterrupted(terminal.signal);
     }
     // A topic that was there before may have held more.
     return first.stored >= count ? 0 : 1;
@@ -155,8 +158,8 @@ interface Target {
 }
 
 /** Fills the partitions in turn; each in its own way: alone, in batches, compressed. */
-async function publish({ serviceUrl, topic, count }: Target, io: Io): Promise<void> {
-  const token = io.env['PULSAR_TOKEN'] || undefined;
+async function publish({ serviceUrl, topic, count }: Target, terminal: Terminal): Promise<void> {
+  const token = terminal.env['PULSAR_TOKEN'] || undefined;
   const partitions = await countPartitions(serviceUrl, topic, token);
   const topics = Array.from({ length: partitions }, (_, i) => `${topic}-partition-${i}`);
   if (partitions === 0) topics.push(topic);
@@ -167,7 +170,7 @@ async function publish({ serviceUrl, topic, count }: Target, io: Io): Promise<vo
     { compression: 'lz4' },
   ] as const;
   const startMs = Date.now();
-  const progress = startProgress(io.stdout);
+  const progress = startProgress(terminal.stdout);
   let published = 0;
   for (const [partition, name] of topics.entries()) {
     const producer = await openProducer(serviceUrl, name, token);
@@ -175,7 +178,7 @@ async function publish({ serviceUrl, topic, count }: Target, io: Io): Promise<vo
       const mine: number[] = [];
       for (let i = partition; i < count; i += topics.length) mine.push(i);
       for (let at = 0; at < mine.length; at += 500) {
-        io.signal.throwIfAborted();
+        terminal.signal.throwIfAborted();
         const some = mine.slice(at, at + 500).map((index) => demoMessage(index, startMs));
         await producer.publish(some, ways[partition % ways.length]);
         published += some.length;
@@ -195,14 +198,14 @@ function settings(
   topic: string,
   cosUrl: string,
   count: number,
-  io: Io,
+  terminal: Terminal,
 ): Record<string, string> {
   return {
     RULE_NAME: 'demo',
     PULSAR_SERVICE_URL: serviceUrl,
     PULSAR_TOPIC: topic,
     PULSAR_SUBSCRIPTION: 'tdmq-backup-demo',
-    ...(io.env['PULSAR_TOKEN'] && { PULSAR_TOKEN: io.env['PULSAR_TOKEN'] }),
+    ...(terminal.env['PULSAR_TOKEN'] && { PULSAR_TOKEN: terminal.env['PULSAR_TOKEN'] }),
     COS_BUCKET: BUCKET,
     COS_REGION: REGION,
     COS_PREFIX: 'tdmq/',
@@ -223,36 +226,36 @@ const envFile = (env: Record<string, string>): string =>
 async function invokeFunction(
   folder: string,
   env: Record<string, string>,
-  io: Io,
+  terminal: Terminal,
 ): Promise<{ summary: unknown; stored: number }> {
-  const { dim } = paint(io.stdout, io.env);
+  const { dim } = paint(terminal.stdout, terminal.env);
   writePackage(folder, collectFunction(packageRoot(import.meta.url)));
   const runtime = await startScfRuntime();
   const instance = startInstance({
     folder,
     env: { ...env, ...runtime.env, SCF_FUNCTIONNAME: 'demo', TRIGGER_SRC: 'timer' },
-    onLine: (line) => io.stdout.write(`${dim(`   ${shorten(formatLogLine(line), io)}`)}\n`),
+    onLine: (line) => terminal.stdout.write(`${dim(`   ${shorten(formatLogLine(line), terminal)}`)}\n`),
   });
   const stop = () => void instance.child.kill('SIGKILL');
-  io.signal.addEventListener('abort', stop);
+  terminal.signal.addEventListener('abort', stop);
   // An instance that ends before it has answered leaves nobody waiting.
   instance.ended.then(runtime.loseInstance, runtime.loseInstance);
   try {
     const results: { messages: number; objects: number }[] = [];
     for (const tick of ['first', 'second']) {
       const outcome = await runtime.invoke({ event: timerEvent(), timeLimitMs: TIME_LIMIT_MS });
-      io.signal.throwIfAborted();
+      terminal.signal.throwIfAborted();
       if (outcome.kind !== 'response')
         throw new Error(`the ${tick} run failed: ${outcome.body || 'the function ended'}`);
       results.push(JSON.parse(outcome.body));
     }
     const [first, second] = results;
-    io.stdout.write(
+    terminal.stdout.write(
       `   first tick: ${first?.messages.toLocaleString('en-US')} messages in ${first?.objects} objects; second tick: ${second?.messages}\n`,
     );
     return { summary: first, stored: first?.messages ?? 0 };
   } finally {
-    io.signal.removeEventListener('abort', stop);
+    terminal.signal.removeEventListener('abort', stop);
     instance.child.kill('SIGTERM');
     await instance.ended.catch(() => undefined);
     await runtime.close();
@@ -268,7 +271,7 @@ function showObjects(cos: LoopbackCos, say: (text?: string) => void): void {
 }
 
 /** One record of each kind that the demo publishes. */
-function showRecords(cos: LoopbackCos, io: Io, say: (text?: string) => void): void {
+function showRecords(cos: LoopbackCos, terminal: Terminal, say: (text?: string) => void): void {
   const wanted = [/"value":"\{/, /"valueBase64"/, /"value":null/, /"value":"two lines/];
   for (const { key } of cos.objects(BUCKET)) {
     if (!key.endsWith('.jsonl')) continue;
@@ -276,15 +279,15 @@ function showRecords(cos: LoopbackCos, io: Io, say: (text?: string) => void): vo
       const at = wanted.findIndex((pattern) => pattern.test(line));
       if (at < 0) continue;
       wanted.splice(at, 1);
-      say(`   ${shorten(line, io)}`);
+      say(`   ${shorten(line, terminal)}`);
     }
     if (wanted.length === 0) return;
   }
 }
 
 /** As much of a line as fits a terminal's two lines; a pipe gets somewhat more. */
-function shorten(line: string, io: Io): string {
-  const width = io.stdout.columns === undefined ? 300 : 2 * io.stdout.columns - 10;
+function shorten(line: string, terminal: Terminal): string {
+  const width = terminal.stdout.columns === undefined ? 300 : 2 * terminal.stdout.columns - 10;
   return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
 }
 

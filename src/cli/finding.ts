@@ -9,7 +9,7 @@ export function failed(item: string, error: unknown, status: 'warn' | 'fail' = '
   const { hint, details } = error instanceof BackupError ? error : { hint: undefined, details: {} };
   const words = Object.entries(details).map(([name, value]) => `${name} ${value}`);
   const cause = words.length === 0 ? messageOf(error) : `${messageOf(error)} (${words.join(', ')})`;
-  return { item, status, cause, cure: hint ?? 'Try again; if it stays, see the log lines of the function.' };
+  return { item, status, cause, hint: hint ?? 'Try again; if it stays, see the log lines of the function.' };
 }
 
 /** The HTTP status that COS answered with, where it did. */

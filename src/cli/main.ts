@@ -5,7 +5,7 @@ import { parseEnv } from 'node:util';
 import type { Environment } from '../config.ts';
 import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
 import { packageRoot, packageVersion } from '../packaging/package-root.ts';
-import type { Command, Io } from './command.ts';
+import type { Command, Terminal } from './command.ts';
 import { paint } from './terminal/paint.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -30,19 +30,23 @@ const PLACES: Readonly<Record<ErrorCode, string>> = {
 };
 
 /** Runs the command that `args` name and answers its exit code: 0 fine, 1 failed, 2 wrong usage, 130 interrupted. */
-export async function main(args: readonly string[], io: Io, commands: Commands = COMMANDS): Promise<number> {
+export async function main(
+  args: readonly string[],
+  terminal: Terminal,
+  commands: Commands = COMMANDS,
+): Promise<number> {
   const [name, ...rest] = args;
   if (name === '--version' || name === '-v') {
-    io.stdout.write(`${packageVersion(packageRoot(import.meta.url))}\n`);
+    terminal.stdout.write(`${packageVersion(packageRoot(import.meta.url))}\n`);
     return 0;
   }
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    (name === undefined ? io.stderr : io.stdout).write(await overview(commands));
+    (name === undefined ? terminal.stderr : terminal.stdout).write(await overview(commands));
     return name === undefined ? 2 : 0;
   }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (load === undefined) {
-    io.stderr.write(
+    terminal.stderr.write(
       `tdmq-backup: there is no command ${JSON.stringify(name)}\n\n${await overview(commands)}`,
     );
     return 2;
@@ -54,19 +58,19 @@ export async function main(args: readonly string[], io: Io, commands: Commands =
     ? command.subcommands?.[subname]
     : undefined;
   if (own.includes('--help') || own.includes('-h')) {
-    io.stdout.write(`${((await loadSub?.()) ?? command).help.trim()}\n`);
+    terminal.stdout.write(`${((await loadSub?.()) ?? command).help.trim()}\n`);
     return 0;
   }
   try {
     const { envFile, args: others } = takeEnvFile(rest);
-    const env = envFile === undefined ? io.env : { ...readEnvFile(envFile), ...io.env };
-    return await command.run(others, { ...io, env });
+    const env = envFile === undefined ? terminal.env : { ...readEnvFile(envFile), ...terminal.env };
+    return await command.run(others, { ...terminal, env });
   } catch (error) {
-    return tellFailure(
+    return reportFailure(
       loadSub === undefined ? name : `${name} ${subname}`,
       error,
       own.includes('--json'),
-      io,
+      terminal,
     );
   }
 }
@@ -118,31 +122,33 @@ function readEnvFile(path: string): Environment {
 }
 
 /** What, where, and what to do; a stack only for what is our own fault. */
-function tellFailure(name: string, error: unknown, json: boolean, io: Io): number {
-  if (io.signal.aborted) {
-    io.stderr.write(`tdmq-backup ${name}: interrupted\n`);
+function reportFailure(name: string, error: unknown, json: boolean, terminal: Terminal): number {
+  if (terminal.signal.aborted) {
+    terminal.stderr.write(`tdmq-backup ${name}: interrupted\n`);
     return 130;
   }
   if (isUsageError(error)) {
-    io.stderr.write(`tdmq-backup ${name}: ${messageOf(error)}\nSee tdmq-backup ${name} --help\n`);
+    terminal.stderr.write(`tdmq-backup ${name}: ${messageOf(error)}\nSee tdmq-backup ${name} --help\n`);
     return 2;
   }
   if (!(error instanceof BackupError)) {
-    io.stderr.write(`tdmq-backup ${name}: ${error instanceof Error ? error.stack : messageOf(error)}\n`);
+    terminal.stderr.write(
+      `tdmq-backup ${name}: ${error instanceof Error ? error.stack : messageOf(error)}\n`,
+    );
     return 1;
   }
   if (json) {
     const { code, message, hint, details } = error;
-    io.stdout.write(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
+    terminal.stdout.write(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
     return 1;
   }
-  const { red, dim } = paint(io.stderr, io.env);
+  const { red, dim } = paint(terminal.stderr, terminal.env);
   const details = Object.entries(error.details).map(([key, value]) => `${key} ${value}`);
   const [first, ...more] = error.message.split(' | ');
-  io.stderr.write(`${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${first}\n`);
-  for (const fault of more) io.stderr.write(`    ${fault}\n`);
-  if (details.length > 0) io.stderr.write(`  ${dim(details.join(', '))}\n`);
-  if (error.hint !== undefined) io.stderr.write(`  → ${error.hint}\n`);
+  terminal.stderr.write(`${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${first}\n`);
+  for (const fault of more) terminal.stderr.write(`    ${fault}\n`);
+  if (details.length > 0) terminal.stderr.write(`  ${dim(details.join(', '))}\n`);
+  if (error.hint !== undefined) terminal.stderr.write(`  → ${error.hint}\n`);
   return 1;
 }
 

@@ -34,7 +34,7 @@ Examples:
   tdmq-backup package
   tdmq-backup package --native --out function-native.zip
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -47,8 +47,8 @@ Examples:
     const root = packageRoot(import.meta.url);
     const files = collectFunction(root);
     if (values.native) {
-      if (!values.json) io.stdout.write(`fetching pulsar-client for ${values.runtime} …\n`);
-      files.push(...(await collectNative(values.runtime, io.signal)));
+      if (!values.json) terminal.stdout.write(`fetching pulsar-client for ${values.runtime} …\n`);
+      files.push(...(await collectNative(values.runtime, terminal.signal)));
     }
     const zip = zipFunction(files);
     const out = resolve(values.out ?? join(root, 'dist/function.zip'));
@@ -62,14 +62,14 @@ Examples:
         mode: mode.toString(8),
         sizeBytes: bytes.length,
       }));
-      io.stdout.write(`${JSON.stringify({ path: out, sizeBytes: zip.length, files: list })}\n`);
+      terminal.stdout.write(`${JSON.stringify({ path: out, sizeBytes: zip.length, files: list })}\n`);
       return 0;
     }
-    for (const line of describe(files)) io.stdout.write(`  ${line}\n`);
-    io.stdout.write(`${relative(process.cwd(), out) || out}  ${formatBytes(zip.length)}\n`);
+    for (const line of describe(files)) terminal.stdout.write(`  ${line}\n`);
+    terminal.stdout.write(`${relative(process.cwd(), out) || out}  ${formatBytes(zip.length)}\n`);
     if (zip.length > ZIP_LIMIT_BYTES) {
-      const { yellow } = paint(io.stdout, io.env);
-      io.stdout.write(
+      const { yellow } = paint(terminal.stdout, terminal.env);
+      terminal.stdout.write(
         `${yellow('⚠')} SCF takes at most ${formatBytes(ZIP_LIMIT_BYTES)} through its API; upload this one to COS and deploy from there\n`,
       );
     }

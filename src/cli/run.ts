@@ -5,7 +5,7 @@ import { handleInvocation, REAL_PARTS } from '../handler.ts';
 import { createLogger } from '../logger.ts';
 import type { SourcePartition } from '../ports.ts';
 import type { Tally } from '../run.ts';
-import type { Command, Io } from './command.ts';
+import type { Command, Terminal } from './command.ts';
 import { ruleEnvironment } from './rule/environment.ts';
 import { formatLogLine } from './terminal/log-line.ts';
 import { paint } from './terminal/paint.ts';
@@ -37,7 +37,7 @@ Examples:
   tdmq-backup run --env-file .env.orders
   tdmq-backup run --env-file .env.orders --minutes 60 | tee run.log
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -53,7 +53,7 @@ Examples:
       time_limit_in_ms: minutes * 60_000,
       memory_limit_in_mb: memoryMb,
     };
-    return await runOnce(context, io, values.logs || io.stdout.isTTY !== true);
+    return await runOnce(context, terminal, values.logs || terminal.stdout.isTTY !== true);
   },
 };
 
@@ -65,21 +65,21 @@ function wholeNumber(option: string, text: string, min: number, max: number): nu
 
 async function runOnce(
   context: Parameters<typeof handleInvocation>[1],
-  io: Io,
+  terminal: Terminal,
   asLogLines: boolean,
 ): Promise<number> {
-  const env = await ruleEnvironment(io);
-  const write = (line: string): void => void io.stdout.write(line);
+  const env = await ruleEnvironment(terminal);
+  const write = (line: string): void => void terminal.stdout.write(line);
   if (asLogLines) {
     await handleInvocation(env, context, {
       ...REAL_PARTS,
       runsFrom: 'shell',
       createLogger: (options) => createLogger({ ...options, destination: { write } }),
-      stop: io.signal,
+      stop: terminal.signal,
     });
-    return exitCode(io);
+    return exitCode(terminal);
   }
-  const view = watchRun(io);
+  const view = watchRun(terminal);
   try {
     const summary = await handleInvocation(env, context, {
       ...REAL_PARTS,
@@ -98,21 +98,21 @@ async function runOnce(
         };
       },
       onStart: view.onStart,
-      stop: io.signal,
+      stop: terminal.signal,
     });
     view.finish(summary);
-    return exitCode(io);
+    return exitCode(terminal);
   } finally {
     view.end();
   }
 }
 
-const exitCode = (io: Io): number => (io.signal.aborted ? 130 : 0);
+const exitCode = (terminal: Terminal): number => (terminal.signal.aborted ? 130 : 0);
 
 /** The one line at the terminal: how far, how much, how fast. */
-function watchRun(io: Io) {
-  const progress: Progress = startProgress(io.stdout);
-  const { yellow, green, dim } = paint(io.stdout, io.env);
+function watchRun(terminal: Terminal) {
+  const progress: Progress = startProgress(terminal.stdout);
+  const { yellow, green, dim } = paint(terminal.stdout, terminal.env);
   const startedMs = Date.now();
   let tally: Readonly<Tally> | undefined;
   let share: number | undefined;

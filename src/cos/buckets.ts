@@ -2,7 +2,7 @@
 import COS from 'cos-nodejs-sdk-v5';
 import type { Credentials } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { concealer } from './client.ts';
+import { redactor } from './client.ts';
 import { readFailure } from './failure.ts';
 
 export interface AccountBucket {
@@ -39,7 +39,7 @@ export async function listBuckets({ credentials, region, endpoint }: BucketsQuer
       .map(({ Name, Location }) => ({ name: Name, region: Location }))
       .sort((a, b) => a.name.localeCompare(b.name));
   } catch (error) {
-    const { status, code, message } = readFailure(error, concealer({ credentials }));
+    const { status, code, message } = readFailure(error, redactor({ credentials }));
     const said = [code, message].filter((text) => text !== '').join(': ');
     throw new BackupError('store', `cannot list the buckets: ${said}`, { hint: hintFor(status, code) });
   }

@@ -89,7 +89,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   const agent = isPlain
     ? new HttpAgent({ keepAlive: true, maxSockets })
     : new HttpsAgent({ keepAlive: true, maxSockets });
-  const redact = concealer(config);
+  const redact = redactor(config);
   const underWay = new Set<(ending: Ending) => void>();
   let isClosed = false;
   let isBucketSeen = false;
@@ -127,9 +127,9 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     const failure = readFailure(thrown, redact);
     const { serverTimeMs } = failure;
     if (REFUSALS_OF_A_BUCKET.has(failure.code)) isBucketSeen = true;
-    const isCured =
+    const isMended =
       isAboutTime(failure) && serverTimeMs !== undefined && correctClock(serverTimeMs, signedWithMs);
-    return storeError(failure, act, place, { ...progress, isCured });
+    return storeError(failure, act, place, { ...progress, isMended });
   }
 
   function send<T>(
@@ -272,7 +272,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
 }
 
 /** Removes credentials and signatures from texts of others, which may quote the request. */
-export function concealer({ credentials }: Pick<CosConfig, 'credentials'>): (text: string) => string {
+export function redactor({ credentials }: Pick<CosConfig, 'credentials'>): (text: string) => string {
   const secrets = [
     credentials.secretKey.reveal(),
     credentials.sessionToken?.reveal() ?? '',

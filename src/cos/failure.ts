@@ -111,7 +111,7 @@ export interface Progress {
   /** A connection stood, so it may have been carried out. */
   readonly wasSent: boolean;
   /** What was wrong has been put right here: the next try may succeed. */
-  readonly isCured?: boolean;
+  readonly isMended?: boolean;
 }
 
 /** The BackupError of a failed call. */
@@ -123,7 +123,7 @@ export function storeError(failure: Failure, act: StoreCall, place: Place, progr
   // Its place in this program says nothing, and the SDK's own may show its parameters.
   delete cause.stack;
   return new BackupError('store', `cannot ${act.doing}${on(act, place)}: ${said || `HTTP ${status}`}`, {
-    retryable: progress.isCured === true || (progress.wasMade && isRetryable(failure)),
+    retryable: progress.isMended === true || (progress.wasMade && isRetryable(failure)),
     outcomeUnknown: act.commits === true && progress.wasSent && !refusal,
     hint: progress.wasMade
       ? hintFor(failure, act, place)
@@ -138,7 +138,7 @@ export function storeError(failure: Failure, act: StoreCall, place: Place, progr
 }
 
 /** Whether COS said why it refused: by a code of its own, or in the words of an AccessDenied. */
-export function tellsReason(error: unknown): boolean {
+export function reportsReason(error: unknown): boolean {
   if (!(error instanceof BackupError)) return false;
   const { code } = error.details;
   if (typeof code !== 'string') return false;

@@ -43,7 +43,7 @@ export function createOverwriteGuard(
   }
 
   /** Shared by creations side by side, so no caller's abort ends the question itself: it is bounded in time. */
-  function mustLook(): Promise<boolean> {
+  function mustProbe(): Promise<boolean> {
     answer ??= ask().catch((error) => {
       answer = undefined;
       throw error;
@@ -53,7 +53,7 @@ export function createOverwriteGuard(
 
   return {
     async exists(key, options) {
-      if (!(await untilAborted(mustLook(), options.signal, abortedBefore))) return false;
+      if (!(await untilAborted(mustProbe(), options.signal, abortedBefore))) return false;
       return (await head(key, options)) !== undefined;
     },
   };

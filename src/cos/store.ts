@@ -15,7 +15,7 @@ import type {
 } from '../ports.ts';
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
-import { ODD_ANSWER, type StoreCall, tellsReason } from './failure.ts';
+import { ODD_ANSWER, reportsReason, type StoreCall } from './failure.ts';
 import { listObjects, listUploads } from './listing.ts';
 import { forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
@@ -78,7 +78,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   async function throwWithReason(error: unknown, key: string, callOptions: CallOptions): Promise<never> {
     if (!isWith(error, 'status', 403) || (error as BackupError).retryable) throw error;
     const refusal = await readByte(key, callOptions).catch((thrown: unknown) => thrown);
-    throw isWith(refusal, 'status', 403) && tellsReason(refusal) ? refusal : error;
+    throw isWith(refusal, 'status', 403) && reportsReason(refusal) ? refusal : error;
   }
 
   function readByte(key: string, callOptions: CallOptions): Promise<unknown> {

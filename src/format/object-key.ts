@@ -37,7 +37,7 @@ export function objectKey(
   compression: Compression,
 ): string {
   const { partition, batchIndex } = first.id;
-  const place = `${entryPlace(first.id)}-${digits(Math.max(batchIndex, 0), 5)}`;
+  const place = `${entryDigits(first.id)}-${digits(Math.max(batchIndex, 0), 5)}`;
   return `${partitionFolder(prefix, topic, first.publishTimeMs, partition)}${place}${EXTENSIONS[compression]}`;
 }
 
@@ -52,7 +52,7 @@ export function partitionFolder(
 }
 
 /** How the names of the objects in a partition's folder begin that begin in this entry. */
-export function entryPlace({ ledgerId, entryId }: EntryId): string {
+export function entryDigits({ ledgerId, entryId }: EntryId): string {
   return `${digits(ledgerId, 12)}-${digits(entryId, 10)}`;
 }
 
@@ -86,7 +86,7 @@ export function unreadableKey(
   partition: number,
   id: EntryId,
 ): string {
-  return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${entryPlace(id)}.bin`;
+  return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${entryDigits(id)}.bin`;
 }
 
 /** Where a run's manifest lies: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */

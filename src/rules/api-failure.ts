@@ -40,7 +40,7 @@ export function apiFailure(
 }
 
 /** What to do about an error code, by its family. */
-const CURES: readonly (readonly [RegExp, string])[] = [
+const HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /^AuthFailure\.SignatureExpire/,
     "Set this machine's clock: the API refuses requests that are minutes off.",
@@ -84,8 +84,8 @@ export function hintFor(code: string, service: string, action: string): string {
   if (/^(UnauthorizedOperation|AuthFailure\.UnauthorizedOperation)/.test(code)) {
     return `These API keys may not do this: grant them ${service}:${action}. ${policyOf(service, action)} has it, with all that these commands need.`;
   }
-  const cure = CURES.find(([pattern]) => pattern.test(code))?.[1];
-  if (cure !== undefined) return cure;
+  const hint = HINTS.find(([pattern]) => pattern.test(code))?.[1];
+  if (hint !== undefined) return hint;
   if (code === '') return `Check that ${service}.tencentcloudapi.com can be reached from here.`;
   return 'The message is the API’s own; its request id helps when you ask the support.';
 }

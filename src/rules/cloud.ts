@@ -1,5 +1,5 @@
 // The cloud APIs that rules are made with: SCF, TDMQ, CAM, CLS, VPC, through the official SDK. Calls are bounded in
-// time, repeated where that is safe, and fail as BackupErrors with a cure. Nothing here knows what a rule is.
+// time, repeated where that is safe, and fail as BackupErrors with a hint. Nothing here knows what a rule is.
 import { CommonClient } from 'tencentcloud-sdk-nodejs/tencentcloud/common/common_client.js';
 import type { Client as CamClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/cam/v20190116/cam_client.js';
 import type { Client as ClsClient } from 'tencentcloud-sdk-nodejs/tencentcloud/services/cls/v20201016/cls_client.js';

@@ -7,22 +7,22 @@ export interface Finding {
   /** What was found, in a sentence. */
   readonly cause: string;
   /** What to do, unless all is well. */
-  readonly cure?: string;
+  readonly hint?: string;
 }
 
 /** All is well. */
 export const ok = (item: string, cause: string): Finding => ({ item, status: 'ok', cause });
 /** It works, but. */
-export const warn = (item: string, cause: string, cure: string): Finding => ({
+export const warn = (item: string, cause: string, hint: string): Finding => ({
   item,
   status: 'warn',
   cause,
-  cure,
+  hint,
 });
 /** It will not work. */
-export const fail = (item: string, cause: string, cure: string): Finding => ({
+export const fail = (item: string, cause: string, hint: string): Finding => ({
   item,
   status: 'fail',
   cause,
-  cure,
+  hint,
 });

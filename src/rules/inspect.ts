@@ -54,7 +54,7 @@ export async function inspectCloud(options: InspectOptions): Promise<Finding[]> 
         item,
         status: isForbidden(error) ? 'warn' : 'fail',
         cause: messageOf(error),
-        cure: (error instanceof BackupError && error.hint) || 'Try again.',
+        hint: (error instanceof BackupError && error.hint) || 'Try again.',
       });
       return undefined;
     }
@@ -209,8 +209,8 @@ async function inspectRole(
 ): Promise<Finding> {
   const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === name);
   if (role === undefined) {
-    const cure = 'Create the role in the TDMQ console, or correct TDMQ_ROLE_NAME.';
-    return fail('role', `cluster ${cluster.id} has no role ${name}`, cure);
+    const hint = 'Create the role in the TDMQ console, or correct TDMQ_ROLE_NAME.';
+    return fail('role', `cluster ${cluster.id} has no role ${name}`, hint);
   }
   return role.permissions.includes('consume')
     ? ok('role', `${name} may ${role.permissions.join(' and ')} in ${namespace}`)

@@ -4,12 +4,12 @@ import { BackupError, messageOf } from '../errors.ts';
 import { parseTopicName } from '../topic-name.ts';
 import { type BucketAccess, lookAtBucket } from './bucket.ts';
 import type { Cloud } from './cloud.ts';
+import { type Fault, judge, type Outcome } from './outcome.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { type RunRecord, readRuns } from './run-history.ts';
 import { findSource, listedTopic, type Subscription } from './tdmq-lookup.ts';
-import { type Fault, judge, type Verdict } from './verdict.ts';
 
-export interface RuleState extends Verdict {
+export interface RuleState extends Outcome {
   readonly lastRun: RunRecord | undefined;
   /** The last run that drained its subscription. */
   readonly lastSuccess: RunRecord | undefined;
@@ -78,7 +78,7 @@ async function lookAtSource(cloud: Cloud, rule: Rule, hasRun: boolean): Promise<
   const { environment, name } = rule;
   const topic = parseTopicName(environment['PULSAR_TOPIC'] ?? '');
   const subscription = environment['PULSAR_SUBSCRIPTION'] ?? '';
-  const missing = (reason: string, cure: string): SourceView => ({ fault: { reason, cure } });
+  const missing = (reason: string, hint: string): SourceView => ({ fault: { reason, hint } });
   if (topic === undefined) return {};
   const clusterId = environment['TDMQ_CLUSTER_ID'] ?? topic.tenant;
   const { cluster, ...found } = await findSource(cloud, {
@@ -88,8 +88,8 @@ async function lookAtSource(cloud: Cloud, rule: Rule, hasRun: boolean): Promise<
   const elsewhere = `Point the rule to where the topic is (tdmq-backup rule edit ${name} --cluster … --topic …), or delete it.`;
   if (cluster === undefined) return missing(`cluster ${clusterId} is not in ${cloud.region}`, elsewhere);
   if (!cluster.isNormal) {
-    const cure = 'See the cluster in the TDMQ console: it may be isolated for arrears, or still being made.';
-    return missing(`cluster ${cluster.id} is not in its normal state`, cure);
+    const hint = 'See the cluster in the TDMQ console: it may be isolated for arrears, or still being made.';
+    return missing(`cluster ${cluster.id} is not in its normal state`, hint);
   }
   if (found.namespace === undefined) {
     return missing(`namespace ${topic.namespace} does not exist`, elsewhere);
@@ -109,8 +109,8 @@ function settingsOf(rule: Rule): { config: RuleConfig; fault?: never } | { confi
     return { config: checkSettings(rule.environment, rule.functionName, rule.region) };
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    const cure = `Correct them: tdmq-backup rule edit ${rule.name} --set NAME=VALUE, or --unset NAME.`;
-    return { fault: { reason: error.message, cure } };
+    const hint = `Correct them: tdmq-backup rule edit ${rule.name} --set NAME=VALUE, or --unset NAME.`;
+    return { fault: { reason: error.message, hint } };
   }
 }
 
@@ -122,6 +122,6 @@ async function bucketOf(
   const view = await lookAtBucket(cos, access);
   if (view.kind === 'there') return {};
   if (view.kind === 'unknown') return { unknown: view.reason };
-  const cure = `Create the bucket again, or name another: tdmq-backup rule edit ${rule.name} --bucket …`;
-  return { fault: { reason: view.reason, cure } };
+  const hint = `Create the bucket again, or name another: tdmq-backup rule edit ${rule.name} --bucket …`;
+  return { fault: { reason: view.reason, hint } };
 }

@@ -5,13 +5,13 @@ import type { ResolvedRule } from './resolve-rule.ts';
 import type { Step } from './steps.ts';
 
 /** Where a subscription is, as the TDMQ API names it. */
-export interface SubscriptionPlace {
+export interface SubscriptionLocation {
   readonly ClusterId: string;
   readonly EnvironmentId: string;
   readonly TopicName: string;
 }
 
-const placeOf = ({ cluster, config }: ResolvedRule): SubscriptionPlace => ({
+const placeOf = ({ cluster, config }: ResolvedRule): SubscriptionLocation => ({
   ClusterId: cluster.id,
   EnvironmentId: config.pulsar.topic.namespace,
   TopicName: config.pulsar.topic.topic,
@@ -63,7 +63,7 @@ function move(cloud: Cloud, rule: ResolvedRule): Step[] {
 }
 
 /** Deletes it, which TDMQ refuses while consumers are connected. */
-export function deleteSubscription(cloud: Cloud, place: SubscriptionPlace, name: string): Step {
+export function deleteSubscription(cloud: Cloud, place: SubscriptionLocation, name: string): Step {
   return {
     title: `delete the subscription ${name}`,
     call: 'tdmq:DeleteSubscriptions',
@@ -73,7 +73,7 @@ export function deleteSubscription(cloud: Cloud, place: SubscriptionPlace, name:
   };
 }
 
-function removeSubscription(cloud: Cloud, place: SubscriptionPlace, name: string, signal: AbortSignal) {
+function removeSubscription(cloud: Cloud, place: SubscriptionLocation, name: string, signal: AbortSignal) {
   const { ClusterId, EnvironmentId, TopicName } = place;
   const SubscriptionTopicSets = [{ EnvironmentId, TopicName, SubscriptionName: name }];
   const request = { ClusterId, EnvironmentId, SubscriptionTopicSets, Force: false };

@@ -112,7 +112,7 @@ async function measure(command: ArchiveCommand, archive: Archive): Promise<Comma
     ...(command.local ? ['--folder', join(folder, 'objects', BUCKET, archive.name)] : []),
   ];
   const cost = await runArchive(args, env(archive.name), command.into);
-  const told = messagesTold(command, cost.output);
+  const told = messagesReported(command, cost.output);
   if (told !== archive.messages)
     throw new Error(`${command.name} told of ${told} messages instead of ${archive.messages}`);
   if (target === undefined) return cost;
@@ -125,7 +125,7 @@ async function measure(command: ArchiveCommand, archive: Archive): Promise<Comma
   return cost;
 }
 
-function messagesTold({ args, into }: ArchiveCommand, output: string): number {
+function messagesReported({ args, into }: ArchiveCommand, output: string): number {
   if (into !== undefined) return Number(output.trim().split(/\s+/)[0]);
   const report = JSON.parse(output);
   return args[0] === 'ls' ? report.totals.messages : report.messages;

@@ -302,7 +302,7 @@ describe('a subscription that somebody else has moved forwards', () => {
 
   it('is told by the first entry that comes where the broker tells no positions', async () => {
     const rule = ruleOf();
-    rule.broker.arePositionsTold = false;
+    rule.broker.arePositionsKnown = false;
     fill(rule.partition, 5);
     await rule.run();
     expectNoMove(await rule.run());
@@ -461,7 +461,7 @@ describe('no move is told', () => {
                 : {
                     ...one,
                     end: null,
-                    positions: () => ({ begin: positions?.begin, isBeginTold: true, end: positions?.begin }),
+                    positions: () => ({ begin: positions?.begin, isBeginKnown: true, end: positions?.begin }),
                   },
             );
       },

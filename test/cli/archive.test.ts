@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { testTerminal } from './terminal.ts';
 
 const COUNT = 40;
 let rule: LoopbackRule;
@@ -20,7 +20,7 @@ beforeAll(async () => {
     properties: { n: String(i) },
   }));
   rule.broker.publish(TOPIC, messages);
-  expect(await main(['run'], testIo({ ...rule.env, FILE_MAX_MESSAGES: '10' }).io)).toBe(0);
+  expect(await main(['run'], testTerminal({ ...rule.env, FILE_MAX_MESSAGES: '10' }).terminal)).toBe(0);
   folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
   for (const { key } of rule.cos.objects()) {
     const path = join(folder, key.replace('tdmq/', ''));
@@ -34,15 +34,19 @@ afterAll(async () => {
 });
 
 /** Runs a command on the bucket, or with `--folder` on the copy, and gives what it printed. */
-async function archive(place: 'bucket' | 'copy', args: readonly string[], expectedCode = 0): Promise<string> {
-  const { io, out, err } = testIo(place === 'bucket' ? rule.env : {});
-  const where = place === 'bucket' ? [] : ['--folder', folder];
-  expect(await main(['archive', ...args, ...where], io), err()).toBe(expectedCode);
+async function archive(
+  location: 'bucket' | 'copy',
+  args: readonly string[],
+  expectedCode = 0,
+): Promise<string> {
+  const { terminal, out, err } = testTerminal(location === 'bucket' ? rule.env : {});
+  const where = location === 'bucket' ? [] : ['--folder', folder];
+  expect(await main(['archive', ...args, ...where], terminal), err()).toBe(expectedCode);
   return out();
 }
 
-test.each(['bucket', 'copy'] as const)('ls tells what the %s holds, with a time line', async (place) => {
-  const text = await archive(place, ['ls']);
+test.each(['bucket', 'copy'] as const)('ls tells what the %s holds, with a time line', async (location) => {
+  const text = await archive(location, ['ls']);
   expect(text).toContain('persistent://public/default/orders');
   expect(text).toMatch(/date +partition +objects +messages/);
   expect(text).toMatch(/partition 0 +[·▁▂▃▄▅▆▇█]{48}/);
@@ -68,8 +72,8 @@ test('ls --json gives totals and objects for scripts', async () => {
 
 test.each(['bucket', 'copy'] as const)(
   'cat prints the records of the %s as they are stored',
-  async (place) => {
-    const lines = (await archive(place, ['cat'])).trimEnd().split('\n');
+  async (location) => {
+    const lines = (await archive(location, ['cat'])).trimEnd().split('\n');
     const stored = rule.cos
       .objects()
       .filter(({ key }) => key.endsWith('.jsonl'))
@@ -117,22 +121,25 @@ test('cat merges more partitions than there are connections, however large their
       Array.from({ length: partitions }, () => ({ payload })),
     );
   const env = { ...rule.env, PULSAR_TOPIC: topic };
-  expect(await main(['run'], testIo(env).io)).toBe(0);
-  const { io, out, err } = testIo(env);
-  expect(await main(['archive', 'cat'], io), err()).toBe(0);
+  expect(await main(['run'], testTerminal(env).terminal)).toBe(0);
+  const { terminal, out, err } = testTerminal(env);
+  expect(await main(['archive', 'cat'], terminal), err()).toBe(0);
   expect(out().trimEnd().split('\n')).toHaveLength(3 * partitions);
 });
 
 test('cat ends cleanly when its reader goes', async () => {
-  const { io } = testIo(rule.env);
+  const { terminal } = testTerminal(rule.env);
   const stdout = new PassThrough({ highWaterMark: 1 });
   stdout.once('readable', () => stdout.destroy());
-  expect(await main(['archive', 'cat'], { ...io, stdout })).toBe(0);
+  expect(await main(['archive', 'cat'], { ...terminal, stdout })).toBe(0);
 });
 
-test.each(['bucket', 'copy'] as const)('verify finds no damage in the %s and exits with 0', async (place) => {
-  expect(await archive(place, ['verify'])).toMatch(/✓ .* 40 messages.*no damage/);
-});
+test.each(['bucket', 'copy'] as const)(
+  'verify finds no damage in the %s and exits with 0',
+  async (location) => {
+    expect(await archive(location, ['verify'])).toMatch(/✓ .* 40 messages.*no damage/);
+  },
+);
 
 test('verify exits with 1 and names the object where something is wrong', async () => {
   const damaged = mkdtempSync(join(tmpdir(), 'tdmq-backup-damaged-'));
@@ -144,8 +151,8 @@ test('verify exits with 1 and names the object where something is wrong', async 
       const bytes = rule.cos.object(one)?.bytes as Buffer;
       writeFileSync(path, one === key ? bytes.subarray(0, -3) : bytes);
     }
-    const { io, out } = testIo();
-    expect(await main(['archive', 'verify', '--folder', damaged, '--json'], io)).toBe(1);
+    const { terminal, out } = testTerminal();
+    expect(await main(['archive', 'verify', '--folder', damaged, '--json'], terminal)).toBe(1);
     const report = JSON.parse(out());
     expect(report.damagedObjects).toBe(1);
     expect(report.findings[0]).toMatchObject({ key: key.replace('tdmq/', ''), severity: 'damage' });
@@ -179,12 +186,12 @@ test('wrong use exits with 2 and names the command whose help tells more', async
     ['index', '--rule', 'a rule'],
     ['restore', '--to', 'nowhere'],
   ]) {
-    const { io, err } = testIo(rule.env);
-    expect(await main(['archive', ...args], io), args.join(' ')).toBe(2);
+    const { terminal, err } = testTerminal(rule.env);
+    expect(await main(['archive', ...args], terminal), args.join(' ')).toBe(2);
     expect(err()).toContain(`See tdmq-backup archive ${args[0]} --help`);
   }
   for (const args of [[], ['fly']])
-    expect(await main(['archive', ...args], testIo(rule.env).io), args.join(' ')).toBe(2);
+    expect(await main(['archive', ...args], testTerminal(rule.env).terminal), args.join(' ')).toBe(2);
 });
 
 test.each([
@@ -196,9 +203,9 @@ test.each([
     'the state file /nowhere/state cannot be used',
   ],
 ])('%j fails with what is wrong and what to do', async (args, message) => {
-  const { io, err } = testIo();
+  const { terminal, err } = testTerminal();
   const own = args.map((arg) => (arg === 'FOLDER' ? folder : arg));
-  expect(await main(['archive', ...own], io)).toBe(1);
+  expect(await main(['archive', ...own], terminal)).toBe(1);
   expect(err()).toContain(message);
   expect(err()).toMatch(/\n {2}→ \w/);
 });
@@ -208,8 +215,8 @@ test('where there are several topics, they are named', async () => {
   mkdirSync(other, { recursive: true });
   writeFileSync(join(other, '000000000001-0000000000-00000.jsonl'), '');
   try {
-    const { io, err } = testIo();
-    expect(await main(['archive', 'cat', '--folder', folder], io)).toBe(2);
+    const { terminal, err } = testTerminal();
+    expect(await main(['archive', 'cat', '--folder', folder], terminal)).toBe(2);
     expect(err()).toContain('--topic public/default/orders\n');
     expect(err()).toContain('--topic public/default/payments\n');
   } finally {
@@ -231,15 +238,15 @@ test('an id that names a partition means that partition', async () => {
 test.each([['ls'], ['verify'], ['index']])(
   '%s at a terminal takes its progress away before it prints, and colours nothing in a pipe',
   async (name) => {
-    const { io, out } = testIo(rule.env);
-    const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
+    const { terminal, out } = testTerminal(rule.env);
+    const tty = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
     const written: string[] = [];
-    terminal.on('data', (chunk: Buffer) => written.push(chunk.toString()));
+    tty.on('data', (chunk: Buffer) => written.push(chunk.toString()));
     let printedAfter: string | undefined;
-    io.stdout.once('data', () => {
+    terminal.stdout.once('data', () => {
       printedAfter = written.at(-1);
     });
-    expect(await main(['archive', name], { ...io, stderr: terminal })).toBe(0);
+    expect(await main(['archive', name], { ...terminal, stderr: tty })).toBe(0);
     if (written.length > 0) expect(printedAfter).toBe('\r\u001b[2K');
     if (name !== 'index') expect(written.length).toBeGreaterThan(0);
     expect(out()).not.toContain('\u001b');
@@ -251,9 +258,9 @@ test('colours go to a terminal, and not with NO_COLOR', async () => {
     [{}, true],
     [{ NO_COLOR: '1' }, false],
   ] as const) {
-    const { io, out } = testIo(env);
-    const stdout = Object.assign(io.stdout, { isTTY: true });
-    expect(await main(['archive', 'verify', '--folder', folder], { ...io, stdout })).toBe(0);
+    const { terminal, out } = testTerminal(env);
+    const stdout = Object.assign(terminal.stdout, { isTTY: true });
+    expect(await main(['archive', 'verify', '--folder', folder], { ...terminal, stdout })).toBe(0);
     expect(out().includes('\u001b[32m✓')).toBe(isColoured);
   }
 });

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
-import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { testTerminal } from './terminal.ts';
 
 let certificates: Certificates;
 let rule: LoopbackRule;
@@ -28,8 +28,8 @@ async function check(changes: Record<string, string> = {}, ...args: string[]) {
     PULSAR_TLS_CERT_FILE: certificates.file('reader.pem'),
     PULSAR_TLS_KEY_FILE: certificates.file('reader.key'),
   };
-  const { io, out } = testIo({ ...rule.env, ...files, ...changes });
-  await main(['check', '--json', '--no-cloud', ...args], io);
+  const { terminal, out } = testTerminal({ ...rule.env, ...files, ...changes });
+  await main(['check', '--json', '--no-cloud', ...args], terminal);
   const { findings } = JSON.parse(out()) as { findings: Finding[] };
   return (item: string) => findings.find((finding) => finding.item === item);
 }

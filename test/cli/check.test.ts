@@ -1,4 +1,4 @@
-// `tdmq-backup check` over the stand-ins: each ✓, ⚠ and ✗ it can print, with its cure.
+// `tdmq-backup check` over the stand-ins: each ✓, ⚠ and ✗ it can print, with its hint.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -9,8 +9,8 @@ import { parseConfig } from '../../src/config.ts';
 import { createCosClient } from '../../src/cos/client.ts';
 import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import { seedCluster } from '../stand-ins/cloud-api/state.ts';
-import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { testTerminal } from './terminal.ts';
 
 let rule: LoopbackRule;
 beforeEach(async () => {
@@ -20,14 +20,14 @@ afterEach(() => rule.close());
 
 /** Runs the check with changed settings. */
 async function check(changes: Record<string, string> = {}, ...args: string[]) {
-  const { io, out, err } = testIo({ ...rule.env, ...changes });
-  const code = await main(['check', '--json', ...args], io);
+  const { terminal, out, err } = testTerminal({ ...rule.env, ...changes });
+  const code = await main(['check', '--json', ...args], terminal);
   expect(err()).toBe('');
   const { ok, findings } = JSON.parse(out()) as { ok: boolean; findings: Finding[] };
   expect(code).toBe(ok ? 0 : 1);
   expect(ok).toBe(findings.every(({ status }) => status !== 'fail'));
-  // Whatever is not well has a cure.
-  for (const { status, cure } of findings) expect(cure !== undefined && cure !== '').toBe(status !== 'ok');
+  // Whatever is not well has a hint.
+  for (const { status, hint } of findings) expect(hint !== undefined && hint !== '').toBe(status !== 'ok');
   const about = (item: string) => findings.find((finding) => finding.item === item);
   return { code, findings, about };
 }
@@ -87,9 +87,9 @@ describe('a rule that is well', () => {
     expect(rule.broker.subscriptionBacklog(TOPIC, 'backup')).toBe(2);
   });
 
-  test('is printed with marks, causes and cures, and a conclusion', async () => {
-    const { io, out } = testIo(rule.env);
-    expect(await main(['check'], io)).toBe(0);
+  test('is printed with marks, causes and hints, and a conclusion', async () => {
+    const { terminal, out } = testTerminal(rule.env);
+    expect(await main(['check'], terminal)).toBe(0);
     expect(out()).toMatch(/^✓ settings {6}rule orders-backup, every 5 minutes\n/);
     expect(out()).toMatch(/\n⚠ lifecycle {5}no rule removes[^\n]+\n {16}→ Add a lifecycle rule/);
     expect(out()).toMatch(/\nIt will work; \d of these are worth a look\.\n$/);
@@ -138,7 +138,7 @@ describe('Pulsar', () => {
     expect(about('address')).toMatchObject({
       status: 'fail',
       cause: '127.0.0.1:1 refuses the connection: nothing listens there',
-      cure: expect.stringContaining('inside its VPC'),
+      hint: expect.stringContaining('inside its VPC'),
     });
     expect(about('consume')).toBeUndefined();
     expect(about('bucket')).toMatchObject({ status: 'ok' });
@@ -162,7 +162,7 @@ describe('Pulsar', () => {
     expect(about('listener')).toMatchObject({
       status: 'warn',
       cause: expect.stringContaining('PULSAR_LISTENER_NAME ignored'),
-      cure: expect.stringContaining('pulsar://'),
+      hint: expect.stringContaining('pulsar://'),
     });
     rule.broker.faults.protocolVersion = 21;
     expect((await check({ PULSAR_LISTENER_NAME: 'outside' })).about('listener')).toBeUndefined();
@@ -237,12 +237,12 @@ describe('Pulsar', () => {
   test('✗ consume for a topic that does not exist', async () => {
     const strict = await startLoopbackRule({ autoCreatesTopics: false });
     try {
-      const { io, out } = testIo({ ...strict.env, PULSAR_TOPIC: 'public/default/other' });
-      expect(await main(['check', '--json'], io)).toBe(1);
+      const { terminal, out } = testTerminal({ ...strict.env, PULSAR_TOPIC: 'public/default/other' });
+      expect(await main(['check', '--json'], terminal)).toBe(1);
       const { findings } = JSON.parse(out()) as { findings: Finding[] };
       expect(findings.find(({ item }) => item === 'consume')).toMatchObject({
         status: 'fail',
-        cure: expect.stringContaining('PULSAR_TOPIC'),
+        hint: expect.stringContaining('PULSAR_TOPIC'),
       });
     } finally {
       await strict.close();
@@ -260,12 +260,12 @@ describe('Pulsar', () => {
       },
     });
     try {
-      const { io, out } = testIo({ ...guarded.env, PULSAR_TOKEN: token });
-      expect(await main(['check', '--json'], io)).toBe(1);
+      const { terminal, out } = testTerminal({ ...guarded.env, PULSAR_TOKEN: token });
+      expect(await main(['check', '--json'], terminal)).toBe(1);
       const { findings } = JSON.parse(out()) as { findings: Finding[] };
       expect(findings.find(({ item }) => item === 'consume')).toMatchObject({
         status: 'fail',
-        cure: expect.stringMatching(/PULSAR_TOKEN|role/),
+        hint: expect.stringMatching(/PULSAR_TOKEN|role/),
       });
       expect(out()).not.toContain(token);
     } finally {
@@ -283,7 +283,7 @@ describe('Pulsar', () => {
       const missing = await check({ ...env, TDMQ_ROLE_NAME: 'no-such-role' }, '--read-only');
       expect(missing.about('role key')).toMatchObject({
         status: 'fail',
-        cure: expect.stringContaining('TDMQ_ROLE_NAME'),
+        hint: expect.stringContaining('TDMQ_ROLE_NAME'),
       });
     } finally {
       await api.close();

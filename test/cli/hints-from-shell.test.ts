@@ -8,8 +8,8 @@ import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
-import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { testTerminal } from './terminal.ts';
 
 const OF_A_FUNCTION = /\bfunction|\bVPC\b|\bpackage\b|run role|deploy/i;
 
@@ -24,7 +24,7 @@ beforeEach(async () => {
   rule = await startLoopbackRule();
   copy = mkdtempSync(join(tmpdir(), 'tdmq-backup-shell-'));
   rule.broker.publish(TOPIC, [{ payload: 'one' }]);
-  expect(await main(['run'], testIo(rule.env).io)).toBe(0);
+  expect(await main(['run'], testTerminal(rule.env).terminal)).toBe(0);
 });
 afterEach(async () => {
   await rule.close();
@@ -32,8 +32,8 @@ afterEach(async () => {
 });
 
 async function failing(args: readonly string[], env: Record<string, string>): Promise<string> {
-  const { io, out, err } = testIo({ ...rule.env, ...env });
-  expect(await main(args, io)).toBe(1);
+  const { terminal, out, err } = testTerminal({ ...rule.env, ...env });
+  expect(await main(args, terminal)).toBe(1);
   return `${out()}${err()}`;
 }
 
@@ -69,8 +69,8 @@ describe.each([
     // Whether the address is reached, check finds out for the function that it is about.
     if (command === 'check') {
       const { findings } = JSON.parse(told) as { findings: Finding[] };
-      for (const { item, cure = '' } of findings)
-        if (item !== 'address') expect(cure).not.toMatch(OF_A_FUNCTION);
+      for (const { item, hint = '' } of findings)
+        if (item !== 'address') expect(hint).not.toMatch(OF_A_FUNCTION);
       return;
     }
     expect(told).toMatch(said);
@@ -105,8 +105,8 @@ test('a restore over a broker that wants client certificates says what is asked 
       PULSAR_TLS_CERT_FILE: certificates.file('reader.pem'),
       PULSAR_TLS_KEY_FILE: certificates.file('reader.key'),
     };
-    const { io, err } = testIo({ ...rule.env, ...env, ...own });
-    expect(await main([...RESTORE, '--again'], io), err()).toBe(0);
+    const { terminal, err } = testTerminal({ ...rule.env, ...env, ...own });
+    expect(await main([...RESTORE, '--again'], terminal), err()).toBe(0);
   }
   await broker.close();
 });

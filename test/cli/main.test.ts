@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Command, Io } from '../../src/cli/command.ts';
+import type { Command, Terminal } from '../../src/cli/command.ts';
 import { main } from '../../src/cli/main.ts';
 import { UsageError } from '../../src/cli/usage-error.ts';
 import { BackupError } from '../../src/errors.ts';
-import { testIo } from './io.ts';
+import { testTerminal } from './terminal.ts';
 
 const calling = (run: Command['run']) => ({
   greet: async () => ({ command: { summary: 'says hello', help: 'Usage: greet', run } }),
@@ -16,28 +16,28 @@ const fine = calling(async () => 0);
 const failing = (error: unknown) => calling(async () => Promise.reject(error));
 
 test('--version tells the version of package.json', async () => {
-  const { io, out } = testIo();
-  expect(await main(['--version'], io, fine)).toBe(0);
+  const { terminal, out } = testTerminal();
+  expect(await main(['--version'], terminal, fine)).toBe(0);
   expect(out()).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
 test('--help lists the commands with their summaries', async () => {
-  const { io, out } = testIo();
-  expect(await main(['--help'], io, fine)).toBe(0);
+  const { terminal, out } = testTerminal();
+  expect(await main(['--help'], terminal, fine)).toBe(0);
   expect(out()).toMatch(/greet {2}says hello/);
 });
 
 test('no command, and an unknown one, are wrong usage and show the list', async () => {
-  const { io, err } = testIo();
-  expect(await main([], io, fine)).toBe(2);
-  expect(await main(['gret'], io, fine)).toBe(2);
-  expect(await main(['constructor'], io, fine)).toBe(2);
+  const { terminal, err } = testTerminal();
+  expect(await main([], terminal, fine)).toBe(2);
+  expect(await main(['gret'], terminal, fine)).toBe(2);
+  expect(await main(['constructor'], terminal, fine)).toBe(2);
   expect(err()).toMatch(/there is no command "gret"[\s\S]*says hello/);
 });
 
 test('a command shows its own help and does not run', async () => {
-  const { io, out } = testIo();
-  expect(await main(['greet', '--help'], io, failing(new Error('ran')))).toBe(0);
+  const { terminal, out } = testTerminal();
+  expect(await main(['greet', '--help'], terminal, failing(new Error('ran')))).toBe(0);
   expect(out()).toBe('Usage: greet\n');
 });
 
@@ -47,7 +47,7 @@ test('a command gets its arguments and its exit code is the answer', async () =>
     seen.push(args);
     return 7;
   });
-  expect(await main(['greet', 'a', '--b', '--', '--help'], testIo().io, commands)).toBe(7);
+  expect(await main(['greet', 'a', '--b', '--', '--help'], testTerminal().terminal, commands)).toBe(7);
   expect(seen).toEqual([['a', '--b', '--', '--help']]);
 });
 
@@ -57,12 +57,14 @@ test('--env-file gives settings, and what the environment sets already stays', a
     const file = join(folder, '.env');
     writeFileSync(file, '# rule\nRULE_NAME=from-file\nCOS_PREFIX="a/b/"\n');
     for (const args of [['--env-file', file], [`--env-file=${file}`]]) {
-      let env: Io['env'] = {};
-      const commands = calling(async (others, io) => {
-        env = io.env;
+      let env: Terminal['env'] = {};
+      const commands = calling(async (others, terminal) => {
+        env = terminal.env;
         return others.length;
       });
-      expect(await main(['greet', ...args], testIo({ RULE_NAME: 'from-env' }).io, commands)).toBe(0);
+      expect(await main(['greet', ...args], testTerminal({ RULE_NAME: 'from-env' }).terminal, commands)).toBe(
+        0,
+      );
       expect(env).toMatchObject({ RULE_NAME: 'from-env', COS_PREFIX: 'a/b/' });
     }
   } finally {
@@ -71,8 +73,8 @@ test('--env-file gives settings, and what the environment sets already stays', a
 });
 
 test('a settings file that is not there is a failure that names it', async () => {
-  const { io, err } = testIo();
-  expect(await main(['greet', '--env-file', '/nowhere/.env'], io, fine)).toBe(1);
+  const { terminal, err } = testTerminal();
+  expect(await main(['greet', '--env-file', '/nowhere/.env'], terminal, fine)).toBe(1);
   expect(err()).toMatch(/settings file "\/nowhere\/\.env" cannot be read\n {2}→ /);
 });
 
@@ -82,8 +84,8 @@ const refused = new BackupError('store', 'COS refused the object', {
 });
 
 test('a failure is told as what, where and what to do, without colour and without a stack', async () => {
-  const { io, out, err } = testIo();
-  expect(await main(['greet'], io, failing(refused))).toBe(1);
+  const { terminal, out, err } = testTerminal();
+  expect(await main(['greet'], terminal, failing(refused))).toBe(1);
   expect(err()).toBe(
     '✗ tdmq-backup greet failed at COS: COS refused the object\n  statusCode 403\n  → Allow cos:PutObject.\n',
   );
@@ -91,8 +93,8 @@ test('a failure is told as what, where and what to do, without colour and withou
 });
 
 test('with --json a failure is JSON on stdout', async () => {
-  const { io, out, err } = testIo();
-  expect(await main(['greet', '--json'], io, failing(refused))).toBe(1);
+  const { terminal, out, err } = testTerminal();
+  expect(await main(['greet', '--json'], terminal, failing(refused))).toBe(1);
   expect(JSON.parse(out())).toEqual({
     error: {
       code: 'store',
@@ -105,28 +107,28 @@ test('with --json a failure is JSON on stdout', async () => {
 });
 
 test('faults of the settings stand on a line each', async () => {
-  const { io, err } = testIo();
+  const { terminal, err } = testTerminal();
   const error = new BackupError('config', '2 settings are wrong: A is not set | B is not set', {
     hint: 'Set.',
   });
-  expect(await main(['greet'], io, failing(error))).toBe(1);
+  expect(await main(['greet'], terminal, failing(error))).toBe(1);
   expect(err()).toMatch(/^✗ .*A is not set\n {4}B is not set\n {2}→ Set\.\n$/);
 });
 
 test('wrong arguments exit with 2, a fault of ours with 1 and its stack', async () => {
-  const { io, err } = testIo();
-  expect(await main(['greet'], io, failing(new UsageError('--speed must be a number')))).toBe(2);
-  expect(await main(['package', '--fast'], io)).toBe(2);
+  const { terminal, err } = testTerminal();
+  expect(await main(['greet'], terminal, failing(new UsageError('--speed must be a number')))).toBe(2);
+  expect(await main(['package', '--fast'], terminal)).toBe(2);
   expect(err()).toMatch(/--speed must be a number\nSee tdmq-backup greet --help/);
-  expect(await main(['greet'], io, failing(new TypeError('oops')))).toBe(1);
+  expect(await main(['greet'], terminal, failing(new TypeError('oops')))).toBe(1);
   expect(err()).toMatch(/TypeError: oops\n\s+at /);
 });
 
 test('an interrupted command exits with 130', async () => {
   const interrupt = new AbortController();
   interrupt.abort();
-  const { io, err } = testIo({}, interrupt.signal);
-  expect(await main(['greet'], io, failing(new Error('aborted')))).toBe(130);
+  const { terminal, err } = testTerminal({}, interrupt.signal);
+  expect(await main(['greet'], terminal, failing(new Error('aborted')))).toBe(130);
   expect(err()).toBe('tdmq-backup greet: interrupted\n');
 });
 
@@ -135,9 +137,9 @@ test('at a terminal the failure is red, unless NO_COLOR says otherwise', async (
     [{}, true],
     [{ NO_COLOR: '1' }, false],
   ] as const) {
-    const { io, err } = testIo(env);
-    io.stderr.isTTY = true;
-    await main(['greet'], io, failing(refused));
+    const { terminal, err } = testTerminal(env);
+    terminal.stderr.isTTY = true;
+    await main(['greet'], terminal, failing(refused));
     expect(err().includes('\u001b[31m')).toBe(isRed);
   }
 });

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { testIo } from './io.ts';
 import { type LoopbackRule, startLoopbackRule } from './loopback-rule.ts';
+import { testTerminal } from './terminal.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -22,8 +22,8 @@ afterEach(async () => {
 });
 
 async function call(env: Record<string, string>, ...args: string[]): Promise<string> {
-  const { io, out, err } = testIo({ ...rule.env, ...env });
-  expect(await main(args, io), err()).toBe(0);
+  const { terminal, out, err } = testTerminal({ ...rule.env, ...env });
+  expect(await main(args, terminal), err()).toBe(0);
   return out();
 }
 

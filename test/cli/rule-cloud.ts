@@ -17,7 +17,7 @@ import {
   type Subscription,
   seedCluster,
 } from '../stand-ins/cloud-api/state.ts';
-import { testIo } from './io.ts';
+import { testTerminal } from './terminal.ts';
 
 export const ROLE_KEY = 'eyJhbGciOiJIUzI1NiJ9.role-key-of-the-test';
 
@@ -86,16 +86,16 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     args: readonly string[],
     given: { env?: Record<string, string>; signal?: AbortSignal; answers?: readonly string[] },
   ): Promise<Ran> {
-    const { io, out, err } = testIo(given.env ?? env, given.signal, { clock });
+    const { terminal, out, err } = testTerminal(given.env ?? env, given.signal, { clock });
     if (given.answers !== undefined) {
-      Object.assign(io.stdin, { isTTY: true });
-      Object.assign(io.stdout, { isTTY: true });
-      Object.assign(io.stderr, { isTTY: true });
-      (io.stdin as NodeJS.ReadWriteStream).end(given.answers.map((line) => `${line}\n`).join(''));
+      Object.assign(terminal.stdin, { isTTY: true });
+      Object.assign(terminal.stdout, { isTTY: true });
+      Object.assign(terminal.stderr, { isTTY: true });
+      (terminal.stdin as NodeJS.ReadWriteStream).end(given.answers.map((line) => `${line}\n`).join(''));
     }
     const needsCode = args[0] === 'create' || args.includes('--update-code');
     const own = needsCode && !args.includes('--package') ? [...args, '--package', zip] : args;
-    const code = await main(['rule', ...own], io);
+    const code = await main(['rule', ...own], terminal);
     const ran = { code, out: out(), err: err() };
     for (const secret of [secretKey, token ?? secretKey, ROLE_KEY]) {
       expect(ran.out + ran.err).not.toContain(secret);

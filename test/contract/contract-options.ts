@@ -52,7 +52,7 @@ export const WIRE_PUBLISHER = {
   lastSequenceId: true,
   waitsForName: true,
   batches: true,
-  tellsTermination: true,
+  reportsTermination: true,
 };
 /** What pulsar-client 1.18 can do. */
 export const NATIVE_PUBLISHER = {
@@ -60,5 +60,5 @@ export const NATIVE_PUBLISHER = {
   lastSequenceId: false,
   waitsForName: false,
   batches: false,
-  tellsTermination: true,
+  reportsTermination: true,
 };

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
 import { messageOf } from '../../src/errors.ts';
-import { loadPulsarClient, tellsEncryption } from '../../src/pulsar/native/client.ts';
+import { loadPulsarClient, reportsEncryption } from '../../src/pulsar/native/client.ts';
 import { createNativePublisher } from '../../src/pulsar/native/producer.ts';
 import { createNativeSource, importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
@@ -28,7 +28,7 @@ export async function findNativeBinding(tests: string): Promise<NativeBinding | 
     const version = installedVersion();
     console.info(`pulsar-client ${version} loads here: ${tests} run over it`);
     const origin = 'getProducerName' in (loaded.Message?.prototype ?? {});
-    return { version, can: nativeCapabilities(tellsEncryption(loaded), origin) };
+    return { version, can: nativeCapabilities(reportsEncryption(loaded), origin) };
   } catch (error) {
     console.info(`${tests} cannot run here, only what is said then is tested: ${messageOf(error)}`);
     return undefined;
@@ -71,7 +71,7 @@ export async function describeNativePublisherWhereItLoads(
   if (binding !== undefined) {
     const name = `native over ${broker}, pulsar-client ${binding.version}`;
     // 1.14 does not say that a topic was terminated.
-    const can = { ...NATIVE_PUBLISHER, tellsTermination: binding.can.encrypted };
+    const can = { ...NATIVE_PUBLISHER, reportsTermination: binding.can.encrypted };
     describePublisherContract(name, can, () => start((options) => createNativePublisher(options)));
     return;
   }

@@ -15,7 +15,7 @@ export interface PublisherCapabilities {
   /** Puts several messages into an entry where it may. */
   readonly batches: boolean;
   /** Says that a topic was terminated; else what is sent to it has no receipt in time. */
-  readonly tellsTermination: boolean;
+  readonly reportsTermination: boolean;
   /** Waits a while for a name that somebody else has; else it fails at once. */
   readonly waitsForName: boolean;
 }

@@ -416,8 +416,8 @@ export function describePublisherContract(
             await producer.flush();
           })(),
         );
-        expect(failure.message).toContain(can.tellsTermination ? 'TopicTerminated' : 'TimeOut');
-        if (can.tellsTermination) expect(failure.hint).toContain('restore into another one');
+        expect(failure.message).toContain(can.reportsTermination ? 'TopicTerminated' : 'TimeOut');
+        if (can.reportsTermination) expect(failure.hint).toContain('restore into another one');
         expect(producer.acknowledgedSequenceId).toBe(4);
         expect(await failureOf(producer.send(outgoing(10)))).toBe(failure);
         expect(await failureOf(producer.flush())).toBe(failure);

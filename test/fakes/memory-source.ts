@@ -45,7 +45,7 @@ export interface FakeBroker {
   /** Whether a consumer is told the last message at its start. */
   isEndKnown: boolean;
   /** Whether the broker tells where the subscription stands. */
-  arePositionsTold: boolean;
+  arePositionsKnown: boolean;
   /** What was asked to be acknowledged, in order. */
   readonly acknowledgements: (readonly EntryId[])[];
   /** How long each receive would have waited. */
@@ -79,7 +79,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     interruptions: new Map(),
     unacknowledgedCap: Number.POSITIVE_INFINITY,
     isEndKnown: true,
-    arePositionsTold: true,
+    arePositionsKnown: true,
     acknowledgements: [],
     waitsMs: [],
     deliveryOrder: (entries) => entries,
@@ -247,12 +247,12 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       return fake.entries.find((entry) => compareEntries(entry.id, id) > 0)?.id;
     },
     positions() {
-      if (broker.arePositionsTold)
-        return { begin, isBeginTold: true, end: isClosed() ? positionIn(fake) : undefined };
+      if (broker.arePositionsKnown)
+        return { begin, isBeginKnown: true, end: isClosed() ? positionIn(fake) : undefined };
       const before = first && { ledgerId: first.ledgerId, entryId: first.entryId - 1 };
       return {
         begin: before && { acknowledged: before, last: begin.last },
-        isBeginTold: false,
+        isBeginKnown: false,
         end: lastAcknowledged && { acknowledged: lastAcknowledged, last: undefined },
       };
     },

@@ -1,5 +1,5 @@
 // What `rule list` makes of the lines that the function really logs: the function fails on stand-ins, its lines go into
-// the log topic, and the rule's state, reason and cure are read from there.
+// the log topic, and the rule's state, reason and hint are read from there.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import type { Fault } from '../../src/local/cos/faults.ts';
@@ -30,7 +30,7 @@ async function stateAfter(env: Record<string, string> = {}, fault?: Omit<Fault, 
   const { lines } = await stack.run({ env });
   for (const line of lines) log(cloud, 'orders-backup', 0, line);
   const ran = await cloud.rule('list', '--json');
-  const [rule] = (JSON.parse(ran.out) as { rules: { state: string; reason?: string; cure?: string }[] })
+  const [rule] = (JSON.parse(ran.out) as { rules: { state: string; reason?: string; hint?: string }[] })
     .rules;
   return { ...rule, code: ran.code };
 }
@@ -45,11 +45,11 @@ it.each<[string, string, Fault['action']]>([
   ['permission denied', 'run role', { type: 'error', code: 'SignatureDoesNotMatch' }],
   ['bucket missing', 'COS_BUCKET', { type: 'error', code: 'NoSuchBucket' }],
   ['failing', 'COS', { type: 'error', code: 'InvalidArgument' }],
-])('%s, with a cure about %s, when COS answers %j', async (state, about, action) => {
+])('%s, with a hint about %s, when COS answers %j', async (state, about, action) => {
   const found = await stateAfter({}, { kind: 'put', action });
   expect(found).toMatchObject({ state, code: 1 });
   expect(found.reason).toContain('cannot store the object');
-  expect(found.cure).toContain(about);
+  expect(found.hint).toContain(about);
 });
 
 it.each(['serviceUrl', 'httpUrl'] as const)(
@@ -61,7 +61,7 @@ it.each(['serviceUrl', 'httpUrl'] as const)(
     ] as const) {
       const found = await stateAfter({ PULSAR_SERVICE_URL: guarded[url], PULSAR_TOKEN: token });
       expect(found).toMatchObject({ state: 'permission denied', code: 1 });
-      expect(found.cure).toContain(about);
+      expect(found.hint).toContain(about);
     }
   },
 );
@@ -74,7 +74,7 @@ it.each(['serviceUrl', 'httpUrl'] as const)(
       PULSAR_TOPIC: 'persistent://public/default/unknown',
     });
     expect(found).toMatchObject({ state: 'source missing', code: 1 });
-    expect(found.cure).toContain('PULSAR_TOPIC');
+    expect(found.hint).toContain('PULSAR_TOPIC');
   },
 );
 
@@ -82,7 +82,7 @@ it('failing, when the broker cannot be reached', async () => {
   const found = await stateAfter({ PULSAR_SERVICE_URL: 'pulsar://127.0.0.1:1' });
   expect(found).toMatchObject({ state: 'failing', code: 1 });
   expect(found.reason).toContain('127.0.0.1:1');
-  expect(found.cure).toContain('PULSAR_SERVICE_URL');
+  expect(found.hint).toContain('PULSAR_SERVICE_URL');
 });
 
 it('failing, when a setting is wrong', async () => {

@@ -29,10 +29,10 @@ interface Rewritten {
 }
 
 /** `drop`: it does not arrive. `cut`: it does not, and the connection ends. */
-export type Verdict = 'drop' | 'cut' | Rewritten | undefined;
+export type Outcome = 'drop' | 'cut' | Rewritten | undefined;
 
 /** Is asked about each command; one that it takes its time for waits, and all behind it. */
-type Watcher = (passing: Passing) => Verdict | Promise<Verdict>;
+type Watcher = (passing: Passing) => Outcome | Promise<Outcome>;
 
 export interface BrokerProxy {
   readonly serviceUrl: string;
@@ -99,13 +99,13 @@ export async function startBrokerProxy(target: () => string): Promise<BrokerProx
       source.write(encodeFrame('pong', {}));
     const nth = (counts.get(name) ?? 0) + 1;
     counts.set(name, nth);
-    const verdict = await proxy.watcher?.({ name, fields, from, nth });
-    if (verdict === 'cut') cut();
-    if (verdict === 'cut' || verdict === 'drop' || sink.destroyed) return;
+    const outcome = await proxy.watcher?.({ name, fields, from, nth });
+    if (outcome === 'cut') cut();
+    if (outcome === 'cut' || outcome === 'drop' || sink.destroyed) return;
     sink.write(
-      verdict === undefined
+      outcome === undefined
         ? withSize(frame)
-        : encodeFrame(verdict.name ?? name, verdict.fields as CommandFields<CommandName>, rest),
+        : encodeFrame(outcome.name ?? name, outcome.fields as CommandFields<CommandName>, rest),
     );
   }
 

@@ -2,7 +2,7 @@
 // All with tokens, as TDMQ has them. Run `npm run build` first.
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { testIo } from '../cli/io.ts';
+import { testTerminal } from '../cli/terminal.ts';
 import { expectAtLeastOnce, expectExactlyOnce, storedFiles } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import type { PulsarVersion } from './broker/version.ts';
@@ -162,8 +162,8 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     const target = await createTopic(broker(), 'restored', 2);
     await createSubscription(broker(), target, 'keeper'); // else the broker would drop what nobody waits for
     const token = broker().adminToken as string;
-    const { io, out, err } = testIo({ ...env, PULSAR_TOKEN: token });
-    expect(await main(['archive', 'restore', '--to', target], io), err()).toBe(0);
+    const { terminal, out, err } = testTerminal({ ...env, PULSAR_TOKEN: token });
+    expect(await main(['archive', 'restore', '--to', target], terminal), err()).toBe(0);
     expect(out()).toContain('Published 201 messages');
     const restored = await consume(broker().serviceUrl, { topic: target, token, count: 201 });
     expectRestored(published, restored);
@@ -171,8 +171,8 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
   });
 
   const check = async (env: Record<string, string>) => {
-    const { io, out } = testIo(env);
-    return { code: await main(['check'], io), told: out() };
+    const { terminal, out } = testTerminal(env);
+    return { code: await main(['check'], terminal), told: out() };
   };
 
   describe.each(['pulsar://', 'http://'])('over %s', (scheme) => {

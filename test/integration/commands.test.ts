@@ -9,7 +9,7 @@ import { main } from '../../src/cli/main.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { bundleCli, bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { testIo } from '../cli/io.ts';
+import { testTerminal } from '../cli/terminal.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
 import { publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
@@ -56,7 +56,7 @@ describe('over a real broker', () => {
       credentials: { secretId: 'test-id', secretKey: 'test-key' },
     });
     try {
-      const { io, out, err } = testIo({
+      const { terminal, out, err } = testTerminal({
         RULE_NAME: 'orders-backup',
         PULSAR_SERVICE_URL: broker().httpUrl,
         PULSAR_TOPIC: topic,
@@ -67,7 +67,7 @@ describe('over a real broker', () => {
         TENCENTCLOUD_SECRET_ID: 'test-id',
         TENCENTCLOUD_SECRET_KEY: 'test-key',
       });
-      await main(['check', '--json', ...args], io);
+      await main(['check', '--json', ...args], terminal);
       expect(err()).toBe('');
       const { findings } = JSON.parse(out()) as { findings: Finding[] };
       return (item) => findings.find((finding) => finding.item === item);

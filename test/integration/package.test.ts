@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { testIo } from '../cli/io.ts';
+import { testTerminal } from '../cli/terminal.ts';
 import { runCommand } from './run-command.ts';
 
 const root = packageRoot(import.meta.url);
@@ -40,9 +40,9 @@ test('dist/function is as complete as the zip, for the Serverless Framework, whi
 test('--out writes elsewhere, and --json tells path, size and files', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
   try {
-    const { io, out } = testIo();
+    const { terminal, out } = testTerminal();
     const path = join(folder, 'a/function.zip');
-    expect(await main(['package', '--out', path, '--json'], io)).toBe(0);
+    expect(await main(['package', '--out', path, '--json'], terminal)).toBe(0);
     const told = JSON.parse(out());
     expect(told).toMatchObject({ path, sizeBytes: statSync(path).size });
     expect(told.files).toContainEqual({ path: 'bootstrap', mode: '755', sizeBytes: expect.any(Number) });
@@ -54,8 +54,8 @@ test('--out writes elsewhere, and --json tells path, size and files', async () =
 test('--native adds the binding where it can be downloaded, and where it cannot it says why and what to do', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
   try {
-    const { io, out, err } = testIo();
-    const code = await main(['package', '--native', '--out', join(folder, 'native.zip')], io);
+    const { terminal, out, err } = testTerminal();
+    const code = await main(['package', '--native', '--out', join(folder, 'native.zip')], terminal);
     if (code === 0) expect(out()).toMatch(/node_modules\/pulsar-client +dir +[\d,]+/);
     else
       expect(err()).toMatch(

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { decodeMetadata, encodeEntry } from '../../src/local/broker/frames.ts';
-import { testIo } from '../cli/io.ts';
+import { testTerminal } from '../cli/terminal.ts';
 import { connectPublisher } from '../contract/broker-publisher.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
 import { consume, type PublishedMessage, publish } from './python-clients.ts';
@@ -30,8 +30,8 @@ beforeAll(() => {
 afterAll(() => rmSync(keys, { recursive: true, force: true }));
 
 async function run(env: Record<string, string>, args: readonly string[], code = 0): Promise<string> {
-  const { io, out, err } = testIo(env);
-  expect(await main(args, io), out() + err()).toBe(code);
+  const { terminal, out, err } = testTerminal(env);
+  expect(await main(args, terminal), out() + err()).toBe(code);
   return out();
 }
 

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { expectAtLeastOnce } from './archive-under-test.ts';
 import { type Broker, startBroker } from './broker/broker.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
-import { type BrokerProxy, type Passing, startBrokerProxy, type Verdict } from './broker-proxy.ts';
+import { type BrokerProxy, type Outcome, type Passing, startBrokerProxy } from './broker-proxy.ts';
 import {
   consumersOf,
   expectKilled,
@@ -186,9 +186,9 @@ const atMessage =
   };
 
 const once =
-  (name: Passing['name'], nth: number, verdict: Verdict) =>
+  (name: Passing['name'], nth: number, outcome: Outcome) =>
   ({ proxy }: ProxiedRule): void => {
-    proxy.watcher = (passing) => (passing.name === name && passing.nth === nth ? verdict : undefined);
+    proxy.watcher = (passing) => (passing.name === name && passing.nth === nth ? outcome : undefined);
   };
 
 const pathOf = ({ topic }: ProxiedRule) => topic.replace('://', '/');

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { testIo } from '../cli/io.ts';
 import type { LoopbackRule } from '../cli/loopback-rule.ts';
 import { TOPIC } from '../cli/loopback-rule.ts';
+import { testTerminal } from '../cli/terminal.ts';
 import { readStoredMessages, type StoredMessage } from '../contract/stored-messages.ts';
 
 export interface CommandRun {
@@ -78,8 +78,8 @@ export async function fillAndBackUp(rule: LoopbackRule, count: number, largeByte
       rule.broker.publish(`${TOPIC}-partition-${partition}`, [large, { payload: 'after it' }], options);
     }
   }
-  const { io, err } = testIo({ ...rule.env, FILE_MAX_MESSAGES: '90' });
-  expect(await main(['run'], io), err()).toBe(0);
+  const { terminal, err } = testTerminal({ ...rule.env, FILE_MAX_MESSAGES: '90' });
+  expect(await main(['run'], terminal), err()).toBe(0);
 }
 
 /** Every message of the backed-up topic stands in the new one, with all its fields; answers how many stand twice. */

@@ -7,7 +7,7 @@ import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.t
 
 export const BUCKET = 'archive-1250000000';
 const REGION = 'ap-guangzhou';
-/** Long enough that the log would blacken them, and found in no other text. */
+/** Long enough that the log would redact them, and found in no other text. */
 export const SECRETS = {
   secretId: 'AKIDintegrationtestsecretid00000000',
   secretKey: 'integrationtestsecretkey00000000',

@@ -73,11 +73,11 @@ test.each([
   ['namespace', { PULSAR_TOPIC: 'pulsar-abc/prod/orders' }, 'no namespace prod'],
   ['topic', { PULSAR_TOPIC: 'pulsar-abc/default/bills' }, 'no topic bills'],
   ['role', { TDMQ_ROLE_NAME: 'nobody' }, 'no role nobody'],
-])('A missing %s fails, with its cure', async (item, settings, cause) => {
+])('A missing %s fails, with its hint', async (item, settings, cause) => {
   expect((await inspect(settings))[item]).toMatchObject({
     status: 'fail',
     cause: expect.stringContaining(cause),
-    cure: expect.any(String),
+    hint: expect.any(String),
   });
 });
 
@@ -124,6 +124,6 @@ test('What the keys may not ask is a warning that names the permission', async (
   api.fail({ action: 'tdmq:DescribeRoles', code: 'UnauthorizedOperation', times: 9 });
   expect((await inspect())['role']).toMatchObject({
     status: 'warn',
-    cure: expect.stringContaining('tdmq:DescribeRoles'),
+    hint: expect.stringContaining('tdmq:DescribeRoles'),
   });
 });

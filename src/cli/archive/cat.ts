@@ -5,9 +5,9 @@ import { byPartition, readCatalog } from '../../archive/catalog.ts';
 import { rangeBytesFor } from '../../archive/ranged-read.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
-import { onlyTopic, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, onlyTopic, openLocation } from './location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
 /** Written at once: a system call per record would be most of the time. */
@@ -25,17 +25,17 @@ in two objects comes once. Uses the same memory whatever the size; \`| head\` en
   --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
   --duplicates     also the copies of messages that stand in two objects
 ${SELECTION_HELP}
-${PLACE_HELP}
+${LOCATION_HELP}
 
 Examples:
   tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --key customer-7
   tdmq-backup archive cat --folder ./copy --topic t/ns/orders --format value | head
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        ...PLACE_OPTIONS,
+        ...LOCATION_OPTIONS,
         ...SELECTION_OPTIONS,
         format: { type: 'string', default: 'jsonl' },
         duplicates: { type: 'boolean', default: false },
@@ -44,21 +44,21 @@ Examples:
     const format = FORMATS[values.format];
     if (format === undefined) throw new UsageError('--format must be jsonl, value or table');
     const selection = parseSelection(values);
-    const place = await openPlace(values, io);
+    const location = await openLocation(values, terminal);
     try {
-      const { store, prefix, topic } = place;
-      const { signal } = io;
+      const { store, prefix, topic } = location;
+      const { signal } = terminal;
       const catalog = await readCatalog(store, prefix, { topic, signal });
-      onlyTopic(catalog.objects, place);
+      onlyTopic(catalog.objects, location);
       const groups = [...byPartition(catalog.objects).values()];
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
       const partitions = groups.map((objects) =>
         readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates, ...ranges }),
       );
-      await print(mergeByTime(partitions), format, io);
+      await print(mergeByTime(partitions), format, terminal);
       return 0;
     } finally {
-      await place.close();
+      await location.close();
     }
   },
 };
@@ -94,8 +94,12 @@ function tableRow(...cells: [string, string, string, string]): string {
   return `${inWidth(time, timeWidth)}  ${inWidth(id, idWidth)}  ${inWidth(key, keyWidth)}  ${(value ?? '').slice(0, 80)}\n`;
 }
 
-async function print(messages: AsyncIterable<StoredMessage>, format: Format, io: Io): Promise<void> {
-  const { stdout } = io;
+async function print(
+  messages: AsyncIterable<StoredMessage>,
+  format: Format,
+  terminal: Terminal,
+): Promise<void> {
+  const { stdout } = terminal;
   let isGone = false;
   const onGone = () => {
     isGone = true;

@@ -35,12 +35,12 @@ Examples:
   tdmq-backup archive verify --folder ./copy
 `,
   subcommands: SUBCOMMANDS,
-  async run(args, io) {
+  async run(args, terminal) {
     const [name, ...rest] = args;
     if (name === undefined)
       throw new UsageError('name what to do: archive ls, index, cat, verify, recover or restore');
     const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
     if (load === undefined) throw new UsageError(`there is no command archive ${name}`);
-    return (await load()).run(rest, io);
+    return (await load()).run(rest, terminal);
   },
 };

@@ -6,7 +6,7 @@ import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
-import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 
 export const command: Command = {
   summary: 'write the manifest that a killed run could not',
@@ -20,47 +20,49 @@ gone. Damaged objects are left out, and make the exit code 1. Changes nothing th
   --rule NAME      for objects whose metadata names no rule; by default RULE_NAME, else archive
   --parallel N     objects at a time; 4 by default
   --json           what was done, as JSON
-${PLACE_HELP}
+${LOCATION_HELP}
 
 Example:
   tdmq-backup archive index --env-file .env.orders
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        ...PLACE_OPTIONS,
+        ...LOCATION_OPTIONS,
         rule: { type: 'string' },
         parallel: { type: 'string', default: '4' },
         json: { type: 'boolean', default: false },
       },
     });
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
-    const rule = values.rule ?? (io.env['RULE_NAME'] || 'archive');
+    const rule = values.rule ?? (terminal.env['RULE_NAME'] || 'archive');
     if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
-    const place = await openPlace(values, io, parallel);
+    const location = await openLocation(values, terminal, parallel);
     try {
-      const progress = startProgress(io.stderr);
-      const result = await indexArchive(place.store, place.prefix, {
-        topic: place.topic,
-        knowsMetadata: place.knowsMetadata,
-        signal: io.signal,
+      const progress = startProgress(terminal.stderr);
+      const result = await indexArchive(location.store, location.prefix, {
+        topic: location.topic,
+        knowsMetadata: location.knowsMetadata,
+        signal: terminal.signal,
         clock: systemClock,
         rule,
         parallel,
         onProgress: (done, total) => progress.update(`${done} of ${total} objects read`),
       }).finally(progress.clear);
-      const { red, green } = paint(io.stdout, io.env);
-      if (values.json) io.stdout.write(`${JSON.stringify(result)}\n`);
+      const { red, green } = paint(terminal.stdout, terminal.env);
+      if (values.json) terminal.stdout.write(`${JSON.stringify(result)}\n`);
       else {
         for (const { key, kind, detail } of result.findings)
-          io.stdout.write(`${red('✗')} ${key}\n    ${kind}: ${detail}\n`);
-        for (const key of result.manifests) io.stdout.write(`${key}\n`);
-        io.stdout.write(`${green('✓')} ${result.objects} objects with ${result.messages} messages indexed\n`);
+          terminal.stdout.write(`${red('✗')} ${key}\n    ${kind}: ${detail}\n`);
+        for (const key of result.manifests) terminal.stdout.write(`${key}\n`);
+        terminal.stdout.write(
+          `${green('✓')} ${result.objects} objects with ${result.messages} messages indexed\n`,
+        );
       }
       return result.findings.length > 0 ? 1 : 0;
     } finally {
-      await place.close();
+      await location.close();
     }
   },
 };

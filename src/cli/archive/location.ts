@@ -12,12 +12,12 @@ import { retry } from '../../lib/retry.ts';
 import type { Logger, ObjectStore } from '../../ports.ts';
 import { retryingStore } from '../../retrying-store.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
-import type { Io } from '../command.ts';
+import type { Terminal } from '../command.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** Options that all commands on an archive take, as parseArgs wants them. */
-export const PLACE_OPTIONS = {
+export const LOCATION_OPTIONS = {
   folder: { type: 'string' },
   bucket: { type: 'string' },
   region: { type: 'string' },
@@ -25,13 +25,13 @@ export const PLACE_OPTIONS = {
   topic: { type: 'string' },
 } as const;
 
-export const PLACE_HELP = `  --folder DIR     a local copy of the archive, instead of the bucket of the settings
+export const LOCATION_HELP = `  --folder DIR     a local copy of the archive, instead of the bucket of the settings
   --bucket NAME    instead of COS_BUCKET
   --region NAME    instead of COS_REGION
   --prefix PREFIX  instead of COS_PREFIX
   --topic TOPIC    one topic; by default PULSAR_TOPIC, or all where that is not set`;
 
-export interface PlaceValues {
+export interface LocationValues {
   readonly folder?: string | undefined;
   readonly bucket?: string | undefined;
   readonly region?: string | undefined;
@@ -45,7 +45,7 @@ export interface Notes {
   write(key: string, text: string): Promise<void>;
 }
 
-export interface Place {
+export interface Location {
   readonly store: ObjectStore;
   readonly prefix: string;
   readonly topic: TopicName | undefined;
@@ -68,8 +68,12 @@ const UNUSED_SETTINGS = {
 };
 
 /** Opens the place that options and environment name, for `parallel` reads at a time; call `close` at the end. @throws BackupError `config` */
-export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Promise<Place> {
-  const topicText = (values.topic ?? io.env['PULSAR_TOPIC']) || undefined;
+export async function openLocation(
+  values: LocationValues,
+  terminal: Terminal,
+  parallel = 0,
+): Promise<Location> {
+  const topicText = (values.topic ?? terminal.env['PULSAR_TOPIC']) || undefined;
   const topic = topicText === undefined ? undefined : parseTopicName(topicText);
   if (topicText !== undefined && topic === undefined)
     throw new UsageError(`${JSON.stringify(topicText)} is no topic: tenant/namespace/topic`);
@@ -92,19 +96,19 @@ export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Prom
       close: async () => undefined,
     };
   }
-  if (values.bucket === undefined && !io.env['COS_BUCKET']) {
+  if (values.bucket === undefined && !terminal.env['COS_BUCKET']) {
     throw new BackupError('config', 'it is not said where the archive is', {
       hint: "Name the rule's settings with --env-file FILE, or the place with --bucket, --region and --prefix, or a copy with --folder.",
     });
   }
-  const { cos } = await readSettings(io, {
+  const { cos } = await readSettings(terminal, {
     ...(values.bucket === undefined ? {} : { COS_BUCKET: values.bucket }),
     ...(values.region === undefined ? {} : { COS_REGION: values.region }),
     ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
   });
   const logger = quietLogger();
   const inner = createCosStore(cos, { logger, maxSockets: Math.max(MIN_SOCKETS, parallel) });
-  const store = retryingStore(inner, { clock: systemClock, logger, signal: io.signal });
+  const store = retryingStore(inner, { clock: systemClock, logger, signal: terminal.signal });
   return {
     store,
     prefix: cos.prefix,
@@ -125,18 +129,24 @@ export async function openPlace(values: PlaceValues, io: Io, parallel = 0): Prom
 }
 
 /** The one topic that the objects are of. @throws UsageError where they are of several; BackupError where there are none */
-export function onlyTopic(objects: readonly { readonly topic: string }[], place: Place): string {
+export function onlyTopic(objects: readonly { readonly topic: string }[], location: Location): string {
   const topics = [...new Set(objects.map(({ topic }) => topic))];
   const [topic] = topics;
   if (topics.length > 1) {
     const names = topics.slice(0, 10).map((name) => `\n  --topic ${name.replace('persistent://', '')}`);
     const more = topics.length > 10 ? `\n  and ${topics.length - 10} more` : '';
-    throw new UsageError(`${place.name} holds ${topics.length} topics: choose one${names.join('')}${more}`);
+    throw new UsageError(
+      `${location.name} holds ${topics.length} topics: choose one${names.join('')}${more}`,
+    );
   }
   if (topic !== undefined) return topic;
-  throw new BackupError('config', `${place.name} holds no messages of ${place.topic?.full ?? 'any topic'}`, {
-    hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
-  });
+  throw new BackupError(
+    'config',
+    `${location.name} holds no messages of ${location.topic?.full ?? 'any topic'}`,
+    {
+      hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
+    },
+  );
 }
 
 /** What publishing does not ask for, where the archive is a local copy. */
@@ -148,19 +158,19 @@ const UNUSED_COS_SETTINGS = {
 };
 
 /** The settings for Pulsar alone. The role's key may have to be read with API keys: then these have to be there. */
-export function readPulsarSettings(io: Io, topic: string): Promise<RuleConfig> {
-  const unused = io.env['TDMQ_CLUSTER_ID'] ? {} : UNUSED_COS_SETTINGS;
+export function readPulsarSettings(terminal: Terminal, topic: string): Promise<RuleConfig> {
+  const unused = terminal.env['TDMQ_CLUSTER_ID'] ? {} : UNUSED_COS_SETTINGS;
   // What is stored where is of no interest to who publishes.
-  return readSettings(io, { PULSAR_TOPIC: topic, COS_PREFIX: '' }, unused);
+  return readSettings(terminal, { PULSAR_TOPIC: topic, COS_PREFIX: '' }, unused);
 }
 
 /** The settings of a rule with `changes`, of which only those for COS (and what else is set) have to be there. */
 export async function readSettings(
-  io: Io,
+  terminal: Terminal,
   changes: Environment,
   unused: Environment = {},
 ): Promise<RuleConfig> {
-  const env = await ruleEnvironment({ ...io, env: { ...io.env, ...changes } });
+  const env = await ruleEnvironment({ ...terminal, env: { ...terminal.env, ...changes } });
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
   return parseConfig({ ...UNUSED_SETTINGS, ...unused, ...set }, 'shell');
 }

@@ -6,10 +6,10 @@ import { type Coverage, coverageOf } from '../../archive/coverage.ts';
 import { reportPage } from '../../archive/report/page.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { MessageId, TimeMs } from '../../ports.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { formatBytes, formatDuration, formatTable } from '../terminal/table.ts';
-import { openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, openLocation } from './location.ts';
 import { rawText } from './raw-text.ts';
 
 const SPANS = 48;
@@ -27,39 +27,39 @@ objects that no manifest knows. \`?\` stands where nobody says it: an object of 
   --objects        each object
   --json           everything, as JSON
   --html FILE      writes a page of its own besides: messages and bytes over time, gaps, sizes of files
-${PLACE_HELP}
+${LOCATION_HELP}
 
 Examples:
   tdmq-backup archive ls --env-file .env.orders
   tdmq-backup archive ls --folder ./copy --objects
   tdmq-backup archive ls --env-file .env.orders --json | jq .totals
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        ...PLACE_OPTIONS,
+        ...LOCATION_OPTIONS,
         objects: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         html: { type: 'string' },
       },
     });
-    const place = await openPlace(values, io);
+    const location = await openLocation(values, terminal);
     try {
-      const progress = startProgress(io.stderr);
-      const catalog = await readCatalog(place.store, place.prefix, {
-        topic: place.topic,
-        signal: io.signal,
-        heads: place.knowsMetadata ? 'unknown' : 'none',
+      const progress = startProgress(terminal.stderr);
+      const catalog = await readCatalog(location.store, location.prefix, {
+        topic: location.topic,
+        signal: terminal.signal,
+        heads: location.knowsMetadata ? 'unknown' : 'none',
         onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
       }).finally(progress.clear);
       if (values.html !== undefined)
-        await writeFile(values.html, reportPage(catalog, place.name, new Date()));
-      if (values.json) io.stdout.write(`${JSON.stringify(asJson(catalog))}\n`);
-      else print(catalog, place.name, values.objects, io);
+        await writeFile(values.html, reportPage(catalog, location.name, new Date()));
+      if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(catalog))}\n`);
+      else print(catalog, location.name, values.objects, terminal);
       return 0;
     } finally {
-      await place.close();
+      await location.close();
     }
   },
 };
@@ -106,9 +106,9 @@ const timeText = (timeMs: TimeMs | undefined) =>
   timeMs === undefined ? '?' : formatTime(timeMs).replace(/\.\d{3}Z$/, 'Z');
 const idText = (id: MessageId | undefined) => (id === undefined ? '?' : formatMessageId(id));
 
-function print(catalog: Catalog, name: string, withObjects: boolean, io: Io): void {
+function print(catalog: Catalog, name: string, withObjects: boolean, terminal: Terminal): void {
   const { objects } = catalog;
-  const say = (text = '') => io.stdout.write(`${text}\n`);
+  const say = (text = '') => terminal.stdout.write(`${text}\n`);
   if (objects.length === 0) say(`${name} holds no objects of messages.`);
   for (const topic of new Set(objects.map((object) => object.topic))) {
     const own = objects.filter((object) => object.topic === topic);

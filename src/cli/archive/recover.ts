@@ -6,11 +6,11 @@ import { type RecoverResult, recoverArchive } from '../../archive/recover.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createDecrypt, type Decrypt } from '../../pulsar/wire/protocol/decrypt.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
-import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 
 const COMPRESSIONS = ['none', 'gzip', 'zstd'] as const;
 /** Of the machine's memory, for one message: it is there as chunks, as a whole, decompressed and as a record. */
@@ -34,17 +34,17 @@ The exit code is 0 when no raw entry is left that is not recovered, else 1; what
   --rule NAME         for entries whose metadata names no rule; by default RULE_NAME, else archive
   --parallel N        entries at a time; 4 by default
   --json              what became of each entry, as JSON
-${PLACE_HELP}
+${LOCATION_HELP}
 
 Examples:
   tdmq-backup archive recover --env-file .env.orders --dry-run
   tdmq-backup archive recover --env-file .env.orders --private-key consumer.pem
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        ...PLACE_OPTIONS,
+        ...LOCATION_OPTIONS,
         'private-key': { type: 'string' },
         'dry-run': { type: 'boolean', default: false },
         compression: { type: 'string' },
@@ -54,21 +54,21 @@ Examples:
       },
     });
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
-    const rule = values.rule ?? (io.env['RULE_NAME'] || 'archive');
+    const rule = values.rule ?? (terminal.env['RULE_NAME'] || 'archive');
     if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
-    const wanted = values.compression ?? (io.env['FILE_COMPRESSION'] || 'none');
+    const wanted = values.compression ?? (terminal.env['FILE_COMPRESSION'] || 'none');
     const compression = COMPRESSIONS.find((one) => one === wanted);
     if (compression === undefined)
       throw new UsageError(`--compression must be one of ${COMPRESSIONS.join(', ')}`);
     const file = values['private-key'];
     const decrypt = file === undefined ? undefined : await readDecrypt(file);
     const isDry = values['dry-run'];
-    const place = await openPlace(values, io, parallel);
-    const progress = startProgress(io.stderr);
+    const location = await openLocation(values, terminal, parallel);
+    const progress = startProgress(terminal.stderr);
     try {
-      const result = await recoverArchive(place.store, place.prefix, {
-        topic: place.topic,
-        knowsMetadata: place.knowsMetadata,
+      const result = await recoverArchive(location.store, location.prefix, {
+        topic: location.topic,
+        knowsMetadata: location.knowsMetadata,
         limitBytes: Math.floor(totalmem() / MEMORY_SHARE),
         decrypt,
         rule,
@@ -76,14 +76,14 @@ Examples:
         isDry,
         parallel,
         clock: systemClock,
-        signal: io.signal,
+        signal: terminal.signal,
         onProgress: (done, total) => progress.update(`${done} of ${total} raw entries tried`),
       }).finally(progress.clear);
-      if (values.json) io.stdout.write(`${JSON.stringify(asJson(result, isDry))}\n`);
-      else print(result, isDry, io);
+      if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(result, isDry))}\n`);
+      else print(result, isDry, terminal);
       return result.outcomes.some(({ outcome }) => outcome === 'remaining') ? 1 : 0;
     } finally {
-      await place.close();
+      await location.close();
     }
   },
 };
@@ -119,9 +119,9 @@ const asJson = (result: RecoverResult, isDryRun: boolean) => ({
   manifests: result.manifests,
 });
 
-function print(result: RecoverResult, isDry: boolean, io: Io): void {
-  const { red, green, yellow } = paint(io.stdout, io.env);
-  const say = (text: string) => io.stdout.write(`${text}\n`);
+function print(result: RecoverResult, isDry: boolean, terminal: Terminal): void {
+  const { red, green, yellow } = paint(terminal.stdout, terminal.env);
+  const say = (text: string) => terminal.stdout.write(`${text}\n`);
   for (const { key, outcome, messages, objects, reason } of result.outcomes) {
     if (outcome === 'remaining') say(`${red('✗')} ${key}\n    ${reason}`);
     else if (outcome === 'already') say(`${green('✓')} ${key}\n    already recovered: ${objects.join(', ')}`);

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Acknowledged } from '../../archive/restore-progress.ts';
 import { BackupError } from '../../errors.ts';
 import type { ListedObject } from '../../ports.ts';
-import type { Place } from './location.ts';
+import type { Location } from './location.ts';
 
 /** What is kept beside the archive of a restore under way. */
 interface Note {
@@ -20,7 +20,7 @@ interface Note {
 
 /** Finds the note of this very restore, or begins one. */
 export async function openNote(
-  place: Place,
+  location: Location,
   what: object,
   { keys, targetPartitions }: { keys: readonly string[]; targetPartitions: number },
   { again, isDry }: { again: boolean; isDry: boolean },
@@ -36,7 +36,7 @@ export async function openNote(
     isDone: false,
     acknowledged: {},
   };
-  const saved = again || isDry ? undefined : await place.notes.read(noteKey);
+  const saved = again || isDry ? undefined : await location.notes.read(noteKey);
   const note = saved === undefined ? fresh : (JSON.parse(saved) as Note);
   if (note.isDone) {
     throw new BackupError('config', `this restore was done, begun at ${note.startedAt}`, {
@@ -53,10 +53,10 @@ export async function openNote(
     );
   }
   let listed = keys;
-  const write = (content: Note) => place.notes.write(noteKey, `${JSON.stringify(content)}\n`);
-  if (saved !== undefined) listed = await readKeys(place, keysKey);
+  const write = (content: Note) => location.notes.write(noteKey, `${JSON.stringify(content)}\n`);
+  if (saved !== undefined) listed = await readKeys(location, keysKey);
   else if (!isDry) {
-    await place.notes.write(keysKey, `${JSON.stringify(keys)}\n`);
+    await location.notes.write(keysKey, `${JSON.stringify(keys)}\n`);
     await write(note);
   }
   let acknowledged = note.acknowledged;
@@ -77,8 +77,8 @@ export async function openNote(
 }
 
 /** @throws BackupError where they are gone: nobody knows then what the numbers in the note count */
-async function readKeys(place: Place, keysKey: string): Promise<readonly string[]> {
-  const text = await place.notes.read(keysKey);
+async function readKeys(location: Location, keysKey: string): Promise<readonly string[]> {
+  const text = await location.notes.read(keysKey);
   if (text !== undefined) return JSON.parse(text) as string[];
   throw new BackupError('config', `${keysKey}, which tells what this restore began with, is gone`, {
     hint: 'Bring it back, or add --again to begin afresh with what is there.',

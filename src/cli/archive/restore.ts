@@ -18,17 +18,17 @@ import type { Publisher } from '../../pulsar/publisher.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
 import { parseTopicName } from '../../topic-name.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes, formatTable } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import {
+  LOCATION_HELP,
+  LOCATION_OPTIONS,
   numberOption,
   onlyTopic,
-  openPlace,
-  PLACE_HELP,
-  PLACE_OPTIONS,
+  openLocation,
   quietLogger,
   readPulsarSettings,
 } from './location.ts';
@@ -70,17 +70,17 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --again              begin afresh although this restore was done, or begun
   --json               the counts as JSON
 ${SELECTION_HELP}
-${PLACE_HELP}
+${LOCATION_HELP}
 
 Examples:
   tdmq-backup archive restore --env-file .env.orders --to t/ns/orders-replay --dry-run
   tdmq-backup archive restore --env-file .env.orders --to t/ns/orders-replay --from 2026-11-23 --rate 5000
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        ...PLACE_OPTIONS,
+        ...LOCATION_OPTIONS,
         ...SELECTION_OPTIONS,
         to: { type: 'string' },
         'into-same-topic': { type: 'boolean', default: false },
@@ -110,29 +110,29 @@ Examples:
       throw new UsageError(
         'what is kept raw cannot be filtered: leave out --key and --property, or --include-unreadable',
       );
-    const place = await openPlace(values, io);
-    const progress = startProgress(io.stderr);
+    const location = await openLocation(values, terminal);
+    const progress = startProgress(terminal.stderr);
     let publisher: Publisher | undefined;
     try {
-      const { store, prefix } = place;
+      const { store, prefix } = location;
       const catalog = await readCatalog(store, prefix, {
-        topic: place.topic,
-        signal: io.signal,
+        topic: location.topic,
+        signal: terminal.signal,
         onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
       });
       const { objects: found } = catalog;
-      const source = onlyTopic([...found, ...catalog.raw], place);
+      const source = onlyTopic([...found, ...catalog.raw], location);
       if (isWithin(source, target.full) && !values['into-same-topic']) {
         throw new BackupError('config', `${target.full} is the topic that was backed up`, {
           hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
         });
       }
-      const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: io.signal });
-      publisher = await openPublisher(values.driver, values.to ?? '', io);
+      const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: terminal.signal });
+      publisher = await openPublisher(values.driver, values.to ?? '', terminal);
       if (isWithRaw && publisher.driver !== 'wire') throw cannotSendEntries(publisher);
       const targetPartitions = await publisher.partitions(target);
       const note = await openNote(
-        place,
+        location,
         {
           ...{ source, target: target.full, route: how.route, selection },
           ...(isWithRaw && { isWithRaw }),
@@ -148,7 +148,7 @@ Examples:
       if (!values.json) {
         const doing = values['dry-run'] ? 'Counting' : note.isResumed ? 'Going on with' : 'Restoring';
         const places = `${source} (${partitionsText(sourcePartitions)}) to ${target.full} (${partitionsText(targetPartitions)})`;
-        io.stderr.write(`${doing} ${place.name}: ${places}\n`);
+        terminal.stderr.write(`${doing} ${location.name}: ${places}\n`);
       }
       const read = countReads(
         store,
@@ -170,7 +170,7 @@ Examples:
         acknowledged: note.acknowledged,
         save: note.save,
         clock: systemClock,
-        signal: io.signal,
+        signal: terminal.signal,
         onProgress: ({ messages, bytes }) => {
           const tookMs = Date.now() - startedMs;
           const rate = Math.round((messages * 1_000) / Math.max(1, tookMs));
@@ -181,16 +181,16 @@ Examples:
       });
       await note.finish();
       progress.clear();
-      tell(counts, isWithRaw ? 0 : selectedRaw.length, values['dry-run'], target.full, values.json, io);
+      tell(counts, isWithRaw ? 0 : selectedRaw.length, values['dry-run'], target.full, values.json, terminal);
       return counts.refused.length > 0 ? 1 : 0;
     } catch (error) {
       progress.clear();
-      if (io.signal.aborted && !values['dry-run'])
-        io.stderr.write('Stopped. The same command goes on from what was published.\n');
+      if (terminal.signal.aborted && !values['dry-run'])
+        terminal.stderr.write('Stopped. The same command goes on from what was published.\n');
       throw error;
     } finally {
       await publisher?.close();
-      await place.close();
+      await location.close();
     }
   },
 };
@@ -221,13 +221,17 @@ function countReads(store: ObjectStore, objects: readonly ArchiveObject[]) {
   return { store: { ...store, read }, share: () => Math.min(1, bytes / Math.max(1, total)) };
 }
 
-async function openPublisher(driver: string | undefined, topic: string, io: Io): Promise<Publisher> {
-  if (!io.env['PULSAR_SERVICE_URL']) {
+async function openPublisher(
+  driver: string | undefined,
+  topic: string,
+  terminal: Terminal,
+): Promise<Publisher> {
+  if (!terminal.env['PULSAR_SERVICE_URL']) {
     throw new BackupError('config', 'PULSAR_SERVICE_URL is not set', {
       hint: 'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
     });
   }
-  const { pulsar: settings, cos } = await readPulsarSettings(io, topic);
+  const { pulsar: settings, cos } = await readPulsarSettings(terminal, topic);
   const { tdmqRole } = settings;
   const pulsar =
     tdmqRole === undefined
@@ -238,7 +242,7 @@ async function openPublisher(driver: string | undefined, topic: string, io: Io):
             ...tdmqRole,
             region: cos.region,
             credentials: cos.credentials,
-            signal: io.signal,
+            signal: terminal.signal,
             runsFrom: settings.runsFrom,
           }),
         };
@@ -255,7 +259,7 @@ function tell(
   isDry: boolean,
   target: string,
   asJson: boolean,
-  io: Io,
+  terminal: Terminal,
 ): void {
   const { messages, bytes, duplicates, skipped, objects, rawEntries, refused } = counts;
   const routes = [...counts.routes].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -276,10 +280,10 @@ function tell(
     };
     // JSON of ours has no integers beyond 2^53; those of times are told roughly here.
     const rounded = (_: string, one: unknown) => (typeof one === 'bigint' ? Number(one) : one);
-    io.stdout.write(`${JSON.stringify(report, rounded)}\n`);
+    terminal.stdout.write(`${JSON.stringify(report, rounded)}\n`);
     return;
   }
-  const say = (text: string) => io.stdout.write(`${text}\n`);
+  const say = (text: string) => terminal.stdout.write(`${text}\n`);
   const rows = routes.map(([name, route]) => [
     name.replaceAll('-1', 'none'),
     route.messages,
@@ -294,7 +298,7 @@ function tell(
     rawEntries > 0 ? `${rawEntries} raw entries besides, as they are` : '',
     skipped > 0 ? `${skipped.toLocaleString('en-US')} published before` : '',
   ].filter(Boolean);
-  const { green, red, yellow } = paint(io.stdout, io.env);
+  const { green, red, yellow } = paint(terminal.stdout, terminal.env);
   say(
     `${isDry ? 'Would publish' : `${green('✓')} Published`} ${messages.toLocaleString('en-US')} messages, ${formatBytes(bytes)}, to ${target}${rest.length > 0 ? ` (${rest.join(', ')})` : ''}`,
   );

@@ -6,12 +6,12 @@ import type { ArchiveObject } from '../../archive/catalog.ts';
 import type { Inspection } from '../../archive/inspect.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
 import { BackupError, messageOf } from '../../errors.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
-import { numberOption, openPlace, PLACE_HELP, PLACE_OPTIONS } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 import { rawText } from './raw-text.ts';
 
 const LEVELS: readonly string[] = ['list', 'object', 'record'] satisfies VerifyLevel[];
@@ -38,17 +38,17 @@ leave too; --strict lets both fail. Entries that are kept raw and were not recov
                    again
   --strict         gaps, duplicates and raw entries make the exit code 1 too
   --json           the report as JSON: each finding with its object, kind and severity
-${PLACE_HELP}
+${LOCATION_HELP}
 
 Examples:
   tdmq-backup archive verify --env-file .env.orders --level object
   tdmq-backup archive verify --env-file .env.orders --state verified.jsonl --json > report.json
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        ...PLACE_OPTIONS,
+        ...LOCATION_OPTIONS,
         level: { type: 'string', default: 'record' },
         parallel: { type: 'string', default: '4' },
         state: { type: 'string' },
@@ -59,19 +59,19 @@ Examples:
     if (!LEVELS.includes(values.level)) throw new UsageError('--level must be list, object or record');
     const level = values.level as VerifyLevel;
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
-    const place = await openPlace(values, io, parallel);
-    const progress = startProgress(io.stderr);
+    const location = await openLocation(values, terminal, parallel);
+    const progress = startProgress(terminal.stderr);
     let state: ReturnType<typeof openState> | undefined;
     try {
       state = values.state === undefined ? undefined : openState(values.state, level);
       const startedMs = Date.now();
-      const report = await verifyArchive(place.store, place.prefix, {
+      const report = await verifyArchive(location.store, location.prefix, {
         level,
         parallel,
-        topic: place.topic,
-        knowsMetadata: place.knowsMetadata,
-        signal: io.signal,
-        onLooked: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+        topic: location.topic,
+        knowsMetadata: location.knowsMetadata,
+        signal: terminal.signal,
+        onChecked: (done, total) => progress.update(`${done} of ${total} objects looked at`),
         onProgress: ({ objects, totalObjects, bytes, totalBytes }) => {
           const share = bytes / Math.max(1, totalBytes);
           progress.update(
@@ -81,8 +81,8 @@ Examples:
         ...(state === undefined ? {} : { known: state.known, onInspected: state.remember }),
       });
       progress.clear();
-      if (values.json) io.stdout.write(`${JSON.stringify(report)}\n`);
-      else print(report, io);
+      if (values.json) terminal.stdout.write(`${JSON.stringify(report)}\n`);
+      else print(report, terminal);
       const isSuspect = report.findings.some(({ kind }) =>
         ['gap', 'overlap', 'duplicates', 'unordered', 'unreadable'].includes(kind),
       );
@@ -90,14 +90,14 @@ Examples:
     } finally {
       progress.clear();
       state?.close();
-      await place.close();
+      await location.close();
     }
   },
 };
 
-function print(report: VerifyReport, io: Io): void {
-  const { red, yellow, green, dim } = paint(io.stdout, io.env);
-  const say = (text: string) => io.stdout.write(`${text}\n`);
+function print(report: VerifyReport, terminal: Terminal): void {
+  const { red, yellow, green, dim } = paint(terminal.stdout, terminal.env);
+  const say = (text: string) => terminal.stdout.write(`${text}\n`);
   const damages = report.findings.filter(({ severity }) => severity === 'damage');
   const notices = report.findings.filter(({ severity }) => severity === 'notice');
   for (const { key, kind, detail } of damages) say(`${red('✗')} ${key}\n    ${kind}: ${detail}`);

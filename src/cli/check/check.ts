@@ -4,7 +4,7 @@ import { parseConfig, type RuleConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
 import { inspectCloud } from '../../rules/inspect.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { type Finding, fail, ok } from '../finding.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
 import { paint } from '../terminal/paint.ts';
@@ -19,7 +19,7 @@ Usage: tdmq-backup check [--env-file FILE] [--json] [--read-only] [--no-cloud]
 
 Looks at the settings, the limits of the function, what the TDMQ and VPC APIs say of cluster, topic and network, the
 cluster's address, the subscription, the bucket and its prefix.
-Each item is ✓, ⚠ (works, but) or ✗ (will not work), with the cause and the cure. It subscribes as the function would
+Each item is ✓, ⚠ (works, but) or ✗ (will not work), with the cause and the hint. It subscribes as the function would
 and takes no message: a subscription that does not exist yet is made by it, and while it looks, a run of an exclusive
 rule is busy. It stores one small object below the prefix and removes it. API keys are TENCENTCLOUD_SECRET_ID and
 TENCENTCLOUD_SECRET_KEY. The cluster's access address is private: run it inside the VPC.
@@ -34,7 +34,7 @@ Examples:
   tdmq-backup check --env-file .env.orders
   tdmq-backup check --env-file .env.orders --json | jq '.findings[] | select(.status != "ok")'
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -44,14 +44,17 @@ Examples:
       },
     });
     const findings: Finding[] = [];
-    for await (const finding of check(io, { probes: !values['read-only'], asksCloud: !values['no-cloud'] })) {
+    for await (const finding of check(terminal, {
+      probes: !values['read-only'],
+      asksCloud: !values['no-cloud'],
+    })) {
       findings.push(finding);
-      if (!values.json) tell(finding, io);
+      if (!values.json) tell(finding, terminal);
     }
     const failures = findings.filter(({ status }) => status === 'fail').length;
     const warnings = findings.filter(({ status }) => status === 'warn').length;
-    if (values.json) io.stdout.write(`${JSON.stringify({ ok: failures === 0, findings })}\n`);
-    else io.stdout.write(`\n${conclusion(failures, warnings)}\n`);
+    if (values.json) terminal.stdout.write(`${JSON.stringify({ ok: failures === 0, findings })}\n`);
+    else terminal.stdout.write(`\n${conclusion(failures, warnings)}\n`);
     return failures === 0 ? 0 : 1;
   },
 };
@@ -63,9 +66,9 @@ interface Extent {
 }
 
 /** All findings, each as soon as it is there. */
-async function* check(io: Io, { probes, asksCloud }: Extent): AsyncGenerator<Finding> {
-  const { signal } = io;
-  const env = await ruleEnvironment(io);
+async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncGenerator<Finding> {
+  const { signal } = terminal;
+  const env = await ruleEnvironment(terminal);
   const config = settings(env);
   if (Array.isArray(config)) return yield* config;
   yield ok('settings', `rule ${config.rule}, every ${config.run.intervalMinutes} minutes`);
@@ -93,7 +96,7 @@ async function* check(io: Io, { probes, asksCloud }: Extent): AsyncGenerator<Fin
 
 async function askCloud(
   config: RuleConfig,
-  env: Io['env'],
+  env: Terminal['env'],
   endpoint: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
@@ -104,7 +107,7 @@ async function askCloud(
 }
 
 /** The settings, or one finding for each that is wrong. */
-function settings(env: Io['env']): RuleConfig | Finding[] {
+function settings(env: Terminal['env']): RuleConfig | Finding[] {
   try {
     return parseConfig(env, 'shell');
   } catch (error) {
@@ -114,11 +117,11 @@ function settings(env: Io['env']): RuleConfig | Finding[] {
   }
 }
 
-function tell({ item, status, cause, cure }: Finding, io: Io): void {
-  const { green, yellow, red, dim } = paint(io.stdout, io.env);
+function tell({ item, status, cause, hint }: Finding, terminal: Terminal): void {
+  const { green, yellow, red, dim } = paint(terminal.stdout, terminal.env);
   const mark = { ok: green('✓'), warn: yellow('⚠'), fail: red('✗') }[status];
-  io.stdout.write(`${mark} ${item.padEnd(12)}  ${cause}\n`);
-  if (cure !== undefined) io.stdout.write(`${' '.repeat(16)}${dim('→')} ${cure}\n`);
+  terminal.stdout.write(`${mark} ${item.padEnd(12)}  ${cause}\n`);
+  if (hint !== undefined) terminal.stdout.write(`${' '.repeat(16)}${dim('→')} ${hint}\n`);
 }
 
 function conclusion(failures: number, warnings: number): string {

@@ -112,10 +112,10 @@ function timeToLive({ ttlSeconds }: AdminView, intervalSeconds: number): Finding
   if (!ttlSeconds) return [];
   const item = 'time to live';
   const cause = `the namespace drops unread messages after ${ttlSeconds} s; the rule runs every ${intervalSeconds} s`;
-  const cure =
+  const hint =
     'Raise the time to live of the namespace in the TDMQ console; a day or more leaves time to act.';
-  if (ttlSeconds < 2 * intervalSeconds) return [fail(item, cause, cure)];
-  return [ttlSeconds < 12 * intervalSeconds ? warn(item, cause, cure) : ok(item, cause)];
+  if (ttlSeconds < 2 * intervalSeconds) return [fail(item, cause, hint)];
+  return [ttlSeconds < 12 * intervalSeconds ? warn(item, cause, hint) : ok(item, cause)];
 }
 
 const TYPE_NAMES = {
@@ -146,7 +146,7 @@ function subscriptionAsSeen(
   const state = `${pulsar.subscription}, backlog ${backlog ?? 'unknown'}`;
   if (consumers.length === 0) return [ok(item, `${state}, no consumers`)];
   const isOtherType = type !== undefined && type !== TYPE_NAMES[pulsar.subscriptionType];
-  const cure =
+  const hint =
     'If they are not runs of this rule, give the rule a subscription of its own: what others acknowledge is not backed up.';
   const cause = `${state}, consumers are connected: ${consumers.join(', ')}`;
   return isOtherType
@@ -154,10 +154,10 @@ function subscriptionAsSeen(
         fail(
           item,
           `${cause}; they consume it as ${type}, the rule is ${TYPE_NAMES[pulsar.subscriptionType]}`,
-          cure,
+          hint,
         ),
       ]
-    : [warn(item, cause, cure)];
+    : [warn(item, cause, hint)];
 }
 
 async function* subscribe(

@@ -43,7 +43,7 @@ Examples:
   tdmq-backup rule logs orders-backup --errors
 `,
   subcommands: SUBCOMMANDS,
-  async run(args, io) {
+  async run(args, terminal) {
     const [name, ...rest] = args;
     if (name === undefined) throw new UsageError('name what to do: rule create, list, show …');
     const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
@@ -51,6 +51,6 @@ Examples:
       const known = nearest(name, Object.keys(SUBCOMMANDS));
       throw new UsageError(`there is no command rule ${name}; did you mean rule ${known}?`);
     }
-    return (await load()).run(rest, io);
+    return (await load()).run(rest, terminal);
   },
 };

@@ -5,7 +5,7 @@ import type { BackupError } from '../../errors.ts';
 import type { BucketAccess } from '../../rules/bucket.ts';
 import { type Cloud, openCloud } from '../../rules/cloud.ts';
 import { findCredentials, findRegion } from '../../rules/credentials.ts';
-import type { Io } from '../command.ts';
+import type { Terminal } from '../command.ts';
 import { openPrompt, type Prompt } from '../terminal/prompt.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -30,25 +30,25 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.`;
 /** The account that the flags and the environment name: its APIs, and its buckets. @throws BackupError `config` */
 export async function openAccount(
   values: { readonly region?: string | undefined; readonly profile?: string | undefined },
-  io: Io,
+  terminal: Terminal,
   fallbackRegion?: string,
 ): Promise<{ cloud: Cloud; access: BucketAccess }> {
-  const query = { env: io.env, profile: values.profile, signal: io.signal };
+  const query = { env: terminal.env, profile: values.profile, signal: terminal.signal };
   const region = await findRegion({ ...query, region: values.region ?? fallbackRegion });
   const { credentials } = await findCredentials(query);
   const cloud = openCloud({
     credentials,
     region,
     // For tests and private gateways; the requests stay addressed to the API's own domains.
-    endpoint: io.env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
-    signal: io.signal,
-    ...(io.clock && { clock: io.clock }),
-    onRetry: (error: BackupError) => io.stderr.write(`${error.message}; trying again\n`),
+    endpoint: terminal.env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
+    signal: terminal.signal,
+    ...(terminal.clock && { clock: terminal.clock }),
+    onRetry: (error: BackupError) => terminal.stderr.write(`${error.message}; trying again\n`),
   });
   const access: BucketAccess = {
     credentials,
-    endpoint: io.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined,
-    signal: io.signal,
+    endpoint: terminal.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined,
+    signal: terminal.signal,
   };
   return { cloud, access };
 }
@@ -70,13 +70,19 @@ export function parseOneName<T extends NonNullable<Parameters<typeof parseArgs>[
 }
 
 /** Whether a person can be asked. Questions go to stderr, so that stdout stays for the answer. */
-export const isInteractive = (io: Io) => io.stdin.isTTY === true && io.stderr.isTTY === true;
+export const isInteractive = (terminal: Terminal) =>
+  terminal.stdin.isTTY === true && terminal.stderr.isTTY === true;
 
 /** Asks before going on; where nobody can be asked, `--yes` must have said so. */
-export async function confirm(question: string, isSaid: boolean, io: Io, open?: Prompt): Promise<boolean> {
+export async function confirm(
+  question: string,
+  isSaid: boolean,
+  terminal: Terminal,
+  open?: Prompt,
+): Promise<boolean> {
   if (isSaid) return true;
-  if (!isInteractive(io)) throw new UsageError('nobody can be asked here: pass --yes');
-  const prompt = open ?? openPrompt(io);
+  if (!isInteractive(terminal)) throw new UsageError('nobody can be asked here: pass --yes');
+  const prompt = open ?? openPrompt(terminal);
   try {
     return await prompt.confirm(question);
   } finally {
@@ -85,12 +91,12 @@ export async function confirm(question: string, isSaid: boolean, io: Io, open?: 
 }
 
 /** Shows that something slow is under way, and for how long: on a terminal only, and gone when it has ended. */
-export async function whileWaiting<T>(what: string, io: Io, work: () => Promise<T>): Promise<T> {
-  if (io.stderr.isTTY !== true) return work();
+export async function whileWaiting<T>(what: string, terminal: Terminal, work: () => Promise<T>): Promise<T> {
+  if (terminal.stderr.isTTY !== true) return work();
   const startedMs = Date.now();
   const show = () => {
     const seconds = Math.round((Date.now() - startedMs) / 1_000);
-    io.stderr.write(`\r\u001b[2K… ${what}${seconds > 2 ? ` (${seconds} s)` : ''}`);
+    terminal.stderr.write(`\r\u001b[2K… ${what}${seconds > 2 ? ` (${seconds} s)` : ''}`);
   };
   show();
   const timer = setInterval(show, 1_000);
@@ -98,7 +104,7 @@ export async function whileWaiting<T>(what: string, io: Io, work: () => Promise<
     return await work();
   } finally {
     clearInterval(timer);
-    io.stderr.write('\r\u001b[2K');
+    terminal.stderr.write('\r\u001b[2K');
   }
 }
 

@@ -6,7 +6,7 @@ import { planCreate, readCode, shownEnvironment } from '../../rules/function-ste
 import { type ResolvedRule, resolveRule } from '../../rules/resolve-rule.ts';
 import { formOfSettings, mergeForms } from '../../rules/rule-form.ts';
 import type { Step } from '../../rules/steps.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { openPrompt } from '../terminal/prompt.ts';
 import { askForm } from './ask.ts';
@@ -51,7 +51,7 @@ Examples:
     --subscription backup --tdmq-role backup-reader --bucket archive-1250000000 --prefix tdmq/orders/ \\
     --create-run-role --yes
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -63,13 +63,13 @@ Examples:
     });
     const { file, json } = values;
     const given = mergeForms(
-      formOfSettings(Object.fromEntries(Object.entries(io.env).filter(([name]) => name in VARIABLES))),
+      formOfSettings(Object.fromEntries(Object.entries(terminal.env).filter(([name]) => name in VARIABLES))),
       ...(file === undefined ? [] : [await readRuleFile(file)]),
       formOfFlags(values),
     );
-    const { cloud, access } = await openAccount(values, io, given.settings['COS_REGION']);
+    const { cloud, access } = await openAccount(values, terminal, given.settings['COS_REGION']);
     // One for all questions: what was typed ahead is not lost between them.
-    const prompt = isInteractive(io) && !json && !values.yes ? openPrompt(io) : undefined;
+    const prompt = isInteractive(terminal) && !json && !values.yes ? openPrompt(terminal) : undefined;
     try {
       const asked =
         prompt &&
@@ -80,9 +80,9 @@ Examples:
       if (asked !== undefined) {
         const more = asked.createRunRole ? ' --create-run-role' : '';
         const flags = `${flagsOfForm(asked.form)}${more}`;
-        io.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
+        terminal.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
       }
-      const [resolved, doubt] = await whileWaiting('looking up what the rule needs', io, async () => {
+      const [resolved, doubt] = await whileWaiting('looking up what the rule needs', terminal, async () => {
         const found = await resolveRule(cloud, asked?.form ?? given, {
           createRunRole: asked?.createRunRole ?? values['create-run-role'],
           nowMs: cloud.clock.now(),
@@ -96,14 +96,14 @@ Examples:
       const steps = planCreate(cloud, rule, async () => zip ?? (await readCode(zipPath)), {
         reserve: !values['no-reserve'],
       });
-      if (values['dry-run'] || (!json && !values.yes)) showPlan(rule, steps, json, io);
+      if (values['dry-run'] || (!json && !values.yes)) showPlan(rule, steps, json, terminal);
       if (values['dry-run']) return 0;
-      if (!(await confirm(`Make the rule ${rule.name}?`, values.yes, io, prompt))) {
-        io.stderr.write('Nothing was made.\n');
+      if (!(await confirm(`Make the rule ${rule.name}?`, values.yes, terminal, prompt))) {
+        terminal.stderr.write('Nothing was made.\n');
         return 1;
       }
-      await makeChanges(steps, io);
-      showMade(rule, json, io);
+      await makeChanges(steps, terminal);
+      showMade(rule, json, terminal);
       return 0;
     } finally {
       prompt?.close();
@@ -111,33 +111,34 @@ Examples:
   },
 };
 
-function showMade(rule: ResolvedRule, json: boolean, io: Io): void {
+function showMade(rule: ResolvedRule, json: boolean, terminal: Terminal): void {
   const { name, region, warnings } = rule;
   const { intervalMinutes } = rule.config.run;
   if (json) {
-    io.stdout.write(`${JSON.stringify({ rule: name, region, intervalMinutes, warnings })}\n`);
+    terminal.stdout.write(`${JSON.stringify({ rule: name, region, intervalMinutes, warnings })}\n`);
     return;
   }
-  for (const warning of warnings) io.stderr.write(`${paint(io.stderr, io.env).yellow('⚠')} ${warning}\n`);
-  io.stdout.write(
+  for (const warning of warnings)
+    terminal.stderr.write(`${paint(terminal.stderr, terminal.env).yellow('⚠')} ${warning}\n`);
+  terminal.stdout.write(
     `The rule ${name} runs every ${intervalMinutes} minutes. \`tdmq-backup rule show ${name}\` tells how it is.\n`,
   );
 }
 
 /** The calls in order, and the settings that result. */
-function showPlan(rule: ResolvedRule, steps: readonly Step[], json: boolean, io: Io): void {
+function showPlan(rule: ResolvedRule, steps: readonly Step[], json: boolean, terminal: Terminal): void {
   const settings = shownEnvironment(rule);
   if (json) {
     const calls = steps.map(({ title, call, request }) => ({ title, call, request }));
-    io.stdout.write(
+    terminal.stdout.write(
       `${JSON.stringify({ rule: rule.name, region: rule.region, calls, settings, warnings: rule.warnings })}\n`,
     );
     return;
   }
-  const { bold, dim, yellow } = paint(io.stdout, io.env);
-  io.stdout.write(`${bold(`Calls in ${rule.region}`)}\n`);
-  showCalls(steps, io);
-  io.stdout.write(`${bold('Function')}\n`);
+  const { bold, dim, yellow } = paint(terminal.stdout, terminal.env);
+  terminal.stdout.write(`${bold(`Calls in ${rule.region}`)}\n`);
+  showCalls(steps, terminal);
+  terminal.stdout.write(`${bold('Function')}\n`);
   const facts = {
     memory: `${rule.memoryMb} MB`,
     timeout: `${rule.timeoutSeconds} s`,
@@ -146,7 +147,7 @@ function showPlan(rule: ResolvedRule, steps: readonly Step[], json: boolean, io:
     logs: rule.cls === undefined ? 'not in CLS' : `CLS topic ${rule.cls.topicId}`,
   };
   for (const [name, value] of Object.entries({ ...facts, ...settings })) {
-    io.stdout.write(`  ${dim(name)} ${value}\n`);
+    terminal.stdout.write(`  ${dim(name)} ${value}\n`);
   }
-  for (const warning of rule.warnings) io.stdout.write(`${yellow('⚠')} ${warning}\n`);
+  for (const warning of rule.warnings) terminal.stdout.write(`${yellow('⚠')} ${warning}\n`);
 }

@@ -3,7 +3,7 @@
 import { planDelete, whatRemains } from '../../rules/delete-steps.ts';
 import { findRule, type Rule } from '../../rules/rule.ts';
 import { openRuleObjects, type RuleObjects } from '../../rules/rule-objects.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { openPrompt } from '../terminal/prompt.ts';
 import { UsageError } from '../usage-error.ts';
 import { makeChanges, whileChanging } from './changes.ts';
@@ -32,7 +32,7 @@ Examples:
   tdmq-backup rule delete orders-backup --delete-subscription --delete-run-role --yes
   tdmq-backup rule delete orders-backup --delete-objects
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values, name } = parseOneName(args, {
       'delete-subscription': { type: 'boolean', default: false },
       'delete-run-role': { type: 'boolean', default: false },
@@ -44,34 +44,40 @@ Examples:
       runRole: values['delete-run-role'],
       objects: values['delete-objects'],
     };
-    const { cloud, access } = await openAccount(values, io);
+    const { cloud, access } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
     const steps = await planDelete(cloud, rule, options);
     const remains = whatRemains(rule, options);
     const objects = options.objects ? await openRuleObjects(cloud, rule, access) : undefined;
     try {
-      const count = await whileWaiting('counting objects', io, async () => (await objects?.count()) ?? 0);
+      const count = await whileWaiting(
+        'counting objects',
+        terminal,
+        async () => (await objects?.count()) ?? 0,
+      );
       if (!values.yes) {
-        for (const step of steps) io.stderr.write(`  ${step.title}\n`);
-        if (options.subscription) io.stderr.write('  Messages that are not stored yet are lost with it.\n');
+        for (const step of steps) terminal.stderr.write(`  ${step.title}\n`);
+        if (options.subscription)
+          terminal.stderr.write('  Messages that are not stored yet are lost with it.\n');
       }
-      if (objects !== undefined) announce(objects, count, io);
-      if (!(await isAgreed(rule, objects, count, values.yes, io))) {
-        io.stderr.write('Nothing was deleted.\n');
+      if (objects !== undefined) announce(objects, count, terminal);
+      if (!(await isAgreed(rule, objects, count, values.yes, terminal))) {
+        terminal.stderr.write('Nothing was deleted.\n');
         return 1;
       }
-      await makeChanges(steps, io);
-      const removed = objects && (await whileChanging(io, () => objects.removeAll()));
+      await makeChanges(steps, terminal);
+      const removed = objects && (await whileChanging(terminal, () => objects.removeAll()));
       if (values.json) {
         const deleted = steps.map((step) => step.call);
         const answer = { rule: rule.name, deleted, removedObjects: removed ?? 0, remains };
-        io.stdout.write(`${JSON.stringify(answer)}\n`);
+        terminal.stdout.write(`${JSON.stringify(answer)}\n`);
         return 0;
       }
-      io.stdout.write(`The rule ${rule.name} is deleted.\n`);
-      if (removed !== undefined) io.stdout.write(`${removed} objects are removed from ${objects?.bucket}.\n`);
-      io.stdout.write(remains.length === 0 ? 'Nothing of it remains.\n' : 'What remains:\n');
-      for (const one of remains) io.stdout.write(`  ${one}\n`);
+      terminal.stdout.write(`The rule ${rule.name} is deleted.\n`);
+      if (removed !== undefined)
+        terminal.stdout.write(`${removed} objects are removed from ${objects?.bucket}.\n`);
+      terminal.stdout.write(remains.length === 0 ? 'Nothing of it remains.\n' : 'What remains:\n');
+      for (const one of remains) terminal.stdout.write(`  ${one}\n`);
       return 0;
     } finally {
       await objects?.close();
@@ -79,11 +85,11 @@ Examples:
   },
 };
 
-function announce({ bucket, prefix, folders }: RuleObjects, count: number, io: Io): void {
-  io.stderr.write(
+function announce({ bucket, prefix, folders }: RuleObjects, count: number, terminal: Terminal): void {
+  terminal.stderr.write(
     `  remove ${count} objects of the bucket ${bucket} with the prefix ${prefix || '(none)'}, in\n`,
   );
-  for (const folder of folders) io.stderr.write(`    ${folder}\n`);
+  for (const folder of folders) terminal.stderr.write(`    ${folder}\n`);
 }
 
 /** One question for the rule; where its objects go too, the answer must be its name. */
@@ -92,14 +98,14 @@ async function isAgreed(
   objects: RuleObjects | undefined,
   count: number,
   isSaid: boolean,
-  io: Io,
+  terminal: Terminal,
 ): Promise<boolean> {
   const question = `Delete the rule ${rule.name}?`;
-  if (isSaid || objects === undefined) return confirm(question, isSaid, io);
-  if (!isInteractive(io)) throw new UsageError('nobody can be asked here: pass --yes');
-  const prompt = openPrompt(io);
+  if (isSaid || objects === undefined) return confirm(question, isSaid, terminal);
+  if (!isInteractive(terminal)) throw new UsageError('nobody can be asked here: pass --yes');
+  const prompt = openPrompt(terminal);
   try {
-    if (!(await confirm(question, false, io, prompt))) return false;
+    if (!(await confirm(question, false, terminal, prompt))) return false;
     const where = `${objects.bucket}/${objects.prefix}`;
     const typed = await prompt.ask(
       `This removes ${count} objects from ${where} for good. Type the rule's name to go on`,

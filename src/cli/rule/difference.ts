@@ -3,7 +3,7 @@
 import { shownEnvironment } from '../../rules/function-steps.ts';
 import type { ResolvedRule } from '../../rules/resolve-rule.ts';
 import { type Rule, shownSetting } from '../../rules/rule.ts';
-import type { Io } from '../command.ts';
+import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 
 export interface Difference {
@@ -69,16 +69,16 @@ export function showDifference(
   { name: rule }: Rule,
   difference: readonly Difference[],
   warnings: readonly string[],
-  io: Io,
+  terminal: Terminal,
 ): void {
-  const { bold, red, green, yellow } = paint(io.stdout, io.env);
-  io.stdout.write(`${bold(rule)}\n`);
+  const { bold, red, green, yellow } = paint(terminal.stdout, terminal.env);
+  terminal.stdout.write(`${bold(rule)}\n`);
   for (const { name, before, after } of difference) {
-    if (before !== undefined) io.stdout.write(`  ${red(`- ${name} ${before}`)}\n`);
-    if (after !== undefined) io.stdout.write(`  ${green(`+ ${name} ${after}`)}\n`);
+    if (before !== undefined) terminal.stdout.write(`  ${red(`- ${name} ${before}`)}\n`);
+    if (after !== undefined) terminal.stdout.write(`  ${green(`+ ${name} ${after}`)}\n`);
   }
   for (const { name, meaning } of difference) {
-    if (meaning !== undefined) io.stdout.write(`${yellow('⚠')} ${name}: ${meaning}\n`);
+    if (meaning !== undefined) terminal.stdout.write(`${yellow('⚠')} ${name}: ${meaning}\n`);
   }
-  for (const warning of warnings) io.stdout.write(`${yellow('⚠')} ${warning}\n`);
+  for (const warning of warnings) terminal.stdout.write(`${yellow('⚠')} ${warning}\n`);
 }

@@ -35,7 +35,7 @@ Examples:
   tdmq-backup rule edit orders-backup --memory 1024 --dry-run
   tdmq-backup rule edit orders-backup --update-code --yes
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values, name } = parseOneName(args, {
       ...fieldFlags(['name']),
       ...CHANGE_FLAGS,
@@ -46,13 +46,13 @@ Examples:
       ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
       formOfFlags(values),
     );
-    const { cloud, access } = await openAccount(values, io);
+    const { cloud, access } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
     if (changes.fields.name !== undefined && changes.fields.name !== rule.functionName) {
       throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
     }
     const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
-    const resolved = await whileWaiting('looking up what the rule needs', io, () =>
+    const resolved = await whileWaiting('looking up what the rule needs', terminal, () =>
       resolveRule(cloud, form, {
         createRunRole: values['create-run-role'],
         current: rule,
@@ -72,19 +72,20 @@ Examples:
       calls: steps.map(({ title, call, request }) => ({ title, call, request })),
     };
     const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings });
-    if (!json && steps.length === 0) io.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);
-    else if (!json) showDifference(rule, difference, warnings, io);
+    if (!json && steps.length === 0)
+      terminal.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);
+    else if (!json) showDifference(rule, difference, warnings, terminal);
     if (steps.length === 0 || values['dry-run']) {
-      if (json) io.stdout.write(`${answer}\n`);
-      else showCalls(steps, io);
+      if (json) terminal.stdout.write(`${answer}\n`);
+      else showCalls(steps, terminal);
       return 0;
     }
-    if (!(await confirm(`Change the rule ${rule.name}?`, values.yes, io))) {
-      io.stderr.write('Nothing was changed.\n');
+    if (!(await confirm(`Change the rule ${rule.name}?`, values.yes, terminal))) {
+      terminal.stderr.write('Nothing was changed.\n');
       return 1;
     }
-    await makeChanges(steps, io);
-    io.stdout.write(json ? `${answer}\n` : `The rule ${rule.name} is changed.\n`);
+    await makeChanges(steps, terminal);
+    terminal.stdout.write(json ? `${answer}\n` : `The rule ${rule.name} is changed.\n`);
     return 0;
   },
 };

@@ -23,19 +23,19 @@ Examples:
   tdmq-backup rule export orders-backup
   tdmq-backup rule export orders-backup --out .env.prod
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values, name } = parseOneName(args, {
       out: { type: 'string' },
       force: { type: 'boolean', default: false },
     });
-    const { cloud } = await openAccount(values, io);
+    const { cloud } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
     const path = values.out ?? `.env.${rule.name}`;
     await writeForOwner(path, formatEnvFile(rule), values.force);
     const holdsKey = Object.entries(VARIABLES).some(
       ([variable, one]) => 'secret' in one && one.secret && rule.environment[variable] !== undefined,
     );
-    io.stdout.write(
+    terminal.stdout.write(
       values.json
         ? `${JSON.stringify({ rule: rule.name, path, holdsKey })}\n`
         : `${path} is written${holdsKey ? '; it holds the role key, so keep it out of version control' : ''}.\n`,

@@ -8,7 +8,7 @@ import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatTable } from '../terminal/table.ts';
 import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileWaiting } from './context.ts';
-import { describeState, paintState, tellUnknown } from './shown-state.ts';
+import { describeState, paintState, reportUnknown } from './shown-state.ts';
 
 const SIDE_BY_SIDE = 4;
 
@@ -28,19 +28,19 @@ Examples:
   tdmq-backup rule list
   tdmq-backup rule list --region ap-shanghai --json
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values } = parseArgs({ args: [...args], options: COMMON_FLAGS });
-    const { cloud, access } = await openAccount(values, io);
-    const states = await whileWaiting('asking how the rules are', io, () => readStates(cloud, access));
+    const { cloud, access } = await openAccount(values, terminal);
+    const states = await whileWaiting('asking how the rules are', terminal, () => readStates(cloud, access));
     const isUnwell = states.some(({ state }) => state !== 'active' && state !== 'paused');
     if (values.json) {
-      io.stdout.write(
+      terminal.stdout.write(
         `${JSON.stringify({ region: cloud.region, rules: states.map(({ rule, ...state }) => describeState(rule, state)) })}\n`,
       );
       return isUnwell ? 1 : 0;
     }
     if (states.length === 0) {
-      io.stdout.write(`No rule in ${cloud.region}. \`tdmq-backup rule create\` makes one.\n`);
+      terminal.stdout.write(`No rule in ${cloud.region}. \`tdmq-backup rule create\` makes one.\n`);
       return 0;
     }
     const nowMs = cloud.clock.now();
@@ -56,17 +56,17 @@ Examples:
         reason ?? '',
       ]),
     );
-    io.stdout.write(`${paint(io.stdout, io.env).bold(head)}\n`);
+    terminal.stdout.write(`${paint(terminal.stdout, terminal.env).bold(head)}\n`);
     lines.forEach((line, i) => {
       const { rule, state } = states[i] as (typeof states)[number];
       // The name may hold the state's word as well.
-      const rest = line.slice(rule.name.length).replace(state, paintState(state, io));
-      io.stdout.write(`${rule.name}${rest}\n`);
+      const rest = line.slice(rule.name.length).replace(state, paintState(state, terminal));
+      terminal.stdout.write(`${rule.name}${rest}\n`);
     });
-    for (const { rule, cure } of states) {
-      if (cure !== undefined) io.stdout.write(`→ ${rule.name}: ${cure}\n`);
+    for (const { rule, hint } of states) {
+      if (hint !== undefined) terminal.stdout.write(`→ ${rule.name}: ${hint}\n`);
     }
-    tellUnknown(states, io);
+    reportUnknown(states, terminal);
     return isUnwell ? 1 : 0;
   },
 };

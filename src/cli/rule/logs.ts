@@ -3,7 +3,7 @@ import { BackupError } from '../../errors.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { findRule, type Rule } from '../../rules/rule.ts';
 import { keyOf, type LogLine, type RunRecord, readRunLines, readRuns } from '../../rules/run-history.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatBytes, formatTable } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
@@ -35,7 +35,7 @@ Examples:
   tdmq-backup rule logs orders-backup --errors --since 7d
   tdmq-backup rule logs orders-backup --request 3f0e6d0a-8a4c-4b64-9a57-0f2d1c3b4a59
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values, name } = parseOneName(args, {
       errors: { type: 'boolean', default: false },
       since: { type: 'string', default: '24h' },
@@ -44,7 +44,7 @@ Examples:
       follow: { type: 'boolean', default: false },
     });
     if (!/^[1-9]\d{0,3}$/.test(values.limit)) throw new UsageError('--limit: expected 1 to 9999');
-    const { cloud } = await openAccount(values, io);
+    const { cloud } = await openAccount(values, terminal);
     const nowMs = cloud.clock.now();
     const fromMs = sinceMs(values.since, nowMs);
     const rule = await findRule(cloud, name);
@@ -53,20 +53,21 @@ Examples:
       const range = { fromMs: Math.min(fromMs, nowMs - 7 * 86_400_000), limit: 10_000 };
       const lines = await readRunLines(cloud, rule, values.request, range);
       if (lines.length === 0) {
-        io.stderr.write(`No lines of ${values.request} within a week.\n`);
+        terminal.stderr.write(`No lines of ${values.request} within a week.\n`);
         return 1;
       }
-      for (const line of lines) io.stdout.write(`${json ? jsonLine(line) : textLine(line)}\n`);
+      for (const line of lines) terminal.stdout.write(`${json ? jsonLine(line) : textLine(line)}\n`);
       return 0;
     }
     const query = { fromMs, limit: Number(values.limit), errorsOnly: values.errors };
     const runs = await readRuns(cloud, rule, query);
-    const print = json ? printJson(io) : printTable(io);
-    if (values.follow) return await follow(cloud, rule, { errors: values.errors, runs, print, io });
-    if (runs.length === 0 && !json) io.stdout.write('No runs in this time.\n');
+    const print = json ? printJson(terminal) : printTable(terminal);
+    if (values.follow) return await follow(cloud, rule, { errors: values.errors, runs, print, terminal });
+    if (runs.length === 0 && !json) terminal.stdout.write('No runs in this time.\n');
     else print(runs);
     const [last] = runs;
-    if (!json && last?.result === 'failed' && last.hint !== undefined) io.stdout.write(`→ ${last.hint}\n`);
+    if (!json && last?.result === 'failed' && last.hint !== undefined)
+      terminal.stdout.write(`→ ${last.hint}\n`);
     return 0;
   },
 };
@@ -98,27 +99,29 @@ const cells = (run: RunRecord): (string | number)[] => [
 type PrintRuns = (runs: readonly RunRecord[]) => void;
 
 /** A table that can be gone on with: further runs stand in its columns. */
-function printTable(io: Io): PrintRuns {
-  const { bold, red } = paint(io.stdout, io.env);
+function printTable(terminal: Terminal): PrintRuns {
+  const { bold, red } = paint(terminal.stdout, terminal.env);
   const rows: (string | number)[][] = [];
   let isBegun = false;
   return (runs) => {
     rows.push(...runs.map(cells).reverse());
     const [head = '', ...lines] = formatTable(HEAD, rows);
-    if (!isBegun) io.stdout.write(`${bold(head)}\n`);
+    if (!isBegun) terminal.stdout.write(`${bold(head)}\n`);
     isBegun = true;
     for (const line of lines.slice(lines.length - runs.length)) {
-      io.stdout.write(`${line.replace(/^(\S+ \S+ +)failed/, (_, time: string) => time + red('failed'))}\n`);
+      terminal.stdout.write(
+        `${line.replace(/^(\S+ \S+ +)failed/, (_, time: string) => time + red('failed'))}\n`,
+      );
     }
     rows.splice(0, rows.length - 100);
   };
 }
 
 const printJson =
-  (io: Io): PrintRuns =>
+  (terminal: Terminal): PrintRuns =>
   (runs) => {
     for (const { endedAtMs, ...run } of [...runs].reverse()) {
-      io.stdout.write(`${JSON.stringify({ endedAt: new Date(endedAtMs).toISOString(), ...run })}\n`);
+      terminal.stdout.write(`${JSON.stringify({ endedAt: new Date(endedAtMs).toISOString(), ...run })}\n`);
     }
   };
 
@@ -139,14 +142,14 @@ interface Following {
   /** Those to begin with, the newest first. */
   readonly runs: readonly RunRecord[];
   readonly print: PrintRuns;
-  readonly io: Io;
+  readonly terminal: Terminal;
 }
 
 /** Goes on until Ctrl-C, or until nobody reads it any more, over whatever passes: a log service that throttles, a network that is gone for a while. */
 async function follow(
   cloud: Cloud,
   rule: Rule,
-  { errors, runs, print, io }: Following,
+  { errors, runs, print, terminal }: Following,
 ): Promise<0 | typeof INTERRUPTED> {
   print(runs);
   const seen = new Set(runs.map(keyOf));
@@ -156,16 +159,16 @@ async function follow(
   const onGone = () => {
     isRead = false;
   };
-  io.stdout.once('error', onGone);
-  while (!io.signal.aborted && isRead) {
+  terminal.stdout.once('error', onGone);
+  while (!terminal.signal.aborted && isRead) {
     try {
-      await cloud.clock.sleep(FOLLOW_EVERY_MS, io.signal);
+      await cloud.clock.sleep(FOLLOW_EVERY_MS, terminal.signal);
       const nowMs = cloud.clock.now();
       const found = await readRuns(cloud, rule, {
         fromMs: reachedMs - FOLLOW_OVERLAP_MS,
         limit: 1_000,
         errorsOnly: errors,
-        signal: io.signal,
+        signal: terminal.signal,
       });
       const news = found.filter((run) => !seen.has(keyOf(run)));
       // Where there is but SCF's line of a run, ours may be a moment behind it, and says more.
@@ -175,11 +178,11 @@ async function follow(
       if (ready.length > 0) print(ready);
       reachedMs = nowMs;
     } catch (error) {
-      if (io.signal.aborted) break;
+      if (terminal.signal.aborted) break;
       if (!(error instanceof BackupError && error.retryable)) throw error;
-      io.stderr.write(`${error.message}; going on\n`);
+      terminal.stderr.write(`${error.message}; going on\n`);
     }
   }
-  io.stdout.removeListener('error', onGone);
-  return io.signal.aborted ? INTERRUPTED : 0;
+  terminal.stdout.removeListener('error', onGone);
+  return terminal.signal.aborted ? INTERRUPTED : 0;
 }

@@ -1,7 +1,7 @@
 // `tdmq-backup rule pause` and `rule resume`: the rule's timer off and on.
 import { findRule } from '../../rules/rule.ts';
 import { switchTimers } from '../../rules/timer-steps.ts';
-import type { Command, Io } from '../command.ts';
+import type { Command, Terminal } from '../command.ts';
 import { makeChanges } from './changes.ts';
 import { COMMON_HELP, openAccount, parseOneName } from './context.ts';
 
@@ -17,7 +17,7 @@ ${COMMON_HELP}
 Example:
   tdmq-backup rule pause orders-backup
 `,
-  run: (args, io) => switchRule(args, io, false),
+  run: (args, terminal) => switchRule(args, terminal, false),
 };
 
 export const resumeCommand: Command = {
@@ -31,17 +31,17 @@ ${COMMON_HELP}
 Example:
   tdmq-backup rule resume orders-backup
 `,
-  run: (args, io) => switchRule(args, io, true),
+  run: (args, terminal) => switchRule(args, terminal, true),
 };
 
-async function switchRule(args: readonly string[], io: Io, isOn: boolean): Promise<number> {
+async function switchRule(args: readonly string[], terminal: Terminal, isOn: boolean): Promise<number> {
   const { values, name } = parseOneName(args, {});
-  const { cloud } = await openAccount(values, io);
+  const { cloud } = await openAccount(values, terminal);
   const rule = await findRule(cloud, name);
   const steps = switchTimers(cloud, rule, isOn);
-  await makeChanges(steps, io);
+  await makeChanges(steps, terminal);
   const state = isOn ? 'active' : 'paused';
-  io.stdout.write(
+  terminal.stdout.write(
     values.json
       ? `${JSON.stringify({ rule: rule.name, state })}\n`
       : `The rule ${rule.name} is ${steps.length === 0 ? 'already' : 'now'} ${state}.\n`,

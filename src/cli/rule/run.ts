@@ -18,19 +18,19 @@ ${COMMON_HELP}
 Example:
   tdmq-backup rule run orders-backup
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values, name } = parseOneName(args, {});
-    const { cloud } = await openAccount(values, io);
+    const { cloud } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
-    io.stderr.write(`running ${rule.name}, at most ${rule.timeoutSeconds} s …\n`);
+    terminal.stderr.write(`running ${rule.name}, at most ${rule.timeoutSeconds} s …\n`);
     let which = '';
-    const run = await whileWaiting('waiting for the run', io, () =>
-      invokeRule(cloud, rule, io.signal, (requestId) => {
+    const run = await whileWaiting('waiting for the run', terminal, () =>
+      invokeRule(cloud, rule, terminal.signal, (requestId) => {
         which = ` --request ${requestId}`;
       }),
     ).catch((error: unknown) => {
-      if (io.signal.aborted) {
-        io.stderr.write(
+      if (terminal.signal.aborted) {
+        terminal.stderr.write(
           `A run that has begun goes on in the cloud: tdmq-backup rule logs ${rule.name}${which}\n`,
         );
       }
@@ -38,13 +38,13 @@ Example:
     });
     const exitCode = run.result === 'ok' ? 0 : 1;
     if (values.json) {
-      io.stdout.write(`${JSON.stringify(run)}\n`);
+      terminal.stdout.write(`${JSON.stringify(run)}\n`);
       return exitCode;
     }
-    const { green, red } = paint(io.stdout, io.env);
+    const { green, red } = paint(terminal.stdout, terminal.env);
     if (run.result === 'failed') {
-      io.stdout.write(`${red('✗')} the run failed: ${run.error}\n`);
-      io.stdout.write(`  → tdmq-backup rule logs ${rule.name} --request ${run.requestId}\n`);
+      terminal.stdout.write(`${red('✗')} the run failed: ${run.error}\n`);
+      terminal.stdout.write(`  → tdmq-backup rule logs ${rule.name} --request ${run.requestId}\n`);
       return exitCode;
     }
     const { messages, objects, recordBytes, stopReason } = (run.summary ?? {}) as Record<string, unknown>;
@@ -52,7 +52,7 @@ Example:
       typeof messages === 'number'
         ? `${messages.toLocaleString('en-US')} messages in ${objects} objects, ${formatBytes(Number(recordBytes ?? 0))} (${stopReason})`
         : 'the function returned no summary';
-    io.stdout.write(`${green('✓')} ${told}\n  request ${run.requestId}\n`);
+    terminal.stdout.write(`${green('✓')} ${told}\n  request ${run.requestId}\n`);
     return exitCode;
   },
 };

@@ -5,7 +5,7 @@ import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { COMMON_HELP, formatAgo, openAccount, parseOneName, whileWaiting } from './context.ts';
-import { describeState, paintState, tellUnknown } from './shown-state.ts';
+import { describeState, paintState, reportUnknown } from './shown-state.ts';
 
 export const command: Command = {
   summary: 'one rule: settings, state, last run, backlog',
@@ -19,27 +19,29 @@ Examples:
   tdmq-backup rule show orders-backup
   tdmq-backup rule show orders-backup --json
 `,
-  async run(args, io) {
+  async run(args, terminal) {
     const { values, name } = parseOneName(args, {});
-    const { cloud, access } = await openAccount(values, io);
+    const { cloud, access } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
-    const state = await whileWaiting('asking how the rule is', io, () => readState(cloud, rule, access));
+    const state = await whileWaiting('asking how the rule is', terminal, () =>
+      readState(cloud, rule, access),
+    );
     const exitCode = state.state === 'active' || state.state === 'paused' ? 0 : 1;
     const settings = Object.fromEntries(
       Object.entries(rule.environment).map(([key, value]) => [key, shownSetting(key, value)]),
     );
     if (values.json) {
       const { memoryMb, timeoutSeconds, runtime, vpc, runRole, cls, timers, status } = rule;
-      io.stdout.write(
+      terminal.stdout.write(
         `${JSON.stringify({ ...describeState(rule, state), status, memoryMb, timeoutSeconds, runtime, vpc, runRole, cls, timers, settings })}\n`,
       );
       return exitCode;
     }
-    const { bold, dim } = paint(io.stdout, io.env);
+    const { bold, dim } = paint(terminal.stdout, terminal.env);
     const nowMs = cloud.clock.now();
     const { lastRun } = state;
     const facts: [string, string][] = [
-      ['state', paintState(state.state, io) + (state.reason === undefined ? '' : `: ${state.reason}`)],
+      ['state', paintState(state.state, terminal) + (state.reason === undefined ? '' : `: ${state.reason}`)],
       [
         'last run',
         lastRun === undefined ? '–' : `${formatAgo(lastRun.endedAtMs, nowMs)}, ${describeRun(lastRun)}`,
@@ -55,16 +57,16 @@ Examples:
       ['run role', rule.runRole ?? 'none'],
       ['logs', rule.cls === undefined ? 'not in CLS' : `CLS topic ${rule.cls.topicId}`],
     ];
-    io.stdout.write(`${bold(rule.name)} in ${rule.region}\n`);
+    terminal.stdout.write(`${bold(rule.name)} in ${rule.region}\n`);
     const width = Math.max(...facts.map(([key]) => key.length));
     for (const [key, value] of facts) {
-      io.stdout.write(`  ${dim(key.padEnd(width))}  ${value}\n`);
-      if (key === 'state' && state.cure !== undefined) {
-        io.stdout.write(`  ${' '.repeat(width)}  → ${state.cure}\n`);
+      terminal.stdout.write(`  ${dim(key.padEnd(width))}  ${value}\n`);
+      if (key === 'state' && state.hint !== undefined) {
+        terminal.stdout.write(`  ${' '.repeat(width)}  → ${state.hint}\n`);
       }
     }
-    for (const [key, value] of Object.entries(settings)) io.stdout.write(`  ${dim(key)}=${value}\n`);
-    tellUnknown([{ rule, ...state }], io);
+    for (const [key, value] of Object.entries(settings)) terminal.stdout.write(`  ${dim(key)}=${value}\n`);
+    reportUnknown([{ rule, ...state }], terminal);
     return exitCode;
   },
 };

@@ -1,13 +1,14 @@
 // How a rule's state is written: in colour for a person, as JSON for a program.
+
+import type { StateName } from '../../rules/outcome.ts';
 import type { Rule } from '../../rules/rule.ts';
 import type { RuleState } from '../../rules/rule-state.ts';
-import type { StateName } from '../../rules/verdict.ts';
-import type { Io } from '../command.ts';
+import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 
 /** The state's word in its colour. */
-export function paintState(state: StateName, io: Io): string {
-  const { green, yellow, red } = paint(io.stdout, io.env);
+export function paintState(state: StateName, terminal: Terminal): string {
+  const { green, yellow, red } = paint(terminal.stdout, terminal.env);
   if (state === 'active') return green(state);
   return state === 'paused' || state === 'falling behind' ? yellow(state) : red(state);
 }
@@ -21,7 +22,7 @@ export function describeState(rule: Rule, state: RuleState): object {
     region: rule.region,
     state: state.state,
     reason: state.reason,
-    cure: state.cure,
+    hint: state.hint,
     lastRun: state.lastRun && { ...state.lastRun, endedAt: iso(state.lastRun.endedAtMs) },
     lastSuccessAt: iso(state.lastSuccess?.endedAtMs),
     backlog: state.backlog,
@@ -30,10 +31,13 @@ export function describeState(rule: Rule, state: RuleState): object {
 }
 
 /** What could not be asked, on stderr: each reason once, with the rules that it is about. */
-export function tellUnknown(states: readonly { rule: Rule; unknown: readonly string[] }[], io: Io): void {
+export function reportUnknown(
+  states: readonly { rule: Rule; unknown: readonly string[] }[],
+  terminal: Terminal,
+): void {
   const reasons = new Set(states.flatMap(({ unknown }) => unknown));
   for (const reason of reasons) {
     const names = states.filter(({ unknown }) => unknown.includes(reason)).map(({ rule }) => rule.name);
-    io.stderr.write(`not known of ${names.join(', ')}: ${reason}\n`);
+    terminal.stderr.write(`not known of ${names.join(', ')}: ${reason}\n`);
   }
 }

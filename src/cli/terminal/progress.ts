@@ -1,5 +1,5 @@
 // Progress for a person: one line that changes at a terminal; only its last state where output is piped.
-import type { Io } from '../command.ts';
+import type { Terminal } from '../command.ts';
 
 export interface Progress {
   /** Shows `text` in place of what was shown. Shown at a terminal only, a few times a second. */
@@ -11,7 +11,7 @@ export interface Progress {
 }
 
 /** A line of progress on `stream`. */
-export function startProgress(stream: Io['stdout']): Progress {
+export function startProgress(stream: Terminal['stdout']): Progress {
   let lastMs = 0;
   let isShown = false;
   const isTerminal = stream.isTTY === true;

@@ -1,6 +1,6 @@
 // Questions on a terminal: a line of text, one of a list, yes or no. Ctrl-C and a closed input end the command.
 import { createInterface } from 'node:readline';
-import type { Io } from '../command.ts';
+import type { Terminal } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
 import { paint } from './paint.ts';
 
@@ -21,19 +21,19 @@ export interface Prompt {
 }
 
 /** Reads from stdin and writes to stderr. Close it, or the process does not end. */
-export function openPrompt(io: Io): Prompt {
-  const { bold, dim } = paint(io.stderr, io.env);
-  const lines = createInterface({ input: io.stdin, terminal: false });
+export function openPrompt(terminal: Terminal): Prompt {
+  const { bold, dim } = paint(terminal.stderr, terminal.env);
+  const lines = createInterface({ input: terminal.stdin, terminal: false });
   const iterator = lines[Symbol.asyncIterator]();
   const interrupted = new Promise<never>((_, reject) => {
-    const stop = () => reject(io.signal.reason as Error);
-    if (io.signal.aborted) stop();
-    else io.signal.addEventListener('abort', stop, { once: true });
+    const stop = () => reject(terminal.signal.reason as Error);
+    if (terminal.signal.aborted) stop();
+    else terminal.signal.addEventListener('abort', stop, { once: true });
   });
   interrupted.catch(() => undefined);
 
   async function readLine(question: string): Promise<string> {
-    io.stderr.write(question);
+    terminal.stderr.write(question);
     const next = await Promise.race([iterator.next(), interrupted]);
     if (next.done === true) throw new UsageError('the input ended before the question was answered');
     return next.value.trim();
@@ -45,7 +45,7 @@ export function openPrompt(io: Io): Prompt {
       const text = (await readLine(`${bold(question)}${shown}: `)) || fallback;
       const fault = text === undefined ? 'an answer is needed' : await check?.(text);
       if (fault === undefined) return text as string;
-      io.stderr.write(`  ${fault}\n`);
+      terminal.stderr.write(`  ${fault}\n`);
     }
   };
 
@@ -55,12 +55,12 @@ export function openPrompt(io: Io): Prompt {
       const [only] = choices;
       if (only === undefined) throw new UsageError(`${question}: there is nothing to choose from`);
       if (choices.length === 1) {
-        io.stderr.write(`${bold(question)}: ${only.label}\n`);
+        terminal.stderr.write(`${bold(question)}: ${only.label}\n`);
         return only.value;
       }
-      io.stderr.write(`${bold(question)}\n`);
+      terminal.stderr.write(`${bold(question)}\n`);
       choices.forEach((choice, i) => {
-        io.stderr.write(`  ${i + 1}) ${choice.label}\n`);
+        terminal.stderr.write(`  ${i + 1}) ${choice.label}\n`);
       });
       const text = await ask(`1–${choices.length}, or a part of the name`, {
         check: (given) => {

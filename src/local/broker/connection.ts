@@ -12,7 +12,7 @@ import {
 } from './frames.ts';
 
 /** A refusal: the command is not acted upon and answered with this error (a number of SERVER_ERROR). */
-export interface ErrorVerdict {
+export interface ErrorOutcome {
   readonly error: number;
   readonly message?: string;
 }
@@ -21,7 +21,7 @@ export interface ErrorVerdict {
  * What a hook decides about a command: let it pass, lose it, end the connection, send half of it and end, or (only for
  * commands that come in) refuse it.
  */
-export type Verdict = 'drop' | 'close' | 'half' | ErrorVerdict | undefined;
+export type Outcome = 'drop' | 'close' | 'half' | ErrorOutcome | undefined;
 
 /**
  * Sees every command before it is acted upon (or before it is sent). A promise delays it and what comes after it on
@@ -32,7 +32,7 @@ export type CommandHook = (
   // biome-ignore lint/suspicious/noExplicitAny: a hook knows which command it asked for
   fields: Readonly<Record<string, any>>,
   connectionId: number,
-) => Verdict | Promise<Verdict> | undefined;
+) => Outcome | Promise<Outcome> | undefined;
 
 export interface ConnectionOptions {
   readonly id: number;
@@ -45,7 +45,7 @@ export interface ConnectionOptions {
 
 export interface ConnectionEvents {
   command(command: Command): void;
-  refused(command: Command, verdict: ErrorVerdict): void;
+  refused(command: Command, outcome: ErrorOutcome): void;
   writable(): void;
   closed(): void;
 }
@@ -96,12 +96,12 @@ export class Connection {
   send<N extends CommandName>(name: N, fields: CommandFields<N>, rest?: Uint8Array): void {
     this.#out.run(() => {
       if (this.#options.faults.isSilent) return undefined;
-      return decide(this.#options.outgoing, name, fields as object, this.id, (verdict) => {
-        if (verdict === 'close') this.destroy();
-        if (verdict === 'close' || verdict === 'drop') return;
+      return decide(this.#options.outgoing, name, fields as object, this.id, (outcome) => {
+        if (outcome === 'close') this.destroy();
+        if (outcome === 'close' || outcome === 'drop') return;
         const frame = encodeFrame(name, fields, rest);
-        this.sendRaw(verdict === 'half' ? frame.subarray(0, Math.ceil(frame.length / 2)) : frame);
-        if (verdict === 'half') this.#socket.destroySoon();
+        this.sendRaw(outcome === 'half' ? frame.subarray(0, Math.ceil(frame.length / 2)) : frame);
+        if (outcome === 'half') this.#socket.destroySoon();
       });
     });
   }
@@ -163,11 +163,11 @@ export class Connection {
 
   #receive(command: Command): void {
     this.#in.run(() => {
-      const waiting = decide(this.#options.incoming, command.name, command.fields, this.id, (verdict) => {
-        if (verdict === 'close' || verdict === 'half') this.destroy();
+      const waiting = decide(this.#options.incoming, command.name, command.fields, this.id, (outcome) => {
+        if (outcome === 'close' || outcome === 'half') this.destroy();
         if (this.#socket.destroyed) return;
-        if (typeof verdict === 'object') this.#events.refused(command, verdict);
-        else if (verdict === undefined) this.#events.command(command);
+        if (typeof outcome === 'object') this.#events.refused(command, outcome);
+        else if (outcome === undefined) this.#events.command(command);
       });
       return waiting?.catch(() => this.destroy());
     });
@@ -221,14 +221,14 @@ function decide(
   name: CommandName,
   fields: object,
   connectionId: number,
-  act: (verdict: Verdict) => void,
+  act: (outcome: Outcome) => void,
 ): void | Promise<void> {
-  const waiting: Promise<Verdict>[] = [];
+  const waiting: Promise<Outcome>[] = [];
   for (const hook of hooks) {
-    const verdict = hook(name, fields, connectionId);
-    if (verdict instanceof Promise) waiting.push(verdict);
-    else if (verdict !== undefined && waiting.length === 0) return act(verdict);
+    const outcome = hook(name, fields, connectionId);
+    if (outcome instanceof Promise) waiting.push(outcome);
+    else if (outcome !== undefined && waiting.length === 0) return act(outcome);
   }
   if (waiting.length === 0) return act(undefined);
-  return Promise.all(waiting).then((verdicts) => act(verdicts.find((verdict) => verdict !== undefined)));
+  return Promise.all(waiting).then((outcomes) => act(outcomes.find((outcome) => outcome !== undefined)));
 }

@@ -41,7 +41,7 @@ export interface Consumer {
   readonly pending: Set<number>;
   unackedMessages: number;
   isBlocked: boolean;
-  isToldOfEnd: boolean;
+  isEndAnnounced: boolean;
 }
 
 /** Entries that Key_Shared may hold back for a busy consumer before it stops reading ahead. */
@@ -96,7 +96,7 @@ export class Subscription {
       pending: new Set(),
       unackedMessages: 0,
       isBlocked: false,
-      isToldOfEnd: false,
+      isEndAnnounced: false,
     };
     this.consumers.push(consumer);
     if (!this.isIndividual && !this.#chooseActive() && !this.#isActivating) port.activeChanged(false);
@@ -218,7 +218,7 @@ export class Subscription {
         if (this.type === 'Key_Shared') this.#dispatchByKey();
         else if (this.type === 'Shared') this.#dispatchInTurn();
         else this.#dispatchToActive();
-        this.#tellEnd();
+        this.#reportEnd();
       } while (this.#mustDispatchAgain);
     } finally {
       this.#isDispatching = false;
@@ -358,11 +358,11 @@ export class Subscription {
     this.dispatch();
   }
 
-  #tellEnd(): void {
+  #reportEnd(): void {
     if (!this.topic.isTerminated || this.backlogEntries > 0) return;
     for (const consumer of this.consumers) {
-      if (consumer.isToldOfEnd) continue;
-      consumer.isToldOfEnd = true;
+      if (consumer.isEndAnnounced) continue;
+      consumer.isEndAnnounced = true;
       consumer.port.reachedEnd();
     }
   }

@@ -164,7 +164,7 @@ export function identityOf(
   if (clientCertificate === undefined) return byToken ?? {};
   readTlsFiles({ ...config, tlsCaFile: undefined });
   const { certFile, keyFile } = clientCertificate;
-  if (byToken && !tellsEncryption(pulsar)) {
+  if (byToken && !reportsEncryption(pulsar)) {
     throw new BackupError(
       'config',
       'this version of pulsar-client shows no client certificate beside a token',
@@ -182,7 +182,7 @@ export function identityOf(
 }
 
 /** Whether this version tells encrypted messages from others when it hands them over undecrypted. */
-export const tellsEncryption = (pulsar: PulsarClientModule): boolean =>
+export const reportsEncryption = (pulsar: PulsarClientModule): boolean =>
   pulsar.Message !== undefined && 'getEncryptionContext' in pulsar.Message.prototype;
 
 /** libpulsar's log levels; lower ones are not even handed over. */

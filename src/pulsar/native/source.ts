@@ -20,8 +20,8 @@ import {
   type NativeClient,
   type NativeConsumerConfig,
   type PulsarClientModule,
+  reportsEncryption,
   routeLog,
-  tellsEncryption,
 } from './client.ts';
 import { resultOf, sourceError } from './failure.ts';
 import { NativePartition } from './partition.ts';
@@ -123,7 +123,7 @@ export function createNativeSource(
       // 0 is no limit: with one, libpulsar drops the chunks of the oldest message.
       maxPendingChunkedMessage: 0,
       // Only where encrypted messages can be told from others: they would be stored as if they were plain.
-      ...(tellsEncryption(pulsar) && { cryptoFailureAction: 'CONSUME' as const }),
+      ...(reportsEncryption(pulsar) && { cryptoFailureAction: 'CONSUME' as const }),
     });
     return NativePartition.open({
       partition: partitionOf(topic, config.topic.full),

@@ -30,7 +30,7 @@ export class Cluster {
   readonly #options: ClusterOptions;
   readonly #connections = new Map<string, { connection: Connection; opened: Promise<void> }>();
   #isClosed = false;
-  #hasToldListener = false;
+  #hasReportedListener = false;
   /** The service address that answered last; the next try begins there. */
   #preferred = 0;
 
@@ -79,14 +79,14 @@ export class Cluster {
       httpLookup(address, name, name.topic, this.#options.listenerName, this.#options),
     );
     const connection = await this.#connectAdvertised(this.#brokerAddress(url, topic));
-    if (connection.serverProtocol < KNOWS_LISTENERS_OVER_HTTP) this.#tellListenerIgnored(connection);
+    if (connection.serverProtocol < KNOWS_LISTENERS_OVER_HTTP) this.#reportListenerIgnored(connection);
     return connection;
   }
 
-  #tellListenerIgnored(connection: Connection): void {
+  #reportListenerIgnored(connection: Connection): void {
     const { listenerName, logger } = this.#options;
-    if (listenerName === undefined || this.#hasToldListener) return;
-    this.#hasToldListener = true;
+    if (listenerName === undefined || this.#hasReportedListener) return;
+    this.#hasReportedListener = true;
     logger?.warn({ listenerName, broker: connection.name }, LISTENER_IGNORED);
   }
 

@@ -26,7 +26,7 @@ import { EntryReader } from './entry-reader.ts';
 import { FailoverState } from './failover-state.ts';
 import { FlowControl } from './flow.ts';
 import { Gate } from './gate.ts';
-import { HeldBack } from './held-back-look.ts';
+import { HeldBack } from './held-back-probe.ts';
 import { loadCodec } from './protocol/decompress.ts';
 import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
 import { isServerError } from './protocol/server-error.ts';
@@ -274,7 +274,7 @@ export class Consumer implements SourcePartition {
     const acknowledged = this.#isOrdered && begin === undefined ? this.#acknowledged : undefined;
     return {
       begin: begin ?? (beforeFirst && { acknowledged: beforeFirst, last: this.#atOpen?.last }),
-      isBeginTold: begin !== undefined,
+      isBeginKnown: begin !== undefined,
       end: positionOf(this.#atClose) ?? (acknowledged && { acknowledged, last: this.#atClose?.last }),
       passedOver: this.#passedOver,
     };
@@ -322,9 +322,9 @@ export class Consumer implements SourcePartition {
     const consumer = wasReady ? this.#consumer() : undefined;
     const asking = consumer?.lastPositions(closeTimeoutMs).catch(() => undefined);
     if (wasReady && this.#isCutShort) this.#passedOver = await this.#lookForPassedOver(await asking);
-    const leaving = this.#leave(closeTimeoutMs);
+    const uploading = this.#leave(closeTimeoutMs);
     this.#atClose = await asking;
-    await leaving;
+    await uploading;
   }
 
   /** The end of the run's range has not come, and nobody else can have had the subscription. */

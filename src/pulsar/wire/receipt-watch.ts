@@ -25,20 +25,20 @@ export interface ReceiptWatch {
 
 /** Begins to watch. */
 export function watchReceipts({ clock, isWaiting, onSilent, onGivenUp }: ReceiptWatchOptions): ReceiptWatch {
-  let silentLooks = 0;
+  let silentProbes = 0;
   let isStopped = false;
   let cancel = () => {};
   const look = () => {
     if (isStopped) return;
-    if (isWaiting()) silentLooks++;
-    if (silentLooks === SILENT) onSilent();
-    if (silentLooks === GIVEN_UP) onGivenUp();
+    if (isWaiting()) silentProbes++;
+    if (silentProbes === SILENT) onSilent();
+    if (silentProbes === GIVEN_UP) onGivenUp();
     if (!isStopped) cancel = startTimer(clock, LOOK_EVERY_MS, look);
   };
   cancel = startTimer(clock, LOOK_EVERY_MS, look);
   return {
     heard() {
-      silentLooks = 0;
+      silentProbes = 0;
     },
     stop() {
       isStopped = true;

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openPlace } from '../../../src/cli/archive/location.ts';
+import { openLocation } from '../../../src/cli/archive/location.ts';
 import { main } from '../../../src/cli/main.ts';
 import { handleInvocation, REAL_PARTS } from '../../../src/handler.ts';
 import { crc64 } from '../../../src/lib/crc64.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { createLogger } from '../../../src/logger.ts';
-import { testIo } from '../io.ts';
 import { type LoopbackRule, TOPIC as RULE_TOPIC, startLoopbackRule } from '../loopback-rule.ts';
+import { testTerminal } from '../terminal.ts';
 
 const OLD = fileURLToPath(new URL('../../fixtures/golden/unreadable-v1', import.meta.url));
 const RAW = '_unreadable/t/ns/orders/partition=0/';
@@ -24,14 +24,19 @@ beforeEach(async () => {
   rule = await startLoopbackRule();
   folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-raw-'));
   cpSync(OLD, folder, { recursive: true });
-  const place = await openPlace({}, testIo(rule.env).io);
+  const location = await openLocation({}, testTerminal(rule.env).terminal);
   for (const path of files(folder)) {
     const bytes = readFileSync(path);
     const attributes = { metadata: { rule: 'orders-backup' }, contentType: 'application/octet-stream' };
-    const key = `${place.prefix}${relative(folder, path)}`;
-    await place.store.create(key, { chunks: [bytes], sizeBytes: bytes.length }, crc64([bytes]), attributes);
+    const key = `${location.prefix}${relative(folder, path)}`;
+    await location.store.create(
+      key,
+      { chunks: [bytes], sizeBytes: bytes.length },
+      crc64([bytes]),
+      attributes,
+    );
   }
-  await place.close();
+  await location.close();
 });
 afterEach(async () => {
   await rule.close();
@@ -43,39 +48,39 @@ const files = (root: string): string[] =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
 
-async function archive(place: Place, args: readonly string[], expectedCode = 0): Promise<string> {
-  const { io, out, err } = testIo(place === 'bucket' ? rule.env : {});
-  const where = place === 'bucket' ? TOPIC : ['--folder', folder];
-  expect(await main(['archive', ...args, ...where], io), out() + err()).toBe(expectedCode);
+async function archive(location: Location, args: readonly string[], expectedCode = 0): Promise<string> {
+  const { terminal, out, err } = testTerminal(location === 'bucket' ? rule.env : {});
+  const where = location === 'bucket' ? TOPIC : ['--folder', folder];
+  expect(await main(['archive', ...args, ...where], terminal), out() + err()).toBe(expectedCode);
   return out();
 }
 
-type Place = 'bucket' | 'copy';
+type Location = 'bucket' | 'copy';
 
-describe.each(['bucket', 'copy'] as const)('raw entries in a %s', (place) => {
+describe.each(['bucket', 'copy'] as const)('raw entries in a %s', (location) => {
   it('are told by ls and verify, recovered, and told as recovered', async () => {
-    expect(await archive(place, ['ls'])).toContain(
+    expect(await archive(location, ['ls'])).toContain(
       '4 entries are kept raw under _unreadable/, not decoded: archive recover tries again',
     );
-    const verified = await archive(place, ['verify']);
+    const verified = await archive(location, ['verify']);
     expect(verified).toContain(`${RAW}000000000007-0000000002.bin`);
     expect(verified).toContain('4 entries are kept raw');
-    await archive(place, ['verify', '--strict'], 1);
+    await archive(location, ['verify', '--strict'], 1);
 
-    const dry = JSON.parse(await archive(place, ['recover', '--dry-run', '--json'], 1));
+    const dry = JSON.parse(await archive(location, ['recover', '--dry-run', '--json'], 1));
     expect(dry).toMatchObject({ isDryRun: true, raw: 4, recovered: 3, remaining: 1, manifests: [] });
-    const text = await archive(place, ['recover'], 1);
+    const text = await archive(location, ['recover'], 1);
     expect(text).toContain('3 messages in ');
     expect(text).toMatch(/0000000012\.bin\n {4}its checksum \(CRC-32C\) does not match/);
     expect(text).toContain('3 of 4 raw entries recovered, 0 already recovered, 1 left');
-    expect(await archive(place, ['recover'], 1)).toContain(
+    expect(await archive(location, ['recover'], 1)).toContain(
       '0 of 4 raw entries recovered, 3 already recovered, 1 left',
     );
 
-    expect((await archive(place, ['cat', '--format', 'value'])).split('\n').slice(0, 3)).toEqual([
+    expect((await archive(location, ['cat', '--format', 'value'])).split('\n').slice(0, 3)).toEqual([
       ...['hello', 'a', 'b'],
     ]);
-    const { totals, unreadable } = JSON.parse(await archive(place, ['ls', '--json']));
+    const { totals, unreadable } = JSON.parse(await archive(location, ['ls', '--json']));
     expect(totals).toMatchObject({ objects: 3, messages: 5, unreadable: 4, recovered: 3 });
     expect(unreadable).toMatchObject([
       { id: '7:2:0:-1', isRecovered: true },
@@ -83,7 +88,7 @@ describe.each(['bucket', 'copy'] as const)('raw entries in a %s', (place) => {
       { id: '7:8:0:-1', isRecovered: true },
       { id: '7:12:0:-1', isRecovered: false },
     ]);
-    expect(await archive(place, ['verify'])).toContain('3 recovered, 1 not decoded');
+    expect(await archive(location, ['verify'])).toContain('3 recovered, 1 not decoded');
   });
 });
 
@@ -129,8 +134,8 @@ describe('recover', () => {
       hint: expect.stringContaining('Give the function 256 MB of memory'),
     });
     const command = async (...args: string[]) => {
-      const { io, out, err } = testIo(rule.env);
-      expect(await main(['archive', ...args], io), out() + err()).toBe(0);
+      const { terminal, out, err } = testTerminal(rule.env);
+      expect(await main(['archive', ...args], terminal), out() + err()).toBe(0);
       return out();
     };
     expect(await command('recover')).toContain('7 of 7 raw entries recovered');
@@ -152,10 +157,10 @@ describe('recover', () => {
   it.each(['recover', 'verify', 'index'])(
     '%s calls no folder whole that only holds the archive',
     async (command) => {
-      const { io, err } = testIo({});
+      const { terminal, err } = testTerminal({});
       const above = mkdtempSync(join(tmpdir(), 'tdmq-backup-above-'));
       cpSync(folder, join(above, 'copy'), { recursive: true });
-      expect(await main(['archive', command, '--folder', above], io)).toBe(1);
+      expect(await main(['archive', command, '--folder', above], terminal)).toBe(1);
       expect(err()).toContain('nothing there is of an archive');
       expect(err()).toContain('copy/_unreadable/');
       rmSync(above, { recursive: true });
@@ -165,8 +170,8 @@ describe('recover', () => {
   it('refuses what is no private key, before anything is read', async () => {
     const file = join(folder, 'key.pem');
     writeFileSync(file, 'no key');
-    const { io, err } = testIo({});
-    expect(await main(['archive', 'recover', '--folder', folder, '--private-key', file], io)).toBe(1);
+    const { terminal, err } = testTerminal({});
+    expect(await main(['archive', 'recover', '--folder', folder, '--private-key', file], terminal)).toBe(1);
     expect(err()).toContain('is no private key');
   });
 });

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeMetadata, isChecksumRight } from '../../../src/local/broker/frames.ts';
-import { testIo } from '../io.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from '../loopback-rule.ts';
+import { testTerminal } from '../terminal.ts';
 
 const TARGET = 'public/default/replay';
 const COUNT = 60;
@@ -22,24 +22,24 @@ beforeEach(async () => {
     TOPIC,
     Array.from({ length: COUNT }, (_, i) => ({ payload: `message ${i}`, key: `key-${i % 4}` })),
   );
-  expect(await main(['run'], testIo({ ...rule.env, FILE_MAX_MESSAGES: '10' }).io)).toBe(0);
+  expect(await main(['run'], testTerminal({ ...rule.env, FILE_MAX_MESSAGES: '10' }).terminal)).toBe(0);
   rule.broker.createTopic(TARGET, 2);
   rule.broker.createSubscription(TARGET, 'backup');
 });
 afterEach(() => rule.close());
 
 async function restore(args: readonly string[], signal?: AbortSignal) {
-  const { io, out, err } = testIo(rule.env, signal);
-  const code = await main(['archive', 'restore', '--to', TARGET, ...args], io);
+  const { terminal, out, err } = testTerminal(rule.env, signal);
+  const code = await main(['archive', 'restore', '--to', TARGET, ...args], terminal);
   return { code, out: out(), err: err() };
 }
 
 /** What stands in the new topic, by the archive that another rule makes of it: value and properties. */
 async function restored(): Promise<{ value: string; properties: Record<string, string>; topic: string }[]> {
   const env = { ...rule.env, PULSAR_TOPIC: TARGET, COS_PREFIX: 'replay/' };
-  expect(await main(['run'], testIo(env).io)).toBe(0);
-  const { io, out } = testIo(env);
-  expect(await main(['archive', 'cat'], io)).toBe(0);
+  expect(await main(['run'], testTerminal(env).terminal)).toBe(0);
+  const { terminal, out } = testTerminal(env);
+  expect(await main(['archive', 'cat'], terminal)).toBe(0);
   return out()
     .trimEnd()
     .split('\n')
@@ -90,7 +90,7 @@ async function keepRaw() {
   ];
   rule.broker.corruptEntry(partition, own[1] as never);
   rule.broker.publish(partition, [{ payload: 'after' }]);
-  expect(await main(['run'], testIo(rule.env).io)).toBe(0);
+  expect(await main(['run'], testTerminal(rule.env).terminal)).toBe(0);
   return metadata;
 }
 
@@ -114,7 +114,7 @@ test('raw entries are left out, and counted', async () => {
   expect(JSON.parse(json)).toMatchObject({ rawLeftOut: 0, rawEntries: 0 });
 });
 
-test('--include-unreadable publishes raw entries as they are, in their place; what no broker takes is told', async () => {
+test('--include-unreadable publishes raw entries as they are, in their location; what no broker takes is told', async () => {
   const metadata = await keepRaw();
   const { code, out } = await restore(['--include-unreadable']);
   expect(code).toBe(1);
@@ -165,7 +165,7 @@ test('what was stored since a restore began is no part of it', async () => {
   expect((await restore(['--no-batching'], interrupt.signal)).code).toBe(130);
   unhook();
   rule.broker.publish(TOPIC, [{ payload: 'later' }]);
-  expect(await main(['run'], testIo(rule.env).io)).toBe(0);
+  expect(await main(['run'], testTerminal(rule.env).terminal)).toBe(0);
   expect((await restore(['--no-batching'])).code).toBe(0);
   expect(await values()).toEqual(all);
 });
@@ -181,12 +181,12 @@ test('a restore that was done is refused, until told to do it again', async () =
 
 test('the topic that was backed up is refused, and so is one of its partitions, until told', async () => {
   for (const to of [TOPIC, `${TOPIC}-partition-1`]) {
-    const { io, err } = testIo(rule.env);
-    expect(await main(['archive', 'restore', '--to', to], io)).toBe(1);
+    const { terminal, err } = testTerminal(rule.env);
+    expect(await main(['archive', 'restore', '--to', to], terminal)).toBe(1);
     expect(err()).toContain('--into-same-topic');
   }
-  const { io, out } = testIo(rule.env);
-  expect(await main(['archive', 'restore', '--to', TOPIC, '--into-same-topic'], io)).toBe(0);
+  const { terminal, out } = testTerminal(rule.env);
+  expect(await main(['archive', 'restore', '--to', TOPIC, '--into-same-topic'], terminal)).toBe(0);
   expect(out()).toContain('Published 60 messages');
 });
 
@@ -198,8 +198,8 @@ test('a local copy is restored without a bucket or its keys, and keeps its progr
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, rule.cos.object(key)?.bytes as Buffer);
     }
-    const { io, out, err } = testIo({ PULSAR_SERVICE_URL: rule.broker.serviceUrl });
-    expect(await main(['archive', 'restore', '--folder', folder, '--to', TARGET], io), err()).toBe(0);
+    const { terminal, out, err } = testTerminal({ PULSAR_SERVICE_URL: rule.broker.serviceUrl });
+    expect(await main(['archive', 'restore', '--folder', folder, '--to', TARGET], terminal), err()).toBe(0);
     expect(out()).toContain('Published 60 messages');
     expect(readdirSync(join(folder, '_restores'))).toHaveLength(2);
     expect(await values()).toEqual(all);
@@ -246,5 +246,5 @@ test('wrong options are wrong usage', async () => {
     ['--driver', 'telepathy'],
   ])
     expect((await restore(args)).code, args.join(' ')).toBe(2);
-  expect(await main(['archive', 'restore'], testIo(rule.env).io)).toBe(2);
+  expect(await main(['archive', 'restore'], testTerminal(rule.env).terminal)).toBe(2);
 });

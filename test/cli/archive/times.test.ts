@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeRecord } from '../../../src/format/record.ts';
-import { testIo } from '../io.ts';
 import { type LoopbackRule, startLoopbackRule } from '../loopback-rule.ts';
+import { testTerminal } from '../terminal.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12);
 const ODD = [-1, -86_400_000, -(2n ** 63n), Date.UTC(10_000, 0), 2 ** 53 - 1, 2n ** 53n, 2n ** 63n - 1n];
@@ -27,7 +27,7 @@ beforeAll(async () => {
     PLAIN,
     TIMES.map((timeMs, i) => ({ payload: `message ${i}`, publishTimeMs: timeMs, eventTimeMs: timeMs })),
   );
-  expect(await main(['run'], testIo({ ...rule.env, FILE_MAX_MESSAGES: '3' }).io)).toBe(0);
+  expect(await main(['run'], testTerminal({ ...rule.env, FILE_MAX_MESSAGES: '3' }).terminal)).toBe(0);
 });
 afterAll(async () => {
   await rule.close();
@@ -35,8 +35,8 @@ afterAll(async () => {
 });
 
 async function archive(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
-  const { io, out, err } = testIo({ ...rule.env, ...env });
-  expect(await main(['archive', ...args], io), err()).toBe(0);
+  const { terminal, out, err } = testTerminal({ ...rule.env, ...env });
+  expect(await main(['archive', ...args], terminal), err()).toBe(0);
   return out();
 }
 const cat = async (...args: string[]) =>
@@ -82,7 +82,7 @@ test('restore publishes the same event times again, and says which publish times
   const report = JSON.parse(await archive(['restore', '--to', TARGET, '--json']));
   expect(report.messages).toBe(TIMES.length);
   const env = { PULSAR_TOPIC: TARGET, COS_PREFIX: 'replay/' };
-  expect(await main(['run'], testIo({ ...rule.env, ...env }).io)).toBe(0);
+  expect(await main(['run'], testTerminal({ ...rule.env, ...env }).terminal)).toBe(0);
   const restored = (await archive(['cat'], env)).split('\n').slice(0, -1).map(decodeRecord);
   expect(restored.map(({ eventTimeMs }) => eventTimeMs)).toEqual(TIMES);
   const told = restored.map(({ properties }) => new Map(properties).get('tdmq-backup-publish-time'));

@@ -42,7 +42,7 @@ describe('list', () => {
 interface Shown {
   readonly state: string;
   readonly reason?: string;
-  readonly cure?: string;
+  readonly hint?: string;
   readonly lastSuccessAt?: string;
   readonly unknown: readonly string[];
 }
@@ -61,12 +61,12 @@ describe('The state of a rule', () => {
   const orders = () => cloud.cluster.environments.get('default')?.topics.get('orders');
   const forget = (names: Map<string, unknown> | undefined) => names?.clear();
 
-  /** What is done to the rule, the state it is in then, and words of reason and cure. */
+  /** What is done to the rule, the state it is in then, and words of reason and hint. */
   const unwell: readonly (readonly [
     state: string,
     what: string,
     reason: string,
-    cure: string,
+    hint: string,
     () => unknown,
   ])[] = [
     [
@@ -249,18 +249,18 @@ describe('The state of a rule', () => {
     ],
   ];
 
-  test.each(unwell)('is %s when %s, with reason and cure in words', async (state, _, reason, cure, make) => {
+  test.each(unwell)('is %s when %s, with reason and hint in words', async (state, _, reason, hint, make) => {
     make();
     const found = await stateOf();
     expect(found).toMatchObject({ state, code: state === 'paused' ? 0 : 1 });
     expect(found.reason).toContain(reason);
-    expect(found.cure).toContain(cure);
+    expect(found.hint).toContain(hint);
     const list = await cloud.rule('list');
     expect(rowOf(list.out, 'orders-backup')).toContain(`${state} `);
-    expect(list.out).toContain(`→ orders-backup: ${found.cure}`);
+    expect(list.out).toContain(`→ orders-backup: ${found.hint}`);
     const show = await cloud.rule('show', 'orders-backup');
     expect(show.out).toContain(`${state}: ${found.reason}`);
-    expect(show.out).toContain(`→ ${found.cure}`);
+    expect(show.out).toContain(`→ ${found.hint}`);
     expect(show.code).toBe(found.code);
   });
 
@@ -295,7 +295,7 @@ describe('The state of a rule', () => {
   ])('is active %s', async (_, make) => {
     make();
     expect(await stateOf()).toMatchObject({ state: 'active', code: 0 });
-    expect(await stateOf()).not.toHaveProperty('cure');
+    expect(await stateOf()).not.toHaveProperty('hint');
   });
 
   test('counts no run as a success that found its subscription in use', async () => {

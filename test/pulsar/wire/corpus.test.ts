@@ -66,9 +66,9 @@ describe('the corpus', () => {
 
   it('has ZSTD with and without a content size, and with a checksum', () => {
     const descriptors = (client: string) => payloads(client, 'ZSTD').map((block) => block[4] as number);
-    const tellsSize = (descriptor: number) => descriptor >> 6 !== 0 || (descriptor & 0x20) !== 0;
-    expect(descriptors('java').every(tellsSize)).toBe(true);
-    expect(descriptors('rust').some((descriptor) => !tellsSize(descriptor))).toBe(true);
+    const reportsSize = (descriptor: number) => descriptor >> 6 !== 0 || (descriptor & 0x20) !== 0;
+    expect(descriptors('java').every(reportsSize)).toBe(true);
+    expect(descriptors('rust').some((descriptor) => !reportsSize(descriptor))).toBe(true);
     expect(descriptors('go').every((descriptor) => (descriptor & 4) !== 0)).toBe(true);
   });
 });

@@ -23,7 +23,7 @@ it.each(['exclusive', 'failover', 'shared', 'key_shared'] as const)(
     const { ledgerId } = second as { ledgerId: number };
     expect(before.first.positions?.()).toMatchObject({
       begin: { acknowledged: { ledgerId, entryId: -1 }, last: { ledgerId, entryId: 4 } },
-      isBeginTold: true,
+      isBeginKnown: true,
       end: { acknowledged: second, last: { ledgerId, entryId: 4 } },
     });
     broker.skip(TOPIC, SUBSCRIPTION, 0);
@@ -40,14 +40,14 @@ it('are those of the first entry and of the last acknowledgement where the broke
   broker.publish(TOPIC, messages(5));
   broker.skip(TOPIC, SUBSCRIPTION, 2);
   const { first, source } = await openSource(broker);
-  expect(first.positions?.()).toMatchObject({ begin: undefined, isBeginTold: false, end: undefined });
+  expect(first.positions?.()).toMatchObject({ begin: undefined, isBeginKnown: false, end: undefined });
   await take(first, 1);
   const { ledgerId } = first.end as { ledgerId: number };
   await first.acknowledge([{ ledgerId, entryId: 2 }]);
   await source.close();
   expect(first.positions?.()).toMatchObject({
     begin: { acknowledged: { ledgerId, entryId: 1 } },
-    isBeginTold: false,
+    isBeginKnown: false,
     end: { acknowledged: { ledgerId, entryId: 2 } },
   });
 });
@@ -58,7 +58,7 @@ it('are not told of a consumer whose connection is lost', async () => {
   await first.acknowledge(ids(await take(first, 5)));
   await broker.close();
   await source.close();
-  expect(first.positions?.()).toMatchObject({ isBeginTold: true, end: undefined });
+  expect(first.positions?.()).toMatchObject({ isBeginKnown: true, end: undefined });
 });
 
 it('say what somebody passed over while the consumer was there, as far as a reader still gets it', async () => {

@@ -287,7 +287,7 @@ it.each([
 });
 
 /** Time passes only when the test says so, for the producer's look at its receipts; else as always. */
-function clockWithHeldLooks() {
+function clockWithHeldProbes() {
   let looks: (() => void)[] = [];
   const sleep: Clock['sleep'] = (ms, signal) =>
     ms === 20_000
@@ -312,7 +312,7 @@ function clockWithHeldLooks() {
 }
 
 it('connects again where a broker gives no receipts, and fails where that does not help', async () => {
-  const { clock, look } = clockWithHeldLooks();
+  const { clock, look } = clockWithHeldProbes();
   const other = createWirePublisher({ config: config(), clock, signal: stop.signal });
   let producers = 0;
   let isSilent = true;
@@ -349,7 +349,7 @@ it('connects again where a broker gives no receipts, and fails where that does n
 });
 
 it('leaves no timer when it is closed', async () => {
-  const { clock, isHeld } = clockWithHeldLooks();
+  const { clock, isHeld } = clockWithHeldProbes();
   const other = createWirePublisher({ config: config(), clock, signal: stop.signal });
   await other.open(TOPIC.full, 'p', OPTIONS);
   expect(isHeld()).toBe(true);

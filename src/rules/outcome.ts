@@ -14,18 +14,18 @@ export type StateName =
   | 'subscription moved'
   | 'falling behind';
 
-export interface Verdict {
+export interface Outcome {
   readonly state: StateName;
   /** Why it is not simply active; a sentence for a person. */
   readonly reason: string | undefined;
   /** What the person should do. */
-  readonly cure: string | undefined;
+  readonly hint: string | undefined;
 }
 
 /** Something that is not there, or not as it must be. */
 export interface Fault {
   readonly reason: string;
-  readonly cure: string;
+  readonly hint: string;
 }
 
 /** What was seen; `undefined` where it could not be looked at. */
@@ -45,7 +45,7 @@ export interface Sight {
 const SILENT_TICKS = 3;
 
 /** The most telling thing goes first: what explains a failed run goes before the run. */
-export function judge(sight: Sight): Verdict {
+export function judge(sight: Sight): Outcome {
   const { rule } = sight;
   const timerOff = paused(rule);
   if (timerOff !== undefined) return { state: 'paused', ...timerOff };
@@ -64,26 +64,26 @@ export function judge(sight: Sight): Verdict {
   if (moved !== undefined) return { state: 'subscription moved', ...moved };
   const behind = fallingBehind(sight);
   if (behind !== undefined) return { state: 'falling behind', ...behind };
-  return { state: 'active', reason: undefined, cure: undefined };
+  return { state: 'active', reason: undefined, hint: undefined };
 }
 
 const faultOf = (seen: Fault | 'fine' | undefined) => (seen === 'fine' ? undefined : seen);
 
 function paused(rule: Rule): Fault | undefined {
   if (rule.timers.length === 0) {
-    const cure = 'Make a timer in the SCF console, or deploy serverless.yml again.';
-    return { reason: 'the function has no timer', cure };
+    const hint = 'Make a timer in the SCF console, or deploy serverless.yml again.';
+    return { reason: 'the function has no timer', hint };
   }
   if (rule.timers.some((timer) => timer.isOn)) return undefined;
-  const cure = `tdmq-backup rule resume ${rule.name} starts it again; messages wait in the subscription until then.`;
-  return { reason: 'the timer is off', cure };
+  const hint = `tdmq-backup rule resume ${rule.name} starts it again; messages wait in the subscription until then.`;
+  return { reason: 'the timer is off', hint };
 }
 
 function brokenFunction(rule: Rule): Fault | undefined {
   if (!/Failed$/.test(rule.status)) return undefined;
   return {
     reason: rule.statusReason ?? `SCF says ${rule.status} of the function`,
-    cure: `See the function ${rule.functionName} in the SCF console; often its subnet has no free address, or its role is gone.`,
+    hint: `See the function ${rule.functionName} in the SCF console; often its subnet has no free address, or its role is gone.`,
   };
 }
 
@@ -93,7 +93,7 @@ const REFUSALS =
 const MISSING =
   /^((Topic|Namespace|Tenant|Subscription|Cluster)NotFound|InvalidTopicName|BrokerMetadataError|ResourceNotFound)/;
 
-function failed(rule: Rule, run: RunRecord): Verdict {
+function failed(rule: Rule, run: RunRecord): Outcome {
   const details = Object.values(run.errorDetails);
   const says = (pattern: RegExp) => details.some((one) => pattern.test(one));
   const status = run.errorDetails['status'] ?? run.errorDetails['httpStatus'] ?? '';
@@ -109,7 +109,7 @@ function failed(rule: Rule, run: RunRecord): Verdict {
   return {
     state,
     reason: run.error ?? 'the last run failed',
-    cure: run.hint ?? `See its lines: tdmq-backup rule logs ${rule.name} --request ${run.requestId}`,
+    hint: run.hint ?? `See its lines: tdmq-backup rule logs ${rule.name} --request ${run.requestId}`,
   };
 }
 
@@ -128,7 +128,7 @@ function silent({ rule, runs, nowMs }: Sight): Fault | undefined {
       last === undefined
         ? 'the timer is on, but no run has left a log line within a day'
         : `the timer is on, but there was no run for ${minutes(nowMs - last.endedAtMs)}`,
-    cure: `tdmq-backup rule run ${rule.name} tries it. See the function in the SCF console: its concurrency, its balance, its log delivery.`,
+    hint: `tdmq-backup rule run ${rule.name} tries it. See the function in the SCF console: its concurrency, its balance, its log delivery.`,
   };
 }
 
@@ -141,7 +141,7 @@ function locked({ rule, runs = [], nowMs }: Sight): Fault | undefined {
   const subscription = rule.environment['PULSAR_SUBSCRIPTION'];
   return {
     reason: `for ${minutes(nowMs - sinceMs)} every run has found the subscription ${subscription} in use by somebody else`,
-    cure: 'What they acknowledge is not backed up: stop them, or give the rule a subscription of its own (rule edit --subscription).',
+    hint: 'What they acknowledge is not backed up: stop them, or give the rule a subscription of its own (rule edit --subscription).',
   };
 }
 
@@ -152,24 +152,24 @@ function subscriptionMoved({ rule, runs = [], nowMs, ttlSeconds }: Sight): Fault
   const ttl = ttlSeconds ? ` The namespace drops messages that waited ${hours(ttlSeconds)} h.` : '';
   return {
     reason: `${minutes(nowMs - run.endedAtMs)} ago a run found its subscription moved in ${run.subscriptionMoved} partition(s): what was passed over is in no object`,
-    cure: `tdmq-backup rule logs ${rule.name} --request ${run.requestId} tells from where to where. TTL, a backlog quota, skip, clear-backlog or a reset do that: see who did, and raise the TTL.${ttl}`,
+    hint: `tdmq-backup rule logs ${rule.name} --request ${run.requestId} tells from where to where. TTL, a backlog quota, skip, clear-backlog or a reset do that: see who did, and raise the TTL.${ttl}`,
   };
 }
 
 function fallingBehind({ rule, runs = [], ttlSeconds }: Sight): Fault | undefined {
   const [a, b, c] = runs;
   const risk = ttlSeconds ? ` The namespace drops messages that waited ${hours(ttlSeconds)} h.` : '';
-  const cure = `Give it more memory, which is more CPU (tdmq-backup rule edit ${rule.name} --memory 1024), more time, or several instances (--subscription-type failover).${risk}`;
+  const hint = `Give it more memory, which is more CPU (tdmq-backup rule edit ${rule.name} --memory 1024), more time, or several instances (--subscription-type failover).${risk}`;
   if (a?.stopReason === 'deadline' && b?.stopReason === 'deadline') {
-    return { reason: 'the last two runs ended at their time limit with messages left', cure };
+    return { reason: 'the last two runs ended at their time limit with messages left', hint };
   }
   if ([a, b, c].every((run) => run?.heldBack?.includes('unknown'))) {
     return {
       reason: `the last three runs were handed out nothing of a backlog of ${a?.backlog}, and nobody knows why`,
-      cure: `Look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.${risk}`,
+      hint: `Look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.${risk}`,
     };
   }
   if (a?.backlog === undefined || b?.backlog === undefined || c?.backlog === undefined) return undefined;
   if (!(a.backlog > b.backlog && b.backlog > c.backlog && a.messages > 0)) return undefined;
-  return { reason: `the backlog grows from run to run, to ${a.backlog}`, cure };
+  return { reason: `the backlog grows from run to run, to ${a.backlog}`, hint };
 }

@@ -1,7 +1,7 @@
 // Streams and environment for a command under test. Whatever a test does, no secret may come out of the streams.
 import { PassThrough } from 'node:stream';
 import { afterEach, expect } from 'vitest';
-import type { Io } from '../../src/cli/command.ts';
+import type { Terminal } from '../../src/cli/command.ts';
 
 const SECRET_NAME = /TOKEN|SECRET/;
 const opened: { readonly secrets: readonly string[]; readonly text: () => string }[] = [];
@@ -12,19 +12,23 @@ afterEach(() => {
   }
 });
 
-/** An Io whose output can be read as text. */
-export function testIo(env: Io['env'] = {}, signal = new AbortController().signal, more: Partial<Io> = {}) {
+/** An Terminal whose output can be read as text. */
+export function testTerminal(
+  env: Terminal['env'] = {},
+  signal = new AbortController().signal,
+  more: Partial<Terminal> = {},
+) {
   const read = (stream: PassThrough) => {
     const chunks: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     return () => Buffer.concat(chunks).toString();
   };
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
-  const io: Io = { stdin, stdout, stderr, env, signal, ...more };
+  const terminal: Terminal = { stdin, stdout, stderr, env, signal, ...more };
   const [out, err] = [read(stdout), read(stderr)];
   const secrets = Object.entries(env).flatMap(([name, value]) =>
     SECRET_NAME.test(name) && value !== undefined && value.length >= 6 ? [value] : [],
   );
   opened.push({ secrets, text: () => out() + err() });
-  return { io, out, err };
+  return { terminal, out, err };
 }
