@@ -1,8 +1,6 @@
 // What restore does with raw entries: which are meant, where they stand among the messages, and to which partition they go.
-import { BackupError } from '../errors.ts';
 import { readWhole } from '../format/stored-object.ts';
 import type { CallOptions, Message, ObjectStore, RawEntry, TimeMs } from '../ports.ts';
-import type { Publisher } from '../pulsar/publisher.ts';
 import { readStoredEntry } from '../pulsar/wire/protocol/entry-decoder.ts';
 import { isRecovered, type RawObject } from './catalog.ts';
 import { isSelected, type Selection } from './selection.ts';
@@ -62,9 +60,3 @@ export function routedBy(
   const { metadata } = readStoredEntry(id, bytes);
   return { id: { ...id, partition, batchIndex: -1 }, key: metadata?.key };
 }
-
-/** What to do where the driver cannot. */
-export const cannotSendEntries = ({ driver }: Publisher): BackupError =>
-  new BackupError('config', `the ${driver} driver cannot publish entries as they are`, {
-    hint: 'Publish raw entries with --driver wire.',
-  });

@@ -11,7 +11,7 @@ import type { ArchiveObject, RawObject } from './catalog.ts';
 import { readRaw } from './raw-entries.ts';
 import { mergeById, readPartition } from './read-messages.ts';
 import { type Acknowledged, createProgress, type RestoreProgress } from './restore-progress.ts';
-import { cannotSendEntries, inPlaces, routedBy } from './restore-raw.ts';
+import { inPlaces, routedBy } from './restore-raw.ts';
 import { choosePartition } from './restore-routing.ts';
 import type { Selection } from './selection.ts';
 
@@ -194,7 +194,6 @@ async function restorePartition(
       if (publisher === undefined) continue;
       const producer = await producerTo(to, publisher);
       if (sequenceId <= (before.get(to) ?? -1)) continue;
-      if (producer.sendEntry === undefined) throw cannotSendEntries(publisher);
       await pace(() => producer.push());
       const reason = await producer.sendEntry(entry.bytes, sequenceId);
       if (reason !== undefined) refusal ??= reason;

@@ -1,4 +1,4 @@
-// What restore asks of a driver that publishes; the drivers implement it, and nothing here knows one.
+// What restore asks of whoever publishes for it. Nothing here knows the wire driver, which implements it.
 import type { PulsarConfig } from '../config.ts';
 import type { Message } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
@@ -36,7 +36,7 @@ export interface PublishOptions {
 export interface TopicProducer {
   /**
    * The last sequence id that the broker has from a producer of this name, at the time of `open`: known where the topic
-   * drops duplicates and the driver can ask, else -1.
+   * drops duplicates, else -1.
    */
   readonly lastSequenceId: number;
   /** The broker has everything up to this sequence id; -1 before the first receipt. */
@@ -45,9 +45,9 @@ export interface TopicProducer {
   send(message: OutgoingMessage): Promise<void>;
   /**
    * As `send`, for an entry as a broker stored it: everything as it was, but its producer's name and sequence id.
-   * Resolves with the reason where no broker would take it. Drivers that cannot do it do not have it.
+   * Resolves with the reason where no broker would take it.
    */
-  sendEntry?(entry: Uint8Array, sequenceId: number): Promise<string | undefined>;
+  sendEntry(entry: Uint8Array, sequenceId: number): Promise<string | undefined>;
   /** Sends what waits for a batch to fill. */
   push(): void;
   /** Resolves when the broker has everything. @throws BackupError `source` */
@@ -58,7 +58,6 @@ export interface TopicProducer {
 
 /** Messages to topics. */
 export interface Publisher {
-  readonly driver: string;
   /** How many partitions the topic has; 0 for a plain topic. @throws BackupError `source` */
   partitions(topic: TopicName): Promise<number>;
   /** A producer of this name on a topic partition; a name is one producer's at a time. @throws BackupError `source` */

@@ -16,6 +16,7 @@ function fakeProducer() {
     send: async ({ sequenceId }) => {
       sent = sequenceId;
     },
+    sendEntry: async () => 'this broker takes messages only',
     push() {},
     flush: async () => undefined,
     close: async () => undefined,

@@ -19,7 +19,6 @@ function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}
   const lastIds = new Map<string, number>();
   let left = options.failAfter ?? Number.POSITIVE_INFINITY;
   const publisher: Publisher = {
-    driver: 'fake',
     partitions: async () => 2,
     async open(topic, producerName) {
       const name = `${topic} ${producerName}`;
@@ -35,6 +34,7 @@ function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}
           lastIds.set(name, one.sequenceId);
           acknowledged = one.sequenceId;
         },
+        sendEntry: async () => 'this broker takes messages only',
         push() {},
         flush: async () => undefined,
         close: async () => undefined,

@@ -46,19 +46,3 @@ export const WIRE_CAPABILITIES = {
   encrypted: true,
   failoverSignals: true,
 };
-
-export const WIRE_PUBLISHER = {
-  exactFields: true,
-  lastSequenceId: true,
-  waitsForName: true,
-  batches: true,
-  reportsTermination: true,
-};
-/** What pulsar-client 1.18 can do. */
-export const NATIVE_PUBLISHER = {
-  exactFields: false,
-  lastSequenceId: false,
-  waitsForName: false,
-  batches: false,
-  reportsTermination: true,
-};

@@ -5,13 +5,9 @@ import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
 import { messageOf } from '../../src/errors.ts';
 import { loadPulsarClient, reportsEncryption } from '../../src/pulsar/native/client.ts';
-import { createNativePublisher } from '../../src/pulsar/native/producer.ts';
 import { createNativeSource, importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import { contractOptions, NATIVE_PUBLISHER } from './contract-options.ts';
-import { describePublisherContract } from './publisher.ts';
-import { publisherOptions } from './publisher-loopback.ts';
-import type { CreatePublisher, PublisherSurroundings } from './publisher-setup.ts';
+import { contractOptions } from './contract-options.ts';
 import { describeSourceContract } from './source.ts';
 import type { SourceCapabilities, SourceSurroundings } from './source-setup.ts';
 
@@ -59,29 +55,6 @@ export async function describeNativeWhereItLoads(
       hint: expect.stringContaining('PULSAR_DRIVER=wire'),
     });
     await source.close();
-  });
-}
-
-/** Runs the contract of Publisher over pulsar-client where it loads; else one test of the error. */
-export async function describeNativePublisherWhereItLoads(
-  broker: string,
-  start: (create: CreatePublisher) => Promise<PublisherSurroundings>,
-): Promise<void> {
-  const binding = await findNativeBinding(`the contract of Publisher, native over ${broker},`);
-  if (binding !== undefined) {
-    const name = `native over ${broker}, pulsar-client ${binding.version}`;
-    // 1.14 does not say that a topic was terminated.
-    const can = { ...NATIVE_PUBLISHER, reportsTermination: binding.can.encrypted };
-    describePublisherContract(name, can, () => start((options) => createNativePublisher(options)));
-    return;
-  }
-  it(`pulsar-client does not load here, and publishing by it over ${broker} says how to get it`, async () => {
-    const options = publisherOptions('pulsar://127.0.0.1:1', 'a-token');
-    await expect(createNativePublisher(options)).rejects.toMatchObject({
-      code: 'config',
-      message: expect.stringContaining('PULSAR_DRIVER=native'),
-      hint: expect.stringContaining('PULSAR_DRIVER=wire'),
-    });
   });
 }
 

@@ -4,7 +4,6 @@ import { Secret } from '../../src/lib/secret.ts';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import type { PublisherOptions } from '../../src/pulsar/wire/producer-publisher.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import { silentLogger } from './contract-options.ts';
 import type { CreatePublisher, PublisherRole, PublisherSurroundings } from './publisher-setup.ts';
 import { readStoredMessages } from './stored-messages.ts';
 
@@ -35,7 +34,7 @@ export async function startLoopbackForPublishers(create: CreatePublisher): Promi
       if (deduplicates) broker.deduplicate(topic.full);
       return topic;
     },
-    createPublisher: ({ role = 'may-produce', serviceUrl = broker.serviceUrl, signal } = {}) =>
+    createPublisher: async ({ role = 'may-produce', serviceUrl = broker.serviceUrl, signal } = {}) =>
       create(publisherOptions(serviceUrl, TOKENS[role], signal)),
     stored: (topic) => readStoredMessages(broker, topic, TOKENS['may-produce']),
     unload: async (topic) => broker.unload(topic.full),
@@ -60,9 +59,8 @@ export const publisherOptions = (
   serviceUrl: string,
   token: string,
   signal = new AbortController().signal,
-): PublisherOptions & { logger: typeof silentLogger } => ({
+): PublisherOptions => ({
   config: { serviceUrl, token: new Secret(token), tlsCaFile: undefined, listenerName: undefined },
   clock: systemClock,
   signal,
-  logger: silentLogger,
 });

@@ -43,7 +43,7 @@ export async function startRealForPublishers(
       topics.push(topic.full);
       return topic;
     },
-    createPublisher: ({ role = 'may-produce', serviceUrl = ownUrl, signal } = {}) =>
+    createPublisher: async ({ role = 'may-produce', serviceUrl = ownUrl, signal } = {}) =>
       create(publisherOptions(serviceUrl, tokens[role], signal)),
     stored: (topic) => readStoredMessages(broker, topic, tokens['may-produce']),
     async unload(topic) {

@@ -1,30 +1,16 @@
 // What the contract suite of Publisher needs of an adapter's surroundings: a broker that keeps what is published and
 // can be disturbed, and what the adapter cannot do by its nature. What it cannot do is asserted as well, not passed over.
-import type { Clock, Logger } from '../../src/ports.ts';
+import type { Clock } from '../../src/ports.ts';
 import type { Publisher } from '../../src/pulsar/publisher.ts';
 import type { PublisherOptions } from '../../src/pulsar/wire/producer-publisher.ts';
 import type { TopicName } from '../../src/topic-name.ts';
 import type { StoredMessage } from './stored-messages.ts';
 
-/** What an adapter can do. */
-export interface PublisherCapabilities {
-  /** Publishes null values, binary keys, binary ordering keys and texts that hold U+0000; else it refuses them. */
-  readonly exactFields: boolean;
-  /** Tells what the broker has of a name where the topic drops duplicates. */
-  readonly lastSequenceId: boolean;
-  /** Puts several messages into an entry where it may. */
-  readonly batches: boolean;
-  /** Says that a topic was terminated; else what is sent to it has no receipt in time. */
-  readonly reportsTermination: boolean;
-  /** Waits a while for a name that somebody else has; else it fails at once. */
-  readonly waitsForName: boolean;
-}
-
 /** Who connects: a role that may produce, one that may not, and nobody. */
 export type PublisherRole = 'may-produce' | 'may-not-produce' | 'wrong-token';
 
 /** Makes the publisher under test. */
-export type CreatePublisher = (options: PublisherOptions & { readonly logger: Logger }) => Promise<Publisher>;
+export type CreatePublisher = (options: PublisherOptions) => Publisher;
 
 /** A running broker of one kind. */
 export interface PublisherSurroundings {

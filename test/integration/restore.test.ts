@@ -11,7 +11,6 @@ import { encodeMessages, type LoopbackMessage } from '../../src/local/broker/pub
 import { bundleCli } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
 import { connectPublisher } from '../contract/broker-publisher.ts';
-import { findNativeBinding } from '../contract/native-binding.ts';
 import { readStoredMessages, type StoredMessage } from '../contract/stored-messages.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
 import { invoke } from './invoke.ts';
@@ -159,26 +158,6 @@ it.each([
   expect(published).toHaveLength(messages.length * 2);
   expect(restored.map(promised)).toEqual(published.map(promised));
   expect(restored.map(oldId)).toEqual(published.map(({ id }) => id));
-});
-
-it('--driver native restores over pulsar-client where it loads, and elsewhere says how to get it', async () => {
-  const binding = await findNativeBinding('restoring with --driver native');
-  const { published, env } = await backedUp(
-    'native',
-    2,
-    { count: 900, keys: 20 },
-    { count: 1, size: 6_000_000, chunking: true },
-  );
-  const target = await topicToRestoreInto('restored-native', 2);
-  const told = archive(env, 'restore', '--to', target, '--driver', 'native');
-  if (binding === undefined) {
-    await expect(told).rejects.toThrow(/pulsar-client/);
-    return;
-  }
-  expect(await told).toContain(`Published ${published.length} messages`);
-  const restored = await consume(broker().serviceUrl, { topic: target });
-  expectRestored(published, restored);
-  expectInOrder(restored);
 });
 
 it('a topic with other partitions gets the messages of a key in one partition, in order', async () => {

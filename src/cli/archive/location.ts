@@ -176,7 +176,7 @@ export async function readSettings(
 }
 
 /** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */
-export const quietLogger = (): Logger => ({
+const quietLogger = (): Logger => ({
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

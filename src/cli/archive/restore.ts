@@ -7,13 +7,12 @@ import {
   type RestoreCounts,
   restoreMessages,
 } from '../../archive/restore.ts';
-import { cannotSendEntries, selectRaw } from '../../archive/restore-raw.ts';
+import { selectRaw } from '../../archive/restore-raw.ts';
 import { mayHold } from '../../archive/selection.ts';
 import { BackupError } from '../../errors.ts';
 import { formatTime } from '../../format/record.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { ObjectStore } from '../../ports.ts';
-import { createNativePublisher } from '../../pulsar/native/producer.ts';
 import type { Publisher } from '../../pulsar/publisher.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
@@ -29,7 +28,6 @@ import {
   numberOption,
   onlyTopic,
   openLocation,
-  quietLogger,
   readPulsarSettings,
 } from './location.ts';
 import { openNote, stillThere } from './restore-note.ts';
@@ -64,7 +62,6 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --rate N             messages per second at most
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
   --no-batching        each message an entry of its own, for consumers of type Key_Shared
-  --driver D           wire or native; by default PULSAR_DRIVER. native does not batch, and refuses null values and binary keys
   --include-unreadable publish what is kept raw too, unchanged
   --dry-run            only tell what would be published
   --again              begin afresh although this restore was done, or begun
@@ -88,7 +85,6 @@ Examples:
         rate: { type: 'string' },
         compression: { type: 'string', default: 'zlib' },
         'no-batching': { type: 'boolean', default: false },
-        driver: { type: 'string' },
         'include-unreadable': { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
         again: { type: 'boolean', default: false },
@@ -128,8 +124,7 @@ Examples:
         });
       }
       const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: terminal.signal });
-      publisher = await openPublisher(values.driver, values.to ?? '', terminal);
-      if (isWithRaw && publisher.driver !== 'wire') throw cannotSendEntries(publisher);
+      publisher = await openPublisher(values.to ?? '', terminal);
       const targetPartitions = await publisher.partitions(target);
       const note = await openNote(
         location,
@@ -221,11 +216,7 @@ function countReads(store: ObjectStore, objects: readonly ArchiveObject[]) {
   return { store: { ...store, read }, share: () => Math.min(1, bytes / Math.max(1, total)) };
 }
 
-async function openPublisher(
-  driver: string | undefined,
-  topic: string,
-  terminal: Terminal,
-): Promise<Publisher> {
+async function openPublisher(topic: string, terminal: Terminal): Promise<Publisher> {
   if (!terminal.env['PULSAR_SERVICE_URL']) {
     throw new BackupError('config', 'PULSAR_SERVICE_URL is not set', {
       hint: 'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
@@ -246,11 +237,9 @@ async function openPublisher(
             runsFrom: settings.runsFrom,
           }),
         };
-  const chosen = choice('--driver', driver ?? pulsar.driver, ['wire', 'native'] as const);
   // Not ended by Ctrl-C: what is on its way then is waited for.
   const { signal } = new AbortController();
-  const options = { config: pulsar, clock: systemClock, signal, logger: quietLogger() };
-  return chosen === 'native' ? await createNativePublisher(options) : createWirePublisher(options);
+  return createWirePublisher({ config: pulsar, clock: systemClock, signal });
 }
 
 function tell(

@@ -2,11 +2,11 @@
 // client does not tell is not made up: `end` is 'unknown', there is no backlog, Failover's signals do not exist.
 import { BackupError } from '../../errors.ts';
 import type { Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
-import { TIME_UP, within } from '../within.ts';
 import type { LogRoute, NativeConsumer, NativeMessage, NativeMessageId } from './client.ts';
 import { compare, NativeEntries, type NativeEntry } from './entries.ts';
 import { resultOf, sourceError } from './failure.ts';
 import { NativeGaps } from './gaps.ts';
+import { TIME_UP, within } from './within.ts';
 
 /**
  * How long a consumer that got nothing yet waits for it: a broker may have to open the topic's ledgers first, and makes

@@ -10,7 +10,6 @@ import type { PulsarConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
 import type { SourceOptions } from '../source-options.ts';
-import { TIME_UP, within } from '../within.ts';
 import {
   createClient,
   identityOf,
@@ -25,6 +24,7 @@ import {
 } from './client.ts';
 import { resultOf, sourceError } from './failure.ts';
 import { NativePartition } from './partition.ts';
+import { TIME_UP, within } from './within.ts';
 
 /** Well under the 30 s in which a run must tell that it cannot connect: one look-up and one subscribe fit. */
 const OPERATION_TIMEOUT_SECONDS = 10;

@@ -30,7 +30,6 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
   const producers = new Set<WireProducer>();
   let lastProducerId = 0;
   return {
-    driver: 'wire',
     async partitions(topic) {
       try {
         // A producer creates its topic where the namespace has it so; and the list lacks a topic without partitions.

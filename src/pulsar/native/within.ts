@@ -1,5 +1,5 @@
 // A limit on how long to wait for a promise that cannot be cancelled. The promise itself goes on.
-import type { Clock } from '../ports.ts';
+import type { Clock } from '../../ports.ts';
 
 /** What `within` answers when the time was up first. */
 export const TIME_UP = Symbol('time is up');
