@@ -9,7 +9,7 @@ import { type DrainResult, drain } from './drain.ts';
 import { BackupError } from './errors.ts';
 import { compressionMemoryMb, endCompression } from './format/compression.ts';
 import { topicFolder } from './format/object-key.ts';
-import { type Summary, storeRunManifest } from './format/run-manifest.ts';
+import { type RunEnd, type Summary, storeRunManifest } from './format/run-manifest.ts';
 import { largestMessageBytes } from './largest-message.ts';
 import { systemClock } from './lib/clock.ts';
 import { createMemoryPressure } from './lib/memory-pressure.ts';
@@ -97,7 +97,7 @@ export async function handleInvocation(
   let failure: unknown;
   let deadline: Deadline | undefined;
   const opened: Closeable[] = [];
-  const finish = (stopReason: Summary['stopReason']) =>
+  const finish = <End extends RunEnd>(stopReason: End) =>
     summarise(named, startedAtMs, clock.now(), stopReason, tally, result);
   try {
     const config = parseConfig(env, parts.runsFrom);
@@ -120,11 +120,11 @@ export async function handleInvocation(
     deadline?.close();
   }
   if (failure !== undefined) {
-    logger.error({ error: failure, ...withoutNames(finish('failed')) }, 'run failed');
+    logger.error({ error: failure, ...logged(finish('failed')) }, 'run failed');
     throw failure;
   }
   const summary = finish(result?.stopReason ?? 'caught_up');
-  logger.info(withoutNames(summary), 'run finished');
+  logger.info(logged(summary), 'run finished');
   return summary;
 }
 
@@ -142,7 +142,7 @@ interface Invocation {
   readonly opened: Closeable[];
   readonly startedAtMs: number;
   readonly deadline: Deadline;
-  readonly summarise: (stopReason: Summary['stopReason']) => Summary;
+  readonly summarise: (stopReason: RunEnd) => Summary;
 }
 
 async function run(invocation: Invocation, onResult: (result: DrainResult) => void): Promise<DrainResult> {
@@ -291,8 +291,15 @@ function tooLittleMemory(memoryMb: number): BackupError {
   });
 }
 
+interface Buffers {
+  readonly uploadBytes: number;
+  readonly receiveBytes: number;
+  readonly inUseBytes: number;
+  readonly largestMessageBytes: number;
+}
+
 /** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */
-function bufferSizes(memoryMb: number) {
+function bufferSizes(memoryMb: number): Buffers {
   const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * 1_048_576;
   const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.25));
   return {
@@ -321,7 +328,7 @@ async function withinTime<T>(clock: Clock, endAtMs: number, work: Promise<T>): P
   }
 }
 
-function startFields(config: RuleConfig, { deadline, startedAtMs }: Invocation, buffers: object) {
+function startFields(config: RuleConfig, { deadline, startedAtMs }: Invocation, buffers: Buffers) {
   const { pulsar, cos } = config;
   return {
     topic: pulsar.topic.full,
@@ -335,14 +342,14 @@ function startFields(config: RuleConfig, { deadline, startedAtMs }: Invocation, 
   };
 }
 
-function summarise(
+function summarise<End extends RunEnd>(
   named: { rule: string; requestId: string },
   startedAtMs: number,
   nowMs: number,
-  stopReason: Summary['stopReason'],
+  stopReason: End,
   tally: Tally,
   result: DrainResult | undefined,
-): Summary {
+): Summary<End> {
   return {
     ...named,
     startedAt: new Date(startedAtMs).toISOString(),
@@ -360,9 +367,17 @@ function summarise(
   };
 }
 
-/** Every log line has them already. */
-function withoutNames({ rule: _rule, requestId: _requestId, ...rest }: Summary): object {
-  return rest;
+/** The summary as fields of a log line. Every line has rule and request id already. */
+function logged<End extends RunEnd>(summary: Summary<End>) {
+  const { rule: _rule, requestId: _requestId, backlog, heldBack, partitions, ...counts } = summary;
+  return {
+    ...counts,
+    backlogEntries: backlog?.entries,
+    backlogMessages: backlog?.messages,
+    backlogOldestPublishTime: backlog?.oldestPublishTime,
+    heldBack,
+    partitions,
+  };
 }
 
 function secretsOf(env: Environment): string[] {

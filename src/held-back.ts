@@ -27,8 +27,9 @@ export function logHeldBack(
 ): void {
   const reason = heldBackText(reasons);
   const hint = reasons.map((one) => HINTS[one]).join(' ');
-  const level = reasons.includes('unknown') ? 'warn' : 'info';
-  logger[level]({ topic, entries, reason, hint }, 'backlog held back');
+  const fields = { topic, entries, reason, hint };
+  if (reasons.includes('unknown')) logger.warn(fields, 'backlog held back');
+  else logger.info(fields, 'backlog held back');
 }
 
 /** The reasons as a summary has them: each once, joined by `, `. */

@@ -1,6 +1,8 @@
 // The manual of the system: what the core (drain.ts) asks of a message source, of an object store and of time,
 // and what it may rely on. Adapters implement these shapes; nothing here knows a vendor.
 
+import type { Exactly, Level, LogFields, LogMessageAt } from './log-events.ts';
+
 /** What the broker stores and acknowledges as one: a producer's batch, or a single message. */
 export interface EntryId {
   readonly ledgerId: number;
@@ -323,10 +325,16 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** What every part of the system logs to: pino's shape, fields first, a stable past-tense message second. */
+/** Logs one of the events of log-events.ts: its fields first, its message second. Another field does not compile. */
+export type Log<L extends Level> = <M extends LogMessageAt<L>, Fields extends LogFields<M>>(
+  fields: Exactly<LogFields<M>, Fields>,
+  message: M,
+) => void;
+
+/** What the function logs to, in pino's shape. */
 export interface Logger {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
+  readonly debug: Log<'debug'>;
+  readonly info: Log<'info'>;
+  readonly warn: Log<'warn'>;
+  readonly error: Log<'error'>;
 }

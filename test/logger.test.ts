@@ -5,6 +5,10 @@ import { BackupError } from '../src/errors.ts';
 import { Secret } from '../src/lib/secret.ts';
 import { createLogger, MAX_LINE_BYTES } from '../src/logger.ts';
 
+/** The logger, for events that the function does not have. */
+interface AnyLogger
+  extends Record<'debug' | 'info' | 'warn' | 'error', (fields: object, message: string) => void> {}
+
 function capture(options: { level?: string; secrets?: readonly string[] } = {}) {
   const lines: string[] = [];
   const logger = createLogger({
@@ -13,7 +17,7 @@ function capture(options: { level?: string; secrets?: readonly string[] } = {}) 
     requestId: 'req-1',
     destination: { write: (line) => lines.push(line) },
     ...options,
-  });
+  }) as AnyLogger;
   const last = (): Record<string, unknown> => JSON.parse(lines.at(-1) as string);
   return { logger, lines, last };
 }

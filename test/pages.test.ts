@@ -70,24 +70,6 @@ describe('the table of failures', () => {
   });
 });
 
-describe('the table of log events', () => {
-  const src = new URL('../src/', import.meta.url);
-  const files = readdirSync(src, { recursive: true })
-    .map(String)
-    .filter((file) => file.endsWith('.ts') && !/^(cli|rules|archive|local|packaging)\//.test(file));
-  const events = files.flatMap((file) =>
-    [...page(`src/${file}`).matchAll(/logger\.(?:info|warn|error)\(([^;]*?)'([a-z][^'{}]+)',?\s*\);/g)].map(
-      ([, , event]) => event as string,
-    ),
-  );
-
-  it('has every event that the function logs', () => {
-    expect(events).toContain('run finished');
-    expect(events.length).toBeGreaterThan(15);
-    for (const event of events) expect(operations, event).toContain(`\`${event}\``);
-  });
-});
-
 describe('the pages', () => {
   const root = new URL('..', import.meta.url);
   const names = [

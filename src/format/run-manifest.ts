@@ -32,15 +32,17 @@ export interface ManifestObject extends PublishTimes {
   readonly alreadyStored: boolean;
 }
 
+/** How a run ended; `failed` only in the log line and the manifest of a run that threw. */
+export type RunEnd = 'caught_up' | 'deadline' | 'busy' | 'failed';
+
 /** What a run came to: the last log line and the return value of the function. */
-export interface Summary {
+export interface Summary<End extends RunEnd = RunEnd> {
   readonly rule: string;
   readonly requestId: string;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
   readonly durationMs: number;
-  /** `failed` only in the log line and the manifest of a run that threw. */
-  readonly stopReason: 'caught_up' | 'deadline' | 'busy' | 'failed';
+  readonly stopReason: End;
   /** Stored by this run. */
   readonly messages: number;
   /** Uncompressed. */

@@ -186,8 +186,8 @@ export const reportsEncryption = (pulsar: PulsarClientModule): boolean =>
   pulsar.Message !== undefined && 'getEncryptionContext' in pulsar.Message.prototype;
 
 /** libpulsar's log levels; lower ones are not even handed over. */
-const LEVELS = ['debug', 'debug', 'warn', 'error'] as const;
 export const LOG_LEVEL_INFO = 1;
+const LOG_LEVEL_WARN = 2;
 
 /** Where the log of libpulsar goes: it knows one handler per process, and what its consumers fail to deliver stands only there. */
 export interface LogRoute {
@@ -223,7 +223,10 @@ export function routeLog(pulsar: PulsarClientModule, logger: Logger): LogRoute {
       if (KEPT_BACK.test(message)) current.undelivered ??= message;
       const status = /requested URL returned error: (\d{3})/.exec(message)?.[1];
       if (status !== undefined) current.httpStatus = Number(status);
-      current.logger[LEVELS[level] ?? 'error']({ at: `${file}:${line}`, text: message }, 'libpulsar said');
+      const fields = { at: `${file}:${line}`, text: message };
+      if (level <= LOG_LEVEL_INFO) current.logger.debug(fields, 'libpulsar said');
+      else if (level === LOG_LEVEL_WARN) current.logger.warn(fields, 'libpulsar said');
+      else current.logger.error(fields, 'libpulsar said');
     } catch {
       // Nowhere to tell it.
     }
