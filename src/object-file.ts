@@ -223,7 +223,7 @@ export class ObjectFile implements Size, Spillable {
       await Promise.all(this.#parts);
       const upload = await this.#upload;
       if (this.#failure !== undefined) throw this.#failure;
-      if ('kind' in upload) return upload;
+      if (upload.kind === 'exists') return upload;
       const whole = { crc64: this.#crc64, sizeBytes: this.#storedBytes };
       const answer = await slots.run(() => upload.complete(whole, this.#call));
       return answer.kind === 'created' ? { ...answer, sizeBytes: whole.sizeBytes } : answer;
@@ -246,7 +246,7 @@ export class ObjectFile implements Size, Spillable {
     const upload = await this.#upload?.catch(() => undefined);
     // Not the run's signal: an upload is aborted also when the run's time is over.
     const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
-    if (upload !== undefined && 'abort' in upload) await upload.abort({ signal }).catch(() => undefined);
+    if (upload?.kind === 'upload') await upload.abort({ signal }).catch(() => undefined);
   }
 
   #store(bytes: Uint8Array): void {
@@ -274,7 +274,7 @@ export class ObjectFile implements Size, Spillable {
     this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));
     try {
       const upload = await this.#upload;
-      if ('kind' in upload) this.#hasConflict = true;
+      if (upload.kind === 'exists') this.#hasConflict = true;
       else if (this.#failure === undefined && !this.#isDiscarded) {
         await slots.run(() => upload.part(number, part, crc, this.#call));
       }

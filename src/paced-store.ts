@@ -18,7 +18,7 @@ export function pacedStore(inner: ObjectStore, pace: Pace): ObjectStore {
     create: (...args) => inTime(() => inner.create(...args)),
     async startUpload(...args) {
       const started = await inner.startUpload(...args);
-      if ('kind' in started) return started;
+      if (started.kind === 'exists') return started;
       const upload: Upload = { ...started, complete: (...whole) => inTime(() => started.complete(...whole)) };
       return upload;
     },

@@ -114,12 +114,12 @@ export class PartitionDrain {
   /** Why the broker does not hand out what is left, as far as it is known; after `drain`. */
   async heldBack(): Promise<readonly HeldBackReason[]> {
     if (this.#outcome !== 'caught_up') return [];
-    return [...this.#silence.reasons, ...((await this.#partition.heldBack?.(0, 0)) ?? [])];
+    return [...this.#silence.reasons, ...((await this.#partition.heldBack(0, 0)) ?? [])];
   }
 
   /** After `standby`: true when it may be worth to drain the partition again, false when `signal` is aborted before. */
-  async untilActive(signal: AbortSignal): Promise<boolean> {
-    return (await this.#partition.untilActive?.(signal)) ?? false;
+  untilActive(signal: AbortSignal): Promise<boolean> {
+    return this.#partition.untilActive(signal);
   }
 
   /**
@@ -175,7 +175,7 @@ export class PartitionDrain {
   async #giveUpChunks(): Promise<void> {
     const { clock, chunkExpiryMs } = this.#run;
     for (;;) {
-      const given = (await this.#partition.giveUpChunks?.(clock.now() - chunkExpiryMs)) ?? [];
+      const given = await this.#partition.giveUpChunks(clock.now() - chunkExpiryMs);
       for (const entry of given) {
         await this.#storeUnreadable(entry);
         this.#chain.pushAcknowledgement([entry.id]);

@@ -127,7 +127,7 @@ export interface SubscriptionPosition {
   readonly last: EntryId | undefined;
 }
 
-/** Where the subscription stood around a run; `undefined` where that is not known. */
+/** The positions of the subscription around a run; `undefined` where one is not known. */
 export interface RunPositions {
   /** When the consumer came, before it asked for an entry. */
   readonly begin: SubscriptionPosition | undefined;
@@ -150,6 +150,11 @@ export interface SourcePartition {
    * acknowledged). `'unknown'`: the driver cannot ask; the run is bounded by publish time and an idle receive.
    */
   readonly end: EntryId | null | 'unknown';
+  /**
+   * Whether `heldBack` can find a reason. Then a silence alone ends nothing: the driver is asked about it. Else the
+   * idle time is all that is known.
+   */
+  readonly canExplainSilence: boolean;
 
   /**
    * The next delivery, in the broker's order. Waits at most `idleMs`, then answers `idle`. Reads from the broker
@@ -175,38 +180,42 @@ export interface SourcePartition {
 
   /**
    * After `standby`: true when this consumer may be the active one again, or has failed; false when `signal` is
-   * aborted before that. Drivers that never say `standby` do not have it.
+   * aborted before that. Drivers that never answer `standby` return false.
    */
-  untilActive?(signal: AbortSignal): Promise<boolean>;
+  untilActive(signal: AbortSignal): Promise<boolean>;
 
   /** What the subscription has left in this partition, or `undefined` where it cannot be known. */
   backlog(): Promise<Backlog | undefined>;
 
   /**
-   * How many entries the subscription had left at `open`, or `undefined` where it cannot be known. Brokers can tell an
-   * `end` that lies before the last of them (compaction); so many entries bound the run then.
+   * How many entries the subscription had left at `open`, or `undefined` where it cannot be known. A broker may report
+   * an `end` before the last of them (compaction); then this number bounds the run.
    */
-  entriesAtOpen?(): Promise<number | undefined>;
+  entriesAtOpen(): Promise<number | undefined>;
 
   /**
-   * After `idle`: why `entries` that were not handed out do not come. `undefined`: they may come at any moment.
-   * `quietMs`: for so long nothing has come. May find an entry that the broker passed over; `next` hands it out then.
+   * After `idle`: why `entries` that were not handed out do not come. `undefined`: they may come at any moment, or the
+   * driver cannot explain silence. `quietMs`: for so long nothing has come. May find an entry that the broker passed
+   * over; `next` hands it out then.
    */
-  heldBack?(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined>;
+  heldBack(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined>;
 
   /**
    * When everything is drained: what there is of messages in chunks whose last chunk has not come, where none of it was
-   * published at or after that time. They stand before what was handed out already; each is to be kept raw and then
-   * acknowledged, and then there may be more. Where there are none, the driver logs those that it keeps waiting for.
-   * Drivers that hold no chunks do not have it.
+   * published at or after that time. They come before what was handed out already; the caller keeps each raw and then
+   * acknowledges it, and then there may be more. Where there are none, the driver logs those that it keeps waiting for.
+   * Drivers that hold no chunks return none.
    */
-  giveUpChunks?(publishedBeforeMs: number): Promise<readonly UnreadableEntry[]>;
+  giveUpChunks(publishedBeforeMs: number): Promise<readonly UnreadableEntry[]>;
 
-  /** Complete once the source is closed. Drivers that never learn positions do not have it. */
-  positions?(): RunPositions;
+  /** Complete once the source is closed. `undefined`: this driver never learns positions. */
+  positions(): RunPositions | undefined;
 
-  /** The first message behind `id` that a reader of the topic still gets, whatever is acknowledged. Never throws. */
-  nextBehind?(id: EntryId): Promise<EntryId | undefined>;
+  /**
+   * The first message behind `id` that a reader of the topic still gets, whatever is acknowledged; `undefined` where
+   * there is none, or the driver cannot ask. Never throws.
+   */
+  nextBehind(id: EntryId): Promise<EntryId | undefined>;
 }
 
 /** Messages from a subscription. One per run. */
@@ -279,6 +288,7 @@ export interface CallOptions {
 
 /** A multipart upload under way. Nothing is visible in the store before `complete` has answered. */
 export interface Upload {
+  readonly kind: 'upload';
   /**
    * Stores part `number` (from 1), and resolves when its checksum was compared with `crc64`, decimal. Parts but the
    * last are at least 1 MiB. May run side by side; may be repeated.
@@ -304,7 +314,7 @@ export interface ObjectStore {
     attributes: ObjectAttributes,
     options?: CallOptions,
   ): Promise<Created | Exists>;
-  /** Begins a multipart upload. `Exists` where the store tells it this early. */
+  /** Begins a multipart upload. `Exists` where the store reports it this early. */
   startUpload(key: string, attributes: ObjectAttributes, options?: CallOptions): Promise<Upload | Exists>;
   head(key: string, options?: CallOptions): Promise<ObjectHead | undefined>;
   /** The object's bytes from `start` to `end` (inclusive; negative `start`: that many last bytes). Errors while reading are thrown by the iterator. */

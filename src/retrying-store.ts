@@ -141,6 +141,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
   }
 
   const wrapUpload = (key: string, upload: Upload): Upload => ({
+    kind: 'upload',
     part: (number, body, crc64, callOptions) =>
       repeat('part', key, callOptions, (joined) => upload.part(number, body, crc64, joined)),
     complete: (whole, callOptions) =>
@@ -163,7 +164,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
       const started = await repeat('init', key, callOptions, (joined) =>
         inner.startUpload(key, attributes, joined),
       );
-      return 'kind' in started ? started : wrapUpload(key, started);
+      return started.kind === 'exists' ? started : wrapUpload(key, started);
     },
     head: (key, callOptions) => repeat('head', key, callOptions, (joined) => inner.head(key, joined)),
     async *read(key, callOptions = {}) {

@@ -78,7 +78,7 @@ export class Silence {
   heard(delivery: Delivery, waitedMs: number): void {
     if (delivery.kind === 'idle') this.#quietMs += waitedMs;
     else this.#quietMs = 0;
-    if ('id' in delivery) this.#received++;
+    if (isStored(delivery)) this.#received++;
   }
 
   /**
@@ -86,7 +86,7 @@ export class Silence {
    * it may be that of a slow broker.
    */
   get #isBounded(): boolean {
-    return this.#isInOrder && (this.#partition.end !== 'unknown' || this.#partition.heldBack !== undefined);
+    return this.#isInOrder && (this.#partition.end !== 'unknown' || this.#partition.canExplainSilence);
   }
 
   /**
@@ -94,7 +94,7 @@ export class Silence {
    * messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
    */
   async isAtEnd(): Promise<boolean> {
-    const atOpen = await this.#partition.entriesAtOpen?.();
+    const atOpen = await this.#partition.entriesAtOpen();
     if (!this.#isInOrder || atOpen === undefined || this.#received >= atOpen) return true;
     if (this.#isBeyondEnd) return false;
     this.#isBeyondEnd = true;
@@ -158,16 +158,15 @@ export class Silence {
   async #isExplained(): Promise<boolean> {
     const left = this.#isInOrder ? undefined : await this.#left();
     if (left === undefined || left === 0) return true;
-    const canTell = this.#partition.heldBack !== undefined;
     const reasons = await this.#askReasons(left);
     const isKnown = reasons !== undefined && !reasons.includes('unknown');
-    if (!isKnown && canTell && this.#quietMs < UNEXPLAINED_AFTER_MS) return false;
+    if (!isKnown && this.#partition.canExplainSilence && this.#quietMs < UNEXPLAINED_AFTER_MS) return false;
     this.#note(reasons ?? ['unknown'], left);
     return true;
   }
 
   #askReasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {
-    const reasons = this.#partition.heldBack?.(missing, this.#quietMs) ?? Promise.resolve(undefined);
+    const reasons = this.#partition.heldBack(missing, this.#quietMs);
     return untilAborted(reasons, this.#reading, noAnswer).catch(() => undefined);
   }
 
@@ -184,6 +183,10 @@ export class Silence {
     return backlog?.entries ?? backlog?.messages;
   }
 }
+
+/** Whether it is, or is part of, what the broker stores. */
+const isStored = ({ kind }: Delivery): boolean =>
+  kind === 'entry' || kind === 'unreadable' || kind === 'pending';
 
 /** The run ends, and a broker has not answered. */
 export const noAnswer = () =>

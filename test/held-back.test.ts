@@ -8,13 +8,16 @@ import { fill, runDrain } from './fakes/run-drain.ts';
 
 type Changes = (partition: SourcePartition) => Partial<SourcePartition>;
 
-/** The fake source, its partitions changed. */
+/** The fake source, its partitions changed. One that is given `heldBack` can explain silence. */
 function changedSource(broker: FakeBroker, changes: Changes): Source {
   const source = createFakeSource(broker);
   return {
     ...source,
     open: async () =>
-      ((await source.open()) as SourcePartition[]).map((one) => ({ ...one, ...changes(one) })),
+      ((await source.open()) as SourcePartition[]).map((one) => {
+        const changed = changes(one);
+        return { ...one, canExplainSilence: changed.heldBack !== undefined, ...changed };
+      }),
   };
 }
 

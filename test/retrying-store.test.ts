@@ -47,7 +47,7 @@ function failing(when: 'before' | 'after', call: string, count: number, error: (
 
 const started = async () => {
   const upload = await store.startUpload('k', attributes);
-  if ('kind' in upload) throw new Error('should not exist');
+  if (upload.kind === 'exists') throw new Error('should not exist');
   return upload;
 };
 const callsOf = (call: string) => inner.calls.filter((line) => line.startsWith(`${call} `)).length;

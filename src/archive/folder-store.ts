@@ -88,6 +88,7 @@ function startUpload(path: string): Upload {
     for (const number of numbers) await rm(partOf(number), { force: true });
   };
   return {
+    kind: 'upload',
     async part(number, body) {
       numbers.add(number);
       try {

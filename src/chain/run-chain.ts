@@ -107,7 +107,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     if (run === undefined) return;
     const slots = createSlots(PARALLEL);
     const looked = begun.map(async (partition) => {
-      const { begin, isBeginKnown = false } = partition.positions?.() ?? {};
+      const { begin, isBeginKnown = false } = partition.positions() ?? {};
       const before = run.ends.get(partition.partition);
       if (begin === undefined || before === undefined) return [];
       if (isUnclear(before, begin)) {
@@ -167,7 +167,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     from: EntryId,
     { acknowledged: to }: SubscriptionPosition,
   ): Promise<boolean> {
-    const next = await partition.nextBehind?.(from);
+    const next = await partition.nextBehind(from);
     return next !== undefined && compareEntries(next, to) <= 0;
   }
 
@@ -240,7 +240,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   return {
     opened(open) {
       partitions = open;
-      judging = judge(open.filter((one) => one.positions?.().isBeginKnown)).catch(tell);
+      judging = judge(open.filter((one) => one.positions()?.isBeginKnown)).catch(tell);
     },
     async compared() {
       const done = new AbortController();
@@ -251,7 +251,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     async end() {
       const done = new AbortController();
       clock.sleep(MAX_WAIT_MS, done.signal).then(abort, () => undefined);
-      const late = partitions.filter((one) => one.positions?.().isBeginKnown === false);
+      const late = partitions.filter((one) => one.positions()?.isBeginKnown === false);
       await untilAborted(
         judging.then(() => judge(late)),
         ended.signal,
@@ -259,7 +259,7 @@ export function followRuns(options: RunChainOptions): RunChain {
       ).catch(tell);
       const found = await looking;
       for (const partition of partitions) {
-        const { from, to } = partition.positions?.().passedOver ?? {};
+        const { from, to } = partition.positions()?.passedOver ?? {};
         if (from && to) report(partition, from, to, passedOver(from, to));
       }
       done.abort();
@@ -312,7 +312,7 @@ function isNews(
 
 /** A broker that tells no positions leaves a partition without a delivery where it was. */
 function positionOf(partition: SourcePartition, before: EarlierRun | undefined): ManifestPosition {
-  const positions = partition.positions?.();
+  const positions = partition.positions();
   const isUntouched = positions !== undefined && !positions.isBeginKnown && positions.begin === undefined;
   const end = positions?.end ?? (isUntouched ? before?.ends.get(partition.partition) : undefined);
   const begin = positions?.begin;

@@ -150,6 +150,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   function uploadOf(key: string, uploadId: string): Upload {
     const etags = new Map<number, string>();
     return {
+      kind: 'upload',
       async part(number, body, crc64, callOptions = {}) {
         const act: StoreCall = { doing: `store part ${number} of`, action: 'UploadPart', key };
         const params = { ...at(key), UploadId: uploadId, PartNumber: number };

@@ -121,7 +121,7 @@ async function storeObject(
     await store.create(key, { chunks: [bytes], sizeBytes: bytes.length }, crc, { metadata, contentType });
   } else {
     const upload = await store.startUpload(key, { metadata: begin, contentType });
-    if ('kind' in upload) throw new Error(`${key} is there already`);
+    if (upload.kind === 'exists') throw new Error(`${key} is there already`);
     for (let at = 0, number = 1; at < bytes.length; at += PART_BYTES, number++) {
       const part = bytes.subarray(at, at + PART_BYTES);
       await upload.part(number, { chunks: [part], sizeBytes: part.length }, crc64([part]));

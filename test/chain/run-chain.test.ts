@@ -504,7 +504,7 @@ describe('no move is told', () => {
       ...source,
       open: async () => {
         const open = await source.open();
-        return open === 'busy' ? open : open.map(({ positions: _, ...one }) => one);
+        return open === 'busy' ? open : open.map((one) => ({ ...one, positions: () => undefined }));
       },
     };
     expectNoMove(await rule.run({ source: blind }));

@@ -45,4 +45,6 @@ export const WIRE_CAPABILITIES = {
   origin: true,
   encrypted: true,
   failoverSignals: true,
+  explainsSilence: true,
+  positions: true,
 };

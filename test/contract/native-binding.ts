@@ -67,4 +67,6 @@ export const nativeCapabilities = (encrypted: boolean, origin: boolean): SourceC
   origin,
   encrypted,
   failoverSignals: false,
+  explainsSilence: false,
+  positions: false,
 });

@@ -39,7 +39,7 @@ export function describeObjectStoreContract(name: string, setup: () => Promise<C
     };
     const start = async (key: string): Promise<Upload> => {
       const upload = await store.startUpload(key, attributes);
-      if ('kind' in upload) throw new Error(`${key} should not exist`);
+      if (upload.kind === 'exists') throw new Error(`${key} should not exist`);
       return upload;
     };
     const textAt = async (key: string) => Buffer.concat(await collect(store.read(key))).toString();

@@ -266,6 +266,33 @@ export function describeSharing(contract: SourceContract): void {
       expect(seen.has('standby') || seen.has('lost')).toBe(can.failoverSignals);
     });
 
+    it('of a Failover subscription: who waits for its turn is called when it comes, where the driver can', async () => {
+      const { topic } = await topicWith(...singles(3));
+      const one = await openSource({ topic, subscriptionType: 'failover' });
+      await take(one.first, 1);
+      const other = await openSource({ topic, subscriptionType: 'failover' });
+      if (!can.failoverSignals) {
+        expect(await other.first.untilActive(new AbortController().signal)).toBe(false);
+        return;
+      }
+      // Who becomes the active one is the broker's choice.
+      const answers = [one, other].map(({ first }) => untilStandby(first));
+      const waiting = await Promise.race(answers);
+      const over = new AbortController();
+      const given = waiting.untilActive(over.signal);
+      over.abort();
+      expect(await given).toBe(false);
+      const called = waiting.untilActive(new AbortController().signal);
+      await (waiting === one.first ? other : one).source.close();
+      expect(await called).toBe(true);
+      expect(payloadsOf(await take(waiting, 3))).toEqual([['m0'], ['m1'], ['m2']]);
+    });
+
+    /** The partition, once it is told that another consumer is the active one. */
+    async function untilStandby(partition: SourcePartition): Promise<SourcePartition> {
+      for (;;) if ((await partition.next(500)).kind === 'standby') return partition;
+    }
+
     it('of a Shared subscription get each message once, together', async () => {
       const { topic } = await topicWith();
       const one = await openSource({ topic, subscriptionType: 'shared' });

@@ -44,8 +44,12 @@ export interface SourceCapabilities {
   readonly origin: boolean;
   /** Hands over encrypted entries raw; else it fails, where nothing else is left. */
   readonly encrypted: boolean;
-  /** Tells that another Failover consumer is the active one. */
+  /** Reports that another Failover consumer is the active one. */
   readonly failoverSignals: boolean;
+  /** Finds out why nothing comes. */
+  readonly explainsSilence: boolean;
+  /** Learns positions: of the subscription, and of what a reader gets. */
+  readonly positions: boolean;
 }
 
 /** A running broker of one kind. */

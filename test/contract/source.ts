@@ -9,6 +9,7 @@ import {
 import { SourceContract } from './source-contract.ts';
 import { describeDelivery } from './source-delivery.ts';
 import { describeClosing, describeOpening } from './source-open.ts';
+import { describePositions, describeSilence } from './source-positions.ts';
 import type { SourceCapabilities, SourceSurroundings } from './source-setup.ts';
 
 /** Runs the contract. `start` brings up the surroundings, once for all tests. */
@@ -26,6 +27,8 @@ export function describeSourceContract(
     describeDelivery(contract);
     describeAcknowledging(contract);
     describeRestarting(contract);
+    describePositions(contract);
+    describeSilence(contract);
     describeInterruptions(contract);
     describeSharing(contract);
     describeClosing(contract);

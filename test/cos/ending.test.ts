@@ -35,7 +35,7 @@ async function startUpload(): Promise<Upload> {
     response.end('<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>');
   };
   const upload = await store.startUpload('k', attributes);
-  if ('kind' in upload) throw new Error('should not exist');
+  if (upload.kind === 'exists') throw new Error('should not exist');
   server.answer = stored('1');
   await upload.part(1, body, '1');
   return upload;

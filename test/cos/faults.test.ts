@@ -39,7 +39,7 @@ const createSmall = () =>
 
 async function uploadLarge(): Promise<Created | Exists> {
   const upload = await store.startUpload('large', attributes);
-  if ('kind' in upload) return upload;
+  if (upload.kind === 'exists') return upload;
   for (const [i, part] of PARTS.entries()) {
     await upload.part(i + 1, { chunks: [part], sizeBytes: part.length }, crc64([part]));
   }
@@ -48,7 +48,7 @@ async function uploadLarge(): Promise<Created | Exists> {
 
 const abortOne = async () => {
   const upload = await store.startUpload('aborted', attributes);
-  if (!('kind' in upload)) await upload.abort();
+  if (upload.kind === 'upload') await upload.abort();
   return { kind: 'created' };
 };
 const lookAtOne = async () => {

@@ -202,6 +202,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
     partition: fake.partition,
     topic: fake.topic,
     end: broker.isEndKnown ? (isDrained ? null : last.id) : 'unknown',
+    canExplainSilence: false,
     async next(idleMs) {
       broker.waitsMs.push(idleMs);
       await broker.hook?.('next', fake);
@@ -243,6 +244,10 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       await broker.hook?.('backlog', fake);
       return { entries: free().filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
     },
+    untilActive: async () => false,
+    entriesAtOpen: async () => undefined,
+    heldBack: async () => undefined,
+    giveUpChunks: async () => [],
     async nextBehind(id) {
       return fake.entries.find((entry) => compareEntries(entry.id, id) > 0)?.id;
     },

@@ -106,6 +106,7 @@ export function createMemoryStore(): MemoryStore {
     const parts = new Map<number, Buffer>();
     uploads.set(uploadId, { key, initiated: store.now() });
     return {
+      kind: 'upload',
       part: (number, body, expected, options) =>
         step('part', key, options?.signal, () => {
           const bytes = bytesOf(body);

@@ -47,6 +47,7 @@ export class NativePartition implements SourcePartition {
   readonly partition: number;
   readonly topic: string;
   readonly end = 'unknown' as const;
+  readonly canExplainSilence = false;
   readonly #options: NativePartitionOptions;
   readonly #isInOrder: boolean;
   readonly #gaps: NativeGaps;
@@ -285,8 +286,34 @@ export class NativePartition implements SourcePartition {
     return within(closed, CLOSE_LIMIT_MS, this.#options.clock, signal);
   }
 
-  /** The client cannot ask for it. */
+  // What the client can neither ask for nor know.
+
+  async untilActive(): Promise<false> {
+    return false;
+  }
+
   async backlog(): Promise<undefined> {
+    return undefined;
+  }
+
+  async entriesAtOpen(): Promise<undefined> {
+    return undefined;
+  }
+
+  async heldBack(): Promise<undefined> {
+    return undefined;
+  }
+
+  /** libpulsar joins chunks, and drops those whose rest does not come; see `#assertNothingKeptBack`. */
+  async giveUpChunks(): Promise<readonly []> {
+    return [];
+  }
+
+  positions(): undefined {
+    return undefined;
+  }
+
+  async nextBehind(): Promise<undefined> {
     return undefined;
   }
 

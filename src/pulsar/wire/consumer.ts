@@ -62,6 +62,7 @@ export class Consumer implements SourcePartition {
   readonly partition: number;
   readonly topic: string;
   end: EntryId | null | 'unknown' = 'unknown';
+  readonly canExplainSilence = true;
 
   readonly #options: ConsumerOptions;
   readonly #isFailover: boolean;

@@ -38,7 +38,7 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
       const { first } = await openSource(broker, { subscriptionType });
       await first.acknowledge(ids(await take(first, 4)));
       expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(3);
-      const given = (await first.giveUpChunks?.(NOW - HOUR)) ?? [];
+      const given = await first.giveUpChunks(NOW - HOUR);
       expect(given).toMatchObject([
         {
           kind: 'unreadable',
@@ -52,7 +52,7 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
       expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(1);
       expect(broker.ackedPositions(TOPIC, SUBSCRIPTION).individual).not.toContainEqual(young);
       expect(await first.heldBack?.(1, 0)).toEqual(['incomplete chunks']);
-      expect(await first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+      expect(await first.giveUpChunks(NOW - HOUR)).toEqual([]);
     });
 
     it('that are young, or of a clock that is ahead, wait for the rest, which comes in a later run', async () => {
@@ -64,7 +64,7 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
       broker.publish(TOPIC, messages(1));
       const { first, source } = await openSource(broker, { subscriptionType });
       await first.acknowledge(ids(await take(first, 1)));
-      expect(await first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+      expect(await first.giveUpChunks(NOW - HOUR)).toEqual([]);
       await source.close();
       for (const uuid of ['young', 'ahead']) chunk(uuid, 1, NOW, 2);
       chunk('mixed', 2, NOW, 3);
@@ -93,9 +93,9 @@ describe('on a Shared subscription', () => {
     const last = chunk('a', 2, NOW - 2 * HOUR);
     const { first } = await openSource(broker, { subscriptionType: 'shared' });
     expect((await first.next(500)).kind).toBe('pending');
-    expect(await first.giveUpChunks?.(NOW - 3 * HOUR)).toEqual([]);
+    expect(await first.giveUpChunks(NOW - 3 * HOUR)).toEqual([]);
     expect(await first.heldBack?.(1, 0)).toEqual(['incomplete chunks']);
-    const [given] = (await first.giveUpChunks?.(NOW - HOUR)) ?? [];
+    const [given] = await first.giveUpChunks(NOW - HOUR);
     expect(given).toMatchObject({ id: last });
     await first.acknowledge([last]);
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
@@ -111,16 +111,16 @@ describe('on a Shared subscription', () => {
     const { first } = await openSource(broker, { subscriptionType: 'shared' });
     await first.acknowledge(ids(await take(first, 2)));
     expect(await first.heldBack?.(3, 1_000)).toEqual(['incomplete chunks']);
-    expect(await first.giveUpChunks?.(NOW - 3 * HOUR)).toEqual([]);
+    expect(await first.giveUpChunks(NOW - 3 * HOUR)).toEqual([]);
     // Asked as at the end of a run, which does not look once more.
     expect(await first.heldBack?.(0, 0)).toEqual(['incomplete chunks']);
     for (const id of [kept[1], next]) {
-      const given = (await first.giveUpChunks?.(NOW - HOUR)) ?? [];
+      const given = await first.giveUpChunks(NOW - HOUR);
       expect(given).toMatchObject([{ kind: 'unreadable', id }]);
       await first.acknowledge(given.map((one) => one.id));
     }
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
-    expect(await first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+    expect(await first.giveUpChunks(NOW - HOUR)).toEqual([]);
   });
 
   it('they are given up also where more stands behind them than is looked through', async () => {
@@ -130,7 +130,7 @@ describe('on a Shared subscription', () => {
     broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place === 0;
     const { first } = await openSource(broker, { subscriptionType: 'shared' });
     for (let taken = 0; taken < 10_500; taken += 500) await first.acknowledge(ids(await take(first, 500)));
-    const given = (await first.giveUpChunks?.(NOW - HOUR)) ?? [];
+    const given = await first.giveUpChunks(NOW - HOUR);
     expect(given).toMatchObject([{ kind: 'unreadable', id: kept }]);
     await first.acknowledge(given.map((one) => one.id));
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
@@ -141,7 +141,7 @@ describe('on a Shared subscription', () => {
     for (const chunkId of [0, 1, 2]) chunk('whole', chunkId, NOW - 2 * HOUR);
     broker.faults.keepsBack = (subscription) => subscription === SUBSCRIPTION;
     const { first } = await openSource(broker, { subscriptionType: 'shared' });
-    expect(await first.giveUpChunks?.(NOW - HOUR)).toEqual([]);
+    expect(await first.giveUpChunks(NOW - HOUR)).toEqual([]);
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(3);
   });
 });

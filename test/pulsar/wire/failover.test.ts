@@ -73,7 +73,7 @@ it('waits on standby until it is active, or fails, or for nothing any more', asy
   const mine = rivals(broker)[0]?.name as string;
   const other = await openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 20 } });
   activate(broker, mine);
-  const untilActive = (signal = new AbortController().signal) => other.first.untilActive?.(signal);
+  const untilActive = (signal = new AbortController().signal) => other.first.untilActive(signal);
   while ((await other.first.next(60_000)).kind !== 'standby');
   const over = new AbortController();
   const abandoned = untilActive(over.signal);
@@ -89,7 +89,7 @@ it('waits on standby until it is active, or fails, or for nothing any more', asy
   const third = await openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 20 } });
   activate(broker, theirs);
   while ((await third.first.next(60_000)).kind !== 'standby');
-  const failing = third.first.untilActive?.(new AbortController().signal);
+  const failing = third.first.untilActive(new AbortController().signal);
   await third.source.close();
   expect(await failing).toBe(true);
 });

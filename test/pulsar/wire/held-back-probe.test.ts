@@ -271,11 +271,11 @@ it('tells how much there was at its start, or that the broker does not say', asy
   const broker = await brokerWith(7);
   const { first, source } = await openSource(broker);
   broker.publish(TOPIC, messages(5));
-  expect(await first.entriesAtOpen?.()).toBe(7);
+  expect(await first.entriesAtOpen()).toBe(7);
   await source.close();
   broker.onCommand((name) => (name === 'consumerStats' ? 'drop' : undefined));
   const { first: again } = await openSource(broker);
-  expect(await again.entriesAtOpen?.()).toBeUndefined();
+  expect(await again.entriesAtOpen()).toBeUndefined();
 });
 
 it('knows from the positions alone that nothing is left', async () => {
