@@ -281,6 +281,7 @@ export class FileChain {
       lastId: formatMessageId(last.id),
       ...describeSpan(file as PublishSpan),
       ...(crc === undefined ? {} : { crc64: crc }),
+      sha256: file.sha256,
       alreadyStored,
     };
   }

@@ -1,6 +1,6 @@
 // One file on its way into the store: it takes records, sends full parts while it is open, and becomes visible only
 // by `create`. It knows nothing of limits, acknowledgements or other files.
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { RollReason, Size } from './batch.ts';
 import type { Compression } from './config.ts';
 import { type Compressor, createCompressor } from './format/compression.ts';
@@ -111,6 +111,8 @@ export class ObjectFile implements Size, Spillable {
   readonly #pending = new ChunkList();
   readonly #compressor: Compressor | undefined;
   #crc64 = crc64([]);
+  readonly #hash: Hash = createHash('sha256');
+  #sha256: string | undefined;
   readonly #call: CallOptions;
   #storedBytes = 0;
   #upload: Promise<Upload | Exists> | undefined;
@@ -132,6 +134,12 @@ export class ObjectFile implements Size, Spillable {
   /** CRC-64/XZ, decimal, of what has left for the store: once `create` was called, of the whole file as it is stored. */
   get crc64(): string {
     return this.#crc64;
+  }
+
+  /** SHA-256, hex, of the whole file as it is stored. Call it after `create`. */
+  get sha256(): string {
+    this.#sha256 ??= this.#hash.digest('hex');
+    return this.#sha256;
   }
 
   /** Whether it is known before the end that this file cannot be created: go on to `create` at once, to learn why. */
@@ -213,7 +221,8 @@ export class ObjectFile implements Size, Spillable {
       if (this.#upload === undefined) {
         if (this.#failure !== undefined) throw this.#failure;
         this.#crc64 = crc64(rest.chunks);
-        const attributes = this.#attributes({ ...this.#ending(), sha256: sha256(rest.chunks) });
+        for (const chunk of rest.chunks) this.#hash.update(chunk);
+        const attributes = this.#attributes({ ...this.#ending(), sha256: this.sha256 });
         const answer = await slots.run(() =>
           store.create(this.key, rest, this.#crc64, attributes, this.#call),
         );
@@ -269,6 +278,7 @@ export class ObjectFile implements Size, Spillable {
     const { store, slots, budget } = this.#options;
     const number = this.#parts.length + 1;
     const crc = crc64(part.chunks);
+    for (const chunk of part.chunks) this.#hash.update(chunk);
     this.#crc64 = combineCrc64(this.#crc64, crc, part.sizeBytes);
     this.#storedBytes += part.sizeBytes;
     this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));
@@ -313,10 +323,4 @@ export class ObjectFile implements Size, Spillable {
       'record-bytes': String(this.bytes),
     };
   }
-}
-
-function sha256(chunks: readonly Uint8Array[]): string {
-  const hash = createHash('sha256');
-  for (const chunk of chunks) hash.update(chunk);
-  return hash.digest('hex');
 }

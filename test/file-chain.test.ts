@@ -105,6 +105,8 @@ describe('an object at the key', () => {
       { alreadyStored: true, messages: 3 },
       { alreadyStored: false, messages: 3 },
     ]);
+    const hashes = [...store.objects.values()].map(({ metadata }) => metadata['sha256']);
+    expect(result.tally.stored.map(({ sha256 }) => sha256)).toEqual(hashes);
     // Its metadata and checksum tell all: it is not read.
     expect(store.calls.filter((call) => call.startsWith('read'))).toEqual([]);
   });

@@ -149,6 +149,7 @@ describe('an invocation', () => {
         messages: 5,
         size: stored?.bytes.length,
         crc64: stored?.crc64,
+        sha256: stored?.metadata['sha256'],
         alreadyStored: false,
       });
       expect(object.recordBytes).toBe(object.size);

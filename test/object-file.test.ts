@@ -1,6 +1,6 @@
 // One file on its way into the store: what is sent when, what is held until when, and what is left behind when it
 // fails or is dropped. Over a store in memory.
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import { systemClock } from '../src/lib/clock.ts';
@@ -60,6 +60,8 @@ function refuse(call: string, nth = 1): void {
   };
 }
 
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
 const callsOf = (call: string) => store.calls.filter((line) => line.startsWith(`${call} `)).length;
 
 describe('a file', () => {
@@ -89,7 +91,24 @@ describe('a file', () => {
     expect(callsOf('part')).toBe(3);
     expect(store.objects.get(KEY)?.bytes.equals(bytes)).toBe(true);
     expect(file.crc64).toBe(store.objects.get(KEY)?.crc64);
+    expect(file.sha256).toBe(sha256(bytes));
   });
+
+  it.each(['none', 'gzip'] as const)(
+    'knows its SHA-256 as it is stored, spilled early or not (%s)',
+    async (compression) => {
+      const file = openFile(compression);
+      await append(file, 2 * PART_BYTES, 2_000_000);
+      file.spill();
+      await append(file, 700);
+      await file.seal('end');
+      await file.create();
+      const stored = store.objects.get(KEY)?.bytes as Buffer;
+      expect(callsOf('complete')).toBe(1);
+      expect(file.sha256).toBe(sha256(stored));
+      expect(file.sha256).toBe(sha256(stored));
+    },
+  );
 
   it('takes large records at the pace at which parts leave', async () => {
     let made = 0;

@@ -106,6 +106,7 @@ export async function describeObject(
       latestMs: latestMs ?? last.publishTimeMs,
     }),
     crc64: inspection.crc64,
+    sha256: inspection.sha256,
     alreadyStored: true,
   };
 }

@@ -116,6 +116,7 @@ export function createRecoveredObjects(
         lastId: formatMessageId(last.id),
         ...describeSpan(file as PublishSpan),
         crc64: answer.crc64,
+        sha256: file.sha256,
         alreadyStored: false,
       });
       return key;

@@ -175,7 +175,13 @@ function verifyInspection(object: ArchiveObject, inspection: Inspection): Findin
   };
   compare('size', 'size', inspection.sizeBytes, ['the listing', object.sizeBytes]);
   compare('checksum', 'CRC-64', inspection.crc64, ['COS', head?.crc64], ['its manifest', manifest?.crc64]);
-  compare('checksum', 'SHA-256', inspection.sha256, ['its metadata', metadata['sha256']]);
+  compare(
+    'checksum',
+    'SHA-256',
+    inspection.sha256,
+    ['its metadata', metadata['sha256']],
+    ['its manifest', manifest?.sha256],
+  );
   if (inspection.messages !== undefined && inspection.recordBytes !== undefined) {
     const { messages, recordBytes } = inspection;
     compare(

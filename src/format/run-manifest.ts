@@ -28,6 +28,8 @@ export interface ManifestObject extends PublishTimes {
   readonly lastId: string;
   /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not tell it. */
   readonly crc64?: string;
+  /** SHA-256 of the stored bytes, hex; absent in manifests from before it was written. */
+  readonly sha256?: string;
   /** It was there before this run. */
   readonly alreadyStored: boolean;
 }

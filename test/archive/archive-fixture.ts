@@ -80,6 +80,7 @@ export async function storeObject(
     firstPublishTime: formatTime(first.publishTimeMs),
     lastPublishTime: formatTime(last.publishTimeMs),
     crc64: crc,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
     alreadyStored: false,
   };
 }

@@ -57,6 +57,22 @@ it('finds a flipped byte, also where the store gives its old checksum', async ()
   expect(new Set(await kinds(store, 'record'))).toEqual(new Set([`checksum ${key}`]));
 });
 
+it('finds by the SHA-256 of the manifest alone that an object of several parts is another', async () => {
+  const { store, stored } = await sampleArchive();
+  const { key } = stored[1] as { key: string };
+  // Neither the metadata nor a CRC-64 tells it.
+  const manifestKey = [...store.objects.keys()].find((one) => one.includes('_runs/')) as string;
+  const withoutCrc = (bytes: Buffer) => Buffer.from(bytes.toString().replaceAll(/"crc64":"\d+",/g, ''));
+  tamper(store, manifestKey, { bytes: withoutCrc });
+  expect(await kinds(store, 'object')).toEqual([]);
+  tamper(store, key, {
+    bytes: (bytes) => bytes.fill('x', bytes.indexOf('value 0'), bytes.indexOf('value 0') + 1),
+  });
+  expect(await kinds(store, 'list')).toEqual([]);
+  expect(await kinds(store, 'object')).toEqual([`checksum ${key}`]);
+  expect(await kinds(store, 'record')).toEqual([`checksum ${key}`]);
+});
+
 it('finds a flipped byte at level list where the store knows that the bytes are others', async () => {
   const { store, stored } = await sampleArchive();
   const key = stored[1]?.key as string;

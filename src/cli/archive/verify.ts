@@ -24,7 +24,7 @@ Usage: tdmq-backup archive verify [--level list|object|record] [options]
 
 Levels, each with what the one before looks at:
   list     keys, metadata, sizes, manifests, ids in order; downloads nothing
-  object   the checksums of the bytes: CRC-64 as COS and the manifest have it, SHA-256 as the metadata has it
+  object   the checksums of the bytes: CRC-64 as COS and the manifest have it, SHA-256 as metadata and manifest have it
   record   (default) every line: it parses, ids are in order, counts and ranges are as metadata and manifest say;
            what two objects have in common is equal
 
