@@ -1,11 +1,9 @@
 // The command line: the table of commands, `--help`, `--version`, `--env-file`, and how a failure is told. What a
 // command does is in its own file, which is loaded only when it is called.
-import { readFileSync } from 'node:fs';
-import { parseEnv } from 'node:util';
-import type { Environment } from '../config.ts';
 import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
 import { packageRoot, packageVersion } from '../packaging/package-root.ts';
 import type { Command, Terminal } from './command.ts';
+import { readEnvFile } from './env-file.ts';
 import { paint } from './terminal/paint.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -108,17 +106,6 @@ function takeEnvFile(args: readonly string[]): { envFile: string | undefined; ar
     else others.push(arg);
   }
   return { envFile, args: others };
-}
-
-function readEnvFile(path: string): Environment {
-  try {
-    return parseEnv(readFileSync(path, 'utf8')) as Environment;
-  } catch (cause) {
-    throw new BackupError('config', `the settings file ${JSON.stringify(path)} cannot be read`, {
-      hint: 'Name an existing file after --env-file; .env.example shows what stands in it.',
-      cause,
-    });
-  }
 }
 
 /** What, where, and what to do; a stack only for what is our own fault. */
