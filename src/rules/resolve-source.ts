@@ -1,6 +1,7 @@
 // Where a rule's messages come from, looked up for a form: cluster, namespace, topic, subscription and its start, the
 // private address and the network that reaches it. Faults are gathered, not thrown.
 import { VARIABLES } from '../config.ts';
+import { parseTimeText, TIME_EXPECTED } from '../lib/time-text.ts';
 import { ifThere } from './api-failure.ts';
 import { allPages, type Cloud } from './cloud.ts';
 import type { FieldName, RuleForm } from './rule-form.ts';
@@ -176,15 +177,12 @@ export function resolveStart(
   if (wanted === 'latest') return nowMs;
   const fault = faultOfTime(wanted, nowMs);
   if (fault !== undefined) faults.push(`--start ${wanted}: ${fault}`);
-  return Date.parse(wanted);
+  return parseTimeText(wanted);
 }
 
 /** What is wrong with a time to start at. */
 export function faultOfTime(text: string, nowMs: number): string | undefined {
-  const isIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text);
-  const ms = isIso ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) {
-    return 'expected earliest, latest or an ISO time with its zone, such as 2026-01-31T00:00:00Z';
-  }
+  const ms = parseTimeText(text);
+  if (ms === undefined) return `expected earliest, latest or ${TIME_EXPECTED}`;
   return ms > nowMs ? 'lies in the future' : undefined;
 }

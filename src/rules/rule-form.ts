@@ -37,7 +37,10 @@ export const FIELDS = {
     example: 'exclusive',
     variable: 'PULSAR_SUBSCRIPTION_TYPE',
   },
-  start: { what: 'where to begin: earliest, latest or an ISO time; applied once', example: 'earliest' },
+  start: {
+    what: 'where to begin: earliest, latest or a time (UTC without a zone); applied once',
+    example: 'earliest',
+  },
   tdmqRole: { what: 'the TDMQ role that may consume', example: 'backup-reader' },
   roleKey: {
     what: 'where its key lives: stored (in the function) or runtime (read at each run)',

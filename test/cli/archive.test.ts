@@ -177,6 +177,10 @@ test('verify --state goes on from what was verified before', async () => {
 test('wrong use exits with 2 and names the command whose help tells more', async () => {
   for (const args of [
     ['cat', '--from', 'yesterday'],
+    ['cat', '--from', '2026-02-30'],
+    ['cat', '--from', '2026-11-24', '--until', '2026-11-23T23:59:59Z'],
+    ['restore', '--to', 'a/b/c', '--from', '2026-11-24', '--until', '2026-11-24'],
+    ['cat', '--from-id', '7:2:0:-1', '--until-id', '7:1:0:-1'],
     ['cat', '--property', 'n'],
     ['cat', '--from-id', '7:0:0:-1', '--until-id', '7:1:1:-1'],
     ['cat', '--from-id', '7:0:0:-1', '--partition', '1'],

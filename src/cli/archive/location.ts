@@ -215,15 +215,6 @@ function folderNotes(folder: string): Notes {
   };
 }
 
-/** A time of an option: ISO 8601, or a day. */
-export function timeOption(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(timeMs))
-    throw new UsageError(`${name} must be a time such as 2026-11-23 or 2026-11-23T23:21:41.123Z`);
-  return timeMs;
-}
-
 /** A whole number of an option. */
 export function numberOption(name: string, text: string, min: number, max: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;

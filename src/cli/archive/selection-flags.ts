@@ -1,8 +1,9 @@
 // The filters of `archive cat` and `archive restore` as options.
 import type { Selection } from '../../archive/selection.ts';
-import { parseMessageId } from '../../format/record.ts';
+import { compareMessageIds, parseMessageId } from '../../format/record.ts';
+import { timeOption } from '../time-option.ts';
 import { UsageError } from '../usage-error.ts';
-import { numberOption, timeOption } from './location.ts';
+import { numberOption } from './location.ts';
 
 /** As parseArgs wants them. */
 export const SELECTION_OPTIONS = {
@@ -16,7 +17,7 @@ export const SELECTION_OPTIONS = {
 } as const;
 
 export const SELECTION_HELP = `  --from TIME      published at this time or later: 2026-11-23, or 2026-11-23T23:21:41.123Z
-  --until TIME     published before this time
+  --until TIME     published before this time; times without a zone are UTC
   --from-id ID     from this message on: ledger:entry:partition:batchIndex as records have it, or ledger:entry; ids order
                    the messages of one partition, so an id with a partition means that partition alone
   --until-id ID    up to this message, included
@@ -45,9 +46,15 @@ export function parseSelection(values: SelectionValues): Selection {
   const [partition] = byIds;
   if (byIds.length > 1 || (partition !== undefined && named !== undefined && !named.includes(partition)))
     throw new UsageError('--from-id, --until-id and --partition name different partitions');
+  const fromMs = timeOption('--from', values.from);
+  const toMs = timeOption('--until', values.until);
+  const isNothingBetween = fromMs !== undefined && toMs !== undefined && fromMs >= toMs;
+  if (isNothingBetween) throw new UsageError('--from has to be before --until: no message is between them');
+  if (fromId !== undefined && toId !== undefined && compareMessageIds(fromId, toId) > 0)
+    throw new UsageError('--from-id is behind --until-id: no message is between them');
   return {
-    fromMs: timeOption('--from', values.from),
-    toMs: timeOption('--until', values.until),
+    fromMs,
+    toMs,
     fromId,
     toId,
     partitions: partition === undefined ? named : [partition],

@@ -1,5 +1,6 @@
 // `tdmq-backup rule logs`: the history of a rule's runs as a table, the lines of one run, or the runs as they come.
 import { BackupError } from '../../errors.ts';
+import { parseTimeText, TIME_EXPECTED } from '../../lib/time-text.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { findRule, type Rule } from '../../rules/rule.ts';
 import { keyOf, type LogLine, type RunRecord, readRunLines, readRuns } from '../../rules/run-history.ts';
@@ -24,7 +25,7 @@ Usage: tdmq-backup rule logs NAME [--errors] [--since 24h] [--limit 50] [--follo
 Reads the function's log topic in CLS. Where it has none, the message says how to switch it on.
 
   --errors         failed runs only
-  --since TIME     how far back: 30m, 24h, 7d, or an ISO time; by default 24h
+  --since TIME     how far back: 30m, 24h, 7d, or a time (UTC without a zone); by default 24h
   --limit N        at most so many runs, by default 50
   --request ID     every line of one run, by its request id
   --follow         goes on with the runs as they end, until Ctrl-C (exit code 130)
@@ -77,8 +78,9 @@ function sinceMs(text: string, nowMs: number): number {
   if (count !== undefined) {
     return nowMs - Number(count) * { m: 60_000, h: 3_600_000, d: 86_400_000 }[unit as 'm' | 'h' | 'd'];
   }
-  const ms = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) throw new UsageError(`--since ${text}: expected 30m, 24h, 7d or an ISO time`);
+  const ms = parseTimeText(text);
+  if (ms === undefined) throw new UsageError(`--since ${text}: expected 30m, 24h, 7d or ${TIME_EXPECTED}`);
+  if (ms > nowMs) throw new UsageError(`--since ${text} lies in the future`);
   return ms;
 }
 
