@@ -4,7 +4,12 @@ import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
 import { parseEntry } from '../format/entry-order.ts';
 import { manifestFolder, parseManifestStart, runManifestKey } from '../format/object-key.ts';
-import { COMMAND_REQUEST_IDS, type ManifestPosition, RUN_MANIFEST_FORMAT } from '../format/run-manifest.ts';
+import {
+  COMMAND_REQUEST_IDS,
+  type ManifestLink,
+  type ManifestPosition,
+  RUN_MANIFEST_FORMAT,
+} from '../format/run-manifest.ts';
 import type { CallOptions, ListedObject, ObjectStore, SubscriptionPosition } from '../ports.ts';
 
 const HOUR_MS = 3_600_000;
@@ -14,6 +19,11 @@ const USUAL_HOURS = 6;
 const FURTHER_HOURS = [8 * 24, 64 * 24, Number.POSITIVE_INFINITY];
 /** More than 10,000 objects: only runs on the command line store so many, and a small function could not hold it. */
 const MAX_BYTES = 4 * 1_048_576;
+
+/** A function's longest time-out. */
+const LONGEST_RUN_MS = 900_000;
+/** More than instances leave between two runs. */
+const MAX_BESIDE = 32;
 
 /** A manifest in the list. */
 export interface ListedManifest extends ListedObject {
@@ -26,6 +36,8 @@ export interface EarlierRun {
   readonly listed: ListedManifest;
   /** Of the manifest's bytes, hex. */
   readonly sha256: string;
+  /** The manifests that it names: the one before it, and those beside that one. */
+  readonly named: readonly string[];
   /** Where it left this subscription, by partition. */
   readonly ends: ReadonlyMap<number, SubscriptionPosition>;
   /** The keys of its objects. */
@@ -106,7 +118,24 @@ export async function readEarlierRun(
       lastPublishTimes.set(partition, lastPublishTime);
   }
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  return { listed, sha256, ends, keys, lastPublishTimes };
+  const { previous, beside } = manifest as Partial<ManifestLink>;
+  const named = [previous?.key, ...(Array.isArray(beside) ? beside : [])].filter((one) => one !== undefined);
+  return { listed, sha256, named, ends, keys, lastPublishTimes };
+}
+
+/**
+ * Keys of the manifests that no later one names, but for the newest: what other instances left since the one that the
+ * newest names. One too many does no harm.
+ */
+export function manifestsBeside(manifests: readonly ListedManifest[], newest: EarlierRun): string[] {
+  const [previous] = newest.named;
+  const before = manifests.find(({ key }) => key === previous);
+  const sinceMs = before?.lastModified.getTime() ?? newest.listed.startedAtMs - LONGEST_RUN_MS;
+  return manifests
+    .filter(({ key, lastModified }) => key !== newest.listed.key && lastModified.getTime() >= sinceMs)
+    .map(({ key }) => key)
+    .filter((key) => !newest.named.includes(key))
+    .slice(0, MAX_BESIDE);
 }
 
 const objectsIn = (value: unknown): Record<string, unknown>[] =>

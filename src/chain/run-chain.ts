@@ -10,7 +10,13 @@ import { untilAborted } from '../lib/until-aborted.ts';
 import { isOfClock } from '../paced-store.ts';
 import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
-import { type EarlierRun, type ListedManifest, listManifests, readEarlierRun } from './manifest-search.ts';
+import {
+  type EarlierRun,
+  type ListedManifest,
+  listManifests,
+  manifestsBeside,
+  readEarlierRun,
+} from './manifest-search.ts';
 import {
   isKeptRaw,
   lastOfRuns,
@@ -66,6 +72,7 @@ interface Found {
   readonly newest: ListedManifest;
   /** `undefined`: it could not be read. */
   readonly run: EarlierRun | undefined;
+  readonly beside: readonly string[];
 }
 
 /** Begins to look at once, and goes on beside what the caller does. */
@@ -94,9 +101,11 @@ export function followRuns(options: RunChainOptions): RunChain {
   };
 
   async function look(): Promise<Found | undefined> {
-    const [newest] = await listManifests(store, prefix, rule, options.startedAtMs, call);
+    const manifests = await listManifests(store, prefix, rule, options.startedAtMs, call);
+    const [newest] = manifests;
     if (newest === undefined) return undefined;
-    return { newest, run: await readEarlierRun(store, newest, of, call).catch(tell) };
+    const run = await readEarlierRun(store, newest, of, call).catch(tell);
+    return { newest, run, beside: run === undefined ? [] : manifestsBeside(manifests, run) };
   }
   const looking = look().catch(tell);
   let judging: Promise<void> = Promise.resolve();
@@ -270,6 +279,7 @@ export function followRuns(options: RunChainOptions): RunChain {
       const link = {
         ...{ topic: topic.full, subscription, subscriptionType, positions },
         ...(key !== undefined && { previous: { key, ...(sha256 !== undefined && { sha256 }) } }),
+        ...(sha256 !== undefined && { beside: found?.beside ?? [] }),
         ...(moved.length > 0 && { moved: moved.sort((a, b) => a.partition - b.partition) }),
       };
       return { link, isDue: moved.length > 0 || isNews(positions, found, options.startedAtMs) };

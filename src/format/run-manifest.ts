@@ -101,6 +101,8 @@ export interface ManifestLink {
   readonly positions: readonly ManifestPosition[];
   /** The newest manifest of the rule that the run saw at its start. */
   readonly previous?: { readonly key: string; readonly sha256?: string };
+  /** Further ones that it saw and that the newest does not name: other instances left them. So each is named by one. */
+  readonly beside?: readonly string[];
   readonly moved?: readonly SubscriptionMoved[];
 }
 
