@@ -1,7 +1,8 @@
-// The manual of the system: what the core (drain.ts) asks of a message source, of an object store and of time,
-// and what it may rely on. Adapters implement these shapes; nothing here knows a vendor.
-
+// The manual of the system: what the core (drain.ts) asks of a message source, of an object store and of time, what a
+// restore asks of a publisher and of its notes, and what each may rely on. Adapters implement these shapes; nothing here
+// knows a vendor.
 import type { Exactly, Level, LogFields, LogMessageAt } from './log-events.ts';
+import type { TopicName } from './topic-name.ts';
 
 /** What the broker stores and acknowledges as one: a producer's batch, or a single message. */
 export interface EntryId {
@@ -324,6 +325,73 @@ export interface ObjectStore {
   listUploads(prefix: string, options?: CallOptions): AsyncIterable<UnfinishedUpload>;
   abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
   /** Ends every socket. May be repeated; never throws. */
+  close(): Promise<void>;
+}
+
+/** Small texts beside an archive that may be replaced, as its objects may not. */
+export interface Notes {
+  /** `undefined`: there is none at the key. @throws BackupError */
+  read(key: string): Promise<string | undefined>;
+  /** Resolves when the text is durable, whatever was at the key before. @throws BackupError */
+  write(key: string, text: string): Promise<void>;
+}
+
+/** A message to publish. Sequence ids grow within a producer, and may leave some out. */
+export interface OutgoingMessage
+  extends Pick<Message, 'key' | 'orderingKey' | 'properties' | 'eventTimeMs' | 'payload'> {
+  readonly sequenceId: number;
+}
+
+export type ProducerCompression = 'none' | 'zlib' | 'zstd';
+
+export interface PublishOptions {
+  readonly compression: ProducerCompression;
+  /** Several messages in one entry. Consumers of type Key_Shared want it off. */
+  readonly batching: boolean;
+  /** Bytes that one producer may have sent without a receipt, by and large: one message may always go. */
+  readonly windowBytes: number;
+  /** Whether an earlier producer of this name may have sent some of what is sent now. */
+  readonly mayRepeat: boolean;
+}
+
+/** What became of an entry that was to be published as it is. */
+export type EntrySent =
+  | { readonly kind: 'sent' }
+  /** No broker would take it. `reason`: one clause for a person. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/**
+ * One producer on one topic partition. The broker stores messages in the order of `send`, each with its sequence id.
+ * After a lost connection it connects again and sends again what had no receipt; the topic has that twice where it does
+ * not drop duplicates. A failure is final: every call after it throws it.
+ */
+export interface TopicProducer {
+  /**
+   * The last sequence id that the broker has from a producer of this name, at the time of `open`: known where the topic
+   * drops duplicates, else -1.
+   */
+  readonly lastSequenceId: number;
+  /** The broker has everything up to this sequence id; -1 before the first receipt. */
+  readonly acknowledgedSequenceId: number;
+  /** Resolves when there is room for more, not when the broker has it. One call at a time. @throws BackupError `source` */
+  send(message: OutgoingMessage): Promise<void>;
+  /** As `send`, for an entry as a broker stored it: everything as it was, but its producer's name and sequence id. */
+  sendEntry(entry: Uint8Array, sequenceId: number): Promise<EntrySent>;
+  /** Sends what waits for a batch to fill. */
+  push(): void;
+  /** Resolves when the broker has everything. @throws BackupError `source` */
+  flush(): Promise<void>;
+  /** Ends it and every wait; what has no receipt may be lost. May be repeated; never throws, always ends. */
+  close(): Promise<void>;
+}
+
+/** Messages to topics. */
+export interface Publisher {
+  /** How many partitions the topic has; 0 for a plain topic. @throws BackupError `source` */
+  partitions(topic: TopicName): Promise<number>;
+  /** A producer of this name on a topic partition; a name is one producer's at a time. @throws BackupError `source` */
+  open(topicPartition: string, producerName: string, options: PublishOptions): Promise<TopicProducer>;
+  /** Ends all producers and connections. May be repeated; never throws, always ends. */
   close(): Promise<void>;
 }
 

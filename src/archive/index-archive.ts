@@ -54,12 +54,12 @@ export async function indexArchive(
       slots.run(async () => {
         const entry = await describeObject(store, object, call);
         options.onProgress?.(++done, unknown.length);
-        if ('findings' in entry) {
+        if (entry.kind === 'damaged') {
           findings.push(...entry.findings);
           return;
         }
         const own = object.head?.metadata['rule'] ?? rule;
-        byRule.set(own, [...(byRule.get(own) ?? []), entry]);
+        byRule.set(own, [...(byRule.get(own) ?? []), entry.object]);
       }),
     ),
   );
@@ -76,22 +76,26 @@ export async function indexArchive(
   return { objects, messages, manifests, findings };
 }
 
+type Described =
+  | { readonly kind: 'described'; readonly object: ManifestObject }
+  | { readonly kind: 'damaged'; readonly findings: readonly Finding[] };
+
 /** What a manifest says of an object, from the object itself; or why it cannot say it. @throws BackupError `store` */
 export async function describeObject(
   store: ObjectStore,
   object: ArchiveObject,
   call: CallOptions,
-): Promise<ManifestObject | { findings: readonly Finding[] }> {
+): Promise<Described> {
   const { key, parts, head } = object;
   const inspection = await inspectObject(store, object, true, call);
   const wrong = inspection.findings.filter(({ severity }) => severity === 'damage');
   if (head?.crc64 !== undefined && head.crc64 !== inspection.crc64)
     wrong.push(damage(key, 'checksum', `its CRC-64 is ${inspection.crc64}, COS says ${head.crc64}`));
   const { first, last, earliestMs, latestMs, messages, recordBytes } = inspection;
-  if (wrong.length > 0) return { findings: wrong };
+  if (wrong.length > 0) return { kind: 'damaged', findings: wrong };
   if (first === undefined || last === undefined || messages === undefined || recordBytes === undefined)
     throw new BackupError('corrupt', `${key} holds no record`);
-  return {
+  const described: ManifestObject = {
     key,
     partition: parts.partition,
     messages,
@@ -109,6 +113,7 @@ export async function describeObject(
     sha256: inspection.sha256,
     alreadyStored: true,
   };
+  return { kind: 'described', object: described };
 }
 
 /** The summary of a command that stored some of these, and found the others. */

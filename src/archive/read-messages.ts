@@ -13,6 +13,7 @@ import { isSelected, mayHold, type Selection } from './selection.ts';
 const REMEMBERED_OBJECTS = 8;
 
 export interface StoredMessage {
+  readonly kind: 'message';
   readonly message: Message;
   /** The record as it stands in the object, without its line break. */
   readonly line: string;
@@ -68,7 +69,7 @@ async function* readObjects(
     begin(object);
     const read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
     for await (const { message, line } of readRecords({ ...store, read }, object, call))
-      yield { message, line, object };
+      yield { kind: 'message', message, line, object };
   }
 }
 

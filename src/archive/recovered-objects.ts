@@ -161,7 +161,7 @@ export function createRecoveredObjects(
         const object = byKey.get(key);
         if (object === undefined || object.manifest !== undefined) continue;
         const described = await describeObject(store, object, call);
-        if (!('findings' in described)) told.push(described);
+        if (described.kind === 'described') told.push(described.object);
       }
       return told;
     },

@@ -1,8 +1,7 @@
 // What a restore has published, as far as the broker's receipts tell, and when that is written down. Whatever is not
 // written down may be published again by a restore that goes on after a kill, so that is never much: when too much of it
 // is under way, publishing waits for the writing.
-import type { Clock } from '../ports.ts';
-import type { TopicProducer } from '../pulsar/publisher.ts';
+import type { Clock, TopicProducer } from '../ports.ts';
 
 /** For each partition of the archive and each of the topic: the last sequence id that the broker has. */
 export type Acknowledged = Record<string, Record<string, number>>;

@@ -48,7 +48,11 @@ async function publishTimeOf(
 /** A raw entry in its place among the messages. */
 export async function* inPlaces(raw: readonly RawObject[]) {
   for (const one of raw)
-    yield { message: { id: { ...one.id, partition: one.partition, batchIndex: -1 } }, raw: one };
+    yield {
+      kind: 'raw' as const,
+      message: { id: { ...one.id, partition: one.partition, batchIndex: -1 } },
+      raw: one,
+    };
 }
 
 /** Its key, where it can be read, decides as that of a message does. */

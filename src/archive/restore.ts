@@ -4,8 +4,16 @@
 import { BackupError } from '../errors.ts';
 import { formatMessageId, formatTime } from '../format/record.ts';
 import { createSlots } from '../lib/semaphore.ts';
-import type { Clock, Message, ObjectStore, TimeMs } from '../ports.ts';
-import type { OutgoingMessage, ProducerCompression, Publisher, TopicProducer } from '../pulsar/publisher.ts';
+import type {
+  Clock,
+  Message,
+  ObjectStore,
+  OutgoingMessage,
+  ProducerCompression,
+  Publisher,
+  TimeMs,
+  TopicProducer,
+} from '../ports.ts';
 import { partitionTopic, type TopicName } from '../topic-name.ts';
 import type { ArchiveObject, RawObject } from './catalog.ts';
 import { readRaw } from './raw-entries.ts';
@@ -195,8 +203,8 @@ async function restorePartition(
       const producer = await producerTo(to, publisher);
       if (sequenceId <= (before.get(to) ?? -1)) continue;
       await pace(() => producer.push());
-      const reason = await producer.sendEntry(entry.bytes, sequenceId);
-      if (reason !== undefined) refusal ??= reason;
+      const answer = await producer.sendEntry(entry.bytes, sequenceId);
+      if (answer.kind === 'refused') refusal ??= answer.reason;
       const writing = progress.sent(entry.bytes.length);
       if (writing !== undefined) await writing;
     }
@@ -212,7 +220,7 @@ async function restorePartition(
     });
     for await (const item of raw.length === 0 ? messages : mergeById(messages, inPlaces(raw))) {
       if (signal.aborted) throw new BackupError('source', 'the restore was stopped');
-      if ('raw' in item) {
+      if (item.kind === 'raw') {
         await restoreRaw(item.raw);
         continue;
       }

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type Acknowledged, createProgress, SAVE_EVERY_BYTES } from '../../src/archive/restore-progress.ts';
-import type { TopicProducer } from '../../src/pulsar/publisher.ts';
+import type { TopicProducer } from '../../src/ports.ts';
 
 /** A producer that has a receipt for all it sent when `receive` is called. */
 function fakeProducer() {
@@ -16,7 +16,7 @@ function fakeProducer() {
     send: async ({ sequenceId }) => {
       sent = sequenceId;
     },
-    sendEntry: async () => 'this broker takes messages only',
+    sendEntry: async () => ({ kind: 'refused', reason: 'this broker takes messages only' }),
     push() {},
     flush: async () => undefined,
     close: async () => undefined,

@@ -6,7 +6,7 @@ import type { Acknowledged } from '../../src/archive/restore-progress.ts';
 import { choosePartition, javaStringHash } from '../../src/archive/restore-routing.ts';
 import { formatMessageId } from '../../src/format/record.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { OutgoingMessage, Publisher } from '../../src/pulsar/publisher.ts';
+import type { OutgoingMessage, Publisher } from '../../src/ports.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
 import { message, messages, PREFIX, sampleArchive, storeManifest, storeObject } from './archive-fixture.ts';
@@ -34,7 +34,7 @@ function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}
           lastIds.set(name, one.sequenceId);
           acknowledged = one.sequenceId;
         },
-        sendEntry: async () => 'this broker takes messages only',
+        sendEntry: async () => ({ kind: 'refused', reason: 'this broker takes messages only' }),
         push() {},
         flush: async () => undefined,
         close: async () => undefined,

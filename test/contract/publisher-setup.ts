@@ -1,7 +1,6 @@
 // What the contract suite of Publisher needs of an adapter's surroundings: a broker that keeps what is published and
 // can be disturbed, and what the adapter cannot do by its nature. What it cannot do is asserted as well, not passed over.
-import type { Clock } from '../../src/ports.ts';
-import type { Publisher } from '../../src/pulsar/publisher.ts';
+import type { Clock, Publisher } from '../../src/ports.ts';
 import type { PublisherOptions } from '../../src/pulsar/wire/producer-publisher.ts';
 import type { TopicName } from '../../src/topic-name.ts';
 import type { StoredMessage } from './stored-messages.ts';

@@ -1,13 +1,9 @@
-// The contract of Publisher (src/pulsar/publisher.ts) as tests, over every broker.
+// The contract of Publisher (src/ports.ts) as tests, over every broker.
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
-import type {
-  OutgoingMessage,
-  Publisher,
-  PublishOptions,
-  TopicProducer,
-} from '../../src/pulsar/publisher.ts';
+import type { OutgoingMessage, Publisher, PublishOptions, TopicProducer } from '../../src/ports.ts';
+import { encodeBatch } from '../../src/pulsar/wire/protocol/producer-entry.ts';
 import { COMPRESSION_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../../src/topic-name.ts';
 import type { PublisherSurroundings } from './publisher-setup.ts';
@@ -254,6 +250,38 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         expect((await stored()).map(({ sequenceId }) => sequenceId)).toEqual(
           Array.from({ length: 60 }, (_, i) => i),
         );
+      });
+    });
+
+    describe('an entry as a broker stored it', () => {
+      it('is published as it is, but for the name of its producer and its sequence id', async () => {
+        const { producer, stored } = await openProducer();
+        const { maxEntryBytes } = around;
+        const options = { producerName: 'another', publishTimeMs: 1_700_000_000_000, maxEntryBytes };
+        const messages = [outgoing(41, { key: 'k' }), outgoing(42)];
+        const { bytes } = encodeBatch(messages, { ...options, compression: 'zlib' });
+        await producer.send(outgoing(0));
+        expect(await producer.sendEntry(bytes, 1)).toEqual({ kind: 'sent' });
+        await producer.flush();
+        expect(producer.acknowledgedSequenceId).toBe(1);
+        const found = await stored();
+        expect(found.map(textOf)).toEqual(['message 0', 'message 41', 'message 42']);
+        expect(found.map(({ key, producer: by }) => [key, by])).toEqual([
+          [undefined, 'restore'],
+          ['k', 'restore'],
+          [undefined, 'restore'],
+        ]);
+      });
+
+      it('is refused with a reason where no broker would take it, and nothing else is', async () => {
+        const { producer, stored } = await openProducer();
+        expect(await producer.sendEntry(Buffer.from('no entry'), 0)).toEqual({
+          kind: 'refused',
+          reason: expect.stringMatching(/\w/),
+        });
+        await producer.send(outgoing(1));
+        await producer.flush();
+        expect((await stored()).map(textOf)).toEqual(['message 1']);
       });
     });
 

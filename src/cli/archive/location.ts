@@ -9,7 +9,7 @@ import { BackupError, messageOf } from '../../errors.ts';
 import { readWhole } from '../../format/stored-object.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { retry } from '../../lib/retry.ts';
-import type { Logger, ObjectStore } from '../../ports.ts';
+import type { Logger, Notes, ObjectStore } from '../../ports.ts';
 import { retryingStore } from '../../retrying-store.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
@@ -37,12 +37,6 @@ export interface LocationValues {
   readonly region?: string | undefined;
   readonly prefix?: string | undefined;
   readonly topic?: string | undefined;
-}
-
-/** Small texts that may be replaced, beside the archive. */
-export interface Notes {
-  read(key: string): Promise<string | undefined>;
-  write(key: string, text: string): Promise<void>;
 }
 
 export interface Location {

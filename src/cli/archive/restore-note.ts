@@ -85,14 +85,17 @@ async function readKeys(location: Location, keysKey: string): Promise<readonly s
   });
 }
 
-/** What the restore began with; what was stored since is not part of it. */
-export function stillThere<T extends ListedObject>(found: readonly T[], keys: readonly string[]): T[] {
+/** What the restore began with; what was stored since is not part of it. @throws BackupError where some of it is gone */
+export function stillThere<O extends ListedObject, R extends ListedObject>(
+  found: { readonly objects: readonly O[]; readonly raw: readonly R[] },
+  keys: readonly string[],
+): { objects: O[]; raw: R[] } {
   const began = new Set(keys);
-  const objects = found.filter(({ key }) => began.has(key));
-  if (objects.length === began.size) return objects;
-  throw new BackupError(
-    'config',
-    `${began.size - objects.length} objects that this restore began with are gone`,
-    { hint: 'Bring them back, or add --again to begin afresh with what is there.' },
-  );
+  const objects = found.objects.filter(({ key }) => began.has(key));
+  const raw = found.raw.filter(({ key }) => began.has(key));
+  const gone = began.size - objects.length - raw.length;
+  if (gone === 0) return { objects, raw };
+  throw new BackupError('config', `${gone} objects that this restore began with are gone`, {
+    hint: 'Bring them back, or add --again to begin afresh with what is there.',
+  });
 }

@@ -1,6 +1,6 @@
 // `tdmq-backup archive restore`: publishes what was stored to a topic, and goes on where a killed restore stopped.
 import { parseArgs } from 'node:util';
-import { type ArchiveObject, type RawObject, readCatalog } from '../../archive/catalog.ts';
+import { type ArchiveObject, readCatalog } from '../../archive/catalog.ts';
 import {
   ID_PROPERTY,
   PUBLISH_TIME_PROPERTY,
@@ -12,8 +12,7 @@ import { mayHold } from '../../archive/selection.ts';
 import { BackupError } from '../../errors.ts';
 import { formatTime } from '../../format/record.ts';
 import { systemClock } from '../../lib/clock.ts';
-import type { ObjectStore } from '../../ports.ts';
-import type { Publisher } from '../../pulsar/publisher.ts';
+import type { ObjectStore, Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
 import { parseTopicName } from '../../topic-name.ts';
@@ -135,9 +134,7 @@ Examples:
         { keys: [...found, ...(isWithRaw ? selectedRaw : [])].map(({ key }) => key), targetPartitions },
         { again: values.again, isDry: values['dry-run'] },
       );
-      const began = stillThere<ArchiveObject | RawObject>([...found, ...catalog.raw], note.keys);
-      const objects = began.filter((one) => 'facts' in one);
-      const raw = began.filter((one) => 'recoveredBy' in one);
+      const { objects, raw } = stillThere({ objects: found, raw: catalog.raw }, note.keys);
       progress.clear();
       const sourcePartitions = catalog.partitionCounts.get(source) ?? 0;
       if (!values.json) {

@@ -1,12 +1,19 @@
 // The Publisher over Pulsar's binary protocol: one connection per broker, one producer per topic partition.
-import type { Clock } from '../../ports.ts';
-import type { Publisher, PublisherConfig } from '../publisher.ts';
+import type { PulsarConfig } from '../../config.ts';
+import type { Clock, Publisher } from '../../ports.ts';
 import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { WireProducer } from './producer.ts';
 import { publishError } from './publish-error.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
+
+/** Where to publish, and as whom. */
+type PublisherConfig = Pick<
+  PulsarConfig,
+  'serviceUrl' | 'token' | 'tlsCaFile' | 'clientCertificate' | 'listenerName' | 'runsFrom'
+> &
+  Partial<Pick<PulsarConfig, 'tdmqRole'>>;
 
 export interface PublisherOptions {
   readonly config: PublisherConfig;

@@ -5,8 +5,7 @@
 import { setMaxListeners } from 'node:events';
 import { BackupError, messageOf } from '../../errors.ts';
 import { retry } from '../../lib/retry.ts';
-import type { Clock } from '../../ports.ts';
-import type { OutgoingMessage, PublishOptions, TopicProducer } from '../publisher.ts';
+import type { Clock, EntrySent, OutgoingMessage, PublishOptions, TopicProducer } from '../../ports.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection, ProducerEvents } from './connection.ts';
 import { againAs } from './protocol/entry-again.ts';
@@ -102,20 +101,23 @@ export class WireProducer implements TopicProducer {
     await this.#untilRoom();
   }
 
-  async sendEntry(bytes: Uint8Array, sequenceId: number): Promise<string | undefined> {
+  async sendEntry(bytes: Uint8Array, sequenceId: number): Promise<EntrySent> {
     this.push();
     await this.#untilRoom();
     let entry: OutgoingEntry;
     try {
       entry = againAs(this.#options.producerName, sequenceId, bytes);
     } catch (error) {
-      return messageOf(error);
+      return { kind: 'refused', reason: messageOf(error) };
     }
     const mostBytes = this.#maxEntryBytes + METADATA_ROOM_BYTES;
     if (entry.bytes.length > mostBytes)
-      return `it has ${entry.bytes.length} bytes, and the broker takes ${mostBytes}`;
+      return {
+        kind: 'refused',
+        reason: `it has ${entry.bytes.length} bytes, and the broker takes ${mostBytes}`,
+      };
     this.#post(entry);
-    return undefined;
+    return { kind: 'sent' };
   }
 
   push(): void {

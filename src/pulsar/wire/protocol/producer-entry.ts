@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import zlib from 'node:zlib';
 import { BackupError } from '../../../errors.ts';
-import type { OutgoingMessage, ProducerCompression } from '../../publisher.ts';
+import type { OutgoingMessage, ProducerCompression } from '../../../ports.ts';
 import { encodeMessage, type Fields } from './codec.ts';
 import { crc32c } from './crc32c.ts';
 import { COMPRESSION_TYPE, FRAME } from './tables.ts';
