@@ -118,6 +118,13 @@ function reportFailure(name: string, error: unknown, json: boolean, terminal: Te
     terminal.stderr.write(`tdmq-backup ${name}: ${messageOf(error)}\nSee tdmq-backup ${name} --help\n`);
     return 2;
   }
+  if (isSystemError(error)) {
+    const { code, message } = error;
+    const hint = 'Check that the file or folder is there and may be used, and that the disk has room.';
+    if (json) terminal.stdout.write(`${JSON.stringify({ error: { code, message, hint, details: {} } })}\n`);
+    else terminal.stderr.write(`tdmq-backup ${name} failed: ${message}\n  → ${hint}\n`);
+    return 1;
+  }
   if (!(error instanceof BackupError)) {
     terminal.stderr.write(
       `tdmq-backup ${name}: ${error instanceof Error ? error.stack : messageOf(error)}\n`,
@@ -138,6 +145,10 @@ function reportFailure(name: string, error: unknown, json: boolean, terminal: Te
   if (error.hint !== undefined) terminal.stderr.write(`  → ${error.hint}\n`);
   return 1;
 }
+
+/** What the system refused: a file that cannot be written, a full disk. */
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && 'syscall' in error && 'code' in error;
 
 /** What node:util's parseArgs throws, and commands that refuse an argument themselves. */
 function isUsageError(error: unknown): boolean {

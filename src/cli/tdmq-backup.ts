@@ -1,41 +1,16 @@
 #!/usr/bin/env node
-// The bin. Gives the command line its process: streams, environment, Ctrl-C, exit code. Everything else is main.ts.
-import { setMaxListeners } from 'node:events';
-import { main } from './main.ts';
+// The bin. Loads the command line, or says which Node.js it needs. It imports nothing, and uses no syntax that Node.js 10
+// does not have: else an old one would show a SyntaxError instead.
+const NEEDED = '20.12';
 
-const interrupt = new AbortController();
-// Everything that is read at a time listens to it.
-setMaxListeners(0, interrupt.signal);
-/** One Ctrl-C can come as two signals: from the terminal, and passed on by npx. */
-const SAME_MS = 1_000;
-let interruptedAtMs = 0;
-// A terminal that is closed interrupts as well: what was begun is not left half-made.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    if (!interrupt.signal.aborted) {
-      interruptedAtMs = Date.now();
-      interrupt.abort(new Error(`stopped by ${signal}`));
-      return;
-    }
-    // The second time is in earnest: whoever does not end by itself is ended.
-    if (signal !== 'SIGHUP' && Date.now() - interruptedAtMs > SAME_MS) process.exit(130);
-  });
-}
-// A reader that has seen enough (`| head`) is no failure, nor the end of what a command does besides printing.
-let isOutputLost = false;
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED' || isOutputLost) return;
-  isOutputLost = true;
-  process.stderr.write(`tdmq-backup: standard output cannot be written: ${error.message}\n`);
-});
-// Nobody is left to be told.
-process.stderr.on('error', () => {});
+const isOlder = (version: string, needed: string): boolean => {
+  const [own, least] = [version, needed].map((text) => text.split('.').map(Number)) as [number[], number[]];
+  return Number(own[0]) - Number(least[0]) < 0 || (own[0] === least[0] && Number(own[1]) < Number(least[1]));
+};
 
-const code = await main(process.argv.slice(2), {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  signal: interrupt.signal,
-});
-process.exitCode = isOutputLost ? Math.max(1, code) : code;
+if (isOlder(process.versions.node, NEEDED)) {
+  process.stderr.write(
+    `tdmq-backup needs Node.js ${NEEDED} or later; this is ${process.version} (${process.execPath}).\nInstall a newer one from https://nodejs.org, or with your version manager, and call the command again.\n`,
+  );
+  process.exitCode = 1;
+} else void import('./command-line.ts');
