@@ -120,7 +120,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     const turns = createSlots(Math.max(1, Math.floor(bufferBytes / MIN_BYTES_PER_PARTITION)));
     const drains = partitions.map((partition) => new PartitionDrain(run, partition));
     pace.onPlan(() => Math.ceil(drains.reduce((sum, { files }) => sum + files, 0) / CONCURRENT_CALLS));
-    const standby = new Standby(drains.length);
+    const standby = new Standby(drains.length, clock, reading.signal);
     const ends = await Promise.allSettled(
       drains.map((one) => standby.drain(one, () => turns.run(() => one.drain()))),
     );

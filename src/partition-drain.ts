@@ -122,6 +122,11 @@ export class PartitionDrain {
     return this.#partition.untilActive(signal);
   }
 
+  /** After `standby`: whether whoever has the partition has drained it, as far as that can be known. */
+  async isDrained(): Promise<boolean> {
+    return (await this.#partition.isDrained?.()) ?? true;
+  }
+
   /**
    * Drains the partition up to its end; after `standby` it may be called again.
    * @throws what failed, when everything that was taken before it is stored and acknowledged, as far as that is possible

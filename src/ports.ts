@@ -185,6 +185,12 @@ export interface SourcePartition {
    */
   untilActive(signal: AbortSignal): Promise<boolean>;
 
+  /**
+   * After `standby`: whether everything up to `end` is acknowledged, by whoever has the partition; true where that
+   * cannot be known. Never throws. Drivers that never say `standby` do not have it.
+   */
+  isDrained?(): Promise<boolean>;
+
   /** What the subscription has left in this partition, or `undefined` where it cannot be known. */
   backlog(): Promise<Backlog | undefined>;
 

@@ -1,41 +1,79 @@
 // Failover: which partitions an instance has changes whenever another one comes or goes. So a partition that somebody
-// else has is not given up while this run drains others: it is drained on if it comes here meanwhile.
+// else has is not given up while this run drains others: it is drained on if it comes here meanwhile. Takes nothing.
 import { setMaxListeners } from 'node:events';
 import type { PartitionOutcome } from './partition-drain.ts';
+import type { Clock } from './ports.ts';
+
+/** For so long a run stays for what others have not drained: brokers give a partition away 1 s after its consumer left. */
+const STAY_MS = 3_000;
+const LOOK_EVERY_MS = 500;
 
 /** A partition that may come back. */
 interface Watched {
   /** True: it may be here again. False: `signal` was aborted before that. */
   untilActive(signal: AbortSignal): Promise<boolean>;
+  /** Whether whoever has it has drained it. */
+  isDrained(): Promise<boolean>;
 }
 
 /** One for all partitions of a run. */
 export class Standby {
   #draining: number;
-  readonly #nobodyDrains = new AbortController();
+  readonly #clock: Clock;
+  readonly #reading: AbortSignal;
+  readonly #waiting = new Set<Watched>();
+  readonly #leaving = new AbortController();
+  /** How often the run was left with nothing to drain. */
+  #pauses = 0;
 
-  constructor(partitions: number) {
+  /** `reading`: aborted when reading has to stop; then nothing is waited for. */
+  constructor(partitions: number, clock: Clock, reading: AbortSignal) {
     this.#draining = partitions;
-    setMaxListeners(0, this.#nobodyDrains.signal);
+    this.#clock = clock;
+    this.#reading = reading;
+    setMaxListeners(0, this.#leaving.signal);
   }
 
-  /** Drains a partition, and again each time that it comes back, until its end or until the run drains no other. */
+  /**
+   * Drains a partition, and again each time that it comes back, until its end, or until the run drains no other and
+   * nobody needs it: an instance that is killed leaves its partitions to those that are still there.
+   */
   async drain(one: Watched, drainOnce: () => Promise<PartitionOutcome>): Promise<PartitionOutcome> {
     try {
       for (;;) {
         const outcome = await drainOnce();
         if (outcome !== 'standby') return outcome;
-        this.#leave();
-        const isBack = await one.untilActive(this.#nobodyDrains.signal);
+        this.#waiting.add(one);
+        this.#pause();
+        const isBack = await one.untilActive(this.#leaving.signal);
+        this.#waiting.delete(one);
         this.#draining++;
         if (!isBack) return outcome;
       }
     } finally {
-      this.#leave();
+      this.#pause();
     }
   }
 
-  #leave(): void {
-    if (--this.#draining === 0) this.#nobodyDrains.abort();
+  #pause(): void {
+    if (--this.#draining === 0) void this.#stay(++this.#pauses);
+  }
+
+  async #stay(pause: number): Promise<void> {
+    const isOver = () => this.#draining > 0 || pause !== this.#pauses;
+    const endMs = this.#clock.now() + STAY_MS;
+    while (
+      !isOver() &&
+      this.#clock.now() < endMs &&
+      !this.#reading.aborted &&
+      (await this.#isSomethingLeft())
+    )
+      await this.#clock.sleep(LOOK_EVERY_MS, this.#reading).catch(() => undefined);
+    if (!isOver()) this.#leaving.abort();
+  }
+
+  async #isSomethingLeft(): Promise<boolean> {
+    const drained = await Promise.all([...this.#waiting].map((one) => one.isDrained()));
+    return drained.includes(false);
   }
 }

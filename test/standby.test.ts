@@ -3,9 +3,12 @@ import { expect, it } from 'vitest';
 import type { PartitionOutcome } from '../src/partition-drain.ts';
 import type { Source } from '../src/ports.ts';
 import { Standby } from '../src/standby.ts';
+import { hastyClock } from './fakes/hasty-clock.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker } from './fakes/memory-source.ts';
 import { createMemoryStore } from './fakes/memory-store.ts';
 import { expectAllStoredOnce, fill, runDrain } from './fakes/run-drain.ts';
+
+const READING = new AbortController().signal;
 
 /** What a partition's drains end with, one after the other; it is here again when `comeBack` is called. */
 function partitionThat(...outcomes: PartitionOutcome[]) {
@@ -15,6 +18,7 @@ function partitionThat(...outcomes: PartitionOutcome[]) {
     drains: () => drains,
     comeBack: () => comeBack(),
     drainOnce: async () => outcomes[drains++] as PartitionOutcome,
+    isDrained: async () => true,
     untilActive: (signal: AbortSignal) =>
       new Promise<boolean>((resolve) => {
         if (signal.aborted) return resolve(false);
@@ -25,7 +29,7 @@ function partitionThat(...outcomes: PartitionOutcome[]) {
 }
 
 it('drains a partition again that comes back while another one is being drained', async () => {
-  const standby = new Standby(2);
+  const standby = new Standby(2, hastyClock(), READING);
   const moving = partitionThat('standby', 'standby', 'caught_up');
   const outcome = standby.drain(moving, moving.drainOnce);
   let end: (outcome: PartitionOutcome) => void = () => undefined;
@@ -46,13 +50,57 @@ it('waits for no partition when no other is being drained any more, also after a
     async (): Promise<PartitionOutcome> => 'deadline',
     () => Promise.reject(new Error('denied')),
   ]) {
-    const standby = new Standby(3);
+    const standby = new Standby(3, hastyClock(), READING);
     const waiting = [partitionThat('standby'), partitionThat('standby')];
     const outcomes = waiting.map((one) => standby.drain(one, one.drainOnce));
     await new Promise(setImmediate);
     await standby.drain(partitionThat(), last).catch(() => undefined);
     expect(await Promise.all(outcomes)).toEqual(['standby', 'standby']);
   }
+});
+
+/** An instance with one partition of its own, drained already, and one that another instance has. */
+function lastOneThere(isDrained: () => boolean, signal = READING) {
+  const clock = hastyClock();
+  const standby = new Standby(2, clock, signal);
+  const theirs = { ...partitionThat('standby', 'caught_up'), isDrained: async () => isDrained() };
+  const outcome = standby.drain(theirs, theirs.drainOnce);
+  const startedMs = clock.now();
+  const own = standby.drain(partitionThat(), async () => 'caught_up');
+  const stayed = async () => {
+    await own;
+    return [await outcome, clock.now() - startedMs] as const;
+  };
+  return { clock, theirs, stayed };
+}
+
+it('stays for what another instance has not drained, and drains it when that one is gone', async () => {
+  const { clock, theirs, stayed } = lastOneThere(() => false);
+  let looks = 0;
+  clock.onSleep = () => {
+    if (++looks === 2) theirs.comeBack();
+  };
+  const [outcome, stayedMs] = await stayed();
+  expect(outcome).toBe('caught_up');
+  expect(stayedMs).toBeLessThan(2_500);
+});
+
+it('leaves as soon as the others have drained theirs, and after 3 s even if they have not', async () => {
+  let looks = 0;
+  const [outcome, stayedMs] = await lastOneThere(() => ++looks > 2).stayed();
+  expect(outcome).toBe('standby');
+  expect(stayedMs).toBeGreaterThanOrEqual(1_000);
+  expect(stayedMs).toBeLessThan(1_500);
+  const [given, patienceMs] = await lastOneThere(() => false).stayed();
+  expect(given).toBe('standby');
+  expect(patienceMs).toBeGreaterThanOrEqual(3_000);
+  expect(patienceMs).toBeLessThan(3_500);
+});
+
+it('stays for nothing when reading has to stop', async () => {
+  const [outcome, stayedMs] = await lastOneThere(() => false, AbortSignal.abort()).stayed();
+  expect(outcome).toBe('standby');
+  expect(stayedMs).toBeLessThan(500);
 });
 
 /** Partition 0 belongs to another instance until the first entries of partition 1 are taken. */

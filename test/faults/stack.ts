@@ -29,7 +29,12 @@ const CREDENTIALS = {
 const SECRETS = [CREDENTIALS.secretKey, CREDENTIALS.sessionToken];
 
 const SHORT_STORE_TIMES = { connectTimeoutMs: 1_000, idleTimeoutMs: 700, timeoutMs: 5_000 };
-const SHORT_SOURCE_TIMES = { connectTimeoutMs: 1_000, operationTimeoutMs: 1_000, closeTimeoutMs: 1_000 };
+const SHORT_SOURCE_TIMES = {
+  connectTimeoutMs: 1_000,
+  operationTimeoutMs: 1_000,
+  closeTimeoutMs: 1_000,
+  settleMs: 0,
+};
 
 interface Outcome {
   readonly summary: Summary | undefined;

@@ -227,6 +227,18 @@ export class Consumer implements SourcePartition {
     return this.#failover.untilActive(signal);
   }
 
+  async isDrained(): Promise<boolean> {
+    const { end } = this;
+    if (end === null || end === 'unknown') return true;
+    try {
+      await this.#ready();
+      const { acknowledged } = await this.#consumer().lastPositions();
+      return acknowledged === undefined || compareEntries(acknowledged, end) >= 0;
+    } catch {
+      return true;
+    }
+  }
+
   async backlog(): Promise<Backlog | undefined> {
     if (this.#isMissing) return { entries: 0 };
     try {

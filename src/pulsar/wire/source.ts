@@ -107,6 +107,8 @@ class WireSource implements Source {
         { clock, signal: tooLate.signal, attempts: OPEN_ATTEMPTS },
       );
       await Promise.race([opening, late]);
+      cancelTimer();
+      await this.#settle();
     } catch (error) {
       tooLate.abort();
       await this.close();
@@ -124,6 +126,15 @@ class WireSource implements Source {
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  /** Instances that begin together share the partitions out before anything is taken. See `settleMs`. */
+  async #settle(): Promise<void> {
+    const { clock, config } = this.#options;
+    if (config.subscriptionType !== 'failover' || this.#consumers.every(({ end }) => end === null)) return;
+    await clock.sleep(this.#timings.settleMs, this.#ended.signal).catch(() => {
+      throw runEnded(undefined);
+    });
   }
 
   /** `onProgress` is called after each step that got further. */

@@ -13,6 +13,11 @@ export interface Timings {
   readonly closeTimeoutMs: number;
   /** A PING is sent this often; a connection silent for two of them is dead. */
   readonly pingIntervalMs: number;
+  /**
+   * Failover: so long after it has subscribed, no consumer asks for an entry. Each instance that comes makes the broker
+   * share the partitions out anew; one that moves when its entries are taken costs a file that is read twice.
+   */
+  readonly settleMs: number;
   /** Failover: how long the broker may take to say who is active. */
   readonly activationTimeoutMs: number;
   /** Failover: who is told that another consumer is active waits so long for a change, and is on standby then. */
@@ -27,6 +32,7 @@ export const DEFAULT_TIMINGS: Timings = {
   openTimeoutMs: 19_000,
   closeTimeoutMs: 3_000,
   pingIntervalMs: 30_000,
+  settleMs: 2_000,
   activationTimeoutMs: 5_000,
   standbyAfterMs: 2_000,
   reconnectTimeoutMs: MAX_OUTAGE_MS,

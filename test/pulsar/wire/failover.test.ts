@@ -1,6 +1,8 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { SourcePartition } from '../../../src/ports.ts';
 import {
+  createSource,
+  failureOf,
   ids,
   messages,
   openSource,
@@ -165,4 +167,50 @@ it('has lost the partition where the broker is too old to tell who acknowledged'
   broker.kickConsumers(TOPIC, SUBSCRIPTION);
   expect((await signalOf(first)).kind).toBe('lost');
   expect(texts(await take(first, 3))).toEqual(['m0', 'm1', 'm2']);
+});
+
+it('asks for nothing before the instances that come right after it have their share', async () => {
+  const broker = await brokerWith(5, { failoverDelayMs: 0 });
+  const asked: string[] = [];
+  broker.onCommand((name) => {
+    if (name === 'flow' || name === 'subscribe') asked.push(name);
+    return undefined;
+  });
+  const begin = async () => {
+    const { first } = await openSource(broker, { ...FAILOVER, timings: { settleMs: 1_500 } });
+    return await take(first, 1, ['idle', 'lost']);
+  };
+  const one = begin();
+  await vi.waitUntil(() => asked.length > 0, { interval: 5 });
+  expect(texts(await Promise.any([one, begin()]))).toEqual(['m0']);
+  expect(asked.slice(0, 2)).toEqual(['subscribe', 'subscribe']);
+});
+
+it('waits for no other instance where there is nothing to drain, and not longer than the run', async () => {
+  const broker = await brokerWith(0);
+  const patient = { ...FAILOVER, timings: { settleMs: 60_000 } };
+  await openSource(broker, patient);
+  broker.publish(TOPIC, messages(1));
+  const end = new AbortController();
+  const opening = failureOf(createSource(broker, { ...patient, signal: end.signal }).open());
+  await vi.waitUntil(() => rivals(broker).length === 2, { interval: 5 });
+  end.abort();
+  expect(await opening).toMatchObject({ code: 'source', message: expect.stringContaining('ended') });
+});
+
+it('knows on standby whether the one that has the partition has drained it', async () => {
+  const broker = await brokerWith(3, { failoverDelayMs: 0 });
+  const one = await openSource(broker, FAILOVER);
+  const mine = rivals(broker)[0]?.name as string;
+  const other = await openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 20 } });
+  activate(broker, mine);
+  while ((await other.first.next(60_000)).kind !== 'standby');
+  const taken = await take(one.first, 3, ['idle', 'standby', 'lost']);
+  await one.first.acknowledge(ids(taken).slice(0, 2));
+  expect(await other.first.isDrained?.()).toBe(false);
+  broker.publish(TOPIC, messages(1));
+  await one.first.acknowledge(ids(taken).slice(2));
+  expect(await other.first.isDrained?.()).toBe(true);
+  await other.source.close();
+  expect(await other.first.isDrained?.()).toBe(true);
 });

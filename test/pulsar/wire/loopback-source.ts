@@ -20,6 +20,7 @@ const SHORT: Partial<Timings> = {
   operationTimeoutMs: 1_000,
   openTimeoutMs: 4_000,
   closeTimeoutMs: 300,
+  settleMs: 0,
 };
 
 export interface OpenOptions extends Partial<ContractConfig> {
