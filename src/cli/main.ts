@@ -5,7 +5,7 @@ import { packageRoot, packageVersion } from '../packaging/package-root.ts';
 import type { Command, Terminal } from './command.ts';
 import { readEnvFile } from './env-file.ts';
 import { paint } from './terminal/paint.ts';
-import { UsageError } from './usage-error.ts';
+import { InterruptedError, UsageError } from './usage-error.ts';
 
 type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
 
@@ -110,7 +110,7 @@ function takeEnvFile(args: readonly string[]): { envFile: string | undefined; ar
 
 /** What, where, and what to do; a stack only for what is our own fault. */
 function reportFailure(name: string, error: unknown, json: boolean, terminal: Terminal): number {
-  if (terminal.signal.aborted) {
+  if (terminal.signal.aborted || error instanceof InterruptedError) {
     terminal.stderr.write(`tdmq-backup ${name}: interrupted\n`);
     return 130;
   }

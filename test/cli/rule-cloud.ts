@@ -18,6 +18,7 @@ import {
   seedCluster,
 } from '../stand-ins/cloud-api/state.ts';
 import { testTerminal } from './terminal.ts';
+import { typeAnswers } from './typist.ts';
 
 export const ROLE_KEY = 'eyJhbGciOiJIUzI1NiJ9.role-key-of-the-test';
 
@@ -87,12 +88,7 @@ export async function startRuleCloud(): Promise<RuleCloud> {
     given: { env?: Record<string, string>; signal?: AbortSignal; answers?: readonly string[] },
   ): Promise<Ran> {
     const { terminal, out, err } = testTerminal(given.env ?? env, given.signal, { clock });
-    if (given.answers !== undefined) {
-      Object.assign(terminal.stdin, { isTTY: true });
-      Object.assign(terminal.stdout, { isTTY: true });
-      Object.assign(terminal.stderr, { isTTY: true });
-      (terminal.stdin as NodeJS.ReadWriteStream).end(given.answers.map((line) => `${line}\n`).join(''));
-    }
+    if (given.answers !== undefined) typeAnswers(terminal, given.answers);
     const needsCode = args[0] === 'create' || args.includes('--update-code');
     const own = needsCode && !args.includes('--package') ? [...args, '--package', zip] : args;
     const code = await main(['rule', ...own], terminal);

@@ -6,7 +6,7 @@ import type { BucketAccess } from '../../rules/bucket.ts';
 import { type Cloud, openCloud } from '../../rules/cloud.ts';
 import { findCredentials, findRegion } from '../../rules/credentials.ts';
 import type { Terminal } from '../command.ts';
-import { openPrompt, type Prompt } from '../terminal/prompt.ts';
+import { openPrompt } from '../terminal/prompt.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** Flags of every rule command. */
@@ -73,21 +73,16 @@ export function parseOneName<T extends NonNullable<Parameters<typeof parseArgs>[
 export const isInteractive = (terminal: Terminal) =>
   terminal.stdin.isTTY === true && terminal.stderr.isTTY === true;
 
-/** Asks before going on; where nobody can be asked, `--yes` must have said so. */
-export async function confirm(
-  question: string,
-  isSaid: boolean,
-  terminal: Terminal,
-  open?: Prompt,
-): Promise<boolean> {
+/** Asks before something is done, no first; where nobody can be asked, `--yes` must have said so. */
+export async function confirm(question: string, isSaid: boolean, terminal: Terminal): Promise<boolean> {
   if (isSaid) return true;
   if (!isInteractive(terminal)) throw new UsageError('nobody can be asked here: pass --yes');
-  const prompt = open ?? openPrompt(terminal);
-  try {
-    return await prompt.confirm(question);
-  } finally {
-    if (open === undefined) prompt.close();
-  }
+  const prompt = await openPrompt(terminal);
+  const answer = await prompt.pick(question, [
+    { label: 'no', value: false },
+    { label: 'yes', value: true },
+  ]);
+  return answer === true;
 }
 
 /** Shows that something slow is under way, and for how long: on a terminal only, and gone when it has ended. */

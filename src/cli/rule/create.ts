@@ -1,15 +1,17 @@
 // `tdmq-backup rule create`: fills in the form, shows the plan, makes the rule, and leaves nothing half-made.
 import { parseArgs } from 'node:util';
 import { VARIABLES } from '../../config.ts';
-import { bucketsOf, requireBucket } from '../../rules/bucket.ts';
+import { BackupError } from '../../errors.ts';
+import { type BucketAccess, bucketsOf, requireBucket } from '../../rules/bucket.ts';
+import type { Cloud } from '../../rules/cloud.ts';
 import { planCreate, readCode, shownEnvironment } from '../../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../../rules/resolve-rule.ts';
 import { formOfSettings, mergeForms } from '../../rules/rule-form.ts';
 import type { Step } from '../../rules/steps.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
-import { openPrompt } from '../terminal/prompt.ts';
-import { askForm } from './ask.ts';
+import { type BACK, openPrompt } from '../terminal/prompt.ts';
+import { InputEndedError, InterruptedError, UsageError } from '../usage-error.ts';
 import { makeChanges, showCalls } from './changes.ts';
 import { COMMON_FLAGS, COMMON_HELP, confirm, isInteractive, openAccount, whileWaiting } from './context.ts';
 import {
@@ -21,6 +23,9 @@ import {
   readRuleFile,
   zipPathOf,
 } from './flags.ts';
+import { type Asked, mergeAsked } from './question-kinds.ts';
+import { ruleQuestions } from './questions.ts';
+import { openWizard } from './wizard.ts';
 
 export const command: Command = {
   summary: 'make a rule',
@@ -68,48 +73,110 @@ Examples:
       formOfFlags(values),
     );
     const { cloud, access } = await openAccount(values, terminal, given.settings['COS_REGION']);
-    // One for all questions: what was typed ahead is not lost between them.
-    const prompt = isInteractive(terminal) && !json && !values.yes ? openPrompt(terminal) : undefined;
-    try {
-      const asked =
-        prompt &&
-        (await askForm(cloud, given, prompt, {
-          createRunRole: values['create-run-role'],
-          listBuckets: () => bucketsOf(cloud.region, access),
-        }));
-      if (asked !== undefined) {
-        const more = asked.createRunRole ? ' --create-run-role' : '';
-        const flags = `${flagsOfForm(asked.form)}${more}`;
-        terminal.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
-      }
-      const [resolved, doubt] = await whileWaiting('looking up what the rule needs', terminal, async () => {
-        const found = await resolveRule(cloud, asked?.form ?? given, {
-          createRunRole: asked?.createRunRole ?? values['create-run-role'],
-          nowMs: cloud.clock.now(),
-        });
-        return [found, await requireBucket(found.config.cos, access)] as const;
-      });
-      const rule = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
-      const zipPath = zipPathOf(values);
-      // Read before anything is made: a missing package must not be found out half-way.
-      const zip = values['dry-run'] ? undefined : await readCode(zipPath);
-      const steps = planCreate(cloud, rule, async () => zip ?? (await readCode(zipPath)), {
-        reserve: !values['no-reserve'],
-      });
-      if (values['dry-run'] || (!json && !values.yes)) showPlan(rule, steps, json, terminal);
-      if (values['dry-run']) return 0;
-      if (!(await confirm(`Make the rule ${rule.name}?`, values.yes, terminal, prompt))) {
-        terminal.stderr.write('Nothing was made.\n');
-        return 1;
-      }
-      await makeChanges(steps, terminal);
-      showMade(rule, json, terminal);
-      return 0;
-    } finally {
-      prompt?.close();
+    const options = { ...values, zipPath: zipPathOf(values) };
+    const plan = (asked: Asked) => planRule(cloud, access, asked, options, terminal);
+    const start = { form: given, createRunRole: values['create-run-role'] };
+    const isAsked = isInteractive(terminal) && !json && !values.yes;
+    const planned = isAsked
+      ? await agreeOnPlan(cloud, access, start, values['dry-run'], plan, terminal)
+      : await plan(start);
+    if (planned !== undefined && (values['dry-run'] || !(isAsked || json || values.yes))) {
+      showPlan(planned, json, terminal);
     }
+    if (planned !== undefined && values['dry-run']) return 0;
+    if (planned === undefined || !(await confirm('Make the rule?', isAsked || values.yes, terminal))) {
+      terminal.stderr.write('Nothing was made.\n');
+      return 1;
+    }
+    const { rule, steps } = planned;
+    await makeChanges(steps, terminal);
+    showMade(rule, json, terminal);
+    return 0;
   },
 };
+
+/** A rule as it would be made, and the steps that make it. */
+interface Planned {
+  readonly rule: ResolvedRule;
+  readonly steps: readonly Step[];
+}
+
+async function planRule(
+  cloud: Cloud,
+  access: BucketAccess,
+  { form, createRunRole }: Asked,
+  options: { readonly zipPath: string; readonly 'dry-run': boolean; readonly 'no-reserve': boolean },
+  terminal: Terminal,
+): Promise<Planned> {
+  const [resolved, doubt] = await whileWaiting('looking up what the rule needs', terminal, async () => {
+    const found = await resolveRule(cloud, form, { createRunRole, nowMs: cloud.clock.now() });
+    return [found, await requireBucket(found.config.cos, access)] as const;
+  });
+  const rule = doubt === undefined ? resolved : { ...resolved, warnings: [...resolved.warnings, doubt] };
+  // Read before anything is made: a missing package must not be found out half-way.
+  const zip = options['dry-run'] ? undefined : await readCode(options.zipPath);
+  const steps = planCreate(cloud, rule, async () => zip ?? (await readCode(options.zipPath)), {
+    reserve: !options['no-reserve'],
+  });
+  return { rule, steps };
+}
+
+/**
+ * Asks for what is not given, shows the plan, and lets the person correct any answer until it is right. Answers the
+ * plan, or nothing where the person made nothing of it. Whatever ends it early, the answers are not lost: the command
+ * that gives them is printed.
+ */
+async function agreeOnPlan(
+  cloud: Cloud,
+  access: BucketAccess,
+  given: Asked,
+  isDryRun: boolean,
+  plan: (asked: Asked) => Promise<Planned>,
+  terminal: Terminal,
+): Promise<Planned | undefined> {
+  const prompt = await openPrompt(terminal);
+  const { red } = paint(terminal.stderr, terminal.env);
+  const showFailure = (error: unknown) => {
+    if (terminal.signal.aborted || error instanceof InterruptedError || error instanceof InputEndedError)
+      throw error;
+    if (!(error instanceof BackupError || error instanceof UsageError)) throw error;
+    terminal.stderr.write(`${red('✗')} ${error.message}\n`);
+    if (error instanceof BackupError && error.hint !== undefined)
+      terminal.stderr.write(`  → ${error.hint}\n`);
+  };
+  const questions = ruleQuestions(cloud, prompt, given.form, () => bucketsOf(cloud.region, access));
+  const wizard = openWizard(questions, given, prompt, { merge: mergeAsked, onFailure: showFailure });
+  const change = { label: 'change an answer', value: 'change' } as const;
+  const stop = { label: 'make nothing', value: 'stop' } as const;
+  try {
+    await wizard.fill();
+    for (;;) {
+      let next: 'make' | 'change' | 'stop' | typeof BACK;
+      try {
+        const planned = await plan(wizard.answers);
+        if (isDryRun) return planned;
+        showPlan(planned, false, terminal);
+        next = await prompt.pick(`Make the rule ${planned.rule.name}?`, [
+          { label: 'make it', value: 'make' },
+          ...(wizard.hasAsked ? [change] : []),
+          stop,
+        ]);
+        if (next === 'make') return planned;
+      } catch (error) {
+        if (!wizard.hasAsked) throw error;
+        showFailure(error);
+        next = await prompt.pick('How to go on', [change, stop]);
+      }
+      if (next === 'stop' || !wizard.hasAsked) return undefined;
+      await wizard.change();
+    }
+  } finally {
+    const { form, createRunRole } = wizard.answers;
+    const flags = `${flagsOfForm(form)}${createRunRole ? ' --create-run-role' : ''}`;
+    if (wizard.hasAsked)
+      terminal.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
+  }
+}
 
 function showMade(rule: ResolvedRule, json: boolean, terminal: Terminal): void {
   const { name, region, warnings } = rule;
@@ -126,7 +193,7 @@ function showMade(rule: ResolvedRule, json: boolean, terminal: Terminal): void {
 }
 
 /** The calls in order, and the settings that result. */
-function showPlan(rule: ResolvedRule, steps: readonly Step[], json: boolean, terminal: Terminal): void {
+function showPlan({ rule, steps }: Planned, json: boolean, terminal: Terminal): void {
   const settings = shownEnvironment(rule);
   if (json) {
     const calls = steps.map(({ title, call, request }) => ({ title, call, request }));

@@ -5,9 +5,8 @@ import { findRule, type Rule } from '../../rules/rule.ts';
 import { openRuleObjects, type RuleObjects } from '../../rules/rule-objects.ts';
 import type { Command, Terminal } from '../command.ts';
 import { openPrompt } from '../terminal/prompt.ts';
-import { UsageError } from '../usage-error.ts';
 import { makeChanges, whileChanging } from './changes.ts';
-import { COMMON_HELP, confirm, isInteractive, openAccount, parseOneName, whileWaiting } from './context.ts';
+import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from './context.ts';
 
 export const command: Command = {
   summary: 'delete it; the subscription and the stored objects stay unless told otherwise',
@@ -101,18 +100,13 @@ async function isAgreed(
   terminal: Terminal,
 ): Promise<boolean> {
   const question = `Delete the rule ${rule.name}?`;
-  if (isSaid || objects === undefined) return confirm(question, isSaid, terminal);
-  if (!isInteractive(terminal)) throw new UsageError('nobody can be asked here: pass --yes');
-  const prompt = openPrompt(terminal);
-  try {
-    if (!(await confirm(question, false, terminal, prompt))) return false;
-    const where = `${objects.bucket}/${objects.prefix}`;
-    const typed = await prompt.ask(
-      `This removes ${count} objects from ${where} for good. Type the rule's name to go on`,
-      { fallback: '' },
-    );
-    return typed === rule.name;
-  } finally {
-    prompt.close();
-  }
+  if (!(await confirm(question, isSaid, terminal))) return false;
+  if (isSaid || objects === undefined) return true;
+  const prompt = await openPrompt(terminal);
+  const where = `${objects.bucket}/${objects.prefix}`;
+  const typed = await prompt.ask(
+    `This removes ${count} objects from ${where} for good. Type the rule's name to go on`,
+    { fallback: '' },
+  );
+  return typed === rule.name;
 }

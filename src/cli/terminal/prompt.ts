@@ -1,7 +1,8 @@
-// Questions on a terminal: a line of text, one of a list, yes or no. Ctrl-C and a closed input end the command.
-import { createInterface } from 'node:readline';
+// Questions at a terminal, over @clack/prompts: a line of text, one of a list (arrow keys, or type to search), a choice.
+// Esc goes back to the question before; Ctrl-C and an input that ends stop the command.
+import type { Readable, Writable } from 'node:stream';
 import type { Terminal } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
+import { InputEndedError, InterruptedError, UsageError } from '../usage-error.ts';
 import { paint } from './paint.ts';
 
 export interface Choice<T> {
@@ -9,79 +10,119 @@ export interface Choice<T> {
   readonly value: T;
 }
 
+/** What is wrong with an answer; nothing where it is right. */
 type Check = (text: string) => string | undefined | Promise<string | undefined>;
 
+/** The answer of somebody who pressed Esc: to the question before, if there is one. */
+export const BACK = Symbol('back');
+
 export interface Prompt {
-  /** A line; empty means `fallback` where there is one. `check` answers what is wrong with it. */
-  ask(question: string, options?: { fallback?: string; check?: Check }): Promise<string>;
-  /** One of the choices, by its number or a part of its label; the only one is taken without asking. */
-  pick<T>(question: string, choices: readonly Choice<T>[]): Promise<T>;
-  confirm(question: string): Promise<boolean>;
-  close(): void;
+  /** A line; an empty one means `fallback` where there is one. `initial` can be edited. */
+  ask(
+    question: string,
+    options?: { fallback?: string; initial?: string | undefined; check?: Check },
+  ): Promise<string | typeof BACK>;
+  /** One of the choices. @throws UsageError where there are none */
+  pick<T>(question: string, choices: readonly Choice<T>[], initial?: T): Promise<T | typeof BACK>;
+  /** Shows an answer that needed no question. */
+  note(question: string, answer: string): void;
 }
 
-/** Reads from stdin and writes to stderr. Close it, or the process does not end. */
-export function openPrompt(terminal: Terminal): Prompt {
-  const { bold, dim } = paint(terminal.stderr, terminal.env);
-  const lines = createInterface({ input: terminal.stdin, terminal: false });
-  const iterator = lines[Symbol.asyncIterator]();
-  const interrupted = new Promise<never>((_, reject) => {
-    const stop = () => reject(terminal.signal.reason as Error);
-    if (terminal.signal.aborted) stop();
-    else terminal.signal.addEventListener('abort', stop, { once: true });
-  });
-  interrupted.catch(() => undefined);
+/** So many choices are searched by typing; fewer are seen at one look. */
+const MIN_SEARCHED = 8;
 
-  async function readLine(question: string): Promise<string> {
-    terminal.stderr.write(question);
-    const next = await Promise.race([iterator.next(), interrupted]);
-    if (next.done === true) throw new UsageError('the input ended before the question was answered');
-    return next.value.trim();
+/** Reads from stdin and writes to stderr, so that stdout stays for the answer. The library loads with the first prompt. */
+export async function openPrompt(terminal: Terminal): Promise<Prompt> {
+  const { autocomplete, isCancel, select, text } = await import('@clack/prompts');
+  const input = terminal.stdin as Readable;
+  const output = terminal.stderr as Writable;
+  const { bold } = paint(terminal.stderr, terminal.env);
+
+  /** One question. The library answers Esc, Ctrl-C and its signal with the same symbol: here they are told apart. */
+  async function question<T>(
+    show: (io: {
+      input: Readable;
+      output: Writable;
+      signal: AbortSignal;
+      withGuide: false;
+    }) => Promise<T | symbol>,
+  ): Promise<T | typeof BACK> {
+    terminal.signal.throwIfAborted();
+    let isEnded = input.readableEnded;
+    let isCtrlC = false;
+    const ended = new AbortController();
+    const onEnd = () => {
+      isEnded = true;
+      ended.abort();
+    };
+    const onKey = (_: unknown, key?: { ctrl?: boolean; name?: string }) => {
+      isCtrlC = key?.ctrl === true && key.name === 'c';
+    };
+    if (isEnded) ended.abort();
+    input.once('end', onEnd).on('keypress', onKey);
+    try {
+      const signal = AbortSignal.any([terminal.signal, ended.signal]);
+      const answer = await show({ input, output, signal, withGuide: false });
+      if (!isCancel(answer)) return answer as T;
+    } finally {
+      input.off('end', onEnd).off('keypress', onKey);
+    }
+    terminal.signal.throwIfAborted();
+    if (isEnded) throw new InputEndedError();
+    if (isCtrlC) throw new InterruptedError();
+    return BACK;
   }
 
-  const ask: Prompt['ask'] = async (question, { fallback, check } = {}) => {
-    for (;;) {
-      const shown = fallback === undefined ? '' : dim(` [${fallback || 'none'}]`);
-      const text = (await readLine(`${bold(question)}${shown}: `)) || fallback;
-      const fault = text === undefined ? 'an answer is needed' : await check?.(text);
-      if (fault === undefined) return text as string;
-      terminal.stderr.write(`  ${fault}\n`);
-    }
-  };
-
   return {
-    ask,
-    pick: async (question, choices) => {
-      const [only] = choices;
-      if (only === undefined) throw new UsageError(`${question}: there is nothing to choose from`);
-      if (choices.length === 1) {
-        terminal.stderr.write(`${bold(question)}: ${only.label}\n`);
-        return only.value;
-      }
-      terminal.stderr.write(`${bold(question)}\n`);
-      choices.forEach((choice, i) => {
-        terminal.stderr.write(`  ${i + 1}) ${choice.label}\n`);
-      });
-      const text = await ask(`1–${choices.length}, or a part of the name`, {
-        check: (given) => {
-          const found = chosen(choices, given);
-          if (found.length === 1) return undefined;
-          return found.length === 0
-            ? `none of these; a number from 1 to ${choices.length}`
-            : `several of these: ${found.map((one) => one.label).join(', ')}`;
-        },
-      });
-      return (chosen(choices, text)[0] ?? only).value;
+    ask: (message, { fallback, initial, check } = {}) =>
+      question((io) =>
+        text({
+          ...io,
+          message,
+          ...(fallback !== undefined && { defaultValue: fallback, placeholder: fallback || 'none' }),
+          ...(initial !== undefined && { initialValue: initial }),
+          validate: standardSchema(async (given) => {
+            const value = String(given ?? '').trim() || fallback;
+            return value === undefined ? 'an answer is needed' : check?.(value);
+          }),
+        }),
+      ).then((answer) => (typeof answer === 'string' ? answer.trim() : BACK)),
+
+    pick: <T>(message: string, choices: readonly Choice<T>[], initial?: T) => {
+      if (choices.length === 0) throw new UsageError(`${message}: there is nothing to choose from`);
+      // The library compares values by identity: indexes serve for any kind of value.
+      const options = choices.map(({ label }, value) => ({ label, value }));
+      const at = choices.findIndex((one) => one.value === initial);
+      const chosen = { message, options, ...(at >= 0 && { initialValue: at }) };
+      const ask = (io: Parameters<Parameters<typeof question<number>>[0]>[0]) =>
+        choices.length < MIN_SEARCHED
+          ? select({ ...io, ...chosen })
+          : autocomplete({
+              ...io,
+              ...chosen,
+              maxItems: 10,
+              placeholder: 'type to search',
+              validate: (found) => (found === undefined ? 'none of these' : undefined),
+            });
+      return question<number>(ask).then((index) =>
+        index === BACK ? BACK : (choices[index as number] as Choice<T>).value,
+      );
     },
-    confirm: async (question) => /^y(es)?$/i.test(await ask(`${question} (y/n)`, { fallback: 'n' })),
-    close: () => lines.close(),
+
+    note: (message, answer) => void terminal.stderr.write(`${bold(message)}: ${answer}\n`),
   };
 }
 
-/** The choices that an answer may mean: by number, by the whole label, or by a part of it. */
-function chosen<T>(choices: readonly Choice<T>[], text: string): readonly Choice<T>[] {
-  const byNumber = /^\d+$/.test(text) ? choices[Number(text) - 1] : undefined;
-  if (byNumber !== undefined) return [byNumber];
-  const whole = choices.filter((one) => one.label === text);
-  return whole.length > 0 ? whole : choices.filter((one) => one.label.includes(text));
+/** A check that may ask elsewhere, in the only shape in which the library waits for one (standardschema.dev). */
+function standardSchema(check: (value: unknown) => Promise<string | undefined>) {
+  return {
+    '~standard': {
+      version: 1 as const,
+      vendor: 'tdmq-backup',
+      validate: async (value: unknown) => {
+        const message = await check(value);
+        return message === undefined ? { value: value as string } : { issues: [{ message }] };
+      },
+    },
+  };
 }

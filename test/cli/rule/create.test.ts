@@ -285,8 +285,10 @@ test('Flags, rule.yml, a .env file and answers on a terminal make the same rule'
   await makeWith(() =>
     cloud.ruleOnTerminal(
       ['create'],
-      // name, name of the new subscription, start, bucket, prefix, interval, log topic, go
-      ['orders-backup', 'backup', '1', 'archive-1250000000', 'tdmq/orders/', '10', 'no logs', 'y'],
+      [
+        ...['orders-backup', 'backup', 'exclusive', 'earliest', 'archive-1250000000', 'tdmq/orders/', '10'],
+        ...['', '', 'no logs', 'make it'],
+      ],
     ),
   );
   for (const one of made.slice(1)) expect(one).toEqual(made[0]);

@@ -73,14 +73,14 @@ test('With the flag and --yes the rule’s own objects go after the function, an
 });
 
 test('On a terminal the name of the rule must be typed, after bucket, prefix and number were told', async () => {
-  const refused = await cloud.ruleOnTerminal(DELETE, ['y', 'y']);
+  const refused = await cloud.ruleOnTerminal(DELETE, ['yes', 'y']);
   expect(refused).toMatchObject({ code: 1 });
   expect(refused.err).toContain('This removes 4 objects from archive-1250000000/tdmq/orders/ for good');
   expect(refused.err).toContain('Nothing was deleted');
   expect(isRuleThere()).toBe(true);
   expect(keys()).toEqual(everything);
 
-  expect(await cloud.ruleOnTerminal(DELETE, ['y', 'orders-backup'])).toMatchObject({ code: 0 });
+  expect(await cloud.ruleOnTerminal(DELETE, ['yes', 'orders-backup'])).toMatchObject({ code: 0 });
   expect(isRuleThere()).toBe(false);
   expect(keys()).toEqual([...FOREIGN].sort());
 });

@@ -40,7 +40,7 @@ test('delete does not touch a run role that it has not made', async () => {
 test('delete asks, and without a terminal wants --yes', async () => {
   await cloud.createOrders();
   expect((await cloud.rule('delete', 'orders-backup')).code).toBe(2);
-  await cloud.ruleOnTerminal(['delete', 'orders-backup'], ['']);
+  await cloud.ruleOnTerminal(['delete', 'orders-backup'], ['no']);
   expect(cloud.api.state.functions.has('orders-backup')).toBe(true);
 });
 

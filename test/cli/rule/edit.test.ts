@@ -112,10 +112,10 @@ test('edit of the role reads its key anew, and to runtime takes it out of the fu
 
 test('edit asks on a terminal, and no means no', async () => {
   const fn = await cloud.createOrders();
-  const no = await cloud.ruleOnTerminal(['edit', 'orders-backup', '--memory', '1024'], ['n']);
+  const no = await cloud.ruleOnTerminal(['edit', 'orders-backup', '--memory', '1024'], ['no']);
   expect(no.err).toContain('Nothing was changed');
   expect(fn.memory).toBe(512);
-  await cloud.ruleOnTerminal(['edit', 'orders-backup', '--memory', '1024'], ['y']);
+  await cloud.ruleOnTerminal(['edit', 'orders-backup', '--memory', '1024'], ['yes']);
   expect(fn.memory).toBe(1024);
 });
 

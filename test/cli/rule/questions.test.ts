@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { seedCluster } from '../../stand-ins/cloud-api/state.ts';
 import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
+import { CTRL_C, CTRL_U, ESC } from '../typist.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -22,16 +23,24 @@ test('On a terminal it asks, with lists of what the account has', async () => {
   });
   const ran = await cloud.ruleOnTerminal(
     ['create'],
-    // name, namespace, topic, name of the new subscription, start, bucket (twice), prefix, interval, log topic, go
-    ['asked', '1', '2', '', '1', 'Archive', 'archive-1250000000', 'a/', '', '1', 'y'],
+    [
+      ...['asked', 'default', 'bills', '', 'failover', 'earliest'],
+      ...['Archive', 'archive-1250000000', 'a/', '', '1000', '1024', '901', '', 'log-topic', 'make it'],
+    ],
   );
-  expect(ran.err).toContain('1) default');
-  expect(ran.err).toContain('2) bills');
+  expect(ran.err).toContain('expected 128 to 3072');
+  expect(ran.err).toContain('expected 1 to 900');
   expect(ran.err).toContain("expected the bucket's full name");
   expect(ran).toMatchObject({ code: 0 });
   expect(cloud.api.state.functions.get('asked')).toMatchObject({
     cls: { logsetId: 'log-set', topicId: 'log-topic' },
-    environment: { PULSAR_TOPIC: 'pulsar-abc/default/bills', COS_PREFIX: 'a/' },
+    memory: 1024,
+    timeout: 285,
+    environment: {
+      PULSAR_TOPIC: 'pulsar-abc/default/bills',
+      PULSAR_SUBSCRIPTION_TYPE: 'failover',
+      COS_PREFIX: 'a/',
+    },
   });
 });
 
@@ -47,8 +56,9 @@ test('On a terminal, no means that nothing is made', async () => {
       '5',
       '--run-role',
       'r',
+      ...FUNCTION,
     ],
-    ['2', 'n'],
+    ['no logs', 'make nothing'],
   );
   expect(ran.code).toBe(1);
   expect(ran.out).toContain('Calls in ap-guangzhou');
@@ -78,8 +88,19 @@ test('Buckets of the region are listed to pick from, where the keys may see them
     const { port } = server.address() as AddressInfo;
     const without = CREATE.filter((one) => !['--bucket', 'archive-1250000000', '--yes'].includes(one));
     const ran = await cloud.ruleOnTerminal(
-      [...without, '--start', 'earliest', '--vpc', 'vpc-1', '--interval', '5', '--run-role', 'r'],
-      ['2', '2', 'y'],
+      [
+        ...without,
+        '--start',
+        'earliest',
+        '--vpc',
+        'vpc-1',
+        '--interval',
+        '5',
+        '--run-role',
+        'r',
+        ...FUNCTION,
+      ],
+      ['other-1250000000', 'no logs', 'make it'],
       { TENCENTCLOUD_COS_ENDPOINT: `http://127.0.0.1:${port}` },
     );
     expect(ran).toMatchObject({ code: 0 });
@@ -95,10 +116,13 @@ test('Buckets of the region are listed to pick from, where the keys may see them
   }
 });
 
+/** What nobody is asked for in most tests. */
+const FUNCTION = ['--subscription-type', 'exclusive', '--memory', '512', '--timeout', '285'];
+
 /** All that can be given but these flags, which are asked for. */
 const without = (...flags: string[]) => {
   const args = [...CREATE, '--start', 'earliest', '--vpc', 'vpc-1', '--interval', '5', '--run-role', 'r'];
-  args.push('--cls-logset', 'log-set', '--cls-topic', 'log-topic');
+  args.push('--cls-logset', 'log-set', '--cls-topic', 'log-topic', ...FUNCTION);
   for (const flag of ['--yes', ...flags]) {
     const hasValue = flag !== '--yes' && flag !== '--create-run-role';
     args.splice(args.indexOf(flag), hasValue ? 2 : 1);
@@ -106,8 +130,8 @@ const without = (...flags: string[]) => {
   return args;
 };
 
-/** The answers, and yes to making the rule. */
-const ask = (args: string[], answers: string[]) => cloud.ruleOnTerminal(args, [...answers, 'y']);
+/** The answers, and then the rule is made. */
+const ask = (args: string[], answers: string[]) => cloud.ruleOnTerminal(args, [...answers, 'make it']);
 
 test('The command that does the same without questions is shown, and does the same', async () => {
   const asked = await ask(without('--prefix', '--interval', '--run-role'), ["it's/", '10']);
@@ -127,25 +151,84 @@ test('The command that does the same without questions is shown, and does the sa
 test('A name that a function has is told at once, and asked for again', async () => {
   await cloud.rule(...CREATE);
   subscribe(cloud);
-  const ran = await ask(without('--name', '--start'), ['orders-backup', '1bad-', 'orders-again', 'where']);
+  const ran = await ask(without('--name', '--start'), [
+    'orders-backup',
+    '1bad-',
+    'orders-again',
+    'where the',
+  ]);
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.err).toContain('a function of this name exists in ap-guangzhou');
   expect([...cloud.api.state.functions.keys()]).toEqual(['orders-backup', 'orders-again']);
 });
 
-test('One of many is picked by a part of its name as well', async () => {
-  for (const name of ['bills', 'bills-eu', 'orders-eu']) {
+test('A long list is searched by a part of the name', async () => {
+  for (let i = 0; i < 30; i++) {
+    const name = `bills-${i}`;
     cloud.cluster.environments
       .get('default')
       ?.topics.set(name, { name, partitions: 0, subscriptions: new Map() });
   }
-  const ran = await ask(without('--topic'), ['invoices', '9', 'eu', 'bills']);
+  const ran = await ask(without('--topic'), ['LLS-27']);
   expect(ran).toMatchObject({ code: 0 });
-  expect(ran.err).toContain('none of these; a number from 1 to 4');
-  expect(ran.err).toContain('several of these: bills-eu, orders-eu');
   expect(cloud.api.state.functions.get('orders-backup')?.environment['PULSAR_TOPIC']).toBe(
-    'pulsar-abc/default/bills',
+    'pulsar-abc/default/bills-27',
   );
+});
+
+describe('Going back', () => {
+  test('asks the question before again, with the answer that it had', async () => {
+    const args = without('--prefix', '--interval', '--memory');
+    const ran = await ask(args, ['first/', '10', ESC, ESC, 'second/', '', '']);
+    expect(ran).toMatchObject({ code: 0 });
+    expect(cloud.api.state.functions.get('orders-backup')).toMatchObject({
+      // The text of the answer before can be edited: here it was typed over at its end.
+      environment: { COS_PREFIX: 'first/second/', RUN_INTERVAL_MINUTES: '10' },
+    });
+  });
+
+  test('from the plan: any answer can be changed, and what follows from it is asked again, nothing else', async () => {
+    cloud.cluster.environments.set('prod', { name: 'prod', ttlSeconds: 600, topics: new Map() });
+    for (const topic of ['bills', 'invoices']) {
+      cloud.cluster.environments
+        .get('default')
+        ?.topics.set(topic, { name: topic, partitions: 0, subscriptions: new Map() });
+    }
+    const ran = await ask(without('--topic', '--prefix', '--interval'), [
+      ...['bills', '', '10', 'change an answer', 'Topic', 'invoices', ''],
+    ]);
+    expect(ran).toMatchObject({ code: 0 });
+    expect(cloud.api.state.functions.get('orders-backup')?.environment).toMatchObject({
+      PULSAR_TOPIC: 'pulsar-abc/default/invoices',
+      COS_PREFIX: 'tdmq/invoices/',
+      RUN_INTERVAL_MINUTES: '10',
+    });
+  });
+
+  test('what the cloud refuses throws no answer away: it is shown, and an answer can be changed', async () => {
+    const ran = await ask(without('--bucket', '--interval'), [
+      ...['missing-1250000000', '10', 'change an answer', 'Bucket', `${CTRL_U}archive-1250000000`],
+    ]);
+    expect(ran.err).toContain('missing-1250000000');
+    expect(ran).toMatchObject({ code: 0 });
+    expect(cloud.api.state.functions.get('orders-backup')?.environment).toMatchObject({
+      COS_BUCKET: 'archive-1250000000',
+      RUN_INTERVAL_MINUTES: '10',
+    });
+  });
+
+  test('Ctrl-C makes nothing, and prints the command that has the answers so far', async () => {
+    const ran = await cloud.ruleOnTerminal(without('--prefix', '--interval'), ['kept/', CTRL_C]);
+    expect(ran.code).toBe(130);
+    expect(ran.err).toContain('--prefix kept/');
+    expect(cloud.api.state.functions.size).toBe(0);
+  });
+
+  test('letters choose nothing: "maybe" makes no rule', async () => {
+    const ran = await cloud.ruleOnTerminal(without('--prefix'), ['kept/', 'make nothing']);
+    expect(ran.code).toBe(1);
+    expect(cloud.api.state.functions.size).toBe(0);
+  });
 });
 
 describe('The start', () => {
@@ -158,7 +241,7 @@ describe('The start', () => {
   });
 
   test('may be where a subscription is that exists, and not where one is new', async () => {
-    const fresh = await ask(without('--start'), ['latest', 'now on']);
+    const fresh = await ask(without('--start'), ['now on']);
     expect(fresh.err).not.toContain('where the subscription is');
     expect(fresh.code).toBe(0);
   });
@@ -192,9 +275,8 @@ test('Where the subnet of the address is full, those of its VPC with free addres
   subnets.set('subnet-9', { ...subnet, id: 'subnet-9', vpcId: 'vpc-2', freeIps: 50 });
   const ran = await ask(without('--vpc'), ['subnet-4']);
   expect(ran).toMatchObject({ code: 0 });
-  expect(ran.err).toContain('Subnet of the function (subnet-1 has no free IP address)');
-  expect(ran.err).toContain('subnet-3  spare, 9 free');
-  expect(ran.err).not.toMatch(/\) subnet-[29]/);
+  expect(ran.err).toContain('subnet-3  spare, 9 free (subnet-1 has no free IP address)');
+  expect(ran.err).not.toMatch(/[●○] subnet-[29]/);
   expect(cloud.api.state.functions.get('orders-backup')?.vpc).toEqual({
     VpcId: 'vpc-1',
     SubnetId: 'subnet-4',
@@ -210,11 +292,11 @@ test('A run role is offered for creation with the least policy, and those that S
     trust: '{"service":["cvm.qcloud.com"]}',
   });
   const named = await ask(without('--run-role', '--create-run-role'), ['ready']);
-  expect(named.err).toContain('1) make a new one with the least policy');
+  expect(named.err).toContain('make a new one with the least policy');
   expect(named.err).not.toContain('of-a-cvm');
   expect(cloud.api.state.functions.get('orders-backup')?.role).toBe('ready');
   await cloud.rule('delete', 'orders-backup', '--delete-subscription', '--yes');
-  await ask(without('--run-role', '--create-run-role'), ['1']);
+  await ask(without('--run-role', '--create-run-role'), ['make a new one']);
   expect(cloud.api.state.functions.get('orders-backup')?.role).toBe('tdmq-backup-orders-backup');
 });
 
