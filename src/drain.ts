@@ -2,26 +2,26 @@
 //
 // The ordering argument (Exclusive and Failover), per partition.
 //   State     M = the messages that the broker hands out, in its order; a = how far they are acknowledged; the chain =
-//             the stored objects, each beginning at a first message that was in none when it was taken.
-//   Steps     1 take the next entry after the last one taken   2 create the next file's object, if nothing is at its
-//             key   3 acknowledge up to the end of the last object created.
-//   Rules     a) An object is created only after the object of the file before it is durable, so what is stored is
-//                always one chain without a hole: a crash leaves no object beyond a gap.
-//             b) An entry is acknowledged only after the object that ends its messages is durable, so a never passes
-//                the end of the chain: nothing is lost.
+//             the stored objects, each beginning at a first message that was in none when the file took it.
+//   Steps     1 take the next entry after the position   2 create the next file's object, if nothing is at its key
+//             3 acknowledge up to the end of the last object created.
+//   Rules     a) file-chain.ts creates an object only after the object of the file before it is durable, so what is
+//                stored is always one chain without a hole: a crash leaves no object beyond a gap.
+//             b) file-chain.ts acknowledges an entry only after the object that ends its messages is durable, so a never
+//                passes the end of the chain: nothing is lost.
 //             c) A key is a function of the first message in it. A run that takes messages again therefore begins at
 //                a + 1 and finds the object that begins there, if there is one. If that is not its own file to the
-//                byte, its ids decide: what is in it is stored; what lies between, because a transaction held it back
-//                when the object was made, is stored now, in objects of its own. No file goes over the end of a found
-//                object, or over a place where another one begins: whatever was cut where, by whatever limits, each
-//                message is in one object.
-//             d) Creating never replaces. Two instances that race for a key extend the same chain: the loser finds
-//                the winner's object and takes what is not in it.
+//                byte (found-object.ts), its ids decide: what is in it is stored; what is between them, because a
+//                transaction held it back when the object was made, is stored now, in objects of its own (position.ts).
+//                rolling-file.ts lets no file go over the end of a found object, or over a place where another one
+//                begins: whatever was cut where, by whatever limits, each message is in one object.
+//             d) Creating never replaces (the port ObjectStore). Two instances that race for a key extend the same
+//                chain: the loser finds the winner's object and takes what is not in it.
 //   Invariant After every step: acknowledged ⊆ stored; every stored message is in exactly one object. Of an object
 //             that is not wholly acknowledged the first message is not: it finds the object.
 // Shared and Key_Shared have no order and so no chain: there a message may be stored twice, and none is lost. Whatever
 // is in a file and not acknowledged goes to another consumer when this one dies; so each partition has one such file
-// at most: the next entry is taken only when the file before it is acknowledged.
+// at most: rolling-file.ts returns only when the file before is acknowledged.
 import { setMaxListeners } from 'node:events';
 import type { Pace } from './deadline.ts';
 import { BackupError, byGravity } from './errors.ts';

@@ -1,54 +1,23 @@
 // The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
-import { listObjectsUpTo } from './chain/stored-through.ts';
 import { BackupError, gravest } from './errors.ts';
-import { parseObjectKey } from './format/object-key.ts';
-import { compareMessageIds, formatMessageId } from './format/record.ts';
+import { formatMessageId } from './format/record.ts';
 import type { ManifestObject } from './format/run-manifest.ts';
-import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from './format/stored-object.ts';
+import { FoundObjects } from './found-object.ts';
 import { untilAborted } from './lib/until-aborted.ts';
-import { describeSpan, type MessageMark, type ObjectFile, type PublishSpan } from './object-file.ts';
+import { describeSpan, type MessageMark, type PublishSpan } from './message-range.ts';
+import type { ObjectFile } from './object-file.ts';
 import { retryThroughOutage } from './outage.ts';
 import { isOfClock } from './paced-store.ts';
-import type { EntryId, MessageId, ObjectHead, SourcePartition } from './ports.ts';
+import type { EntryId, SourcePartition } from './ports.ts';
+import type { Position, ResumePoint } from './position.ts';
 import type { Run } from './run.ts';
 
-/** Where a message or an object begins in its partition. */
-export type Position = Omit<MessageId, 'partition'>;
-
-/** What is in the way of a file: a stored object that holds these messages, whatever lies between them, or the begin of one. */
-export interface ResumePoint {
-  readonly ids: ReadonlySet<string>;
-  readonly last: MessageId | undefined;
-  /** In order, and once: where objects begin that earlier runs have left. */
-  readonly begins: readonly Position[];
-}
-
-/** As a key has it: 0 where the message stands in no batch. */
-export const positionOf = ({ ledgerId, entryId, batchIndex }: Position): Position => ({
-  ledgerId,
-  entryId,
-  batchIndex: Math.max(0, batchIndex),
-});
-
-/** The first of `places`, which ascend, that lies behind the message. There can be one for each object of an archive. */
-export function firstBehind(places: readonly Position[], id: Position): Position | undefined {
-  const place = positionOf(id);
-  let [low, high] = [0, places.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareMessageIds(places[middle] as Position, place) > 0) high = middle;
-    else low = middle + 1;
-  }
-  return places[low];
-}
-
-const ANYWHERE: EntryId = { ledgerId: Number.POSITIVE_INFINITY, entryId: Number.POSITIVE_INFINITY };
-
+/** One for each partition. */
 export class FileChain {
   readonly #run: Run;
   readonly #partition: SourcePartition;
-  readonly #isInOrder: boolean;
+  readonly #found: FoundObjects;
   /** Settles when every file in line has been created, found, or dropped. Never rejects. */
   #files: Promise<void> = Promise.resolve();
   /** Settles when every acknowledgement asked for has been answered. Never rejects. */
@@ -59,14 +28,11 @@ export class FileChain {
   #isHalted = false;
   #failure: unknown;
   #resumePoint: ResumePoint | undefined;
-  /** Where earlier runs' objects begin: asked for once one was found. */
-  #begins: readonly Position[] | undefined;
-  #areBeginsKnown = false;
 
   constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
     this.#run = run;
     this.#partition = partition;
-    this.#isInOrder = isInOrder;
+    this.#found = new FoundObjects(run, partition, isInOrder);
   }
 
   /** The last message known to be durable; kept only where there is an order. */
@@ -150,21 +116,15 @@ export class FileChain {
   /** Stored, then acknowledged. */
   async #store(file: ObjectFile): Promise<void> {
     try {
-      if (this.#goesOverBegin(file)) {
-        this.#isHalted = true;
-        this.#resumePoint = { ids: new Set(), last: undefined, begins: this.#reportBegins() };
-        await file.discard();
-        return;
-      }
+      const resumePoint = this.#found.resumePointIn(file);
+      if (resumePoint !== undefined) return await this.#dropFor(resumePoint, file);
       const answer = await file.create();
       if (answer.kind === 'created') this.#countStored(file, answer.sizeBytes, answer.crc64);
       else {
-        const isSame = await this.#isSameAsStored(file);
+        const found = await this.#found.compare(file);
+        if (found.kind === 'other') return await this.#dropFor(found.resumePoint, file);
+        this.#run.tally.stored.push(this.#manifestObject(file, found.sizeBytes, file.crc64, true));
         await file.discard();
-        if (!isSame) {
-          this.#isHalted = true;
-          return;
-        }
       }
       this.durable = (file.last as MessageMark).id;
       this.#acknowledge(file.entries);
@@ -180,6 +140,13 @@ export class FileChain {
     }
   }
 
+  /** Drops the file, and what is behind it: the partition has to be taken again from behind what is durable. */
+  async #dropFor(resumePoint: ResumePoint, file: ObjectFile): Promise<void> {
+    this.#isHalted = true;
+    this.#resumePoint = resumePoint;
+    await file.discard();
+  }
+
   #countStored(file: ObjectFile, sizeBytes: number, crc: string): void {
     const { tally, logger, clock } = this.#run;
     tally.objects++;
@@ -189,78 +156,6 @@ export class FileChain {
     const { key, messages, rollReason } = file;
     const durationMs = clock.now() - file.openedAtMs;
     logger.info({ key, messages, bytes: sizeBytes, rollReason, durationMs }, 'object stored');
-  }
-
-  /**
-   * An object stands at the file's key. True: it is what the file is, so the file's messages are durable. False: it
-   * may hold others, and `resumePoint` says which. That it ends where the file ends does not say that it holds all before.
-   * @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
-   */
-  async #isSameAsStored(file: ObjectFile): Promise<boolean> {
-    const { store, compression, tally, logger, pace } = this.#run;
-    const call = { signal: pace.storing };
-    const { key, messages } = file;
-    const first = file.first as MessageMark;
-    const head = await store.head(key, call);
-    if (head === undefined) {
-      throw new BackupError('store', `${key} was reported to exist, but cannot be found`, {
-        retryable: true,
-        hint: 'Somebody removes objects while the rule runs; the next run tries again.',
-      });
-    }
-    assertBeginsWith(head, first);
-    await assertIntact(store, head, file.crc64, call);
-    tally.alreadyStored++;
-    if (this.#isInOrder) this.#begins ??= await this.#beginsBehind(file);
-    if (this.#isInOrder && isSameContent(head, file)) {
-      logger.warn({ key, messages, isSame: true }, 'object already stored');
-      tally.stored.push(this.#manifestObject(file, head.sizeBytes, head.crc64, true));
-      return true;
-    }
-    const { ids, last } = await readIds(store, key, compression, call);
-    if (last === undefined || !ids.has(formatMessageId(first.id))) {
-      throw new BackupError(
-        'corrupt',
-        `${key} does not hold the message that its metadata says it begins with`,
-        {
-          hint: DAMAGED_HINT,
-          details: { key },
-        },
-      );
-    }
-    logger.warn(
-      { key, messages, isSame: false, storedMessages: ids.size, storedLastId: formatMessageId(last) },
-      'object already stored',
-    );
-    this.#resumePoint = { ids, last, begins: this.#reportBegins() };
-    return false;
-  }
-
-  /** Whether another object begins inside of the file: then the file would hold messages of it. */
-  #goesOverBegin({ first, last }: ObjectFile): boolean {
-    if (this.#begins === undefined || first === undefined || last === undefined) return false;
-    const begin = firstBehind(this.#begins, first.id);
-    return begin !== undefined && compareMessageIds(begin, positionOf(last.id)) <= 0;
-  }
-
-  #reportBegins(): readonly Position[] {
-    if (this.#areBeginsKnown || this.#begins === undefined) return [];
-    this.#areBeginsKnown = true;
-    return this.#begins;
-  }
-
-  /** Where objects begin that runs before this one have left behind the file's first message. */
-  async #beginsBehind(file: ObjectFile): Promise<readonly Position[]> {
-    const { store, prefix, topic, clock, pace } = this.#run;
-    const { partition, end } = this.#partition;
-    const { first, earliestMs, latestMs } = file as PublishSpan;
-    const untilMs = Math.max(clock.now(), Number(latestMs));
-    const place = { store, prefix, topic, partition, fromMs: Number(earliestMs), untilMs };
-    // The next object may begin in the same entry.
-    const before = { ledgerId: first.id.ledgerId, entryId: first.id.entryId - 1 };
-    const upTo = end === null || end === 'unknown' ? ANYWHERE : end;
-    const keys = await listObjectsUpTo(place, before, upTo, { signal: pace.storing });
-    return keys.flatMap((key) => (key === file.key ? [] : (parseObjectKey(prefix, key) ?? [])));
   }
 
   #manifestObject(
@@ -330,14 +225,4 @@ export class FileChain {
       this.#isHalted = true;
     }
   }
-}
-
-/** Whether the object is byte for byte the file. */
-function isSameContent({ crc64, metadata }: ObjectHead, file: ObjectFile): boolean {
-  // An object that was uploaded in parts does not tell these.
-  const { messages = String(file.messages) } = metadata;
-  const lastId = formatMessageId((file.last as MessageMark).id);
-  return (
-    crc64 === file.crc64 && messages === String(file.messages) && (metadata['last-id'] ?? lastId) === lastId
-  );
 }

@@ -6,12 +6,12 @@ import type { Compression } from './config.ts';
 import { type Compressor, createCompressor } from './format/compression.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './format/record.ts';
 import type { Records } from './format/record-encoder.ts';
-import type { PublishTimes } from './format/run-manifest.ts';
 import { ChunkList } from './lib/chunk-list.ts';
 import { combineCrc64, crc64 } from './lib/crc64.ts';
 import type { Slots } from './lib/semaphore.ts';
 import type { MemoryBudget, Spillable } from './memory-budget.ts';
-import type { CallOptions, EntryId, Exists, Message, ObjectStore, TimeMs, Upload } from './ports.ts';
+import type { MessageMark, MessageRange } from './message-range.ts';
+import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from './ports.ts';
 
 /** A buffer of this size leaves as a part; a whole file below it is one PUT. */
 export const PART_BYTES = 8 * 1_048_576;
@@ -39,51 +39,6 @@ export interface ObjectFileOptions {
   readonly slots: Slots;
   /** The run's hard end. */
   readonly signal: AbortSignal;
-}
-
-/** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
-export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;
-
-/** Between which times messages were published: clocks of producers do not run in the order of messages. */
-export interface PublishSpan {
-  readonly first: MessageMark;
-  readonly last: MessageMark;
-  readonly earliestMs: TimeMs;
-  readonly latestMs: TimeMs;
-}
-
-/** Consecutive messages, by their ends. */
-export interface MessageRange extends PublishSpan {
-  readonly messages: number;
-}
-
-/** What a manifest says of a span; of the messages between its ends only where they lie outside of these. */
-export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan): PublishTimes {
-  const ends = [first.publishTimeMs, last.publishTimeMs];
-  return {
-    firstPublishTime: formatTime(first.publishTimeMs),
-    lastPublishTime: formatTime(last.publishTimeMs),
-    ...(ends.every((timeMs) => earliestMs < timeMs) ? { earliestPublishTime: formatTime(earliestMs) } : {}),
-    ...(ends.every((timeMs) => latestMs > timeMs) ? { latestPublishTime: formatTime(latestMs) } : {}),
-  };
-}
-
-/** The range of these messages, which are at least one. It keeps none of them. */
-export function rangeOf(messages: readonly Message[]): MessageRange {
-  const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
-  let earliestMs = first.publishTimeMs;
-  let latestMs = earliestMs;
-  for (const { publishTimeMs } of messages) {
-    if (publishTimeMs < earliestMs) earliestMs = publishTimeMs;
-    if (publishTimeMs > latestMs) latestMs = publishTimeMs;
-  }
-  return {
-    earliestMs,
-    latestMs,
-    messages: messages.length,
-    first: { id: first.id, publishTimeMs: first.publishTimeMs },
-    last: { id: last.id, publishTimeMs: last.publishTimeMs },
-  };
 }
 
 /** What is known of a file when it is durable. */

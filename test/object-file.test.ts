@@ -6,7 +6,8 @@ import { BackupError } from '../src/errors.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { createSlots } from '../src/lib/semaphore.ts';
 import { MemoryBudget } from '../src/memory-budget.ts';
-import { ObjectFile, PART_BYTES, rangeOf } from '../src/object-file.ts';
+import { rangeOf } from '../src/message-range.ts';
+import { ObjectFile, PART_BYTES } from '../src/object-file.ts';
 import type { Message } from '../src/ports.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 

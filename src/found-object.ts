@@ -1,0 +1,118 @@
+// What earlier runs, and instances beside this one, have stored where a file is to be created: whether it is what the file
+// is, and if not, which of the file's messages are stored already. Creates nothing, and takes nothing on trust.
+import { listObjectsUpTo } from './chain/stored-through.ts';
+import { BackupError } from './errors.ts';
+import { parseObjectKey } from './format/object-key.ts';
+import { compareMessageIds, formatMessageId } from './format/record.ts';
+import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from './format/stored-object.ts';
+import type { MessageMark, PublishSpan } from './message-range.ts';
+import type { ObjectFile } from './object-file.ts';
+import type { EntryId, ObjectHead, SourcePartition } from './ports.ts';
+import { firstBehind, keyPosition, type Position, type ResumePoint } from './position.ts';
+import type { Run } from './run.ts';
+
+/** What there is at a file's key. */
+export type FoundObject =
+  /** What the file is, so the file's messages are durable. */
+  | { readonly kind: 'same'; readonly sizeBytes: number }
+  /** It may hold other messages than the file. */
+  | { readonly kind: 'other'; readonly resumePoint: ResumePoint };
+
+const ANYWHERE: EntryId = { ledgerId: Number.POSITIVE_INFINITY, entryId: Number.POSITIVE_INFINITY };
+
+/** The objects of earlier runs in one partition, as far as files of this run meet them. */
+export class FoundObjects {
+  readonly #run: Run;
+  readonly #partition: SourcePartition;
+  readonly #isInOrder: boolean;
+  /** Where earlier runs' objects begin: asked for once one was found. */
+  #begins: readonly Position[] | undefined;
+  #areBeginsReported = false;
+
+  constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
+    this.#run = run;
+    this.#partition = partition;
+    this.#isInOrder = isInOrder;
+  }
+
+  /** Where to resume if another object begins inside of the file, which then would hold messages of it. */
+  resumePointIn({ first, last }: ObjectFile): ResumePoint | undefined {
+    if (this.#begins === undefined || first === undefined || last === undefined) return undefined;
+    const begin = firstBehind(this.#begins, first.id);
+    if (begin === undefined || compareMessageIds(begin, keyPosition(last.id)) > 0) return undefined;
+    return { ids: new Set(), last: undefined, begins: this.#reportBegins() };
+  }
+
+  /**
+   * Compares the file with the object at its key. That this ends where the file ends does not say that it holds all
+   * before. @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
+   */
+  async compare(file: ObjectFile): Promise<FoundObject> {
+    const { store, compression, tally, logger, pace } = this.#run;
+    const call = { signal: pace.storing };
+    const { key, messages } = file;
+    const first = file.first as MessageMark;
+    const head = await store.head(key, call);
+    if (head === undefined) {
+      throw new BackupError('store', `${key} was reported to exist, but cannot be found`, {
+        retryable: true,
+        hint: 'Somebody removes objects while the rule runs; the next run tries again.',
+      });
+    }
+    assertBeginsWith(head, first);
+    await assertIntact(store, head, file.crc64, call);
+    tally.alreadyStored++;
+    if (this.#isInOrder) this.#begins ??= await this.#beginsBehind(file);
+    if (this.#isInOrder && isSameContent(head, file)) {
+      logger.warn({ key, messages, isSame: true }, 'object already stored');
+      return { kind: 'same', sizeBytes: head.sizeBytes };
+    }
+    const { ids, last } = await readIds(store, key, compression, call);
+    if (last === undefined || !ids.has(formatMessageId(first.id))) {
+      throw new BackupError(
+        'corrupt',
+        `${key} does not hold the message that its metadata says it begins with`,
+        {
+          hint: DAMAGED_HINT,
+          details: { key },
+        },
+      );
+    }
+    logger.warn(
+      { key, messages, isSame: false, storedMessages: ids.size, storedLastId: formatMessageId(last) },
+      'object already stored',
+    );
+    return { kind: 'other', resumePoint: { ids, last, begins: this.#reportBegins() } };
+  }
+
+  /** Once: who resumes keeps them. */
+  #reportBegins(): readonly Position[] {
+    if (this.#areBeginsReported || this.#begins === undefined) return [];
+    this.#areBeginsReported = true;
+    return this.#begins;
+  }
+
+  /** Where objects begin that runs before this one have left behind the file's first message. */
+  async #beginsBehind(file: ObjectFile): Promise<readonly Position[]> {
+    const { store, prefix, topic, clock, pace } = this.#run;
+    const { partition, end } = this.#partition;
+    const { first, earliestMs, latestMs } = file as PublishSpan;
+    const untilMs = Math.max(clock.now(), Number(latestMs));
+    const location = { store, prefix, topic, partition, fromMs: Number(earliestMs), untilMs };
+    // The next object may begin in the same entry.
+    const before = { ledgerId: first.id.ledgerId, entryId: first.id.entryId - 1 };
+    const upTo = end === null || end === 'unknown' ? ANYWHERE : end;
+    const keys = await listObjectsUpTo(location, before, upTo, { signal: pace.storing });
+    return keys.flatMap((key) => (key === file.key ? [] : (parseObjectKey(prefix, key) ?? [])));
+  }
+}
+
+/** Whether the object is byte for byte the file. */
+function isSameContent({ crc64, metadata }: ObjectHead, file: ObjectFile): boolean {
+  // An object that was uploaded in parts does not have these.
+  const { messages = String(file.messages) } = metadata;
+  const lastId = formatMessageId((file.last as MessageMark).id);
+  return (
+    crc64 === file.crc64 && messages === String(file.messages) && (metadata['last-id'] ?? lastId) === lastId
+  );
+}

@@ -1,0 +1,49 @@
+// Consecutive messages by their ends, without keeping one of them: their ids, and between which times they were published.
+import { formatTime } from './format/record.ts';
+import type { PublishTimes } from './format/run-manifest.ts';
+import type { Message, TimeMs } from './ports.ts';
+
+/** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
+export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;
+
+/** Between which times messages were published: clocks of producers do not run in the order of messages. */
+export interface PublishSpan {
+  readonly first: MessageMark;
+  readonly last: MessageMark;
+  readonly earliestMs: TimeMs;
+  readonly latestMs: TimeMs;
+}
+
+/** Consecutive messages, by their ends. */
+export interface MessageRange extends PublishSpan {
+  readonly messages: number;
+}
+
+/** What a manifest says of a span; of the messages between its ends only where they lie outside of these. */
+export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan): PublishTimes {
+  const ends = [first.publishTimeMs, last.publishTimeMs];
+  return {
+    firstPublishTime: formatTime(first.publishTimeMs),
+    lastPublishTime: formatTime(last.publishTimeMs),
+    ...(ends.every((timeMs) => earliestMs < timeMs) ? { earliestPublishTime: formatTime(earliestMs) } : {}),
+    ...(ends.every((timeMs) => latestMs > timeMs) ? { latestPublishTime: formatTime(latestMs) } : {}),
+  };
+}
+
+/** The range of these messages, which are at least one. It keeps none of them. */
+export function rangeOf(messages: readonly Message[]): MessageRange {
+  const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
+  let earliestMs = first.publishTimeMs;
+  let latestMs = earliestMs;
+  for (const { publishTimeMs } of messages) {
+    if (publishTimeMs < earliestMs) earliestMs = publishTimeMs;
+    if (publishTimeMs > latestMs) latestMs = publishTimeMs;
+  }
+  return {
+    earliestMs,
+    latestMs,
+    messages: messages.length,
+    first: { id: first.id, publishTimeMs: first.publishTimeMs },
+    last: { id: last.id, publishTimeMs: last.publishTimeMs },
+  };
+}

@@ -1,0 +1,163 @@
+// Takes the entries of one partition, up to the end of the run's range, and gives their messages to the rolling file.
+// Decides of each delivery what is due; when files are closed and what becomes of them is not its business.
+import type { EntryRoom } from './entry-room.ts';
+import { BackupError } from './errors.ts';
+import type { FileChain } from './file-chain.ts';
+import { storeUnreadable } from './format/unreadable.ts';
+import type { Delivery, ReadableEntry, SourcePartition, TimeMs, UnreadableEntry } from './ports.ts';
+import { type DrainPosition, isAtOrAfter } from './position.ts';
+import type { RollingFile } from './rolling-file.ts';
+import type { Run } from './run.ts';
+import { Silence } from './silence.ts';
+
+/** How reading ended: drained, out of time, another Failover consumer has the partition, or it has moved there just now. */
+export type ReadOutcome = 'caught_up' | 'deadline' | 'standby' | 'lost';
+
+/** One for each partition. */
+export class PartitionReader {
+  readonly silence: Silence;
+  readonly #run: Run;
+  readonly #partition: SourcePartition;
+  readonly #chain: FileChain;
+  readonly #file: RollingFile;
+  readonly #position: DrainPosition;
+  readonly #room: EntryRoom;
+  #firstUnreadMs: TimeMs | undefined;
+
+  constructor(
+    run: Run,
+    partition: SourcePartition,
+    chain: FileChain,
+    file: RollingFile,
+    position: DrainPosition,
+    room: EntryRoom,
+  ) {
+    this.#run = run;
+    this.#partition = partition;
+    this.#chain = chain;
+    this.#file = file;
+    this.#position = position;
+    this.#room = room;
+    this.silence = new Silence(partition, position.isInOrder, run.reading, {
+      openEntries: () => file.openEntries,
+      isBusy: () => chain.isBusy,
+      settle: () => chain.settle(),
+      isInterrupted: () => chain.isInterrupted,
+      rollAndAcknowledge: () => file.rollAndAcknowledge('end'),
+    });
+  }
+
+  /** When the entry was published that came when no more was read. */
+  get firstUnreadMs(): TimeMs | undefined {
+    return this.#firstUnreadMs;
+  }
+
+  /**
+   * Takes entries until the end of the run's range, or until something else has to be done first.
+   * @throws what failed; what was taken before that is in files
+   */
+  async read(): Promise<ReadOutcome> {
+    try {
+      return await this.#readOn();
+    } finally {
+      this.#room.free();
+    }
+  }
+
+  async #readOn(): Promise<ReadOutcome> {
+    const { reading, budget, clock, pace } = this.#run;
+    if (this.#partition.end === null && (await this.silence.isAtEnd())) return 'caught_up';
+    for (;;) {
+      const waiting = this.#room.reserve(reading);
+      if (waiting !== undefined) await waiting;
+      if (reading.aborted) return 'deadline';
+      if (this.#chain.isInterrupted) return 'caught_up';
+      budget.reportPassed();
+      const timeoutMs = Math.min(this.silence.idleMs, Math.max(1, pace.stopReadingAtMs - clock.now()));
+      const outcome = await this.#handleNext(timeoutMs);
+      if (outcome !== undefined) return outcome;
+      this.#room.free();
+    }
+  }
+
+  /**
+   * Gets a delivery and does with it what is due. No function that awaits holds the delivery or its messages: what it
+   * awaits can take long, and all that while it would keep an entry of megabytes in memory for nothing.
+   */
+  #handleNext(timeoutMs: number): Promise<ReadOutcome | undefined> {
+    return this.#partition.next(timeoutMs).then((delivery) => {
+      this.silence.heard(delivery, timeoutMs);
+      return this.#handle(delivery);
+    });
+  }
+
+  /** What reading ends with; nothing where it goes on. */
+  #handle(delivery: Delivery): ReadOutcome | undefined | Promise<ReadOutcome | undefined> {
+    const { reading } = this.#run;
+    const { end } = this.#partition;
+    if (reading.aborted) {
+      if (delivery.kind === 'entry') this.#firstUnreadMs = delivery.messages[0]?.publishTimeMs;
+      return 'deadline';
+    }
+    if (delivery.kind === 'idle') {
+      this.#room.free();
+      return this.silence.isEnd().then((isDrained) => (isDrained ? 'caught_up' : undefined));
+    }
+    if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
+    if (delivery.kind === 'end') return 'caught_up';
+    if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
+    const isLast = end !== 'unknown' && (end === null || isAtOrAfter(delivery.id, end));
+    let taking: Promise<void> | undefined;
+    if (delivery.kind === 'entry') taking = this.#take(delivery);
+    else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);
+    if (!isLast) return taking === undefined ? undefined : taking.then(() => undefined);
+    return Promise.resolve(taking)
+      .then(() => this.silence.isAtEnd())
+      .then((isAtEnd) => (isAtEnd ? 'caught_up' : undefined));
+  }
+
+  /** Published after the run began. A producer whose clock is ahead of ours must not end every run, so: not in the future. */
+  #isAfterStart(delivery: Delivery): boolean {
+    const publishTimeMs = delivery.kind === 'entry' ? delivery.messages[0]?.publishTimeMs : undefined;
+    if (publishTimeMs === undefined) return false;
+    return publishTimeMs > this.#run.startedAtMs && publishTimeMs <= this.#run.clock.now();
+  }
+
+  #take(entry: ReadableEntry): Promise<void> | undefined {
+    const messages = this.#position.notYetTaken(entry);
+    if (messages.length > 0) return this.#file.add(entry.id, messages);
+    this.#file.addPendingAck(entry.id);
+    return undefined;
+  }
+
+  async #keepUnreadable(entry: UnreadableEntry): Promise<void> {
+    if (!this.#position.hasPassed(entry.id)) {
+      await keepRaw(this.#run, this.#partition, entry);
+      this.#position.movePast(entry.id);
+    }
+    this.#file.addPendingAck(entry.id);
+  }
+}
+
+/** Keeps an entry raw that cannot be decoded. @throws BackupError `store`; `corrupt` where the rule wants to fail on it */
+export async function keepRaw(
+  run: Run,
+  { partition }: SourcePartition,
+  entry: UnreadableEntry,
+): Promise<void> {
+  const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = run;
+  const { id, reason, hint } = entry;
+  if (onUnreadable === 'fail') {
+    throw new BackupError(
+      'corrupt',
+      `entry ${id.ledgerId}:${id.entryId} of ${entry.topic} cannot be read: ${reason}`,
+      {
+        hint: 'RUN_ON_UNREADABLE=store keeps such entries raw under _unreadable/ and goes on. It was not acknowledged.',
+        details: { topic: entry.topic },
+      },
+    );
+  }
+  const key = await storeUnreadable(store, rule, prefix, topic, partition, entry, { signal: pace.storing });
+  tally.unreadable++;
+  logger.error({ key, topic: entry.topic, ...id, reason, hint }, 'entry unreadable');
+}

@@ -1,0 +1,161 @@
+// The open file of one partition: what goes into it, when it is closed, and which entries wait for it to be durable. A
+// closed file goes to the end of the chain (file-chain.ts). It takes what it is given; what comes is not its business.
+import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
+import type { EntryRoom } from './entry-room.ts';
+import type { FileChain } from './file-chain.ts';
+import { objectKey } from './format/object-key.ts';
+import { compareMessageIds } from './format/record.ts';
+import { encodeRecords, type Records } from './format/record-encoder.ts';
+import { type MessageMark, type MessageRange, rangeOf } from './message-range.ts';
+import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
+import type { EntryId, Message, MessageId } from './ports.ts';
+import { type DrainPosition, isAtOrAfter, keyPosition, type Position } from './position.ts';
+import type { Run } from './run.ts';
+
+/** Entries without records are acknowledged at the latest when there are so many of them. */
+const MAX_PENDING_ACKS = 1_000;
+
+/** One for each partition. */
+export class RollingFile {
+  readonly #run: Run;
+  readonly #chain: FileChain;
+  readonly #position: DrainPosition;
+  readonly #room: EntryRoom;
+  #open: ObjectFile | undefined;
+  /** The first border behind the beginning of the open file. */
+  #border: Position | undefined;
+  /** Entries with nothing left to store, to be acknowledged after all files before them. */
+  #pendingAcks: EntryId[] = [];
+
+  constructor(run: Run, chain: FileChain, position: DrainPosition, room: EntryRoom) {
+    this.#run = run;
+    this.#chain = chain;
+    this.#position = position;
+    this.#room = room;
+  }
+
+  get isOpen(): boolean {
+    return this.#open !== undefined;
+  }
+
+  /** Entries that were taken and are not in line to be acknowledged. */
+  get openEntries(): number {
+    return (this.#open?.entries.length ?? 0) + this.#pendingAcks.length;
+  }
+
+  /** Adds messages of an entry, which are at least one, and are all of it that is not stored. */
+  add(id: EntryId, messages: readonly Message[]): Promise<void> {
+    const records = encodeRecords(messages);
+    const size = { messages: messages.length, bytes: records.sizeBytes };
+    this.#room.measure(size.bytes);
+    const appending =
+      needsSplit(size, this.#run.limits) || this.#position.hasBorderIn(messages)
+        ? this.#appendOneByOne(messages, size)
+        : this.#append(records, rangeOf(messages));
+    return appending.then(() => this.#finishEntry(id));
+  }
+
+  /** The entry is to be acknowledged once everything taken before it is durable. */
+  addPendingAck(id: EntryId): void {
+    const pending = this.#open?.entries ?? this.#pendingAcks;
+    const last = pending[pending.length - 1];
+    // In order, the last one says all before it: what comes again must not take its place.
+    if (this.#position.isInOrder && last !== undefined && isAtOrAfter(last, id)) return;
+    pending.push(id);
+    if (this.#pendingAcks.length >= MAX_PENDING_ACKS) this.#acknowledgePending();
+  }
+
+  /** Closes the open file, and resolves when everything is acknowledged, or has failed. */
+  async rollAndAcknowledge(reason: RollReason): Promise<void> {
+    await this.#roll(reason);
+    this.#acknowledgePending();
+    await this.#chain.settle();
+  }
+
+  /** Drops what is open or in line: it is not ours any more, or comes again. */
+  async drop(): Promise<void> {
+    const file = this.#open;
+    this.#open = undefined;
+    this.#pendingAcks = [];
+    this.#chain.halt();
+    await file?.discard();
+    await this.#chain.settle();
+    this.#position.keepStored();
+  }
+
+  async #appendOneByOne(messages: readonly Message[], size: Size): Promise<void> {
+    if (this.#open !== undefined && needsSplit(size, this.#run.limits)) {
+      await this.#roll(limitPassedBy(this.#open, size, this.#run.limits) ?? 'messages');
+    }
+    for (const message of messages) await this.#append(encodeRecords([message]), rangeOf([message]));
+  }
+
+  async #append(records: Records, range: MessageRange): Promise<void> {
+    if (this.#open !== undefined) {
+      const size = { messages: range.messages, bytes: records.sizeBytes };
+      const passed = limitPassedBy(this.#open, size, this.#run.limits);
+      if (passed !== undefined) await this.#roll(passed);
+    }
+    if (this.#position.hasBorders) await this.#heedBorders(range.first.id);
+    this.#open ??= this.#openFile(range.first);
+    this.#position.moveTo(range.last.id);
+    const appending = this.#open.append(records, range);
+    // The file holds them: only now others may have the room that was kept.
+    this.#room.free(records.sizeBytes);
+    await appending;
+  }
+
+  /** Before a message is taken: ends the file that must not go so far, and forgets found objects that end before it. */
+  async #heedBorders(id: MessageId): Promise<void> {
+    if (this.#border !== undefined && compareMessageIds(keyPosition(id), this.#border) >= 0)
+      await this.#roll('end');
+    const forget = this.#position.forgetStoredBefore(id);
+    if (forget === undefined) return;
+    this.#chain.pushAcknowledgement(this.#pendingAcks, forget);
+    this.#pendingAcks = [];
+  }
+
+  #openFile(first: MessageMark): ObjectFile {
+    const { prefix, topic, compression, rule, store, budget, slots, pace, clock } = this.#run;
+    const key = objectKey(prefix, topic, first, compression);
+    const file = new ObjectFile(
+      { key, rule, compression, store, budget, slots, signal: pace.storing },
+      clock.now(),
+    );
+    file.entries.push(...this.#pendingAcks);
+    this.#pendingAcks = [];
+    this.#border = this.#position.borderBehind(first.id);
+    return file;
+  }
+
+  /** All messages of the entry are in files. */
+  async #finishEntry(id: EntryId): Promise<void> {
+    this.#position.entryTaken(id);
+    this.addPendingAck(id);
+    const open = this.#open;
+    if (open === undefined) return;
+    const reached = limitReachedBy(open, this.#run.limits);
+    if (reached !== undefined) await this.#roll(reached);
+    else if (open.hasConflict) await this.#roll('end');
+    else if (open.isUploading && this.#run.clock.now() - open.openedAtMs > MAX_UPLOAD_AGE_MS)
+      await this.#roll('age');
+  }
+
+  /** Seals the open file, if there is one, and puts it at the end of the line. */
+  async #roll(reason: RollReason): Promise<void> {
+    const file = this.#open;
+    if (file === undefined) return;
+    await file.seal(reason);
+    this.#open = undefined;
+    this.#chain.push(file);
+    if (this.#position.isInOrder) return;
+    // Without order, whatever is not acknowledged may be stored once more by another consumer: never more than a file.
+    await this.#chain.settle();
+    this.#position.entriesSettled();
+  }
+
+  #acknowledgePending(): void {
+    if (this.#pendingAcks.length > 0) this.#chain.pushAcknowledgement(this.#pendingAcks);
+    this.#pendingAcks = [];
+  }
+}
