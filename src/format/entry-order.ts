@@ -6,6 +6,16 @@ export function compareEntries(a: EntryId, b: EntryId): number {
   return a.ledgerId - b.ledgerId || a.entryId - b.entryId;
 }
 
+/** Whether `id` is `last`, or stands before it. */
+export function isUpTo(id: EntryId, last: EntryId): boolean {
+  return compareEntries(id, last) <= 0;
+}
+
+/** The later one of both, or the one that there is. */
+export function laterEntry(id: EntryId, other: EntryId | undefined): EntryId {
+  return other === undefined || compareEntries(id, other) > 0 ? id : other;
+}
+
 /** Text that names an entry, for keys of maps. */
 export function entryKey(id: EntryId): string {
   return `${id.ledgerId}:${id.entryId}`;

@@ -2,7 +2,7 @@
 // acknowledgement as far as everything was handed out here, and single ones behind the first entry that was not: it may
 // be a chunk of an incomplete message, or in a transaction of another consumer that is aborted later. Holes that are
 // nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` tells how far it is.
-import { compareEntries, entryKey } from '../../format/entry-order.ts';
+import { compareEntries, entryKey, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
 import { EntryRanges } from './entry-ranges.ts';
 import type { BatchPart } from './protocol/batch-part.ts';
@@ -52,9 +52,9 @@ export class AckPlan {
     );
   }
 
-  /** Whether the broker tells what is acknowledged; old ones do not. */
-  get isTold(): boolean {
-    return this.#closedAt !== undefined;
+  /** Whether a hole keeps the position of the broker before what was acknowledged singly; old ones report none. */
+  waitsForHole({ individual }: AckSteps): boolean {
+    return this.#isCumulative && individual.length > 0 && this.#closedAt !== undefined;
   }
 
   /** The broker says that everything up to `position` is acknowledged. */
@@ -99,8 +99,8 @@ export class AckPlan {
       this.#handedOut.add(id);
       this.#handedOut.keepLast(MAX_RANGES);
     }
-    this.#furthest = laterOf(id, this.#furthest);
-    this.#lastHandedOut = laterOf(id, this.#lastHandedOut);
+    this.#furthest = laterEntry(id, this.#furthest);
+    this.#lastHandedOut = laterEntry(id, this.#lastHandedOut);
   }
 
   /** Deliveries begin afresh. */
@@ -144,7 +144,7 @@ export class AckPlan {
       return;
     }
     // Chunks that were given up stand before what is acknowledged already.
-    this.#lastAcknowledged = laterOf(last, this.#lastAcknowledged);
+    this.#lastAcknowledged = laterEntry(last, this.#lastAcknowledged);
     for (const [key, ids] of this.#joined) {
       if (!isUpTo(ids.at(-1) as EntryId, last)) continue;
       for (const id of ids) this.#handedOut.add(id);
@@ -185,14 +185,6 @@ export class AckPlan {
   }
 }
 
-function isUpTo(id: EntryId, last: EntryId): boolean {
-  return compareEntries(id, last) <= 0;
-}
-
-function laterOf(id: EntryId, other: EntryId | undefined): EntryId {
-  return other === undefined || compareEntries(id, other) > 0 ? id : other;
-}
-
 function lastOf(entries: readonly EntryId[]): EntryId | undefined {
-  return entries.reduce<EntryId | undefined>((last, id) => laterOf(id, last), undefined);
+  return entries.reduce<EntryId | undefined>((last, id) => laterEntry(id, last), undefined);
 }

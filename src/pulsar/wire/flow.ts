@@ -1,7 +1,7 @@
-// How many permits a consumer gives its broker. FLOW counts messages, but the broker sends whole entries: one permit
-// can bring a batch of hundreds. So permits are given as if each brought an entry of the size learned so far, few at
-// first, and none that would make what is on its way and what is queued outgrow the budget of all partitions. Only who
-// waits for an entry gets one permit whatever the budget says.
+// How many permits a consumer grants its broker. FLOW counts messages, but the broker sends whole entries: one permit
+// can bring a batch of hundreds. So each permit counts as an entry of the size learned so far, few are granted at first,
+// and none that would make what is on its way and what is queued outgrow the budget of all partitions. Only a consumer
+// that waits for an entry grants one permit whatever the budget says.
 import type { Pausable, ReceiveBudget } from './receive-budget.ts';
 
 /** What an entry takes in memory besides its bytes. */
@@ -10,7 +10,7 @@ const OVERHEAD_BYTES = 512;
 /** Counts what is on its way and what waits, in one partition. */
 export class FlowControl {
   readonly #budget: ReceiveBudget;
-  readonly #mostPermits: number;
+  readonly #maxPermits: number;
   #permits = 0;
   #queuedBytes = 0;
   /** What the permits are expected to bring. */
@@ -18,10 +18,10 @@ export class FlowControl {
   #entriesSeen = 0;
   #entryBytes = 0;
 
-  /** `mostPermits`: however small the messages are. */
-  constructor(budget: ReceiveBudget, mostPermits: number) {
+  /** `maxPermits`: however small the messages are. */
+  constructor(budget: ReceiveBudget, maxPermits: number) {
     this.#budget = budget;
-    this.#mostPermits = mostPermits;
+    this.#maxPermits = maxPermits;
   }
 
   /** Whether the broker may send nothing more. */
@@ -47,38 +47,38 @@ export class FlowControl {
   }
 
   /** A queued entry was handed out. */
-  taken(sizeBytes: number): void {
+  handedOut(sizeBytes: number): void {
     this.#queuedBytes -= sizeBytes + OVERHEAD_BYTES;
     this.#budget.unqueue(sizeBytes + OVERHEAD_BYTES);
   }
 
-  /** A new consumer, or none any more: nothing queued, nothing on its way. What was learned stays. */
+  /** A new consumer, or none any more: nothing is queued or on its way. The size learned is kept. */
   reset(): void {
     this.dropped();
     this.#setPermits(0);
   }
 
-  /** The queue was dropped; the permits stand. */
+  /** The queue was dropped; the broker keeps the permits. */
   dropped(): void {
     this.#budget.unqueue(this.#queuedBytes);
     this.#queuedBytes = 0;
   }
 
   /**
-   * How many permits to give now; 0: none. They count as given. `isWaited`: nothing is queued and somebody waits.
-   * `mostEntries`: as many as there can be that are wanted.
+   * How many permits to grant now; 0: none. They count as granted. `isWaited`: nothing is queued and somebody waits.
+   * `maxEntries`: how many more entries are wanted at most.
    */
-  grant(isWaited: boolean, mostEntries = Number.POSITIVE_INFINITY): number {
+  grant(isWaited: boolean, maxEntries = Number.POSITIVE_INFINITY): number {
     const least = isWaited ? 1 : 0;
-    const target = Math.max(least, Math.min(this.#fitting(), mostEntries, this.#mostPermits));
+    const target = Math.max(least, Math.min(this.#fitting(), maxEntries, this.#maxPermits));
     const missing = target - this.#permits;
     if (missing < 1 || missing < target / 2) return 0;
     this.#setPermits(target);
     return Math.min(missing, 0x7fff_ffff);
   }
 
-  /** So many permits were given besides, whatever stands. */
-  gave(permits: number): void {
+  /** Permits were granted besides. */
+  granted(permits: number): void {
     this.#setPermits(this.#permits + permits);
   }
 

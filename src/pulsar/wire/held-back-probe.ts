@@ -41,7 +41,7 @@ type Look = (
   | { readonly kind: 'end' | 'nothing' }
 ) & { readonly passedOver: readonly StoredEntry[] };
 
-export interface HeldBackOptions {
+export interface HeldBackProbeOptions {
   readonly topic: string;
   readonly isOrdered: boolean;
   /** Of the chunks of one message. */
@@ -60,8 +60,8 @@ export interface HeldBackOptions {
 }
 
 /** Looks into the silence of one partition. */
-export class HeldBack {
-  readonly #options: HeldBackOptions;
+export class HeldBackProbe {
+  readonly #options: HeldBackProbeOptions;
   /** What stands next; kept until something comes. */
   #next: StoredEntry | undefined;
   /** A broker that refuses to be asked in this way is not asked again. */
@@ -72,7 +72,7 @@ export class HeldBack {
   /** What comes while a look is under way proves it wrong. */
   #arrivals = 0;
 
-  constructor(options: HeldBackOptions) {
+  constructor(options: HeldBackProbeOptions) {
     this.#options = options;
   }
 

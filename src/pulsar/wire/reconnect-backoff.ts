@@ -35,16 +35,3 @@ export function noFurther(doing: string, cause: BackupError): BackupError {
     },
   );
 }
-
-/** It stayed away for longer than an outage may last. `cause`: the last try's failure. */
-export function awayTooLong(topic: string, timeoutMs: number, cause: BackupError): BackupError {
-  return new BackupError(
-    'source',
-    `no consumer of ${topic} could be had again in ${timeoutMs / 1_000} s: ${cause.message}`,
-    {
-      retryable: true,
-      hint: 'Look at the brokers, and at what lies between them and here. The next run goes on from what is stored.',
-      cause,
-    },
-  );
-}

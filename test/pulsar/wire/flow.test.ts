@@ -32,7 +32,7 @@ function partition(budget: ReceiveBudget, sizes: readonly number[], messagesPerE
     take() {
       const size = queue.shift();
       if (size === undefined) return;
-      flow.taken(size);
+      flow.handedOut(size);
       one.handedOut++;
     },
   };
@@ -154,10 +154,10 @@ describe('connections that bring more than was to be expected', () => {
   it('are stopped until the queues are within the budget again', () => {
     const { flow, calls } = overfull();
     expect(calls).toEqual(['pause']);
-    flow.taken(1_000_000);
-    flow.taken(1_000_000);
+    flow.handedOut(1_000_000);
+    flow.handedOut(1_000_000);
     expect(calls).toEqual(['pause']);
-    flow.taken(1_000_000);
+    flow.handedOut(1_000_000);
     expect(calls).toEqual(['pause', 'resume']);
   });
 
@@ -174,7 +174,7 @@ describe('connections that bring more than was to be expected', () => {
     await clock.sleep(100);
     const waited = new FlowControl(budget, 5_000);
     waited.arrived(1_000_000, 1);
-    waited.taken(1_000_000);
+    waited.handedOut(1_000_000);
     waited.holdBack(connection);
     expect(calls).toEqual(['pause', 'resume']);
   });

@@ -1,0 +1,156 @@
+// How far the subscription is in one partition: what the broker reported when the consumer came and left, what arrived,
+// and what is acknowledged. It asks nobody; whoever has an answer hands it in.
+import { compareEntries, isUpTo, laterEntry, mostEntriesBetween } from '../../format/entry-order.ts';
+import type { EntryId, RunPositions, SubscriptionPosition } from '../../ports.ts';
+import type { LastPositions } from './broker-consumer.ts';
+
+/** The positions of one partition, over all consumers that this run has there. */
+export class Positions {
+  /** The bound of the run; see SourcePartition. */
+  end: EntryId | null | 'unknown' = 'unknown';
+  readonly #isOrdered: boolean;
+  /** Exclusive, and there was a consumer all the time: nobody else can have had the subscription. */
+  #isAlone: boolean;
+  #atOpen: LastPositions | undefined;
+  #atClose: LastPositions | undefined;
+  #passedOver: RunPositions['passedOver'];
+  /** How many entries came. */
+  #arrived = 0;
+  #firstArrived: EntryId | undefined;
+  /** The last entry that this consumer got. */
+  #lastArrived: EntryId | undefined;
+  /** The last one, in the broker's order, of all that came. */
+  #furthest: EntryId | undefined;
+  #acknowledged: EntryId | undefined;
+
+  constructor({ isOrdered, isExclusive }: { readonly isOrdered: boolean; readonly isExclusive: boolean }) {
+    this.#isOrdered = isOrdered;
+    this.#isAlone = isExclusive;
+  }
+
+  /** What the broker reports before an entry is asked for: the bound of the run. */
+  opened(positions: LastPositions): void {
+    const { last, acknowledged } = positions;
+    this.#atOpen = positions;
+    this.#acknowledged = acknowledged;
+    this.end = last === undefined || isAllAcknowledged(positions) ? null : last;
+  }
+
+  /** What the broker reports at the end, if it does. */
+  closed(positions: LastPositions | undefined): void {
+    this.#atClose = positions;
+  }
+
+  /** A consumer subscribes: nothing has come to it. */
+  subscribing(): void {
+    this.#lastArrived = undefined;
+  }
+
+  /** There is no consumer for a while: another run may have the subscription. */
+  away(): void {
+    this.#isAlone = false;
+  }
+
+  /** An entry came. Returns whether it is further than all before. */
+  arrived(id: EntryId): boolean {
+    this.#arrived++;
+    this.#lastArrived = id;
+    this.#firstArrived ??= id;
+    if (this.#furthest !== undefined && compareEntries(id, this.#furthest) <= 0) return false;
+    this.#furthest = id;
+    return true;
+  }
+
+  /** The broker has the acknowledgement of an entry, and perhaps of all before it. */
+  acknowledged(id: EntryId): void {
+    this.#acknowledged = laterEntry(id, this.#acknowledged);
+  }
+
+  /** How far this run has come, whatever of it is acknowledged. */
+  get reached(): EntryId | undefined {
+    if (this.#furthest === undefined) return this.#acknowledged;
+    return laterEntry(this.#furthest, this.#acknowledged);
+  }
+
+  /**
+   * How many more entries are wanted at most. What is behind the run's range is not read ahead; who goes on there waits
+   * for each (`isWaited`).
+   */
+  wantedEntries(isWaited: boolean): number {
+    const last = this.#lastArrived;
+    if (!this.#isOrdered || last === undefined || this.end === null || this.end === 'unknown') {
+      return Number.POSITIVE_INFINITY;
+    }
+    const most = mostEntriesBetween(last, this.end);
+    return most === 0 && isWaited ? Number.POSITIVE_INFINITY : most;
+  }
+
+  /** Whether the broker has everything of the run's range acknowledged. */
+  isThrough(acknowledged: EntryId | undefined): boolean {
+    const { end } = this;
+    if (acknowledged === undefined || end === null || end === 'unknown') return false;
+    return isUpTo(end, acknowledged);
+  }
+
+  /** Whether the broker's position is the one that this run left. Else another consumer has acknowledged something. */
+  isOurs(acknowledged: EntryId | undefined): boolean {
+    if (acknowledged === undefined || this.#acknowledged === undefined) return false;
+    // Before ours: there is a hole, and nobody knows what others have acknowledged behind it.
+    return compareEntries(acknowledged, this.#acknowledged) === 0;
+  }
+
+  /** The end of the run's range has not come, and nobody else can have had the subscription. */
+  get isCutShort(): boolean {
+    const { end } = this;
+    if (!this.#isAlone || end === null || end === 'unknown') return false;
+    return this.#furthest === undefined || compareEntries(this.#furthest, end) < 0;
+  }
+
+  /**
+   * What the broker has acknowledged at the end without having sent it, of the `entriesAtOpen` that it had. It means
+   * nothing if a reader gets no message of it: then there were markers and the like. A reader gets what earlier runs
+   * acknowledged singly, too, and a hole before it may have closed since: so there is an answer only where there was none
+   * of that, and not all that was left has come.
+   */
+  neverCame(now: LastPositions | undefined, entriesAtOpen: number | undefined): RunPositions['passedOver'] {
+    const acknowledged = this.#atOpen?.acknowledged;
+    const from = this.#furthest ?? acknowledged;
+    const to = now?.acknowledged;
+    const { end } = this;
+    if (from === undefined || to === undefined || isUpTo(to, from)) return undefined;
+    if (entriesAtOpen === undefined || this.#arrived >= entriesAtOpen) return undefined;
+    if (acknowledged === undefined || end === null || end === 'unknown') return undefined;
+    const most = mostEntriesBetween(acknowledged, end);
+    return Number.isFinite(most) && most > entriesAtOpen ? undefined : { from, to };
+  }
+
+  /** Somebody moved the subscription over messages while the consumer was there. */
+  passedOver(range: RunPositions['passedOver']): void {
+    this.#passedOver = range;
+  }
+
+  /** Complete once `closed` was called. */
+  report(): RunPositions {
+    const begin = positionOf(this.#atOpen);
+    const first = this.#isOrdered ? this.#firstArrived : undefined;
+    const beforeFirst = first && { ledgerId: first.ledgerId, entryId: first.entryId - 1 };
+    // Where the broker reports positions, only those count: it may have gone further than we acknowledged.
+    const acknowledged = this.#isOrdered && begin === undefined ? this.#acknowledged : undefined;
+    return {
+      begin: begin ?? (beforeFirst && { acknowledged: beforeFirst, last: this.#atOpen?.last }),
+      isBeginKnown: begin !== undefined,
+      end: positionOf(this.#atClose) ?? (acknowledged && { acknowledged, last: this.#atClose?.last }),
+      passedOver: this.#passedOver,
+    };
+  }
+}
+
+/** Whether everything up to the last message is acknowledged, as far as the broker reports both. */
+export function isAllAcknowledged({ last, acknowledged }: LastPositions): boolean {
+  return last !== undefined && acknowledged !== undefined && isUpTo(last, acknowledged);
+}
+
+function positionOf(reported: LastPositions | undefined): SubscriptionPosition | undefined {
+  const { acknowledged, last } = reported ?? {};
+  return acknowledged && { acknowledged, last };
+}
