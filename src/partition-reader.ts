@@ -1,11 +1,13 @@
 // Takes the entries of one partition, up to the end of the run's range, and gives their messages to the rolling file.
 // Decides of each delivery what is due; when files are closed and what becomes of them is not its business.
+
 import type { EntryRoom } from './entry-room.ts';
 import { BackupError } from './errors.ts';
 import type { FileChain } from './file-chain.ts';
+import { isUpTo } from './format/entry-order.ts';
 import { storeUnreadable } from './format/unreadable.ts';
 import type { Delivery, ReadableEntry, SourcePartition, TimeMs, UnreadableEntry } from './ports.ts';
-import { type DrainPosition, isAtOrAfter } from './position.ts';
+import type { DrainPosition } from './position.ts';
 import type { RollingFile } from './rolling-file.ts';
 import type { Run } from './run.ts';
 import { Silence } from './silence.ts';
@@ -106,7 +108,7 @@ export class PartitionReader {
     if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
     if (delivery.kind === 'end') return 'caught_up';
     if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
-    const isLast = end !== 'unknown' && (end === null || isAtOrAfter(delivery.id, end));
+    const isLast = end !== 'unknown' && (end === null || isUpTo(end, delivery.id));
     let taking: Promise<void> | undefined;
     if (delivery.kind === 'entry') taking = this.#take(delivery);
     else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);

@@ -1,5 +1,6 @@
 // Positions in one partition, and how far its drain has come: which messages it has taken, which it takes no more because
 // an object holds them, and where no file may go further. It reads no entry and writes no file.
+import { formatEntry, isUpTo } from './format/entry-order.ts';
 import { compareMessageIds, formatMessageId } from './format/record.ts';
 import type { EntryId, Message, MessageId, ReadableEntry } from './ports.ts';
 
@@ -33,10 +34,6 @@ export function firstBehind(positions: readonly Position[], id: Position): Posit
   return positions[low];
 }
 
-/** Whether the entry is `other`, or comes after it. */
-export const isAtOrAfter = (id: EntryId, other: EntryId): boolean =>
-  id.ledgerId > other.ledgerId || (id.ledgerId === other.ledgerId && id.entryId >= other.entryId);
-
 /** How far the drain of a partition has come. */
 export class DrainPosition {
   /** Exclusive and Failover: the broker delivers in order, so a position says everything before it. */
@@ -63,7 +60,7 @@ export class DrainPosition {
    * only to be acknowledged, after the files that are under way.
    */
   notYetTaken({ id, messages }: ReadableEntry): readonly Message[] {
-    if (!this.isInOrder && this.#unacknowledged.has(entryText(id))) return [];
+    if (!this.isInOrder && this.#unacknowledged.has(formatEntry(id))) return [];
     const last = this.#last;
     const first = messages[0];
     const rest =
@@ -76,7 +73,7 @@ export class DrainPosition {
 
   /** Whether the entry came before, as a whole, in order. */
   hasPassed(id: EntryId): boolean {
-    return this.#last !== undefined && isAtOrAfter(this.#last, id);
+    return this.#last !== undefined && isUpTo(id, this.#last);
   }
 
   /** The message, and all before it, are in files. */
@@ -91,7 +88,7 @@ export class DrainPosition {
 
   /** All messages of the entry are in files. */
   entryTaken(id: EntryId): void {
-    if (!this.isInOrder) this.#unacknowledged.add(entryText(id));
+    if (!this.isInOrder) this.#unacknowledged.add(formatEntry(id));
   }
 
   /** All entries that are in files are acknowledged, or come again. */
@@ -143,7 +140,7 @@ export class DrainPosition {
   forgetStoredBefore(id: EntryId): (() => void) | undefined {
     const through = this.#storedThrough;
     // An entry is acknowledged as one: while some of it is to be taken, all of it can come again.
-    if (through === undefined || this.#isForgetting || isAtOrAfter(through, id)) return undefined;
+    if (through === undefined || this.#isForgetting || isUpTo(id, through)) return undefined;
     this.#isForgetting = true;
     return () => {
       this.#storedIds.clear();
@@ -156,5 +153,3 @@ export class DrainPosition {
     this.#isForgetting = false;
   }
 }
-
-const entryText = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;

@@ -1,15 +1,17 @@
 // The open file of one partition: what goes into it, when it is closed, and which entries wait for it to be durable. A
 // closed file goes to the end of the chain (file-chain.ts). It takes what it is given; what comes is not its business.
+
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
 import type { EntryRoom } from './entry-room.ts';
 import type { FileChain } from './file-chain.ts';
+import { isUpTo } from './format/entry-order.ts';
 import { objectKey } from './format/object-key.ts';
 import { compareMessageIds } from './format/record.ts';
 import { encodeRecords, type Records } from './format/record-encoder.ts';
 import { type MessageMark, type MessageRange, rangeOf } from './message-range.ts';
 import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
 import type { EntryId, Message, MessageId } from './ports.ts';
-import { type DrainPosition, isAtOrAfter, keyPosition, type Position } from './position.ts';
+import { type DrainPosition, keyPosition, type Position } from './position.ts';
 import type { Run } from './run.ts';
 
 /** Entries without records are acknowledged at the latest when there are so many of them. */
@@ -60,7 +62,7 @@ export class RollingFile {
     const pending = this.#open?.entries ?? this.#pendingAcks;
     const last = pending[pending.length - 1];
     // In order, the last one says all before it: what comes again must not take its place.
-    if (this.#position.isInOrder && last !== undefined && isAtOrAfter(last, id)) return;
+    if (this.#position.isInOrder && last !== undefined && isUpTo(id, last)) return;
     pending.push(id);
     if (this.#pendingAcks.length >= MAX_PENDING_ACKS) this.#acknowledgePending();
   }

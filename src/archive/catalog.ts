@@ -1,6 +1,7 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
 // objects that no manifest knows. The listing is the truth; the rest is what is said about it.
 import { BackupError } from '../errors.ts';
+import { compareEntries, formatEntry } from '../format/entry-order.ts';
 import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../format/object-key.ts';
 import { compareMessageIds, parseMessageId, parseTime } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
@@ -228,12 +229,12 @@ function compareObjects(a: ArchiveObject, b: ArchiveObject): number {
   );
 }
 
-const placeOf = (topic: string, partition: number, { ledgerId, entryId }: EntryId): string =>
-  `${partitionName(topic, partition)} ${ledgerId}:${entryId}`;
+const placeOf = (topic: string, partition: number, id: EntryId): string =>
+  `${partitionName(topic, partition)} ${formatEntry(id)}`;
 
 function compareRaw(a: RawObject, b: RawObject): number {
   if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
-  return a.partition - b.partition || a.id.ledgerId - b.id.ledgerId || a.id.entryId - b.id.entryId;
+  return a.partition - b.partition || compareEntries(a.id, b.id);
 }
 
 /** `_unreadable/{tenant}/{namespace}/{topic}/partition={n|none}/{ledger}-{entry}.bin` */

@@ -1,6 +1,7 @@
 // Decodes what was kept raw with the decoder of today, and stores the messages as ordinary objects: one for each raw entry,
 // under the key of its first message. It never replaces: what stands in an object already is left there, and named.
 import { BackupError, messageOf } from '../errors.ts';
+import { compareEntries } from '../format/entry-order.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import { type RecoveredRaw, storeRunManifest } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
@@ -158,7 +159,7 @@ async function tryChunks(
   objects: RecoveredObjects,
   options: RecoverOptions,
 ): Promise<void> {
-  const inOrder = chunks.toSorted((a, b) => a.id.ledgerId - b.id.ledgerId || a.id.entryId - b.id.entryId);
+  const inOrder = chunks.toSorted((a, b) => compareEntries(a.id, b.id));
   const trials = [...new Set(inOrder.map(({ trial }) => trial))];
   await orReason(trials, async () => {
     const count = inOrder[0]?.metadata.chunks ?? 0;

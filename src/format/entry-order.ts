@@ -1,12 +1,12 @@
-// The broker's order of entries.
+// The ids of entries: the broker's order, and their text. Everything that compares or prints entry ids does it here.
 import type { EntryId } from '../ports.ts';
 
-/** Negative: `a` stands before `b`; zero: they are the same; positive: after. */
+/** Negative: `a` comes before `b` in the broker's order; zero: they are the same; positive: after. */
 export function compareEntries(a: EntryId, b: EntryId): number {
   return a.ledgerId - b.ledgerId || a.entryId - b.entryId;
 }
 
-/** Whether `id` is `last`, or stands before it. */
+/** Whether `id` is `last`, or comes before it. */
 export function isUpTo(id: EntryId, last: EntryId): boolean {
   return compareEntries(id, last) <= 0;
 }
@@ -16,18 +16,13 @@ export function laterEntry(id: EntryId, other: EntryId | undefined): EntryId {
   return other === undefined || compareEntries(id, other) > 0 ? id : other;
 }
 
-/** Text that names an entry, for keys of maps. */
-export function entryKey(id: EntryId): string {
-  return `${id.ledgerId}:${id.entryId}`;
-}
-
 /** The most entries that can stand behind `last` up to `end`, as far as ids tell: those of one ledger are counted up. */
 export function mostEntriesBetween(last: EntryId, end: EntryId): number {
   if (last.ledgerId < end.ledgerId) return Number.POSITIVE_INFINITY;
   return last.ledgerId > end.ledgerId ? 0 : Math.max(0, end.entryId - last.entryId);
 }
 
-/** An entry id as manifests and log lines have it, `ledger:entry`. */
+/** An entry id as manifests, log lines and keys of maps have it, `ledger:entry`. */
 export function formatEntry({ ledgerId, entryId }: EntryId): string {
   return `${ledgerId}:${entryId}`;
 }

@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { BackupError } from '../errors.ts';
 import type { Message, MessageId, Text, TimeMs } from '../ports.ts';
+import { compareEntries } from './entry-order.ts';
 
 /** What stands in `x-cos-meta-format` of every object of records. */
 export const RECORD_FORMAT = 'tdmq-backup/1';
@@ -30,7 +31,7 @@ export function parseMessageId(text: string): MessageId | undefined {
 
 /** The broker's order within one partition: negative where `a` comes before `b`. */
 export function compareMessageIds(a: Omit<MessageId, 'partition'>, b: Omit<MessageId, 'partition'>): number {
-  return a.ledgerId - b.ledgerId || a.entryId - b.entryId || a.batchIndex - b.batchIndex;
+  return compareEntries(a, b) || a.batchIndex - b.batchIndex;
 }
 
 /** Whether a date from 1970 to 9999 holds the time. */

@@ -1,6 +1,7 @@
 // From single messages back to entries. pulsar-client hands out messages and may cut an entry at the end of a
 // batchReceive; an entry leaves here only when it is known to be complete, so that none is acknowledged half.
 import { BackupError } from '../../errors.ts';
+import { compareEntries } from '../../format/entry-order.ts';
 import type { EntryId, Logger, Message, ReadableEntry, UnreadableEntry } from '../../ports.ts';
 import type { NativeMessage, NativeMessageId } from './client.ts';
 import { batchSizeOf, parsePosition, rawOfEncrypted, toMessage } from './message.ts';
@@ -64,7 +65,7 @@ export class NativeEntries {
     const at = parsePosition(id);
     const message = () => this.#counted(toMessage(native, at, this.#partition, this.#topic));
     const held = this.#held;
-    if (held !== undefined && compare(held.id, at) === 0 && at.batchIndex > lastIndexOf(held)) {
+    if (held !== undefined && compareEntries(held.id, at) === 0 && at.batchIndex > lastIndexOf(held)) {
       held.messages.push(message());
       held.ids.push(id);
       this.#releaseIfWhole(held);
@@ -85,7 +86,7 @@ export class NativeEntries {
     }
     if (
       this.#last !== undefined &&
-      compare(this.#last.id, at) === 0 &&
+      compareEntries(this.#last.id, at) === 0 &&
       at.batchIndex > this.#last.batchIndex
     ) {
       throw new BackupError(
@@ -130,7 +131,7 @@ export class NativeEntries {
   #settleHeld(next: EntryId): void {
     const held = this.#held;
     if (held === undefined) return;
-    if (compare(held.id, next) < 0) this.#releaseShort(held);
+    if (compareEntries(held.id, next) < 0) this.#releaseShort(held);
     else this.#held = undefined;
   }
 
@@ -155,9 +156,6 @@ export class NativeEntries {
     this.#ready.push({ entry, ids, first });
   }
 }
-
-/** Below 0 where `a` stands before `b`; 0 where they are the same entry. */
-export const compare = (a: EntryId, b: EntryId): number => a.ledgerId - b.ledgerId || a.entryId - b.entryId;
 
 const lastIndexOf = (held: Held): number =>
   (held.messages[held.messages.length - 1] as Message).id.batchIndex;

@@ -1,7 +1,7 @@
 // Watches the entry ids of a partition for gaps: entries that libpulsar did not hand over. It keeps the chunks of a
 // message until the last one has come, and acknowledges and drops what it cannot decode; it does not tell which.
+import { compareEntries, isUpTo } from '../../format/entry-order.ts';
 import type { EntryId, Logger } from '../../ports.ts';
-import { compare } from './entries.ts';
 
 interface Gap {
   readonly ledgerId: number;
@@ -30,11 +30,11 @@ export class NativeGaps {
   /** An entry was handed out: from `first` (a chunked message takes several, and others may stand between) to `id`. */
   see(first: EntryId, id: EntryId): void {
     const last = this.#last;
-    if (last !== undefined && compare(id, last) <= 0) return;
+    if (last !== undefined && isUpTo(id, last)) return;
     this.#last = id;
     const isBehindGap =
       last !== undefined && last.ledgerId === first.ledgerId && first.entryId > last.entryId + 1;
-    if (isBehindGap || compare(first, id) !== 0) this.oneByOneFrom ??= id;
+    if (isBehindGap || compareEntries(first, id) !== 0) this.oneByOneFrom ??= id;
     if (isBehindGap) {
       const { ledgerId, entryId } = last;
       this.#open.push({ ledgerId, fromEntryId: entryId + 1, toEntryId: first.entryId - 1 });

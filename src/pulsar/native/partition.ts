@@ -1,9 +1,10 @@
 // One partition over pulsar-client: one consumer, batchReceive, acknowledgement by the ids of the messages. What the
 // client does not tell is not made up: `end` is 'unknown', there is no backlog, Failover's signals do not exist.
 import { BackupError } from '../../errors.ts';
+import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
 import type { LogRoute, NativeConsumer, NativeMessage, NativeMessageId } from './client.ts';
-import { compare, NativeEntries, type NativeEntry } from './entries.ts';
+import { NativeEntries, type NativeEntry } from './entries.ts';
 import { resultOf, sourceError } from './failure.ts';
 import { NativeGaps } from './gaps.ts';
 import { TIME_UP, within } from './within.ts';
@@ -121,16 +122,16 @@ export class NativePartition implements SourcePartition {
   #remember({ entry: { id }, ids, first }: NativeEntry): void {
     if (!this.#isInOrder) {
       // Delivered twice: what is stored may be the first delivery, of which messages may have been missing.
-      if (!this.#unacknowledged.has(keyOf(id))) this.#unacknowledged.set(keyOf(id), { id, ids });
+      if (!this.#unacknowledged.has(formatEntry(id))) this.#unacknowledged.set(formatEntry(id), { id, ids });
       return;
     }
     this.#gaps.see(first, id);
-    this.#unacknowledged.set(keyOf(id), { id, ids: this.#isOneByOne(id) ? ids : ids.slice(-1) });
+    this.#unacknowledged.set(formatEntry(id), { id, ids: this.#isOneByOne(id) ? ids : ids.slice(-1) });
   }
 
   #isOneByOne(id: EntryId): boolean {
     const from = this.#gaps.oneByOneFrom;
-    return from !== undefined && compare(id, from) >= 0;
+    return from !== undefined && isUpTo(from, id);
   }
 
   /** Where the messages turn out to be large, a consumer with a shorter queue takes them again. */
@@ -200,16 +201,16 @@ export class NativePartition implements SourcePartition {
 
   /** At once, as far as everything up to there was handed out; behind a gap each entry by itself. */
   async #acknowledgeThrough(last: EntryId): Promise<void> {
-    if (!this.#unacknowledged.has(keyOf(last))) {
-      if (this.#acknowledged !== undefined && compare(last, this.#acknowledged) <= 0) return;
+    if (!this.#unacknowledged.has(formatEntry(last))) {
+      if (this.#acknowledged !== undefined && isUpTo(last, this.#acknowledged)) return;
       throw this.#neverDelivered(last);
     }
     let through: Unacknowledged | undefined;
     const oneByOne: EntryId[] = [];
     for (const entry of this.#unacknowledged.values()) {
-      if (compare(entry.id, last) > 0) continue;
+      if (!isUpTo(entry.id, last)) continue;
       if (this.#isOneByOne(entry.id)) oneByOne.push(entry.id);
-      else if (through === undefined || compare(entry.id, through.id) > 0) through = entry;
+      else if (through === undefined || !isUpTo(entry.id, through.id)) through = entry;
     }
     const lastOfThrough = through?.ids[0];
     if (lastOfThrough !== undefined) await this.#consumer.acknowledgeCumulativeId(lastOfThrough);
@@ -218,18 +219,18 @@ export class NativePartition implements SourcePartition {
 
   /** Every message by itself: libpulsar acknowledges a batch once all of it is. */
   async #acknowledgeEach(entries: readonly EntryId[]): Promise<void> {
-    const ids = entries.flatMap((entry) => this.#unacknowledged.get(keyOf(entry))?.ids ?? []);
+    const ids = entries.flatMap((entry) => this.#unacknowledged.get(formatEntry(entry))?.ids ?? []);
     await Promise.all(ids.map((id) => this.#consumer.acknowledgeId(id)));
   }
 
   #forget(entries: readonly EntryId[], last: EntryId): void {
     if (!this.#isInOrder) {
-      for (const entry of entries) this.#unacknowledged.delete(keyOf(entry));
+      for (const entry of entries) this.#unacknowledged.delete(formatEntry(entry));
       return;
     }
-    if (this.#acknowledged === undefined || compare(last, this.#acknowledged) > 0) this.#acknowledged = last;
+    this.#acknowledged = laterEntry(last, this.#acknowledged);
     for (const [key, { id }] of this.#unacknowledged) {
-      if (compare(id, last) <= 0) this.#unacknowledged.delete(key);
+      if (isUpTo(id, last)) this.#unacknowledged.delete(key);
     }
   }
 
@@ -378,5 +379,3 @@ const isRetryable = (error: unknown): boolean => error instanceof BackupError &&
 
 const queueSizeOf = (budgetBytes: number, messageBytes: number): number =>
   Math.min(MAX_QUEUE, Math.max(2, Math.floor(budgetBytes / Math.max(1, messageBytes))));
-
-const keyOf = (id: EntryId) => `${id.ledgerId}:${id.entryId}`;

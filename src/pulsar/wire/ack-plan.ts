@@ -2,7 +2,7 @@
 // acknowledgement as far as everything was handed out here, and single ones behind the first entry that was not: it may
 // be a chunk of an incomplete message, or in a transaction of another consumer that is aborted later. Holes that are
 // nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` tells how far it is.
-import { compareEntries, entryKey, isUpTo, laterEntry } from '../../format/entry-order.ts';
+import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
 import { EntryRanges } from './entry-ranges.ts';
 import type { BatchPart } from './protocol/batch-part.ts';
@@ -47,9 +47,7 @@ export class AckPlan {
   /** Whether something handed out is not acknowledged (Exclusive and Failover). */
   get hasOpen(): boolean {
     if (this.#lastHandedOut === undefined) return false;
-    return (
-      this.#lastAcknowledged === undefined || compareEntries(this.#lastHandedOut, this.#lastAcknowledged) > 0
-    );
+    return this.#lastAcknowledged === undefined || !isUpTo(this.#lastHandedOut, this.#lastAcknowledged);
   }
 
   /** Whether a hole keeps the position of the broker before what was acknowledged singly; old ones report none. */
@@ -59,7 +57,7 @@ export class AckPlan {
 
   /** The broker says that everything up to `position` is acknowledged. */
   closed(position: EntryId): void {
-    if (this.#closedAt !== undefined && compareEntries(position, this.#closedAt) <= 0) return;
+    if (this.#closedAt !== undefined && isUpTo(position, this.#closedAt)) return;
     this.#closedAt = position;
     this.#handedOut.dropThrough(position);
   }
@@ -70,14 +68,14 @@ export class AckPlan {
    */
   isTooLate(id: EntryId): boolean {
     if (!this.#isCumulative || this.#furthest === undefined) return false;
-    if (compareEntries(id, this.#furthest) > 0) return false;
-    if (this.#closedAt !== undefined && compareEntries(id, this.#closedAt) <= 0) return false;
-    return !this.#handedOut.has(id) && !this.#partly.has(entryKey(id));
+    if (!isUpTo(id, this.#furthest)) return false;
+    if (this.#closedAt !== undefined && isUpTo(id, this.#closedAt)) return false;
+    return !this.#handedOut.has(id) && !this.#partly.has(formatEntry(id));
   }
 
   /** What may be handed out of a batch: never more than the first time, or what was not stored would be acknowledged. */
   partOf(id: EntryId, part: BatchPart | undefined): BatchPart | undefined {
-    const before = this.#partly.get(entryKey(id))?.part;
+    const before = this.#partly.get(formatEntry(id))?.part;
     return before === undefined ? part : part === undefined ? before : before.and(part);
   }
 
@@ -86,7 +84,7 @@ export class AckPlan {
    * these messages.
    */
   handOut(id: EntryId, { joined = [], part }: { joined?: readonly EntryId[]; part?: BatchPart } = {}): void {
-    const key = entryKey(id);
+    const key = formatEntry(id);
     if (joined.length > 1) this.#joined.set(key, joined);
     // What was handed out in whole before is acknowledged in whole, unless deliveries have begun afresh since.
     const isAgain = this.#lastHandedOut !== undefined && isUpTo(id, this.#lastHandedOut);
@@ -114,18 +112,18 @@ export class AckPlan {
     if (last === undefined) return { cumulative: undefined, individual: [] };
     if (!this.#isCumulative) return { cumulative: undefined, individual: this.#each(entries) };
     const covered = this.#handedOut.through(last);
-    for (const id of entries) if (!this.#partly.has(entryKey(id))) covered.add(id);
+    for (const id of entries) if (!this.#partly.has(formatEntry(id))) covered.add(id);
     const joined = [...this.#joined.values()].filter((ids) => isUpTo(ids.at(-1) as EntryId, last)).flat();
     for (const id of joined) covered.add(id);
     const cumulative = this.#withoutHole(covered, last);
     if (cumulative === last && this.#partly.size === 0) return { cumulative, individual: [] };
-    const asked = new Set([...entries, ...joined].map(entryKey));
+    const asked = new Set([...entries, ...joined].map(formatEntry));
     const individual: EntryAck[] = [];
     for (const { ledgerId, first, last: end } of covered.ranges) {
       for (let entryId = first; entryId <= end; entryId++) {
         const id = { ledgerId, entryId };
         if (cumulative !== undefined && isUpTo(id, cumulative)) continue;
-        if (!this.#isAcknowledged(id) || asked.has(entryKey(id))) individual.push(id);
+        if (!this.#isAcknowledged(id) || asked.has(formatEntry(id))) individual.push(id);
       }
     }
     for (const one of this.#partly.values()) if (isUpTo(one, last)) individual.push(one);
@@ -138,8 +136,8 @@ export class AckPlan {
     if (last === undefined) return;
     if (!this.#isCumulative) {
       for (const id of entries) {
-        this.#joined.delete(entryKey(id));
-        this.#partly.delete(entryKey(id));
+        this.#joined.delete(formatEntry(id));
+        this.#partly.delete(formatEntry(id));
       }
       return;
     }
@@ -177,8 +175,8 @@ export class AckPlan {
   #each(entries: readonly EntryId[]): EntryAck[] {
     const all = new Map<string, EntryAck>();
     for (const entry of entries) {
-      for (const id of this.#joined.get(entryKey(entry)) ?? [entry]) {
-        all.set(entryKey(id), this.#partly.get(entryKey(id)) ?? id);
+      for (const id of this.#joined.get(formatEntry(entry)) ?? [entry]) {
+        all.set(formatEntry(id), this.#partly.get(formatEntry(id)) ?? id);
       }
     }
     return [...all.values()];

@@ -1,6 +1,6 @@
 // A set of entries, kept as ranges of ids without a gap: few, however many entries there are. It does not know where a
 // ledger ends, so two ledgers are never one range.
-import { compareEntries } from '../../format/entry-order.ts';
+import { isUpTo } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
 
 /** The entries `first` to `last` of a ledger, both included. */
@@ -23,7 +23,7 @@ export class EntryRanges {
   through(last: EntryId): EntryRanges {
     const part = new EntryRanges();
     for (const { ledgerId, first, last: end } of this.#ranges) {
-      if (compareEntries({ ledgerId, entryId: first }, last) > 0) break;
+      if (!isUpTo({ ledgerId, entryId: first }, last)) break;
       part.#ranges.push({
         ledgerId,
         first,
@@ -70,7 +70,7 @@ export class EntryRanges {
   /** Forgets the entries up to `last`. */
   dropThrough(last: EntryId): void {
     this.#ranges = this.#ranges.filter(
-      (range) => compareEntries({ ledgerId: range.ledgerId, entryId: range.last }, last) > 0,
+      (range) => !isUpTo({ ledgerId: range.ledgerId, entryId: range.last }, last),
     );
     const first = this.#ranges[0];
     if (first?.ledgerId === last.ledgerId) first.first = Math.max(first.first, last.entryId + 1);
@@ -83,7 +83,7 @@ export class EntryRanges {
 }
 
 function isBehind({ ledgerId, first }: EntryRange, id: EntryId): boolean {
-  return compareEntries({ ledgerId, entryId: first }, id) > 0;
+  return !isUpTo({ ledgerId, entryId: first }, id);
 }
 
 function isIn(range: EntryRange, { ledgerId, entryId }: EntryId): boolean {

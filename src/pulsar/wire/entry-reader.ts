@@ -1,7 +1,7 @@
 // From a stored entry to a delivery: decodes it, or holds it as a chunk until its message is whole, and tells the ack
 // plan what was handed out.
 
-import { entryKey } from '../../format/entry-order.ts';
+import { formatEntry } from '../../format/entry-order.ts';
 import { formatTime } from '../../format/record.ts';
 import { TOO_LITTLE_MEMORY_HINT } from '../../held-back.ts';
 import { hintOf } from '../../largest-message.ts';
@@ -106,7 +106,7 @@ export class EntryReader {
   #logIncomplete({ uuid, firstId, held, chunks, publishTimeMs }: IncompleteMessage): void {
     const { topic, logger } = this.#context;
     const publishTime = formatTime(publishTimeMs);
-    const fields = { topic, uuid, firstEntry: entryKey(firstId), held, chunks, publishTime };
+    const fields = { topic, uuid, firstEntry: formatEntry(firstId), held, chunks, publishTime };
     logger.warn(fields, 'chunked message incomplete');
   }
 

@@ -1,7 +1,7 @@
 // Why a broker hands out nothing of a backlog. Looks at the next entry as a reader of its own, which acknowledges
 // nothing and of which nothing stays. It gives a reason only where what it saw leaves no other.
 import { randomBytes } from 'node:crypto';
-import { compareEntries } from '../../format/entry-order.ts';
+import { isUpTo } from '../../format/entry-order.ts';
 import type { Clock, EntryId, HeldBackReason } from '../../ports.ts';
 import type { BrokerConsumer } from './broker-consumer.ts';
 import { isChunk } from './chunks.ts';
@@ -114,14 +114,14 @@ export class HeldBackProbe {
     let otherBytes = 0;
     await this.#read(acknowledged, (entry) => {
       const { id, metadata, sizeBytes } = entry;
-      const isBehind = compareEntries(id, acknowledged) > 0;
+      const isBehind = !isUpTo(id, acknowledged);
       const [first] = found;
       if (isBehind && isChunk(metadata) && metadata.uuid === (first?.metadata ?? metadata).uuid) {
         found.push(entry);
         foundBytes += sizeBytes;
       } else if (isBehind && first === undefined) return true;
       else otherBytes += sizeBytes;
-      isLookedThrough = compareEntries(id, last) >= 0 || ++count >= MAX_READ || otherBytes > MAX_BYTES_READ;
+      isLookedThrough = isUpTo(last, id) || ++count >= MAX_READ || otherBytes > MAX_BYTES_READ;
       return isLookedThrough || foundBytes > this.#options.limitBytes;
     });
     const chunks = new Set(found.map(({ metadata }) => metadata?.chunkId));
@@ -167,7 +167,7 @@ export class HeldBackProbe {
   /** Whether there was any that was not handed out before. */
   #handOut(passedOver: readonly StoredEntry[]): boolean {
     const through = this.#passedOverThrough;
-    const fresh = passedOver.filter(({ id }) => through === undefined || compareEntries(id, through) > 0);
+    const fresh = passedOver.filter(({ id }) => through === undefined || !isUpTo(id, through));
     for (const entry of fresh) this.#options.onPassedOver(entry);
     this.#passedOverThrough = fresh.at(-1)?.id ?? through;
     return fresh.length > 0;
@@ -177,7 +177,7 @@ export class HeldBackProbe {
   async #isLast(position: EntryId | undefined): Promise<boolean> {
     try {
       const { last } = await this.#options.consumer().lastPositions();
-      return last === undefined || (position !== undefined && compareEntries(position, last) >= 0);
+      return last === undefined || (position !== undefined && isUpTo(last, position));
     } catch (error) {
       // Of 2.7, where the ledger of the last message is deleted, and all before it.
       if (isServerError(error, 'MetadataError')) return true;
@@ -225,7 +225,7 @@ export class HeldBackProbe {
     const passedOver: StoredEntry[] = [];
     const from = { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) };
     await this.#read(from, (entry) => {
-      if (compareEntries(entry.id, position) <= 0) kind = 'end';
+      if (isUpTo(entry.id, position)) kind = 'end';
       else if (entry.permits === 0) passedOver.push(entry);
       else next = entry;
       return next !== undefined;

@@ -56,7 +56,7 @@ export class Positions {
     this.#arrived++;
     this.#lastArrived = id;
     this.#firstArrived ??= id;
-    if (this.#furthest !== undefined && compareEntries(id, this.#furthest) <= 0) return false;
+    if (this.#furthest !== undefined && isUpTo(id, this.#furthest)) return false;
     this.#furthest = id;
     return true;
   }
