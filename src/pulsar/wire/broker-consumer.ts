@@ -147,7 +147,7 @@ export class BrokerConsumer {
    * its coordinator or that transactions are off. Older brokers are not asked. @throws BackupError `source`
    */
   async hasTransactions(): Promise<boolean> {
-    if (this.#connection.serverProtocol < ACK_RECEIPTS_SINCE) return false;
+    if (this.#connection.broker.protocolVersion < ACK_RECEIPTS_SINCE) return false;
     const nobody = { txnidMostBits: 0x7fff_ffff, txnidLeastBits: 0 };
     const what = 'asking whether the broker has transactions';
     const answer = await this.#connection.request(
@@ -182,7 +182,7 @@ export class BrokerConsumer {
       ...(part === undefined ? {} : { ackSet: part.ackSet }),
     }));
     const what = `acknowledging ${ids.length === 1 ? 'an entry' : `${ids.length} entries`} of ${this.#topic}`;
-    if (connection.serverProtocol >= ACK_RECEIPTS_SINCE) {
+    if (connection.broker.protocolVersion >= ACK_RECEIPTS_SINCE) {
       await connection.request('ack', { consumerId, ackType, messageId }, what);
       return;
     }

@@ -47,7 +47,7 @@ export class Cluster {
       return this.#atAnyAddress((address) => httpPartitions(address, topic, this.#options));
     }
     const service = await this.#serviceConnection();
-    if (!creates && !service.createsNoTopicUnasked) await expectListed(service, topic);
+    if (!creates && !service.broker.createsNoTopicUnasked) await expectListed(service, topic);
     const what = `reading the partitions of ${topic.full}`;
     const answer = await service.request(
       'partitionMetadata',
@@ -79,7 +79,8 @@ export class Cluster {
       httpLookup(address, name, name.topic, this.#options.listenerName, this.#options),
     );
     const connection = await this.#connectAdvertised(this.#brokerAddress(url, topic));
-    if (connection.serverProtocol < KNOWS_LISTENERS_OVER_HTTP) this.#reportListenerIgnored(connection);
+    if (connection.broker.protocolVersion < KNOWS_LISTENERS_OVER_HTTP)
+      this.#reportListenerIgnored(connection);
     return connection;
   }
 

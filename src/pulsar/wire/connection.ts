@@ -1,12 +1,21 @@
-// One connection to a broker, shared by all consumers there: handshake, requests and answers, PING, and its death.
-// It decides nothing about consumers; it tells them what arrived and that it is gone.
+// One connection to a broker, shared by all consumers and producers there: carries requests and answers, and reports what
+// arrives, and at last its loss, to them. It decides nothing about them.
 import type { Socket } from 'node:net';
 import type { RunsFrom } from '../../config.ts';
-import { BackupError, withHint } from '../../errors.ts';
+import { BackupError } from '../../errors.ts';
 import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock, EntryId } from '../../ports.ts';
-import { authFields, type Identity, unknownHint } from './authentication.ts';
+import type { Identity } from './authentication.ts';
 import { openSocket } from './broker-socket.ts';
+import {
+  authResponseFields,
+  type BrokerFeatures,
+  connectFields,
+  featuresOf,
+  refusalOf,
+  UNKNOWN_BROKER,
+} from './handshake.ts';
+import { KeepAlive } from './keep-alive.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { type Integer, ProtocolError } from './protocol/codec.ts';
 import {
@@ -17,7 +26,6 @@ import {
   encodeCommand,
   FrameSplitter,
 } from './protocol/frame.ts';
-import { isServerError, serverError } from './protocol/server-error.ts';
 import { FRAME } from './protocol/tables.ts';
 import { type Address, brokerUrl } from './service-url.ts';
 import {
@@ -29,11 +37,7 @@ import {
 } from './socket-error.ts';
 import { startTimer, type Timings } from './timer.ts';
 
-/** The newest version whose commands this driver understands (20 would make brokers send TOPIC_MIGRATED). */
-const PROTOCOL_VERSION = 19;
-const CLIENT_VERSION = 'tdmq-backup';
-
-/** What a consumer is told by its connection. */
+/** What a connection reports to a consumer. */
 export interface ConsumerEvents {
   /** `ackSet`: which messages of a batch are not acknowledged, where some are. */
   onEntry(id: EntryId, bytes: Buffer, ackSet: readonly Integer[] | undefined): void;
@@ -46,7 +50,7 @@ export interface ConsumerEvents {
   onFault(error: BackupError): void;
 }
 
-/** What a producer is told by its connection. */
+/** What a connection reports to a producer. */
 export interface ProducerEvents {
   /** A receipt, a refusal, or the broker's end of the producer. */
   onCommand(command: Command): void;
@@ -77,22 +81,20 @@ type RequestName =
 export class Connection {
   /** Who it leads to, for messages to people. */
   readonly name: string;
-  #options: ConnectionOptions;
-  #address: Address;
-  #proxyTo: string | undefined;
+  readonly #options: ConnectionOptions;
+  readonly #address: Address;
+  readonly #proxyTo: string | undefined;
   #socket: Socket | undefined;
-  #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
+  readonly #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
   readonly #requests: PendingRequests;
-  #consumers = new Map<Integer, ConsumerEvents>();
+  readonly #keepAlive: KeepAlive;
+  readonly #consumers = new Map<Integer, ConsumerEvents>();
   readonly #producers = new Map<Integer, ProducerEvents>();
+  /** What ended it. */
   #lost: BackupError | undefined;
+  /** While the broker is to answer CONNECT. */
   #handshake: { resolve: () => void; reject: (error: BackupError) => void } | undefined;
-  #hasHeard = false;
-  #isPingOpen = false;
-  #cancelPing: () => void = () => undefined;
-  #serverProtocol = 0;
-  #maxMessageBytes: number = FRAME.defaultMaxMessageSizeBytes;
-  #createsNoTopicUnasked = false;
+  #broker: BrokerFeatures = UNKNOWN_BROKER;
 
   /** `proxyTo`: the broker (`host:port`) that a Pulsar proxy at `address` is to connect to. */
   constructor(address: Address, proxyTo: string | undefined, options: ConnectionOptions) {
@@ -100,26 +102,30 @@ export class Connection {
     this.#proxyTo = proxyTo;
     this.#options = options;
     this.#requests = new PendingRequests(options.clock);
+    this.#keepAlive = new KeepAlive({
+      clock: options.clock,
+      intervalMs: options.timings.pingIntervalMs,
+      ping: () => this.send('ping', {}),
+      onSilence: () =>
+        this.#lose(
+          new BackupError('source', `${this.name} has stopped answering (no PONG)`, { retryable: true }),
+        ),
+    });
     this.name = brokerUrl(address) + (proxyTo === undefined ? '' : ` (proxy to ${proxyTo})`);
+  }
+
+  /** Whether there is a Pulsar broker at the other end. */
+  get #hasMet(): boolean {
+    return this.#broker.protocolVersion !== 0;
   }
 
   get isLost(): boolean {
     return this.#lost !== undefined;
   }
 
-  /** The protocol version that the broker speaks. */
-  get serverProtocol(): number {
-    return this.#serverProtocol;
-  }
-
-  /** Whether it takes PARTITIONED_METADATA for the question that it is, where it is told to create nothing. */
-  get createsNoTopicUnasked(): boolean {
-    return this.#createsNoTopicUnasked;
-  }
-
-  /** The largest message that the broker stores. */
-  get maxMessageBytes(): number {
-    return this.#maxMessageBytes;
+  /** What the broker said of itself, once it is open. */
+  get broker(): BrokerFeatures {
+    return this.#broker;
   }
 
   /** Connects and introduces itself. Call once. @throws BackupError `source` within the connect time-out */
@@ -143,36 +149,25 @@ export class Connection {
       cancelTimer();
       this.#handshake = undefined;
     }
-    this.#schedulePing();
+    if (this.#lost === undefined) this.#keepAlive.start();
   }
 
   #connect(): void {
     const { tls, runsFrom } = this.#options;
     const attempt = { isTls: this.#address.tls, tls, runsFrom };
     this.#socket = openSocket(this.#address, tls, {
-      onOpen: () => this.#introduce(),
+      onOpen: () => this.send('connect', connectFields(this.#options, this.#address.tls, this.#proxyTo)),
       onData: (chunk) => this.#onData(chunk),
       onError: (error) => this.#lose(socketError(this.name, error, attempt)),
       onClose: () =>
         this.#lose(
           new BackupError('source', `${this.name} closed the connection`, {
             retryable: true,
-            hint:
-              this.#serverProtocol === 0
-                ? `${this.#address.tls ? `${afterHandshakeHint(tls)} ` : ''}${SCHEME_HINT}`
-                : OUTAGE_HINT,
+            hint: !this.#hasMet
+              ? `${this.#address.tls ? `${afterHandshakeHint(tls)} ` : ''}${SCHEME_HINT}`
+              : OUTAGE_HINT,
           }),
         ),
-    });
-  }
-
-  #introduce(): void {
-    this.send('connect', {
-      clientVersion: CLIENT_VERSION,
-      protocolVersion: PROTOCOL_VERSION,
-      featureFlags: { supportsAuthRefresh: true, supportsBrokerEntryMetadata: true },
-      ...authFields(this.#options, this.#address.tls),
-      ...(this.#proxyTo === undefined ? {} : { proxyToBrokerUrl: this.#proxyTo }),
     });
   }
 
@@ -181,7 +176,7 @@ export class Connection {
     if (this.#lost === undefined) this.#socket?.write(encodeCommand(name, fields));
   }
 
-  /** Sends an entry. Its receipt is told to the producer. On a lost connection it does nothing. */
+  /** Sends an entry. The producer gets its receipt. On a lost connection it does nothing. */
   sendEntry(fields: CommandFields<'send'>, entry: Buffer): void {
     if (this.#lost !== undefined || this.#socket === undefined) return;
     const head = encodeCommand('send', fields);
@@ -209,7 +204,7 @@ export class Connection {
     );
   }
 
-  /** What arrives for `consumerId` is told to `events` from now on. */
+  /** Reports to `events` what arrives for `consumerId` from now on. */
   attach(consumerId: number, events: ConsumerEvents): void {
     this.#consumers.set(consumerId, events);
   }
@@ -218,7 +213,7 @@ export class Connection {
     this.#consumers.delete(consumerId);
   }
 
-  /** What arrives for `producerId` is told to `events` from now on. */
+  /** Reports to `events` what arrives for `producerId` from now on. */
   attachProducer(producerId: number, events: ProducerEvents): void {
     this.#producers.set(producerId, events);
   }
@@ -227,7 +222,7 @@ export class Connection {
     this.#producers.delete(producerId);
   }
 
-  /** Reads nothing more, but what is read already. For a moment only: nothing is heard of the broker meanwhile. */
+  /** Reads nothing more from the socket. For a moment only: PONG does not come meanwhile either. */
   pause(): void {
     this.#socket?.pause();
   }
@@ -245,17 +240,15 @@ export class Connection {
   }
 
   #onData(chunk: Buffer): void {
-    this.#hasHeard = true;
+    this.#keepAlive.heard();
     try {
       this.#splitter.push(chunk);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#lose(
         new BackupError('source', `${this.name} sent what is not Pulsar's protocol: ${error.message}`, {
-          retryable: this.#serverProtocol !== 0,
-          hint:
-            (this.#serverProtocol === 0 ? otherProtocolHint(chunk, this.#address.tls) : undefined) ??
-            SCHEME_HINT,
+          retryable: this.#hasMet,
+          hint: (!this.#hasMet ? otherProtocolHint(chunk, this.#address.tls) : undefined) ?? SCHEME_HINT,
           cause: error,
         }),
       );
@@ -280,7 +273,7 @@ export class Connection {
         this.#onConnected(fields as CommandFields<'connected'>);
         break;
       case 'authChallenge':
-        this.#answerChallenge();
+        this.send('authResponse', authResponseFields(this.#options, this.#address.tls));
         break;
       case 'closeConsumer':
         this.#onConsumerClosed((fields as CommandFields<'closeConsumer'>).consumerId ?? -1);
@@ -329,58 +322,23 @@ export class Connection {
   }
 
   #onConnected(fields: CommandFields<'connected'>): void {
-    this.#serverProtocol = fields.protocolVersion ?? 0;
-    this.#createsNoTopicUnasked =
-      fields.featureFlags?.supportsGetPartitionedMetadataWithoutAutoCreation === true;
-    if (fields.maxMessageSize !== undefined && fields.maxMessageSize > 0) {
-      this.#maxMessageBytes = fields.maxMessageSize;
-      this.#splitter.maxFrameBytes = fields.maxMessageSize + FRAME.paddingBytes;
-    }
+    this.#broker = featuresOf(fields);
+    this.#splitter.maxFrameBytes = this.#broker.maxMessageBytes + FRAME.paddingBytes;
     this.#handshake?.resolve();
-  }
-
-  #answerChallenge(): void {
-    this.send('authResponse', {
-      clientVersion: CLIENT_VERSION,
-      protocolVersion: PROTOCOL_VERSION,
-      response: { authMethodName: 'none', ...authFields(this.#options, this.#address.tls) },
-    });
   }
 
   #onAnswer(command: Command): void {
     if (this.#handshake !== undefined && command.name === 'error') {
-      const { error, message } = command.fields as CommandFields<'error'>;
-      const refusal = serverError(`connecting to ${this.name}`, error, message);
-      const isUnknown = isServerError(refusal, 'AuthenticationError');
-      this.#lose(
-        isUnknown
-          ? withHint(refusal, unknownHint(this.#options, refusal.message, this.#address.tls))
-          : refusal,
-      );
+      const fields = command.fields as CommandFields<'error'>;
+      this.#lose(refusalOf(this.name, fields, this.#options, this.#address.tls));
     } else this.#requests.answer(command);
   }
 
-  #schedulePing(): void {
-    this.#hasHeard = false;
-    if (this.#lost !== undefined) return;
-    this.#cancelPing = startTimer(this.#options.clock, this.#options.timings.pingIntervalMs, () => {
-      if (this.#isPingOpen && !this.#hasHeard) {
-        this.#lose(
-          new BackupError('source', `${this.name} has stopped answering (no PONG)`, { retryable: true }),
-        );
-        return;
-      }
-      this.#isPingOpen = true;
-      this.send('ping', {});
-      this.#schedulePing();
-    });
-  }
-
-  /** Tells everybody, once. */
+  /** Reports the loss to everybody, once. */
   #lose(error: BackupError): void {
     if (this.#lost !== undefined) return;
     this.#lost = error;
-    this.#cancelPing();
+    this.#keepAlive.stop();
     this.#socket?.destroy();
     this.#handshake?.reject(error);
     this.#requests.fail(error.message, undefined, error);

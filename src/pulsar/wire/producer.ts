@@ -273,7 +273,7 @@ export class WireProducer implements TopicProducer {
       if (isGone)
         throw new BackupError('source', `${what}: the broker closed it at once`, { retryable: true });
       isOpen = true;
-      this.#maxEntryBytes = connection.maxMessageBytes;
+      this.#maxEntryBytes = connection.broker.maxMessageBytes;
       this.#link = { connection, producerId };
       this.#sendAgain();
       return Number((answer.fields as CommandFields<'producerSuccess'>).lastSequenceId ?? -1);
