@@ -4,9 +4,7 @@ import { BackupError } from '../errors.ts';
 import { compareEntries, formatEntry } from '../format/entry-order.ts';
 import { type ObjectKeyParts, parseObjectKey, topicFolder } from '../format/object-key.ts';
 import { compareMessageIds, parseMessageId, parseTime } from '../format/record.ts';
-import type { ManifestObject } from '../format/run-manifest.ts';
-import { type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../format/run-manifest.ts';
-import { readWhole } from '../format/stored-object.ts';
+import type { ManifestObject, RecoveredRaw } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import type {
   CallOptions,
@@ -18,6 +16,8 @@ import type {
   TimeMs,
 } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
+import type { ReadManifest } from './chain/manifest-link.ts';
+import { readManifests } from './chain/read-manifests.ts';
 
 /** Requests at a time, for manifests and metadata. */
 const PARALLEL = 16;
@@ -82,6 +82,8 @@ export interface CatalogOptions extends CallOptions {
   readonly topic?: TopicName | undefined;
   /** Whose metadata is asked for: of objects that no manifest knows (default), of all, of none. */
   readonly heads?: 'unknown' | 'all' | 'none';
+  /** Is given each manifest, in the order of keys. */
+  readonly onManifest?: (manifest: ReadManifest) => void;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -119,41 +121,41 @@ export async function readCatalog(
   const partitionCounts = new Map<string, number>();
   const countPartitions = (topic: string, partitions: number) =>
     partitionCounts.set(topic, Math.max(partitions, partitionCounts.get(topic) ?? 0));
-  await Promise.all(
-    manifestKeys.map((key) =>
-      slots.run(async () => {
-        const manifest = await readManifest(store, key, call);
-        if (manifest === undefined) badManifests.push(key);
-        recovered.push(...(manifest?.recovered ?? []));
-        for (const object of manifest?.objects ?? []) {
-          const path = pathOf(object.key);
-          const [tenant, namespace, topicName] = path.split('/');
-          if (object.partition >= 0)
-            countPartitions(`persistent://${tenant}/${namespace}/${topicName}`, manifest?.partitions ?? 0);
-          // What the run itself stored is better known to it than what it found there.
-          if (byPath.get(path)?.alreadyStored !== false) byPath.set(path, object);
-        }
-      }),
-    ),
-  );
+  for await (const read of readManifests(store, manifestKeys.sort(), call)) {
+    options.onManifest?.(read);
+    const manifest = manifestOf(read);
+    if (manifest === undefined) badManifests.push(read.key);
+    recovered.push(...(manifest?.recovered ?? []));
+    for (const object of manifest?.objects ?? []) {
+      const path = objectPath(object.key);
+      const [tenant, namespace, topicName] = path.split('/');
+      if (object.partition >= 0)
+        countPartitions(`persistent://${tenant}/${namespace}/${topicName}`, manifest?.partitions ?? 0);
+      // What the run itself stored is better known to it than what it found there.
+      if (byPath.get(path)?.alreadyStored !== false) byPath.set(path, object);
+    }
+  }
 
-  const present = new Set(found.map(({ listed }) => pathOf(listed.key)));
+  const present = new Set(found.map(({ listed }) => objectPath(listed.key)));
   const begins = new Set(found.map(({ parts }) => placeOf(fullTopic(parts), parts.partition, parts)));
   const told = new Set(
     recovered
-      .filter(({ objects }) => objects.every((key) => present.has(pathOf(key))))
-      .map(({ raw }) => pathOf(raw)),
+      .filter(({ objects }) => objects.every((key) => present.has(objectPath(key))))
+      .map(({ raw }) => objectPath(raw)),
   );
   const raw = rawFound.map((one): RawObject => {
     const isBegun = begins.has(placeOf(one.topic, one.partition, one.id));
-    return { ...one, recoveredBy: told.has(pathOf(one.key)) ? 'manifest' : isBegun ? 'object' : undefined };
+    return {
+      ...one,
+      recoveredBy: told.has(objectPath(one.key)) ? 'manifest' : isBegun ? 'object' : undefined,
+    };
   });
   const rawPlaces = new Set(raw.map(({ topic, partition, id }) => placeOf(topic, partition, id)));
   for (const { parts } of found) countPartitions(fullTopic(parts), parts.partition + 1);
   let done = 0;
   const objects = await Promise.all(
     found.map(async ({ listed, parts }): Promise<ArchiveObject> => {
-      const manifest = byPath.get(pathOf(listed.key));
+      const manifest = byPath.get(objectPath(listed.key));
       const isAsked = heads === 'all' || (heads === 'unknown' && manifest === undefined);
       const head = isAsked ? await slots.run(() => store.head(listed.key, call)) : undefined;
       options.onProgress?.(++done, found.length);
@@ -220,7 +222,7 @@ const fullTopic = ({ tenant, namespace, topic }: ObjectKeyParts): string =>
   `persistent://${tenant}/${namespace}/${topic}`;
 
 /** The key below the archive's prefix: the same in the bucket and in a copy of it. */
-const pathOf = (key: string): string => key.split('/').slice(-OBJECT_PATH_DEPTH).join('/');
+export const objectPath = (key: string): string => key.split('/').slice(-OBJECT_PATH_DEPTH).join('/');
 
 function compareObjects(a: ArchiveObject, b: ArchiveObject): number {
   if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
@@ -255,24 +257,14 @@ interface Manifest {
   readonly recovered: readonly RecoveredRaw[];
 }
 
-async function readManifest(
-  store: ObjectStore,
-  key: string,
-  call: CallOptions,
-): Promise<Manifest | undefined> {
-  const bytes = await readWhole(store, key, call);
-  try {
-    const { format, storedObjects, partitions, recovered } = JSON.parse(bytes.toString('utf8'));
-    if (format !== RUN_MANIFEST_FORMAT || !Array.isArray(storedObjects)) return undefined;
-    const objects = storedObjects.filter(({ key: one }) => typeof one === 'string');
-    return {
-      objects,
-      partitions: Number.isInteger(partitions) ? partitions : 0,
-      recovered: Array.isArray(recovered) ? recovered : [],
-    };
-  } catch {
-    return undefined;
-  }
+function manifestOf({ content }: ReadManifest): Manifest | undefined {
+  if (content === undefined) return undefined;
+  const { storedObjects, partitions, recovered } = content;
+  return {
+    objects: (storedObjects as ManifestObject[]).filter((one) => typeof one?.key === 'string'),
+    partitions: Number.isInteger(partitions) ? (partitions as number) : 0,
+    recovered: Array.isArray(recovered) ? recovered : [],
+  };
 }
 
 function factsOf(

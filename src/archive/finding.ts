@@ -14,9 +14,18 @@ export type FindingKind =
   | 'range'
   /** The same message, with other content, in two objects. */
   | 'conflict'
+  /** It cannot be read, was changed, or is gone. */
   | 'manifest'
-  /** Entries between two objects that no object holds. */
+  /** Acknowledged, and in no object that is there. */
+  | 'lost'
+  /** The subscription lost it: it was never stored. */
+  | 'passed-over'
+  /** Entries that no object holds, and nobody says why. */
   | 'gap'
+  /** Days without an object between others. */
+  | 'empty-day'
+  /** Objects behind the newest manifest, which are in none. */
+  | 'unlisted'
   | 'overlap'
   | 'duplicates'
   | 'unordered'

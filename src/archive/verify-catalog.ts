@@ -1,6 +1,7 @@
 // What can be found wrong without downloading: keys, metadata, sizes, manifests, and the ranges of ids in a partition.
+import { compareEntries, formatEntry } from '../format/entry-order.ts';
 import { compareMessageIds, formatMessageId, RECORD_FORMAT } from '../format/record.ts';
-import type { ArchiveObject, Catalog, RawObject } from './catalog.ts';
+import type { ArchiveObject, Catalog } from './catalog.ts';
 import { byPartition, isRecovered } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';
 
@@ -22,7 +23,7 @@ export function verifyCatalog(catalog: Catalog, knowsMetadata: boolean): Finding
         notice(key, 'unreadable', 'it is kept raw and in no object: archive recover tries it'),
       ),
     ...catalog.objects.flatMap((object) => verifyFacts(object, knowsMetadata)),
-    ...[...byPartition(catalog.objects).values()].flatMap((objects) => verifyRanges(objects, catalog)),
+    ...[...byPartition(catalog.objects).values()].flatMap(verifyRanges),
   ];
 }
 
@@ -75,8 +76,8 @@ function verifyFacts(
   return findings;
 }
 
-/** Objects of one partition, in order: nothing between two of them, and nothing in both. */
-function verifyRanges(objects: readonly ArchiveObject[], catalog: Catalog): Finding[] {
+/** Objects of one partition, in order: nothing is in two of them, and of an entry that was split nothing is left out. */
+function verifyRanges(objects: readonly ArchiveObject[]): Finding[] {
   const findings: Finding[] = [];
   let before: ArchiveObject | undefined;
   for (const object of objects) {
@@ -88,9 +89,9 @@ function verifyRanges(objects: readonly ArchiveObject[], catalog: Catalog): Find
         if (object.isRecovered) continue;
         const detail = `it begins at ${formatMessageId(firstId)}, and ${before.key} reaches to ${formatMessageId(last)}`;
         findings.push(notice(object.key, 'overlap', detail));
-      } else {
-        const missing = gapBetween(before, object, catalog.raw);
-        if (missing !== undefined) findings.push(notice(object.key, 'gap', missing));
+      } else if (compareEntries(last, firstId) === 0 && firstId.batchIndex > last.batchIndex + 1) {
+        const detail = `messages ${last.batchIndex + 1} to ${firstId.batchIndex - 1} of entry ${formatEntry(firstId)} are in no object`;
+        findings.push(notice(object.key, 'gap', detail));
       }
     }
     const reaches =
@@ -98,28 +99,4 @@ function verifyRanges(objects: readonly ArchiveObject[], catalog: Catalog): Find
     before = reaches;
   }
   return findings;
-}
-
-function gapBetween(
-  before: ArchiveObject,
-  object: ArchiveObject,
-  raw: readonly RawObject[],
-): string | undefined {
-  const last = before.facts.lastId;
-  const first = object.facts.firstId;
-  if (last === undefined || last.ledgerId !== first.ledgerId) return undefined;
-  if (first.entryId === last.entryId) {
-    return first.batchIndex > last.batchIndex + 1
-      ? `messages ${last.batchIndex + 1} to ${first.batchIndex - 1} of entry ${first.ledgerId}:${first.entryId} are in no object`
-      : undefined;
-  }
-  let entries = first.entryId - last.entryId - 1;
-  if (entries === 0) return undefined;
-  for (const { topic, partition, id } of raw) {
-    if (id.ledgerId !== first.ledgerId || partition !== object.parts.partition || topic !== object.topic)
-      continue;
-    if (id.entryId > last.entryId && id.entryId < first.entryId) entries--;
-  }
-  if (entries === 0) return undefined;
-  return `${entries} entries between ${last.ledgerId}:${last.entryId} and ${first.ledgerId}:${first.entryId} are in no object (a lost object, or chunks, markers, expired or skipped messages)`;
 }

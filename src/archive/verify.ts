@@ -13,11 +13,21 @@ import {
   type Catalog,
   expectArchive,
   isRecovered,
+  objectPath,
   readCatalog,
 } from './catalog.ts';
+import { type Chain, createRunFollower, ofTopic } from './chain/follow-runs.ts';
+import {
+  type ChainSummary,
+  type PartitionResult,
+  summariseChain,
+  verifyChain,
+} from './chain/verify-chain.ts';
 import { damage, type Finding, notice } from './finding.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
 import { verifyCatalog } from './verify-catalog.ts';
+
+const PARALLEL_LOOKS = 16;
 
 /** `list`: without downloading. `object`: also the checksum of the bytes. `record`: also every line. */
 export type VerifyLevel = 'list' | 'object' | 'record';
@@ -57,6 +67,9 @@ export interface VerifyReport {
   /** Entries kept raw, and how many of them stand in objects all the same. */
   readonly unreadable: number;
   readonly recovered: number;
+  /** How far the runs could be followed by their manifests. */
+  readonly chain: ChainSummary;
+  readonly partitions: readonly PartitionResult[];
   readonly findings: readonly Finding[];
 }
 
@@ -68,12 +81,16 @@ export async function verifyArchive(
 ): Promise<VerifyReport> {
   const { level, topic, parallel = 4, knowsMetadata = true } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const catalog = await readCatalog(store, prefix, {
+  const follower = createRunFollower(prefix);
+  const listed = await readCatalog(store, prefix, {
     ...call,
     topic,
     heads: knowsMetadata ? 'all' : 'none',
+    onManifest: follower.add,
     ...(options.onChecked === undefined ? {} : { onProgress: options.onChecked }),
   });
+  const followed = topic === undefined ? follower.finish() : ofTopic(follower.finish(), topic.full);
+  const { catalog, chain } = await lookAgain(store, prefix, listed, followed, call);
   expectArchive(catalog);
   let findings = verifyCatalog(catalog, knowsMetadata);
   const inspections = new Map<ArchiveObject, Inspection>();
@@ -94,6 +111,11 @@ export async function verifyArchive(
     findings = findings.filter(({ kind, key }) => kind !== 'overlap' || shared.has(key));
     findings.push(...common);
   }
+  const { findings: ofChain, partitions } = verifyChain(catalog, chain, (object) => {
+    const { greatest } = inspections.get(object) ?? {};
+    return greatest ?? object.facts.lastId;
+  });
+  findings.push(...ofChain);
   const unordered = new Set(findings.filter(({ kind }) => kind === 'unordered').map(({ key }) => key));
   const counts = catalog.objects.map((object) => inspections.get(object)?.messages ?? object.facts.messages);
   return {
@@ -110,9 +132,30 @@ export async function verifyArchive(
       .size,
     unreadable: catalog.raw.length,
     recovered: catalog.raw.filter(isRecovered).length,
+    chain: summariseChain(chain),
+    partitions,
     // Where messages are in no order, first and last ids are no ranges.
     findings: findings.filter(({ kind, key }) => !(kind === 'gap' && unordered.has(key))),
   };
+}
+
+/** A run may have ended while the catalog was read, and left what was not there before. */
+async function lookAgain(
+  store: ObjectStore,
+  prefix: string,
+  catalog: Catalog,
+  chain: Chain,
+  call: CallOptions,
+): Promise<{ catalog: Catalog; chain: Chain }> {
+  const isGone = async (key: string) => (await store.head(key, call)) === undefined;
+  const gone = async <T>(all: readonly T[], keyOf: (one: T) => string): Promise<T[]> => {
+    const slots = createSlots(PARALLEL_LOOKS);
+    const answers = await Promise.all(all.map((one) => slots.run(() => isGone(keyOf(one)))));
+    return all.filter((_, i) => answers[i]);
+  };
+  const missing = await gone(catalog.missing, ({ key }) => `${prefix}${objectPath(key)}`);
+  const missingManifests = await gone(chain.missing, ({ key }) => key);
+  return { catalog: { ...catalog, missing }, chain: { ...chain, missing: missingManifests } };
 }
 
 async function inspectAll(

@@ -1,6 +1,8 @@
 // An archive as one self-contained HTML page: which days and partitions have data, what lies where in time, gaps, and the
 // sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit.
 import { type ArchiveObject, byPartition, type Catalog, isRecovered } from '../catalog.ts';
+import { NO_CHAIN } from '../chain/follow-runs.ts';
+import { verifyChain } from '../chain/verify-chain.ts';
 import { coverageOf } from '../coverage.ts';
 import type { Finding } from '../finding.ts';
 import { verifyCatalog } from '../verify-catalog.ts';
@@ -19,7 +21,10 @@ const MAX_OPEN = 20;
 export function reportPage(catalog: Catalog, name: string, madeAt: Date): string {
   const { objects } = catalog;
   const topics = [...new Set(objects.map(({ topic }) => topic))];
-  const findings = verifyCatalog(catalog, false);
+  const findings = [
+    ...verifyCatalog(catalog, false),
+    ...verifyChain(catalog, NO_CHAIN, ({ facts }) => facts.lastId).findings,
+  ];
   const gaps = placeGaps(catalog, findings);
   const sections = topics.map((topic) =>
     topicSection(

@@ -1,0 +1,31 @@
+// Days without an object between days that have some, in one partition: nothing may have been published, or all that was
+// stored of these days may be gone. By the dates of keys and publish times; it reads nothing.
+import { formatTime } from '../../format/record.ts';
+import type { ArchiveObject } from '../catalog.ts';
+import { datesOf } from '../coverage.ts';
+import { type Finding, notice } from '../finding.ts';
+
+const DAY_MS = 86_400_000;
+/** An object that seems to reach further has a publish time that is astray. */
+const MAX_SPAN_DAYS = 31;
+
+/** One notice for each row of empty days. */
+export function* emptyDays(objects: readonly ArchiveObject[]): Generator<Finding> {
+  const days = new Map<number, ArchiveObject>();
+  for (const object of objects) {
+    const first = Date.parse(object.parts.date) / DAY_MS;
+    const last = Math.floor(Math.max(...datesOf(object.facts)) / DAY_MS);
+    const reach = last > first && last - first <= MAX_SPAN_DAYS ? last : first;
+    for (let day = first; day <= reach; day++) if (!days.has(day)) days.set(day, object);
+  }
+  const inOrder = [...days].sort(([a], [b]) => a - b);
+  for (const [i, [day, { key }]] of inOrder.entries()) {
+    const before = inOrder[i - 1]?.[0];
+    if (before === undefined || day - before === 1) continue;
+    const [from, to] = [dayText(before + 1), dayText(day - 1)];
+    const which = from === to ? `day ${from}` : `days ${from} to ${to}`;
+    yield notice(key, 'empty-day', `before it the partition has no object of the ${which}`);
+  }
+}
+
+const dayText = (day: number): string => formatTime(day * DAY_MS).slice(0, 10);

@@ -1,0 +1,280 @@
+// Follows the manifests of a prefix from run to run: which of them are gone or were changed, and how far the runs have
+// acknowledged each partition. It looks at no object. Manifests come in the order of their keys; what is kept of them is
+// little, but for those of the last hours.
+import { compareEntries } from '../../format/entry-order.ts';
+import { partitionName } from '../catalog.ts';
+import { EntryRanges } from './entry-ranges.ts';
+import {
+  linkOf,
+  type PassedOver,
+  type ReadManifest,
+  type RunClaim,
+  type RunLink,
+  ruleOf,
+  startOf,
+} from './manifest-link.ts';
+
+/** So long a manifest is kept as it is: instances that run side by side, and those that name it, come within this time. */
+const OPEN_MS = 2 * 3_600_000;
+/** A function's longest time-out: so long before a run ends, one beside it may have begun. */
+const LONGEST_RUN_MS = 900_000;
+
+/** The run at one end of what is acknowledged. */
+export interface RunMark {
+  readonly key: string;
+  readonly rule: string;
+  readonly startedAtMs: number;
+  /** It has compared where the subscription stood with where the run before had left it. */
+  readonly hasCompared: boolean;
+  readonly last: RunClaim['last'];
+}
+
+/** What the runs say of one partition, for one subscription. */
+export interface PartitionChain {
+  readonly topic: string;
+  readonly subscription: string;
+  readonly isInOrder: boolean;
+  readonly partition: number;
+  /** Where runs say that they began and ended. */
+  readonly acknowledged: EntryRanges<RunMark>;
+  /** Of that, what a run drained that had the partition for itself, or has stored objects of it. */
+  readonly drained: EntryRanges;
+  /** Of that, what another run may have stored whose manifest is gone, or what a manifest says that was changed. */
+  readonly doubted: EntryRanges;
+  readonly passedOver: PassedOver[];
+}
+
+/** A manifest that a later one names, and that is not there. */
+export interface MissingManifest {
+  readonly key: string;
+  readonly rule: string;
+  readonly startedAtMs: number;
+  /** The key of the manifest that names it. */
+  readonly namedBy: string;
+  readonly topic: string | undefined;
+  /** When the last run before it began of which there is a manifest. */
+  readonly afterMs: number | undefined;
+}
+
+/** A manifest with other bytes than the run after it has seen. */
+export interface ChangedManifest {
+  readonly key: string;
+  readonly sha256: string;
+  readonly expected: string;
+  readonly namedBy: string;
+  readonly topic: string | undefined;
+}
+
+/** The newest manifest of a rule: what is before it cannot be changed without a trace. */
+export interface ChainHead {
+  readonly rule: string;
+  readonly key: string;
+  readonly sha256: string;
+  readonly startedAtMs: number;
+}
+
+export interface Chain {
+  /** Manifests of runs, and how many of them say where the subscription stood. */
+  readonly manifests: number;
+  readonly followed: number;
+  /** When the first and the last of these runs began. */
+  readonly fromMs: number | undefined;
+  readonly untilMs: number | undefined;
+  readonly missing: readonly MissingManifest[];
+  readonly changed: readonly ChangedManifest[];
+  readonly heads: readonly ChainHead[];
+  /** Of each partition, by `topic partition`: one chain for each subscription. */
+  readonly partitions: ReadonlyMap<string, readonly PartitionChain[]>;
+}
+
+/** What an earlier verification saw last. */
+export interface KnownHead {
+  readonly path: string;
+  readonly sha256: string;
+  /** Who says it. */
+  readonly saidBy: string;
+}
+
+interface Open {
+  readonly link: RunLink;
+  isChanged: boolean;
+}
+
+/** Give it each manifest under `prefix` once, in the order of keys, and then ask for the chain. */
+export function createRunFollower(prefix: string, known: readonly KnownHead[] = []) {
+  const keyOf = (path: string) => `${prefix}_runs/${path}`;
+  const partitions = new Map<string, PartitionChain[]>();
+  const missing: MissingManifest[] = [];
+  const changed: ChangedManifest[] = [];
+  const heads: ChainHead[] = [];
+  /** Where runs may have looked on only, by manifests that do not name what other instances left. */
+  const lookers = new Map<PartitionChain, EntryRanges>();
+  /** Subscriptions that several instances have drained side by side. */
+  const shared = new Set<string>();
+  let manifests = 0;
+  let followed = 0;
+  let fromMs: number | undefined;
+  let untilMs: number | undefined;
+
+  // Of the rule whose manifests come at the moment.
+  let rule: string | undefined;
+  let open: Open[] = [];
+  let named = new Map<string, MissingManifest>();
+  let seen = new Map<string, string>();
+  let newest: RunLink | undefined;
+
+  function add(read: ReadManifest): void {
+    const link = linkOf(read);
+    if (link === undefined) return;
+    if (link.rule !== rule) endRule();
+    rule = link.rule;
+    manifests++;
+    const one: Open = { link, isChanged: read.content === undefined };
+    named.delete(link.path);
+    seen.set(link.path, link.sha256);
+    for (const head of known)
+      if (head.path === link.path) compare(link.path, head.sha256, head.saidBy, link.topic, one);
+    if (link.previous !== undefined) name(link.previous.path, link.previous.sha256, link);
+    for (const path of link.beside ?? []) name(path, undefined, link);
+    if (link.topic !== undefined) {
+      followed++;
+      fromMs = Math.min(fromMs ?? link.startedAtMs, link.startedAtMs);
+      untilMs = Math.max(untilMs ?? link.startedAtMs, link.startedAtMs);
+    }
+    if (open.some((other) => isOfSame(other.link, link) && other.link.endedAtMs > link.startedAtMs))
+      shared.add(`${link.topic} ${link.subscription}`);
+    open.push(one);
+    newest = link;
+    const isOpen = ({ link: { startedAtMs } }: Open) => startedAtMs > link.startedAtMs - OPEN_MS;
+    for (const old of open) if (!isOpen(old)) close(old);
+    open = open.filter(isOpen);
+  }
+
+  /** `by` says that there is a manifest at the path. */
+  function name(path: string, sha256: string | undefined, by: RunLink): void {
+    if (seen.has(path)) {
+      if (sha256 !== undefined) compare(path, sha256, by.key, by.topic);
+    } else if (!named.has(path)) {
+      named.set(path, missingOf(path, by.key, by.topic, newest?.startedAtMs));
+    }
+  }
+
+  function compare(
+    path: string,
+    expected: string,
+    namedBy: string,
+    topic: string | undefined,
+    own?: Open,
+  ): void {
+    const sha256 = seen.get(path) as string;
+    if (sha256 === expected) return;
+    const one = own ?? open.find(({ link }) => link.path === path);
+    if (one !== undefined) one.isChanged = true;
+    changed.push({ key: keyOf(path), sha256, expected, namedBy, topic });
+  }
+
+  /** What the run says counts from now on. */
+  function close({ link, isChanged }: Open): void {
+    const { topic, subscription, subscriptionType, startedAtMs, endedAtMs } = link;
+    if (topic === undefined) return;
+    const isBesideMissing = [...named.values()].some(
+      (one) => one.startedAtMs > startedAtMs - LONGEST_RUN_MS && one.startedAtMs <= endedAtMs,
+    );
+    for (const claim of link.claims) {
+      const chain = chainOf(link, claim.partition);
+      const { begin, end, last, hasStored } = claim;
+      const hasCompared = link.previous?.sha256 !== undefined;
+      const mark = { key: link.key, rule: link.rule, startedAtMs, hasCompared, last };
+      const order = compareEntries(begin, end);
+      chain.acknowledged.add({ after: begin, through: order > 0 ? begin : end }, mark);
+      if (order > 0) chain.acknowledged.add({ after: end, through: end }, mark);
+      if (order >= 0) continue;
+      const range = { after: begin, through: end };
+      const isAlone = subscriptionType === 'exclusive' || hasStored;
+      if (isChanged) chain.doubted.add(range, undefined);
+      else if (isAlone) chain.drained.add(range, undefined);
+      else if (isBesideMissing) chain.doubted.add(range, undefined);
+      else if (link.beside === undefined) {
+        const own = lookers.get(chain) ?? new EntryRanges();
+        lookers.set(chain, own);
+        own.add(range, undefined);
+      }
+    }
+    for (const one of link.passedOver) {
+      if (isChanged) continue;
+      chainOf({ topic, subscription, subscriptionType }, one.partition).passedOver.push(one);
+    }
+  }
+
+  function chainOf(
+    { topic, subscription, subscriptionType }: Pick<RunLink, 'topic' | 'subscription' | 'subscriptionType'>,
+    partition: number,
+  ): PartitionChain {
+    const name = partitionName(topic as string, partition);
+    const chains = partitions.get(name) ?? [];
+    partitions.set(name, chains);
+    let chain = chains.find((one) => one.subscription === subscription);
+    if (chain === undefined) {
+      chain = {
+        ...{ topic: topic as string, subscription, partition },
+        isInOrder: subscriptionType === 'exclusive' || subscriptionType === 'failover',
+        acknowledged: new EntryRanges<RunMark>((a, b) => a.startedAtMs < b.startedAtMs),
+        drained: new EntryRanges(),
+        doubted: new EntryRanges(),
+        passedOver: [],
+      };
+      chains.push(chain);
+    }
+    return chain;
+  }
+
+  function endRule(): void {
+    for (const one of open) close(one);
+    missing.push(...named.values());
+    for (const { path, saidBy } of known)
+      if (ruleOf(path) === rule && !seen.has(path) && !named.has(path)) missing.push(missingOf(path, saidBy));
+    if (newest !== undefined) {
+      const { rule: own, key, sha256, startedAtMs } = newest;
+      heads.push({ rule: own, key, sha256, startedAtMs });
+    }
+    open = [];
+    named = new Map();
+    seen = new Map();
+    newest = undefined;
+  }
+
+  const missingOf = (path: string, namedBy: string, topic?: string, afterMs?: number): MissingManifest => ({
+    ...{ key: keyOf(path), rule: ruleOf(path), startedAtMs: startOf(path), namedBy, topic, afterMs },
+  });
+
+  return {
+    add,
+    finish(): Chain {
+      endRule();
+      for (const [{ topic, subscription, doubted }, own] of lookers)
+        if (shared.has(`${topic} ${subscription}`))
+          for (const range of own.ranges) doubted.add(range, undefined);
+      const rules = new Set(heads.map((head) => head.rule));
+      for (const { path, saidBy } of known)
+        if (!rules.has(ruleOf(path))) missing.push(missingOf(path, saidBy));
+      return { manifests, followed, fromMs, untilMs, missing, changed, heads, partitions };
+    },
+  };
+}
+
+const isOfSame = (a: RunLink, b: RunLink): boolean =>
+  a.topic !== undefined && a.topic === b.topic && a.subscription === b.subscription;
+
+/** What a chain says of one topic. */
+export function ofTopic(chain: Chain, name: string): Chain {
+  const isOf = ({ topic }: { readonly topic: string | undefined }) => topic === undefined || topic === name;
+  return {
+    ...chain,
+    missing: chain.missing.filter(isOf),
+    changed: chain.changed.filter(isOf),
+    partitions: new Map([...chain.partitions].filter(([, chains]) => chains.every(isOf))),
+  };
+}
+
+/** The chain of an archive without manifests. */
+export const NO_CHAIN: Chain = createRunFollower('').finish();

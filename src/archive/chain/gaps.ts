@@ -1,0 +1,197 @@
+// What no object of a partition holds, and why: what the subscription lost, ids that the broker leaves out, or a real
+// loss. It claims a loss only where the runs say that there was something; where they say nothing, it says so.
+import { compareEntries } from '../../format/entry-order.ts';
+import type { EntryId } from '../../ports.ts';
+import { type EntryRange, EntryRanges, entriesIn, splitRange } from './entry-ranges.ts';
+import type { MissingManifest, PartitionChain, RunMark } from './follow-runs.ts';
+import type { PassedOver } from './manifest-link.ts';
+
+/** An object, by the entries that it reaches from and to; `last` is `undefined` where nobody says it. */
+export interface StoredRange {
+  readonly key: string;
+  readonly first: EntryId;
+  readonly last: EntryId | undefined;
+}
+
+/**
+ * Entries that are in no object. `passed-over`: the subscription lost them. `lost`: they were acknowledged, and whatever
+ * held them is gone. `unknown`: nobody says it.
+ */
+export interface Gap {
+  readonly cause: 'passed-over' | 'lost' | 'unknown';
+  readonly range: EntryRange;
+  /** Without those that were kept raw; 0 where ids do not tell it. */
+  readonly entries: number;
+  /** The objects around it. */
+  readonly before: string | undefined;
+  readonly behind: string | undefined;
+  readonly passedOver?: PassedOver;
+  /** The runs around it, where none says that it was there, and a manifest that is missing between them. */
+  readonly hole?: Hole;
+  readonly missing?: MissingManifest | undefined;
+}
+
+/** Acknowledged between two runs, by none that is known. */
+export interface Hole extends EntryRange {
+  readonly from: RunMark;
+  readonly to: RunMark;
+}
+
+export interface PartitionGaps {
+  readonly gaps: readonly Gap[];
+  /** Ids that runs drained and got no message for: markers, aborted transactions, chunks, compaction. */
+  readonly withoutMessage: { readonly places: number; readonly entries: number };
+}
+
+interface Piece extends EntryRange {
+  readonly before: string | undefined;
+  readonly behind: string | undefined;
+}
+
+type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
+  readonly cause: Gap['cause'] | 'no-message';
+};
+
+/** The gaps of a partition. `stored` is in the order of first entries, `raw` are the entries that were kept raw. */
+export function findGaps(
+  stored: readonly StoredRange[],
+  raw: readonly EntryId[],
+  chains: readonly PartitionChain[],
+  missing: readonly MissingManifest[],
+): PartitionGaps {
+  const kept = new EntryRanges();
+  for (const id of raw) kept.add({ after: justBefore(id), through: id }, undefined);
+  const holes = chains.map((chain) => ({ chain, holes: holesOf(chain) }));
+  const gaps: Gap[] = [];
+  let [places, entries] = [0, 0];
+  for (const piece of piecesBetween(stored, chains)) {
+    const { before, behind } = piece;
+    for (const { cause, ...one } of joined(explain(piece, kept.split(piece).outside, holes, missing))) {
+      if (cause === 'no-message') {
+        places++;
+        entries += one.entries;
+      } else gaps.push({ cause, ...one, before, behind });
+    }
+  }
+  return { gaps, withoutMessage: { places, entries } };
+}
+
+/** What lies between objects, and between them and the ends of what the runs acknowledged. */
+function* piecesBetween(stored: readonly StoredRange[], chains: readonly PartitionChain[]): Generator<Piece> {
+  const ends = chains
+    .flatMap(({ acknowledged: { ranges }, passedOver }) => [
+      ...[ranges[0]?.after, ranges.at(-1)?.through],
+      ...passedOver.flatMap(({ from, to }) => [from, to]),
+    ])
+    .filter((one) => one !== undefined)
+    .sort(compareEntries);
+  let reach = ends[0];
+  let last: string | undefined;
+  // Where nobody says how far the object reaches, it may be to the next one.
+  let isOpen = false;
+  for (const { key, first, last: end } of stored) {
+    const through = justBefore(first);
+    if (!isOpen && reach !== undefined && compareEntries(reach, through) < 0)
+      yield { after: reach, through, before: last, behind: key };
+    if (reach !== undefined && compareEntries(end ?? first, reach) <= 0) continue;
+    reach = end ?? first;
+    isOpen = end === undefined;
+    last = key;
+  }
+  const through = ends.at(-1);
+  if (!isOpen && reach !== undefined && through !== undefined && compareEntries(reach, through) < 0)
+    yield { after: reach, through, before: last, behind: undefined };
+}
+
+/** Between what runs acknowledged, where the run behind it is the later one: else the topic was made anew in between. */
+function holesOf({ acknowledged: { ranges } }: PartitionChain): Hole[] {
+  return ranges.slice(1).flatMap(({ after: through, first: to }, i) => {
+    const { through: after, last: from } = ranges[i] as (typeof ranges)[number];
+    return from.startedAtMs <= to.startedAtMs ? [{ after, through, from, to }] : [];
+  });
+}
+
+/** Every part of the piece with its cause. */
+function explain(
+  piece: Piece,
+  parts: readonly EntryRange[],
+  chains: readonly { readonly chain: PartitionChain; readonly holes: readonly Hole[] }[],
+  missing: readonly MissingManifest[],
+): Found[] {
+  const found: Found[] = [];
+  let rest = parts;
+  const take = (
+    split: (range: EntryRange) => { inside: EntryRange[]; outside: EntryRange[] },
+    judge: (range: EntryRange) => Omit<Found, 'range'> | undefined,
+  ) => {
+    rest = rest.flatMap((part) => {
+      const { inside, outside } = split(part);
+      for (const range of inside) {
+        const cause = judge(range);
+        if (cause !== undefined) found.push({ ...cause, range });
+      }
+      return outside;
+    });
+  };
+  for (const { chain } of chains)
+    for (const one of chain.passedOver)
+      take(splitRange({ after: one.from, through: one.to }), () => ({
+        cause: 'passed-over',
+        passedOver: one,
+      }));
+  for (const { chain } of chains) take(chain.drained.split, () => ({ cause: 'no-message' }));
+  for (const { chain } of chains)
+    take(chain.doubted.split, (range) => (entriesIn(range) > 0 ? { cause: 'lost' } : undefined));
+  for (const { chain } of chains) take(chain.acknowledged.split, () => ({ cause: 'no-message' }));
+  for (const { chain, holes } of chains)
+    for (const hole of holes)
+      take(splitRange(hole), (range) => judgeHole(range, hole, piece, chain, missing));
+  for (const range of rest)
+    if (piece.after.ledgerId === piece.through.ledgerId) found.push({ cause: 'unknown', range });
+  return found;
+}
+
+/** What was acknowledged between two runs, and is in no object. `undefined`: there may have been nothing at all. */
+function judgeHole(
+  range: EntryRange,
+  hole: Hole,
+  piece: Piece,
+  { isInOrder }: PartitionChain,
+  missing: readonly MissingManifest[],
+): Omit<Found, 'range'> | undefined {
+  const { from, to } = hole;
+  const gone = missing.find(
+    ({ startedAtMs }) => startedAtMs >= from.startedAtMs && startedAtMs <= to.startedAtMs,
+  );
+  const isInRange = (id: EntryId | undefined) =>
+    id !== undefined && compareEntries(id, range.after) > 0 && compareEntries(id, range.through) <= 0;
+  // A ledger that was read to its end, closed and trimmed: nobody knows where it ended.
+  const isCertain = entriesIn(range) > 0 || isInRange(from.last) || isInRange(to.last);
+  if (!isCertain) return gone && { cause: 'unknown', hole, missing: gone };
+  if (gone !== undefined) return { cause: 'lost', hole, missing: gone };
+  const beginsInHole = compareEntries(piece.through, hole.through) < 0;
+  const hasObjects = beginsInHole || compareEntries(piece.after, hole.after) > 0;
+  // The run behind the hole looked, and called nothing passed over: then there were objects, to the hole's end.
+  const hasSeenMore = to.hasCompared && (!hasObjects || (isInOrder && !beginsInHole));
+  return { cause: hasSeenMore ? 'lost' : 'unknown', hole };
+}
+
+/** Parts with one cause that only raw entries hold apart are one gap. */
+function joined(found: readonly Found[]): (Found & { readonly entries: number })[] {
+  const all: (Found & { readonly entries: number })[] = [];
+  const inOrder = found.toSorted((a, b) => compareEntries(a.range.after, b.range.after));
+  for (const one of inOrder) {
+    const before = all.at(-1);
+    const entries = entriesIn(one.range);
+    const isSame =
+      before?.cause === one.cause && before.passedOver === one.passedOver && before.hole === one.hole;
+    if (before === undefined || !isSame) all.push({ ...one, entries });
+    else {
+      const range = { after: before.range.after, through: one.range.through };
+      all.splice(-1, 1, { ...before, range, entries: before.entries + entries });
+    }
+  }
+  return all;
+}
+
+const justBefore = ({ ledgerId, entryId }: EntryId): EntryId => ({ ledgerId, entryId: entryId - 1 });

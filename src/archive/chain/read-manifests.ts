@@ -1,0 +1,45 @@
+// Reads manifests in the order of their keys, several ahead of the one that is asked for, so that whoever follows the
+// runs sees them in their order. A manifest that cannot be read as one comes without content.
+import { createHash } from 'node:crypto';
+import { RUN_MANIFEST_FORMAT } from '../../format/run-manifest.ts';
+import { readWhole } from '../../format/stored-object.ts';
+import type { CallOptions, ObjectStore } from '../../ports.ts';
+import type { ReadManifest } from './manifest-link.ts';
+
+const AHEAD = 16;
+
+/** The manifests at these keys. @throws BackupError `store` */
+export async function* readManifests(
+  store: ObjectStore,
+  keys: readonly string[],
+  call: CallOptions,
+): AsyncGenerator<ReadManifest> {
+  const ahead: Promise<ReadManifest>[] = [];
+  let next = 0;
+  while (next < keys.length || ahead.length > 0) {
+    while (next < keys.length && ahead.length < AHEAD) {
+      const reading = readManifest(store, keys[next++] as string, call);
+      // It is awaited later, or never where one before it fails.
+      reading.catch(() => undefined);
+      ahead.push(reading);
+    }
+    yield await (ahead.shift() as Promise<ReadManifest>);
+  }
+}
+
+async function readManifest(store: ObjectStore, key: string, call: CallOptions): Promise<ReadManifest> {
+  const bytes = await readWhole(store, key, call);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return { key, sha256, content: parseManifest(bytes) };
+}
+
+function parseManifest(bytes: Buffer): ReadManifest['content'] {
+  try {
+    const content = JSON.parse(bytes.toString('utf8'));
+    return content?.format === RUN_MANIFEST_FORMAT && Array.isArray(content.storedObjects)
+      ? content
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

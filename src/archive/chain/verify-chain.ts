@@ -1,0 +1,190 @@
+// The findings of the chain: manifests that are gone or changed, and for each partition what is in no object and why.
+import { compareEntries, formatEntry } from '../../format/entry-order.ts';
+import { formatTime } from '../../format/record.ts';
+import type { EntryId } from '../../ports.ts';
+import { type ArchiveObject, byPartition, type Catalog, partitionName } from '../catalog.ts';
+import { damage, type Finding, notice } from '../finding.ts';
+import { emptyDays } from './empty-days.ts';
+import type { Chain, PartitionChain } from './follow-runs.ts';
+import { findGaps, type Gap } from './gaps.ts';
+import type { PassedOver } from './manifest-link.ts';
+
+/** How one partition came out. */
+export interface PartitionResult {
+  readonly topic: string;
+  readonly partition: number;
+  /** Between which entries runs say where the subscription stood; absent where none does. */
+  readonly followed?: { readonly after: string; readonly through: string };
+  /** Entries at most that the subscription lost, and in how many places; `undefined` where ids do not tell it. */
+  readonly passedOver: { readonly places: number; readonly entries: number };
+  /** Ids that have no message: markers, aborted transactions, chunks, compaction. */
+  readonly withoutMessage: { readonly places: number; readonly entries: number };
+  readonly lost: { readonly places: number; readonly entries: number };
+  /** In no object, and no run says why. */
+  readonly unknown: { readonly places: number; readonly entries: number };
+}
+
+/** How far the runs could be followed. */
+export interface ChainSummary {
+  /** Manifests of runs, and how many of them say where the subscription stood. */
+  readonly manifests: number;
+  readonly followed: number;
+  /** When the first and the last of these runs began. */
+  readonly from?: string;
+  readonly until?: string;
+  /** The newest manifest of each rule. What came after it and is gone, only a later run or an earlier report can show. */
+  readonly heads: readonly {
+    readonly rule: string;
+    readonly key: string;
+    readonly sha256: string;
+    readonly startedAt: string;
+  }[];
+}
+
+/** The chain as a report has it. */
+export function summariseChain({ manifests, followed, fromMs, untilMs, heads }: Chain): ChainSummary {
+  return {
+    ...{ manifests, followed },
+    ...(fromMs !== undefined && { from: formatTime(fromMs) }),
+    ...(untilMs !== undefined && { until: formatTime(untilMs) }),
+    heads: heads.map(({ startedAtMs, ...head }) => ({ ...head, startedAt: formatTime(startedAtMs) })),
+  };
+}
+
+export interface ChainVerification {
+  readonly findings: readonly Finding[];
+  readonly partitions: readonly PartitionResult[];
+}
+
+/** Joins what the runs say with what is stored. `lastOf` is how far an object reaches, where it is known. */
+export function verifyChain(
+  catalog: Catalog,
+  chain: Chain,
+  lastOf: (object: ArchiveObject) => EntryId | undefined,
+): ChainVerification {
+  const findings: Finding[] = [...verifyManifests(chain)];
+  const partitions: PartitionResult[] = [];
+  const stored = byPartition(catalog.objects);
+  const raw = new Map<string, EntryId[]>();
+  for (const { topic, partition, id } of catalog.raw) {
+    const name = partitionName(topic, partition);
+    raw.set(name, [...(raw.get(name) ?? []), id]);
+  }
+  for (const name of [...new Set([...stored.keys(), ...chain.partitions.keys()])]) {
+    const objects = stored.get(name) ?? [];
+    const chains = chain.partitions.get(name) ?? [];
+    const [{ topic, partition }] = [...chains, ...objects.map(nameOf)] as [
+      { topic: string; partition: number },
+    ];
+    const { gaps, withoutMessage } = findGaps(
+      objects.map((object) => ({ key: object.key, first: object.parts, last: lastOf(object) })),
+      raw.get(name) ?? [],
+      chains,
+      chain.missing.filter((one) => one.topic === undefined || one.topic === topic),
+    );
+    findings.push(...tellGaps(gaps, topic, partition), ...emptyDays(objects), ...unlisted(objects, chains));
+    const count = (cause: Gap['cause']) => sumOf(gaps.filter((gap) => gap.cause === cause));
+    const { ranges: followed } = chains[0]?.acknowledged ?? { ranges: [] };
+    const [first, last] = [followed[0], followed.at(-1)];
+    partitions.push({
+      ...{ topic, partition, withoutMessage },
+      ...(first &&
+        last && { followed: { after: formatEntry(first.after), through: formatEntry(last.through) } }),
+      ...{ passedOver: count('passed-over'), lost: count('lost'), unknown: count('unknown') },
+    });
+  }
+  return { findings, partitions };
+}
+
+const nameOf = ({ topic, parts: { partition } }: ArchiveObject) => ({ topic, partition });
+
+const sumOf = (gaps: readonly Gap[]) => ({
+  places: gaps.length,
+  entries: gaps.reduce((sum, gap) => sum + (gap.passedOver?.entriesAtMost ?? gap.entries), 0),
+});
+
+function* verifyManifests({ missing, changed }: Chain): Generator<Finding> {
+  for (const { key, namedBy, afterMs } of missing) {
+    const between =
+      afterMs === undefined
+        ? ''
+        : `; what runs left between ${formatTime(afterMs)} and that one may be gone as well`;
+    yield damage(key, 'manifest', `it is not there, and ${namedBy} has seen it${between}`);
+  }
+  for (const { key, sha256, expected, namedBy } of changed)
+    yield damage(
+      key,
+      'manifest',
+      `it was changed: its SHA-256 is ${sha256}, and ${namedBy} has seen ${expected}`,
+    );
+}
+
+function* tellGaps(gaps: readonly Gap[], topic: string, partition: number): Generator<Finding> {
+  const name = partition < 0 ? topic : `${topic}-partition-${partition}`;
+  const told = new Set<PassedOver>();
+  for (const gap of gaps) {
+    const key = gap.behind ?? gap.before ?? gap.hole?.to.key ?? name;
+    const entries = `${countText(gap.entries)} between ${formatEntry(gap.range.after)} and ${formatEntry(next(gap.range.through))}`;
+    if (gap.passedOver !== undefined) {
+      if (told.has(gap.passedOver)) continue;
+      told.add(gap.passedOver);
+      yield tellPassedOver(gap.passedOver, name);
+    } else if (gap.cause === 'lost')
+      yield damage(
+        key,
+        'lost',
+        `${entries} of ${name} were acknowledged and are in no object: ${lostText(gap)}`,
+      );
+    else if (gap.hole !== undefined)
+      yield notice(
+        key,
+        'gap',
+        `${entries} of ${name} are in no object, and no run says why: ${lostText(gap)}`,
+      );
+    else
+      yield notice(
+        key,
+        'gap',
+        `${entries} are in no object (a lost object, or chunks, markers, expired or skipped messages)`,
+      );
+  }
+}
+
+function tellPassedOver({ key, from, to, entriesAtMost, startedAtMs }: PassedOver, name: string): Finding {
+  const many = entriesAtMost === undefined ? 'entries' : `${countText(entriesAtMost)} at most`;
+  return notice(
+    key,
+    'passed-over',
+    `${many} between ${formatEntry(from)} and ${formatEntry(next(to))} of ${name} were never stored: by ${formatTime(startedAtMs)} the subscription had passed over them (TTL, backlog quota, skip, reset, or made anew)`,
+  );
+}
+
+function lostText({ hole, missing }: Gap): string {
+  if (hole === undefined) return 'the manifest of a run that may have stored them is gone, or was changed';
+  const between = `between the runs of ${formatTime(hole.from.startedAtMs)} and ${formatTime(hole.to.startedAtMs)}`;
+  if (missing !== undefined) return `${between}, where ${missing.key} is missing too`;
+  return hole.to.hasCompared
+    ? `${between}; the later one found nothing passed over`
+    : `${between}, which nobody compared`;
+}
+
+/** A run that is at work, or was killed, has no manifest. Neither has one whose manifest was removed since. */
+function* unlisted(objects: readonly ArchiveObject[], chains: readonly PartitionChain[]): Generator<Finding> {
+  const ends = chains.flatMap(({ acknowledged }) => acknowledged.ranges.at(-1)?.through ?? []);
+  if (ends.length === 0) return;
+  const behind = objects.filter(
+    ({ manifest, parts }) => manifest === undefined && ends.every((end) => compareEntries(parts, end) > 0),
+  );
+  const [first] = behind;
+  if (first !== undefined)
+    yield notice(
+      first.key,
+      'unlisted',
+      `${behind.length} objects from here on are behind the newest manifest: of a run that is at work or was killed, or whose manifest was removed`,
+    );
+}
+
+const countText = (entries: number): string =>
+  entries === 1 ? '1 entry' : `${entries.toLocaleString('en-US')} entries`;
+
+const next = ({ ledgerId, entryId }: EntryId): EntryId => ({ ledgerId, entryId: entryId + 1 });
