@@ -1,11 +1,7 @@
 // `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
-import { createHash } from 'node:crypto';
-import { appendFileSync, closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import type { ArchiveObject } from '../../archive/catalog.ts';
-import type { Inspection } from '../../archive/inspect.ts';
+import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
-import { BackupError, messageOf } from '../../errors.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
@@ -13,9 +9,17 @@ import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 import { rawText } from './raw-text.ts';
+import { openState } from './verify-state.ts';
 
-const LEVELS: readonly string[] = ['list', 'object', 'record'] satisfies VerifyLevel[];
+const LEVELS: Readonly<Record<string, VerifyLevel>> = {
+  list: 'list',
+  object: 'object',
+  record: 'record',
+  full: 'record',
+};
 const MAX_NOTICES_SHOWN = 20;
+/** What --strict does not let pass. */
+const SUSPECT = new Set(['gap', 'passed-over', 'overlap', 'duplicates', 'unordered', 'unreadable']);
 
 export const command: Command = {
   summary: 'look for damage: lost, cut, changed or contradictory objects',
@@ -25,14 +29,19 @@ Usage: tdmq-backup archive verify [--level list|object|record] [options]
 Levels, each with what the one before looks at:
   list     keys, metadata, sizes, manifests, ids in order; downloads nothing
   object   the checksums of the bytes: CRC-64 as COS and the manifest have it, SHA-256 as metadata and manifest have it
-  record   (default) every line: it parses, ids are in order, counts and ranges are as metadata and manifest say;
-           what two objects have in common is equal
+  record   (default; full is the same) every line: it parses, ids are in order, counts and ranges are as metadata and
+           manifest say; what two objects have in common is equal
+
+Every level follows the manifests from run to run: each says where the subscription stood, and which manifests it saw.
+So what is gone together with its manifest, a manifest that was changed or removed, and a day without anything are
+found. What the subscription lost (TTL, skip, reset) is told apart, and so are ids that never had a message.
 
 Damage makes the exit code 1. Messages that stand in two objects with equal content are duplicates, which happen after
-crashes and with Shared subscriptions: they are no damage, nor are gaps, which expired, skipped or chunked messages
-leave too; --strict lets both fail. Entries that are kept raw and were not recovered are named, each with its key.
+crashes and with Shared subscriptions: they are no damage, nor is what the subscription lost, nor are gaps of which no
+run says anything; --strict lets these fail. Entries that are kept raw and were not recovered are named, each with its
+key.
 
-  --level LEVEL    list, object or record
+  --level LEVEL    list, object, record or full
   --parallel N     objects at a time; 4 by default
   --state FILE     remember here what was verified, and go on from there the next time; objects that changed are read
                    again
@@ -56,8 +65,8 @@ Examples:
         json: { type: 'boolean', default: false },
       },
     });
-    if (!LEVELS.includes(values.level)) throw new UsageError('--level must be list, object or record');
-    const level = values.level as VerifyLevel;
+    const level = Object.hasOwn(LEVELS, values.level) ? LEVELS[values.level] : undefined;
+    if (level === undefined) throw new UsageError('--level must be list, object, or record (full)');
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
     const location = await openLocation(values, terminal, parallel);
     const progress = startProgress(terminal.stderr);
@@ -83,9 +92,7 @@ Examples:
       progress.clear();
       if (values.json) terminal.stdout.write(`${JSON.stringify(report)}\n`);
       else print(report, terminal);
-      const isSuspect = report.findings.some(({ kind }) =>
-        ['gap', 'overlap', 'duplicates', 'unordered', 'unreadable'].includes(kind),
-      );
+      const isSuspect = report.findings.some(({ kind }) => SUSPECT.has(kind));
       return report.damagedObjects > 0 || (values.strict && isSuspect) ? 1 : 0;
     } finally {
       progress.clear();
@@ -114,47 +121,27 @@ function print(report: VerifyReport, terminal: Terminal): void {
       ? `${green('✓')} ${what}: no damage at the level of ${report.level}s`
       : `${red('✗')} ${what}: ${report.damagedObjects} objects are damaged or missing`,
   );
+  for (const line of chainLines(report)) say(line);
   const { unreadable, recovered } = report;
   if (unreadable > recovered) say(`${yellow('⚠')} ${rawText(unreadable, recovered)}`);
   else if (unreadable > 0) say(rawText(unreadable, recovered));
 }
 
-/** Inspections as lines of JSON, appended as they are made, so that a killed verification has lost at most one. */
-function openState(path: string, level: VerifyLevel) {
-  const failed = (cause: unknown) =>
-    new BackupError('config', `the state file ${path} cannot be used: ${messageOf(cause)}`, {
-      hint: 'Name a file after --state that can be written.',
-      cause,
-    });
-  const known = new Map<string, Inspection>();
-  const nameOf = ({ key, sizeBytes, lastModified }: ArchiveObject) =>
-    createHash('sha256').update(`${level} ${key} ${sizeBytes} ${lastModified.getTime()}`).digest('base64');
-  let file: number;
-  try {
-    const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
-    for (const line of text.split('\n')) {
-      try {
-        const { name, inspection } = JSON.parse(line) as { name: string; inspection: Inspection };
-        known.set(name, inspection);
-      } catch {
-        // The last line of a killed verification may be cut.
-      }
-    }
-    file = openSync(path, 'a');
-  } catch (cause) {
-    throw failed(cause);
-  }
-  return {
-    known: (object: ArchiveObject) => known.get(nameOf(object)),
-    remember(object: ArchiveObject, inspection: Inspection) {
-      // What was found wrong is looked at again: it may have been mended.
-      if (inspection.findings.some(({ severity }) => severity === 'damage')) return;
-      try {
-        appendFileSync(file, `\n${JSON.stringify({ name: nameOf(object), inspection })}`);
-      } catch (cause) {
-        throw failed(cause);
-      }
-    },
-    close: () => closeSync(file),
-  };
+/** How far the runs could be followed, and what is in no object. */
+function chainLines({ chain, partitions }: VerifyReport): string[] {
+  const { manifests, followed, from, until } = chain;
+  const count = (value: number) => value.toLocaleString('en-US');
+  if (followed === 0)
+    return manifests === 0 ? [] : [`no run says where the subscription stood: gaps cannot be told apart`];
+  const sum = (of: (one: PartitionResult) => { entries: number }) =>
+    partitions.reduce((total, one) => total + of(one).entries, 0);
+  const [lost, passedOver, empty] = [
+    sum((one) => one.lost),
+    sum((one) => one.passedOver),
+    sum((one) => one.withoutMessage),
+  ];
+  return [
+    `${count(followed)} of ${count(manifests)} manifests followed, of runs from ${from} to ${until}`,
+    `entries in no object: ${count(lost)} lost, ${count(passedOver)} passed over by the subscription, ${count(empty)} without a message`,
+  ];
 }

@@ -12,7 +12,7 @@ const FIRST_DAY = Date.UTC(2026, 10, 1);
 export const at = (day: number, minutes = 0): number => FIRST_DAY + (day + 0.5) * DAY_MS + minutes * 60_000;
 
 /** `7:3-9` of a partition: entries 3 to 9 of ledger 7; without those after `but`. */
-export interface ObjectOptions {
+interface ObjectOptions {
   readonly partition?: number;
   readonly entries: string;
   readonly but?: readonly number[];
