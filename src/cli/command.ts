@@ -19,8 +19,19 @@ export interface Command {
   readonly summary: string;
   /** The whole `--help`, with examples. */
   readonly help: string;
-  /** Commands of its own, by name; each has its own help. */
-  readonly subcommands?: Readonly<Record<string, () => Promise<Command>>>;
   /** Returns the exit code: 0 fine, 1 failed or found something wrong, 2 wrong usage. Throws BackupError for failures. */
   run(args: readonly string[], terminal: Terminal): Promise<number>;
+  readonly subcommands?: undefined;
 }
+
+/** A family of commands, such as `archive`: it runs nothing itself. */
+export interface CommandGroup {
+  readonly summary: string;
+  readonly help: string;
+  readonly subcommands: Readonly<Record<string, () => Promise<Command>>>;
+  /** Names that other tools have for one of them. */
+  readonly aliases?: Readonly<Record<string, string>>;
+}
+
+/** A table of commands, each loaded when it is called. */
+export type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command | CommandGroup }>>>;

@@ -1,13 +1,15 @@
 // The command line: the table of commands, `--help`, `--version`, `--env-file`, and how a failure is told. What a
 // command does is in its own file, which is loaded only when it is called.
 import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
+import { nearest } from '../lib/nearest.ts';
 import { packageRoot, packageVersion } from '../packaging/package-root.ts';
-import type { Command, Terminal } from './command.ts';
+import type { Command, CommandGroup, Commands, Terminal } from './command.ts';
 import { readEnvFile } from './env-file.ts';
 import { paint } from './terminal/paint.ts';
 import { InterruptedError, UsageError } from './usage-error.ts';
 
-type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
+/** What asks for an answer in JSON, failures too. */
+const JSON_FLAGS = ['--json', '-o', '--output'];
 
 const COMMANDS: Commands = {
   demo: () => import('./demo.ts'),
@@ -16,6 +18,7 @@ const COMMANDS: Commands = {
   package: () => import('./package.ts'),
   rule: () => import('./rule/commands.ts'),
   archive: () => import('./archive/commands.ts'),
+  completion: async () => ({ command: (await import('./completion.ts')).completionOf(COMMANDS) }),
 };
 
 const PLACES: Readonly<Record<ErrorCode, string>> = {
@@ -49,28 +52,50 @@ export async function main(
     );
     return 2;
   }
-  const { command } = await load();
+  const { command: entry } = await load();
   const own = rest.slice(0, rest.includes('--') ? rest.indexOf('--') : rest.length);
-  const [subname = ''] = own;
-  const loadSub = Object.hasOwn(command.subcommands ?? {}, subname)
-    ? command.subcommands?.[subname]
-    : undefined;
-  if (own.includes('--help') || own.includes('-h')) {
-    terminal.stdout.write(`${((await loadSub?.()) ?? command).help.trim()}\n`);
-    return 0;
-  }
+  const isHelp = own.includes('--help') || own.includes('-h');
+  let path = name;
   try {
-    const { envFile, args: others } = takeEnvFile(rest);
+    const { envFile, args: given } = takeCommonOptions(rest);
+    const { command, subname, args: others } = await findCommand(name, entry, given, isHelp);
+    if (subname !== undefined) path = `${name} ${subname}`;
+    if (isHelp) {
+      terminal.stdout.write(`${command.help.trim()}\n`);
+      return 0;
+    }
+    if (command.subcommands !== undefined)
+      throw new UsageError(`name what to do: ${Object.keys(command.subcommands).join(', ')}`);
     const env = envFile === undefined ? terminal.env : { ...readEnvFile(envFile), ...terminal.env };
     return await command.run(others, { ...terminal, env });
   } catch (error) {
     return reportFailure(
-      loadSub === undefined ? name : `${name} ${subname}`,
+      path,
       error,
-      own.includes('--json'),
+      JSON_FLAGS.some((one) => own.includes(one)),
       terminal,
     );
   }
+}
+
+/** The command that the arguments name, and what is left of them. Of a family without a member's name, the family. */
+async function findCommand(
+  name: string,
+  entry: Command | CommandGroup,
+  args: readonly string[],
+  isHelp: boolean,
+) {
+  if (entry.subcommands === undefined) return { command: entry, args, subname: undefined };
+  const { subcommands, aliases = {} } = entry;
+  const [given, ...rest] = args;
+  // Options may be anywhere else, but a family's member comes first.
+  if (given === undefined || given.startsWith('-')) return { command: entry, args, subname: undefined };
+  const subname = Object.hasOwn(aliases, given) ? (aliases[given] as string) : given;
+  const load = Object.hasOwn(subcommands, subname) ? subcommands[subname] : undefined;
+  if (load !== undefined) return { command: await load(), args: rest, subname };
+  if (isHelp) return { command: entry, args, subname: undefined };
+  const known = nearest(subname, Object.keys(subcommands));
+  throw new UsageError(`there is no command ${name} ${given}; did you mean ${name} ${known}?`);
 }
 
 async function overview(commands: Commands): Promise<string> {
@@ -91,8 +116,8 @@ already stays. \`tdmq-backup <command> --help\` tells more. Exit codes: 0 fine, 
 `;
 }
 
-/** `--env-file` is every command's option, so it is taken out before the command sees its arguments. */
-function takeEnvFile(args: readonly string[]): { envFile: string | undefined; args: string[] } {
+/** Options of every command are taken out before the command sees its arguments; `-o json` is another name of `--json`. */
+function takeCommonOptions(args: readonly string[]): { envFile: string | undefined; args: string[] } {
   let envFile: string | undefined;
   const others: string[] = [];
   for (let i = 0; i < args.length; i++) {
@@ -103,7 +128,12 @@ function takeEnvFile(args: readonly string[]): { envFile: string | undefined; ar
     }
     if (arg === '--env-file') envFile = args[++i] ?? '';
     else if (arg.startsWith('--env-file=')) envFile = arg.slice('--env-file='.length);
-    else others.push(arg);
+    else if (arg === '-o' || arg === '--output') {
+      const format = args[++i];
+      if (format !== 'json')
+        throw new UsageError(`${arg} ${format ?? ''}: expected json, the same as --json`);
+      others.push('--json');
+    } else others.push(arg);
   }
   return { envFile, args: others };
 }

@@ -143,3 +143,28 @@ test('at a terminal the failure is red, unless NO_COLOR says otherwise', async (
     expect(err().includes('\u001b[31m')).toBe(isRed);
   }
 });
+
+test.each([
+  [['rule', 'ls', '--help'], 'rule list'],
+  [['rule', 'get', '--help'], 'rule show'],
+  [['rule', 'rm', '--help'], 'rule delete'],
+  [['archive', 'list', '--help'], 'archive ls'],
+])('%j is understood as %s', async (args, path) => {
+  const { terminal, out } = testTerminal();
+  expect(await main(args, terminal)).toBe(0);
+  expect(out()).toContain(`Usage: tdmq-backup ${path}`);
+});
+
+test('-o json is --json, and names what it knows for anything else', async () => {
+  const asked: string[][] = [];
+  const commands = {
+    echo: async () => ({
+      command: { summary: '', help: '', run: async (args: readonly string[]) => asked.push([...args]) - 1 },
+    }),
+  };
+  const { terminal, err } = testTerminal();
+  expect(await main(['echo', '-o', 'json', 'a'], terminal, commands)).toBe(0);
+  expect(asked).toEqual([['--json', 'a']]);
+  expect(await main(['echo', '-o', 'yaml'], terminal, commands)).toBe(2);
+  expect(err()).toContain('-o yaml: expected json');
+});

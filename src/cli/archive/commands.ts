@@ -1,20 +1,7 @@
 // `tdmq-backup archive …`: what can be done with an archive. Each command is in a file of its own.
-import type { Command } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
+import type { CommandGroup } from '../command.ts';
 
-const list = async () => (await import('./ls.ts')).command;
-
-const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
-  ls: list,
-  list,
-  index: async () => (await import('./index.ts')).command,
-  cat: async () => (await import('./cat.ts')).command,
-  recover: async () => (await import('./recover.ts')).command,
-  verify: async () => (await import('./verify.ts')).command,
-  restore: async () => (await import('./restore.ts')).command,
-};
-
-export const command: Command = {
+export const command: CommandGroup = {
   summary: 'read what was stored: ls, index, cat, verify, recover, restore',
   help: `
 Usage: tdmq-backup archive <command> [options]
@@ -27,20 +14,20 @@ Usage: tdmq-backup archive <command> [options]
   restore  publish what was stored to a topic
 
 The archive is the bucket and prefix of the rule's settings (COS_BUCKET, COS_REGION, COS_PREFIX and API keys, also by
---env-file), or a folder that it was copied to (--folder). \`tdmq-backup archive <command> --help\` tells more.
+--env-file), or a folder that it was copied to (--folder). \`tdmq-backup archive <command> --help\` says more.
 
 Examples:
   tdmq-backup archive ls --env-file .env.orders
   tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 | head
   tdmq-backup archive verify --folder ./copy
 `,
-  subcommands: SUBCOMMANDS,
-  async run(args, terminal) {
-    const [name, ...rest] = args;
-    if (name === undefined)
-      throw new UsageError('name what to do: archive ls, index, cat, verify, recover or restore');
-    const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
-    if (load === undefined) throw new UsageError(`there is no command archive ${name}`);
-    return (await load()).run(rest, terminal);
+  subcommands: {
+    ls: async () => (await import('./ls.ts')).command,
+    index: async () => (await import('./index.ts')).command,
+    cat: async () => (await import('./cat.ts')).command,
+    recover: async () => (await import('./recover.ts')).command,
+    verify: async () => (await import('./verify.ts')).command,
+    restore: async () => (await import('./restore.ts')).command,
   },
+  aliases: { list: 'ls', check: 'verify' },
 };

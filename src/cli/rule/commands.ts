@@ -1,22 +1,7 @@
 // `tdmq-backup rule …`: the console's form for backup rules, as commands. Each is in a file of its own.
-import { nearest } from '../../lib/nearest.ts';
-import type { Command } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
+import type { CommandGroup } from '../command.ts';
 
-const SUBCOMMANDS: NonNullable<Command['subcommands']> = {
-  create: async () => (await import('./create.ts')).command,
-  list: async () => (await import('./list.ts')).command,
-  show: async () => (await import('./show.ts')).command,
-  edit: async () => (await import('./edit.ts')).command,
-  logs: async () => (await import('./logs.ts')).command,
-  pause: async () => (await import('./pause.ts')).pauseCommand,
-  resume: async () => (await import('./pause.ts')).resumeCommand,
-  run: async () => (await import('./run.ts')).command,
-  delete: async () => (await import('./delete.ts')).command,
-  export: async () => (await import('./export.ts')).command,
-};
-
-export const command: Command = {
+export const command: CommandGroup = {
   summary: 'make and look after rules in the cloud: create, list, show, edit, logs, pause, run, delete …',
   help: `
 Usage: tdmq-backup rule <command> [options]
@@ -35,22 +20,35 @@ here or deployed with serverless.yml.
   delete   delete it; the subscription and the stored objects stay
   export   write it as .env.<stage> for the Serverless Framework
 
-\`tdmq-backup rule <command> --help\` tells more.
+\`tdmq-backup rule <command> --help\` says more.
 
 Examples:
   tdmq-backup rule create
   tdmq-backup rule list --region ap-guangzhou
   tdmq-backup rule logs orders-backup --errors
 `,
-  subcommands: SUBCOMMANDS,
-  async run(args, terminal) {
-    const [name, ...rest] = args;
-    if (name === undefined) throw new UsageError('name what to do: rule create, list, show …');
-    const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
-    if (load === undefined) {
-      const known = nearest(name, Object.keys(SUBCOMMANDS));
-      throw new UsageError(`there is no command rule ${name}; did you mean rule ${known}?`);
-    }
-    return (await load()).run(rest, terminal);
+  subcommands: {
+    create: async () => (await import('./create.ts')).command,
+    list: async () => (await import('./list.ts')).command,
+    show: async () => (await import('./show.ts')).command,
+    edit: async () => (await import('./edit.ts')).command,
+    logs: async () => (await import('./logs.ts')).command,
+    pause: async () => (await import('./pause.ts')).pauseCommand,
+    resume: async () => (await import('./pause.ts')).resumeCommand,
+    run: async () => (await import('./run.ts')).command,
+    delete: async () => (await import('./delete.ts')).command,
+    export: async () => (await import('./export.ts')).command,
+  },
+  aliases: {
+    ls: 'list',
+    get: 'show',
+    describe: 'show',
+    new: 'create',
+    update: 'edit',
+    stop: 'pause',
+    start: 'resume',
+    invoke: 'run',
+    rm: 'delete',
+    remove: 'delete',
   },
 };

@@ -38,12 +38,12 @@ was made is removed again.
 
 ${fieldHelp()}
   --set NAME=VALUE      any other setting, by its variable (FILE_COMPRESSION=gzip); may be repeated
-  --file FILE           rule.yml with these fields (tdmqRole for --tdmq-role), or a .env.<stage> of \`rule export\`
+  --file, -f FILE       rule.yml with these fields (tdmqRole for --tdmq-role), or a .env.<stage> of \`rule export\`
   --create-run-role     make the run role, with the least policy, where it does not exist
   --no-reserve          reserve no concurrency: ticks may overlap, and the second one ends as busy
   --package FILE        the function's zip; by default dist/function.zip of this package
   --dry-run             show the calls and the settings, change nothing
-  --yes                 ask nothing: what is not given takes its default
+  --yes, -y             ask nothing: what is not given takes its default
 ${COMMON_HELP}
 
 The role key is stored in the function by default: it then needs neither a way out to the TDMQ API nor a run role

@@ -23,7 +23,7 @@ and the command says what remains.
                           Cannot be undone. Refused where another rule stores in the same folders. Older versions
                           in a bucket with versioning stay. Your keys need name/cos:GetBucket and
                           name/cos:DeleteObject on the prefix: policies/remove-objects.json
-  --yes                   does not ask; with --delete-objects it does not ask for the name either
+  --yes, -y               does not ask; with --delete-objects it does not ask for the name either
 ${COMMON_HELP}
 
 Examples:
@@ -36,7 +36,7 @@ Examples:
       'delete-subscription': { type: 'boolean', default: false },
       'delete-run-role': { type: 'boolean', default: false },
       'delete-objects': { type: 'boolean', default: false },
-      yes: { type: 'boolean', default: false },
+      yes: { type: 'boolean', short: 'y', default: false },
     });
     const options = {
       subscription: values['delete-subscription'],

@@ -23,11 +23,11 @@ step fails, the steps before it are taken back.
 ${fieldHelp(['name'])}
   --set NAME=VALUE      any other setting, by its variable; may be repeated
   --unset NAME          sets a setting back to its default; may be repeated
-  --file FILE           the changes from rule.yml or a .env file
+  --file, -f FILE       the changes from rule.yml or a .env file
   --create-run-role     make the run role, with the least policy, where it does not exist
   --update-code         replaces the function's package too (--package FILE, by default dist/function.zip)
   --dry-run             show the difference and the calls, change nothing
-  --yes                 do not ask
+  --yes, -y             do not ask
 ${COMMON_HELP}
 
 Examples:

@@ -20,11 +20,11 @@ const fieldNames = Object.keys(FIELDS) as FieldName[];
 /** Flags of both commands besides the fields. */
 export const CHANGE_FLAGS = {
   set: { type: 'string', multiple: true },
-  file: { type: 'string' },
+  file: { type: 'string', short: 'f' },
   'create-run-role': { type: 'boolean', default: false },
   package: { type: 'string' },
   'dry-run': { type: 'boolean', default: false },
-  yes: { type: 'boolean', default: false },
+  yes: { type: 'boolean', short: 'y', default: false },
 } as const;
 
 /** The function's zip: what --package names, or that of this package. */

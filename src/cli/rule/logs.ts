@@ -28,7 +28,7 @@ Reads the function's log topic in CLS. Where it has none, the message says how t
   --since TIME     how far back: 30m, 24h, 7d, or a time (UTC without a zone); by default 24h
   --limit N        at most so many runs, by default 50
   --request ID     every line of one run, by its request id
-  --follow         goes on with the runs as they end, until Ctrl-C (exit code 130)
+  --follow, -f     goes on with the runs as they end, until Ctrl-C (exit code 130)
 ${COMMON_HELP}
 
 Examples:
@@ -42,7 +42,7 @@ Examples:
       since: { type: 'string', default: '24h' },
       limit: { type: 'string', default: '50' },
       request: { type: 'string' },
-      follow: { type: 'boolean', default: false },
+      follow: { type: 'boolean', short: 'f', default: false },
     });
     if (!/^[1-9]\d{0,3}$/.test(values.limit)) throw new UsageError('--limit: expected 1 to 9999');
     const { cloud } = await openAccount(values, terminal);
