@@ -3,6 +3,14 @@
 /** Whose fault it is: settings, Pulsar, COS, unreadable data, or the control plane of rules. */
 export type ErrorCode = 'config' | 'source' | 'store' | 'corrupt' | 'rule';
 
+/** One of several things that are wrong. */
+export interface Fault {
+  /** What it is about: a variable, field or flag, by its name; after a change that failed, the step that remains. */
+  readonly setting: string;
+  /** A sentence that says so, what was expected, and what to do. */
+  readonly text: string;
+}
+
 export interface BackupErrorOptions {
   /** Trying again may help. */
   readonly retryable?: boolean;
@@ -13,6 +21,8 @@ export interface BackupErrorOptions {
   readonly outcomeUnknown?: boolean;
   /** The service's own words: error code, HTTP status, request id. Never a secret. */
   readonly details?: Readonly<Record<string, string | number>>;
+  /** What is wrong, one by one; the message ends with them. */
+  readonly faults?: readonly Fault[];
 }
 
 /** A failure with a reason a person can act on. Messages never hold secrets. */
@@ -23,9 +33,18 @@ export class BackupError extends Error {
   readonly hint: string | undefined;
   readonly outcomeUnknown: boolean;
   readonly details: Readonly<Record<string, string | number>>;
+  readonly faults: readonly Fault[];
+  /** The message without the faults. */
+  readonly summary: string;
 
-  constructor(code: ErrorCode, message: string, options: BackupErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  constructor(code: ErrorCode, summary: string, options: BackupErrorOptions = {}) {
+    const faults = options.faults ?? [];
+    super(
+      faults.length === 0 ? summary : `${summary}: ${faults.map(({ text }) => text).join(' | ')}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
+    this.summary = summary;
+    this.faults = faults;
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.hint = options.hint;
@@ -52,8 +71,8 @@ function gravity(failure: unknown): number {
 
 /** The same error with another hint, for who knows more of what the person is doing. */
 export function withHint(error: BackupError, hint: string): BackupError {
-  const { code, message, retryable, outcomeUnknown, details, cause = error } = error;
-  return new BackupError(code, message, { retryable, outcomeUnknown, details, cause, hint });
+  const { code, summary, retryable, outcomeUnknown, details, faults, cause = error } = error;
+  return new BackupError(code, summary, { retryable, outcomeUnknown, details, faults, cause, hint });
 }
 
 /** The message of anything that was thrown, also of plain objects as the COS SDK throws them. */

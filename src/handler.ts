@@ -2,7 +2,7 @@
 // its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
 
 import { type ChainEnd, followRuns, type RunChain } from './chain/run-chain.ts';
-import { type Environment, parseConfig, type RuleConfig, type RunsFrom } from './config.ts';
+import { parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { Deadline } from './deadline.ts';
 import { type DrainResult, drain } from './drain.ts';
@@ -19,6 +19,7 @@ import { isOfClock } from './paced-store.ts';
 import type { Clock, Logger, ObjectStore, Source } from './ports.ts';
 import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
+import type { Environment, RunsFrom } from './read-settings.ts';
 import { retryingStore } from './retrying-store.ts';
 import { createTally, type Tally } from './run.ts';
 

@@ -1,8 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { parseConfig, VARIABLES } from '../src/config.ts';
+import { parseConfig, parseCosConfig, parsePulsarAccess, parseRuleSettings } from '../src/config.ts';
 import { BackupError } from '../src/errors.ts';
 import { objectKey, unreadableKey } from '../src/format/object-key.ts';
+import { VARIABLES } from '../src/settings.ts';
 
 const MINIMAL = {
   RULE_NAME: 'orders-backup',
@@ -15,15 +16,21 @@ const MINIMAL = {
   TENCENTCLOUD_SECRETKEY: 'not-a-real-key',
 };
 
-function faultsOf(env: Record<string, string | undefined>): string {
+type Env = Record<string, string | undefined>;
+
+function refusalOf(parse: () => unknown): BackupError {
   try {
-    parseConfig(env);
+    parse();
   } catch (error) {
-    if (error instanceof BackupError && error.code === 'config') return error.message;
+    if (error instanceof BackupError && error.code === 'config') return error;
     throw error;
   }
   throw new Error('no fault was found');
 }
+
+const faultsOf = (env: Env): string => refusalOf(() => parseConfig(env)).message;
+const without = (env: Env, ...names: string[]): Env =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !names.includes(name)));
 
 describe('the settings of a rule', () => {
   it('need six variables, and have the documented defaults for the others', () => {
@@ -186,6 +193,21 @@ describe('the error of wrong settings', () => {
     expect(fault).toContain('TENCENTCLOUD_SECRETKEY is not set');
   });
 
+  it('has them as data too, each with the setting that it is about, whatever the value contains', () => {
+    const odd = "a | 2 of the rule's settings are wrong: b";
+    const error = refusalOf(() =>
+      parseConfig({ ...MINIMAL, COS_PREFIX: odd, PULSAR_TOKN: 'x', COS_SSE_KMS_KEY_ID: 'abc' }),
+    );
+    expect(error.faults.map(({ setting }) => setting)).toEqual([
+      'COS_PREFIX',
+      'PULSAR_TOKN',
+      'COS_SSE_KMS_KEY_ID',
+    ]);
+    expect(error.faults[0]?.text).toContain(JSON.stringify(odd));
+    const texts = error.faults.map(({ text }) => text);
+    expect(error.message).toBe(`3 of the rule's settings are wrong: ${texts.join(' | ')}`);
+  });
+
   it('names the nearest known variable for a mistyped one, and leaves foreign variables alone', () => {
     expect(faultsOf({ ...MINIMAL, PULSAR_TOKN: 'x' })).toContain('did you mean PULSAR_TOKEN?');
     expect(faultsOf({ ...MINIMAL, FILE_MAX_SIZE: '1' })).toMatch(
@@ -223,5 +245,52 @@ describe('the error of wrong settings', () => {
     }
     expect(config.pulsar.token?.reveal()).toBe('token-secret');
     expect(config.cos.credentials.sessionToken?.reveal()).toBe('session-secret');
+  });
+});
+
+describe('settings of which only a part is needed', () => {
+  const PULSAR = ['RULE_NAME', 'PULSAR_SERVICE_URL', 'PULSAR_TOPIC', 'PULSAR_SUBSCRIPTION'];
+  const KEYS = ['TENCENTCLOUD_SECRETID', 'TENCENTCLOUD_SECRETKEY'];
+  const settingsOf = (parse: () => unknown) => refusalOf(parse).faults.map(({ setting }) => setting);
+
+  it('are those for COS where an archive is read: nothing else is asked for, or in the way', () => {
+    const env = { ...without(MINIMAL, ...PULSAR), COS_PREFIX: 'a/', FILE_MAX_MESSAGES: '9999' };
+    expect(parseCosConfig(env, 'shell')).toEqual(parseConfig({ ...MINIMAL, COS_PREFIX: 'a/' }, 'shell').cos);
+    expect(settingsOf(() => parseCosConfig({ PULSAR_TOPIC: 'x' }, 'shell'))).toEqual([
+      'COS_BUCKET',
+      'COS_REGION',
+      ...KEYS,
+    ]);
+  });
+
+  it('are refused all the same where a name is mistyped', () => {
+    const env = { ...MINIMAL, PULSAR_TOPC: 'a/b/c', COS_PREFX: 'a/' };
+    expect(settingsOf(() => parseCosConfig(env, 'shell'))).toEqual(['COS_PREFX', 'PULSAR_TOPC']);
+    expect(settingsOf(() => parsePulsarAccess(env, 'shell'))).toEqual(['COS_PREFX', 'PULSAR_TOPC']);
+  });
+
+  it('are those of the connection where messages are published', () => {
+    const env = { PULSAR_SERVICE_URL: 'pulsar://a:1/', PULSAR_TOKEN: 'abc' };
+    const { pulsar, api } = parsePulsarAccess(env, 'shell');
+    expect(pulsar).toMatchObject({ serviceUrl: 'pulsar://a:1', tdmqRole: undefined, runsFrom: 'shell' });
+    expect(pulsar.token?.reveal()).toBe('abc');
+    expect(api).toBeUndefined();
+  });
+
+  it('are API keys and a region too where the key of a role is to be read', () => {
+    const role = { TDMQ_CLUSTER_ID: 'pulsar-abc', TDMQ_ROLE_NAME: 'writer' };
+    const env = { PULSAR_SERVICE_URL: 'pulsar://a:1', ...role };
+    expect(settingsOf(() => parsePulsarAccess(env, 'shell'))).toEqual(['COS_REGION', ...KEYS]);
+    const { pulsar, api } = parsePulsarAccess({ ...MINIMAL, ...role }, 'shell');
+    expect(pulsar.tdmqRole).toEqual({ clusterId: 'pulsar-abc', roleName: 'writer' });
+    expect(api).toMatchObject({ region: 'ap-guangzhou', credentials: { secretId: 'AKIDexample' } });
+    expect(settingsOf(() => parsePulsarAccess({ ...env, TDMQ_ROLE_NAME: '' }, 'shell'))).toContain(
+      'TDMQ_CLUSTER_ID',
+    );
+  });
+
+  it('are no API keys where the rule runs elsewhere', () => {
+    const { credentials: _, ...cos } = parseConfig(MINIMAL).cos;
+    expect(parseRuleSettings(without(MINIMAL, ...KEYS))).toEqual({ ...parseConfig(MINIMAL), cos });
   });
 });

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { VARIABLES } from '../src/config.ts';
 import { largestMessageBytes } from '../src/largest-message.ts';
+import { VARIABLES } from '../src/settings.ts';
 
 const page = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 const [settings, format, operations] = ['settings', 'format', 'operations'].map((name) =>

@@ -1,6 +1,7 @@
 // What a command of `tdmq-backup` is: a name in the table of tdmq-backup.ts, and a function from arguments to an exit code.
-import type { Environment } from '../config.ts';
+
 import type { Clock } from '../ports.ts';
+import type { Environment } from '../read-settings.ts';
 
 /** Where a command reads and writes; tests pass their own. */
 export interface Terminal {

@@ -2,8 +2,8 @@
 // into the bucket's root), so it refuses a file that it does not understand to its last line.
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
-import type { Environment } from '../config.ts';
 import { BackupError } from '../errors.ts';
+import type { Environment } from '../read-settings.ts';
 
 /** A blank line, a comment, or `[export ]NAME=value`; a quoted value may go over several lines. */
 const LINE =

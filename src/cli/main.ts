@@ -162,15 +162,15 @@ function reportFailure(name: string, error: unknown, json: boolean, terminal: Te
     return 1;
   }
   if (json) {
-    const { code, message, hint, details } = error;
-    terminal.stdout.write(`${JSON.stringify({ error: { code, message, hint, details } })}\n`);
+    const { code, message, hint, details, faults } = error;
+    const list = faults.length > 0 ? { faults } : {};
+    terminal.stdout.write(`${JSON.stringify({ error: { code, message, hint, details, ...list } })}\n`);
     return 1;
   }
   const { red, dim } = paint(terminal.stderr, terminal.env);
   const details = Object.entries(error.details).map(([key, value]) => `${key} ${value}`);
-  const [first, ...more] = error.message.split(' | ');
-  terminal.stderr.write(`${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${first}\n`);
-  for (const fault of more) terminal.stderr.write(`    ${fault}\n`);
+  terminal.stderr.write(`${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${error.summary}\n`);
+  for (const { text } of error.faults) terminal.stderr.write(`    ${text}\n`);
   if (details.length > 0) terminal.stderr.write(`  ${dim(details.join(', '))}\n`);
   if (error.hint !== undefined) terminal.stderr.write(`  → ${error.hint}\n`);
   return 1;

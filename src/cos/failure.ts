@@ -1,7 +1,9 @@
 // What COS or the network said when a call failed, made into a BackupError with a hint. The SDK throws Errors, plain
 // objects and strings; nothing of them but code, message, status and request id goes on, and no secret with these.
-import { REGIONS, type RunsFrom } from '../config.ts';
+
 import { BackupError, messageOf } from '../errors.ts';
+import type { RunsFrom } from '../read-settings.ts';
+import { REGIONS } from '../settings.ts';
 import { deniedHint, hasReason } from './denied.ts';
 
 /** What a call does, in the terms of messages and of access policies. */

@@ -1,5 +1,5 @@
 // A rule's bucket, looked at with a person's own keys: whether it is there, and which there are.
-import type { Credentials, RuleConfig } from '../config.ts';
+import type { Credentials, RuleSettings } from '../config.ts';
 import { createCosAdmin } from '../cos/admin.ts';
 import { listBuckets } from '../cos/buckets.ts';
 import { createCosClient } from '../cos/client.ts';
@@ -35,7 +35,7 @@ export type BucketView =
   | { readonly kind: 'unknown'; readonly reason: string };
 
 /** Looks whether the bucket of a rule is in its region. Throws only when it was interrupted. */
-export async function lookAtBucket(cos: RuleConfig['cos'], access: BucketAccess): Promise<BucketView> {
+export async function lookAtBucket(cos: RuleSettings['cos'], access: BucketAccess): Promise<BucketView> {
   const { credentials, signal } = access;
   const config = { ...cos, credentials, endpoint: access.endpoint ?? cos.endpoint };
   const client = createCosClient(config, { logger: silent, timeoutMs: TIMEOUT_MS });
@@ -61,7 +61,7 @@ export async function lookAtBucket(cos: RuleConfig['cos'], access: BucketAccess)
  * be right. @throws BackupError `config`
  */
 export async function requireBucket(
-  cos: RuleConfig['cos'],
+  cos: RuleSettings['cos'],
   access: BucketAccess,
 ): Promise<string | undefined> {
   const view = await lookAtBucket(cos, access);

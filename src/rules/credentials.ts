@@ -3,9 +3,11 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type Credentials, type Environment, REGIONS } from '../config.ts';
+import type { Credentials } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { Secret } from '../lib/secret.ts';
+import type { Environment } from '../read-settings.ts';
+import { REGIONS } from '../settings.ts';
 
 export interface CredentialsQuery {
   readonly env: Environment;

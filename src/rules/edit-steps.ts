@@ -1,6 +1,6 @@
 // What changing a deployed rule amounts to: only the calls that the change needs, each with its way back. What nothing
 // takes back, new code and a moved subscription, comes last.
-import type { RuleConfig } from '../config.ts';
+import type { RuleSettings } from '../config.ts';
 import { ifThere } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
 import { waitUntilActive, waitWhileChanging } from './function-status.ts';
@@ -68,7 +68,7 @@ async function runRoleSteps(cloud: Cloud, before: Rule, after: ResolvedRule): Pr
 }
 
 /** Those of a rule that is to be put right may be wrong. */
-function settingsOf({ environment, functionName, region }: Rule): RuleConfig | undefined {
+function settingsOf({ environment, functionName, region }: Rule): RuleSettings | undefined {
   try {
     return checkSettings(environment, functionName, region);
   } catch {

@@ -1,6 +1,6 @@
 // The steps that a rule is made of: its function, with concurrency and retry policy, and the order of all of them.
 import { readFile } from 'node:fs/promises';
-import type { RuleConfig } from '../config.ts';
+import type { RuleSettings } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { apiCode } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
@@ -60,7 +60,7 @@ export function planCreate(
 }
 
 /** One instance at a time, unless several share the partitions. */
-export const isSingle = (config: RuleConfig) => config.pulsar.subscriptionType !== 'failover';
+export const isSingle = (config: RuleSettings) => config.pulsar.subscriptionType !== 'failover';
 
 function createFunction(cloud: Cloud, rule: ResolvedRule, code: ReadCode): Step {
   const { name } = rule;
@@ -171,7 +171,7 @@ export interface RetryPolicy {
 }
 
 /** A tick that could not start within its interval is dropped: the next one does its work. */
-export const retriesOf = (config: RuleConfig): RetryPolicy => ({
+export const retriesOf = (config: RuleSettings): RetryPolicy => ({
   times: RETRIES,
   waitSeconds: config.run.intervalMinutes * 60,
 });

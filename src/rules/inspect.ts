@@ -1,6 +1,6 @@
 // The cloud's side of `tdmq-backup check`: what the TDMQ and VPC APIs say of a rule's cluster, namespace, topic,
 // subscription, role and network. Reads only. What these API keys may not ask becomes a warning, not a failure.
-import type { Credentials, RuleConfig } from '../config.ts';
+import type { Credentials, RuleSettings } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { isForbidden } from './api-failure.ts';
@@ -20,7 +20,7 @@ import {
 } from './tdmq-lookup.ts';
 
 export interface InspectOptions {
-  readonly config: RuleConfig;
+  readonly config: RuleSettings;
   /** A person's own keys; the function's where they may ask TDMQ. */
   readonly credentials: Credentials;
   /** By default the region of the bucket: cluster, function and bucket are in one. */
@@ -119,7 +119,7 @@ function clusterFinding(found: PulsarCluster | undefined, id: string, region: st
 
 function namespaceFindings(
   found: { name: string; ttlSeconds: number | undefined } | undefined,
-  { pulsar, run }: RuleConfig,
+  { pulsar, run }: RuleSettings,
   cluster: PulsarCluster,
 ): Finding[] {
   if (found === undefined) {
@@ -150,7 +150,7 @@ function namespaceFindings(
 async function inspectTopic(
   cloud: Cloud,
   cluster: PulsarCluster,
-  { pulsar }: RuleConfig,
+  { pulsar }: RuleSettings,
   findings: Finding[],
 ): Promise<boolean> {
   const name = listedTopic(pulsar.topic.topic);
@@ -178,7 +178,7 @@ const TYPE_NAMES = {
 async function inspectSubscription(
   cloud: Cloud,
   cluster: PulsarCluster,
-  { pulsar }: RuleConfig,
+  { pulsar }: RuleSettings,
 ): Promise<Finding> {
   const { subscription: name, subscriptionType, topic } = pulsar;
   const found = await findSubscription(cloud, cluster.id, topic.namespace, listedTopic(topic.topic), name);

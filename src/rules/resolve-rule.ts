@@ -1,12 +1,13 @@
 // From a filled-in form to a rule that can be deployed: every name is looked up in the cloud, defaults are put in, the
 // settings are checked as the function will check them. Everything that is wrong is told at once; nothing is changed.
-import { type RuleConfig, VARIABLES } from '../config.ts';
-import { BackupError } from '../errors.ts';
+import type { RuleSettings } from '../config.ts';
+import { BackupError, type Fault } from '../errors.ts';
+import { VARIABLES } from '../settings.ts';
 import { ifThere, isForbidden } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
 import { resolveNetwork, resolveStart, resolveTopic, type StartPosition } from './resolve-source.ts';
 import { checkSettings, type Rule } from './rule.ts';
-import { type FieldName, flagOf, type RuleForm } from './rule-form.ts';
+import { type FieldName, faultOf, flagOf, notGiven, type RuleForm } from './rule-form.ts';
 import { findRunRole } from './run-role.ts';
 import type { AccessPoint, PulsarCluster, Subscription } from './tdmq-lookup.ts';
 
@@ -17,7 +18,7 @@ export interface ResolvedRule {
   readonly environment: Readonly<Record<string, string>>;
   /** The role whose key is to be read and stored in the function. */
   readonly storedRole: string | undefined;
-  readonly config: RuleConfig;
+  readonly config: RuleSettings;
   readonly cluster: PulsarCluster;
   readonly subscription: { readonly name: string; readonly existing: Subscription | undefined };
   readonly startMs: StartPosition;
@@ -54,11 +55,11 @@ export async function resolveRule(
       hint: 'Pass them as flags, in --file rule.yml, or run the command on a terminal to be asked.',
     });
   }
-  const faults: string[] = [];
+  const faults: Fault[] = [];
   const warnings: string[] = [];
   const name = fields.name as string;
   const nameFault = options.current === undefined ? await faultOfName(cloud, name) : undefined;
-  if (nameFault !== undefined) faults.push(`--name ${name}: ${nameFault}`);
+  if (nameFault !== undefined) faults.push(faultOf('name', name, nameFault));
   const topic = await resolveTopic(cloud, form, faults, warnings);
   const network = await resolveNetwork(cloud, form, topic?.cluster, faults);
   const runRole = fields.runRole ?? `tdmq-backup-${name}`;
@@ -73,9 +74,9 @@ export async function resolveRule(
     900,
     faults,
   );
-  if (memoryMb % 128 !== 0) faults.push(`--memory ${memoryMb}: SCF takes steps of 128`);
+  if (memoryMb % 128 !== 0) faults.push(faultOf('memory', String(memoryMb), 'SCF takes steps of 128'));
   if ((fields.clsLogset === undefined) !== (fields.clsTopic === undefined)) {
-    faults.push('--cls-logset and --cls-topic go together');
+    faults.push({ setting: '--cls-logset', text: '--cls-logset and --cls-topic go together' });
   }
   if (fields.clsTopic === undefined) {
     warnings.push('no CLS topic: `rule logs` and the state of the last run will not be available');
@@ -83,32 +84,26 @@ export async function resolveRule(
 
   const storedRole = roleToStore(form, faults);
   const environment = environmentOf(form, cloud.region, topic?.cluster, network);
-  let config: RuleConfig | undefined;
+  let config: RuleSettings | undefined;
   try {
-    // The key is read only when it is used; until then something stands in for it.
-    const withKey = storedRole === undefined ? environment : { ...environment, PULSAR_TOKEN: 'to-be-read' };
-    config = checkSettings(withKey, name, cloud.region);
+    config = checkSettings(environment, name, cloud.region);
     if (config.cos.region !== cloud.region) {
-      faults.push(
-        `COS_REGION ${config.cos.region}: cluster, function and bucket must be in one region, ${cloud.region}`,
-      );
+      faults.push({
+        setting: 'COS_REGION',
+        text: `COS_REGION ${config.cos.region}: cluster, function and bucket must be in one region, ${cloud.region}`,
+      });
     }
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    // Without an address there is none to check; that is told already.
-    const own = error.message.replace(/^.*?settings are wrong: /, '').split(' | ');
-    faults.push(
-      ...own.filter((one) => network !== undefined || !one.startsWith('PULSAR_SERVICE_URL is not set')),
-    );
+    // Without a network there is no address; that is among the faults already.
+    const isNew = ({ setting }: Fault) => network !== undefined || setting !== 'PULSAR_SERVICE_URL';
+    faults.push(...error.faults.filter(isNew));
   }
   if (faults.length > 0 || config === undefined || topic === undefined || network === undefined) {
-    throw new BackupError(
-      'config',
-      `${faults.length} of the rule's values are wrong: ${faults.join(' | ')}`,
-      {
-        hint: `Nothing was changed. Settings of the function itself: ${Object.keys(settings).join(', ') || 'none given'}.`,
-      },
-    );
+    throw new BackupError('config', `${faults.length} of the rule's values are wrong`, {
+      faults,
+      hint: `Nothing was changed. Settings of the function itself: ${Object.keys(settings).join(', ') || 'none given'}.`,
+    });
   }
   return {
     name,
@@ -148,7 +143,7 @@ async function resolveRunRole(
   runRole: string,
   options: ResolveOptions,
   isGiven: boolean,
-  faults: string[],
+  faults: Fault[],
 ): Promise<boolean> {
   if (runRole === options.current?.runRole) return false;
   let found: Awaited<ReturnType<typeof findRunRole>>;
@@ -163,29 +158,32 @@ async function resolveRunRole(
     if (!options.createRunRole) {
       faults.push(
         isGiven
-          ? `--run-role ${runRole}: no such CAM role; --create-run-role makes it with the least policy`
-          : '--run-role: not given; name a CAM role, or pass --create-run-role to make one with the least policy',
+          ? faultOf('runRole', runRole, 'no such CAM role; --create-run-role makes it with the least policy')
+          : notGiven(
+              'runRole',
+              'name a CAM role, or pass --create-run-role to make one with the least policy',
+            ),
       );
     }
     return true;
   }
-  if (!found.isForScf) faults.push(`--run-role ${runRole}: scf.qcloud.com may not assume this role`);
+  if (!found.isForScf) faults.push(faultOf('runRole', runRole, 'scf.qcloud.com may not assume this role'));
   return false;
 }
 
-function roleToStore({ fields, settings }: RuleForm, faults: string[]): string | undefined {
+function roleToStore({ fields, settings }: RuleForm, faults: Fault[]): string | undefined {
   const { tdmqRole, roleKey = 'stored' } = fields;
   if (roleKey !== 'stored' && roleKey !== 'runtime')
-    faults.push(`--role-key ${roleKey}: expected stored or runtime`);
+    faults.push(faultOf('roleKey', roleKey, 'expected stored or runtime'));
   return tdmqRole !== undefined && roleKey === 'stored' && settings['PULSAR_TOKEN'] === undefined
     ? tdmqRole
     : undefined;
 }
 
-function wholeNumber(field: FieldName, text: string, min: number, max: number, faults: string[]): number {
+function wholeNumber(field: FieldName, text: string, min: number, max: number, faults: Fault[]): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < min || value > max) {
-    faults.push(`--${flagOf(field)} ${text}: expected a whole number from ${min} to ${max}`);
+    faults.push(faultOf(field, text, `expected a whole number from ${min} to ${max}`));
   }
   return value;
 }

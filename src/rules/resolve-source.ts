@@ -1,10 +1,12 @@
 // Where a rule's messages come from, looked up for a form: cluster, namespace, topic, subscription and its start, the
 // private address and the network that reaches it. Faults are gathered, not thrown.
-import { VARIABLES } from '../config.ts';
+
+import type { Fault } from '../errors.ts';
 import { parseTimeText, TIME_EXPECTED } from '../lib/time-text.ts';
+import { VARIABLES } from '../settings.ts';
 import { ifThere } from './api-failure.ts';
 import { allPages, type Cloud } from './cloud.ts';
-import type { FieldName, RuleForm } from './rule-form.ts';
+import { type FieldName, faultOf, notGiven, type RuleForm } from './rule-form.ts';
 import {
   type AccessPoint,
   findSource,
@@ -29,7 +31,7 @@ export interface FoundTopic {
 export async function resolveTopic(
   cloud: Cloud,
   form: RuleForm,
-  faults: string[],
+  faults: Fault[],
   warnings: string[],
 ): Promise<FoundTopic | undefined> {
   const { cluster: clusterId, namespace, topic, subscription } = form.fields as Record<FieldName, string>;
@@ -38,20 +40,20 @@ export async function resolveTopic(
     topic: listedTopic(topic),
   });
   if (cluster === undefined) {
-    faults.push(
-      `--cluster ${clusterId}: no such Pulsar cluster in ${cloud.region}; it must be in the function's region`,
-    );
+    const what = `no such Pulsar cluster in ${cloud.region}; it must be in the function's region`;
+    faults.push(faultOf('cluster', clusterId, what));
     return undefined;
   }
-  if (!cluster.isNormal) faults.push(`--cluster ${cluster.id}: the cluster is not in its normal state`);
+  if (!cluster.isNormal)
+    faults.push(faultOf('cluster', cluster.id, 'the cluster is not in its normal state'));
   if (found.namespace === undefined) {
-    faults.push(`--namespace ${namespace}: not in cluster ${cluster.id}`);
+    faults.push(faultOf('namespace', namespace, `not in cluster ${cluster.id}`));
     return { cluster, subscription: undefined };
   }
   warnings.push(...timeToLiveWarning(form, found.namespace));
   faults.push(...(await tdmqRoleFaults(cloud, form, cluster)));
   if (found.topic === undefined) {
-    faults.push(`--topic ${topic}: not in namespace ${namespace} of cluster ${cluster.id}`);
+    faults.push(faultOf('topic', topic, `not in namespace ${namespace} of cluster ${cluster.id}`));
   }
   return { cluster, subscription: found.subscription };
 }
@@ -72,18 +74,24 @@ async function tdmqRoleFaults(
   cloud: Cloud,
   { fields, settings }: RuleForm,
   cluster: PulsarCluster,
-): Promise<string[]> {
+): Promise<Fault[]> {
   const { tdmqRole, namespace = '' } = fields;
   if (tdmqRole === undefined) {
     return settings['PULSAR_TOKEN'] === undefined
-      ? ['--tdmq-role: not given; name a role that may consume from the namespace']
+      ? [notGiven('tdmqRole', 'name a role that may consume from the namespace')]
       : [];
   }
   const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === tdmqRole);
-  if (role === undefined) return [`--tdmq-role ${tdmqRole}: not in cluster ${cluster.id}`];
+  if (role === undefined) return [faultOf('tdmqRole', tdmqRole, `not in cluster ${cluster.id}`)];
   return role.permissions.includes('consume')
     ? []
-    : [`--tdmq-role ${role.name}: may not consume from namespace ${namespace}; grant it in the TDMQ console`];
+    : [
+        faultOf(
+          'tdmqRole',
+          role.name,
+          `may not consume from namespace ${namespace}; grant it in the TDMQ console`,
+        ),
+      ];
 }
 
 /** The cluster's private address, and the network to reach it from. */
@@ -91,7 +99,7 @@ export async function resolveNetwork(
   cloud: Cloud,
   { fields }: RuleForm,
   cluster: PulsarCluster | undefined,
-  faults: string[],
+  faults: Fault[],
 ): Promise<AccessPoint | undefined> {
   if (cluster === undefined) return undefined;
   const points = await listAccessPoints(cloud, cluster);
@@ -112,28 +120,30 @@ export async function resolveNetwork(
     point = { serviceUrl: fields.serviceUrl, vpcId: fields.vpc, subnetId: fields.subnet };
   }
   if (point === undefined) {
-    faults.push(
-      `--vpc: cluster ${cluster.id} has no such private address (it has: ${known}); add one in the TDMQ console`,
-    );
+    faults.push({
+      setting: '--vpc',
+      text: `--vpc: cluster ${cluster.id} has no such private address (it has: ${known}); add one in the TDMQ console`,
+    });
     return undefined;
   }
   if (new Set(matching.map((one) => one.serviceUrl + one.vpcId)).size > 1) {
-    faults.push(
-      `--vpc: cluster ${cluster.id} has several private addresses (${known}); choose with --vpc or --service-url`,
-    );
+    faults.push({
+      setting: '--vpc',
+      text: `--vpc: cluster ${cluster.id} has several private addresses (${known}); choose with --vpc or --service-url`,
+    });
   }
   const chosen = { ...point, subnetId: fields.subnet ?? point.subnetId };
   await checkSubnet(cloud, chosen, faults);
   return chosen;
 }
 
-async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: AccessPoint, faults: string[]): Promise<void> {
+async function checkSubnet(cloud: Cloud, { vpcId, subnetId }: AccessPoint, faults: Fault[]): Promise<void> {
   const found = await ifThere(cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] }));
   const subnet = found?.SubnetSet?.find((one) => one.SubnetId === subnetId);
-  if (subnet === undefined) faults.push(`--subnet ${subnetId}: does not exist in ${cloud.region}`);
-  else if (subnet.VpcId !== vpcId) faults.push(`--subnet ${subnetId}: not in ${vpcId}`);
+  if (subnet === undefined) faults.push(faultOf('subnet', subnetId, `does not exist in ${cloud.region}`));
+  else if (subnet.VpcId !== vpcId) faults.push(faultOf('subnet', subnetId, `not in ${vpcId}`));
   else if (subnet.AvailableIpAddressCount === 0) {
-    faults.push(`--subnet ${subnetId}: has no free address; choose another subnet of ${vpcId}`);
+    faults.push(faultOf('subnet', subnetId, `has no free address; choose another subnet of ${vpcId}`));
   }
 }
 
@@ -162,21 +172,21 @@ export function resolveStart(
   { fields: { start }, settings }: RuleForm,
   existing: Subscription | undefined,
   nowMs: number,
-  faults: string[],
+  faults: Fault[],
 ): StartPosition {
   // A subscription that was there keeps its place unless a start is asked for; a new one keeps all that is there.
   const initial = settings['PULSAR_INITIAL_POSITION'] ?? 'earliest';
   const wanted = start ?? (existing === undefined ? initial : undefined);
   if (wanted === undefined) return undefined;
   if (existing !== undefined && existing.consumers.length > 0) {
-    faults.push(
-      `--start ${wanted}: consumers are connected to ${existing.name} (${existing.consumers.join(', ')}); stop them first, or leave --start out to go on from where it is`,
-    );
+    const consumers = existing.consumers.join(', ');
+    const what = `consumers are connected to ${existing.name} (${consumers}); stop them first, or leave --start out to go on from where it is`;
+    faults.push(faultOf('start', wanted, what));
   }
   if (wanted === 'earliest') return 1;
   if (wanted === 'latest') return nowMs;
   const fault = faultOfTime(wanted, nowMs);
-  if (fault !== undefined) faults.push(`--start ${wanted}: ${fault}`);
+  if (fault !== undefined) faults.push(faultOf('start', wanted, fault));
   return parseTimeText(wanted);
 }
 

@@ -8,12 +8,13 @@ import type {
   DescribeRolesRequest,
   DescribeRolesResponse,
 } from 'tencentcloud-sdk-nodejs/tencentcloud/services/tdmq/v20200217/tdmq_models.js';
-import type { Credentials, RunsFrom } from '../config.ts';
+import type { Credentials } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import { retry } from '../lib/retry.ts';
 import { Secret } from '../lib/secret.ts';
 import type { Clock } from '../ports.ts';
+import type { RunsFrom } from '../read-settings.ts';
 
 const REQUEST_TIMEOUT_SECONDS = 5;
 /** The second is reached from inside a VPC without a way out. */

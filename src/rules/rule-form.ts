@@ -1,10 +1,10 @@
 // The form of a rule as a person fills it in: flags, rule.yml, a .env file, or what a deployed rule has. Values are
-// texts; whether the settings among them are right is for config.ts to say.
+// texts; whether the settings among them are right is for read-settings.ts to say.
 import { parseEnv } from 'node:util';
 import { parse as parseYaml } from 'yaml';
-import { VARIABLES } from '../config.ts';
-import { BackupError } from '../errors.ts';
+import { BackupError, type Fault } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
+import { VARIABLES } from '../settings.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Rule } from './rule.ts';
 
@@ -84,6 +84,18 @@ const names = Object.keys(FIELDS) as FieldName[];
 /** `tdmqRole` → `tdmq-role` */
 export const flagOf = (field: FieldName) => field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
+/** What is wrong with the value that a field was given. */
+export const faultOf = (field: FieldName, value: string, what: string): Fault => ({
+  setting: `--${flagOf(field)}`,
+  text: `--${flagOf(field)} ${value}: ${what}`,
+});
+
+/** A field has to be given. */
+export const notGiven = (field: FieldName, what: string): Fault => ({
+  setting: `--${flagOf(field)}`,
+  text: `--${flagOf(field)}: not given; ${what}`,
+});
+
 /** The field that stands for a variable. */
 export function fieldOf(variable: string): FieldName | undefined {
   return names.find((name) => {
@@ -157,16 +169,16 @@ export function parseRuleFile(text: string, path: string): RuleForm {
 }
 
 function parseRuleYaml(text: string, path: string): RuleForm {
-  const refuse = (what: string, cause?: unknown) =>
+  const refuse = (what: string, of: { cause?: unknown; faults?: readonly Fault[] } = {}) =>
     new BackupError('config', `${path} ${what}`, {
-      cause,
+      ...of,
       hint: `Fields are ${names.join(', ')}, and settings by their variables' names under \`settings\`.`,
     });
   let parsed: unknown;
   try {
     parsed = parseYaml(text);
   } catch (error) {
-    throw refuse('is neither YAML nor lines of NAME=value', error);
+    throw refuse('is neither YAML nor lines of NAME=value', { cause: error });
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw refuse('holds no fields of a rule');
@@ -174,18 +186,20 @@ function parseRuleYaml(text: string, path: string): RuleForm {
   const { settings: extra = {}, ...rest } = parsed as Record<string, unknown>;
   const faults = Object.entries(rest).flatMap(([name, value]) =>
     !names.includes(name as FieldName)
-      ? [`${name} is no field; did you mean ${nearest(name, names)}?`]
+      ? [{ setting: name, text: `${name} is no field; did you mean ${nearest(name, names)}?` }]
       : typeof value === 'object'
-        ? [`${name} is no text or number`]
+        ? [{ setting: name, text: `${name} is no text or number` }]
         : [],
   );
-  if (typeof extra !== 'object' || extra === null) faults.push('settings is no list of NAME: value');
+  if (typeof extra !== 'object' || extra === null)
+    faults.push({ setting: 'settings', text: 'settings is no list of NAME: value' });
   for (const name of Object.keys(extra as object)) {
     if (!(name in VARIABLES)) {
-      faults.push(`${name} is not a setting; did you mean ${nearest(name, Object.keys(VARIABLES))}?`);
+      const known = nearest(name, Object.keys(VARIABLES));
+      faults.push({ setting: name, text: `${name} is not a setting; did you mean ${known}?` });
     }
   }
-  if (faults.length > 0) throw refuse(`has faults: ${faults.join(' | ')}`);
+  if (faults.length > 0) throw refuse('has faults', { faults });
   const texts = (given: object) =>
     Object.fromEntries(
       Object.entries(given)

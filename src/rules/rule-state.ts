@@ -1,5 +1,5 @@
 // Looks at everything that can be seen of a rule, and has it judged. Reads only.
-import type { RuleConfig } from '../config.ts';
+import type { RuleSettings } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import { parseTopicName } from '../topic-name.ts';
 import { type BucketAccess, lookAtBucket } from './bucket.ts';
@@ -104,7 +104,7 @@ async function lookAtSource(cloud: Cloud, rule: Rule, hasRun: boolean): Promise<
   return { subscription: found.subscription, ttlSeconds: found.namespace.ttlSeconds };
 }
 
-function settingsOf(rule: Rule): { config: RuleConfig; fault?: never } | { config?: never; fault: Fault } {
+function settingsOf(rule: Rule): { config: RuleSettings; fault?: never } | { config?: never; fault: Fault } {
   try {
     return { config: checkSettings(rule.environment, rule.functionName, rule.region) };
   } catch (error) {
@@ -116,7 +116,7 @@ function settingsOf(rule: Rule): { config: RuleConfig; fault?: never } | { confi
 
 async function bucketOf(
   rule: Rule,
-  cos: RuleConfig['cos'],
+  cos: RuleSettings['cos'],
   access: BucketAccess,
 ): Promise<{ fault?: Fault; unknown?: string }> {
   const view = await lookAtBucket(cos, access);

@@ -1,7 +1,8 @@
 // What a deployed rule is: an SCF function with the rule's tag, its settings in the environment, its timer. The tag is
 // the one convention: whatever made the function (`rule create` or serverless.yml), the tag makes it a rule.
-import { parseConfig, type RuleConfig, VARIABLES } from '../config.ts';
+import { parseRuleSettings, type RuleSettings } from '../config.ts';
 import { BackupError } from '../errors.ts';
+import { VARIABLES } from '../settings.ts';
 import { ifThere } from './api-failure.ts';
 import { type ApiResponse, allPages, type Cloud } from './cloud.ts';
 
@@ -128,20 +129,18 @@ function cronOf(description: string): string {
 }
 
 /**
- * The settings as the function itself will read them: what SCF adds at run time stands in as placeholders.
+ * The settings as the function itself will read them, with what SCF adds at run time.
  * @throws BackupError `config` that lists every fault
  */
 export function checkSettings(
   environment: Readonly<Record<string, string>>,
   functionName: string,
   region: string,
-): RuleConfig {
-  return parseConfig({
+): RuleSettings {
+  return parseRuleSettings({
     ...environment,
     SCF_FUNCTIONNAME: functionName,
     TENCENTCLOUD_REGION: region,
-    TENCENTCLOUD_SECRETID: 'of-the-run-role',
-    TENCENTCLOUD_SECRETKEY: 'of-the-run-role',
   });
 }
 

@@ -2,7 +2,7 @@
 // TDMQ role's key only where the function reads it itself. The policies are the JSON files in policies/.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RuleConfig } from '../config.ts';
+import type { RuleSettings } from '../config.ts';
 import { packageRoot } from '../packaging/package-root.ts';
 import { ifThere } from './api-failure.ts';
 import { allPages, type Cloud } from './cloud.ts';
@@ -23,7 +23,7 @@ interface Statement {
 }
 
 /** What the role may do, with the rule's bucket and prefix put in. */
-export function runRolePolicy(config: RuleConfig): { version: string; statement: Statement[] } {
+export function runRolePolicy(config: RuleSettings): { version: string; statement: Statement[] } {
   const { bucket, region, prefix } = config.cos;
   const values: Record<string, string> = {
     region,
@@ -59,7 +59,12 @@ export async function findRunRole(
 }
 
 /** The steps that make the role with its policy. */
-export function createRunRole(cloud: Cloud, roleName: string, ruleName: string, config: RuleConfig): Step[] {
+export function createRunRole(
+  cloud: Cloud,
+  roleName: string,
+  ruleName: string,
+  config: RuleSettings,
+): Step[] {
   const document = runRolePolicy(config);
   const description = `${DESCRIPTION}${ruleName}`;
   const byHand = 'delete it in the CAM console';
@@ -146,8 +151,8 @@ async function findPolicy(
 export async function updateRunRole(
   cloud: Cloud,
   roleName: string,
-  before: RuleConfig | undefined,
-  after: RuleConfig,
+  before: RuleSettings | undefined,
+  after: RuleSettings,
 ): Promise<Step[] | undefined> {
   const was = before && JSON.stringify(runRolePolicy(before));
   const is = JSON.stringify(runRolePolicy(after));

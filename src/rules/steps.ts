@@ -1,6 +1,6 @@
 // Changing calls in order, each with its undoing. When one fails, or the person interrupts, what was done before is
 // undone in reverse order, so that nothing half-made is left; what cannot be undone is named, with what to do about it.
-import { BackupError, messageOf } from '../errors.ts';
+import { BackupError, type Fault, messageOf } from '../errors.ts';
 import { retry } from '../lib/retry.ts';
 import type { Clock } from '../ports.ts';
 import { ifThere } from './api-failure.ts';
@@ -42,8 +42,8 @@ const UNDO_TIMEOUT_MS = 180_000;
 const UNDO_ATTEMPTS = 5;
 
 /**
- * Runs the steps. @throws BackupError `rule`: the first failure; further lines of its message, parted by ` | `, say
- * what could not be taken back and how to do it by hand.
+ * Runs the steps. @throws BackupError `rule`: the first failure; its faults say what could not be taken back, and how
+ * to do it by hand.
  */
 export async function runSteps(steps: readonly Step[], options: StepOptions): Promise<void> {
   const { signal, onStep = () => {} } = options;
@@ -64,11 +64,11 @@ export async function runSteps(steps: readonly Step[], options: StepOptions): Pr
       // What the API refused was not done, and undoing it could hit what somebody else has made under that name.
       const isPerhapsDone = error instanceof BackupError && error.outcomeUnknown;
       if (isDone || isPerhapsDone) done.push(step);
-      const lasting = done.flatMap((one) =>
-        one.lasting === undefined
-          ? []
-          : [`${one === step && !isDone ? 'perhaps, and not' : 'not'} taken back: ${one.lasting}`],
-      );
+      const lasting = done.flatMap((one): Fault[] => {
+        if (one.lasting === undefined) return [];
+        const how = one === step && !isDone ? 'perhaps, and not' : 'not';
+        return [{ setting: one.title, text: `${how} taken back: ${one.lasting}` }];
+      });
       const left = [...lasting, ...(await undoAll(done, options.clock, onStep))];
       throw failed(step, error, done, left, signal);
     }
@@ -82,9 +82,9 @@ async function undoAll(
   steps: readonly Step[],
   clock: Clock,
   onStep: NonNullable<StepOptions['onStep']>,
-): Promise<string[]> {
+): Promise<Fault[]> {
   const signal = AbortSignal.timeout(UNDO_TIMEOUT_MS);
-  const left: string[] = [];
+  const left: Fault[] = [];
   for (const { undo } of [...steps].reverse()) {
     if (undo === undefined) continue;
     onStep(undo.title, 'undoing');
@@ -96,7 +96,8 @@ async function undoAll(
       onStep(undo.title, 'undone');
     } catch (error) {
       onStep(undo.title, 'failed');
-      left.push(`left behind: ${undo.left} (${messageOf(error)}). By hand: ${undo.byHand}`);
+      const text = `left behind: ${undo.left} (${messageOf(error)}). By hand: ${undo.byHand}`;
+      left.push({ setting: undo.title, text });
     }
   }
   return left;
@@ -106,7 +107,7 @@ function failed(
   step: Step,
   error: unknown,
   done: readonly Step[],
-  left: readonly string[],
+  left: readonly Fault[],
   signal: AbortSignal,
 ): BackupError {
   const cause = error instanceof BackupError ? error : undefined;
@@ -117,8 +118,9 @@ function failed(
       : done.some((one) => one.undo !== undefined)
         ? '; what had been done is taken back'
         : '';
-  return new BackupError('rule', [`cannot ${step.title}: ${reason}${after}`, ...left].join(' | '), {
+  return new BackupError('rule', `cannot ${step.title}: ${reason}${after}`, {
     cause: error,
+    faults: left,
     retryable: cause?.retryable ?? false,
     ...(cause?.hint === undefined || signal.aborted ? {} : { hint: cause.hint }),
     details: cause?.details ?? {},

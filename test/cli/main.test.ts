@@ -108,11 +108,16 @@ test('with --json a failure is JSON on stdout', async () => {
 
 test('faults of the settings stand on a line each', async () => {
   const { terminal, err } = testTerminal();
-  const error = new BackupError('config', '2 settings are wrong: A is not set | B is not set', {
-    hint: 'Set.',
-  });
+  const faults = [
+    { setting: 'A', text: 'A is "x | y"' },
+    { setting: 'B', text: 'B is not set' },
+  ];
+  const error = new BackupError('config', '2 settings are wrong', { faults, hint: 'Set.' });
   expect(await main(['greet'], terminal, failing(error))).toBe(1);
-  expect(err()).toMatch(/^✗ .*A is not set\n {4}B is not set\n {2}→ Set\.\n$/);
+  expect(err()).toMatch(/^✗ .*2 settings are wrong\n {4}A is "x \| y"\n {4}B is not set\n {2}→ Set\.\n$/);
+  const { terminal: other, out } = testTerminal();
+  await main(['greet', '--json'], other, failing(error));
+  expect(JSON.parse(out()).error).toMatchObject({ message: error.message, faults });
 });
 
 test('wrong arguments exit with 2, a fault of ours with 1 and its stack', async () => {

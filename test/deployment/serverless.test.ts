@@ -5,8 +5,9 @@ import { parseEnv } from 'node:util';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { parseConfig, REGIONS, VARIABLES } from '../../src/config.ts';
+import { parseConfig } from '../../src/config.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
+import { REGIONS, VARIABLES } from '../../src/settings.ts';
 
 const root = packageRoot(import.meta.url);
 const read = (name: string) => readFileSync(join(root, name), 'utf8');

@@ -3,7 +3,7 @@
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createFolderStore } from '../../archive/folder-store.ts';
-import { type Environment, parseConfig, type RuleConfig } from '../../config.ts';
+import { parseCosConfig } from '../../config.ts';
 import { createCosStore } from '../../cos/store.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { readWhole } from '../../format/stored-object.ts';
@@ -53,14 +53,6 @@ export interface Location {
 
 const MIN_SOCKETS = 16;
 
-/** What reading does not ask for; the settings of a rule are checked as a whole. */
-const UNUSED_SETTINGS = {
-  RULE_NAME: 'archive',
-  PULSAR_SERVICE_URL: 'pulsar://unused:6650',
-  PULSAR_TOPIC: 'unused/unused/unused',
-  PULSAR_SUBSCRIPTION: 'unused',
-};
-
 /** Opens the place that options and environment name, for `parallel` reads at a time; call `close` at the end. @throws BackupError `config` */
 export async function openLocation(
   values: LocationValues,
@@ -95,11 +87,13 @@ export async function openLocation(
       hint: "Name the rule's settings with --env-file FILE, or the place with --bucket, --region and --prefix, or a copy with --folder.",
     });
   }
-  const { cos } = await readSettings(terminal, {
+  const env = {
+    ...terminal.env,
     ...(values.bucket === undefined ? {} : { COS_BUCKET: values.bucket }),
     ...(values.region === undefined ? {} : { COS_REGION: values.region }),
     ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
-  });
+  };
+  const cos = parseCosConfig(await ruleEnvironment({ ...terminal, env }), 'shell');
   const logger = quietLogger();
   const inner = createCosStore(cos, { logger, maxSockets: Math.max(MIN_SOCKETS, parallel) });
   const store = retryingStore(inner, { clock: systemClock, logger, signal: terminal.signal });
@@ -141,32 +135,6 @@ export function onlyTopic(objects: readonly { readonly topic: string }[], locati
       hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
     },
   );
-}
-
-/** What publishing does not ask for, where the archive is a local copy. */
-const UNUSED_COS_SETTINGS = {
-  COS_BUCKET: 'unused-1250000000',
-  COS_REGION: 'ap-guangzhou',
-  TENCENTCLOUD_SECRETID: 'unused',
-  TENCENTCLOUD_SECRETKEY: 'unused',
-};
-
-/** The settings for Pulsar alone. The role's key may have to be read with API keys: then these have to be there. */
-export function readPulsarSettings(terminal: Terminal, topic: string): Promise<RuleConfig> {
-  const unused = terminal.env['TDMQ_CLUSTER_ID'] ? {} : UNUSED_COS_SETTINGS;
-  // What is stored where is of no interest to who publishes.
-  return readSettings(terminal, { PULSAR_TOPIC: topic, COS_PREFIX: '' }, unused);
-}
-
-/** The settings of a rule with `changes`, of which only those for COS (and what else is set) have to be there. */
-export async function readSettings(
-  terminal: Terminal,
-  changes: Environment,
-  unused: Environment = {},
-): Promise<RuleConfig> {
-  const env = await ruleEnvironment({ ...terminal, env: { ...terminal.env, ...changes } });
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
-  return parseConfig({ ...UNUSED_SETTINGS, ...unused, ...set }, 'shell');
 }
 
 /** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */

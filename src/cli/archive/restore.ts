@@ -9,6 +9,7 @@ import {
 } from '../../archive/restore.ts';
 import { selectRaw } from '../../archive/restore-raw.ts';
 import { mayHold } from '../../archive/selection.ts';
+import { parsePulsarAccess } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { formatTime } from '../../format/record.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -17,18 +18,12 @@ import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
 import { parseTopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
+import { ruleEnvironment } from '../rule/environment.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes, formatTable } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
-import {
-  LOCATION_HELP,
-  LOCATION_OPTIONS,
-  numberOption,
-  onlyTopic,
-  openLocation,
-  readPulsarSettings,
-} from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
 import { openNote, stillThere } from './restore-note.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
@@ -123,7 +118,7 @@ Examples:
         });
       }
       const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: terminal.signal });
-      publisher = await openPublisher(values.to ?? '', terminal);
+      publisher = await openPublisher(terminal);
       const targetPartitions = await publisher.partitions(target);
       const note = await openNote(
         location,
@@ -213,30 +208,21 @@ function countReads(store: ObjectStore, objects: readonly ArchiveObject[]) {
   return { store: { ...store, read }, share: () => Math.min(1, bytes / Math.max(1, total)) };
 }
 
-async function openPublisher(topic: string, terminal: Terminal): Promise<Publisher> {
+async function openPublisher(terminal: Terminal): Promise<Publisher> {
   if (!terminal.env['PULSAR_SERVICE_URL']) {
     throw new BackupError('config', 'PULSAR_SERVICE_URL is not set', {
       hint: 'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
     });
   }
-  const { pulsar: settings, cos } = await readPulsarSettings(terminal, topic);
-  const { tdmqRole } = settings;
-  const pulsar =
-    tdmqRole === undefined
-      ? settings
-      : {
-          ...settings,
-          token: await readRoleKey({
-            ...tdmqRole,
-            region: cos.region,
-            credentials: cos.credentials,
-            signal: terminal.signal,
-            runsFrom: settings.runsFrom,
-          }),
-        };
+  const { pulsar, api } = parsePulsarAccess(await ruleEnvironment(terminal), 'shell');
+  const { tdmqRole, runsFrom } = pulsar;
+  const token =
+    tdmqRole === undefined || api === undefined
+      ? pulsar.token
+      : await readRoleKey({ ...tdmqRole, ...api, signal: terminal.signal, runsFrom });
   // Not ended by Ctrl-C: what is on its way then is waited for.
   const { signal } = new AbortController();
-  return createWirePublisher({ config: pulsar, clock: systemClock, signal });
+  return createWirePublisher({ config: { ...pulsar, token }, clock: systemClock, signal });
 }
 
 function tell(

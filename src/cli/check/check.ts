@@ -112,8 +112,7 @@ function settings(env: Terminal['env']): RuleConfig | Finding[] {
     return parseConfig(env, 'shell');
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    const faults = error.message.replace(/^\d+ of the rule's settings are wrong: /, '').split(' | ');
-    return faults.map((fault) => fail('settings', fault, error.hint ?? 'Correct it.'));
+    return error.faults.map(({ text }) => fail('settings', text, error.hint ?? 'Correct it.'));
   }
 }
 

@@ -1,6 +1,7 @@
 // The part of `check` that asks nobody: how the rule's settings and the function's limits fit each other.
-import type { Environment, RuleConfig } from '../../config.ts';
+import type { RuleConfig } from '../../config.ts';
 import { largestMessageBytes } from '../../largest-message.ts';
+import type { Environment } from '../../read-settings.ts';
 import { type Finding, fail, ok, warn } from '../finding.ts';
 
 const MAX_TIMEOUT_SECONDS = 900;

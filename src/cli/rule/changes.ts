@@ -26,7 +26,8 @@ export async function whileChanging<T>(terminal: Terminal, work: () => Promise<T
     return await work();
   } catch (error) {
     if (terminal.signal.aborted && error instanceof BackupError) {
-      terminal.stderr.write(`${error.message.split(' | ').join('\n    ')}\n`);
+      const lines = [error.summary, ...error.faults.map(({ text }) => text)];
+      terminal.stderr.write(`${lines.join('\n    ')}\n`);
       if (error.hint !== undefined) terminal.stderr.write(`  → ${error.hint}\n`);
     }
     throw error;

@@ -1,6 +1,5 @@
 // `tdmq-backup rule create`: fills in the form, shows the plan, makes the rule, and leaves nothing half-made.
 import { parseArgs } from 'node:util';
-import { VARIABLES } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { type BucketAccess, bucketsOf, requireBucket } from '../../rules/bucket.ts';
 import type { Cloud } from '../../rules/cloud.ts';
@@ -8,6 +7,7 @@ import { planCreate, readCode, shownEnvironment } from '../../rules/function-ste
 import { type ResolvedRule, resolveRule } from '../../rules/resolve-rule.ts';
 import { formOfSettings, mergeForms } from '../../rules/rule-form.ts';
 import type { Step } from '../../rules/steps.ts';
+import { VARIABLES } from '../../settings.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { type BACK, openPrompt } from '../terminal/prompt.ts';

@@ -1,5 +1,5 @@
 // The environment of a rule, as the function would have it, from a person's shell or .env file.
-import type { Environment } from '../../config.ts';
+import type { Environment } from '../../read-settings.ts';
 import { findCredentials } from '../../rules/credentials.ts';
 import type { Terminal } from '../command.ts';
 

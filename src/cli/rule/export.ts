@@ -1,9 +1,9 @@
 // `tdmq-backup rule export`: a deployed rule as the .env.<stage> of the Serverless Framework.
 import { rename, rm, writeFile } from 'node:fs/promises';
-import { VARIABLES } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { findRule } from '../../rules/rule.ts';
 import { formatEnvFile } from '../../rules/rule-form.ts';
+import { VARIABLES } from '../../settings.ts';
 import type { Command } from '../command.ts';
 import { COMMON_HELP, openAccount, parseOneName } from './context.ts';
 

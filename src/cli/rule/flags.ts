@@ -1,7 +1,6 @@
 // The flags of `rule create` and `rule edit`: one for each field of the form, and --set for any other setting.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VARIABLES } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { nearest } from '../../lib/nearest.ts';
 import { packageRoot } from '../../packaging/package-root.ts';
@@ -13,6 +12,7 @@ import {
   parseRuleFile,
   type RuleForm,
 } from '../../rules/rule-form.ts';
+import { VARIABLES } from '../../settings.ts';
 import { UsageError } from '../usage-error.ts';
 
 const fieldNames = Object.keys(FIELDS) as FieldName[];

@@ -1,5 +1,5 @@
 // What `rule create` asks for: one question for each field that is not given, with lists of what the account has.
-import { VARIABLES } from '../../config.ts';
+
 import { ifThere, isForbidden } from '../../rules/api-failure.ts';
 import { allPages, type Cloud } from '../../rules/cloud.ts';
 import { faultOfName } from '../../rules/resolve-rule.ts';
@@ -17,6 +17,7 @@ import {
   listTopics,
   type PulsarCluster,
 } from '../../rules/tdmq-lookup.ts';
+import { VARIABLES } from '../../settings.ts';
 import type { Choice, Prompt } from '../terminal/prompt.ts';
 import { UsageError } from '../usage-error.ts';
 import { type Asked, type Fields, filled, kindsOfQuestion, TYPED } from './question-kinds.ts';

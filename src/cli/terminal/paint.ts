@@ -1,5 +1,5 @@
 // Colour for a person at a terminal; plain text for pipes, files and NO_COLOR.
-import type { Environment } from '../../config.ts';
+import type { Environment } from '../../read-settings.ts';
 
 /** SGR codes: on, off (ECMA-48). */
 const STYLES = { red: [31, 39], green: [32, 39], yellow: [33, 39], dim: [2, 22], bold: [1, 22] } as const;

@@ -1,8 +1,9 @@
 // The part of npm pulsar-client that the native adapter uses, and how it is loaded and made to talk to our logger.
 // What only newer versions have is optional (checked against the declarations of 1.14.0 and 1.18.0).
-import type { PulsarConfig, RunsFrom } from '../../config.ts';
+import type { PulsarConfig } from '../../config.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
+import type { RunsFrom } from '../../read-settings.ts';
 import { readTlsFiles } from '../tls-files.ts';
 
 export interface NativeMessageId {

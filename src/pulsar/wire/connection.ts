@@ -1,10 +1,10 @@
 // One connection to a broker, shared by all consumers and producers there: carries requests and answers, and reports what
 // arrives, and at last its loss, to them. It decides nothing about them.
 import type { Socket } from 'node:net';
-import type { RunsFrom } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock, EntryId } from '../../ports.ts';
+import type { RunsFrom } from '../../read-settings.ts';
 import type { Identity } from './authentication.ts';
 import { openSocket } from './broker-socket.ts';
 import {

@@ -1,7 +1,8 @@
 // What it means when a connection to a broker fails before anything of Pulsar is said: names, networks, ports, TLS. Says
 // what to do about that one cause, and speaks of a function's network only to a function.
-import type { RunsFrom } from '../../config.ts';
+
 import { BackupError } from '../../errors.ts';
+import type { RunsFrom } from '../../read-settings.ts';
 import type { TlsFiles } from '../tls-files.ts';
 
 /** How the connection was made. */

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { VARIABLES } from '../../../src/config.ts';
+import { VARIABLES } from '../../../src/settings.ts';
 import type { ScfFunction } from '../../stand-ins/cloud-api/state.ts';
 import { deployByHand, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
 
