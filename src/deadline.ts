@@ -59,7 +59,7 @@ export class Deadline implements Pace {
   readonly #reading: End;
   readonly #storing: End;
   readonly #asking: End;
-  readonly #draining: End;
+  readonly #storingEnd: End;
   readonly #hardEnd: End;
 
   constructor({ clock, startedAtMs, timeLimitMs, reserveMs: reserved }: DeadlineOptions) {
@@ -77,7 +77,7 @@ export class Deadline implements Pace {
     this.#reading = new End(clock, () => this.#planReading());
     this.#storing = new End(clock, () => this.#planStoring());
     this.#asking = new End(clock, () => this.#planManifest());
-    this.#draining = new End(clock, () => this.#hardEndAtMs - this.#leastManifestMs);
+    this.#storingEnd = new End(clock, () => this.#hardEndAtMs - this.#leastManifestMs);
     this.#hardEnd = new End(clock, () => this.#hardEndAtMs);
   }
 
@@ -97,9 +97,9 @@ export class Deadline implements Pace {
     return this.#asking.signal;
   }
 
-  /** Aborted when nothing is waited for any more that the broker has to answer. */
-  get draining(): AbortSignal {
-    return this.#draining.signal;
+  /** Aborted when the time for storing and acknowledging is over: what is left is the manifest's. */
+  get storingEnd(): AbortSignal {
+    return this.#storingEnd.signal;
   }
 
   /** Aborted when there is time left for closing only. */
@@ -128,7 +128,7 @@ export class Deadline implements Pace {
   }
 
   close(): void {
-    for (const end of [...this.#planned(), this.#draining, this.#hardEnd]) end.forget();
+    for (const end of [...this.#planned(), this.#storingEnd, this.#hardEnd]) end.forget();
   }
 
   /**

@@ -49,7 +49,7 @@ export interface DrainOptions
   extends Omit<Run, 'budget' | 'slots' | 'tally' | 'reading' | 'stopAll' | 'pace'> {
   readonly source: Source;
   readonly stopReadingAtMs: number;
-  /** Plans the end from what is measured; without it only `stopReadingAtMs` and `hardEnd` count. */
+  /** Plans the end from what is measured; without it only `stopReadingAtMs` and `storingEnd` count. */
   readonly pace?: Pace;
   /** Is given the partitions before anything is taken from them. */
   readonly onOpen?: (partitions: readonly SourcePartition[]) => void;
@@ -81,7 +81,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
   const reading = new AbortController();
   const timer = new AbortController();
   // One listener per partition that waits is not a leak.
-  setMaxListeners(0, reading.signal, options.hardEnd, pace.storing, pace.asking);
+  setMaxListeners(0, reading.signal, options.storingEnd, pace.storing, pace.asking);
   clock
     .sleep(Math.max(0, stopReadingAtMs - clock.now()), timer.signal)
     .then(() => reading.abort())
@@ -146,11 +146,11 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
 }
 
 /** The pace of a run of which only the ends are known. */
-const unhurried = ({ stopReadingAtMs, hardEnd }: DrainOptions): Pace => ({
+const unhurried = ({ stopReadingAtMs, storingEnd }: DrainOptions): Pace => ({
   stopReadingAtMs,
   reading: new AbortController().signal,
-  storing: hardEnd,
-  asking: hardEnd,
+  storing: storingEnd,
+  asking: storingEnd,
   hasTimeToStore: () => true,
   measureCreation: (create) => create(),
   measureAcknowledgement: (acknowledge) => acknowledge(),

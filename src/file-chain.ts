@@ -204,7 +204,7 @@ export class FileChain {
   }
 
   async #acknowledgeInTime(entries: readonly EntryId[]): Promise<void> {
-    const { clock, hardEnd, tally, pace } = this.#run;
+    const { clock, storingEnd, tally, pace } = this.#run;
     const askedAtMs = clock.now();
     let hasFailed = false;
     const acknowledge = () => this.#partition.acknowledge(entries);
@@ -214,11 +214,11 @@ export class FileChain {
     };
     try {
       await retryThroughOutage(
-        () => untilAborted(pace.measureAcknowledgement(acknowledge), hardEnd, () => this.#unconfirmed()),
-        { clock, signal: hardEnd, onRetry },
+        () => untilAborted(pace.measureAcknowledgement(acknowledge), storingEnd, () => this.#unconfirmed()),
+        { clock, signal: storingEnd, onRetry },
       );
     } catch (error) {
-      const isOver = hardEnd.aborted && error instanceof BackupError && error.retryable;
+      const isOver = storingEnd.aborted && error instanceof BackupError && error.retryable;
       if (hasFailed || !isOver || !pace.isCutShort(askedAtMs)) throw error;
       // Only the clock is to blame. The next run finds what was stored.
       tally.cutByDeadline++;

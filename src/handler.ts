@@ -200,7 +200,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
       tally,
       startedAtMs,
       stopReadingAtMs,
-      hardEnd: deadline.draining,
+      storingEnd: deadline.storingEnd,
       pace: deadline,
       stop: parts.stop,
       bufferBytes: buffers.uploadBytes,

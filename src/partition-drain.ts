@@ -127,19 +127,19 @@ export class PartitionDrain {
     if (this.#position.isInOrder || typeof outcome !== 'object') return true;
     const { failure } = outcome;
     if (!(failure instanceof BackupError) || failure.code !== 'source') return true;
-    const backlog = untilAborted(this.#partition.backlog(), this.#run.hardEnd, noAnswer);
+    const backlog = untilAborted(this.#partition.backlog(), this.#run.storingEnd, noAnswer);
     return (await backlog.catch(() => undefined)) !== undefined;
   }
 
   /** Goes on behind what is durable, without the messages of the object that was found. */
   async #resumeAfter(point: ResumePoint): Promise<true> {
-    const { clock, hardEnd } = this.#run;
+    const { clock, storingEnd } = this.#run;
     this.#position.skip(point);
     this.#chain.resume();
     // Between the messages of the object there may be some that it does not hold.
     this.#position.resumeAfter(this.#chain.durable);
-    const restart = () => untilAborted(this.#partition.restart(), hardEnd, noAnswer);
-    await retryThroughOutage(restart, { clock, signal: hardEnd });
+    const restart = () => untilAborted(this.#partition.restart(), storingEnd, noAnswer);
+    await retryThroughOutage(restart, { clock, signal: storingEnd });
     return true;
   }
 

@@ -57,8 +57,8 @@ export interface Run {
   readonly tally: Tally;
   /** Aborted when reading has to stop, so that what is open can still be stored. */
   readonly reading: AbortSignal;
-  /** Aborted when everything has to stop. */
-  readonly hardEnd: AbortSignal;
+  /** Aborted when the time for storing and acknowledging is over. */
+  readonly storingEnd: AbortSignal;
   readonly pace: Pace;
   /** Stops all partitions: one of them met a failure that the others would meet as well. */
   readonly stopAll: () => void;

@@ -308,18 +308,18 @@ describe('of several failures', () => {
     async (code) => {
       const broker = createFakeBroker(1);
       fill(broker, 15);
-      const hardEnd = new AbortController();
+      const storingEnd = new AbortController();
       const inner = createMemoryStore();
       let count = 0;
       const store = {
         ...inner,
         async create(...args: Parameters<typeof inner.create>) {
           if (++count < 2) return inner.create(...args);
-          hardEnd.abort();
+          storingEnd.abort();
           throw new BackupError(code, 'this stays');
         },
       };
-      const result = await runDrain(broker, store, { ...limits(5), hardEnd: hardEnd.signal });
+      const result = await runDrain(broker, store, { ...limits(5), storingEnd: storingEnd.signal });
       expect(result.failure).toMatchObject({ code, message: 'this stays' });
       expect(broker.backlog()).toBe(10);
     },

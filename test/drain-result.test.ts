@@ -20,11 +20,11 @@ function fill(broker: FakeBroker, entries: number): void {
 }
 
 describe('the result of a run', () => {
-  const cut = (store: MemoryStore, hardEnd: AbortController, nth: number) => {
+  const cut = (store: MemoryStore, storingEnd: AbortController, nth: number) => {
     let creates = 0;
     store.hook = (when, call) => {
       if (when !== 'before' || call !== 'create' || ++creates < nth) return undefined;
-      setImmediate(() => hardEnd.abort());
+      setImmediate(() => storingEnd.abort());
       return new Promise(() => undefined);
     };
   };
@@ -43,9 +43,9 @@ describe('the result of a run', () => {
         broker.hook = undefined;
         for (const key of [...store.objects.keys()].slice(1)) store.objects.delete(key);
       }
-      const hardEnd = new AbortController();
-      cut(store, hardEnd, 2);
-      const result = await runDrain(broker, store, { limits, hardEnd: hardEnd.signal });
+      const storingEnd = new AbortController();
+      cut(store, storingEnd, 2);
+      const result = await runDrain(broker, store, { limits, storingEnd: storingEnd.signal });
       expect(result).toMatchObject({ stopReason: 'deadline', failure: undefined });
       expect(result.tally).toMatchObject(isFound ? { objects: 0, alreadyStored: 1 } : { objects: 1 });
       expect(broker.backlog()).toBe(5);
@@ -56,11 +56,11 @@ describe('the result of a run', () => {
     const broker = createFakeBroker(1);
     fill(broker, 10);
     const store = createMemoryStore();
-    const hardEnd = new AbortController();
-    cut(store, hardEnd, 1);
+    const storingEnd = new AbortController();
+    cut(store, storingEnd, 1);
     const tally = createTally();
     tally.lastRetried = new BackupError('store', 'COS is busy');
-    const result = await runDrain(broker, store, { tally, hardEnd: hardEnd.signal });
+    const result = await runDrain(broker, store, { tally, storingEnd: storingEnd.signal });
     expect(result.failure).toBe(tally.lastRetried);
   });
 
@@ -147,12 +147,12 @@ describe('the result of a run', () => {
         }),
     };
     const stop = new AbortController();
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     const broker = createFakeBroker(2);
     fill(broker, 5);
-    await runDrain(broker, createMemoryStore(), { clock, stop: stop.signal, hardEnd: hardEnd.signal });
+    await runDrain(broker, createMemoryStore(), { clock, stop: stop.signal, storingEnd: storingEnd.signal });
     expect(timers).toBe(0);
-    for (const { signal } of [stop, hardEnd]) expect(getEventListeners(signal, 'abort')).toEqual([]);
+    for (const { signal } of [stop, storingEnd]) expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });
 

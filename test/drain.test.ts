@@ -369,15 +369,15 @@ describe('when time runs out', () => {
     const broker = createFakeBroker(1);
     fill(broker, 10);
     const store = createMemoryStore();
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     store.hook = (when, call) => {
       if (when === 'before' && call === 'create') {
-        setImmediate(() => hardEnd.abort());
+        setImmediate(() => storingEnd.abort());
         return new Promise(() => undefined);
       }
       return undefined;
     };
-    const result = await runDrain(broker, store, { hardEnd: hardEnd.signal });
+    const result = await runDrain(broker, store, { storingEnd: storingEnd.signal });
     expect(result.stopReason).toBe('deadline');
     expect(result.failure).toMatchObject({ code: 'store', hint: expect.stringContaining('time-out') });
     expect(broker.backlog()).toBe(10);
@@ -389,13 +389,13 @@ describe('when the broker confirms no acknowledgement', () => {
     const broker = createFakeBroker(2);
     fill(broker, 10);
     const store = createMemoryStore();
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     broker.hook = (call) => {
       if (call !== 'acknowledge' && call !== 'backlog') return undefined;
-      setImmediate(() => hardEnd.abort());
+      setImmediate(() => storingEnd.abort());
       return new Promise<never>(() => undefined);
     };
-    const result = await runDrain(broker, store, { hardEnd: hardEnd.signal });
+    const result = await runDrain(broker, store, { storingEnd: storingEnd.signal });
     expect(result.failure).toMatchObject({
       code: 'source',
       message: expect.stringContaining('did not confirm an acknowledgement'),
@@ -409,13 +409,13 @@ describe('when the broker confirms no acknowledgement', () => {
   it('does not wait for a backlog beyond its time', async () => {
     const broker = createFakeBroker(1);
     fill(broker, 10);
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     broker.hook = (call) => {
       if (call !== 'backlog') return undefined;
-      setImmediate(() => hardEnd.abort());
+      setImmediate(() => storingEnd.abort());
       return new Promise<never>(() => undefined);
     };
-    const result = await runDrain(broker, createMemoryStore(), { hardEnd: hardEnd.signal });
+    const result = await runDrain(broker, createMemoryStore(), { storingEnd: storingEnd.signal });
     expect(result).toMatchObject({ stopReason: 'caught_up', failure: undefined, backlog: undefined });
     expect(broker.backlog()).toBe(0);
   });

@@ -53,11 +53,11 @@ describe('acknowledgements', () => {
 
   it('that fail until the time is over fail the run with what the broker said, and are not tried on', async () => {
     const { broker } = brokerWith(3);
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     let tries = 0;
     broker.hook = (call) => {
       if (call !== 'acknowledge') return;
-      if (++tries === 3) hardEnd.abort();
+      if (++tries === 3) storingEnd.abort();
       throw connectionLost();
     };
     const sleep = (ms: number, signal?: AbortSignal) =>
@@ -68,7 +68,7 @@ describe('acknowledgements', () => {
           : Promise.resolve();
     const result = await runDrain(broker, createMemoryStore(), {
       clock: { now: Date.now, sleep },
-      hardEnd: hardEnd.signal,
+      storingEnd: storingEnd.signal,
     });
     expect(result.failure).toBeInstanceOf(BackupError);
     expect(String((result.failure as Error).message) + String((result.failure as Error).cause)).toContain(
@@ -79,15 +79,15 @@ describe('acknowledgements', () => {
 
   it('that are never answered fail the run at its end with what came before', async () => {
     const { broker } = brokerWith(3);
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     let tries = 0;
     broker.hook = (call) => {
       if (call !== 'acknowledge') return undefined;
       if (++tries === 1) throw connectionLost();
-      hardEnd.abort();
+      storingEnd.abort();
       return new Promise(() => undefined);
     };
-    const result = await runDrain(broker, createMemoryStore(), { hardEnd: hardEnd.signal });
+    const result = await runDrain(broker, createMemoryStore(), { storingEnd: storingEnd.signal });
     expect(result.failure).toMatchObject({
       message: expect.stringContaining('did not confirm'),
       cause: { message: 'connection lost' },
@@ -168,7 +168,7 @@ describe('a file that could not be stored', () => {
 
   it('for lack of time stops what stands behind it, whatever the store would still take', async () => {
     const { broker } = brokerWith(9);
-    const hardEnd = new AbortController();
+    const storingEnd = new AbortController();
     const inner = createMemoryStore();
     let creates = 0;
     const store: ObjectStore = {
@@ -176,13 +176,13 @@ describe('a file that could not be stored', () => {
       async create(key, body, crc, attributes) {
         for (let turn = 0; turn < 10; turn++) await nextTurn();
         if (++creates === 1) {
-          hardEnd.abort();
+          storingEnd.abort();
           throw denied();
         }
         return inner.create(key, body, crc, attributes);
       },
     };
-    const result = await runDrain(broker, store, { ...limits(3), hardEnd: hardEnd.signal });
+    const result = await runDrain(broker, store, { ...limits(3), storingEnd: storingEnd.signal });
     expect(result.stopReason).toBe('deadline');
     expect(inner.objects.size).toBe(0);
     expect(broker.backlog()).toBe(9);

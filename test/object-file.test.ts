@@ -17,15 +17,15 @@ const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 let store: MemoryStore;
 let budget: MemoryBudget;
-let hardEnd: AbortController;
+let storingEnd: AbortController;
 beforeEach(() => {
   store = createMemoryStore();
   budget = new MemoryBudget(LIMIT_BYTES, systemClock);
-  hardEnd = new AbortController();
+  storingEnd = new AbortController();
 });
 
 const openFile = (compression: 'none' | 'gzip' = 'none', slots = createSlots(6)) =>
-  new ObjectFile({ key: KEY, rule: 'r', compression, store, budget, slots, signal: hardEnd.signal }, 0);
+  new ObjectFile({ key: KEY, rule: 'r', compression, store, budget, slots, signal: storingEnd.signal }, 0);
 
 const message = (entryId: number): Message => ({
   id: { ledgerId: 7, entryId, partition: 0, batchIndex: -1 },
@@ -279,7 +279,7 @@ describe('the memory that a file holds is free again', () => {
     await append(file, 5_000);
     await file.seal('end');
     let isRoom = false;
-    const room = Promise.resolve(budget.reserve(1, hardEnd.signal)).then(() => {
+    const room = Promise.resolve(budget.reserve(1, storingEnd.signal)).then(() => {
       isRoom = true;
     });
     await nextTurn();
@@ -296,9 +296,9 @@ describe('the memory that a file holds is free again', () => {
     await dropped.discard();
     const other = openFile();
     await append(other, PART_BYTES / 4);
-    void budget.reserve(PART_BYTES, hardEnd.signal);
+    void budget.reserve(PART_BYTES, storingEnd.signal);
     expect(other.spillableBytes()).toBe(PART_BYTES / 4);
-    hardEnd.abort();
+    storingEnd.abort();
     await other.discard();
   });
 
@@ -309,7 +309,7 @@ describe('the memory that a file holds is free again', () => {
     await file.seal('end');
     const other = openFile();
     await append(other, PART_BYTES - 2);
-    void budget.reserve(1, hardEnd.signal);
+    void budget.reserve(1, storingEnd.signal);
     // The sealed one is the larger, but stays what it is: one PUT.
     await nextTurn();
     expect(other.spillableBytes()).toBe(0);
@@ -317,7 +317,7 @@ describe('the memory that a file holds is free again', () => {
     expect(callsOf('create')).toBe(1);
     await other.discard();
     expect(budget.usedBytes).toBe(0);
-    hardEnd.abort();
+    storingEnd.abort();
   });
 });
 
@@ -347,7 +347,7 @@ describe('the upload of a dropped file', () => {
     const file = openFile();
     await append(file, PART_BYTES, 100);
     await nextTurn();
-    hardEnd.abort();
+    storingEnd.abort();
     await file.discard();
     expect(store.uploads.size).toBe(0);
   });

@@ -38,7 +38,7 @@ export function runDrain(
     logger: silentLogger,
     startedAtMs: Date.now(),
     stopReadingAtMs: Date.now() + 60_000,
-    hardEnd: new AbortController().signal,
+    storingEnd: new AbortController().signal,
     bufferBytes: 64 * 1_048_576,
     ...options,
   });
