@@ -1,22 +1,25 @@
-// The bytes that a run may hold: those of open and leaving files, and of entries that are about to be received. It
-// decides when reading waits and whose buffer leaves early; it never drops anything.
+// The bytes that a run may hold: those of open files, of uploads, and of entries that are about to be received. It
+// decides when reading waits and whose buffer is uploaded early; it never drops anything.
 import type { Clock } from './ports.ts';
 
-/** Smallest part that COS takes, but for the last one: a smaller buffer cannot leave early. */
+/** Smallest part that COS takes, but for the last one: a smaller buffer cannot be uploaded early. */
 export const MIN_PART_BYTES = 1_048_576;
 
 /** As many bytes as all uploads side by side need, and some in line: more would only make the function larger. */
 const MAX_UPLOADING_BYTES = 64 * 1_048_576;
 
-/** Nobody knows how large the first entry is. Brokers take messages of up to 5 MiB if nobody has changed that. */
+/** The size of the first entry is not known. By default, brokers take messages of up to 5 MiB. */
 const FIRST_ENTRY_BYTES = 5 * 1_048_576;
 
-/** Who does not get the entry that room was kept for makes nobody else wait longer than this, and at most twice that. */
-const RESERVATION_EXPIRY_MS = 500;
+/**
+ * A reservation expires at this age, where somebody waits for room. A partition without a connection, or one that waits
+ * to become the active consumer, gets no entry for minutes, and would keep its room from the others for as long.
+ */
+const RESERVATION_EXPIRY_MS = 1_000;
 
-/** An open buffer that can leave as a part before its file is full. */
+/** An open buffer that can be uploaded as a part before its file is full. */
 export interface Spillable {
-  /** Bytes that would leave. */
+  /** Bytes that `spill` would upload. */
   spillableBytes(): number;
   spill(): void;
 }
@@ -24,42 +27,42 @@ export interface Spillable {
 /** Room that is kept for an entry. */
 export interface Reservation {
   readonly bytes: number;
-  /** When it was made, in looks at who is late. */
-  readonly look: number;
+  readonly madeAtMs: number;
 }
 
 interface Waiting {
   readonly bytes: number;
-  readonly go: () => void;
+  readonly reserve: () => void;
 }
 
+/** One for all partitions of a run. */
 export class MemoryBudget {
   readonly limitBytes: number;
   readonly #clock: Clock;
   readonly #onPassed: (bytes: number) => void;
-  /** Held since they were told last. */
+  /** Held since the last report. */
   #passedBytes = 0;
   #openBytes = 0;
   #uploadingBytes = 0;
-  /** Reserved since the last look at who is late, and in the time between that look and the one before. */
+  /** Those that have not expired, the oldest first. */
+  readonly #reservations = new Set<Reservation>();
   #reservedBytes = 0;
-  #reservedBeforeBytes = 0;
-  #looks = 0;
-  #looking: AbortController | undefined;
+  /** Ends the wait for the next expiry. */
+  #expiring: AbortController | undefined;
   #largestEntryBytes: number | undefined;
   #peakBytes = 0;
   readonly #spillables = new Set<Spillable>();
-  /** First come, first served: a large entry is not passed by small ones for ever. */
+  /** First come, first served: small entries do not pass a large one for ever. */
   #line: Waiting[] = [];
 
-  /** `onPassed` is told of all bytes that came in, by `reportPassed`. */
+  /** `reportPassed` calls `onPassed` with all bytes that came in. */
   constructor(limitBytes: number, clock: Clock, onPassed: (bytes: number) => void = () => undefined) {
     this.limitBytes = limitBytes;
     this.#clock = clock;
     this.#onPassed = onPassed;
   }
 
-  /** What open and leaving files hold. */
+  /** What open files and uploads hold. */
   get usedBytes(): number {
     return this.#openBytes + this.#uploadingBytes;
   }
@@ -82,28 +85,28 @@ export class MemoryBudget {
     this.#spillables.delete(spillable);
   }
 
-  /** Bytes were added to an open buffer. */
+  /** An open buffer got these bytes. */
   hold(bytes: number): void {
     this.#passedBytes += bytes;
     this.#openBytes += bytes;
     this.#peakBytes = Math.max(this.#peakBytes, this.usedBytes);
   }
 
-  /** Bytes of an open buffer are on their way to the store: they will be freed without further reading. */
-  leave(bytes: number): void {
+  /** An open buffer has given these bytes away, to be uploaded: `free` follows without further reading. */
+  upload(bytes: number): void {
     this.#openBytes -= bytes;
     this.#uploadingBytes += bytes;
   }
 
-  /** Bytes that were leaving are gone. */
+  /** Bytes that were uploading are gone. */
   free(bytes: number): void {
     this.#uploadingBytes -= bytes;
     this.#serve();
   }
 
   /**
-   * To be called before an entry is asked for, when the one before is not in use any more: garbage that is collected
-   * now is out of the way of what comes.
+   * Call it before an entry is asked for, when the one before is not in use any more: then the garbage is collected
+   * before the next one comes.
    */
   reportPassed(): void {
     this.#onPassed(this.#passedBytes);
@@ -112,84 +115,92 @@ export class MemoryBudget {
 
   /**
    * Keeps room for an entry of about `bytes` before it is asked for, until `endReservation`. At once where there is
-   * room; else in turn when there is, or when `signal` aborts. When nothing that is held can leave by itself, and no
+   * room; else in turn when there is, or when `signal` aborts. When nothing that is held can be uploaded, and no
    * entry is awaited, one goes on all the same: else none ever would.
    */
   reserve(bytes: number, signal: AbortSignal): Reservation | Promise<Reservation> {
-    if (this.#line.length === 0 && this.#fits(bytes)) return this.#take(bytes);
+    if (this.#line.length === 0 && this.#fits(bytes)) return this.#reserve(bytes);
     return this.#waitInLine(bytes, signal);
   }
 
-  /** Ends what `reserve` began. `entryBytes`: the entry came, and was that large. */
-  endReservation({ bytes, look }: Reservation, entryBytes = 0): void {
+  /** Ends what `reserve` began, also after it expired. `entryBytes`: the entry came, and was that large. */
+  endReservation(reservation: Reservation, entryBytes = 0): void {
     if (entryBytes > (this.#largestEntryBytes ?? 0)) this.#largestEntryBytes = entryBytes;
-    if (look === this.#looks) this.#reservedBytes -= bytes;
-    else if (look === this.#looks - 1) this.#reservedBeforeBytes -= bytes;
+    this.#forget(reservation);
     this.#serve();
   }
 
-  #take(bytes: number): Reservation {
+  #reserve(bytes: number): Reservation {
+    const reservation = { bytes, madeAtMs: this.#clock.now() };
+    this.#reservations.add(reservation);
     this.#reservedBytes += bytes;
-    return { bytes, look: this.#looks };
+    return reservation;
+  }
+
+  #forget(reservation: Reservation): void {
+    if (this.#reservations.delete(reservation)) this.#reservedBytes -= reservation.bytes;
   }
 
   #fits(bytes: number): boolean {
-    const bytesWithIt = this.usedBytes + this.#reservedBytes + this.#reservedBeforeBytes + bytes;
+    const bytesWithIt = this.usedBytes + this.#reservedBytes + bytes;
     return bytesWithIt <= this.limitBytes && this.#uploadingBytes <= MAX_UPLOADING_BYTES;
   }
 
   #waitInLine(bytes: number, signal: AbortSignal): Promise<Reservation> {
     return new Promise((resolve) => {
-      const go = () => {
+      const reserve = () => {
         signal.removeEventListener('abort', onAbort);
-        resolve(this.#take(bytes));
+        resolve(this.#reserve(bytes));
       };
-      const waiting = { bytes, go };
+      const waiting = { bytes, reserve };
       const onAbort = () => {
         this.#line = this.#line.filter((one) => one !== waiting);
-        go();
+        reserve();
         this.#serve();
       };
       this.#line.push(waiting);
       signal.addEventListener('abort', onAbort);
       if (signal.aborted) onAbort();
       this.#serve();
-      if (this.#line.length > 0) this.#lookForLate();
     });
   }
 
+  /** Lets those in line go on for whom there is room. */
   #serve(): void {
     for (let first = this.#line[0]; first !== undefined; first = this.#line[0]) {
-      if (!this.#mayGo(first.bytes)) return;
+      if (!this.#makeRoom(first.bytes)) {
+        this.#awaitExpiry();
+        return;
+      }
       this.#line.shift();
-      first.go();
+      first.reserve();
     }
-    this.#looking?.abort();
-    this.#looking = undefined;
+    this.#expiring?.abort();
+    this.#expiring = undefined;
   }
 
-  #mayGo(bytes: number): boolean {
+  #makeRoom(bytes: number): boolean {
     if (this.#fits(bytes)) return true;
     while (this.#openBytes > this.limitBytes / 2) {
       const largest = this.#largest();
       if (largest === undefined) break;
       largest.spill();
     }
-    return this.#uploadingBytes === 0 && this.#reservedBytes + this.#reservedBeforeBytes === 0;
+    return this.#uploadingBytes === 0 && this.#reservations.size === 0;
   }
 
-  /** While somebody waits: forgets reservations whose entries have not come for a while. */
-  #lookForLate(): void {
-    if (this.#looking !== undefined) return;
-    this.#looking = new AbortController();
-    this.#clock.sleep(RESERVATION_EXPIRY_MS, this.#looking.signal).then(
+  /** Somebody waits: forgets reservations when they expire. */
+  #awaitExpiry(): void {
+    const [oldest] = this.#reservations;
+    if (this.#expiring !== undefined || oldest === undefined) return;
+    this.#expiring = new AbortController();
+    const leftMs = oldest.madeAtMs + RESERVATION_EXPIRY_MS - this.#clock.now();
+    this.#clock.sleep(Math.max(0, leftMs), this.#expiring.signal).then(
       () => {
-        this.#looking = undefined;
-        this.#looks++;
-        this.#reservedBeforeBytes = this.#reservedBytes;
-        this.#reservedBytes = 0;
+        this.#expiring = undefined;
+        const expiredAtMs = this.#clock.now() - RESERVATION_EXPIRY_MS;
+        for (const one of this.#reservations) if (one.madeAtMs <= expiredAtMs) this.#forget(one);
         this.#serve();
-        if (this.#line.length > 0) this.#lookForLate();
       },
       () => undefined,
     );

@@ -13,20 +13,20 @@ import type { MemoryBudget, Spillable } from './memory-budget.ts';
 import type { MessageMark, MessageRange } from './message-range.ts';
 import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from './ports.ts';
 
-/** A buffer of this size leaves as a part; a whole file below it is one PUT. */
+/** A buffer of this size is uploaded as a part; a whole file below it is one PUT. */
 export const PART_BYTES = 8 * 1_048_576;
 
 /**
- * A file that is being uploaded is closed at this age. Unfinished uploads of more than 15 minutes are aborted by whoever
- * ends a run (handler.ts): a file has the difference to be completed in.
+ * A file that is uploading is closed at this age. Each run aborts unfinished uploads of more than 15 minutes at its end
+ * (handler.ts): a file has the difference to be completed in.
  */
 export const MAX_UPLOAD_AGE_MS = 600_000;
 
-/** Records of one entry that are larger than this leave at the pace of the store, with so many parts under way. */
+/** Records of one entry that are larger than this wait for the store, with so many parts under way. */
 const LARGE_BYTES = PART_BYTES;
 const PARTS_AHEAD = 2;
 
-/** What cannot be aborted within this time is left to the clean-up of a later run. */
+/** A later run cleans up what cannot be aborted within this time. */
 const ABORT_TIMEOUT_MS = 2_000;
 
 export interface ObjectFileOptions {
@@ -120,15 +120,15 @@ export class ObjectFile implements Size, Spillable {
       for (const chunk of records.chunks) {
         const parts = this.#parts.length;
         this.#store(chunk);
-        // Records that are made as they are asked for must not become parts faster than parts leave.
+        // Records that are made as they are asked for must not become parts faster than parts are stored.
         if (records.sizeBytes > LARGE_BYTES && this.#parts.length > parts) await this.#parts.at(-PARTS_AHEAD);
       }
       return;
     }
     const { budget } = this.#options;
     budget.hold(records.sizeBytes);
-    // Nothing has to be read for them to go.
-    budget.leave(records.sizeBytes);
+    // They are freed without further reading, as what is uploading is.
+    budget.upload(records.sizeBytes);
     let heldBytes = records.sizeBytes;
     try {
       for (const chunk of records.chunks) {
@@ -152,7 +152,7 @@ export class ObjectFile implements Size, Spillable {
     if (this.#pending.sizeBytes > 0) this.#sendPart();
   }
 
-  /** Closes the file: nothing is appended any more, and its buffer counts as leaving. What fails, `create` throws. */
+  /** Closes the file: nothing is appended any more, and its buffer counts as uploading. What fails, `create` throws. */
   async seal(reason: RollReason): Promise<void> {
     this.rollReason = reason;
     try {
@@ -162,11 +162,11 @@ export class ObjectFile implements Size, Spillable {
     }
     this.#isSealed = true;
     this.#options.budget.unregister(this);
-    this.#options.budget.leave(this.#pending.sizeBytes);
+    this.#options.budget.upload(this.#pending.sizeBytes);
   }
 
   /**
-   * Makes the sealed file visible, as one, if nothing stands at its key. Call it only when every file before it is
+   * Makes the sealed file visible, as one, if there is nothing at its key. Call it only when every file before it is
    * durable. @throws BackupError `store`; nothing is visible then, or it is not known (retryingStore has asked).
    */
   async create(): Promise<StoredFile | Exists> {
@@ -204,7 +204,7 @@ export class ObjectFile implements Size, Spillable {
     this.#compressor?.destroy();
     const { sizeBytes } = this.#pending.takeAll();
     budget.unregister(this);
-    if (!this.#isSealed) budget.leave(sizeBytes);
+    if (!this.#isSealed) budget.upload(sizeBytes);
     budget.free(sizeBytes);
     await Promise.allSettled(this.#parts);
     const upload = await this.#upload?.catch(() => undefined);
@@ -221,7 +221,7 @@ export class ObjectFile implements Size, Spillable {
 
   #sendPart(): void {
     const part = this.#pending.takeAll();
-    this.#options.budget.leave(part.sizeBytes);
+    this.#options.budget.upload(part.sizeBytes);
     this.#parts.push(this.#uploadPart(part, part.sizeBytes));
   }
 

@@ -5,7 +5,7 @@ import { virtualClock } from './pulsar/virtual-clock.ts';
 
 const MIB = 1_048_576;
 const never = new AbortController().signal;
-/** Nobody is ever late by it. */
+/** No reservation expires by it. */
 const stoppedClock: Clock = { now: () => 0, sleep: () => new Promise(() => undefined) };
 
 function buffer(budget: MemoryBudget, bytes: number) {
@@ -13,7 +13,7 @@ function buffer(budget: MemoryBudget, bytes: number) {
     bytes,
     spillableBytes: () => one.bytes,
     spill: () => {
-      budget.leave(one.bytes);
+      budget.upload(one.bytes);
       one.bytes = 0;
     },
   };
@@ -43,7 +43,7 @@ describe('reserving room for an entry', () => {
     expect(budget.reserve(6 * MIB, never)).toBeInstanceOf(Promise);
   });
 
-  it('sends the largest open buffer off when there is none, and goes on when that is gone', async () => {
+  it('uploads the largest open buffer when there is none, and goes on when that is gone', async () => {
     const budget = new MemoryBudget(10 * MIB, stoppedClock);
     const small = buffer(budget, 4 * MIB);
     const large = buffer(budget, 7 * MIB);
@@ -58,7 +58,7 @@ describe('reserving room for an entry', () => {
     expect(budget.peakBytes).toBe(12 * MIB);
   });
 
-  it('does not wait for ever when nothing that is held can leave: a buffer under 1 MiB is no part', async () => {
+  it('does not wait for ever when nothing that is held can be uploaded: a buffer under 1 MiB is no part', async () => {
     const budget = new MemoryBudget(MIB, stoppedClock);
     buffer(budget, MIB - 1);
     buffer(budget, MIB - 1);
@@ -72,7 +72,7 @@ describe('reserving room for an entry', () => {
     await settled();
     expect(entries.map(({ made }) => made !== undefined)).toEqual([true, false, false]);
     budget.hold(5 * MIB);
-    budget.leave(5 * MIB);
+    budget.upload(5 * MIB);
     budget.endReservation(entries[0]?.made as Reservation, 5 * MIB);
     await settled();
     expect(entries.map(({ made }) => made !== undefined)).toEqual([true, false, false]);
@@ -103,14 +103,27 @@ describe('reserving room for an entry', () => {
     await waiting.done;
     expect(clock.now() - startedMs).toBeGreaterThan(0);
     expect(clock.now() - startedMs).toBeLessThanOrEqual(1_000);
-    // The late one ends without giving back what it has no more.
+    // The one that has expired ends without giving back what it has no more.
     budget.endReservation(idle.made as Reservation);
     budget.endReservation(waiting.made as Reservation);
     expect(budget.reserve(10 * MIB, never)).not.toBeInstanceOf(Promise);
     expect(budget.reserve(1, never)).toBeInstanceOf(Promise);
   });
 
-  it('leaves no timer behind when nobody waits any more', async () => {
+  it('goes on at once where a reservation has been there for longer, and lets the newer ones stay', async () => {
+    const clock = virtualClock();
+    const budget = new MemoryBudget(10 * MIB, clock);
+    await reserve(budget, 6 * MIB).done;
+    await clock.sleep(900);
+    await reserve(budget, 4 * MIB).done;
+    await clock.sleep(200);
+    const startedMs = clock.now();
+    await reserve(budget, 6 * MIB).done;
+    expect(clock.now()).toBe(startedMs);
+    expect(budget.reserve(1, never)).toBeInstanceOf(Promise);
+  });
+
+  it('keeps no timer when nobody waits any more', async () => {
     const signals: (AbortSignal | undefined)[] = [];
     const clock: Clock = {
       now: () => 0,
@@ -131,7 +144,7 @@ describe('reserving room for an entry', () => {
   it('stops waiting when the run is over', async () => {
     const budget = new MemoryBudget(MIB, stoppedClock);
     budget.hold(2 * MIB);
-    budget.leave(2 * MIB);
+    budget.upload(2 * MIB);
     const over = new AbortController();
     const entry = reserve(budget, 1, over.signal);
     await settled();
@@ -143,7 +156,7 @@ describe('reserving room for an entry', () => {
   it('waits, however large the budget is, while more is on its way than uploads side by side need', async () => {
     const budget = new MemoryBudget(1_000 * MIB, stoppedClock);
     budget.hold(65 * MIB);
-    budget.leave(65 * MIB);
+    budget.upload(65 * MIB);
     const entry = reserve(budget, 1);
     await settled();
     expect(entry.made).toBeUndefined();
@@ -161,13 +174,13 @@ it('expects of a partition that nothing is known of what was largest elsewhere, 
   expect(budget.likelyEntryBytes).toBe(2_000);
 });
 
-it('tells what came in when it is asked to, and once', () => {
-  const told: number[] = [];
-  const budget = new MemoryBudget(10 * MIB, stoppedClock, (bytes) => told.push(bytes));
+it('reports what came in when it is asked to, and once', () => {
+  const reported: number[] = [];
+  const budget = new MemoryBudget(10 * MIB, stoppedClock, (bytes) => reported.push(bytes));
   budget.hold(MIB);
   budget.hold(MIB);
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
   budget.reportPassed();
   budget.reportPassed();
-  expect(told).toEqual([2 * MIB, 0]);
+  expect(reported).toEqual([2 * MIB, 0]);
 });
