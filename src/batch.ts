@@ -6,7 +6,7 @@ export interface Limits {
   readonly maxBytes: number;
 }
 
-/** How much stands in an open file, or would be added to it. */
+/** How much an open file holds, or would get. */
 export interface Size {
   readonly messages: number;
   readonly bytes: number;

@@ -40,7 +40,7 @@ import { Standby } from './standby.ts';
 const CONCURRENT_CALLS = 6;
 /** Of failed partitions so many are logged, one line each. */
 const MAX_FAILED_LINES = 10;
-/** The memory that one partition needs to get on: a buffer too small to leave as a part, and as much on its way. */
+/** The memory that one partition needs to get on: a buffer too small to be a part, and as much that is uploading. */
 const MIN_BYTES_PER_PARTITION = 2 * 1_048_576;
 
 export type StopReason = 'caught_up' | 'deadline' | 'busy';
@@ -51,10 +51,10 @@ export interface DrainOptions
   readonly stopReadingAtMs: number;
   /** Plans the end from what is measured; without it only `stopReadingAtMs` and `storingEnd` count. */
   readonly pace?: Pace;
-  /** Is given the partitions before anything is taken from them. */
+  /** Called with the partitions before the first entry is asked for. */
   readonly onOpen?: (partitions: readonly SourcePartition[]) => void;
   readonly bufferBytes: number;
-  /** Is told of the bytes of all records as they pass. */
+  /** Called with the bytes of all records as they pass. */
   readonly onBytes?: (bytes: number) => void;
   /** Ends reading before `stopReadingAtMs`. */
   readonly stop?: AbortSignal | undefined;
@@ -190,7 +190,7 @@ function failureOfClock(tally: Tally): unknown {
 
 const timeIsUp = () => new BackupError('source', 'the time was over before the backlog was known');
 
-/** Not worth a run's last seconds: where they are over, or a partition cannot tell, it is left out. */
+/** Not worth a run's last seconds: `undefined` where they are over, or a partition does not know it. */
 async function backlogOf(
   drains: readonly PartitionDrain[],
   end: AbortSignal,

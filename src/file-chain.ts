@@ -24,7 +24,7 @@ export class FileChain {
   #acknowledgements: Promise<void> = Promise.resolve();
   #unsettled = 0;
   #filesInLine = 0;
-  /** A file could not be created, or none may be any more: what stands in line behind it is dropped. */
+  /** A file could not be created, or none may be any more: what is in line behind it is dropped. */
   #isHalted = false;
   #failure: unknown;
   #resumePoint: ResumePoint | undefined;
@@ -43,7 +43,7 @@ export class FileChain {
     return this.#failure;
   }
 
-  /** Set when an object was found that holds other messages than our file: the partition is to be taken afresh. */
+  /** Set when an object was found that holds other messages than our file: the partition has to be resumed behind it. */
   get resumePoint(): ResumePoint | undefined {
     return this.#resumePoint;
   }
@@ -58,7 +58,7 @@ export class FileChain {
     return this.#unsettled > 0;
   }
 
-  /** Whether what is read now would be dropped: because of a failure, or to be taken again. */
+  /** Whether what is read now would be dropped: after a failure, or because it comes again. */
   get isInterrupted(): boolean {
     return this.#failure !== undefined || this.#resumePoint !== undefined;
   }
@@ -140,7 +140,7 @@ export class FileChain {
     }
   }
 
-  /** Drops the file, and what is behind it: the partition has to be taken again from behind what is durable. */
+  /** Drops the file, and what is behind it: the partition has to be resumed behind what is durable. */
   async #dropFor(resumePoint: ResumePoint, file: ObjectFile): Promise<void> {
     this.#isHalted = true;
     this.#resumePoint = resumePoint;
@@ -181,7 +181,7 @@ export class FileChain {
     };
   }
 
-  /** The broker's own failure, if it has told one, says more than that the time is over. */
+  /** The last failure that was answered with another try says more than that the time is over. */
   #unconfirmed(): BackupError {
     const { lastRetried } = this.#run.tally;
     const { topic } = this.#partition;

@@ -1,5 +1,5 @@
 // What a broker does not hand out, in words for a person. It is a state and no failure: the messages stay in the
-// subscription, and a later run gets them.
+// subscription, and a later run gets them. How to find out is not its business (silence.ts).
 import type { HeldBackReason, Logger } from './ports.ts';
 
 /** What to do about messages in chunks that were left for later runs. */
@@ -18,7 +18,7 @@ const HINTS: Readonly<Record<HeldBackReason, string>> = {
     'If it stays, look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.',
 };
 
-/** Logs what is held back in a partition; at `warn` where nobody knows why. `entries`: where the broker tells. */
+/** Logs what is held back in a partition; at `warn` where the reason is not known. `entries`: where the broker reports it. */
 export function logHeldBack(
   logger: Logger,
   topic: string,

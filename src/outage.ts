@@ -1,11 +1,11 @@
-// How long a run bears with a Pulsar that is away or does not answer, wherever it waits for it: one rule for receiving,
-// acknowledging and taking a partition afresh. Opening has its own, shorter one: nothing was begun by then.
+// How long a run waits for a Pulsar that is away or does not answer: one rule for receiving, acknowledging and resuming.
+// Opening has its own, shorter one: nothing was begun by then.
 import { type RetryOptions, retry } from './lib/retry.ts';
 
 /** Milliseconds from the first sign of an outage. */
 export const MAX_OUTAGE_MS = 120_000;
 
-/** What to tell about an error that may pass. */
+/** The hint of an error that may pass. */
 export const OUTAGE_HINT = `It is tried again for up to ${MAX_OUTAGE_MS / 1_000} s, while the run has time; look at the broker if it happens often.`;
 
 /** Calls `operation` until it succeeds, fails with an error that is not retryable, or the longest outage is over. */

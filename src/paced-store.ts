@@ -1,6 +1,5 @@
-// A store that creates nothing for which the run has no time any more. What is refused for that stays in the
+// A store that creates nothing for which the run has no time any more. What it refuses for that stays in the
 // subscription, and is no failure.
-
 import type { Pace } from './deadline.ts';
 import { BackupError } from './errors.ts';
 import type { ObjectStore, Upload } from './ports.ts';
@@ -25,7 +24,7 @@ export function pacedStore(inner: ObjectStore, pace: Pace): ObjectStore {
   };
 }
 
-/** Whether a failure to store means only that the time was over. It looks like one that may pass; one that stays is told. */
+/** Whether a failure to store means only that the time was over. Such a failure may pass; one that stays is reported. */
 export function isOfClock(error: unknown, storing: AbortSignal): boolean {
   if (error === TOO_LATE) return true;
   return storing.aborted && error instanceof BackupError && error.code === 'store' && error.retryable;

@@ -10,7 +10,7 @@ export interface EntryId {
   readonly entryId: number;
 }
 
-/** Where a message stands: its entry, its partition (-1: topic not partitioned), its place in the batch (-1: none). */
+/** Where a message is: its entry, its partition (-1: topic not partitioned), its place in the batch (-1: none). */
 export interface MessageId extends EntryId {
   readonly partition: number;
   readonly batchIndex: number;
@@ -33,7 +33,7 @@ export interface Message {
   /** Text, or bytes where the producer marked the key as binary. */
   readonly key: Text | undefined;
   readonly orderingKey: Uint8Array | undefined;
-  /** In any order; a name stands once. The record format sorts them. */
+  /** In any order; each name once. The record format sorts them. */
   readonly properties: readonly (readonly [name: Text, value: Text])[];
   readonly producer: Text | undefined;
   /** A bigint only beyond 2^53. */
@@ -89,7 +89,7 @@ export type Signal =
   | { readonly kind: 'standby' }
   /**
    * Failover: the partition has moved to another consumer. Whatever was handed out and is not acknowledged is
-   * delivered there again. If it comes back, deliveries begin afresh at the first unacknowledged entry.
+   * delivered there again. If it comes back, deliveries resume at the first unacknowledged entry.
    */
   | { readonly kind: 'lost' }
   /** The topic was terminated and everything in it has been delivered. */
@@ -116,15 +116,15 @@ export type HeldBackReason =
 export interface Backlog {
   readonly entries?: number;
   readonly messages?: number;
-  /** When the next message to be handed out was published; told where the driver has it already. */
+  /** When the next message to be handed out was published; absent where the driver does not have it yet. */
   readonly nextPublishTimeMs?: TimeMs;
 }
 
-/** Where a subscription stands in a partition. */
+/** Where a subscription is in a partition. */
 export interface SubscriptionPosition {
-  /** Everything up to here is acknowledged. An entry id of -1 stands before the first entry of its ledger. */
+  /** Everything up to here is acknowledged. An entry id of -1 is before the first entry of its ledger. */
   readonly acknowledged: EntryId;
-  /** The partition's last message at that time; `undefined`: there is none, or the broker does not tell it. */
+  /** The partition's last message at that time; `undefined`: there is none, or the broker does not report it. */
   readonly last: EntryId | undefined;
 }
 
@@ -132,7 +132,7 @@ export interface SubscriptionPosition {
 export interface RunPositions {
   /** When the consumer came, before it asked for an entry. */
   readonly begin: SubscriptionPosition | undefined;
-  /** False: the broker does not tell it; `begin` stands right before the first entry that came. */
+  /** False: the broker does not report it; `begin` is right before the first entry that came. */
   readonly isBeginKnown: boolean;
   /** When the consumer left: with what the broker acknowledged by itself (markers, aborted transactions). */
   readonly end: SubscriptionPosition | undefined;
@@ -174,8 +174,8 @@ export interface SourcePartition {
   acknowledge(entries: readonly EntryId[]): Promise<void>;
 
   /**
-   * Takes the partition afresh: what follows begins at the first unacknowledged entry. No delivery from before
-   * the call comes after it. @throws BackupError `source`
+   * Resumes the partition: what follows begins at the first unacknowledged entry. No delivery from before the call comes
+   * after it. @throws BackupError `source`
    */
   restart(): Promise<void>;
 
@@ -243,7 +243,7 @@ export interface Body {
   readonly sizeBytes: number;
 }
 
-/** What is told about an object when it is created. */
+/** What an object gets besides its bytes when it is created. */
 export interface ObjectAttributes {
   /** Names without `x-cos-meta-`; lower case ASCII, no underscore. Values ASCII; together under 2 KB. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -267,7 +267,7 @@ export interface Exists {
 export interface ObjectHead {
   readonly key: string;
   readonly sizeBytes: number;
-  /** CRC-64/XZ, decimal; `undefined` where the store does not tell it. */
+  /** CRC-64/XZ, decimal; `undefined` where the store does not report it. */
   readonly crc64: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
   readonly lastModified: Date;
@@ -284,7 +284,7 @@ export interface UnfinishedUpload {
   readonly key: string;
   readonly uploadId: string;
   readonly initiated: Date;
-  /** Since it was initiated, by the store's own clock; 0 where the store does not tell its time. */
+  /** Since it was initiated, by the store's own clock; 0 where the store does not report its time. */
   readonly ageMs: number;
 }
 

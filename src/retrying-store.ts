@@ -1,5 +1,5 @@
-// The one place that repeats store I/O, and that finds out what became of a creation whose answer was lost: by looking
-// at the object, never by guessing. Gives up with the last error when tries or time are over.
+// The one place that repeats store I/O, and that finds out what became of a creation whose answer was lost: it asks for
+// the object, and never guesses. Gives up with the last error when tries or time are over.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
 import { DAMAGED_HINT } from './format/stored-object.ts';
@@ -21,7 +21,7 @@ export interface RetryingStoreOptions {
   readonly logger: Logger;
   /** Ends every call and every wait, besides the signal of the call itself. */
   readonly signal?: AbortSignal;
-  /** Told of each repetition, after it was logged. */
+  /** Called for each repetition, after it was logged. */
   readonly onRetry?: (error: BackupError, attempt: number, delayMs: number) => void;
   /** Tries in all, per call; 6 by default. */
   readonly attempts?: number;
@@ -87,7 +87,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     creation: (joined: CallOptions) => Promise<Created | Exists>,
   ): Promise<Created | Exists> {
     let isUnknown = false;
-    const look = (attempts?: number) =>
+    const find = (attempts?: number) =>
       repeat('head', key, callOptions, (joined) => inner.head(key, joined), attempts);
     try {
       const outcome = await repeat(name, key, callOptions, async (joined) => {
@@ -101,12 +101,13 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
       if (outcome.kind === 'created' || !isUnknown) return outcome;
     } catch (error) {
       if (!isUnknown || !(error instanceof BackupError) || error.code !== 'store') throw error;
-      // After tries without end, one look; after a refusal (the upload is gone, since it is complete), as many as it takes.
-      const found = await look(error.retryable ? 1 : undefined).catch(() => undefined);
+      // After tries without success, one question; after a refusal (the upload is gone, since it is complete), as many as
+      // it takes.
+      const found = await find(error.retryable ? 1 : undefined).catch(() => undefined);
       if (found === undefined) throw error;
       return outcomeOf(found, expected);
     }
-    const found = await look();
+    const found = await find();
     return found === undefined ? { kind: 'exists' } : outcomeOf(found, expected);
   }
 
@@ -173,7 +174,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
       let received = 0;
       async function* open(joined: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
         if (received === 0) return yield* inner.read(key, { ...callOptions, ...joined });
-        // The end of an object, begun: where that is, its size tells.
+        // The end of an object, begun: its size says where that is.
         if (start < 0) start = Math.max(0, ((await inner.head(key, joined))?.sizeBytes ?? 0) + start);
         if (end !== undefined && start + received > end) return;
         yield* inner.read(key, {
@@ -213,7 +214,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
 
 const READS: ReadonlySet<string> = new Set(['head', 'read', 'list', 'listUploads']);
 
-/** Whether what lies at the key is what was to be created. A checksum that is not told proves nothing. */
+/** Whether what is at the key is what was to be created. A missing checksum proves nothing. */
 function outcomeOf(found: ObjectHead, expected: Expected): Created | Exists {
   const { metadata } = expected;
   const isLike =

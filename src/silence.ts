@@ -1,30 +1,30 @@
-// Nothing comes of a partition: whether that is its end, why the broker keeps something back, and how long to wait. The
-// one place that decides it; it takes nothing, and stores nothing by itself.
+// A partition is silent: whether that is its end, why the broker keeps something back, and how long to wait. The one
+// place that decides it; it takes no entry, and stores nothing by itself.
 import { BackupError } from './errors.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import type { Delivery, HeldBackReason, SourcePartition } from './ports.ts';
 
-/** Where the end of the backlog is known, a silence is looked into after this time, and then every second. */
-const FIRST_LOOK_MS = 500;
-const LOOK_EVERY_MS = 1_000;
-/** A broker may hold back more until what is open is acknowledged: after so long a silence it is. */
+/** Where the end of the backlog is known, the broker is asked after so long a silence, and then every second. */
+const FIRST_QUESTION_MS = 500;
+const QUESTION_EVERY_MS = 1_000;
+/** A broker may hold back more until what is open is acknowledged: after so long a silence, it is sealed for that. */
 const SEAL_AFTER_MS = 5_000;
 /** Without order: brokers can be slow to hand out again what a consumer had that is gone. */
 const UNEXPLAINED_AFTER_MS = 3_000;
-/** For so long a backlog is waited for that nothing says why it does not come. */
+/** After so long a silence, a run ends although there is a backlog, and nothing says why it does not come. */
 const STALLED_AFTER_MS = 20_000;
 /** Where the end is not known, a receive this long without anything ends the partition. */
 const IDLE_UNKNOWN_END_MS = 1_000;
 
-/** What was taken of the partition, as far as a silence concerns it. */
-export interface Taken {
-  /** Entries that were taken and are not in line to be acknowledged. */
+/** What the drain of the partition has under way, as far as a silence concerns it. */
+export interface UnderWay {
+  /** Entries that it has and has not put in line to be acknowledged. */
   openEntries(): number;
   /** Whether a file or an acknowledgement is under way. */
   isBusy(): boolean;
   /** Resolves when all that is in line is acknowledged, or failed. */
   settle(): Promise<void>;
-  /** Whether what is read now would be dropped. */
+  /** Whether it would drop what is read now. */
   isInterrupted(): boolean;
   rollAndAcknowledge(): Promise<void>;
 }
@@ -34,22 +34,22 @@ export class Silence {
   readonly #partition: SourcePartition;
   readonly #isInOrder: boolean;
   readonly #reading: AbortSignal;
-  readonly #taken: Taken;
+  readonly #underWay: UnderWay;
   /** For so long nothing has come. */
   #quietMs = 0;
   /** Deliveries of stored entries, repeated ones too. */
   #received = 0;
-  /** The end that was told is reached, and the subscription had more at the start. */
+  /** The end that the broker reported is reached, and the subscription had more at the start. */
   #isBeyondEnd = false;
   #reasons: readonly HeldBackReason[] = [];
   #entries: number | undefined = 0;
 
   /** `reading`: aborted when reading has to stop. */
-  constructor(partition: SourcePartition, isInOrder: boolean, reading: AbortSignal, taken: Taken) {
+  constructor(partition: SourcePartition, isInOrder: boolean, reading: AbortSignal, underWay: UnderWay) {
     this.#partition = partition;
     this.#isInOrder = isInOrder;
     this.#reading = reading;
-    this.#taken = taken;
+    this.#underWay = underWay;
   }
 
   /** Why the broker did not hand out what was left. */
@@ -57,12 +57,12 @@ export class Silence {
     return this.#reasons;
   }
 
-  /** How many entries that were, where the broker tells. */
+  /** How many entries that were, where the broker reports it. */
   get entries(): number | undefined {
     return this.#entries;
   }
 
-  /** So many entries of incomplete chunked messages are acknowledged. The driver names those that are left. */
+  /** So many entries of incomplete chunked messages are acknowledged. The driver logs those that are left. */
   gaveUp(entries: number): void {
     if (this.#entries !== undefined) this.#entries -= entries;
     this.#reasons = this.#reasons.filter((one) => one !== 'incomplete chunks');
@@ -71,7 +71,7 @@ export class Silence {
   /** How long to wait for the next delivery. */
   get idleMs(): number {
     if (!this.#isBounded) return IDLE_UNKNOWN_END_MS;
-    return this.#quietMs === 0 ? FIRST_LOOK_MS : LOOK_EVERY_MS;
+    return this.#quietMs === 0 ? FIRST_QUESTION_MS : QUESTION_EVERY_MS;
   }
 
   /** A delivery came, or `idle` after `waitedMs`. */
@@ -90,31 +90,31 @@ export class Silence {
   }
 
   /**
-   * The end that was told is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where the last
-   * messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
+   * The end that the broker reported is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where
+   * the last messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
    */
   async isAtEnd(): Promise<boolean> {
     const atOpen = await this.#partition.entriesAtOpen();
     if (!this.#isInOrder || atOpen === undefined || this.#received >= atOpen) return true;
     if (this.#isBeyondEnd) return false;
     this.#isBeyondEnd = true;
-    await this.#taken.settle();
+    await this.#underWay.settle();
     const left = await this.#left();
-    return left !== undefined && left <= this.#taken.openEntries();
+    return left !== undefined && left <= this.#underWay.openEntries();
   }
 
   /** After `idle`. Where the end is not known that is the end, with nothing open any more. */
   async isEnd(): Promise<boolean> {
     // A broker may hold back more until what is on its way is acknowledged.
-    const wasBusy = this.#taken.isBusy();
-    await this.#taken.settle();
-    const open = this.#taken.openEntries();
+    const wasBusy = this.#underWay.isBusy();
+    await this.#underWay.settle();
+    const open = this.#underWay.openEntries();
     if (!this.#isBounded) {
-      if (open > 0) await this.#taken.rollAndAcknowledge();
+      if (open > 0) await this.#underWay.rollAndAcknowledge();
       return open === 0 && !wasBusy && (await this.#isExplained());
     }
     const left = await this.#left();
-    if (this.#reading.aborted || this.#taken.isInterrupted()) return false;
+    if (this.#reading.aborted || this.#underWay.isInterrupted()) return false;
     if (left === undefined) {
       if (!(await this.#isQuietFor(SEAL_AFTER_MS))) return false;
       this.#note(['unknown'], undefined);
@@ -125,7 +125,7 @@ export class Silence {
     const reasons = missing <= 0 ? [] : await this.#askReasons(missing);
     if (reasons === undefined) return await this.#isStalled(missing);
     if (open > 0) {
-      await this.#taken.rollAndAcknowledge();
+      await this.#underWay.rollAndAcknowledge();
       // The broker may have more by now.
       if ((await this.#left()) !== Math.max(0, missing)) return false;
     }
@@ -136,25 +136,25 @@ export class Silence {
   /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */
   async #isQuietFor(ms: number): Promise<boolean> {
     if (this.#quietMs < ms) return false;
-    if (this.#taken.openEntries() === 0) return true;
+    if (this.#underWay.openEntries() === 0) return true;
     this.#quietMs = 0;
-    await this.#taken.rollAndAcknowledge();
+    await this.#underWay.rollAndAcknowledge();
     return false;
   }
 
   /** There is a backlog, and nothing says why it does not come. */
   async #isStalled(missing: number): Promise<boolean> {
-    if (this.#taken.openEntries() > 0) {
+    if (this.#underWay.openEntries() > 0) {
       await this.#isQuietFor(SEAL_AFTER_MS);
       return false;
     }
-    // Behind the end that was told it may be none at all: brokers count entries of deleted ledgers.
+    // Behind the end that the broker reported it may be none at all: brokers count entries of deleted ledgers.
     if (this.#quietMs < (this.#isBeyondEnd ? SEAL_AFTER_MS : STALLED_AFTER_MS)) return false;
     this.#note(['unknown'], missing);
     return true;
   }
 
-  /** Without order a silence is the end, unless the driver finds something by it; what is left then is only named. */
+  /** Without order a silence is the end, unless the driver finds something by it; what is left then is only reported. */
   async #isExplained(): Promise<boolean> {
     const left = this.#isInOrder ? undefined : await this.#left();
     if (left === undefined || left === 0) return true;

@@ -1,18 +1,19 @@
-// Failover: which partitions an instance has changes whenever another one comes or goes. So a partition that somebody
-// else has is not given up while this run drains others: it is drained on if it comes here meanwhile. Takes nothing.
+// Failover: which partitions an instance has changes whenever another one comes or goes. So a run does not give up a
+// partition that another instance has while it drains others: it goes on there if the partition comes back meanwhile. It
+// takes no entry.
 import { setMaxListeners } from 'node:events';
 import type { PartitionOutcome } from './partition-drain.ts';
 import type { Clock } from './ports.ts';
 
 /** For so long a run stays for what others have not drained: brokers give a partition away 1 s after its consumer left. */
 const STAY_MS = 3_000;
-const LOOK_EVERY_MS = 500;
+const ASK_EVERY_MS = 500;
 
 /** A partition that may come back. */
 interface Watched {
   /** True: it may be here again. False: `signal` was aborted before that. */
   untilActive(signal: AbortSignal): Promise<boolean>;
-  /** Whether whoever has it has drained it. */
+  /** Whether the consumer that has it has drained it. */
   isDrained(): Promise<boolean>;
 }
 
@@ -26,7 +27,7 @@ export class Standby {
   /** How often the run was left with nothing to drain. */
   #pauses = 0;
 
-  /** `reading`: aborted when reading has to stop; then nothing is waited for. */
+  /** `reading`: aborted when reading has to stop; then the run waits for nothing. */
   constructor(partitions: number, clock: Clock, reading: AbortSignal) {
     this.#draining = partitions;
     this.#clock = clock;
@@ -68,7 +69,7 @@ export class Standby {
       !this.#reading.aborted &&
       (await this.#isSomethingLeft())
     )
-      await this.#clock.sleep(LOOK_EVERY_MS, this.#reading).catch(() => undefined);
+      await this.#clock.sleep(ASK_EVERY_MS, this.#reading).catch(() => undefined);
     if (!isOver()) this.#leaving.abort();
   }
 

@@ -143,7 +143,7 @@ const objectsIn = (value: unknown): Record<string, unknown>[] =>
 
 const noManifest = (key: string, why: string, cause?: unknown): BackupError =>
   new BackupError('corrupt', `${key} is no manifest of a run: ${why}`, {
-    hint: 'archive verify tells what else is damaged. Nothing else depends on it.',
+    hint: 'archive verify reports what else is damaged. Nothing else depends on it.',
     details: { key },
     ...(cause === undefined ? {} : { cause }),
   });

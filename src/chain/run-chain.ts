@@ -1,5 +1,5 @@
-// Joins a run to those before it: where did they leave the subscription, and does it still stand there? What somebody
-// else passed over is in no object, and this run is the first that can notice. Costs one list and one read of the store;
+// Joins a run to those before it: where did they leave the subscription, and is it still there? What somebody else
+// passed over is in no object, and this run is the first that can notice. Costs one list and one read of the store;
 // more only where the positions differ. Refuses to fail a run, and to call moved what a run may have acknowledged.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from '../errors.ts';
@@ -46,7 +46,7 @@ export interface RunChainOptions {
   readonly logger: Logger;
   readonly startedAtMs: number;
   readonly signal: AbortSignal;
-  /** Is told of each partition in which the subscription was moved forwards. */
+  /** Called for each partition in which the subscription was moved forwards. */
   readonly onMoved: () => void;
 }
 
@@ -75,7 +75,7 @@ interface Found {
   readonly beside: readonly string[];
 }
 
-/** Begins to look at once, and goes on beside what the caller does. */
+/** Begins to read at once, and goes on beside what the caller does. */
 export function followRuns(options: RunChainOptions): RunChain {
   const { store, prefix, rule, topic, subscription, subscriptionType, clock, logger } = options;
   const isInOrder = subscriptionType === 'exclusive' || subscriptionType === 'failover';
@@ -91,7 +91,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   let hasWarned = false;
 
   /** One warning a run, whatever is refused; none where only the run's time is over: the next run compares too. */
-  const tell = (error: unknown): undefined => {
+  const warnOnce = (error: unknown): undefined => {
     if (isOfClock(error, options.signal)) {
       logger.debug({ error }, 'earlier runs not read');
       return;
@@ -100,19 +100,19 @@ export function followRuns(options: RunChainOptions): RunChain {
     hasWarned = true;
   };
 
-  async function look(): Promise<Found | undefined> {
+  async function findNewest(): Promise<Found | undefined> {
     const manifests = await listManifests(store, prefix, rule, options.startedAtMs, call);
     const [newest] = manifests;
     if (newest === undefined) return undefined;
-    const run = await readEarlierRun(store, newest, of, call).catch(tell);
+    const run = await readEarlierRun(store, newest, of, call).catch(warnOnce);
     return { newest, run, beside: run === undefined ? [] : manifestsBeside(manifests, run) };
   }
-  const looking = look().catch(tell);
+  const finding = findNewest().catch(warnOnce);
   let judging: Promise<void> = Promise.resolve();
 
-  /** Compares where these partitions stood when the run began with where the newest run left them. */
+  /** Compares the positions of these partitions at the run's begin with those that the newest run left. */
   async function judge(begun: readonly SourcePartition[]): Promise<void> {
-    const run = (await looking)?.run;
+    const run = (await finding)?.run;
     if (run === undefined) return;
     const slots = createSlots(PARALLEL);
     const looked = begun.map(async (partition) => {
@@ -139,7 +139,8 @@ export function followRuns(options: RunChainOptions): RunChain {
     const list = await listManifests(store, prefix, rule, options.startedAtMs, call);
     const others = list.filter(({ key }) => key !== listed.key).slice(0, MAX_OTHERS);
     const slots = createSlots(PARALLEL);
-    const read = (one: ListedManifest) => slots.run(() => readEarlierRun(store, one, of, call).catch(tell));
+    const read = (one: ListedManifest) =>
+      slots.run(() => readEarlierRun(store, one, of, call).catch(warnOnce));
     return (await Promise.all(others.map(read))).filter((run) => run !== undefined);
   }
 
@@ -220,7 +221,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     } else report(partition, left.acknowledged, begin.acknowledged, { direction: 'backwards' });
   }
 
-  /** Where the objects lie that were stored since: the days that their messages may have been published on. */
+  /** Where the objects are that were stored since: the days that their messages may have been published on. */
   function placeOf(partition: number, runs: readonly EarlierRun[]): PartitionLocation {
     const nowMs = clock.now();
     const times = runs.flatMap(({ listed, lastPublishTimes }) => {
@@ -249,12 +250,12 @@ export function followRuns(options: RunChainOptions): RunChain {
   return {
     opened(open) {
       partitions = open;
-      judging = judge(open.filter((one) => one.positions()?.isBeginKnown)).catch(tell);
+      judging = judge(open.filter((one) => one.positions()?.isBeginKnown)).catch(warnOnce);
     },
     async compared() {
       const done = new AbortController();
       clock.sleep(MAX_WAIT_MS, done.signal).then(abort, () => undefined);
-      await untilAborted(judging, ended.signal, tookTooLong).catch(tell);
+      await untilAborted(judging, ended.signal, tookTooLong).catch(warnOnce);
       done.abort();
     },
     async end() {
@@ -265,8 +266,8 @@ export function followRuns(options: RunChainOptions): RunChain {
         judging.then(() => judge(late)),
         ended.signal,
         tookTooLong,
-      ).catch(tell);
-      const found = await looking;
+      ).catch(warnOnce);
+      const found = await finding;
       for (const partition of partitions) {
         const { from, to } = partition.positions()?.passedOver ?? {};
         if (from && to) report(partition, from, to, passedOver(from, to));
@@ -303,7 +304,7 @@ function passedOver(from: EntryId, to: EntryId): Move {
   return { direction: 'forwards', through: to, entriesAtMost: Number.isFinite(most) ? most : undefined };
 }
 
-/** Whether no manifest says yet where the subscription stands, or the one that does is so old that it gets out of sight. */
+/** Whether no manifest has these positions yet, or the one that has them is so old that the next run may not find it. */
 function isNews(
   positions: readonly ManifestPosition[],
   found: Found | undefined,
@@ -320,7 +321,7 @@ function isNews(
   );
 }
 
-/** A broker that tells no positions leaves a partition without a delivery where it was. */
+/** Where a broker reports no positions, a partition without a delivery is where it was. */
 function positionOf(partition: SourcePartition, before: EarlierRun | undefined): ManifestPosition {
   const positions = partition.positions();
   const isUntouched = positions !== undefined && !positions.isBeginKnown && positions.begin === undefined;

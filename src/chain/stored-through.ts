@@ -1,4 +1,4 @@
-// How far the objects in the store reach behind a position. Where a run was killed before it could leave its manifest,
+// How far the objects in the store reach behind a position. Where a run was killed before it wrote its manifest,
 // they prove what it had stored and acknowledged. Looks at keys, and at the end of one object.
 import { compareEntries } from '../format/entry-order.ts';
 import {
@@ -64,14 +64,14 @@ function foldersOf(
   return Array.from({ length: days }, (_, day) => {
     const folder = folderOn(day);
     if (after === undefined || after.entryId < 0) return { folder };
-    // '~' stands behind all places in the entry.
+    // '~' sorts behind all places in the entry.
     return { folder, startAfter: `${folder}${entryDigits(after)}~` };
   });
 }
 
 /**
  * The last of these objects that a run stored. One that begins with an entry that was kept raw was recovered later, and
- * lies between the messages of another. @throws BackupError `store`
+ * is between the messages of another. @throws BackupError `store`
  */
 export async function lastOfRuns(
   place: PartitionLocation,

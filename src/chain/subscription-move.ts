@@ -9,12 +9,12 @@ export type Move =
       readonly direction: 'forwards';
       /** An entry that was passed over for sure, and the last one of which that can be said. */
       readonly through: EntryId;
-      /** `undefined`: the ids do not tell. */
+      /** `undefined`: the ids do not say it. */
       readonly entriesAtMost: number | undefined;
     }
   | { readonly direction: 'backwards' };
 
-/** How a subscription that stood at `before` came to stand at `now`; `undefined`: it did not move, as far as can be known. */
+/** How a subscription moved from `before` to `now`; `undefined`: it did not, as far as the positions say. */
 export function moveBetween(before: SubscriptionPosition, now: SubscriptionPosition): Move | undefined {
   const from = before.acknowledged;
   const to = now.acknowledged;
@@ -30,7 +30,7 @@ export function moveBetween(before: SubscriptionPosition, now: SubscriptionPosit
   return { direction: 'forwards', through, entriesAtMost };
 }
 
-/** Whether only the messages themselves can tell: what was left in a ledger that was closed since has been passed over. */
+/** Whether only the messages themselves can say it: what was left in a ledger that was closed since has been passed over. */
 export function isUnclear(before: SubscriptionPosition, now: SubscriptionPosition): boolean {
   return isTrimmedTo(now.acknowledged, before.acknowledged) && moveBetween(before, now) === undefined;
 }
@@ -39,7 +39,7 @@ export function isUnclear(before: SubscriptionPosition, now: SubscriptionPositio
 const isTrimmedTo = (later: EntryId, earlier: EntryId) =>
   later.entryId === -1 && later.ledgerId > earlier.ledgerId;
 
-/** A message that the broker told of, and that has been passed over. */
+/** A message that the broker reported, and that has been passed over. */
 function lastKnownBetween(
   from: EntryId,
   to: EntryId,

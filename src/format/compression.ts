@@ -89,10 +89,10 @@ function createZstd(onOutput: (bytes: Uint8Array) => void): Compressor {
     async write(bytes) {
       for (let at = 0; at < bytes.length && !isDestroyed; ) {
         memory ??= createFrameMemory();
-        const taken = Math.min(bytes.length - at, FRAME_INPUT_BYTES - usedBytes);
-        new Uint8Array(memory).set(bytes.subarray(at, at + taken), usedBytes);
-        usedBytes += taken;
-        at += taken;
+        const copied = Math.min(bytes.length - at, FRAME_INPUT_BYTES - usedBytes);
+        new Uint8Array(memory).set(bytes.subarray(at, at + copied), usedBytes);
+        usedBytes += copied;
+        at += copied;
         if (usedBytes === FRAME_INPUT_BYTES) await flush(memory);
       }
     },

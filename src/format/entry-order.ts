@@ -16,7 +16,7 @@ export function laterEntry(id: EntryId, other: EntryId | undefined): EntryId {
   return other === undefined || compareEntries(id, other) > 0 ? id : other;
 }
 
-/** The most entries that can stand behind `last` up to `end`, as far as ids tell: those of one ledger are counted up. */
+/** The most entries that there can be behind `last` up to `end`, as far as ids say: those of one ledger are counted up. */
 export function mostEntriesBetween(last: EntryId, end: EntryId): number {
   if (last.ledgerId < end.ledgerId) return Number.POSITIVE_INFINITY;
   return last.ledgerId > end.ledgerId ? 0 : Math.max(0, end.entryId - last.entryId);

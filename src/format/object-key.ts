@@ -1,4 +1,4 @@
-// Where an object lies in the bucket: a function of its first message and of nothing else, so that a repeated run
+// Where an object is in the bucket: a function of its first message and of nothing else, so that a repeated run
 // builds the same keys. Zero-padded, so that a listing is in message order; date= and partition= as Hive has them.
 import type { Compression } from '../config.ts';
 import type { EntryId, MessageId, TimeMs } from '../ports.ts';
@@ -14,7 +14,7 @@ export interface ObjectKeyParts {
   readonly partition: number;
   readonly ledgerId: number;
   readonly entryId: number;
-  /** 0 also where the first message stood in no batch. */
+  /** 0 also where the first message was in no batch. */
   readonly batchIndex: number;
   readonly compression: Compression;
 }
@@ -41,7 +41,7 @@ export function objectKey(
   return `${partitionFolder(prefix, topic, first.publishTimeMs, partition)}${place}${EXTENSIONS[compression]}`;
 }
 
-/** Where the objects of a partition lie that begin with a message published on the UTC day of this time. */
+/** Where the objects of a partition are that begin with a message published on the UTC day of this time. */
 export function partitionFolder(
   prefix: string,
   topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
@@ -89,7 +89,7 @@ export function unreadableKey(
   return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${entryDigits(id)}.bin`;
 }
 
-/** Where a run's manifest lies: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
+/** Where a run's manifest is: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
 export function runManifestKey(prefix: string, rule: string, startedAtMs: number, requestId: string): string {
   const start = new Date(startedAtMs).toISOString().replaceAll(/[-:.]/g, '');
   return `${manifestFolder(prefix, rule)}date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
@@ -127,7 +127,7 @@ export function parseManifestStart(key: string): number | undefined {
 const digits = (number: number, width: number) => String(number).padStart(width, '0');
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
 
-/** The `YYYY-MM-DD` of a key: times before 1970 stand under its first day, those after 9999 under the last of it. */
+/** The `YYYY-MM-DD` of a key: times before 1970 are under its first day, those after 9999 under the last of it. */
 export function dateOf(timeMs: TimeMs): string {
   const last = Date.UTC(9999, 11, 31);
   return new Date(Math.min(Math.max(Number(timeMs), 0), last)).toISOString().slice(0, 10);

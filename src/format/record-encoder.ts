@@ -13,7 +13,7 @@ const LARGE_BYTES = 5.5 * 1_048_576;
 const OPEN = ',"value":"';
 const OPEN_BASE64 = ',"valueBase64":"';
 const CLOSE = '"}\n';
-/** A multiple of three, so that pieces of base64 can stand one after the other. */
+/** A multiple of three, so that pieces of base64 can be joined. */
 const BASE64_PIECE_BYTES = 49_152;
 
 /** Records, one after the other. */
@@ -98,7 +98,7 @@ function encodeAtOnce(messages: readonly Message[]): Body {
     if (text.length > FLUSH_LENGTH) write();
     text += OPEN;
     const first = payload.length > MAX_INPUT_BYTES ? payload.subarray(0, MAX_INPUT_BYTES) : payload;
-    // The head and what is escaped first stand together, so that the start of a value can be taken back.
+    // The head and what is escaped first are in one chunk, so that the start of a value can be undone.
     if (used + text.length * 3 + first.length * MAX_ESCAPE_BYTES > ROOM_BYTES) takeOut();
     write();
     const start = used;

@@ -8,7 +8,7 @@ import { BackupError } from '../errors.ts';
 import type { Message, MessageId, Text, TimeMs } from '../ports.ts';
 import { compareEntries } from './entry-order.ts';
 
-/** What stands in `x-cos-meta-format` of every object of records. */
+/** The `x-cos-meta-format` of every object of records. */
 export const RECORD_FORMAT = 'tdmq-backup/1';
 
 /** `ledger:entry:partition:batchIndex`, -1 where the message has no partition or no place in a batch. */
@@ -77,7 +77,7 @@ export function encodeRecordHead(message: Message): string {
   return line;
 }
 
-/** Bytes that are no valid UTF-8 stand in a field of their own: readers of JSON take no others for texts. */
+/** Bytes that are no valid UTF-8 get a field of their own: readers of JSON take no others for texts. */
 const textField = (name: string, content: Text) =>
   typeof content === 'string' ? `,"${name}":${quote(content)}` : `,"${name}Base64":"${base64(content)}"`;
 
@@ -258,7 +258,7 @@ function parsePairs(record: Record<string, unknown>, name: string): [string, str
   return pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/** JSON.parse rounds integers beyond 2^53; the digits are taken from the line itself then. */
+/** JSON.parse rounds integers beyond 2^53; then the digits come from the line itself. */
 function integer(record: Record<string, unknown>, name: string, line: string): number | bigint {
   const content = record[name];
   if (Number.isSafeInteger(content)) return content as number;

@@ -1,10 +1,10 @@
-// The record that a run leaves behind: its summary and one entry per object. It is the history and the index that
+// What a run records about itself: its summary and one entry per object. It is the history and the index that
 // the read side asks first; never the truth, which is the objects.
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
 import { runManifestKey } from './object-key.ts';
 
-/** What stands in `format` of a manifest. */
+/** The `format` of a manifest. */
 export const RUN_MANIFEST_FORMAT = 'tdmq-backup-run/1';
 
 /** When the messages of an object were published, as formatTime writes it. */
@@ -26,7 +26,7 @@ export interface ManifestObject extends PublishTimes {
   readonly size: number;
   readonly firstId: string;
   readonly lastId: string;
-  /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not tell it. */
+  /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not report it. */
   readonly crc64?: string;
   /** SHA-256 of the stored bytes, hex; absent in manifests from before it was written. */
   readonly sha256?: string;
@@ -53,7 +53,7 @@ export interface Summary<End extends RunEnd = RunEnd> {
   /** Found from an earlier run that could not acknowledge them. */
   readonly alreadyStored: number;
   readonly unreadable: number;
-  /** What the subscription still had at the end, where the broker tells it. */
+  /** What the subscription still had at the end, where the broker reports it. */
   readonly backlog?: {
     readonly messages?: number;
     readonly entries?: number;
@@ -67,7 +67,7 @@ export interface Summary<End extends RunEnd = RunEnd> {
   readonly subscriptionMoved?: number;
 }
 
-/** Where the subscription stood in a partition; entries as `ledger:entry`, absent where it is not known. */
+/** Where the subscription was in a partition; entries as `ledger:entry`, absent where it is not known. */
 export interface ManifestPosition {
   /** -1 where the topic is not partitioned. */
   readonly partition: number;
@@ -88,7 +88,7 @@ export interface SubscriptionMoved {
   /** Up to where an earlier run is known to have acknowledged. */
   readonly from: string;
   readonly to: string;
-  /** Forwards, where ids tell it: so many entries at most are in no object. */
+  /** Forwards, where ids say it: so many entries at most are in no object. */
   readonly entriesAtMost?: number;
 }
 
@@ -120,7 +120,7 @@ export interface RunManifest extends Summary, Partial<ManifestLink> {
   readonly recovered?: readonly RecoveredRaw[];
 }
 
-/** What stands in `requestId` of a manifest that a command made: it is of no run. */
+/** The `requestId` of a manifest that a command made: it is of no run. */
 export const COMMAND_REQUEST_IDS = { index: 'archive-index', recover: 'archive-recover' } as const;
 
 /** Stores the manifest of a run; returns its key. @throws BackupError `store` */

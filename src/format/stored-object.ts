@@ -1,5 +1,5 @@
-// What stands in an object that was found at a key: does it begin as our file does, and where does it end?
-// Metadata tells where it can; else the object itself is read. Refuses to guess, and to take a damaged one for stored.
+// What an object holds that was found at a key: does it begin as our file does, and where does it end? Reads its metadata,
+// and the object itself where that does not say it. Refuses to guess, and to take a damaged one for stored.
 import { createHash } from 'node:crypto';
 import type { Compression } from '../config.ts';
 import { BackupError } from '../errors.ts';
@@ -7,7 +7,7 @@ import type { CallOptions, Message, MessageId, ObjectHead, ObjectStore } from '.
 import { decompress } from './compression.ts';
 import { decodeRecord, formatMessageId, formatTime, parseMessageId, RECORD_FORMAT } from './record.ts';
 
-/** What to do about a damaged object that tells its own SHA-256. */
+/** What to do about a damaged object whose metadata has its SHA-256. */
 export const DAMAGED_HINT =
   'Nothing of it was acknowledged, and no run takes it for stored: its messages are still in the subscription. Keep a copy if you want to look into it, remove the object, then run again with the same file limits.';
 
@@ -34,7 +34,7 @@ export function assertBeginsWith(head: ObjectHead, first: Pick<Message, 'id' | '
 }
 
 /**
- * Checks that the object has the bytes that its metadata tells the SHA-256 of; objects of one PUT do. `expected`: the
+ * Checks that the object has the SHA-256 of its metadata; objects of one PUT have one there. `expected`: the
  * checksum of bytes that are known to be right, which saves reading the object if it has the same.
  * @throws BackupError `corrupt` that names the key
  */

@@ -5,10 +5,10 @@ import type { CallOptions, EntryId, ObjectAttributes, ObjectStore, UnreadableEnt
 import type { TopicName } from '../topic-name.ts';
 import { unreadableKey } from './object-key.ts';
 
-/** What stands in `x-cos-meta-format` of both objects. */
+/** The `x-cos-meta-format` of both objects. */
 const FORMAT = 'tdmq-backup-unreadable/1';
 
-/** What stands in the `.json` beside the bytes. */
+/** The content of the `.json` beside the bytes. */
 export interface UnreadableReason {
   readonly format: typeof FORMAT;
   /** `ledger:entry:partition:-1`; of several entries that of the last. */
@@ -18,7 +18,7 @@ export interface UnreadableReason {
   readonly reason: string;
   /** Of the raw object. */
   readonly bytes: number;
-  /** Where in the raw object each stored entry lies. Older objects do not have it. */
+  /** Where in the raw object each stored entry is. Older objects do not have it. */
   readonly entries: readonly { readonly id: string; readonly offset: number; readonly sizeBytes: number }[];
 }
 
