@@ -3,15 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { type CommandFields, type CommandName, FrameSplitter } from '../pulsar/wire/protocol/frame.ts';
 import { LOOKUP_TYPE } from '../pulsar/wire/protocol/tables.ts';
-import {
-  type Command,
-  type CommandFields,
-  type CommandName,
-  decodeFrame,
-  encodeFrame,
-  FrameSplitter,
-} from './broker/frames.ts';
+import { type Command, decodeFrame, encodeFrame } from './broker/frames.ts';
 import { encodeMessages, type LoopbackMessage, type PublishOptions } from './broker/publish.ts';
 
 const MAX_FRAME_BYTES = 6 * 1_048_576;
@@ -157,14 +151,16 @@ async function openConnection({ url, owner }: Place, token: string | undefined):
   const send: Connection['send'] = (name, fields, rest) => {
     socket.write(encodeFrame(name, fields, rest));
   };
-  const splitter = new FrameSplitter(MAX_FRAME_BYTES);
+  const splitter = new FrameSplitter((frame) => {
+    const command = decodeFrame(frame);
+    if (command.name === 'ping') send('pong', {});
+    else if (command.name === 'error' || command.name === 'sendError')
+      failure = new Error(`the broker answers: ${command.fields['message']}`);
+    else received.push(command);
+  });
+  splitter.maxFrameBytes = MAX_FRAME_BYTES;
   socket.on('data', (chunk) => {
-    for (const command of splitter.push(chunk).map(decodeFrame)) {
-      if (command.name === 'ping') send('pong', {});
-      else if (command.name === 'error' || command.name === 'sendError')
-        failure = new Error(`the broker answers: ${command.fields['message']}`);
-      else received.push(command);
-    }
+    splitter.push(chunk);
     wake();
   });
   socket.on('error', (error) => {

@@ -2,14 +2,9 @@
 // producer per topic, no retries, no redirects (the brokers of the tests are alone).
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import {
-  type CommandFields,
-  type CommandName,
-  decodeFrame,
-  encodeFrame,
-  FrameSplitter,
-} from '../../src/local/broker/frames.ts';
+import { decodeFrame, encodeFrame } from '../../src/local/broker/frames.ts';
 import type { EntryId } from '../../src/ports.ts';
+import { type CommandFields, type CommandName, FrameSplitter } from '../../src/pulsar/wire/protocol/frame.ts';
 
 /** An entry: checksum, metadata and payload; `chunk` where it is one of several of a message. */
 export interface EntryBytes {
@@ -33,7 +28,6 @@ export async function connectPublisher(
 ): Promise<BrokerPublisher> {
   const { hostname, port } = new URL(serviceUrl);
   const socket = connect(Number(port), hostname);
-  const splitter = new FrameSplitter(6_000_000);
   const waiting = new Map<string, { resolve: (fields: Fields) => void; reject: (error: Error) => void }>();
   const producers = new Map<string, number>();
   let lastId = 0;
@@ -53,18 +47,17 @@ export async function connectPublisher(
 
   socket.on('error', fail);
   socket.on('close', () => fail(new Error('the broker closed the connection')));
-  socket.on('data', (chunk) => {
-    for (const frame of splitter.push(chunk)) {
-      const { name, fields } = decodeFrame(frame);
-      if (name === 'ping') send('pong', {});
-      else if (name === 'connected') settle('connected', fields);
-      else if (name === 'sendReceipt') settle(`send ${fields['producerId']} ${fields['sequenceId']}`, fields);
-      else if (name === 'error' || name === 'sendError') fail(new Error(`${name}: ${fields['message']}`));
-      // A producer that is not ready yet gets a second answer.
-      else if (name !== 'producerSuccess' || fields['producerReady'] !== false)
-        settle(`request ${fields['requestId']}`, fields);
-    }
+  const splitter = new FrameSplitter((frame) => {
+    const { name, fields } = decodeFrame(frame);
+    if (name === 'ping') send('pong', {});
+    else if (name === 'connected') settle('connected', fields);
+    else if (name === 'sendReceipt') settle(`send ${fields['producerId']} ${fields['sequenceId']}`, fields);
+    else if (name === 'error' || name === 'sendError') fail(new Error(`${name}: ${fields['message']}`));
+    // A producer that is not ready yet gets a second answer.
+    else if (name !== 'producerSuccess' || fields['producerReady'] !== false)
+      settle(`request ${fields['requestId']}`, fields);
   });
+  socket.on('data', (chunk) => splitter.push(chunk));
 
   function send<N extends CommandName>(name: N, fields: CommandFields<N>, rest?: Uint8Array): void {
     socket.write(encodeFrame(name, fields, rest));

@@ -3,7 +3,7 @@
 import { inflateSync } from 'node:zlib';
 import { Zstd } from '@hpcc-js/wasm-zstd';
 import { decodeMetadata } from '../../src/local/broker/frames.ts';
-import { decodeMessage, type FieldsOf } from '../../src/local/broker/protobuf.ts';
+import { decodeMessage, type Fields } from '../../src/pulsar/wire/protocol/codec.ts';
 import {
   COMPRESSION_TYPE,
   INITIAL_POSITION,
@@ -30,7 +30,7 @@ export interface StoredMessage {
   readonly payload: Buffer | null;
 }
 
-type Metadata = FieldsOf<'MessageMetadata'>;
+type Metadata = Fields<'MessageMetadata'>;
 
 /** Everything in a topic or a partition (by its full name), in order. Of a message in chunks, only what is whole. */
 export async function readStoredMessages(
@@ -115,7 +115,7 @@ function decompress(bytes: Buffer, { compression, uncompressedSize }: Metadata, 
   return whole;
 }
 
-function splitBatch(bytes: Buffer, count: number): (FieldsOf<'SingleMessageMetadata'> & { bytes: Buffer })[] {
+function splitBatch(bytes: Buffer, count: number): (Fields<'SingleMessageMetadata'> & { bytes: Buffer })[] {
   let at = 0;
   return Array.from({ length: count }, () => {
     const start = at + 4;
@@ -126,7 +126,7 @@ function splitBatch(bytes: Buffer, count: number): (FieldsOf<'SingleMessageMetad
   });
 }
 
-function fieldsOf(one: (Metadata | FieldsOf<'SingleMessageMetadata'>) & { bytes: Buffer }) {
+function fieldsOf(one: (Metadata | Fields<'SingleMessageMetadata'>) & { bytes: Buffer }) {
   const { partitionKey, partitionKeyB64Encoded, orderingKey, properties, eventTime, nullValue, sequenceId } =
     one;
   return {

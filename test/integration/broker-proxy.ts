@@ -3,13 +3,8 @@
 // standalone broker sends clients back to the address that they asked.
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import {
-  type CommandFields,
-  type CommandName,
-  decodeFrame,
-  encodeFrame,
-  FrameSplitter,
-} from '../../src/local/broker/frames.ts';
+import { decodeFrame, encodeFrame } from '../../src/local/broker/frames.ts';
+import { type CommandFields, type CommandName, FrameSplitter } from '../../src/pulsar/wire/protocol/frame.ts';
 
 const MAX_FRAME_BYTES = 6 * 1_048_576;
 
@@ -78,13 +73,12 @@ export async function startBrokerProxy(target: () => string): Promise<BrokerProx
   const serviceUrl = `pulsar://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   function pass(source: Socket, sink: Socket, from: Passing['from'], cut: () => void): void {
-    const splitter = new FrameSplitter(MAX_FRAME_BYTES);
     let line = Promise.resolve();
-    source.on('data', (chunk) => {
-      for (const frame of splitter.push(chunk)) {
-        line = line.then(() => passFrame(frame, source, sink, from, cut));
-      }
+    const splitter = new FrameSplitter((frame) => {
+      line = line.then(() => passFrame(frame, source, sink, from, cut));
     });
+    splitter.maxFrameBytes = MAX_FRAME_BYTES;
+    source.on('data', (chunk) => splitter.push(chunk));
   }
 
   async function passFrame(

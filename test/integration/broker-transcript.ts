@@ -1,11 +1,11 @@
 // Asks a broker the same questions on a bare socket and writes down the answers, without what may differ between two
 // brokers: texts, addresses, ledger ids (numbered as they come), rates.
 
-import type { CommandFields, CommandName } from '../../src/local/broker/frames.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
 import { encodeMessages } from '../../src/local/broker/publish.ts';
+import type { CommandFields, CommandName } from '../../src/pulsar/wire/protocol/frame.ts';
 import { INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
-import { RawClient } from '../local/broker/raw-client.ts';
+import { MINUS_ONE, RawClient } from '../local/broker/raw-client.ts';
 
 interface Place {
   readonly serviceUrl: string;
@@ -26,12 +26,12 @@ export async function transcribe(place: Place): Promise<Record<string, unknown>>
       Object.entries(fields)
         .filter(
           ([name]) =>
-            !/^(message|rest|requestId|address|connectedSince|highestSequenceId|.*Url|.*Rate.*|.*Throughput.*)$/.test(
+            !/^(message|rest|frame|requestId|address|connectedSince|highestSequenceId|.*Url|.*Rate.*|.*Throughput.*)$/.test(
               name,
             ),
         )
         .map(([name, value]) => {
-          if (name === 'ledgerId' && Number(value) >= 0) {
+          if (name === 'ledgerId' && value !== MINUS_ONE) {
             if (!ledgers.has(value)) ledgers.set(value, `ledger ${ledgers.size + 1}`);
             return [name, ledgers.get(value)];
           }

@@ -12,14 +12,15 @@ import {
   type Server as TcpServer,
 } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import type { Fields } from '../../pulsar/wire/protocol/codec.ts';
+import type { CommandFields, CommandName } from '../../pulsar/wire/protocol/frame.ts';
 import { FRAME } from '../../pulsar/wire/protocol/tables.ts';
 import type { Tokens } from './access.ts';
 import { type CommandHook, Connection } from './connection.ts';
 import { describeEntry } from './entry.ts';
 import { type Corruption, Faults } from './faults.ts';
-import { type CommandFields, type CommandName, encodeEntry } from './frames.ts';
+import { encodeEntry } from './frames.ts';
 import { answerHttp, type HttpContext } from './http.ts';
-import type { FieldsOf } from './protobuf.ts';
 import { encodeMessages, type LoopbackMessage, type PublishOptions } from './publish.ts';
 import { Session } from './session.ts';
 import type { Subscription, SubscriptionType } from './subscription.ts';
@@ -238,7 +239,7 @@ export class LoopbackBroker {
   }
 
   /** Stores one entry with any metadata and payload: markers, chunks, encrypted ones, unknown codecs. */
-  appendEntry(topic: string, metadata: FieldsOf<'MessageMetadata'>, payload: Uint8Array): Position {
+  appendEntry(topic: string, metadata: Fields<'MessageMetadata'>, payload: Uint8Array): Position {
     const defaults = { producerName: 'loopback', sequenceId: 0, publishTime: Date.now() };
     return this.appendRawEntry(topic, encodeEntry({ ...defaults, ...metadata }, payload));
   }

@@ -1,15 +1,9 @@
 // One accepted socket: frames in, frames out, in order, through the hooks and the faults that a test has set.
 // Knows no topics. A broken frame ends the connection.
 import type { Socket } from 'node:net';
+import { type CommandFields, type CommandName, FrameSplitter } from '../../pulsar/wire/protocol/frame.ts';
 import type { Faults } from './faults.ts';
-import {
-  type Command,
-  type CommandFields,
-  type CommandName,
-  decodeFrame,
-  encodeFrame,
-  FrameSplitter,
-} from './frames.ts';
+import { type Command, decodeFrame, encodeFrame } from './frames.ts';
 
 /** A refusal: the command is not acted upon and answered with this error (a number of SERVER_ERROR). */
 export interface ErrorOutcome {
@@ -75,7 +69,8 @@ export class Connection {
     this.address = `/${socket.remoteAddress}:${socket.remotePort}`;
     this.#options = options;
     this.#events = events;
-    this.#splitter = new FrameSplitter(options.maxFrameBytes);
+    this.#splitter = new FrameSplitter((frame) => this.#receive(decodeFrame(frame)));
+    this.#splitter.maxFrameBytes = options.maxFrameBytes;
     this.#keepAlive = setInterval(() => this.#checkAlive(), options.keepAliveMs).unref();
     socket.setNoDelay(true);
     socket.on('data', (chunk) => this.#read(chunk));
@@ -155,7 +150,7 @@ export class Connection {
     for (const tell of this.#signsOfLife.splice(0)) tell();
     if (this.#options.faults.isSilent) return;
     try {
-      for (const frame of this.#splitter.push(chunk)) this.#receive(decodeFrame(frame));
+      this.#splitter.push(chunk);
     } catch {
       this.destroy();
     }

@@ -1,9 +1,9 @@
 // Turns messages into the entries a producer would have sent: single messages, batches, chunks, compressed or not.
 // Encrypts nothing and keeps no schema.
 import { randomUUID } from 'node:crypto';
+import { encodeMessage, type Fields } from '../../pulsar/wire/protocol/codec.ts';
 import { type Compression, compress, compressionType } from './compress.ts';
 import { encodeEntry } from './frames.ts';
-import { encodeMessage, type FieldsOf } from './protobuf.ts';
 
 /** A message to publish. What is left out is not set, as with a real producer. */
 export interface LoopbackMessage {
@@ -35,7 +35,7 @@ export interface PublishOptions {
   readonly chunkSizeBytes?: number;
 }
 
-type Metadata = FieldsOf<'MessageMetadata'>;
+type Metadata = Fields<'MessageMetadata'>;
 
 /** The entries for these messages, in order. `firstSequenceId` is that of the first message that has none. */
 export function encodeMessages(

@@ -1,8 +1,10 @@
 // The producers of one client: their names, what they store, and its receipts.
+
+import type { CommandFields } from '../../pulsar/wire/protocol/frame.ts';
 import { SERVER_ERROR } from '../../pulsar/wire/protocol/tables.ts';
 import type { Connection } from './connection.ts';
 import { describeEntry } from './entry.ts';
-import { type CommandFields, isChecksumRight } from './frames.ts';
+import { isChecksumRight } from './frames.ts';
 import { Refusal } from './refusal.ts';
 import type { Position, Topic } from './topic.ts';
 
@@ -57,8 +59,7 @@ export class SessionProducers {
     if (!isChecksumRight(rest))
       throw new Refusal(SERVER_ERROR.ChecksumError, 'Checksum failed on the broker');
     const isNew = topic.producers.take(name, fields, rest);
-    // A copy, for `rest` is a view into everything that came with it.
-    const { ledgerId, entryId } = isNew ? topic.append(describeEntry(Buffer.from(rest))) : NOWHERE;
+    const { ledgerId, entryId } = isNew ? topic.append(describeEntry(rest)) : NOWHERE;
     this.#connection.send('sendReceipt', {
       producerId,
       sequenceId,

@@ -1,6 +1,9 @@
 // What one client has at the broker: its role and its consumers, and the answer to each command; its producers
 // are session-producers.ts.
 // Transactions, compaction, delayed delivery, schemas and quotas are not there.
+
+import type { Fields } from '../../pulsar/wire/protocol/codec.ts';
+import type { CommandFields, CommandName } from '../../pulsar/wire/protocol/frame.ts';
 import {
   ACK_TYPE,
   INITIAL_POSITION,
@@ -12,8 +15,7 @@ import {
 import { ANYBODY, roleOf, type TokenRole, type Tokens } from './access.ts';
 import type { Connection } from './connection.ts';
 import type { Faults } from './faults.ts';
-import { type Command, type CommandFields, type CommandName, encodeBrokerEntryMetadata } from './frames.ts';
-import type { FieldsOf } from './protobuf.ts';
+import { type Command, encodeBrokerEntryMetadata } from './frames.ts';
 import { Refusal } from './refusal.ts';
 import { FIRST_SCHEMA, SessionProducers } from './session-producers.ts';
 import type {
@@ -504,7 +506,7 @@ function bitsOf(words: readonly (number | bigint)[]): bigint {
   );
 }
 
-function positionFrom(id: FieldsOf<'MessageIdData'>): Position {
+function positionFrom(id: Fields<'MessageIdData'>): Position {
   return { ledgerId: Number(id.ledgerId ?? 0), entryId: Number(id.entryId ?? 0) };
 }
 

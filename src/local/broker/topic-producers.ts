@@ -1,8 +1,9 @@
 // Who publishes to a topic: a name belongs to one producer at a time, and where duplicates are dropped, what has come
 // under each name. As Pulsar does it in 3.0.7: of a message in chunks the last one counts. Nothing is forgotten, and nothing counted before
 // `deduplicates` is on.
+
+import type { Fields } from '../../pulsar/wire/protocol/codec.ts';
 import { decodeMetadata } from './frames.ts';
-import type { FieldsOf } from './protobuf.ts';
 
 /** The producers of one topic or partition. */
 export class TopicProducers {
@@ -32,7 +33,7 @@ export class TopicProducers {
   /** Counts an entry. False where it is to be dropped: the sequence id of its first message came before. */
   take(
     name: string,
-    { sequenceId, highestSequenceId, isChunk = false }: FieldsOf<'CommandSend'>,
+    { sequenceId, highestSequenceId, isChunk = false }: Fields<'CommandSend'>,
     entry: Buffer,
   ): boolean {
     if (!this.deduplicates) return true;

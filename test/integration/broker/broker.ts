@@ -39,8 +39,8 @@ export interface Broker {
   readonly httpUrl: string;
   /** The superuser's token; `undefined` without `auth`. */
   readonly adminToken: string | undefined;
-  /** A token of this broker for any role. */
-  token(role: string): string;
+  /** A token of this broker for any role; it expires at that second since 1970, or never. */
+  token(role: string, expiresAtS?: number): string;
   /** The admin REST API: `admin('GET', 'persistent/public/default/t/stats')`. Throws unless the answer is 2xx. */
   admin<T = unknown>(method: string, path: string, body?: unknown): Promise<T>;
   logTail(lines?: number): Promise<string>;
@@ -64,7 +64,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const ports = await freePorts();
   const httpUrl = `http://127.0.0.1:${ports.httpPort}`;
   const secretKey = randomBytes(32);
-  const token = (role: string) => signToken(role, secretKey);
+  const token = (role: string, expiresAtS?: number) => signToken(role, secretKey, expiresAtS);
   const adminToken = auth ? token('admin') : undefined;
   const logFile = join(folder, 'log');
   let child: ChildProcess | undefined;

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
-import { RawClient } from './raw-client.ts';
+import { MINUS_ONE, RawClient } from './raw-client.ts';
 
 const T = 'public/default/t';
 let broker: LoopbackBroker;
@@ -83,8 +83,8 @@ test('the last message id tells the batch index, the mark-delete place, and -1:-
   await client.subscribe(T, 's');
   client.send('getLastMessageId', { consumerId: 0, requestId: 1 });
   expect(await client.take('getLastMessageIdResponse')).toMatchObject({
-    lastMessageId: { ledgerId: -1, entryId: -1, partition: -1, batchIndex: -1 },
-    consumerMarkDeletePosition: { ledgerId: 1, entryId: -1 },
+    lastMessageId: { ledgerId: MINUS_ONE, entryId: MINUS_ONE, partition: -1, batchIndex: -1 },
+    consumerMarkDeletePosition: { ledgerId: 1, entryId: MINUS_ONE },
   });
   broker.publish(T, messages(10), { batchSize: 4 });
   client.ack([{ ledgerId: 1, entryId: 1 }], 'Cumulative');

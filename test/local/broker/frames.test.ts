@@ -1,25 +1,15 @@
 import { expect, test } from 'vitest';
-import { crc32c } from '../../../src/local/broker/crc32c.ts';
 import {
   decodeFrame,
   decodeMetadata,
   encodeBrokerEntryMetadata,
   encodeEntry,
   encodeFrame,
-  FrameSplitter,
   isChecksumRight,
 } from '../../../src/local/broker/frames.ts';
-import { decodeMessage, encodeMessage } from '../../../src/local/broker/protobuf.ts';
+import { encodeMessage } from '../../../src/pulsar/wire/protocol/codec.ts';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
-
-test('CRC-32C of the check string and of the iSCSI test patterns is the published one', () => {
-  expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
-  expect(crc32c(Buffer.alloc(32))).toBe(0x8a9136aa);
-  expect(crc32c(Buffer.alloc(32, 0xff))).toBe(0x62a8ab43);
-  expect(crc32c(Buffer.from(Array.from({ length: 32 }, (_, index) => index)))).toBe(0x46dd794e);
-  expect(crc32c(Buffer.alloc(0))).toBe(0);
-});
 
 test('frames are built as written down by hand from the schema', () => {
   // type 18, field 18 of length 0
@@ -105,39 +95,4 @@ test('an entry is stored as the official client sends it', () => {
 
 test('broker entry metadata has its own magic number and size', () => {
   expect(encodeBrokerEntryMetadata({ brokerTimestamp: 1, index: 2 })).toEqual(hex('0e02 00000004 0801 1002'));
-});
-
-test('64-bit integers keep every bit, and are bigints only beyond 2^53', () => {
-  for (const value of [0, 1, 2 ** 49, 2 ** 53 - 1, -1, 2n ** 62n + 1n, -(2n ** 63n)]) {
-    const bytes = encodeMessage('CommandProducerSuccess', { lastSequenceId: value });
-    expect(decodeMessage('CommandProducerSuccess', bytes).lastSequenceId).toBe(value);
-  }
-  expect(decodeMessage('MessageIdData', hex('18 ffffffffffffffffff01')).partition).toBe(-1);
-});
-
-test('unknown fields are skipped, packed and unpacked lists are the same, broken messages are refused', () => {
-  const unknown = hex('f801 05  fa01 02 aabb  fd01 01020304  f901 0102030405060708  08 2a');
-  expect(decodeMessage('CommandSuccess', unknown)).toEqual({ requestId: 42 });
-  expect(decodeMessage('MessageIdData', hex('28 01 28 02')).ackSet).toEqual([1, 2]);
-  expect(decodeMessage('MessageIdData', hex('2a 02 01 02')).ackSet).toEqual([1, 2]);
-  for (const broken of ['08', '0a 05 41', '0b', '08 ffffffffffffffffffffff01']) {
-    expect(() => decodeMessage('CommandSuccess', hex(broken)), broken).toThrow();
-  }
-});
-
-test('frames are found wherever the stream is cut', () => {
-  const frames = [
-    encodeFrame('ping', {}),
-    encodeFrame('success', { requestId: 5 }),
-    encodeFrame('pong', {}, Buffer.alloc(90)),
-  ];
-  const stream = Buffer.concat(frames);
-  for (let cut = 1; cut <= stream.length; cut++) {
-    const splitter = new FrameSplitter(1000);
-    const found: Buffer[] = [];
-    for (let at = 0; at < stream.length; at += cut)
-      found.push(...splitter.push(stream.subarray(at, at + cut)));
-    expect(found).toEqual(frames.map((frame) => frame.subarray(4)));
-  }
-  expect(() => new FrameSplitter(1000).push(hex('000003e9'))).toThrow('too large');
 });

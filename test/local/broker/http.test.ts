@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
-import { RawClient } from './raw-client.ts';
+import { MINUS_ONE, RawClient } from './raw-client.ts';
 
 let broker: LoopbackBroker;
 beforeEach(async () => {
@@ -52,7 +52,10 @@ test('a wrong token is 401, a role without permission 403, and in the protocol e
   expect(await ask('GET', path, undefined, 'wrong')).toMatchObject({ status: 401 });
   expect(await ask('GET', path, undefined, 'weak')).toMatchObject({ status: 403 });
   const wrong = await RawClient.open(broker, { token: 'wrong' });
-  expect(await wrong.take('error')).toMatchObject({ requestId: -1, error: SERVER_ERROR.AuthenticationError });
+  expect(await wrong.take('error')).toMatchObject({
+    requestId: MINUS_ONE,
+    error: SERVER_ERROR.AuthenticationError,
+  });
   await wrong.until(() => wrong.isClosed);
   const weak = await RawClient.open(broker, { token: 'weak' });
   weak.send('partitionMetadata', { topic: 'persistent://a/b/t', requestId: 1 });

@@ -1,15 +1,16 @@
 // A bare client on a socket, for tests of the loopback broker: sends frames, keeps what comes back, understands nothing.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { type Command, decodeFrame, encodeFrame } from '../../../src/local/broker/frames.ts';
 import {
-  type Command,
   type CommandFields,
   type CommandName,
-  decodeFrame,
-  encodeFrame,
   FrameSplitter,
-} from '../../../src/local/broker/frames.ts';
+} from '../../../src/pulsar/wire/protocol/frame.ts';
 import { ACK_TYPE, INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
+
+/** -1 where the protocol has an unsigned number of 64 bits. */
+export const MINUS_ONE = 2n ** 64n - 1n;
 
 export interface RawClientOptions {
   readonly protocolVersion?: number;
@@ -24,9 +25,14 @@ export interface SubscribeOptions {
   readonly forceTopicCreation?: boolean;
 }
 
+/** A command with the frame that brought it, without its total size. */
+export interface ReceivedCommand extends Command {
+  readonly frame: Buffer;
+}
+
 /** One connection to the broker. Waits for nothing longer than the test's own time-out. */
 export class RawClient {
-  readonly received: Command[] = [];
+  readonly received: ReceivedCommand[] = [];
   isClosed = false;
   answersPing = true;
   readonly #socket: Socket;
@@ -34,13 +40,14 @@ export class RawClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    const splitter = new FrameSplitter(10_000_000);
+    const splitter = new FrameSplitter((frame) => {
+      const command = { ...decodeFrame(frame), frame };
+      if (command.name === 'ping' && this.answersPing) this.send('pong', {});
+      else this.received.push(command);
+    });
+    splitter.maxFrameBytes = 10_000_000;
     socket.on('data', (chunk) => {
-      for (const frame of splitter.push(chunk)) {
-        const command = decodeFrame(frame);
-        if (command.name === 'ping' && this.answersPing) this.send('pong', {});
-        else this.received.push(command);
-      }
+      splitter.push(chunk);
       this.#wake();
     });
     socket.on('error', () => {});
@@ -60,6 +67,7 @@ export class RawClient {
     const client = new RawClient(socket);
     if (options === 'no greeting') return client;
     client.send('connect', {
+      featureFlags: { supportsAuthRefresh: true },
       clientVersion: 'raw',
       protocolVersion: options.protocolVersion ?? 21,
       authMethodName: options.token === undefined ? undefined : 'token',
@@ -79,12 +87,12 @@ export class RawClient {
   }
 
   /** Takes the first command of that name out of what was received, waiting for it. */
-  async take<N extends CommandName>(name: N): Promise<CommandFields<N> & { rest: Buffer }> {
+  async take<N extends CommandName>(name: N): Promise<CommandFields<N> & { rest: Buffer; frame: Buffer }> {
     await this.until(() => this.received.some((command) => command.name === name) || this.isClosed);
     const at = this.received.findIndex((command) => command.name === name);
     if (at < 0) throw new Error(`the connection ended before ${name} came`);
-    const [command] = this.received.splice(at, 1) as [Command];
-    return { ...(command.fields as CommandFields<N>), rest: command.rest };
+    const [{ fields, rest, frame }] = this.received.splice(at, 1) as [ReceivedCommand];
+    return { ...(fields as CommandFields<N>), rest, frame };
   }
 
   /** Whatever came of that name so far, after a PING has come back. */

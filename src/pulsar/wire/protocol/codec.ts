@@ -27,7 +27,9 @@ type Value<F> = F extends readonly [number, infer T, 'repeated']
     ? One<T>
     : never;
 /** What a message holds; absent fields are absent, repeated ones too. */
-export type Fields<M extends MessageName> = { readonly [F in keyof Messages[M]]?: Value<Messages[M][F]> };
+export type Fields<M extends MessageName> = {
+  readonly [F in keyof Messages[M]]?: Value<Messages[M][F]> | undefined;
+};
 
 /** Bytes that are no valid message. */
 export class ProtocolError extends Error {

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeFrame } from '../../../../src/local/broker/frames.ts';
 import { ProtocolError } from '../../../../src/pulsar/wire/protocol/codec.ts';
 import { decodeCommand, encodeCommand, FrameSplitter } from '../../../../src/pulsar/wire/protocol/frame.ts';
 
@@ -35,28 +34,6 @@ describe('frames', () => {
     expect(() => splitter.push(Buffer.from([0, 0, 3, 0xe9]))).toThrow(/1001 bytes/);
     expect(() => new FrameSplitter(() => undefined).push(Buffer.from('HTTP/1.1 400'))).toThrow(ProtocolError);
     expect(() => new FrameSplitter(() => undefined).push(Buffer.from([0, 0, 0, 3]))).toThrow(ProtocolError);
-  });
-
-  it('hold commands as a codec that shares no code with this one reads them', () => {
-    const frame = encodeCommand('subscribe', {
-      topic: 'persistent://public/default/orders',
-      subscription: 'backup',
-      subType: 2,
-      consumerId: 7,
-      requestId: 2 ** 40,
-      forceTopicCreation: false,
-    });
-    expect(frame.readUInt32BE(0)).toBe(frame.length - 4);
-    expect(decodeFrame(frame.subarray(4))).toMatchObject({
-      name: 'subscribe',
-      fields: {
-        subscription: 'backup',
-        subType: 2,
-        consumerId: 7,
-        requestId: 2 ** 40,
-        forceTopicCreation: false,
-      },
-    });
   });
 
   it('hold a command and what follows it', () => {
