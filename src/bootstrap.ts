@@ -3,8 +3,8 @@
 // One invocation at a time; SIGTERM lets it finish. Knows nothing of backups.
 import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ScfContext } from './handler.ts';
 import { main_handler } from './index.ts';
+import type { ScfContext } from './run-plan.ts';
 
 const WEB_FUNCTION_PORT = 9_000;
 /** SCF's own limit for an event. */

@@ -2,9 +2,8 @@
 // acknowledgement and to leave the manifest, everything early enough to close and to say so. How long a creation takes
 // is measured in the run itself: with a slow store all of that is sooner.
 import type { Clock } from './ports.ts';
+import type { RunTimes } from './run-plan.ts';
 
-/** After the hard end, for closing what is open. */
-const GRACE_MS = 2_000;
 /** A creation, or an acknowledgement, takes seldom longer than so many average ones. */
 const MARGIN = 2;
 /** A broker that had less time than this to confirm an acknowledgement before the end cannot be blamed. */
@@ -18,7 +17,7 @@ export interface Pace {
   readonly stopReadingAtMs: number;
   /** Aborted then. */
   readonly reading: AbortSignal;
-  /** Aborted when no file can be stored any more. */
+  /** Aborted when it is too late to create another object: what is left is for acknowledging, until the storing end. */
   readonly storing: AbortSignal;
   /** Aborted when nothing is asked any more that only the summary wants to know: the rest is the manifest's time. */
   readonly asking: AbortSignal;
@@ -34,25 +33,10 @@ export interface Pace {
   onPlan(roundsToStore: () => number): void;
 }
 
-export interface DeadlineOptions {
-  readonly clock: Clock;
-  readonly startedAtMs: number;
-  readonly timeLimitMs: number;
-  /** Kept free for what follows reading, at most half of the time. */
-  readonly reserveMs: number;
-}
-
-/** The deadline of one run. Call `close` at its end: it holds timers. */
+/** The ends of one run, from its bounds and what is measured. Call `close` at its end: it holds timers. */
 export class Deadline implements Pace {
-  /** By then all is over, whatever hangs. */
-  readonly lastEndAtMs: number;
   readonly #clock: Clock;
-  readonly #hardEndAtMs: number;
-  readonly #earliestReadingEndAtMs: number;
-  readonly #latestReadingEndAtMs: number;
-  readonly #leastManifestMs: number;
-  readonly #mostManifestMs: number;
-  readonly #leastAcknowledgementMs: number;
+  readonly #times: RunTimes;
   readonly #creation = new Average();
   readonly #acknowledgement = new Average();
   #roundsToStore = () => 0;
@@ -61,24 +45,17 @@ export class Deadline implements Pace {
   readonly #asking: End;
   readonly #storingEnd: End;
   readonly #hardEnd: End;
+  readonly #lastEnd: End;
 
-  constructor({ clock, startedAtMs, timeLimitMs, reserveMs: reserved }: DeadlineOptions) {
-    const reserveMs = Math.min(reserved, timeLimitMs / 2);
-    const closingMs = Math.min(2 * GRACE_MS, reserveMs / 2);
+  constructor(clock: Clock, times: RunTimes) {
     this.#clock = clock;
-    this.#hardEndAtMs = startedAtMs + timeLimitMs - closingMs;
-    this.lastEndAtMs = this.#hardEndAtMs + closingMs / 2;
-    this.#leastManifestMs = Math.min(GRACE_MS, reserveMs / 8);
-    // One creation that took very long must not end a run that has hardly begun.
-    this.#mostManifestMs = timeLimitMs / 4;
-    this.#leastAcknowledgementMs = Math.min(GRACE_MS / 2, reserveMs / 16);
-    this.#earliestReadingEndAtMs = startedAtMs + timeLimitMs / 2;
-    this.#latestReadingEndAtMs = startedAtMs + timeLimitMs - reserveMs;
+    this.#times = times;
     this.#reading = new End(clock, () => this.#planReading());
     this.#storing = new End(clock, () => this.#planStoring());
     this.#asking = new End(clock, () => this.#planManifest());
-    this.#storingEnd = new End(clock, () => this.#hardEndAtMs - this.#leastManifestMs);
-    this.#hardEnd = new End(clock, () => this.#hardEndAtMs);
+    this.#storingEnd = new End(clock, () => times.hardEndAtMs - times.minManifestMs);
+    this.#hardEnd = new End(clock, () => times.hardEndAtMs);
+    this.#lastEnd = new End(clock, () => times.lastEndAtMs);
   }
 
   get stopReadingAtMs(): number {
@@ -107,6 +84,11 @@ export class Deadline implements Pace {
     return this.#hardEnd.signal;
   }
 
+  /** Aborted when all has to be over, whatever hangs. */
+  get lastEnd(): AbortSignal {
+    return this.#lastEnd.signal;
+  }
+
   hasTimeToStore(): boolean {
     return !this.storing.aborted && this.#clock.now() + this.#creation.ms <= this.#planStoring();
   }
@@ -128,7 +110,7 @@ export class Deadline implements Pace {
   }
 
   close(): void {
-    for (const end of [...this.#planned(), this.#storingEnd, this.#hardEnd]) end.forget();
+    for (const end of [...this.#planned(), this.#storingEnd, this.#hardEnd, this.#lastEnd]) end.forget();
   }
 
   /**
@@ -137,17 +119,18 @@ export class Deadline implements Pace {
    */
   #planReading(): number {
     const atMs = this.#planStoring() - (1 + this.#roundsToStore()) * this.#creation.ms;
-    return Math.max(this.#earliestReadingEndAtMs, Math.min(this.#latestReadingEndAtMs, atMs));
+    return Math.max(this.#times.earliestReadingEndAtMs, Math.min(this.#times.latestReadingEndAtMs, atMs));
   }
 
   #planStoring(): number {
-    const acknowledgementMs = Math.max(this.#leastAcknowledgementMs, MARGIN * this.#acknowledgement.ms);
+    const acknowledgementMs = Math.max(this.#times.minAcknowledgementMs, MARGIN * this.#acknowledgement.ms);
     return this.#planManifest() - acknowledgementMs;
   }
 
   #planManifest(): number {
-    const likelyMs = Math.min(this.#mostManifestMs, MARGIN * this.#creation.ms);
-    return this.#hardEndAtMs - Math.max(this.#leastManifestMs, likelyMs);
+    const { minManifestMs, maxManifestMs, hardEndAtMs } = this.#times;
+    const likelyMs = Math.min(maxManifestMs, MARGIN * this.#creation.ms);
+    return hardEndAtMs - Math.max(minManifestMs, likelyMs);
   }
 
   #planned(): readonly End[] {

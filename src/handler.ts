@@ -1,36 +1,27 @@
-// One invocation: settings, adapters, the deadline, the summary. The one place that catches: what fails is logged with
-// its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
+// One invocation: settings, plan, adapters, the run, the last log line. The one place that catches: what fails is logged
+// with its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
 
-import { type ChainEnd, followRuns, type RunChain } from './chain/run-chain.ts';
+import { abortOrphans, leaveManifest } from './after-drain.ts';
+import { followRuns, type RunChain } from './chain/run-chain.ts';
 import { parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { Deadline } from './deadline.ts';
-import { type DrainResult, drain } from './drain.ts';
+import { drain } from './drain.ts';
 import { BackupError } from './errors.ts';
-import { compressionMemoryMb, endCompression } from './format/compression.ts';
-import { topicFolder } from './format/object-key.ts';
-import { type RunEnd, type Summary, storeRunManifest } from './format/run-manifest.ts';
-import { largestMessageBytes } from './largest-message.ts';
+import { endCompression } from './format/compression.ts';
+import type { Summary } from './format/run-manifest.ts';
 import { systemClock } from './lib/clock.ts';
 import { createMemoryPressure } from './lib/memory-pressure.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { createLogger } from './logger.ts';
-import { isOfClock } from './paced-store.ts';
 import type { Clock, Logger, ObjectStore, Source } from './ports.ts';
 import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
-import type { Environment, RunsFrom } from './read-settings.ts';
+import { type Environment, type RunsFrom, secretsOf } from './read-settings.ts';
 import { retryingStore } from './retrying-store.ts';
-import { createTally, type Tally } from './run.ts';
-
-/** What SCF tells of an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
-export interface ScfContext {
-  readonly request_id?: string;
-  readonly function_name?: string;
-  readonly memory_limit_in_mb?: number;
-  readonly time_limit_in_ms?: number;
-  getRemainingTimeInMillis?(): number;
-}
+import type { Tally } from './run.ts';
+import { logFieldsOf, RunOutcome } from './run-outcome.ts';
+import { planRun, type RunMemory, type ScfContext } from './run-plan.ts';
 
 /** What an invocation is made of; tests replace the outside. */
 export interface HandlerParts {
@@ -59,23 +50,6 @@ export const REAL_PARTS: HandlerParts = {
   createLogger,
 };
 
-/** Where SCF does not say: the limits of a function that nobody has configured. */
-const DEFAULT_TIME_LIMIT_MS = 60_000;
-const DEFAULT_MEMORY_MB = 256;
-/** Node with the code in it takes 71 MB before the first message. */
-const MIN_MEMORY_MB = 128;
-/** Node, the SDK and the code, before the first message. */
-const BASE_MEMORY_MB = 96;
-const MIN_BUFFER_BYTES = 4 * 1_048_576;
-const MAX_BUFFER_BYTES = 256 * 1_048_576;
-/** Heap and buffers of Node at rest, and the smallest buffers. */
-const MIN_IN_USE_BYTES = 24 * 1_048_576;
-/**
- * An unfinished upload older than this belongs to nobody any more: it is the longest time-out of a function, and a run
- * that lasts longer completes its uploads before (MAX_UPLOAD_AGE_MS).
- */
-const ORPHAN_AGE_MS = 900_000;
-
 /**
  * Runs the rule of this environment once.
  * @throws BackupError (already logged) when anything failed; what was stored by then stays, acknowledged.
@@ -87,47 +61,41 @@ export async function handleInvocation(
 ): Promise<Summary> {
   const { clock } = parts;
   const startedAtMs = clock.now();
-  const timeLimitMs =
-    context.getRemainingTimeInMillis?.() ?? context.time_limit_in_ms ?? DEFAULT_TIME_LIMIT_MS;
+  const rule = env['RULE_NAME'] || env['SCF_FUNCTIONNAME'] || 'unnamed';
   const requestId = context.request_id ?? `local-${startedAtMs}`;
-  const named = { rule: env['RULE_NAME'] || env['SCF_FUNCTIONNAME'] || 'unnamed', requestId };
-  let logger = parts.createLogger({ level: 'info', ...named, secrets: secretsOf(env) });
-  const tally = createTally();
-  parts.onStart?.(tally);
-  let result: DrainResult | undefined;
-  let failure: unknown;
+  const loggerAt = (level: string) => parts.createLogger({ level, rule, requestId, secrets: secretsOf(env) });
+  let logger = loggerAt('info');
+  const outcome = new RunOutcome(clock, startedAtMs, rule, requestId);
+  parts.onStart?.(outcome.tally);
   let deadline: Deadline | undefined;
   const opened: Closeable[] = [];
-  const finish = <End extends RunEnd>(stopReason: End) =>
-    summarise(named, startedAtMs, clock.now(), stopReason, tally, result);
   try {
     const config = parseConfig(env, parts.runsFrom);
-    logger = parts.createLogger({ level: config.logLevel, ...named, secrets: secretsOf(env) });
-    const reserveMs = config.run.reserveSeconds * 1_000;
-    deadline = new Deadline({ clock, startedAtMs, timeLimitMs, reserveMs });
-    const fixed = { config, logger, parts, tally, startedAtMs, deadline, context, opened };
-    const invocation = { ...fixed, summarise: finish };
-    result = await withinTime(
-      clock,
-      deadline.lastEndAtMs,
-      run(invocation, (value) => (result = value)),
-    );
-    failure = result.failure;
+    logger = loggerAt(config.logLevel);
+    const { times, memory } = planRun(config, context, startedAtMs);
+    deadline = new Deadline(clock, times);
+    const work = run({ config, memory, deadline, outcome, logger, parts, opened });
+    await untilAborted(work, deadline.lastEnd, notEnded);
+    if (outcome.drained?.failure !== undefined) throw outcome.drained.failure;
   } catch (error) {
-    failure = error;
-    // Whatever hangs ends here: it would go on when the instance is thawed for its next invocation.
+    // Whatever notEnded ends here: it would go on when the instance is thawed for its next invocation.
     for (const one of opened) void one.close();
+    logger.error({ error, ...logFieldsOf(outcome.summarise('failed')) }, 'run failed');
+    throw error;
   } finally {
     deadline?.close();
   }
-  if (failure !== undefined) {
-    logger.error({ error: failure, ...logged(finish('failed')) }, 'run failed');
-    throw failure;
-  }
-  const summary = finish(result?.stopReason ?? 'caught_up');
-  logger.info(logged(summary), 'run finished');
+  const summary = outcome.summarise(outcome.drained?.stopReason ?? 'caught_up');
+  logger.info(logFieldsOf(summary), 'run finished');
   return summary;
 }
+
+/** The guard behind all guards: the invocation ends before SCF ends it without a reason. */
+const notEnded = () =>
+  new BackupError('source', 'the run did not end within its time', {
+    retryable: true,
+    hint: 'What was stored is safe; the next run goes on from there. Please report this with the log lines of the run.',
+  });
 
 interface Closeable {
   close(): Promise<void>;
@@ -135,89 +103,76 @@ interface Closeable {
 
 interface Invocation {
   readonly config: RuleConfig;
+  readonly memory: RunMemory;
+  readonly deadline: Deadline;
+  readonly outcome: RunOutcome;
   readonly logger: Logger;
   readonly parts: HandlerParts;
-  readonly tally: Tally;
-  readonly context: ScfContext;
   /** What the run has opened. */
   readonly opened: Closeable[];
-  readonly startedAtMs: number;
-  readonly deadline: Deadline;
-  readonly summarise: (stopReason: RunEnd) => Summary;
 }
 
-async function run(invocation: Invocation, onResult: (result: DrainResult) => void): Promise<DrainResult> {
-  const { config, logger, parts, tally, startedAtMs, deadline } = invocation;
+async function run(invocation: Invocation): Promise<void> {
+  const { config, memory, deadline, outcome, logger, parts, opened } = invocation;
   const { clock } = parts;
-  const { stopReadingAtMs, hardEnd } = deadline;
-  const memoryMb = invocation.context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
-  if (memoryMb < MIN_MEMORY_MB) throw tooLittleMemory(memoryMb);
-  const buffers = bufferSizes(memoryMb - compressionMemoryMb(config.file.compression));
-  logger.info(startFields(config, invocation, buffers), 'run started');
+  const { startedAtMs, tally } = outcome;
+  const signal = deadline.hardEnd;
+  logger.info(startFields(invocation), 'run started');
   const store = retryingStore(parts.createStore(config, logger), {
     clock,
     logger,
-    signal: hardEnd,
+    signal,
     onRetry: (error) => {
       tally.lastRetried = error;
     },
   });
-  invocation.opened.push(store);
+  opened.push(store);
   let source: Source | undefined;
   let chain: RunChain | undefined;
   try {
     source = await parts.createSource({
-      config: await withRoleKey(config, hardEnd),
-      receiveBudgetBytes: buffers.receiveBytes,
-      largestMessageBytes: buffers.largestMessageBytes,
+      config: await withRoleKey(config, signal),
+      receiveBudgetBytes: memory.receiveBytes,
+      largestMessageBytes: memory.largestMessageBytes,
       clock,
       logger,
-      signal: hardEnd,
+      signal,
     });
-    invocation.opened.push(source);
+    opened.push(source);
+    const of = { rule: config.rule, topic: config.pulsar.topic, prefix: config.cos.prefix };
+    const { subscription, subscriptionType } = config.pulsar;
     // Beside the opening of the source, so that a run with nothing to do takes no longer.
     chain = followRuns({
+      ...{ ...of, subscription, subscriptionType },
       ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
-      ...{ rule: config.rule, prefix: config.cos.prefix },
-      topic: config.pulsar.topic,
-      subscription: config.pulsar.subscription,
-      subscriptionType: config.pulsar.subscriptionType,
       onMoved: () => tally.subscriptionMoved++,
     });
     const result = await drain({
-      rule: config.rule,
-      topic: config.pulsar.topic,
-      prefix: config.cos.prefix,
-      subscriptionType: config.pulsar.subscriptionType,
+      ...{ ...of, subscriptionType },
       limits: config.file,
       compression: config.file.compression,
       onUnreadable: config.run.onUnreadable,
       chunkExpiryMs: config.run.chunkExpiryMinutes * 60_000,
-      source,
-      store,
-      clock,
-      logger,
-      tally,
-      startedAtMs,
-      stopReadingAtMs,
+      ...{ source, store, clock, logger, tally, startedAtMs },
+      stopReadingAtMs: deadline.stopReadingAtMs,
       storingEnd: deadline.storingEnd,
       pace: deadline,
       stop: parts.stop,
-      bufferBytes: buffers.uploadBytes,
-      onBytes: createMemoryPressure(buffers.inUseBytes),
+      bufferBytes: memory.uploadBytes,
+      onBytes: createMemoryPressure(memory.inUseBytes),
       onOpen: chain.opened,
     });
-    onResult(result);
+    outcome.drained = result;
     if (result.partitions > 0) await chain.compared();
     // A broker that is slow to say good-bye must not take the time of the manifest.
-    await untilAborted(source.close(), deadline.asking, timeIsUp).catch(() => undefined);
-    if (result.stopReason !== 'busy' || result.partitions > 0)
-      await leaveManifest(invocation, store, result, await chain.end(), hardEnd);
-    // A busy run knows that somebody else is at work.
-    if (result.failure === undefined && result.stopReason !== 'busy') {
-      await abortOrphans(invocation, store, hardEnd);
+    await untilAborted(source.close(), deadline.asking, manifestDue).catch(() => undefined);
+    const after = { config, store, logger, outcome, signal };
+    if (result.stopReason !== 'busy' || result.partitions > 0) {
+      const end = await chain.end();
+      if (tally.stored.length > 0 || end.isDue) await leaveManifest(after, result, end.link);
     }
-    return result;
+    // A busy run knows that somebody else is at work.
+    if (result.failure === undefined && result.stopReason !== 'busy') await abortOrphans(after);
   } finally {
     chain?.abort();
     await source?.close();
@@ -226,51 +181,7 @@ async function run(invocation: Invocation, onResult: (result: DrainResult) => vo
   }
 }
 
-const timeIsUp = () => new BackupError('source', 'the time of the manifest has come');
-
-/**
- * The history of the run. A run that failed has a better reason to fail with than its manifest; and where only the
- * clock is to blame, what was stored is safe, and the index can be made anew.
- */
-async function leaveManifest(
-  { config, logger, tally, summarise: finish }: Invocation,
-  store: ObjectStore,
-  result: DrainResult,
-  { link, isDue }: ChainEnd,
-  signal: AbortSignal,
-): Promise<void> {
-  if (tally.stored.length === 0 && !isDue) return;
-  const summary = finish(result.failure === undefined ? result.stopReason : 'failed');
-  const retriedBefore = tally.lastRetried;
-  try {
-    await storeRunManifest(store, config.cos.prefix, { ...summary, link }, tally.stored, { signal });
-  } catch (error) {
-    const refusal = tally.lastRetried === retriedBefore ? undefined : tally.lastRetried;
-    const isCut = isOfClock(error, signal);
-    const isRefused = !isCut || refusal !== undefined;
-    if (result.failure === undefined && tally.stored.length > 0 && isRefused) throw isCut ? refusal : error;
-    const hint = 'What is stored is safe. `tdmq-backup archive index` writes the manifest anew.';
-    logger.warn({ error, hint }, 'run manifest not stored');
-  }
-}
-
-/** Unfinished uploads of killed runs cost money and are seen by nobody. Not being allowed to look is no failure. */
-async function abortOrphans(
-  { config, logger }: Invocation,
-  store: ObjectStore,
-  signal: AbortSignal,
-): Promise<void> {
-  const folder = topicFolder(config.cos.prefix, config.pulsar.topic);
-  try {
-    for await (const upload of store.listUploads(folder, { signal })) {
-      if (upload.ageMs <= ORPHAN_AGE_MS) continue;
-      await store.abortUpload(upload.key, upload.uploadId, { signal });
-      logger.info({ key: upload.key, initiated: upload.initiated.toISOString() }, 'orphaned upload aborted');
-    }
-  } catch (error) {
-    if (!signal.aborted) logger.warn({ error }, 'orphaned uploads not cleaned up');
-  }
-}
+const manifestDue = () => new BackupError('source', 'the time of the manifest has come');
 
 async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<RuleConfig['pulsar']> {
   const { pulsar, cos } = config;
@@ -284,52 +195,7 @@ async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<Rul
   };
 }
 
-/** Better than to be killed in mid-run, without a word. */
-function tooLittleMemory(memoryMb: number): BackupError {
-  const what = `the function has ${memoryMb} MB of memory, which is too little for Node and a single message`;
-  return new BackupError('config', what, {
-    hint: `Give it ${MIN_MEMORY_MB} MB or more (memorySize in serverless.yml); 512 MB is a good choice.`,
-  });
-}
-
-interface Buffers {
-  readonly uploadBytes: number;
-  readonly receiveBytes: number;
-  readonly inUseBytes: number;
-  readonly largestMessageBytes: number;
-}
-
-/** How much of the function's memory may hold messages: what Node itself does not need, with room for its garbage. */
-function bufferSizes(memoryMb: number): Buffers {
-  const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * 1_048_576;
-  const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.25));
-  return {
-    uploadBytes,
-    receiveBytes: uploadBytes / 4,
-    inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.5,
-    largestMessageBytes: largestMessageBytes(memoryMb),
-  };
-}
-
-/** The guard behind all guards: whatever hangs, the invocation ends before SCF ends it without a reason. */
-async function withinTime<T>(clock: Clock, endAtMs: number, work: Promise<T>): Promise<T> {
-  const timer = new AbortController();
-  const over = clock.sleep(Math.max(0, endAtMs - clock.now()), timer.signal).then(() => {
-    throw new BackupError('source', 'the run did not end within its time', {
-      retryable: true,
-      hint: 'What was stored is safe; the next run goes on from there. Please report this with the log lines of the run.',
-    });
-  });
-  try {
-    return await Promise.race([work, over]);
-  } finally {
-    timer.abort();
-    over.catch(() => undefined);
-    work.catch(() => undefined);
-  }
-}
-
-function startFields(config: RuleConfig, { deadline, startedAtMs }: Invocation, buffers: Buffers) {
+function startFields({ config, memory, deadline, outcome }: Invocation) {
   const { pulsar, cos } = config;
   return {
     topic: pulsar.topic.full,
@@ -338,54 +204,7 @@ function startFields(config: RuleConfig, { deadline, startedAtMs }: Invocation, 
     driver: pulsar.driver,
     bucket: cos.bucket,
     prefix: cos.prefix,
-    readingMs: deadline.stopReadingAtMs - startedAtMs,
-    ...buffers,
+    readingMs: deadline.stopReadingAtMs - outcome.startedAtMs,
+    ...memory,
   };
-}
-
-function summarise<End extends RunEnd>(
-  named: { rule: string; requestId: string },
-  startedAtMs: number,
-  nowMs: number,
-  stopReason: End,
-  tally: Tally,
-  result: DrainResult | undefined,
-): Summary<End> {
-  return {
-    ...named,
-    startedAt: new Date(startedAtMs).toISOString(),
-    durationMs: nowMs - startedAtMs,
-    stopReason,
-    messages: tally.messages,
-    recordBytes: tally.recordBytes,
-    objects: tally.objects,
-    alreadyStored: tally.alreadyStored,
-    unreadable: tally.unreadable,
-    ...(tally.subscriptionMoved === 0 ? {} : { subscriptionMoved: tally.subscriptionMoved }),
-    ...(result?.backlog === undefined ? {} : { backlog: result.backlog }),
-    ...(result?.heldBack === undefined ? {} : { heldBack: result.heldBack }),
-    partitions: result?.partitions ?? 0,
-  };
-}
-
-/** The summary as fields of a log line. Every line has rule and request id already. */
-function logged<End extends RunEnd>(summary: Summary<End>) {
-  const { rule: _rule, requestId: _requestId, backlog, heldBack, partitions, ...counts } = summary;
-  return {
-    ...counts,
-    backlogEntries: backlog?.entries,
-    backlogMessages: backlog?.messages,
-    backlogOldestPublishTime: backlog?.oldestPublishTime,
-    heldBack,
-    partitions,
-  };
-}
-
-function secretsOf(env: Environment): string[] {
-  return [
-    'PULSAR_TOKEN',
-    'TENCENTCLOUD_SECRETID',
-    'TENCENTCLOUD_SECRETKEY',
-    'TENCENTCLOUD_SESSIONTOKEN',
-  ].flatMap((name) => env[name] ?? []);
 }

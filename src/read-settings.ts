@@ -132,3 +132,11 @@ const missingCredentials = (env: Environment): Fault[] =>
     setting: name,
     text: `${name} is not set; SCF sets it when the function has a run role (from a shell, set it to your own key)`,
   }));
+
+/** Every secret that the environment has. */
+export const secretsOf = (env: Environment): string[] =>
+  [
+    ...Object.entries<Variable>(VARIABLES).flatMap(([name, { secret }]) => (secret ? name : [])),
+    ...CREDENTIALS,
+    'TENCENTCLOUD_SESSIONTOKEN',
+  ].flatMap((name) => env[name] ?? []);

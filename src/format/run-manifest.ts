@@ -35,16 +35,16 @@ export interface ManifestObject extends PublishTimes {
 }
 
 /** How a run ended; `failed` only in the log line and the manifest of a run that threw. */
-export type RunEnd = 'caught_up' | 'deadline' | 'busy' | 'failed';
+export type EndReason = 'caught_up' | 'deadline' | 'busy' | 'failed';
 
 /** What a run came to: the last log line and the return value of the function. */
-export interface Summary<End extends RunEnd = RunEnd> {
+export interface Summary<Reason extends EndReason = EndReason> {
   readonly rule: string;
   readonly requestId: string;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
   readonly durationMs: number;
-  readonly stopReason: End;
+  readonly stopReason: Reason;
   /** Stored by this run. */
   readonly messages: number;
   /** Uncompressed. */
