@@ -25,6 +25,7 @@ import {
 } from './chain/verify-chain.ts';
 import { damage, type Finding, notice } from './finding.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
+import { countMessages } from './message-count.ts';
 import { verifyCatalog } from './verify-catalog.ts';
 
 const PARALLEL_LOOKS = 16;
@@ -59,8 +60,10 @@ export interface VerifyReport {
   readonly level: VerifyLevel;
   readonly objects: number;
   readonly bytes: number;
-  /** Counted at the level of records, as manifests and metadata say below it; `undefined` where nobody says it. */
-  readonly messages: number | undefined;
+  /** Counted at the level of records, below it as manifests and metadata say. */
+  readonly messages: number;
+  /** Objects whose count is not known: `messages` is without theirs. */
+  readonly unknown: number;
   /** Messages that stand in more than one object; only at the level of records. */
   readonly duplicates: number;
   readonly damagedObjects: number;
@@ -117,16 +120,17 @@ export async function verifyArchive(
   });
   findings.push(...ofChain);
   const unordered = new Set(findings.filter(({ kind }) => kind === 'unordered').map(({ key }) => key));
-  const counts = catalog.objects.map((object) => inspections.get(object)?.messages ?? object.facts.messages);
+  const count = countMessages(
+    catalog.objects,
+    (object) => inspections.get(object)?.messages ?? object.facts.messages,
+  );
   return {
     format: 'tdmq-backup-verify/1',
     level,
     objects: catalog.objects.length,
     bytes: catalog.objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    messages: counts.reduce(
-      (sum, one) => (sum === undefined || one === undefined ? undefined : sum + one),
-      0,
-    ),
+    messages: count.messages,
+    unknown: count.unknown,
     duplicates,
     damagedObjects: new Set(findings.filter(({ severity }) => severity === 'damage').map(({ key }) => key))
       .size,

@@ -25,25 +25,31 @@ const SIZE_CLASSES: readonly (readonly [label: string, bytes: number])[] = [
 
 /** A row for each partition, a cell for each day (by the date in the key); the stronger its colour, the more. */
 export function dayChart(objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): string {
-  const knowsMessages = objects.every(({ facts }) => facts.messages !== undefined);
-  const amountOf = (object: ArchiveObject) =>
-    knowsMessages ? (object.facts.messages as number) : object.sizeBytes;
-  const tell = (amount: number) => (knowsMessages ? `${numberText(amount)} messages` : bytesText(amount));
+  // One object of unknown count leaves the others told in messages.
+  const knowsMessages = objects.some(({ facts }) => facts.messages !== undefined);
+  const amountOf = ({ facts, sizeBytes }: ArchiveObject) =>
+    knowsMessages ? (facts.messages ?? 0) : sizeBytes;
+  const tell = (amount: number, unknown: number) =>
+    knowsMessages
+      ? `${numberText(amount)} messages${unknown === 0 ? '' : `, ${filesText(unknown)} unknown,`}`
+      : bytesText(amount);
   const days = daysOf(objects, gaps);
   const cell = Math.min(MAX_CELL, (WIDTH - LABEL_WIDTH) / days.count);
   const between = cell < NARROW_CELL ? cell * 0.15 : 2;
   const rows = [...byPartition(objects).values()].map((own) => {
     const amounts = new Array<number>(days.count).fill(0);
     const counts = new Array<number>(days.count).fill(0);
+    const unknown = new Array<number>(days.count).fill(0);
     for (const object of own) {
       const at = days.indexOf(Date.parse(object.parts.date));
       amounts[at] = (amounts[at] as number) + amountOf(object);
       counts[at] = (counts[at] as number) + 1;
+      if (object.facts.messages === undefined) unknown[at] = (unknown[at] as number) + 1;
     }
-    return { partition: (own[0] as ArchiveObject).parts.partition, amounts, counts };
+    return { partition: (own[0] as ArchiveObject).parts.partition, amounts, counts, unknown };
   });
   const most = rows.reduce((highest, { amounts }) => Math.max(highest, ...amounts), 0);
-  const drawn = rows.map(({ partition, amounts, counts }, row) => {
+  const drawn = rows.map(({ partition, amounts, counts, unknown }, row) => {
     const y = row * ROW_HEIGHT;
     const torn = new Set(
       gaps.filter((gap) => gap.partition === partition).flatMap((gap) => days.between(gap.fromMs, gap.toMs)),
@@ -51,14 +57,14 @@ export function dayChart(objects: readonly ArchiveObject[], gaps: readonly Repor
     const cells = amounts.map((amount, at) => {
       const count = counts[at] as number;
       const box = `x="${(LABEL_WIDTH + at * cell).toFixed(1)}" y="${y}" width="${(cell - between).toFixed(1)}" height="${ROW_HEIGHT - 3}"`;
-      const what = count === 0 ? 'nothing' : `${tell(amount)} in ${filesText(count)}`;
+      const what = count === 0 ? 'nothing' : `${tell(amount, unknown[at] as number)} in ${filesText(count)}`;
       const title = `${days.text(at)}, partition ${partitionText(partition)}: ${what}${torn.has(at) ? ', with a gap' : ''}`;
       const opacity = (0.18 + 0.82 * (amount / Math.max(1, most))).toFixed(2);
       const fill = count === 0 ? 'class="cell empty"' : `class="cell full" fill-opacity="${opacity}"`;
       const middle = (LABEL_WIDTH + at * cell + (cell - 2) / 2).toFixed(1);
       const text =
         count > 0 && cell >= LABELLED_CELL
-          ? `<text class="${Number(opacity) > 0.6 ? 'on' : 'off'}" x="${middle}" y="${y + 15}" text-anchor="middle">${knowsMessages ? shortNumber(amount) : bytesText(amount)}</text>`
+          ? `<text class="${Number(opacity) > 0.6 ? 'on' : 'off'}" x="${middle}" y="${y + 15}" text-anchor="middle">${knowsMessages && unknown[at] === count ? '?' : shortNumber(amount)}</text>`
           : '';
       const tear = torn.has(at) ? `<rect class="torn${cell < NARROW_CELL ? ' narrow' : ''}" ${box}/>` : '';
       return `<g><title>${asText(title)}</title><rect ${fill} ${box}/>${tear}${text}</g>`;

@@ -5,6 +5,7 @@ import { NO_CHAIN } from '../chain/follow-runs.ts';
 import { verifyChain } from '../chain/verify-chain.ts';
 import { coverageOf } from '../coverage.ts';
 import type { Finding } from '../finding.ts';
+import { countMessages, countText, knownText } from '../message-count.ts';
 import { verifyCatalog } from '../verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';
 import { placeGaps, type ReportGap } from './gaps.ts';
@@ -58,11 +59,15 @@ ${findingList(findings)}
 
 function tiles({ objects, missing, raw }: Catalog, findings: readonly Finding[]): string {
   const days = new Set(objects.map(({ parts }) => parts.date)).size;
+  const count = countMessages(objects);
   const gaps = findings.filter(({ kind }) => kind === 'gap').length;
   const tile = (what: string, value: string, isBad = false) =>
     `<div class="tile${isBad ? ' bad' : ''}"><b>${value}</b><span>${what}</span></div>`;
   return `<div class="tiles">${[
-    tile('messages', numberText(messagesOf(objects))),
+    tile(
+      count.unknown === 0 ? 'messages' : `messages; ${filesText(count.unknown)} unknown`,
+      knownText(count, objects.length),
+    ),
     tile('stored', bytesText(bytesOf(objects))),
     tile('files', numberText(objects.length)),
     tile('days with data', numberText(days)),
@@ -75,6 +80,7 @@ function tiles({ objects, missing, raw }: Catalog, findings: readonly Finding[])
 
 function topicSection(topic: string, objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): string {
   const coverage = coverageOf(objects, SPANS);
+  const count = countMessages(objects);
   const figure = (title: string, soft: string, chart: string) =>
     `<figure><figcaption><h3>${title}</h3><span class="soft">${soft}</span></figcaption>${chart}</figure>`;
   const legend =
@@ -89,7 +95,7 @@ function topicSection(topic: string, objects: readonly ArchiveObject[], gaps: re
         ) + figure('Bytes over time', 'as stored, all partitions', bytesChart(coverage));
   return `<section>
 <h2>${asText(topic)}</h2>
-<p class="soft">${numberText(messagesOf(objects))} messages in ${filesText(objects.length)}, ${bytesText(bytesOf(objects))}, ${asText(periodText(objects))}</p>
+<p class="soft">${knownText(count, objects.length)} messages in ${filesText(objects.length)}${count.unknown === 0 ? '' : `, ${numberText(count.unknown)} unknown`}, ${bytesText(bytesOf(objects))}, ${asText(periodText(objects))}</p>
 ${figure('Days with data', legend, dayChart(objects, gaps))}
 ${times}
 ${figure('Sizes of files', sizesText(objects), sizeChart(objects))}
@@ -109,7 +115,7 @@ function partitionTable(objects: readonly ArchiveObject[]): string {
     const cells = [
       `<td>${partitionText(first.parts.partition)}</td>`,
       `<td class="number">${numberText(own.length)}</td>`,
-      `<td class="number">${numberText(messagesOf(own))}</td>`,
+      `<td class="number">${countText(countMessages(own), own.length)}</td>`,
       `<td class="number">${bytesText(bytesOf(own))}</td>`,
       `<td class="soft">${timeText(first.facts.firstPublishTimeMs)}</td>`,
       `<td class="soft">${timeText(last.facts.lastPublishTimeMs)}</td>`,
@@ -142,11 +148,3 @@ function findingList(findings: readonly Finding[]): string {
 
 const bytesOf = (objects: readonly ArchiveObject[]) =>
   objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-
-function messagesOf(objects: readonly ArchiveObject[]): number | undefined {
-  return objects.reduce<number | undefined>(
-    (sum, { facts }) =>
-      sum === undefined || facts.messages === undefined ? undefined : sum + facts.messages,
-    0,
-  );
-}

@@ -12,9 +12,9 @@ body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: v
 h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin: 0; overflow-wrap: anywhere; }
 h3 { font-size: 1rem; margin: 0; } p { margin: .25rem 0; } code { font-size: .85em; overflow-wrap: anywhere; }
 .soft { color: var(--soft); } .defs { position: absolute; width: 0; height: 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: .75rem; margin: 1.5rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: .75rem; margin: 1.5rem 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .7rem 1rem; }
-.tile b { display: block; font-size: 1.45rem; line-height: 1.3; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.tile b { display: block; font-size: 1.45rem; line-height: 1.3; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .tile span { color: var(--soft); font-size: .85rem; } .tile.bad b { color: var(--bad); } .tile.bad { border-color: var(--bad); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.25rem 1.5rem;
   margin: 1.25rem 0; }
@@ -34,6 +34,7 @@ table { border-collapse: collapse; width: 100%; margin-top: .5rem; } th, td { te
   border-bottom: 1px solid var(--line); } th { font-size: .8rem; color: var(--soft); font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1.5rem; }
 ul { padding-left: 1.1rem; } li { margin: .4rem 0; } li.damage strong { color: var(--bad); }
-@media print { body { background: none; } section, .tile { break-inside: avoid; } }
 @media (max-width: 700px) { figure { overflow-x: auto; } figure svg { min-width: 700px; } table { display: block; overflow-x: auto; } }
+@media print { body { background: none; } section, .tile { break-inside: avoid; } figure { overflow: visible; }
+  figure svg { min-width: 0; } table { display: table; } }
 `;

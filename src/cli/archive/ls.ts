@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type ArchiveObject, type Catalog, isRecovered, readCatalog } from '../../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../../archive/coverage.ts';
+import { countMessages, countText, totalText } from '../../archive/message-count.ts';
 import { reportPage } from '../../archive/report/page.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { MessageId, TimeMs } from '../../ports.ts';
@@ -83,21 +84,6 @@ function groupsOf(objects: readonly ArchiveObject[]): Group[] {
   return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
 }
 
-/** `undefined` where one of them does not tell. */
-function sumOf(
-  objects: readonly ArchiveObject[],
-  count: (object: ArchiveObject) => number | undefined,
-): number | undefined {
-  let sum = 0;
-  for (const object of objects) {
-    const one = count(object);
-    if (one === undefined) return undefined;
-    sum += one;
-  }
-  return sum;
-}
-
-const messagesOf = ({ facts }: ArchiveObject) => facts.messages;
 const bytesOf = (objects: readonly ArchiveObject[]) =>
   objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
@@ -119,16 +105,19 @@ function print(catalog: Catalog, name: string, withObjects: boolean, terminal: T
     if (coverage !== undefined) for (const line of timeLines(coverage)) say(`  ${line}`.trimEnd());
     say();
   }
-  const messages = sumOf(objects, messagesOf);
   if (objects.length > 0)
-    say(
-      `${objects.length.toLocaleString('en-US')} objects, ${messages?.toLocaleString('en-US') ?? '?'} messages, ${formatBytes(bytesOf(objects))}`,
-    );
+    say(`${totalText(countMessages(objects), objects.length)}, ${formatBytes(bytesOf(objects))}`);
   const { missing, raw, foreign, badManifests } = catalog;
   if (missing.length > 0) say(`${missing.length} objects are in manifests, but not there: archive verify`);
   if (raw.length > 0) say(rawText(raw.length, raw.filter(isRecovered).length));
   if (foreign.length > 0) say(`${foreign.length} objects are not of this archive`);
   if (badManifests.length > 0) say(`${badManifests.length} manifests cannot be read`);
+}
+
+/** A number, as long as it is one. */
+function countCell(objects: readonly ArchiveObject[]): number | string {
+  const count = countMessages(objects);
+  return count.unknown === 0 ? count.messages : countText(count, objects.length);
 }
 
 function groupTable(objects: readonly ArchiveObject[]): string[] {
@@ -150,7 +139,7 @@ function groupTable(objects: readonly ArchiveObject[]): string[] {
         group.date,
         partitionText(group.partition),
         group.objects.length,
-        sumOf(group.objects, messagesOf) ?? '?',
+        countCell(group.objects),
         formatBytes(bytesOf(group.objects)),
         idText(first.facts.firstId),
         timeText(first.facts.firstPublishTimeMs),
@@ -190,13 +179,15 @@ function timeLines({ fromMs, toMs, spanMs, partitions }: Coverage): string[] {
 /** What `--json` prints; also what scripts may rely on. */
 function asJson(catalog: Catalog): object {
   const { objects } = catalog;
+  const count = countMessages(objects);
   return {
     format: 'tdmq-backup-ls/1',
     totals: {
       topics: new Set(objects.map(({ topic }) => topic)).size,
       objects: objects.length,
-      messages: sumOf(objects, messagesOf) ?? null,
-      recordBytes: sumOf(objects, ({ facts }) => facts.recordBytes) ?? null,
+      messages: count.messages,
+      recordBytes: countMessages(objects, ({ facts }) => facts.recordBytes).messages,
+      unknown: count.unknown,
       bytes: bytesOf(objects),
       missing: catalog.missing.length,
       unreadable: catalog.raw.length,

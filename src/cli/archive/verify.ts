@@ -1,6 +1,7 @@
 // `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
 import { parseArgs } from 'node:util';
 import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
+import { totalText } from '../../archive/message-count.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
@@ -112,10 +113,8 @@ function print(report: VerifyReport, terminal: Terminal): void {
     say(`${yellow('⚠')} ${key}\n    ${kind}: ${detail}`);
   if (notices.length > MAX_NOTICES_SHOWN)
     say(dim(`  and ${notices.length - MAX_NOTICES_SHOWN} more notices; --json has them all`));
-  const messages =
-    report.messages === undefined ? '' : `${report.messages.toLocaleString('en-US')} messages, `;
   const duplicates = report.duplicates === 0 ? '' : `, ${report.duplicates} of them twice`;
-  const what = `${report.objects.toLocaleString('en-US')} objects, ${messages}${formatBytes(report.bytes)}${duplicates}`;
+  const what = `${totalText(report, report.objects)}, ${formatBytes(report.bytes)}${duplicates}`;
   say(
     damages.length === 0
       ? `${green('✓')} ${what}: no damage at the level of ${report.level}s`

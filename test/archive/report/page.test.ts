@@ -44,6 +44,18 @@ it('tells what it knows of objects whose times and counts nobody tells', async (
   expect(page).toContain('No object tells its times');
 });
 
+it('leaves the other objects counted where the count of one is not known', async () => {
+  const { store, stored } = await sampleArchive();
+  await storeObject(store, messages(1, 10, 12), { multipart: true });
+  const page = reportPage(await readCatalog(store, PREFIX), 'bucket/tdmq/', new Date(0));
+  expect(stored).toHaveLength(4);
+  expect(page).toContain('30 messages in 5 files, 1 unknown,');
+  expect(page).toContain('<b>30</b><span>messages; 1 file unknown</span>');
+  expect(page).toContain('<td class="number">10, 1 unknown</td>');
+  expect(page).toContain('partition 1: 10 messages, 1 file unknown, in 3 files</title>');
+  expect(page).toContain('Days with data, by messages');
+});
+
 it('shows weeks instead of days where there are many', async () => {
   const store = createMemoryStore();
   for (const day of [0, 400])
