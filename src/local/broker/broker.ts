@@ -17,14 +17,15 @@ import type { CommandFields, CommandName } from '../../pulsar/wire/protocol/fram
 import { FRAME } from '../../pulsar/wire/protocol/tables.ts';
 import type { Tokens } from './access.ts';
 import { type CommandHook, Connection } from './connection.ts';
-import { describeEntry } from './entry.ts';
+import { describeEntry, type Position, type StoredEntry } from './entry.ts';
 import { type Corruption, Faults } from './faults.ts';
 import { encodeEntry } from './frames.ts';
 import { answerHttp, type HttpContext } from './http.ts';
 import { encodeMessages, type LoopbackMessage, type PublishOptions } from './publish.ts';
+import { sendRefusal } from './refusal.ts';
 import { Session } from './session.ts';
 import type { Subscription, SubscriptionType } from './subscription.ts';
-import type { Position, StoredEntry, Topic } from './topic.ts';
+import type { Topic } from './topic.ts';
 import { Topics } from './topics.ts';
 
 export interface LoopbackBrokerOptions {
@@ -196,9 +197,10 @@ export class LoopbackBroker {
 
   /** Deletes a subscription by force. */
   deleteSubscription(topic: string, name: string): void {
-    for (const subscription of this.#subscriptions(topic, name)) {
-      subscription.topic.subscriptions.delete(name);
-      subscription.closeConsumers();
+    for (const each of this.#topics.all(topic)) {
+      const subscription = each.subscriptions.get(name);
+      each.subscriptions.delete(name);
+      subscription?.closeConsumers();
     }
   }
 
@@ -257,9 +259,9 @@ export class LoopbackBroker {
 
   /** What is acknowledged on one topic or partition: all up to `markDelete`, and single entries above. */
   ackedPositions(topic: string, name: string): { markDelete: Position; individual: Position[] } {
-    const [subscription] = this.#subscriptions(this.#one(topic).name, name);
-    if (subscription === undefined) throw new Error(`${topic} has no subscription ${name}`);
-    const { cursor, topic: of } = subscription;
+    const of = this.#one(topic);
+    const cursor = of.subscriptions.get(name)?.cursor;
+    if (cursor === undefined) throw new Error(`${topic} has no subscription ${name}`);
     return {
       markDelete: of.positionOf(cursor.markDelete),
       individual: cursor.individuallyAcked().map((place) => of.positionOf(place)),
@@ -290,7 +292,7 @@ export class LoopbackBroker {
   /** All connected consumers. */
   consumers(): ConsumerInfo[] {
     return [...this.#sessions].flatMap(([{ id: connectionId }, session]) =>
-      [...session.consumers.values()].map(({ topic, subscription, name, consumer }) => ({
+      session.consumers.all().map(({ topic, subscription, name, consumer }) => ({
         topic: topic.name,
         subscription: subscription.name,
         type: subscription.type,
@@ -309,7 +311,7 @@ export class LoopbackBroker {
       id,
       role: role?.role,
       clientVersion,
-      consumers: consumers.size,
+      consumers: consumers.all().length,
       authResponses,
     }));
   }
@@ -355,8 +357,8 @@ export class LoopbackBroker {
 
   /** Forgets acknowledgements: all from `position` on are delivered again, after CLOSE_CONSUMER. Left out: all. */
   forgetAcks(topic: string, name: string, position?: Position): void {
-    for (const subscription of this.#subscriptions(topic, name)) {
-      subscription.reset(position === undefined ? -1 : subscription.topic.placeOf(position) - 1);
+    for (const each of this.#topics.all(topic)) {
+      each.subscriptions.get(name)?.reset(position === undefined ? -1 : each.placeOf(position) - 1);
     }
   }
 
@@ -413,7 +415,7 @@ export class LoopbackBroker {
       {
         command: (command) => session.handle(command),
         refused: ({ name, fields }, { error, message = 'Told to fail' }) =>
-          session.refuse(name, fields, error, message),
+          sendRefusal(connection, name, fields, { code: error, message }),
         writable: () => session.resume(),
         closed: () => {
           this.#sessions.delete(connection);

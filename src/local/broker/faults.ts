@@ -1,5 +1,5 @@
 // What a test can make the loopback broker do wrong. Every switch is off at first and may be turned at any time.
-import type { StoredEntry } from './topic.ts';
+import type { StoredEntry } from './entry.ts';
 
 /** How an entry's bytes are spoilt on their way out; what is stored stays as it is. */
 export type Corruption = 'checksum' | 'payload' | 'truncated' | ((bytes: Buffer) => Uint8Array);

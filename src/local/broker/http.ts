@@ -1,7 +1,7 @@
 // The broker's HTTP side: partition metadata, topic lookup, and as much of the admin REST API as tests use.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { roleOf } from './access.ts';
-import { type BrokerContext, PROXIED_BROKER } from './session.ts';
+import { type BrokerContext, PROXIED_BROKER } from './broker-context.ts';
 import type { Topic } from './topic.ts';
 
 /** What HTTP needs of the broker besides its topics. */

@@ -3,10 +3,10 @@
 import type { CommandFields } from '../../pulsar/wire/protocol/frame.ts';
 import { SERVER_ERROR } from '../../pulsar/wire/protocol/tables.ts';
 import type { Connection } from './connection.ts';
-import { describeEntry } from './entry.ts';
+import { describeEntry, type Position } from './entry.ts';
 import { isChecksumRight } from './frames.ts';
 import { Refusal } from './refusal.ts';
-import type { Position, Topic } from './topic.ts';
+import type { Topic } from './topic.ts';
 
 /** The version of every schema that a client brings. */
 export const FIRST_SCHEMA = Buffer.alloc(8);

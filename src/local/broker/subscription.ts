@@ -1,8 +1,8 @@
 // One subscription: who is connected, who gets the next entry by the rules of the four types, and what is acknowledged.
 // Knows no sockets and no protocol. Permits are counted in messages while whole entries are sent, so they go negative.
 import { Cursor } from './cursor.ts';
+import type { StoredEntry } from './entry.ts';
 import { PlaceQueue } from './place-queue.ts';
-import type { StoredEntry, Topic } from './topic.ts';
 
 export type SubscriptionType = 'Exclusive' | 'Shared' | 'Failover' | 'Key_Shared';
 
@@ -13,6 +13,15 @@ export interface SubscriptionOptions {
   readonly maxUnackedMessagesPerConsumer: number;
   /** Whether an entry is passed over until the next rewind. */
   keepsBack?(subscription: string, entry: StoredEntry): boolean;
+}
+
+/** What a subscription needs of its topic or partition. */
+export interface SubscribedLog {
+  /** -1 where the topic is no partition. */
+  readonly partition: number;
+  readonly entries: readonly StoredEntry[];
+  /** Nothing comes any more. */
+  readonly isTerminated: boolean;
 }
 
 /** What a subscription asks of a connected consumer. */
@@ -50,7 +59,7 @@ const MAX_HELD_ENTRIES = 1000;
 /** A subscription of a topic. */
 export class Subscription {
   readonly name: string;
-  readonly topic: Topic;
+  readonly #log: SubscribedLog;
   readonly cursor: Cursor;
   readonly consumers: Consumer[] = [];
   type: SubscriptionType = 'Exclusive';
@@ -71,8 +80,8 @@ export class Subscription {
   #isDispatching = false;
   #mustDispatchAgain = false;
 
-  constructor(topic: Topic, name: string, markDelete: number, options: SubscriptionOptions) {
-    this.topic = topic;
+  constructor(log: SubscribedLog, name: string, markDelete: number, options: SubscriptionOptions) {
+    this.#log = log;
     this.name = name;
     this.cursor = new Cursor(markDelete);
     this.#readPlace = markDelete + 1;
@@ -202,7 +211,7 @@ export class Subscription {
   }
 
   get backlogEntries(): number {
-    return this.cursor.backlog(this.topic.entries.length);
+    return this.cursor.backlog(this.#log.entries.length);
   }
 
   /** Sends what can be sent. Cheap where there is nothing to send or nobody to send it to. */
@@ -229,7 +238,7 @@ export class Subscription {
     const { active } = this;
     if (active === undefined || this.#isActivating) return;
     while (this.active === active && canTake(active)) {
-      const entry = this.topic.entries[this.#readPlace];
+      const entry = this.#log.entries[this.#readPlace];
       if (entry === undefined) return;
       this.#readPlace++;
       if (!this.#isPassedOver(entry.place)) this.#deliver(active, entry);
@@ -238,7 +247,7 @@ export class Subscription {
 
   #isPassedOver(place: number): boolean {
     if (this.cursor.isAcked(place) || this.#inTransaction.has(place)) return true;
-    return this.#options.keepsBack?.(this.name, this.topic.entries[place] as StoredEntry) ?? false;
+    return this.#options.keepsBack?.(this.name, this.#log.entries[place] as StoredEntry) ?? false;
   }
 
   #dispatchInTurn(): void {
@@ -250,7 +259,7 @@ export class Subscription {
       if (place === undefined) return;
       // Only who got something has had his turn.
       this.#nextInTurn = turn + 1;
-      this.#deliver(consumer, this.topic.entries[place] as StoredEntry);
+      this.#deliver(consumer, this.#log.entries[place] as StoredEntry);
     }
   }
 
@@ -260,7 +269,7 @@ export class Subscription {
     while (held.length < MAX_HELD_ENTRIES && this.consumers.some(canTake)) {
       const place = this.#takePlace();
       if (place === undefined) break;
-      const entry = this.topic.entries[place] as StoredEntry;
+      const entry = this.#log.entries[place] as StoredEntry;
       const consumer = this.#consumerOf(entry.stickyKey);
       const owner = this.#keyOwners.get(entry.stickyKey);
       const isWithAnother = owner !== undefined && owner.consumer !== consumer;
@@ -289,7 +298,7 @@ export class Subscription {
   #takePlace(): number | undefined {
     for (;;) {
       const again = this.#again.take();
-      if (again === undefined && this.#readPlace >= this.topic.entries.length) return undefined;
+      if (again === undefined && this.#readPlace >= this.#log.entries.length) return undefined;
       const place = again ?? this.#readPlace++;
       if (!this.#isPassedOver(place)) return place;
     }
@@ -320,7 +329,7 @@ export class Subscription {
 
   #settle(consumer: Consumer, place: number): boolean {
     if (!consumer.pending.delete(place)) return false;
-    const entry = this.topic.entries[place] as StoredEntry;
+    const entry = this.#log.entries[place] as StoredEntry;
     consumer.unackedMessages -= entry.messages;
     if (consumer.unackedMessages <= this.#options.maxUnackedMessagesPerConsumer / 2)
       consumer.isBlocked = false;
@@ -338,7 +347,7 @@ export class Subscription {
   #chooseActive(): boolean {
     const highest = Math.min(...this.consumers.map(({ port }) => port.priority));
     const candidates = this.consumers.filter(({ port }) => port.priority === highest).sort(byName);
-    const chosen = candidates[Math.max(0, this.topic.partition) % candidates.length];
+    const chosen = candidates[Math.max(0, this.#log.partition) % candidates.length];
     if (chosen === this.active) return false;
     clearTimeout(this.#activation);
     this.active = chosen;
@@ -359,7 +368,7 @@ export class Subscription {
   }
 
   #reportEnd(): void {
-    if (!this.topic.isTerminated || this.backlogEntries > 0) return;
+    if (!this.#log.isTerminated || this.backlogEntries > 0) return;
     for (const consumer of this.consumers) {
       if (consumer.isEndAnnounced) continue;
       consumer.isEndAnnounced = true;

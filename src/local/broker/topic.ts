@@ -1,33 +1,8 @@
 // One topic or one partition in memory: ledgers of entries and the subscriptions on them. Nothing is ever trimmed,
 // nothing is on disk, and what an entry holds is not looked at.
-import { Subscription, type SubscriptionOptions } from './subscription.ts';
+import type { NewEntry, Position, StoredEntry } from './entry.ts';
+import { type SubscribedLog, Subscription, type SubscriptionOptions } from './subscription.ts';
 import { TopicProducers } from './topic-producers.ts';
-
-/** A place in a topic, in Pulsar's terms. Entry -1 is before the ledger's first. */
-export interface Position {
-  readonly ledgerId: number;
-  readonly entryId: number;
-}
-
-/** What is given to be stored. */
-export interface NewEntry {
-  /** All that follows the command in a frame: checksum, metadata, payload. */
-  readonly bytes: Buffer;
-  /** How many messages its producer says it holds: what it costs in permits. */
-  readonly messages: number;
-  /** Whether the metadata has num_messages_in_batch: then message ids in it have a batch index. */
-  readonly isBatch: boolean;
-  /** What Key_Shared goes by: the ordering key, or else the key. */
-  readonly stickyKey: string;
-  readonly publishTimeMs: number;
-}
-
-/** What the topic keeps. */
-export interface StoredEntry extends NewEntry, Position {
-  /** 0 for the topic's first entry, counted over all ledgers. */
-  readonly place: number;
-  readonly storedAtMs: number;
-}
 
 interface Ledger {
   readonly id: number;
@@ -36,7 +11,7 @@ interface Ledger {
 }
 
 /** A topic's data and its subscriptions. */
-export class Topic {
+export class Topic implements SubscribedLog {
   /** Full name, `persistent://tenant/ns/topic[-partition-N]`. */
   readonly name: string;
   /** -1 where the topic is no partition. */

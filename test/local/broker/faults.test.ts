@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
+import { PROXIED_BROKER } from '../../../src/local/broker/broker-context.ts';
 import { isChecksumRight } from '../../../src/local/broker/frames.ts';
-import { PROXIED_BROKER } from '../../../src/local/broker/session.ts';
 import { LOOKUP_TYPE, SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { RawClient } from './raw-client.ts';
 

@@ -27,7 +27,7 @@ function append(
 function join(topic: Topic, type: SubscriptionType, name = 'c', settings = OPTIONS) {
   const got: number[] = [];
   const redeliveries: number[] = [];
-  const told: (boolean | 'end' | 'closed')[] = [];
+  const seen: (boolean | 'end' | 'closed')[] = [];
   const state = { isWritable: true };
   const subscription = topic.subscribe('s', 'earliest', settings);
   const added = subscription.add(
@@ -40,9 +40,9 @@ function join(topic: Topic, type: SubscriptionType, name = 'c', settings = OPTIO
         got.push(entry.place);
         redeliveries.push(redeliveryCount);
       },
-      activeChanged: (isActive) => void told.push(isActive),
-      reachedEnd: () => void told.push('end'),
-      closed: () => void told.push('closed'),
+      activeChanged: (isActive) => void seen.push(isActive),
+      reachedEnd: () => void seen.push('end'),
+      closed: () => void seen.push('closed'),
     },
     type,
   );
@@ -51,10 +51,11 @@ function join(topic: Topic, type: SubscriptionType, name = 'c', settings = OPTIO
   /** What came since the last call. */
   const take = () => got.splice(0);
   return {
+    topic,
     subscription,
     consumer,
     take,
-    told,
+    seen,
     redeliveries,
     state,
     flow: (n: number) => subscription.flow(consumer, n),
@@ -72,7 +73,8 @@ test('permits are counted in messages and spent by whole entries, so they go neg
 });
 
 test('Exclusive goes back to the first unacknowledged entry, and skips those acknowledged one by one', () => {
-  const { subscription, consumer, flow, take } = join(makeTopic(5), 'Exclusive');
+  const topic = makeTopic(5);
+  const { subscription, consumer, flow, take } = join(topic, 'Exclusive');
   flow(100);
   expect(take()).toEqual([0, 1, 2, 3, 4]);
   subscription.ackCumulative(0);
@@ -80,7 +82,7 @@ test('Exclusive goes back to the first unacknowledged entry, and skips those ack
   subscription.redeliver(consumer, [4]);
   expect(take()).toEqual([1, 3, 4]);
   subscription.remove(consumer);
-  const second = join(subscription.topic, 'Exclusive');
+  const second = join(topic, 'Exclusive');
   second.flow(100);
   expect(second.take()).toEqual([1, 3, 4]);
 });
@@ -179,20 +181,20 @@ test('Failover has one active consumer, tells all who it is, and starts the next
   const c = join(topic, 'Failover', 'c');
   c.flow(10);
   b.flow(10);
-  expect([b.told, b.take(), c.told, c.take()]).toEqual([[true], [0, 1, 2, 3], [false], []]);
+  expect([b.seen, b.take(), c.seen, c.take()]).toEqual([[true], [0, 1, 2, 3], [false], []]);
   b.subscription.ackCumulative(1);
   const a = join(topic, 'Failover', 'a');
   a.flow(10);
-  expect([a.told, b.told, c.told]).toEqual([[true], [true, false], [false, false]]);
+  expect([a.seen, b.seen, c.seen]).toEqual([[true], [true, false], [false, false]]);
   expect(a.take()).toEqual([2, 3]);
   a.subscription.remove(a.consumer);
-  expect([b.told, b.take()]).toEqual([
+  expect([b.seen, b.take()]).toEqual([
     [true, false, true],
     [2, 3],
   ]);
   b.subscription.activate(undefined);
   append(topic, 4);
-  expect([b.told.at(-1), c.told.at(-1), b.take(), c.take()]).toEqual([false, false, [], []]);
+  expect([b.seen.at(-1), c.seen.at(-1), b.take(), c.take()]).toEqual([false, false, [], []]);
 });
 
 test('the partitions of a Failover topic begin with different consumers', () => {
@@ -206,31 +208,31 @@ test('the partitions of a Failover topic begin with different consumers', () => 
 
 test('a Failover consumer gets nothing before the delay has passed', async () => {
   const settings = { ...OPTIONS, failoverDelayMs: 20 };
-  const { take, told, flow, subscription } = join(makeTopic(2), 'Failover', 'c', settings);
+  const { take, seen, flow, topic } = join(makeTopic(2), 'Failover', 'c', settings);
   flow(10);
-  append(subscription.topic, 2);
-  expect([take(), told]).toEqual([[], []]);
-  await expect.poll(() => told).toEqual([true]);
+  append(topic, 2);
+  expect([take(), seen]).toEqual([[], []]);
+  await expect.poll(() => seen).toEqual([true]);
   expect(take()).toEqual([0, 1, 2]);
 });
 
-test('consumers of a terminated topic are told once, when all of it is acknowledged', () => {
-  const { subscription, told, flow, take } = join(makeTopic(2), 'Exclusive');
+test('consumers of a terminated topic hear of its end once, when all of it is acknowledged', () => {
+  const { topic, subscription, seen, flow, take } = join(makeTopic(2), 'Exclusive');
   flow(10);
-  subscription.topic.terminate();
-  expect([take(), told]).toEqual([[0, 1], []]);
+  topic.terminate();
+  expect([take(), seen]).toEqual([[0, 1], []]);
   subscription.ackCumulative(1);
   subscription.dispatch();
-  expect(told).toEqual(['end']);
+  expect(seen).toEqual(['end']);
 });
 
 test('a reset closes the consumers and begins where it says, whatever was acknowledged', () => {
-  const { subscription, consumer, told, flow } = join(makeTopic(5), 'Shared');
+  const { topic, subscription, consumer, seen, flow } = join(makeTopic(5), 'Shared');
   flow(10);
   subscription.ackEach([0, 1, 3]);
   subscription.reset(0);
-  expect([told, subscription.consumers, consumer.pending.size]).toEqual([['closed'], [], 0]);
-  const next = join(subscription.topic, 'Exclusive');
+  expect([seen, subscription.consumers, consumer.pending.size]).toEqual([['closed'], [], 0]);
+  const next = join(topic, 'Exclusive');
   next.flow(10);
   expect(next.take()).toEqual([1, 2, 3, 4]);
 });
