@@ -59,9 +59,33 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'Delete the policy of that name in the CAM console if nothing needs it, or name a run role with --run-role.',
   ],
   [/^ResourceInUse\.Function/, 'Choose another name: functions of a region have different names.'],
+  [
+    /^InvalidParameterValue\.EnvironmentExceededLimit/,
+    'SCF takes 4 KB of settings: shorten them, or keep the role key out of them with --role-key runtime.',
+  ],
+  [
+    /^LimitExceeded\.Function$/,
+    'The region has as many functions as the account may have: delete one, or raise the quota in the SCF console.',
+  ],
+  [
+    /^LimitExceeded\.Trigger/,
+    'SCF takes 10 timers for a function: take fewer instances, or make a second rule on the same subscription and prefix.',
+  ],
+  [
+    /^InvalidParameterValue\.Runtime/,
+    'The region does not have this runtime: leave --runtime out, or choose another.',
+  ],
+  [
+    /^ResourceNotFound\.Vpc/,
+    'Correct --vpc and --subnet: both must be in the region of the function, and the subnet in that VPC.',
+  ],
+  [
+    /^UnauthorizedOperation\.Role/,
+    'SCF was refused by a role: let scf.qcloud.com assume the run role, let these keys pass it (cam:PassRole, in policies/deploy-user.json), and where SCF is new in this account, grant SCF its service role in the SCF console.',
+  ],
   [/^ResourceNotFound\.Function/, 'See `tdmq-backup rule list` for the rules of this region.'],
   [
-    /^(InvalidParameterValue|InvalidParameter)\.Role/,
+    /^(ResourceNotFound|InvalidParameterValue|InvalidParameter)\.Role/,
     'Name a CAM role that exists and that scf.qcloud.com may assume.',
   ],
   [
@@ -69,7 +93,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'The account is out of credit, or SCF is suspended: see the billing console.',
   ],
   [
-    /ReservedConcurrency|^LimitExceeded\.(Quota|Memory)|^ResourceUnavailable\.|^InvalidParameterValue\.ReservedConcurrencyMem/,
+    /ReservedConcurrency|TotalConcurrencyMemory|^LimitExceeded\.(Quota|Memory)|^ResourceUnavailable\.|^InvalidParameterValue\.ReservedConcurrencyMem/,
     'The region has no concurrency left to reserve: raise the quota in the SCF console, or pass --no-reserve.',
   ],
   [/^(InternalError|ServiceUnavailable)/, 'The service failed by itself: try again in a minute.'],
@@ -81,11 +105,11 @@ const policyOf = (service: string, action: string) =>
 
 /** What to do about an error code of an action. */
 export function hintFor(code: string, service: string, action: string): string {
+  const hint = HINTS.find(([pattern]) => pattern.test(code))?.[1];
+  if (hint !== undefined) return hint;
   if (/^(UnauthorizedOperation|AuthFailure\.UnauthorizedOperation)/.test(code)) {
     return `These API keys may not do this: grant them ${service}:${action}. ${policyOf(service, action)} has it, with all that these commands need.`;
   }
-  const hint = HINTS.find(([pattern]) => pattern.test(code))?.[1];
-  if (hint !== undefined) return hint;
   if (code === '') return `Check that ${service}.tencentcloudapi.com can be reached from here.`;
   return 'The message is the API’s own; its request id helps when you ask the support.';
 }

@@ -7,9 +7,9 @@ import { waitUntilActive, waitWhileChanging } from './function-status.ts';
 import {
   fullEnvironment,
   HANDLER,
-  isSingle,
   type ReadCode,
   reserve,
+  reserveMemory,
   retriesOf,
   setRetries,
   shownEnvironment,
@@ -18,9 +18,10 @@ import {
 import type { ResolvedRule } from './resolve-rule.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { createRunRole, updateRunRole } from './run-role.ts';
+import { instancesOf, intervalOf } from './schedule.ts';
 import type { Step } from './steps.ts';
 import { createSubscription, moveSubscription } from './subscription-steps.ts';
-import { changeTimer, cronEvery } from './timer-steps.ts';
+import { planTimers } from './timer-steps.ts';
 
 export interface EditPlan {
   readonly steps: readonly Step[];
@@ -34,25 +35,36 @@ export async function planEdit(
   before: Rule,
   after: ResolvedRule,
   code: ReadCode | undefined,
+  options: { readonly reserve: boolean },
 ): Promise<EditPlan> {
   const runRole = await runRoleSteps(cloud, before, after);
+  const timers = planTimers(cloud, before, after.config.run.intervalMinutes, after.instances);
+  const concurrency = await concurrencySteps(cloud, before, after, options);
+  const isFewer = after.instances < instancesOf(before);
+  // More instances start only when the settings and the memory for them are there; fewer are left before those go.
   const steps = [
     ...(runRole ?? []),
     ...createSubscription(cloud, after),
+    ...timers.removals,
+    ...(isFewer ? concurrency : []),
     ...(isConfigurationChanged(before, after) ? [updateConfiguration(cloud, before, after)] : []),
-    ...(await concurrencySteps(cloud, before, after)),
-    ...(await timerSteps(cloud, before, after)),
+    ...(isFewer ? [] : concurrency),
+    ...(await retrySteps(cloud, before, after)),
+    ...timers.changes,
+    ...timers.additions,
     ...(code === undefined ? [] : [updateCode(cloud, before.functionName, code)]),
     ...moveSubscription(cloud, after),
   ];
   return {
     steps: steps.map((step) => undoneWhenStill(cloud, before.functionName, step)),
-    warnings:
-      runRole === undefined
+    warnings: [
+      ...(runRole === undefined
         ? [
             `the run role ${after.runRole} must be allowed what is in policies/run-role.json, for the new place`,
           ]
-        : [],
+        : []),
+      ...timers.kept.map(({ name, cron }) => `the timer ${name} stays as somebody has set it, at ${cron}`),
+    ],
   };
 }
 
@@ -102,61 +114,69 @@ function updateCode(cloud: Cloud, functionName: string, code: ReadCode): Step {
   };
 }
 
-/** One instance's memory stays reserved where it was, and is reserved or released when Failover ends or begins. */
-async function concurrencySteps(cloud: Cloud, before: Rule, after: ResolvedRule): Promise<Step[]> {
+/**
+ * Memory for as many instances as there are timers. Where none was reserved before, a change of memory alone does not
+ * begin to; another number of instances does, and so does leaving Failover. Going to it ends the reservation for one.
+ */
+async function concurrencySteps(
+  cloud: Cloud,
+  before: Rule,
+  after: ResolvedRule,
+  options: { readonly reserve: boolean },
+): Promise<Step[]> {
   const { functionName } = before;
-  const wasSingle = before.environment['PULSAR_SUBSCRIPTION_TYPE'] !== 'failover';
-  const isNowSingle = isSingle(after.config);
-  if (wasSingle === isNowSingle && before.memoryMb === after.memoryMb) return [];
+  const { instances, memoryMb } = after;
+  const isOther = instances !== instancesOf(before);
+  const wasFailover = before.environment['PULSAR_SUBSCRIPTION_TYPE'] === 'failover';
+  const isFailover = after.config.pulsar.subscriptionType === 'failover';
+  if (options.reserve && !isOther && wasFailover === isFailover && before.memoryMb === memoryMb) return [];
   const answer = await cloud.call('scf', 'GetReservedConcurrencyConfig', { FunctionName: functionName });
   const wasMb = answer.ReservedMem || undefined;
-  // Where one instance was not enforced before, a change of memory alone does not begin to.
-  const isWanted = isNowSingle && (wasMb !== undefined || !wasSingle);
-  const wantedMb = isWanted ? after.memoryMb : undefined;
+  const isKept = wasFailover === isFailover ? wasMb !== undefined : wasFailover;
+  const isWanted = options.reserve && instances > 0 && (isOther || isKept);
+  const wantedMb = isWanted ? memoryMb * instances : undefined;
   if (wantedMb === wasMb) return [];
+  const step =
+    wantedMb === undefined
+      ? reserveMemory(cloud, functionName, undefined)
+      : reserve(cloud, functionName, memoryMb, instances);
   return [
     {
-      ...reserve(cloud, functionName, wantedMb),
+      ...step,
       undo: {
         title: 'set the concurrency back',
-        left: wantedMb === undefined ? 'several instances' : `a reservation of ${wantedMb} MB`,
+        left: wantedMb === undefined ? 'no reservation' : `a reservation of ${wantedMb} MB`,
         byHand: `reserve ${wasMb ?? 'no'} MB for ${functionName} in the SCF console`,
-        run: reserve(cloud, functionName, wasMb).run,
+        run: reserveMemory(cloud, functionName, wasMb).run,
       },
     },
   ];
 }
 
-/** Another interval, for each timer that has not got it, and for how long a tick waits. */
-async function timerSteps(cloud: Cloud, before: Rule, after: ResolvedRule): Promise<Step[]> {
-  const { functionName, timers } = before;
-  const cron = cronEvery(after.config.run.intervalMinutes);
-  const changed = timers.filter((timer) => timer.cron !== cron);
-  if (changed.length === 0) return [];
+/** A tick waits for its turn as long as the interval. */
+async function retrySteps(cloud: Cloud, before: Rule, after: ResolvedRule): Promise<Step[]> {
+  const { functionName } = before;
+  if (after.config.run.intervalMinutes === intervalOf(before)) return [];
   const answer = await ifThere(
     cloud.call('scf', 'GetFunctionEventInvokeConfig', { FunctionName: functionName }),
   );
   const was = answer?.AsyncTriggerConfig;
   const retries = setRetries(cloud, functionName, retriesOf(after.config));
-  const back =
-    was &&
-    setRetries(cloud, functionName, {
-      times: was.RetryConfig[0]?.RetryNum ?? 0,
-      waitSeconds: was.MsgTTL,
-    });
+  if (was === undefined) return [retries];
+  const back = setRetries(cloud, functionName, {
+    times: was.RetryConfig[0]?.RetryNum ?? 0,
+    waitSeconds: was.MsgTTL,
+  });
   return [
-    back === undefined
-      ? retries
-      : {
-          ...retries,
-          undo: {
-            title: 'set back how failed runs are repeated',
-            left: `that a tick waits ${after.config.run.intervalMinutes} minutes for its turn`,
-            byHand: `set the asynchronous invocation of ${functionName} back in the SCF console`,
-            run: back.run,
-          },
-        },
-    ...changed.map((timer) => changeTimer(cloud, before, timer, cron)),
+    {
+      ...retries,
+      undo: {
+        title: 'set back how failed runs are repeated',
+        left: `that a tick waits ${after.config.run.intervalMinutes} minutes for its turn`,
+        byHand: `set the asynchronous invocation of ${functionName} back in the SCF console`,
+        run: back.run,
+      },
+    },
   ];
 }
 

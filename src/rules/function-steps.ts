@@ -10,12 +10,11 @@ import { RULE_TAG, shownSetting } from './rule.ts';
 import { createRunRole } from './run-role.ts';
 import type { Step } from './steps.ts';
 import { createSubscription, moveSubscription } from './subscription-steps.ts';
-import { createTimer } from './timer-steps.ts';
+import { createTimers } from './timer-steps.ts';
 
 /** The function's zip; asked for only when it is uploaded. */
 export type ReadCode = () => Promise<Uint8Array>;
 
-const RUNTIME = 'Nodejs18.15';
 /** Where SCF finds the function in the package. */
 export const HANDLER = 'index.main_handler';
 /** What SCF repeats a failed run; the next tick of the timer comes anyway. */
@@ -50,24 +49,25 @@ export function planCreate(
   return [
     ...(rule.isRunRoleNew ? createRunRole(cloud, rule.runRole, name, config) : []),
     createFunction(cloud, rule, code),
-    ...(options.reserve && isSingle(config) ? [reserve(cloud, name, rule.memoryMb)] : []),
+    ...(options.reserve && isLimited(rule) ? [reserve(cloud, name, rule.memoryMb, rule.instances)] : []),
     setRetries(cloud, name, retriesOf(config)),
     ...createSubscription(cloud, rule),
     // As late as it can be, since nothing takes it back.
     ...moveSubscription(cloud, rule),
-    createTimer(cloud, name, config.run.intervalMinutes),
+    ...createTimers(cloud, name, config.run.intervalMinutes, rule.instances),
   ];
 }
 
-/** One instance at a time, unless several share the partitions. */
-export const isSingle = (config: RuleSettings) => config.pulsar.subscriptionType !== 'failover';
+/** On Failover, runs that overlap share the partitions, unless somebody has chosen how many there are to be. */
+const isLimited = ({ areInstancesGiven, config }: ResolvedRule) =>
+  areInstancesGiven || config.pulsar.subscriptionType !== 'failover';
 
 function createFunction(cloud: Cloud, rule: ResolvedRule, code: ReadCode): Step {
   const { name } = rule;
   const request = {
     FunctionName: name,
     Handler: HANDLER,
-    Runtime: RUNTIME,
+    Runtime: rule.runtime,
     Type: 'Event',
     Description: 'Keeps the messages of a TDMQ for Apache Pulsar topic in COS',
     MemorySize: rule.memoryMb,
@@ -143,25 +143,30 @@ export function shownEnvironment(rule: ResolvedRule): Record<string, string> {
     : { ...shown, PULSAR_TOKEN: `[the key of ${rule.storedRole}]` };
 }
 
-/** Memory reserved for one instance lets no second one start; `undefined` reserves none. Undone with the function. */
-export function reserve(cloud: Cloud, functionName: string, memoryMb: number | undefined): Step {
-  return memoryMb === undefined
-    ? {
-        title: 'let several instances run',
-        call: 'scf:DeleteReservedConcurrencyConfig',
-        request: { FunctionName: functionName },
-        run: (signal) =>
-          cloud.call('scf', 'DeleteReservedConcurrencyConfig', { FunctionName: functionName }, { signal }),
-      }
-    : {
-        title: 'let one instance run at a time',
-        call: 'scf:PutReservedConcurrencyConfig',
-        request: { FunctionName: functionName, ReservedConcurrencyMem: memoryMb },
-        run: (signal) => {
-          const request = { FunctionName: functionName, ReservedConcurrencyMem: memoryMb };
-          return cloud.call('scf', 'PutReservedConcurrencyConfig', request, { signal });
-        },
-      };
+/** Memory reserved for so many instances lets no further one start. Undone with the function. */
+export function reserve(cloud: Cloud, functionName: string, memoryMb: number, instances: number): Step {
+  const several = instances === 1 ? 'one instance run' : `${instances} instances run`;
+  return { ...reserveMemory(cloud, functionName, memoryMb * instances), title: `let ${several} at a time` };
+}
+
+/** Reserves so much memory in all, or with `undefined` none. */
+export function reserveMemory(cloud: Cloud, functionName: string, memoryMb: number | undefined): Step {
+  const request = { FunctionName: functionName };
+  if (memoryMb === undefined) {
+    return {
+      title: 'let any number of instances run',
+      call: 'scf:DeleteReservedConcurrencyConfig',
+      request,
+      run: (signal) => cloud.call('scf', 'DeleteReservedConcurrencyConfig', request, { signal }),
+    };
+  }
+  const put = { ...request, ReservedConcurrencyMem: memoryMb };
+  return {
+    title: `reserve ${memoryMb} MB for ${functionName}`,
+    call: 'scf:PutReservedConcurrencyConfig',
+    request: put,
+    run: (signal) => cloud.call('scf', 'PutReservedConcurrencyConfig', put, { signal }),
+  };
 }
 
 /** How often SCF repeats a failed run, and how long a tick waits for its turn. */

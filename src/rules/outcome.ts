@@ -3,6 +3,7 @@
 import type { Rule } from './rule.ts';
 import { parseScfTime } from './rule.ts';
 import type { RunRecord } from './run-history.ts';
+import { instancesOf, intervalOf, MAX_INSTANCES } from './schedule.ts';
 
 export type StateName =
   | 'active'
@@ -71,7 +72,7 @@ const faultOf = (seen: Fault | 'fine' | undefined) => (seen === 'fine' ? undefin
 
 function paused(rule: Rule): Fault | undefined {
   if (rule.timers.length === 0) {
-    const hint = 'Make a timer in the SCF console, or deploy serverless.yml again.';
+    const hint = `tdmq-backup rule edit ${rule.name} --instances 1 makes one; so does the SCF console, or serverless.yml deployed again.`;
     return { reason: 'the function has no timer', hint };
   }
   if (rule.timers.some((timer) => timer.isOn)) return undefined;
@@ -113,7 +114,7 @@ function failed(rule: Rule, run: RunRecord): Outcome {
   };
 }
 
-const intervalMs = (rule: Rule) => Number(rule.environment['RUN_INTERVAL_MINUTES'] ?? 5) * 60_000;
+const intervalMs = (rule: Rule) => intervalOf(rule) * 60_000;
 const minutes = (ms: number) => `${Math.round(ms / 60_000)} minutes`;
 const hours = (seconds: number) => Math.round(seconds / 360) / 10;
 
@@ -156,10 +157,12 @@ function subscriptionMoved({ rule, runs = [], nowMs, ttlSeconds }: Sight): Fault
   };
 }
 
+/** The instances of a tick say much the same, so one of each tick is compared. */
 function fallingBehind({ rule, runs = [], ttlSeconds }: Sight): Fault | undefined {
-  const [a, b, c] = runs;
+  const instances = Math.max(1, instancesOf(rule));
+  const [a, b, c] = runs.filter((_, i) => i % instances === 0);
   const risk = ttlSeconds ? ` The namespace drops messages that waited ${hours(ttlSeconds)} h.` : '';
-  const hint = `Give it more memory, which is more CPU (tdmq-backup rule edit ${rule.name} --memory 1024), more time, or several instances (--subscription-type failover).${risk}`;
+  const hint = `Give it more memory, which is more CPU (tdmq-backup rule edit ${rule.name} --memory 1024), more time, or ${moreInstances(rule, instances)}.${risk}`;
   if (a?.stopReason === 'deadline' && b?.stopReason === 'deadline') {
     return { reason: 'the last two runs ended at their time limit with messages left', hint };
   }
@@ -172,4 +175,15 @@ function fallingBehind({ rule, runs = [], ttlSeconds }: Sight): Fault | undefine
   if (a?.backlog === undefined || b?.backlog === undefined || c?.backlog === undefined) return undefined;
   if (!(a.backlog > b.backlog && b.backlog > c.backlog && a.messages > 0)) return undefined;
   return { reason: `the backlog grows from run to run, to ${a.backlog}`, hint };
+}
+
+/** How a rule gets more instances, as a command. */
+function moreInstances(rule: Rule, instances: number): string {
+  if (instances >= MAX_INSTANCES)
+    return 'a second rule on the same subscription and prefix: SCF takes 10 timers for a function (docs/deploy.md)';
+  const type = rule.environment['PULSAR_SUBSCRIPTION_TYPE'] ?? 'exclusive';
+  const toFailover = type === 'exclusive' ? ' --subscription-type failover' : '';
+  const most =
+    type === 'shared' || type === 'key_shared' ? '' : ', at most as many as the topic has partitions';
+  return `more instances (tdmq-backup rule edit ${rule.name}${toFailover} --instances ${Math.min(MAX_INSTANCES, instances * 2)}${most})`;
 }

@@ -2,13 +2,14 @@
 // settings are checked as the function will check them. Everything that is wrong is told at once; nothing is changed.
 import type { RuleSettings } from '../config.ts';
 import { BackupError, type Fault } from '../errors.ts';
-import { VARIABLES } from '../settings.ts';
 import { ifThere, isForbidden } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
+import { faultsOfLimits, resolveInstances, resolveInterval, resolveRuntime } from './resolve-function.ts';
 import { resolveNetwork, resolveStart, resolveTopic, type StartPosition } from './resolve-source.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { type FieldName, faultOf, flagOf, notGiven, type RuleForm } from './rule-form.ts';
 import { findRunRole } from './run-role.ts';
+import { defaultTimeoutSeconds } from './schedule.ts';
 import type { AccessPoint, PulsarCluster, Subscription } from './tdmq-lookup.ts';
 
 export interface ResolvedRule {
@@ -25,6 +26,11 @@ export interface ResolvedRule {
   readonly vpc: { readonly vpcId: string; readonly subnetId: string };
   readonly runRole: string;
   readonly isRunRoleNew: boolean;
+  readonly runtime: string;
+  /** So many timers; 0: a rule that has none keeps none. */
+  readonly instances: number;
+  /** Whether somebody has chosen how many. */
+  readonly areInstancesGiven: boolean;
   readonly memoryMb: number;
   readonly timeoutSeconds: number;
   readonly cls: { readonly logsetId: string; readonly topicId: string } | undefined;
@@ -66,10 +72,12 @@ export async function resolveRule(
   const isRunRoleNew = await resolveRunRole(cloud, runRole, options, fields.runRole !== undefined, faults);
   const startMs = resolveStart(form, topic?.subscription, options.nowMs, faults);
   const memoryMb = wholeNumber('memory', fields.memory ?? '512', 128, 3072, faults);
-  const intervalMinutes = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback);
+  const intervalMinutes = resolveInterval(form, options.current, faults);
+  const instances = resolveInstances(form, options.current, topic?.partitions, faults, warnings);
+  const runtime = resolveRuntime(form, options.current, faults, warnings);
   const timeoutSeconds = wholeNumber(
     'timeout',
-    fields.timeout ?? String(intervalMinutes * 60 - 15),
+    fields.timeout ?? String(defaultTimeoutSeconds(intervalMinutes)),
     1,
     900,
     faults,
@@ -84,6 +92,7 @@ export async function resolveRule(
 
   const storedRole = roleToStore(form, faults);
   const environment = environmentOf(form, cloud.region, topic?.cluster, network);
+  faults.push(...faultsOfLimits(environment, storedRole === undefined ? undefined : topic?.keyBytes));
   let config: RuleSettings | undefined;
   try {
     config = checkSettings(environment, name, cloud.region);
@@ -117,6 +126,9 @@ export async function resolveRule(
     vpc: network,
     runRole,
     isRunRoleNew,
+    runtime,
+    instances,
+    areInstancesGiven: fields.instances !== undefined,
     memoryMb,
     timeoutSeconds,
     cls:

@@ -25,6 +25,10 @@ export type StartPosition = number | undefined;
 export interface FoundTopic {
   readonly cluster: PulsarCluster;
   readonly subscription: Subscription | undefined;
+  /** 0: the topic is not partitioned. */
+  readonly partitions?: number | undefined;
+  /** How large the key of the role that is given is. */
+  readonly keyBytes?: number | undefined;
 }
 
 /** The topic and what it is part of; `undefined` where not even the cluster is there. */
@@ -51,11 +55,17 @@ export async function resolveTopic(
     return { cluster, subscription: undefined };
   }
   warnings.push(...timeToLiveWarning(form, found.namespace));
-  faults.push(...(await tdmqRoleFaults(cloud, form, cluster)));
+  const role = await resolveTdmqRole(cloud, form, cluster);
+  faults.push(...role.faults);
   if (found.topic === undefined) {
     faults.push(faultOf('topic', topic, `not in namespace ${namespace} of cluster ${cluster.id}`));
   }
-  return { cluster, subscription: found.subscription };
+  return {
+    cluster,
+    subscription: found.subscription,
+    partitions: found.topic?.partitions,
+    keyBytes: role.keyBytes,
+  };
 }
 
 function timeToLiveWarning(
@@ -70,28 +80,22 @@ function timeToLiveWarning(
 }
 
 /** The role whose key the function has must be there, and may consume. A key that is given stands for itself. */
-async function tdmqRoleFaults(
+async function resolveTdmqRole(
   cloud: Cloud,
   { fields, settings }: RuleForm,
   cluster: PulsarCluster,
-): Promise<Fault[]> {
+): Promise<{ faults: Fault[]; keyBytes?: number }> {
   const { tdmqRole, namespace = '' } = fields;
   if (tdmqRole === undefined) {
-    return settings['PULSAR_TOKEN'] === undefined
-      ? [notGiven('tdmqRole', 'name a role that may consume from the namespace')]
-      : [];
+    const isGiven = settings['PULSAR_TOKEN'] !== undefined;
+    const fault = notGiven('tdmqRole', 'name a role that may consume from the namespace');
+    return { faults: isGiven ? [] : [fault] };
   }
   const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === tdmqRole);
-  if (role === undefined) return [faultOf('tdmqRole', tdmqRole, `not in cluster ${cluster.id}`)];
-  return role.permissions.includes('consume')
-    ? []
-    : [
-        faultOf(
-          'tdmqRole',
-          role.name,
-          `may not consume from namespace ${namespace}; grant it in the TDMQ console`,
-        ),
-      ];
+  if (role === undefined) return { faults: [faultOf('tdmqRole', tdmqRole, `not in cluster ${cluster.id}`)] };
+  const refusal = `may not consume from namespace ${namespace}; grant it in the TDMQ console`;
+  const faults = role.permissions.includes('consume') ? [] : [faultOf('tdmqRole', role.name, refusal)];
+  return { faults, keyBytes: role.keyBytes };
 }
 
 /** The cluster's private address, and the network to reach it from. */

@@ -7,6 +7,7 @@ import { nearest } from '../lib/nearest.ts';
 import { VARIABLES } from '../settings.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Rule } from './rule.ts';
+import { instancesOf } from './schedule.ts';
 
 interface Field {
   readonly what: string;
@@ -55,11 +56,25 @@ export const FIELDS = {
   subnet: { what: 'the subnet for the function', example: 'subnet-abc', deployed: 'DEPLOY_SUBNET_ID' },
   bucket: { what: 'the bucket, name-appid', example: 'archive-1250000000', variable: 'COS_BUCKET' },
   prefix: { what: 'where the objects go; ends with /', example: 'tdmq/orders/', variable: 'COS_PREFIX' },
-  interval: { what: 'minutes between runs, 5 to 15', example: '5', variable: 'RUN_INTERVAL_MINUTES' },
+  interval: {
+    what: 'minutes between runs: 5, 6, 10, 12 or 15',
+    example: '5',
+    variable: 'RUN_INTERVAL_MINUTES',
+  },
+  instances: {
+    what: 'instances that each tick starts, 1 to 10; several for failover, shared and key_shared',
+    example: '1',
+    deployed: 'DEPLOY_INSTANCES',
+  },
   runRole: {
     what: 'the CAM role that the function runs as',
     example: 'tdmq-backup-orders',
     deployed: 'DEPLOY_ROLE',
+  },
+  runtime: {
+    what: 'the Node.js of the function; fixed afterwards',
+    example: 'Nodejs18.15',
+    deployed: 'DEPLOY_RUNTIME',
   },
   memory: { what: 'memory in MB', example: '512', deployed: 'DEPLOY_MEMORY_MB' },
   timeout: { what: 'time limit in seconds, at most 900', example: '285', deployed: 'DEPLOY_TIMEOUT_SECONDS' },
@@ -152,6 +167,8 @@ export function formOfRule(rule: Rule): RuleForm {
       name: rule.functionName,
       memory: String(rule.memoryMb),
       timeout: String(rule.timeoutSeconds),
+      ...(rule.runtime === '' ? {} : { runtime: rule.runtime }),
+      ...(rule.timers.length === 0 ? {} : { instances: String(instancesOf(rule)) }),
       ...(rule.vpc === undefined ? {} : { vpc: rule.vpc.vpcId, subnet: rule.vpc.subnetId }),
       ...(rule.runRole === undefined ? {} : { runRole: rule.runRole }),
       ...(rule.cls === undefined ? {} : { clsLogset: rule.cls.logsetId, clsTopic: rule.cls.topicId }),

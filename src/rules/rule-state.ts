@@ -7,6 +7,7 @@ import type { Cloud } from './cloud.ts';
 import { type Fault, judge, type Outcome } from './outcome.ts';
 import { checkSettings, type Rule } from './rule.ts';
 import { type RunRecord, readRuns } from './run-history.ts';
+import { instancesOf } from './schedule.ts';
 import { findSource, listedTopic, type Subscription } from './tdmq-lookup.ts';
 
 export interface RuleState extends Outcome {
@@ -20,7 +21,7 @@ export interface RuleState extends Outcome {
 }
 
 const HISTORY_MS = 24 * 3_600_000;
-/** A day of ticks of five minutes. */
+/** A day of ticks of five minutes, of one instance. */
 const HISTORY_RUNS = 300;
 
 /** How a rule is. What cannot be asked is named, not thrown. */
@@ -41,7 +42,10 @@ export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess):
     rule.cls === undefined
       ? undefined
       : await attempt('runs', () =>
-          readRuns(cloud, rule, { fromMs: nowMs - HISTORY_MS, limit: HISTORY_RUNS }),
+          readRuns(cloud, rule, {
+            fromMs: nowMs - HISTORY_MS,
+            limit: HISTORY_RUNS * Math.max(1, instancesOf(rule)),
+          }),
         );
   if (rule.cls === undefined) {
     const how = `tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID`;

@@ -15,6 +15,8 @@ export interface Timer {
   readonly cron: string;
   readonly isOn: boolean;
   readonly qualifier: string;
+  /** What its events bring along. */
+  readonly argument?: string | undefined;
 }
 
 export interface Rule {
@@ -106,6 +108,7 @@ function ruleOf(fn: ApiResponse<'scf', 'GetFunction'>, region: string): Rule {
         cron: cronOf(one.TriggerDesc ?? ''),
         isOn: one.Enable === 1,
         qualifier: one.Qualifier || '$LATEST',
+        argument: one.CustomArgument || undefined,
       })),
     createdAt: fn.AddTime || undefined,
     modifiedAt: fn.ModTime || undefined,

@@ -237,10 +237,15 @@ export async function listRoles(
   cloud: Cloud,
   clusterId: string,
   namespace: string,
-): Promise<{ name: string; permissions: readonly string[] }[]> {
+): Promise<{ name: string; keyBytes: number; permissions: readonly string[] }[]> {
   const roles = await allPages(async (Offset) => {
     const answer = await cloud.call('tdmq', 'DescribeRoles', { ClusterId: clusterId, Offset, Limit: PAGE });
-    return { rows: answer.RoleSets?.map((one) => one.RoleName ?? ''), total: answer.TotalCount };
+    // The key itself is read only where it is used.
+    const rows = answer.RoleSets?.map((one) => ({
+      name: one.RoleName ?? '',
+      keyBytes: one.Token?.length ?? 0,
+    }));
+    return { rows, total: answer.TotalCount };
   });
   const grants = await allPages(async (Offset) => {
     const answer = await cloud.call('tdmq', 'DescribeEnvironmentRoles', {
@@ -251,8 +256,9 @@ export async function listRoles(
     });
     return { rows: answer.EnvironmentRoleSets, total: answer.TotalCount };
   });
-  return roles.map((name) => ({
+  return roles.map(({ name, keyBytes }) => ({
     name,
+    keyBytes,
     permissions: grants
       .filter((one) => one.RoleName === name && one.EnvironmentId === namespace)
       .flatMap((one) => one.Permissions ?? []),

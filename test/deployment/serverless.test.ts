@@ -85,6 +85,18 @@ test.each([5, 7, 15])('a rule that runs every %i minutes has that cron, in seven
   });
 });
 
+test('the timers to uncomment are further instances: the same times under names of their own', () => {
+  const lines = serverless.split('\n');
+  const first = lines.findIndex((line) => line.startsWith('    # - timer:'));
+  const uncommented = lines.map((line, i) => (i < first ? line : line.replace(/^ {4}# /, '    ')));
+  const { inputs } = parse(substitute(uncommented.join('\n'), active));
+  const timers = inputs.events.map(
+    (one: { timer: { parameters: { name: string } } }) => one.timer.parameters,
+  );
+  const [{ name: _, ...own }] = timers;
+  expect(timers).toEqual(['', '-2', '-3', '-4'].map((end) => ({ ...own, name: `every-5-minutes${end}` })));
+});
+
 test('every setting stands in serverless.yml and in .env.example, active or commented out in both alike', () => {
   expect(handedOver(true).sort()).toEqual(Object.keys(VARIABLES).sort());
   const inExample = Object.keys(commented).filter((name) => !name.startsWith('DEPLOY_'));

@@ -2,6 +2,7 @@
 import type { RuleConfig } from '../../config.ts';
 import { largestMessageBytes } from '../../largest-message.ts';
 import type { Environment } from '../../read-settings.ts';
+import { INTERVALS, shortestGapMinutes } from '../../rules/schedule.ts';
 import { type Finding, fail, ok, warn } from '../finding.ts';
 
 const MAX_TIMEOUT_SECONDS = 900;
@@ -11,8 +12,10 @@ const MIB = 1_048_576;
 export function checkLimits({ run, cos }: RuleConfig, env: Environment): Finding[] {
   const findings: Finding[] = [];
   const timeoutSeconds = numberOf(env['DEPLOY_TIMEOUT_SECONDS']);
+  const { intervalMinutes } = run;
+  if (!INTERVALS.includes(intervalMinutes)) findings.push(interval(intervalMinutes));
   if (timeoutSeconds !== undefined)
-    findings.push(timeLimit(timeoutSeconds, run.intervalMinutes * 60, run.reserveSeconds));
+    findings.push(timeLimit(timeoutSeconds, shortestGapMinutes(intervalMinutes) * 60, run.reserveSeconds));
   const memoryMb = numberOf(env['DEPLOY_MEMORY_MB']);
   if (memoryMb !== undefined) findings.push(memory(memoryMb));
   if (cos.endpoint !== undefined) {
@@ -28,6 +31,14 @@ export function checkLimits({ run, cos }: RuleConfig, env: Environment): Finding
 }
 
 const numberOf = (text: string | undefined) => (text ? Number(text) : undefined);
+
+function interval(minutes: number): Finding {
+  return warn(
+    'interval',
+    `RUN_INTERVAL_MINUTES is ${minutes}: cron begins anew with each hour, so the hour's last gap is ${shortestGapMinutes(minutes)} minutes`,
+    `Choose one of ${INTERVALS.join(', ')}.`,
+  );
+}
 
 function timeLimit(timeoutSeconds: number, intervalSeconds: number, reserveSeconds: number): Finding {
   const item = 'time limit';

@@ -40,7 +40,7 @@ ${fieldHelp()}
   --set NAME=VALUE      any other setting, by its variable (FILE_COMPRESSION=gzip); may be repeated
   --file, -f FILE       rule.yml with these fields (tdmqRole for --tdmq-role), or a .env.<stage> of \`rule export\`
   --create-run-role     make the run role, with the least policy, where it does not exist
-  --no-reserve          reserve no concurrency: ticks may overlap, and the second one ends as busy
+  --no-reserve          reserve no concurrency: ticks may overlap, and one too many ends as busy
   --package FILE        the function's zip; by default dist/function.zip of this package
   --dry-run             show the calls and the settings, change nothing
   --yes, -y             ask nothing: what is not given takes its default
@@ -55,16 +55,12 @@ Examples:
   tdmq-backup rule create --name orders-backup --cluster pulsar-abc --namespace default --topic orders \\
     --subscription backup --tdmq-role backup-reader --bucket archive-1250000000 --prefix tdmq/orders/ \\
     --create-run-role --yes
+  tdmq-backup rule create --file rule.yml --subscription-type failover --instances 4 --yes
 `,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
-      options: {
-        ...COMMON_FLAGS,
-        ...fieldFlags(),
-        ...CHANGE_FLAGS,
-        'no-reserve': { type: 'boolean', default: false },
-      },
+      options: { ...COMMON_FLAGS, ...fieldFlags(), ...CHANGE_FLAGS },
     });
     const { file, json } = values;
     const given = mergeForms(
@@ -179,10 +175,12 @@ async function agreeOnPlan(
 }
 
 function showMade(rule: ResolvedRule, json: boolean, terminal: Terminal): void {
-  const { name, region, warnings } = rule;
+  const { name, region, warnings, instances } = rule;
   const { intervalMinutes } = rule.config.run;
   if (json) {
-    terminal.stdout.write(`${JSON.stringify({ rule: name, region, intervalMinutes, warnings })}\n`);
+    terminal.stdout.write(
+      `${JSON.stringify({ rule: name, region, intervalMinutes, instances, warnings })}\n`,
+    );
     return;
   }
   for (const warning of warnings)
@@ -207,6 +205,8 @@ function showPlan({ rule, steps }: Planned, json: boolean, terminal: Terminal): 
   showCalls(steps, terminal);
   terminal.stdout.write(`${bold('Function')}\n`);
   const facts = {
+    runtime: rule.runtime,
+    instances: String(rule.instances),
     memory: `${rule.memoryMb} MB`,
     timeout: `${rule.timeoutSeconds} s`,
     'run role': rule.runRole,

@@ -3,6 +3,7 @@
 import { shownEnvironment } from '../../rules/function-steps.ts';
 import type { ResolvedRule } from '../../rules/resolve-rule.ts';
 import { type Rule, shownSetting } from '../../rules/rule.ts';
+import { instancesOf } from '../../rules/schedule.ts';
 import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 
@@ -17,6 +18,7 @@ export interface Difference {
 /** Every name that has another value afterwards; secrets by their names only. */
 export function differences(before: Rule, after: ResolvedRule): Difference[] {
   const was: Record<string, string | undefined> = {
+    instances: String(instancesOf(before)),
     memory: `${before.memoryMb} MB`,
     timeout: `${before.timeoutSeconds} s`,
     'run role': before.runRole,
@@ -29,6 +31,7 @@ export function differences(before: Rule, after: ResolvedRule): Difference[] {
   const { startMs, subscription } = after;
   const place = startMs === 1 ? 'the earliest message' : startMs && new Date(startMs).toISOString();
   const is: Record<string, string | undefined> = {
+    instances: String(after.instances),
     memory: `${after.memoryMb} MB`,
     timeout: `${after.timeoutSeconds} s`,
     'run role': after.runRole,

@@ -3,8 +3,9 @@ import { requireBucket } from '../../rules/bucket.ts';
 import { planEdit } from '../../rules/edit-steps.ts';
 import { readCode } from '../../rules/function-steps.ts';
 import { resolveRule } from '../../rules/resolve-rule.ts';
-import { findRule } from '../../rules/rule.ts';
+import { findRule, type Rule } from '../../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../../rules/rule-form.ts';
+import { hasDefaultTimeout } from '../../rules/schedule.ts';
 import type { Command } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
 import { makeChanges, showCalls } from './changes.ts';
@@ -12,19 +13,23 @@ import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from '.
 import { differences, showDifference } from './difference.ts';
 import { CHANGE_FLAGS, fieldFlags, fieldHelp, formOfFlags, readRuleFile, zipPathOf } from './flags.ts';
 
+/** What SCF does not change afterwards. */
+const FIXED: readonly FieldName[] = ['name', 'runtime'];
+
 export const command: Command = {
   summary: 'change a rule; shows the difference and asks',
   help: `
 Usage: tdmq-backup rule edit NAME [flags]
 
-Changes anything but the name. Shows the difference and asks; changes that touch exactly-once are explained. If a
-step fails, the steps before it are taken back.
+Changes anything but the name and the runtime. Shows the difference and asks; changes that touch exactly-once are
+explained. If a step fails, the steps before it are taken back.
 
-${fieldHelp(['name'])}
+${fieldHelp(FIXED)}
   --set NAME=VALUE      any other setting, by its variable; may be repeated
   --unset NAME          sets a setting back to its default; may be repeated
   --file, -f FILE       the changes from rule.yml or a .env file
   --create-run-role     make the run role, with the least policy, where it does not exist
+  --no-reserve          reserves no concurrency, and gives free what is reserved
   --update-code         replaces the function's package too (--package FILE, by default dist/function.zip)
   --dry-run             show the difference and the calls, change nothing
   --yes, -y             do not ask
@@ -33,11 +38,12 @@ ${COMMON_HELP}
 Examples:
   tdmq-backup rule edit orders-backup --interval 10 --set FILE_COMPRESSION=gzip
   tdmq-backup rule edit orders-backup --memory 1024 --dry-run
+  tdmq-backup rule edit orders-backup --subscription-type failover --instances 4
   tdmq-backup rule edit orders-backup --update-code --yes
 `,
   async run(args, terminal) {
     const { values, name } = parseOneName(args, {
-      ...fieldFlags(['name']),
+      ...fieldFlags(FIXED),
       ...CHANGE_FLAGS,
       unset: { type: 'string', multiple: true },
       'update-code': { type: 'boolean', default: false },
@@ -48,10 +54,13 @@ Examples:
     );
     const { cloud, access } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
-    if (changes.fields.name !== undefined && changes.fields.name !== rule.functionName) {
-      throw new UsageError(`a rule keeps its name: the file says ${changes.fields.name}`);
+    const before = formOfRule(rule);
+    for (const name of FIXED) {
+      const given = changes.fields[name];
+      if (given !== undefined && given !== before.fields[name])
+        throw new UsageError(`a rule keeps its ${name}: the file says ${given}`);
     }
-    const form = withChanges(formOfRule(rule), changes, (values.unset ?? []) as string[]);
+    const form = withChanges(rule, before, changes, (values.unset ?? []) as string[]);
     const resolved = await whileWaiting('looking up what the rule needs', terminal, () =>
       resolveRule(cloud, form, {
         createRunRole: values['create-run-role'],
@@ -63,7 +72,9 @@ Examples:
     const doubt = isBucketNew ? await requireBucket(resolved.config.cos, access) : undefined;
     const zipPath = zipPathOf(values);
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;
-    const plan = await planEdit(cloud, rule, resolved, zip && (async () => zip));
+    const plan = await planEdit(cloud, rule, resolved, zip && (async () => zip), {
+      reserve: !values['no-reserve'],
+    });
     const { steps } = plan;
     const warnings = [...resolved.warnings, ...(doubt === undefined ? [] : [doubt]), ...plan.warnings];
     const difference = differences(rule, resolved);
@@ -97,7 +108,7 @@ function withoutStart({ fields, settings }: RuleForm): RuleForm {
 }
 
 /** What a change replaces goes out with it: a new role brings its own key, another cluster its own address. */
-function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string[]): RuleForm {
+function withChanges(rule: Rule, before: RuleForm, changes: RuleForm, unset: readonly string[]): RuleForm {
   const given = (...names: FieldName[]) => names.some((name) => changes.fields[name] !== undefined);
   const fields = { ...before.fields };
   const settings = { ...before.settings };
@@ -109,6 +120,10 @@ function withChanges(before: RuleForm, changes: RuleForm, unset: readonly string
     delete fields.serviceUrl;
     delete fields.subnet;
     if (!given('serviceUrl')) delete fields.vpc;
+  }
+  // A time-out that nobody chose goes along with the interval.
+  if ((given('interval') || unset.includes('RUN_INTERVAL_MINUTES')) && hasDefaultTimeout(rule)) {
+    delete fields.timeout;
   }
   for (const name of unset) {
     const field = fieldOf(name);

@@ -22,6 +22,7 @@ export const CHANGE_FLAGS = {
   set: { type: 'string', multiple: true },
   file: { type: 'string', short: 'f' },
   'create-run-role': { type: 'boolean', default: false },
+  'no-reserve': { type: 'boolean', default: false },
   package: { type: 'string' },
   'dry-run': { type: 'boolean', default: false },
   yes: { type: 'boolean', short: 'y', default: false },

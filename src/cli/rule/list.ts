@@ -4,6 +4,7 @@ import type { BucketAccess } from '../../rules/bucket.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { listRules, type Rule } from '../../rules/rule.ts';
 import { type RuleState, readState } from '../../rules/rule-state.ts';
+import { instancesOf } from '../../rules/schedule.ts';
 import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatTable } from '../terminal/table.ts';
@@ -18,7 +19,8 @@ export const command: Command = {
 Usage: tdmq-backup rule list [--json]
 
 One line for each rule, also for those deployed with serverless.yml: its state, last run, last success, the messages
-of the last run, the messages that wait, and the reason where it is unwell.
+of the last run, the messages that wait, the instances that a tick starts where a rule has several, and the reason
+where it is unwell.
 
 States: active, paused, permission denied, source missing, bucket missing, failing, subscription moved, falling behind.
 Exit code 1 if a rule is unwell.
@@ -44,8 +46,13 @@ Examples:
       return 0;
     }
     const nowMs = cloud.clock.now();
+    const isShared = states.some(({ rule }) => instancesOf(rule) > 1);
     const [head = '', ...lines] = formatTable(
-      ['rule', 'state', 'last run', 'last success', 'messages', 'backlog', 'reason'],
+      [
+        ...['rule', 'state', 'last run', 'last success', 'messages', 'backlog'],
+        ...(isShared ? ['instances'] : []),
+        'reason',
+      ],
       states.map(({ rule, state, reason, lastRun, lastSuccess, backlog }) => [
         rule.name,
         state,
@@ -53,6 +60,7 @@ Examples:
         formatAgo(lastSuccess?.endedAtMs, nowMs),
         lastRun?.messages ?? '–',
         backlog ?? '–',
+        ...(isShared ? [instancesOf(rule)] : []),
         reason ?? '',
       ]),
     );

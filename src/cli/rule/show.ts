@@ -1,6 +1,7 @@
 // `tdmq-backup rule show`: one rule with its settings, its state and its last run.
-import { findRule, shownSetting } from '../../rules/rule.ts';
+import { findRule, shownSetting, type Timer } from '../../rules/rule.ts';
 import { readState } from '../../rules/rule-state.ts';
+import { instancesOf } from '../../rules/schedule.ts';
 import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatBytes } from '../terminal/table.ts';
@@ -48,7 +49,8 @@ Examples:
       ],
       ['last success', formatAgo(state.lastSuccess?.endedAtMs, nowMs)],
       ['backlog', state.backlog === undefined ? '–' : `${state.backlog.toLocaleString('en-US')} messages`],
-      ['timer', rule.timers.map((one) => `${one.cron} (${one.isOn ? 'on' : 'off'})`).join(', ') || 'none'],
+      ['instances', `${instancesOf(rule)} for each tick`],
+      ['timers', describeTimers(rule.timers)],
       [
         'function',
         `${rule.functionName}, ${rule.status}, ${rule.runtime}, ${rule.memoryMb} MB, ${rule.timeoutSeconds} s`,
@@ -70,6 +72,16 @@ Examples:
     return exitCode;
   },
 };
+
+/** Those that fire together, together. */
+function describeTimers(timers: readonly Timer[]): string {
+  const kinds = new Map<string, string[]>();
+  for (const { name, cron, isOn } of timers) {
+    const kind = `${cron} (${isOn ? 'on' : 'off'})`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), name]);
+  }
+  return [...kinds].map(([kind, names]) => `${kind}: ${names.join(', ')}`).join('; ') || 'none';
+}
 
 function describeRun(run: {
   result: string;

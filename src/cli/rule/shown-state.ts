@@ -3,6 +3,7 @@
 import type { StateName } from '../../rules/outcome.ts';
 import type { Rule } from '../../rules/rule.ts';
 import type { RuleState } from '../../rules/rule-state.ts';
+import { instancesOf } from '../../rules/schedule.ts';
 import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 
@@ -20,6 +21,8 @@ export function describeState(rule: Rule, state: RuleState): object {
     name: rule.name,
     function: rule.functionName,
     region: rule.region,
+    instances: instancesOf(rule),
+    timerNames: rule.timers.map((one) => one.name),
     state: state.state,
     reason: state.reason,
     hint: state.hint,

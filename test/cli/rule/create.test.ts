@@ -388,6 +388,7 @@ test('create --json answers one object', async () => {
     rule: 'orders-backup',
     region: 'ap-guangzhou',
     intervalMinutes: 5,
+    instances: 1,
     warnings: [expect.stringContaining('no CLS topic')],
   });
   const again = await cloud.rule(...CREATE, '--json');

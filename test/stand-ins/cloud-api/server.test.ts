@@ -161,7 +161,7 @@ test.each([
   [{ Code: { ZipFile: Buffer.from('no zip').toString('base64') } }, 'InvalidParameterValue.ZipFile'],
   [{ MemorySize: 200 }, 'InvalidParameterValue.MemorySize'],
   [{ Timeout: 901 }, 'InvalidParameterValue.Timeout'],
-  [{ Role: 'none' }, 'InvalidParameterValue.Role'],
+  [{ Role: 'none' }, 'ResourceNotFound.Role'],
   [{ Environment: { Variables: [{ Key: 'A', Value: '' }] } }, 'InvalidParameterValue.EnvironmentVariable'],
   [
     { Environment: { Variables: [{ Key: 'SCF_A', Value: 'x' }] } },

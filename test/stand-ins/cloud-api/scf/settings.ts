@@ -57,8 +57,8 @@ export function checkSettings({ request, state }: Scene): void {
   if (timeout !== undefined && (timeout < 1 || timeout > 900)) {
     throw new ApiError('InvalidParameterValue.Timeout', 'Timeout is not allowed.');
   }
-  if (role && !state.camRoles.has(role)) throw new ApiError('InvalidParameterValue.Role', 'No such role.');
+  if (role && !state.camRoles.has(role)) throw new ApiError('ResourceNotFound.Role', 'No such role.');
   if (vpc?.SubnetId && state.subnets.get(vpc.SubnetId)?.vpcId !== vpc.VpcId) {
-    throw new ApiError('ResourceNotFound.VpcNotFound', 'No such subnet in the VPC.');
+    throw new ApiError('ResourceNotFound.Vpc', 'No such subnet in the VPC.');
   }
 }

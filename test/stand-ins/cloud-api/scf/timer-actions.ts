@@ -4,6 +4,9 @@ import { ApiError } from '../api-error.ts';
 import type { ScfFunction, Trigger } from '../state.ts';
 import { activeFunctionOf, functionOf, named } from './function.ts';
 
+/** Documented: triggers of one type for one function. */
+const MAX_OF_A_TYPE = 10;
+
 /** A trigger as the API tells it. */
 export const describeTrigger = (one: Trigger) => ({
   TriggerName: one.name,
@@ -11,6 +14,7 @@ export const describeTrigger = (one: Trigger) => ({
   TriggerDesc: JSON.stringify({ cron: one.cron }),
   Enable: one.open ? 1 : 0,
   Qualifier: one.qualifier,
+  CustomArgument: one.argument ?? '',
   AvailableStatus: 'Available',
 });
 
@@ -51,6 +55,9 @@ export const timerActions: Readonly<Record<string, Action>> = {
       const { request } = scene;
       if (fn.triggers.some((one) => one.name === request['TriggerName'])) {
         throw new ApiError('ResourceInUse.Trigger', 'The trigger exists.');
+      }
+      if (fn.triggers.filter((one) => one.type === request['Type']).length >= MAX_OF_A_TYPE) {
+        throw new ApiError('LimitExceeded.Trigger', 'More triggers of a type than a function may have.');
       }
       const trigger: Trigger = {
         name: request['TriggerName'],
