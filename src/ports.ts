@@ -279,6 +279,12 @@ export interface ListedObject {
   readonly lastModified: Date;
 }
 
+/** An object right below a prefix, or the keys that go on with one more name and a `/`. */
+export type FolderItem =
+  | { readonly kind: 'object'; readonly key: string; readonly object: ListedObject }
+  /** `key` ends in `/`. */
+  | { readonly kind: 'folder'; readonly key: string };
+
 /** An unfinished multipart upload. */
 export interface UnfinishedUpload {
   readonly key: string;
@@ -328,6 +334,8 @@ export interface ObjectStore {
   read(key: string, options?: CallOptions & { start?: number; end?: number }): AsyncIterable<Uint8Array>;
   /** Objects whose keys begin with `prefix`, in key order, after `startAfter`. */
   list(prefix: string, options?: CallOptions & { startAfter?: string }): AsyncIterable<ListedObject>;
+  /** What is right below `prefix`, which ends in `/` or is empty, in key order after `startAfter`. */
+  listFolder(prefix: string, options?: CallOptions & { startAfter?: string }): AsyncIterable<FolderItem>;
   listUploads(prefix: string, options?: CallOptions): AsyncIterable<UnfinishedUpload>;
   abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
   /** Ends every socket. May be repeated; never throws. */

@@ -197,6 +197,15 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
         yield item;
       }
     },
+    async *listFolder(prefix, callOptions = {}) {
+      let last: string | undefined;
+      const open = (joined: CallOptions) =>
+        inner.listFolder(prefix, { ...callOptions, ...joined, ...(last && { startAfter: last }) });
+      for await (const item of resume('list', prefix, callOptions, open)) {
+        last = item.key;
+        yield item;
+      }
+    },
     async *listUploads(prefix, callOptions) {
       const seen = new Set<string>();
       const open = (joined: CallOptions) => inner.listUploads(prefix, joined);

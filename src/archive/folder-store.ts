@@ -2,14 +2,11 @@
 // is not there, whole or not at all; it refuses to replace, and knows neither metadata nor checksums, which a copy has lost.
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { constants, copyFile, link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, sep } from 'node:path';
+import { constants, copyFile, link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { BackupError, messageOf } from '../errors.ts';
-import type { Created, Exists, ListedObject, ObjectStore, Upload } from '../ports.ts';
-
-/** How the name of a file ends that is not whole. */
-const PARTIAL = '.tdmq-backup-partial';
+import type { Created, Exists, ObjectStore, Upload } from '../ports.ts';
+import { fileError, listFiles, listFolder, PARTIAL } from './folder-listing.ts';
 
 /** The files under `folder`; their paths below it are the keys. @throws BackupError `store` from the calls */
 export function createFolderStore(folder: string): ObjectStore {
@@ -48,7 +45,8 @@ export function createFolderStore(folder: string): ObjectStore {
         throw fileError('read', path, cause);
       }
     },
-    list: (prefix, options) => listFolder(folder, prefix, options?.startAfter),
+    list: (prefix, options) => listFiles(folder, prefix, options),
+    listFolder: (prefix, options) => listFolder(folder, prefix, options),
     async *listUploads() {},
     abortUpload: async () => undefined,
     close: async () => undefined,
@@ -108,53 +106,4 @@ function startUpload(path: string): Upload {
     },
     abort,
   };
-}
-
-/** Keys in order: a folder's own order is that of `name` against `name/`, as object stores compare whole keys. */
-async function* listFolder(
-  folder: string,
-  prefix: string,
-  startAfter: string | undefined,
-): AsyncIterable<ListedObject> {
-  const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  for await (const key of keysBelow(folder, base)) {
-    if (key.endsWith(PARTIAL) || !key.startsWith(prefix) || (startAfter !== undefined && key <= startAfter))
-      continue;
-    const { size, mtime } = await stat(join(folder, ...key.split('/')));
-    yield { key, sizeBytes: size, lastModified: mtime };
-  }
-}
-
-async function* keysBelow(folder: string, base: string): AsyncIterable<string> {
-  const path = join(folder, ...base.split('/'));
-  let entries: { name: string; isFolder: boolean }[];
-  try {
-    const found = await readdir(path, { withFileTypes: true });
-    entries = found.map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }));
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT' && base !== '') return;
-    throw fileError('list', path, cause);
-  }
-  const keys = entries.map(({ name, isFolder }) => `${base}${name}${isFolder ? '/' : ''}`).sort();
-  for (const key of keys) {
-    if (key.endsWith('/')) yield* keysBelow(folder, key);
-    else yield key;
-  }
-}
-
-const WRONG_FOLDER = 'Name the folder that the prefix of the archive was copied to.';
-const NOT_ALLOWED = 'This user may not do that: change the permissions of the copy, or take one of your own.';
-const HINTS: Readonly<Record<string, string>> = {
-  EACCES: NOT_ALLOWED,
-  EPERM: NOT_ALLOWED,
-  EROFS: 'The copy lies where nothing can be written: take one that can be written.',
-  ENOSPC: 'The disk is full: make room, and call the command again.',
-  EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
-};
-
-function fileError(doing: string, path: string, cause: unknown): BackupError {
-  return new BackupError('store', `cannot ${doing} ${path.split(sep).join('/')}: ${messageOf(cause)}`, {
-    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? WRONG_FOLDER,
-    cause,
-  });
 }

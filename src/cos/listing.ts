@@ -1,9 +1,12 @@
 // Listings of a bucket, page after page. Refuses to go round in circles when COS does not say where it goes on.
 import type COS from 'cos-nodejs-sdk-v5';
 import { BackupError } from '../errors.ts';
-import type { CallOptions, ListedObject, UnfinishedUpload } from '../ports.ts';
+import type { CallOptions, FolderItem, ListedObject, UnfinishedUpload } from '../ports.ts';
 import type { CosClient } from './client.ts';
 import { ODD_ANSWER, type StoreCall } from './failure.ts';
+
+/** Behind a folder's name it is behind all of its keys. */
+const LAST_CHARACTER = '\u{10ffff}';
 
 /** Objects in key order, page by page, as ObjectStore.list has it. @throws BackupError `store`, from the iterator */
 export async function* listObjects(
@@ -25,6 +28,42 @@ export async function* listObjects(
     }
     if (page.IsTruncated !== 'true') return;
     const next = page.NextMarker || page.Contents.at(-1)?.Key;
+    if (next === undefined || next <= marker) throw unpageable(prefix);
+    marker = next;
+  }
+}
+
+/** What is right below a prefix, page by page, as ObjectStore.listFolder has it. @throws BackupError `store`, from the iterator */
+export async function* listFolder(
+  client: CosClient,
+  prefix: string,
+  options: CallOptions & { startAfter?: string } = {},
+): AsyncGenerator<FolderItem, void, undefined> {
+  const { bucket: Bucket, region: Region } = client.place;
+  const act: StoreCall = { doing: `list the folder "${prefix}"`, action: 'GetBucket' };
+  let marker = options.startAfter ?? '';
+  for (;;) {
+    const page = await client.call(
+      act,
+      (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Delimiter: '/', Marker: marker, Headers: {} }),
+      options,
+    );
+    const items = new Map<string, FolderItem>();
+    for (const { Prefix: key } of page.CommonPrefixes ?? []) items.set(key, { kind: 'folder', key });
+    for (const { Key, Size, LastModified } of page.Contents) {
+      // What has no notion of folders lists everything.
+      const end = Key.indexOf('/', prefix.length);
+      const key = end < 0 ? Key : Key.slice(0, end + 1);
+      if (end >= 0) items.set(key, { kind: 'folder', key });
+      else {
+        const object = { key, sizeBytes: Number(Size), lastModified: new Date(LastModified) };
+        items.set(key, { kind: 'object', key, object });
+      }
+    }
+    for (const key of [...items.keys()].sort()) if (key > marker) yield items.get(key) as FolderItem;
+    if (page.IsTruncated !== 'true') return;
+    const last = [...items.keys()].sort().at(-1) ?? page.NextMarker;
+    const next = last?.endsWith('/') ? `${last}${LAST_CHARACTER}` : last;
     if (next === undefined || next <= marker) throw unpageable(prefix);
     marker = next;
   }

@@ -16,7 +16,7 @@ import type {
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
 import { ODD_ANSWER, reportsReason, type StoreCall } from './failure.ts';
-import { listObjects, listUploads } from './listing.ts';
+import { listFolder, listObjects, listUploads } from './listing.ts';
 import { forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
 import { readObject } from './read.ts';
@@ -210,6 +210,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     head,
     read: (key, callOptions) => readObject(client, key, callOptions),
     list: (prefix, callOptions) => listObjects(client, prefix, callOptions),
+    listFolder: (prefix, callOptions) => listFolder(client, prefix, callOptions),
     listUploads: (prefix, callOptions) => listUploads(client, prefix, callOptions),
     abortUpload,
     async close() {

@@ -127,6 +127,16 @@ export function describeObjectStoreContract(name: string, setup: () => Promise<C
       expect(first).toMatchObject({ key: 'p/b', sizeBytes: 3, lastModified: expect.any(Date) });
     });
 
+    test('a folder holds the objects and the folders right below it, in order, after a given one', async () => {
+      for (const key of ['p/b/1', 'p/b/2/3', 'p/b0', 'p/a', 'p/c/1', 'q/a']) await create(key, key);
+      const items = async (...args: Parameters<ObjectStore['listFolder']>) =>
+        (await collect(store.listFolder(...args))).map(({ kind, key }) => `${kind} ${key}`);
+      await expect(items('p/')).resolves.toEqual(['object p/a', 'folder p/b/', 'object p/b0', 'folder p/c/']);
+      await expect(items('p/', { startAfter: 'p/b/' })).resolves.toEqual(['object p/b0', 'folder p/c/']);
+      await expect(items('')).resolves.toEqual(['folder p/', 'folder q/']);
+      await expect(items('none/')).resolves.toEqual([]);
+    });
+
     test('an upload becomes visible with Complete, as one, in the order of its part numbers', async () => {
       const [one, two, three] = [bytesFrom(MIB, 3), bytesFrom(MIB + 5, 4), bytesFrom(10, 5)] as const;
       const whole = { crc64: crc64([one, two, three]), sizeBytes: 2 * MIB + 15 };

@@ -46,6 +46,27 @@ test('a list goes on behind the marker of COS, or behind the last key where ther
   ]);
 });
 
+test('a folder is listed over pages, also by a server that knows no folders', async () => {
+  const folder = (key: string) => `<CommonPrefixes><Prefix>${key}</Prefix></CommonPrefixes>`;
+  answerInTurn(
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${folder('p/a/')}<NextMarker>p/a/</NextMarker></ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${object('p/b/1')}${object('p/b/2')}</ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>false</IsTruncated>${object('p/b0')}${folder('p/c/')}</ListBucketResult>`,
+  );
+  const items = await collect(store.listFolder('p/'));
+  expect(items.map(({ kind, key }) => `${kind} ${key}`)).toEqual([
+    'folder p/a/',
+    'folder p/b/',
+    'object p/b0',
+    'folder p/c/',
+  ]);
+  expect(queries().map(({ delimiter, marker = '' }) => `${delimiter} ${marker}`)).toEqual([
+    '/ ',
+    '/ p/a/\u{10ffff}',
+    '/ p/b/\u{10ffff}',
+  ]);
+});
+
 test('unfinished uploads are listed over pages, by both markers', async () => {
   const upload = (key: string, id: string) =>
     `<Upload><Key>${key}</Key><UploadId>${id}</UploadId><Initiated>2026-11-23T23:21:41.000Z</Initiated></Upload>`;

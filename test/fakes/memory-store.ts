@@ -65,6 +65,16 @@ export function createMemoryStore(): MemoryStore {
         yield { key, sizeBytes: (objects.get(key) as MemoryObject).bytes.length, lastModified: new Date(0) };
       }
     },
+    async *listFolder(prefix, options) {
+      let last: string | undefined;
+      for await (const object of store.list(prefix, options?.signal ? { signal: options.signal } : {})) {
+        const end = object.key.indexOf('/', prefix.length);
+        const key = end < 0 ? object.key : object.key.slice(0, end + 1);
+        if (key === last || (options?.startAfter !== undefined && key <= options.startAfter)) continue;
+        last = key;
+        yield end < 0 ? { kind: 'object', key, object } : { kind: 'folder', key };
+      }
+    },
     async *listUploads(prefix, options) {
       await step('listUploads', prefix, options?.signal, () => undefined);
       for (const [uploadId, { key, initiated }] of uploads)

@@ -1,0 +1,152 @@
+// Lists the files of a local copy as objects under keys, in the order of a bucket. Files are asked for one after the other,
+// which is the cheapest by far, and side by side where the disk is slow. It holds no more than one folder's names.
+import { type Dirent, type Stats, statSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { BackupError, messageOf } from '../errors.ts';
+import { createBreather } from '../lib/breather.ts';
+import type { CallOptions, FolderItem, ListedObject } from '../ports.ts';
+
+/** How the name of a file ends that is not whole. */
+export const PARTIAL = '.tdmq-backup-partial';
+
+/** Files that are asked for together. */
+const BATCH = 64;
+/** A call that takes so long waits for a disk. */
+const SLOW_MS = 2;
+/** So many batches are asked for side by side before one file after the other is tried again. */
+const SLOW_BATCHES = 16;
+
+type ListOptions = CallOptions & { readonly startAfter?: string };
+
+/** The files whose keys begin with `prefix`, in key order. @throws BackupError `store`, from the iterator */
+export async function* listFiles(
+  folder: string,
+  prefix: string,
+  { startAfter = '', signal }: ListOptions = {},
+): AsyncGenerator<ListedObject, void, undefined> {
+  const look = createLook(folder, signal);
+  const open: Iterator<Item>[] = [await itemsIn(folder, prefix, startAfter)];
+  for (;;) {
+    const items = open.at(-1);
+    if (items === undefined) return;
+    let names: string[] = [];
+    let next: Item | undefined;
+    for (let item = items.next(); !item.done; item = items.next()) {
+      if (item.value.isFolder) {
+        next = item.value;
+        break;
+      }
+      names.push(item.value.key);
+      if (names.length < BATCH) continue;
+      yield* await look(names);
+      names = [];
+    }
+    if (names.length > 0) yield* await look(names);
+    signal?.throwIfAborted();
+    if (next === undefined) open.pop();
+    else open.push(await itemsIn(folder, next.key, startAfter));
+  }
+}
+
+/** What is right below `prefix`, in key order. @throws BackupError `store`, from the iterator */
+export async function* listFolder(
+  folder: string,
+  prefix: string,
+  { startAfter = '', signal }: ListOptions = {},
+): AsyncGenerator<FolderItem, void, undefined> {
+  const look = createLook(folder, signal);
+  for (const { key, isFolder } of await itemsIn(folder, prefix, startAfter)) {
+    if (key <= startAfter) continue;
+    if (isFolder) yield { kind: 'folder', key };
+    else for (const object of await look([key])) yield { kind: 'object', key, object };
+  }
+}
+
+interface Item {
+  readonly key: string;
+  readonly isFolder: boolean;
+}
+
+/** Keys in order: a folder's own order is that of `name` against `name/`, as object stores compare whole keys. */
+async function itemsIn(folder: string, prefix: string, startAfter: string): Promise<ArrayIterator<Item>> {
+  const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+  const path = join(folder, ...base.split('/'));
+  let entries: Dirent[];
+  try {
+    entries = await readdir(path, { withFileTypes: true });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if ((code === 'ENOENT' || code === 'ENOTDIR') && base !== '') return [].values();
+    throw fileError('list', path, cause);
+  }
+  const items: Item[] = [];
+  for (const entry of entries) {
+    const isFolder = entry.isDirectory();
+    // A pipe would never be read to its end.
+    if (!isFolder && !entry.isFile() && !entry.isSymbolicLink()) continue;
+    const key = `${base}${entry.name}${isFolder ? '/' : ''}`;
+    if (!key.startsWith(prefix) || key.endsWith(PARTIAL)) continue;
+    if (isFolder ? key > startAfter || startAfter.startsWith(key) : key > startAfter)
+      items.push({ key, isFolder });
+  }
+  return items.sort((a, b) => (a.key < b.key ? -1 : 1)).values();
+}
+
+/** What these files are; those that went meanwhile are left out. */
+function createLook(folder: string, signal: AbortSignal | undefined) {
+  const breathe = createBreather();
+  let slowBatches = 0;
+
+  const sizeOf = (key: string, stats: Stats | undefined): ListedObject[] =>
+    stats?.isFile() ? [{ key, sizeBytes: stats.size, lastModified: stats.mtime }] : [];
+
+  return async (keys: readonly string[]): Promise<ListedObject[]> => {
+    const found: ListedObject[] = [];
+    let at = 0;
+    for (; at < keys.length && slowBatches === 0; at++) {
+      const key = keys[at] as string;
+      const path = join(folder, key);
+      const startedMs = performance.now();
+      try {
+        found.push(...sizeOf(key, statSync(path, { throwIfNoEntry: false })));
+      } catch (cause) {
+        throw fileError('look at', path, cause);
+      }
+      if (performance.now() - startedMs > SLOW_MS) slowBatches = SLOW_BATCHES;
+    }
+    if (at < keys.length) {
+      slowBatches--;
+      const rest = keys.slice(at).map(async (key) => {
+        const path = join(folder, key);
+        return sizeOf(key, await stat(path).catch((cause) => unlessGone(path, cause)));
+      });
+      for (const one of await Promise.all(rest)) found.push(...one);
+    }
+    await breathe();
+    signal?.throwIfAborted();
+    return found;
+  };
+}
+
+function unlessGone(path: string, cause: unknown): undefined {
+  if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError('look at', path, cause);
+}
+
+const WRONG_FOLDER = 'Name the folder that the prefix of the archive was copied to.';
+const NOT_ALLOWED = 'This user may not do that: change the permissions of the copy, or take one of your own.';
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+  EROFS: 'The copy lies where nothing can be written: take one that can be written.',
+  ENOSPC: 'The disk is full: make room, and call the command again.',
+  EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
+};
+
+/** What a failed call of the file system means to a person. */
+export function fileError(doing: string, path: string, cause: unknown): BackupError {
+  return new BackupError('store', `cannot ${doing} ${path.split(sep).join('/')}: ${messageOf(cause)}`, {
+    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? WRONG_FOLDER,
+    cause,
+  });
+}
