@@ -8,9 +8,10 @@ import { createSlots } from '../lib/semaphore.ts';
 import { describeSpan } from '../message-range.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
-import { type ArchiveObject, expectArchive, readCatalog } from './catalog.ts';
+import { type ArchiveObject, isNothing, readCatalog } from './catalog.ts';
 import { damage, type Finding } from './finding.ts';
 import { inspectObject } from './inspect.ts';
+import { nothingFound } from './nothing-found.ts';
 
 export interface IndexOptions extends CallOptions {
   readonly topic?: TopicName | undefined;
@@ -41,9 +42,9 @@ export async function indexArchive(
   const { topic, clock, rule } = options;
   const startedAtMs = clock.now();
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const heads = options.knowsMetadata ? 'unknown' : 'none';
-  const catalog = await readCatalog(store, prefix, { ...call, topic, heads });
-  expectArchive(catalog);
+  const catalog = await readCatalog(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
+  if (isNothing(catalog))
+    throw await nothingFound(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
   const unknown = catalog.objects.filter(({ manifest }) => manifest === undefined);
   const findings: Finding[] = [];
   const byRule = new Map<string, ManifestObject[]>();

@@ -17,8 +17,9 @@ import {
 } from '../pulsar/wire/protocol/entry-decoder.ts';
 import type { EntryMetadata } from '../pulsar/wire/protocol/entry-metadata.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../topic-name.ts';
-import { expectArchive, partitionName, type RawObject, readCatalog } from './catalog.ts';
+import { isNothing, partitionName, type RawObject, readCatalog } from './catalog.ts';
 import { commandSummary } from './index-archive.ts';
+import { nothingFound } from './nothing-found.ts';
 import { readRaw } from './raw-entries.ts';
 import {
   createRecoveredObjects,
@@ -90,9 +91,9 @@ export async function recoverArchive(
   const { topic, clock, onProgress } = options;
   const startedAtMs = clock.now();
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const heads = options.knowsMetadata ? 'unknown' : 'none';
-  const catalog = await readCatalog(store, prefix, { ...call, topic, heads });
-  expectArchive(catalog);
+  const catalog = await readCatalog(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
+  if (isNothing(catalog))
+    throw await nothingFound(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
   const trials = catalog.raw
     .filter(({ recoveredBy }) => recoveredBy !== 'manifest')
     .map((raw): Trial => ({ raw, objects: new Set(), messages: 0, isNew: false, reason: undefined }));

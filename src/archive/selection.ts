@@ -4,6 +4,7 @@ import { compareMessageIds } from '../format/record.ts';
 import type { Message, MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { datesOf } from './coverage.ts';
+import { CLOCK_SLACK_MS } from './listing.ts';
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */
 export interface Selection {
@@ -16,12 +17,6 @@ export interface Selection {
   readonly key?: string | undefined;
   readonly properties?: readonly (readonly [name: string, value: string])[] | undefined;
 }
-
-/**
- * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by
- * time only where they lie this far outside, as far as ends and manifest tell it.
- */
-const CLOCK_SLACK_MS = 3_600_000;
 
 /** Whether the object may hold selected messages, by what is known without reading it. */
 export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): boolean {

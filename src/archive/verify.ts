@@ -11,12 +11,12 @@ import {
   type ArchiveObject,
   byPartition,
   type Catalog,
-  expectArchive,
+  isNothing,
   isRecovered,
-  objectPath,
   readCatalog,
 } from './catalog.ts';
 import { type Chain, createRunFollower, ofTopic } from './chain/follow-runs.ts';
+import { readManifests } from './chain/read-manifests.ts';
 import {
   type ChainSummary,
   type PartitionResult,
@@ -25,7 +25,9 @@ import {
 } from './chain/verify-chain.ts';
 import { damage, type Finding, notice } from './finding.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
+import { pathOf } from './manifest-index.ts';
 import { countMessages } from './message-count.ts';
+import { nothingFound } from './nothing-found.ts';
 import { verifyCatalog } from './verify-catalog.ts';
 
 const PARALLEL_LOOKS = 16;
@@ -44,7 +46,7 @@ export interface VerifyOptions extends CallOptions {
   readonly known?: (object: ArchiveObject) => Inspection | undefined;
   readonly onInspected?: (object: ArchiveObject, inspection: Inspection) => void;
   /** Of the metadata that is asked for first. */
-  readonly onChecked?: (done: number, total: number) => void;
+  readonly onChecked?: (objects: number) => void;
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
 
@@ -88,13 +90,16 @@ export async function verifyArchive(
   const listed = await readCatalog(store, prefix, {
     ...call,
     topic,
-    heads: knowsMetadata ? 'all' : 'none',
-    onManifest: follower.add,
+    isLocal: !knowsMetadata,
+    ...(knowsMetadata && { heads: 'all' as const }),
     ...(options.onChecked === undefined ? {} : { onProgress: options.onChecked }),
   });
+  for await (const read of readManifests(store, await listManifests(store, prefix, call), call))
+    follower.add(read);
   const followed = topic === undefined ? follower.finish() : ofTopic(follower.finish(), topic.full);
   const { catalog, chain } = await lookAgain(store, prefix, listed, followed, call);
-  expectArchive(catalog);
+  if (isNothing(catalog))
+    throw await nothingFound(store, prefix, { ...call, topic, isLocal: !knowsMetadata });
   let findings = verifyCatalog(catalog, knowsMetadata);
   const inspections = new Map<ArchiveObject, Inspection>();
   let duplicates = 0;
@@ -143,6 +148,13 @@ export async function verifyArchive(
   };
 }
 
+/** The keys of all manifests, in order. */
+async function listManifests(store: ObjectStore, prefix: string, call: CallOptions): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(`${prefix}_runs/`, call)) keys.push(key);
+  return keys;
+}
+
 /** A run may have ended while the catalog was read, and left what was not there before. */
 async function lookAgain(
   store: ObjectStore,
@@ -157,7 +169,7 @@ async function lookAgain(
     const answers = await Promise.all(all.map((one) => slots.run(() => isGone(keyOf(one)))));
     return all.filter((_, i) => answers[i]);
   };
-  const missing = await gone(catalog.missing, ({ key }) => `${prefix}${objectPath(key)}`);
+  const missing = await gone(catalog.missing, ({ key }) => `${prefix}${pathOf(key)}`);
   const missingManifests = await gone(chain.missing, ({ key }) => key);
   return { catalog: { ...catalog, missing }, chain: { ...chain, missing: missingManifests } };
 }

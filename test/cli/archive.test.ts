@@ -105,7 +105,7 @@ test('cat filters, and prints values or a table', async () => {
     Array.from({ length: COUNT / 4 }, (_, i) => `message ${i * 4 + 3}`).toSorted(),
   );
   expect(await archive('bucket', ['cat', '--property', 'n=17', '--format', 'value'])).toBe('message 17\n');
-  expect(await archive('bucket', ['cat', '--until', '2001-01-01'])).toBe('');
+  expect(await archive('bucket', ['cat', '--until', '2001-01-01'], 1)).toBe('');
   expect(await archive('bucket', ['cat', '--format', 'table'])).toMatch(
     /published +id +key +value\n.*message/,
   );

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { byPartition, readCatalog } from '../../archive/catalog.ts';
+import { nothingOf } from '../../archive/nothing-found.ts';
 import { rangeBytesFor } from '../../archive/ranged-read.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
@@ -46,17 +47,18 @@ Examples:
     const selection = parseSelection(values);
     const location = await openLocation(values, terminal);
     try {
-      const { store, prefix, topic } = location;
+      const { store, prefix } = location;
       const { signal } = terminal;
-      const catalog = await readCatalog(store, prefix, { topic, signal });
-      onlyTopic(catalog.objects, location);
+      const topic = await onlyTopic(location, signal);
+      const isLocal = !location.knowsMetadata;
+      const catalog = await readCatalog(store, prefix, { topic, signal, isLocal, time: selection });
       const groups = [...byPartition(catalog.objects).values()];
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
       const partitions = groups.map((objects) =>
         readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates, ...ranges }),
       );
-      await print(mergeByTime(partitions), format, terminal);
-      return 0;
+      if ((await print(mergeByTime(partitions), format, terminal)) > 0) return 0;
+      throw await nothingOf(store, prefix, topic, { isLocal, signal });
     } finally {
       await location.close();
     }
@@ -94,11 +96,12 @@ function tableRow(...cells: [string, string, string, string]): string {
   return `${inWidth(time, timeWidth)}  ${inWidth(id, idWidth)}  ${inWidth(key, keyWidth)}  ${(value ?? '').slice(0, 80)}\n`;
 }
 
+/** How many were printed; nothing where there are none. */
 async function print(
   messages: AsyncIterable<StoredMessage>,
   format: Format,
   terminal: Terminal,
-): Promise<void> {
+): Promise<number> {
   const { stdout } = terminal;
   let isGone = false;
   const onGone = () => {
@@ -119,12 +122,15 @@ async function print(
     await Promise.race([once(stdout, 'drain', options), once(stdout, 'close', options)]).catch(onGone);
     over.abort();
   };
+  let count = 0;
   for await (const one of messages) {
     const text = format.line(one);
+    count++;
     chunks.push(text);
     length += text.length;
     if (length >= CHUNK_LENGTH) await flush();
-    if (isGone) return;
+    if (isGone) return count;
   }
-  await flush();
+  if (count > 0) await flush();
+  return count;
 }

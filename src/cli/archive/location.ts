@@ -3,6 +3,7 @@
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createFolderStore } from '../../archive/folder-store.ts';
+import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
 import { parseCosConfig } from '../../config.ts';
 import { createCosStore } from '../../cos/store.ts';
 import { BackupError, messageOf } from '../../errors.ts';
@@ -52,6 +53,7 @@ export interface Location {
 }
 
 const MIN_SOCKETS = 16;
+const MAX_TOPICS_NAMED = 10;
 
 /** Opens the place that options and environment name, for `parallel` reads at a time; call `close` at the end. @throws BackupError `config` */
 export async function openLocation(
@@ -116,25 +118,19 @@ export async function openLocation(
   };
 }
 
-/** The one topic that the objects are of. @throws UsageError where they are of several; BackupError where there are none */
-export function onlyTopic(objects: readonly { readonly topic: string }[], location: Location): string {
-  const topics = [...new Set(objects.map(({ topic }) => topic))];
-  const [topic] = topics;
-  if (topics.length > 1) {
-    const names = topics.slice(0, 10).map((name) => `\n  --topic ${name.replace('persistent://', '')}`);
-    const more = topics.length > 10 ? `\n  and ${topics.length - 10} more` : '';
-    throw new UsageError(
-      `${location.name} holds ${topics.length} topics: choose one${names.join('')}${more}`,
-    );
-  }
+/** The topic that is asked for, or the only one. @throws UsageError where there are several; BackupError where there is none */
+export async function onlyTopic(
+  { store, prefix, topic, name, knowsMetadata }: Location,
+  signal: AbortSignal,
+): Promise<TopicName> {
   if (topic !== undefined) return topic;
-  throw new BackupError(
-    'config',
-    `${location.name} holds no messages of ${location.topic?.full ?? 'any topic'}`,
-    {
-      hint: 'Look at what is there with tdmq-backup archive ls --topic "".',
-    },
-  );
+  const topics = await findTopics(store, prefix, { signal }, MAX_TOPICS_NAMED + 1);
+  const [first] = topics;
+  if (first === undefined) throw await nothingFound(store, prefix, { isLocal: !knowsMetadata, signal });
+  if (topics.length === 1) return parseTopicName(first) as TopicName;
+  const names = topics.slice(0, MAX_TOPICS_NAMED).map((one) => `\n  --topic ${one}`);
+  const more = topics.length > MAX_TOPICS_NAMED ? '\n  and more' : '';
+  throw new UsageError(`${name} holds several topics: choose one${names.join('')}${more}`);
 }
 
 /** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */

@@ -1,9 +1,16 @@
 // `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type ArchiveObject, type Catalog, isRecovered, readCatalog } from '../../archive/catalog.ts';
+import {
+  type ArchiveObject,
+  type Catalog,
+  isNothing,
+  isRecovered,
+  readCatalog,
+} from '../../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../../archive/coverage.ts';
 import { countMessages, countText, totalText } from '../../archive/message-count.ts';
+import { nothingFound } from '../../archive/nothing-found.ts';
 import { reportPage } from '../../archive/report/page.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { MessageId, TimeMs } from '../../ports.ts';
@@ -51,9 +58,15 @@ Examples:
       const catalog = await readCatalog(location.store, location.prefix, {
         topic: location.topic,
         signal: terminal.signal,
-        heads: location.knowsMetadata ? 'unknown' : 'none',
-        onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+        isLocal: !location.knowsMetadata,
+        onProgress: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
       }).finally(progress.clear);
+      if (isNothing(catalog))
+        throw await nothingFound(location.store, location.prefix, {
+          topic: location.topic,
+          isLocal: !location.knowsMetadata,
+          signal: terminal.signal,
+        });
       if (values.html !== undefined)
         await writeFile(values.html, reportPage(catalog, location.name, new Date()));
       if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(catalog))}\n`);

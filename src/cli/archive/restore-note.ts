@@ -3,8 +3,12 @@
 import { createHash } from 'node:crypto';
 import type { Acknowledged } from '../../archive/restore-progress.ts';
 import { BackupError } from '../../errors.ts';
-import type { ListedObject } from '../../ports.ts';
+import { createSlots } from '../../lib/semaphore.ts';
+import type { ListedObject, ObjectStore } from '../../ports.ts';
 import type { Location } from './location.ts';
+
+/** Requests at a time. */
+const PARALLEL = 16;
 
 /** What is kept beside the archive of a restore under way. */
 interface Note {
@@ -86,14 +90,21 @@ async function readKeys(location: Location, keysKey: string): Promise<readonly s
 }
 
 /** What the restore began with; what was stored since is not part of it. @throws BackupError where some of it is gone */
-export function stillThere<O extends ListedObject, R extends ListedObject>(
+export async function stillThere<O extends ListedObject, R extends ListedObject>(
+  store: ObjectStore,
   found: { readonly objects: readonly O[]; readonly raw: readonly R[] },
   keys: readonly string[],
-): { objects: O[]; raw: R[] } {
+): Promise<{ objects: O[]; raw: R[] }> {
   const began = new Set(keys);
   const objects = found.objects.filter(({ key }) => began.has(key));
   const raw = found.raw.filter(({ key }) => began.has(key));
-  const gone = began.size - objects.length - raw.length;
+  for (const { key } of [...objects, ...raw]) began.delete(key);
+  // What has none of the selected messages may be listed or not.
+  const slots = createSlots(PARALLEL);
+  const there = await Promise.all(
+    [...began].map((key) => slots.run(async () => (await store.head(key)) !== undefined)),
+  );
+  const gone = there.filter((isThere) => !isThere).length;
   if (gone === 0) return { objects, raw };
   throw new BackupError('config', `${gone} objects that this restore began with are gone`, {
     hint: 'Bring them back, or add --again to begin afresh with what is there.',

@@ -1,6 +1,7 @@
 // `tdmq-backup archive restore`: publishes what was stored to a topic, and goes on where a killed restore stopped.
 import { parseArgs } from 'node:util';
 import { type ArchiveObject, readCatalog } from '../../archive/catalog.ts';
+import { nothingOf } from '../../archive/nothing-found.ts';
 import {
   ID_PROPERTY,
   PUBLISH_TIME_PROPERTY,
@@ -105,13 +106,20 @@ Examples:
     let publisher: Publisher | undefined;
     try {
       const { store, prefix } = location;
+      const { signal } = terminal;
+      const topic = await onlyTopic(location, signal);
+      const isLocal = !location.knowsMetadata;
       const catalog = await readCatalog(store, prefix, {
-        topic: location.topic,
-        signal: terminal.signal,
-        onProgress: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+        topic,
+        signal,
+        isLocal,
+        time: selection,
+        onProgress: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
       });
       const { objects: found } = catalog;
-      const source = onlyTopic([...found, ...catalog.raw], location);
+      const source = topic.full;
+      if (found.length + catalog.raw.length === 0)
+        throw await nothingOf(store, prefix, topic, { isLocal, signal });
       if (isWithin(source, target.full) && !values['into-same-topic']) {
         throw new BackupError('config', `${target.full} is the topic that was backed up`, {
           hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
@@ -129,7 +137,7 @@ Examples:
         { keys: [...found, ...(isWithRaw ? selectedRaw : [])].map(({ key }) => key), targetPartitions },
         { again: values.again, isDry: values['dry-run'] },
       );
-      const { objects, raw } = stillThere({ objects: found, raw: catalog.raw }, note.keys);
+      const { objects, raw } = await stillThere(store, { objects: found, raw: catalog.raw }, note.keys);
       progress.clear();
       const sourcePartitions = catalog.partitionCounts.get(source) ?? 0;
       if (!values.json) {
@@ -166,6 +174,9 @@ Examples:
           );
         },
       });
+      const { messages, skipped, rawEntries, refused } = counts;
+      if (messages + skipped + rawEntries + refused.length === 0)
+        throw await nothingOf(store, prefix, topic, { isLocal, signal });
       await note.finish();
       progress.clear();
       tell(counts, isWithRaw ? 0 : selectedRaw.length, values['dry-run'], target.full, values.json, terminal);

@@ -81,7 +81,7 @@ Examples:
         topic: location.topic,
         knowsMetadata: location.knowsMetadata,
         signal: terminal.signal,
-        onChecked: (done, total) => progress.update(`${done} of ${total} objects looked at`),
+        onChecked: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
         onProgress: ({ objects, totalObjects, bytes, totalBytes }) => {
           const share = bytes / Math.max(1, totalBytes);
           progress.update(

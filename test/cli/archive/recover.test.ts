@@ -149,9 +149,9 @@ describe('recover', () => {
     expect(await command('verify')).toContain('7 entries are kept raw under _unreadable/, all recovered');
   });
 
-  it('says that there is nothing where there is nothing', async () => {
+  it('fails where there is nothing', async () => {
     rmSync(join(folder, '_unreadable'), { recursive: true });
-    expect(await archive('copy', ['recover'])).toBe('There are no raw entries.\n');
+    expect(await archive('copy', ['recover'], 1)).toBe('');
   });
 
   it.each(['recover', 'verify', 'index'])(
@@ -161,8 +161,8 @@ describe('recover', () => {
       const above = mkdtempSync(join(tmpdir(), 'tdmq-backup-above-'));
       cpSync(folder, join(above, 'copy'), { recursive: true });
       expect(await main(['archive', command, '--folder', above], terminal)).toBe(1);
-      expect(err()).toContain('nothing there is of an archive');
-      expect(err()).toContain('copy/_unreadable/');
+      expect(err()).toContain('nothing found');
+      expect(err()).toContain('Did you mean the folder copy/ in it');
       rmSync(above, { recursive: true });
     },
   );
