@@ -4,6 +4,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { RollReason, Size } from './batch.ts';
 import type { Compression } from './config.ts';
 import { type Compressor, createCompressor } from './format/compression.ts';
+import { EndMarker, MARK_BYTES } from './format/end-mark.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './format/record.ts';
 import type { Records } from './format/record-encoder.ts';
 import { ChunkList } from './lib/chunk-list.ts';
@@ -54,8 +55,8 @@ export class ObjectFile implements Size, Spillable {
   readonly entries: EntryId[] = [];
   readonly openedAtMs: number;
   messages = 0;
-  /** Of uncompressed records. */
-  bytes = 0;
+  /** Of uncompressed records, with the marks of their end. */
+  bytes = MARK_BYTES;
   rollReason: RollReason = 'end';
   first: MessageMark | undefined;
   last: MessageMark | undefined;
@@ -64,6 +65,7 @@ export class ObjectFile implements Size, Spillable {
 
   readonly #options: ObjectFileOptions;
   readonly #pending = new ChunkList();
+  readonly #marker = new EndMarker();
   readonly #compressor: Compressor | undefined;
   #crc64 = crc64([]);
   readonly #hash: Hash = createHash('sha256');
@@ -117,7 +119,7 @@ export class ObjectFile implements Size, Spillable {
     this.messages += range.messages;
     this.bytes += records.sizeBytes;
     if (this.#compressor === undefined) {
-      for (const chunk of records.chunks) {
+      for (const chunk of this.#marker.mark(records.chunks)) {
         const parts = this.#parts.length;
         this.#store(chunk);
         // Records that are made as they are asked for must not become parts faster than parts are stored.
@@ -131,11 +133,13 @@ export class ObjectFile implements Size, Spillable {
     budget.upload(records.sizeBytes);
     let heldBytes = records.sizeBytes;
     try {
-      for (const chunk of records.chunks) {
+      for (const chunk of this.#marker.mark(records.chunks)) {
         if (this.#failure !== undefined) return;
         await this.#compressor.write(chunk);
-        budget.free(chunk.length);
-        heldBytes -= chunk.length;
+        // What is held back of these records goes with the next ones.
+        const freedBytes = Math.min(chunk.length, heldBytes);
+        budget.free(freedBytes);
+        heldBytes -= freedBytes;
       }
     } catch (error) {
       this.#fail(error);
@@ -156,7 +160,7 @@ export class ObjectFile implements Size, Spillable {
   async seal(reason: RollReason): Promise<void> {
     this.rollReason = reason;
     try {
-      if (this.#failure === undefined) await this.#compressor?.end();
+      if (this.#failure === undefined) await this.#end();
     } catch (error) {
       this.#fail(error);
     }
@@ -211,6 +215,14 @@ export class ObjectFile implements Size, Spillable {
     // Not the run's signal: an upload is aborted also when the run's time is over.
     const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
     if (upload?.kind === 'upload') await upload.abort({ signal }).catch(() => undefined);
+  }
+
+  async #end(): Promise<void> {
+    for (const chunk of this.#marker.end()) {
+      if (this.#compressor === undefined) this.#store(chunk);
+      else await this.#compressor.write(chunk);
+    }
+    await this.#compressor?.end();
   }
 
   #store(bytes: Uint8Array): void {

@@ -5,6 +5,7 @@ import type { Compression } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, Message, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
 import { decompress } from './compression.ts';
+import { createEndCheck } from './end-mark.ts';
 import { decodeRecord, formatMessageId, formatTime, parseMessageId, RECORD_FORMAT } from './record.ts';
 
 /** What to do about a damaged object whose metadata has its SHA-256. */
@@ -123,7 +124,10 @@ async function lastLineOf(lines: AsyncIterable<string>): Promise<string | undefi
   return last;
 }
 
-/** The lines of an object of records, one at a time, without their `\n`. @throws BackupError as reading goes on */
+/**
+ * The lines of an object of records, one at a time, without their `\n`. @throws BackupError as reading goes on; `corrupt`
+ * at the end if the object says that it is not whole
+ */
 export async function* readLines(
   store: ObjectStore,
   key: string,
@@ -131,12 +135,15 @@ export async function* readLines(
   options: CallOptions,
 ): AsyncIterable<string> {
   let rest: Buffer[] = [];
+  const ending = createEndCheck();
   for await (const chunk of decompress(compression, store.read(key, options))) {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let start = 0;
     for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
       rest.push(bytes.subarray(start, end));
-      yield (rest.length === 1 ? (rest[0] as Buffer) : Buffer.concat(rest)).toString('utf8');
+      const line = (rest.length === 1 ? (rest[0] as Buffer) : Buffer.concat(rest)).toString('utf8');
+      ending.see(line);
+      yield line;
       rest = [];
       start = end + 1;
     }
@@ -145,4 +152,8 @@ export async function* readLines(
   if (rest.length > 0) {
     throw new BackupError('corrupt', `${key} does not end with a whole record`, { details: { key } });
   }
+  if (ending.isCut())
+    throw new BackupError('corrupt', `${key} is cut: its first or its last record is not there`, {
+      details: { key },
+    });
 }
