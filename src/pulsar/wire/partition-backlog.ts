@@ -108,7 +108,7 @@ export class PartitionBacklog {
       this.#keptChunks = 0;
       const left = await this.#link.consumer.backlogEntries();
       if (left === undefined || left <= this.#reader.incompleteEntries) return [];
-      const found = await this.#probe.firstChunks();
+      const found = await this.#probe.keptChunks();
       const kept = this.#reader.giveUpFound(found, publishedBeforeMs);
       if (kept.length === 0) this.#keptChunks = found.length;
       return kept;
