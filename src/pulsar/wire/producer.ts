@@ -1,7 +1,6 @@
-// One producer on one topic partition: batches, a window of entries without receipt, and the way back after a lost
-// connection, when all of the window is sent again in order. Where the namespace has deduplication the broker drops what
-// it has already; elsewhere what had arrived without a receipt stands twice. It fails rather than believe a broker that
-// drops what was sent once.
+// One producer on one topic partition: makes batches, sends them, and connects again after a loss; then it sends again, in
+// order, what has no receipt. Where the namespace has deduplication the broker drops what it has already; elsewhere the
+// topic contains twice what arrived without a receipt. It fails rather than believe a broker that drops what was sent once.
 import { setMaxListeners } from 'node:events';
 import { BackupError, messageOf } from '../../errors.ts';
 import { retry } from '../../lib/retry.ts';
@@ -15,6 +14,7 @@ import { serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
 import { noFurther, ReconnectBackoff } from './reconnect-backoff.ts';
+import { type PendingEntry, SendWindow } from './send-window.ts';
 
 const BATCH_MESSAGES = 1_000;
 const BATCH_BYTES = 131_072;
@@ -22,7 +22,6 @@ const BATCH_BYTES = 131_072;
 const ENTRY_OVERHEAD_BYTES = 1_024;
 /** Brokers bound what is sent to them a little above the largest message, for its metadata. */
 const METADATA_ROOM_BYTES = 8_192;
-const WINDOW_ENTRIES = 500;
 const OPEN_ATTEMPTS = 8;
 /** With pauses of up to five seconds: about two minutes, in which a broker restarts. */
 const REOPEN_ATTEMPTS = 30;
@@ -38,35 +37,33 @@ export interface WireProducerOptions extends PublishOptions {
   readonly signal: AbortSignal;
 }
 
-/** An entry under way. */
-interface Waiting {
-  readonly entry: OutgoingEntry;
-  /** How often it was sent. */
-  sent: number;
+/** The producer at the broker. */
+interface Link {
+  readonly connection: Connection;
+  readonly producerId: number;
 }
 
 export class WireProducer implements TopicProducer {
   lastSequenceId = -1;
   acknowledgedSequenceId = -1;
   readonly #options: WireProducerOptions;
-  #waiting: Waiting[] = [];
-  #windowBytes = 0;
+  readonly #window: SendWindow;
   #batch: OutgoingMessage[] = [];
   #batchBytes = 0;
-  #link: { connection: Connection; producerId: number } | undefined;
+  /** While there is none, one is being had, or the producer has failed. */
+  #link: Link | undefined;
   #maxEntryBytes = 0;
-  #isConnecting = false;
-  #isClosed = false;
   #watch: ReceiptWatch | undefined;
   readonly #backoff = new ReconnectBackoff();
-  #failure: unknown;
   #wake: (() => void)[] = [];
-  /** Raised by the first failure, close included. */
+  /** Raised by the first failure, close included; the failure is its reason. */
   readonly #over = new AbortController();
+  #closing: Promise<void> | undefined;
   readonly #onStop = () => this.#fail(new BackupError('source', 'publishing was stopped'));
 
   constructor(options: WireProducerOptions) {
     this.#options = options;
+    this.#window = new SendWindow(options.windowBytes);
     setMaxListeners(0, options.signal);
     options.signal.addEventListener('abort', this.#onStop);
     if (options.signal.aborted) this.#onStop();
@@ -75,10 +72,10 @@ export class WireProducer implements TopicProducer {
   /** Connects. Call once. @throws BackupError `source` */
   async open(): Promise<void> {
     this.lastSequenceId = await this.#connectUntilItWorks(OPEN_ATTEMPTS);
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#over.signal.throwIfAborted();
     this.#watch = watchReceipts({
       clock: this.#options.clock,
-      isWaiting: () => this.#waiting.length > 0 && this.#link !== undefined,
+      isWaiting: () => !this.#window.isEmpty && this.#link !== undefined,
       onSilent: () => this.#reconnect(noReceipts(this.#options.topic)),
       onGivenUp: () => this.#fail(noReceipts(this.#options.topic)),
     });
@@ -121,7 +118,7 @@ export class WireProducer implements TopicProducer {
   }
 
   push(): void {
-    if (this.#batch.length === 0 || this.#failure !== undefined) return;
+    if (this.#batch.length === 0 || this.#over.signal.aborted) return;
     const batch = this.#batch;
     this.#batch = [];
     this.#batchBytes = 0;
@@ -130,13 +127,16 @@ export class WireProducer implements TopicProducer {
 
   async flush(): Promise<void> {
     this.push();
-    while (this.#waiting.length > 0) await this.#change();
-    if (this.#failure !== undefined) throw this.#failure;
+    while (!this.#window.isEmpty) await this.#change();
+    this.#over.signal.throwIfAborted();
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#options.signal.removeEventListener('abort', this.#onStop);
     this.#fail(new BackupError('source', `the producer of ${this.#options.topic} was closed`));
     const link = this.#link;
@@ -151,30 +151,26 @@ export class WireProducer implements TopicProducer {
   }
 
   async #untilRoom(): Promise<void> {
-    const { windowBytes } = this.#options;
-    while (this.#windowBytes > windowBytes || this.#waiting.length >= WINDOW_ENTRIES) await this.#change();
-    if (this.#failure !== undefined) throw this.#failure;
+    while (this.#window.isFull) await this.#change();
+    this.#over.signal.throwIfAborted();
   }
 
   /** Resolves at the next receipt. */
   async #change(): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#over.signal.throwIfAborted();
     await new Promise<void>((resolve) => this.#wake.push(resolve));
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#over.signal.throwIfAborted();
   }
 
   #post(entry: OutgoingEntry): void {
-    const waiting = { entry, sent: 0 };
-    this.#waiting.push(waiting);
-    this.#windowBytes += entry.bytes.length;
-    this.#write(waiting);
+    this.#write(this.#window.add(entry));
   }
 
-  #write(waiting: Waiting): void {
+  #write(pending: PendingEntry): void {
     if (this.#link === undefined) return;
     const { connection, producerId } = this.#link;
-    const { sequenceId, highestSequenceId, messages, chunkOf, bytes } = waiting.entry;
-    waiting.sent++;
+    const { sequenceId, highestSequenceId, messages, chunkOf, bytes } = pending.entry;
+    pending.sent++;
     const fields: CommandFields<'send'> = {
       producerId,
       sequenceId,
@@ -186,21 +182,15 @@ export class WireProducer implements TopicProducer {
   }
 
   #onReceipt({ sequenceId, messageId }: CommandFields<'sendReceipt'>): void {
-    const [waiting] = this.#waiting;
-    // Receipts come in order; one for an entry that was counted already is of no interest.
-    if (waiting === undefined || waiting.entry.sequenceId !== Number(sequenceId)) return;
-    const { entry, sent } = waiting;
-    const isLastOfIt = this.#waiting[1]?.entry.sequenceId !== entry.sequenceId;
-    // Brokers up to Pulsar 3.0.0 drop chunks but the first, for all have the sequence id of their message.
-    if (isNowhere(messageId) && !(sent > 1 && isLastOfIt)) {
-      this.#fail(dropped(this.#options.topic, entry));
+    const outcome = this.#window.receipt(Number(sequenceId), isNowhere(messageId));
+    if (outcome.kind === 'known') return;
+    if (outcome.kind === 'dropped') {
+      this.#fail(dropped(this.#options.topic, outcome.entry));
       return;
     }
     this.#watch?.heard();
     this.#backoff.gotFurther();
-    this.#waiting.shift();
-    this.#windowBytes -= entry.bytes.length;
-    if (isLastOfIt) this.acknowledgedSequenceId = entry.highestSequenceId;
+    if (outcome.through !== undefined) this.acknowledgedSequenceId = outcome.through;
     this.#wakeAll();
   }
 
@@ -223,11 +213,11 @@ export class WireProducer implements TopicProducer {
   }
 
   #reconnect(cause: BackupError): void {
-    if (this.#isConnecting || this.#failure !== undefined) return;
     const link = this.#link;
+    if (link === undefined || this.#over.signal.aborted) return;
     this.#link = undefined;
     // Refused or closed by the broker: it forgets the producer before the name is used again.
-    if (link !== undefined) void this.#unlink(link);
+    void this.#unlink(link);
     const pauseMs = this.#backoff.another();
     if (pauseMs === undefined) this.#fail(noFurther(`publishing to ${this.#options.topic}`, cause));
     else this.#connectUntilItWorks(REOPEN_ATTEMPTS, pauseMs).catch((error) => this.#fail(error));
@@ -235,17 +225,9 @@ export class WireProducer implements TopicProducer {
 
   async #connectUntilItWorks(attempts: number, pauseMs = 0): Promise<number> {
     const { clock } = this.#options;
-    this.#isConnecting = true;
-    try {
-      if (pauseMs > 0) await clock.sleep(pauseMs, this.#over.signal);
-      return await retry(() => this.#connect(), {
-        clock,
-        signal: this.#over.signal,
-        attempts,
-      });
-    } finally {
-      this.#isConnecting = false;
-    }
+    const { signal } = this.#over;
+    if (pauseMs > 0) await clock.sleep(pauseMs, signal);
+    return retry(() => this.#connect(), { clock, signal, attempts });
   }
 
   /** Registers the producer and sends again what has no receipt. */
@@ -269,13 +251,14 @@ export class WireProducer implements TopicProducer {
       connection = await cluster.locate(topic);
       connection.attachProducer(producerId, events);
       const answer = await connection.request('producer', { topic, producerId, producerName }, what);
-      if (this.#failure !== undefined) throw this.#failure;
+      this.#over.signal.throwIfAborted();
       if (isGone)
         throw new BackupError('source', `${what}: the broker closed it at once`, { retryable: true });
       isOpen = true;
       this.#maxEntryBytes = connection.broker.maxMessageBytes;
       this.#link = { connection, producerId };
-      this.#sendAgain();
+      const cut = (message: OutgoingMessage) => encodeSingle(message, this.#entryOptions());
+      for (const pending of this.#window.renew(cut)) this.#write(pending);
       return Number((answer.fields as CommandFields<'producerSuccess'>).lastSequenceId ?? -1);
     } catch (error) {
       // Without an answer, the broker may have made it.
@@ -286,25 +269,8 @@ export class WireProducer implements TopicProducer {
     }
   }
 
-  /** A message in chunks is cut anew, for whoever has seen some of the old ones waits for no second first one. */
-  #sendAgain(): void {
-    const again: Waiting[] = [];
-    let cut: OutgoingMessage | undefined;
-    for (const waiting of this.#waiting) {
-      const { entry, sent } = waiting;
-      if (entry.chunkOf === undefined) again.push(waiting);
-      else if (entry.chunkOf !== cut) {
-        cut = entry.chunkOf;
-        again.push(...encodeSingle(cut, this.#entryOptions()).map((anew) => ({ entry: anew, sent })));
-      }
-    }
-    this.#waiting = again;
-    this.#windowBytes = again.reduce((sum, { entry }) => sum + entry.bytes.length, 0);
-    for (const waiting of again) this.#write(waiting);
-  }
-
   /** Ends a producer at its broker, as far as that answers. */
-  async #unlink({ connection, producerId }: { connection: Connection; producerId: number }): Promise<void> {
+  async #unlink({ connection, producerId }: Link): Promise<void> {
     connection.detachProducer(producerId);
     if (connection.isLost) return;
     const what = `closing the producer of ${this.#options.topic}`;
@@ -312,8 +278,7 @@ export class WireProducer implements TopicProducer {
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= error;
-    this.#over.abort(this.#failure);
+    this.#over.abort(error);
     this.#watch?.stop();
     this.#wakeAll();
   }
