@@ -14,7 +14,8 @@
 //                byte (found-object.ts), its ids decide: what is in it is stored; what is between them, because a
 //                transaction held it back when the object was made, is stored now, in objects of its own (position.ts).
 //                rolling-file.ts lets no file go over the end of a found object, or over a place where another one
-//                begins: whatever was cut where, by whatever limits, each message is in one object.
+//                begins: whatever was cut where, by whatever limits, each message is in one object. Where others' begin is
+//                known once an object is found, and from the start where a transaction may give back what is before them.
 //             d) Creating never replaces (the port ObjectStore). Two instances that race for a key extend the same
 //                chain: the loser finds the winner's object and takes what is not in it.
 //   Invariant After every step: acknowledged ⊆ stored; every stored message is in exactly one object. Of an object

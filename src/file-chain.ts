@@ -116,7 +116,7 @@ export class FileChain {
   /** Stored, then acknowledged. */
   async #store(file: ObjectFile): Promise<void> {
     try {
-      const resumePoint = this.#found.resumePointIn(file);
+      const resumePoint = await this.#found.resumePointIn(file);
       if (resumePoint !== undefined) return await this.#dropFor(resumePoint, file);
       const answer = await file.create();
       if (answer.kind === 'created') this.#countStored(file, answer.sizeBytes, answer.crc64);

@@ -25,9 +25,10 @@ export class FoundObjects {
   readonly #run: Run;
   readonly #partition: SourcePartition;
   readonly #isInOrder: boolean;
-  /** Where earlier runs' objects begin: asked for once one was found. */
+  /** Where earlier runs' objects begin: asked for before the first file where it may matter, and once one was found. */
   #begins: readonly Position[] | undefined;
   #areBeginsReported = false;
+  #isFirstFile = true;
 
   constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
     this.#run = run;
@@ -35,8 +36,14 @@ export class FoundObjects {
     this.#isInOrder = isInOrder;
   }
 
-  /** Where to resume if another object begins inside of the file, which then would hold messages of it. */
-  resumePointIn({ first, last }: ObjectFile): ResumePoint | undefined {
+  /**
+   * Where to resume if another object begins inside of the file, which then would hold messages of it. Call it for each
+   * file, before it is created. @throws BackupError `store`
+   */
+  async resumePointIn(file: ObjectFile): Promise<ResumePoint | undefined> {
+    if (this.#isFirstFile) await this.#findBegins(file);
+    this.#isFirstFile = false;
+    const { first, last } = file;
     if (this.#begins === undefined || first === undefined || last === undefined) return undefined;
     const begin = firstBehind(this.#begins, first.id);
     if (begin === undefined || compareMessageIds(begin, keyPosition(last.id)) > 0) return undefined;
@@ -83,6 +90,20 @@ export class FoundObjects {
       'object already stored',
     );
     return { kind: 'other', resumePoint: { ids, last, begins: this.#reportBegins() } };
+  }
+
+  /**
+   * A killed run may have begun an object behind messages that a transaction held back, and that come now: then no object
+   * is at the key of their file, and the file goes over that one.
+   */
+  async #findBegins(file: ObjectFile): Promise<void> {
+    if (!this.#isInOrder || !(await this.#partition.hasTransactions())) return;
+    try {
+      this.#begins = await this.#beginsBehind(file);
+    } catch (error) {
+      // A role that may not list can do without; the run warns of it once (followRuns).
+      if (!(error instanceof BackupError) || error.retryable) throw error;
+    }
   }
 
   /** Once: who resumes keeps them. */

@@ -219,6 +219,13 @@ export interface SourcePartition {
   positions(): RunPositions | undefined;
 
   /**
+   * Whether the broker has transactions. Then it may hand out an entry to a later run than those behind it: once a
+   * transaction is aborted in which another consumer acknowledged it. True where the driver cannot know. Never throws,
+   * and waits for no connection.
+   */
+  hasTransactions(): Promise<boolean>;
+
+  /**
    * The first message behind `id` that a reader of the topic still gets, whatever is acknowledged; `undefined` where
    * there is none, or the driver cannot ask. Never throws.
    */

@@ -5,6 +5,7 @@ import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/format/object-key.ts';
 import { formatMessageId } from '../src/format/record.ts';
 import { crc64 } from '../src/lib/crc64.ts';
+import type { ObjectStore } from '../src/ports.ts';
 import { createFakeBroker, type FakeBroker, type FakePartition, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { expectAllStoredOnce, fill, publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
@@ -174,6 +175,48 @@ describe('an object that leaves out what a transaction held back when it was sto
     }
   });
 
+  it('is found from before its beginning too: what comes first now becomes an object of its own', async () => {
+    const broker = createFakeBroker(1);
+    broker.hasTransactions = true;
+    const store = createMemoryStore();
+    fill(broker, 20);
+    hold(broker, [0, 1, 2]);
+    await killed(broker, store, 10);
+    broker.partitions[0]?.held.clear();
+    store.calls.length = 0;
+    const { failure } = await runDrain(broker, store, limits(10));
+    expect(failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(firstEntries(store)).toEqual([0, 3, 13]);
+    expect(broker.backlog()).toBe(0);
+    // A day's folder is listed once in a run, however many files there are.
+    const lists = store.calls.filter((call) => call.startsWith('list'));
+    expect(new Set(lists).size).toBe(lists.length);
+  });
+
+  it('is not looked for before the first file where the broker has no transactions', async () => {
+    const broker = createFakeBroker(1);
+    const store = createMemoryStore();
+    fill(broker, 20);
+    await runDrain(broker, store, limits(5));
+    expect(store.calls.filter((call) => call.startsWith('list'))).toEqual([]);
+  });
+
+  it('keeps no run from storing whose role may not list', async () => {
+    const broker = createFakeBroker(1);
+    broker.hasTransactions = true;
+    const store = createMemoryStore();
+    fill(broker, 20);
+    const denied = new BackupError('store', 'access denied');
+    const list: ObjectStore['list'] = () => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(denied) }),
+    });
+    const { failure } = await runDrain(broker, { ...store, list }, limits(5));
+    expect(failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
   it('is not read where it is what our file is', async () => {
     const broker = createFakeBroker(1);
     const store = createMemoryStore();
@@ -197,10 +240,10 @@ describe('an object that leaves out what a transaction held back when it was sto
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 5 }), async (steps) => {
         const broker = createFakeBroker(1);
+        broker.hasTransactions = true;
         const store = createMemoryStore();
         const [partition] = broker.partitions as [FakePartition];
         const taken = new Set<string>();
-        publish(partition, ['the first']);
         for (const { sizes, held, maxMessages, ending } of steps) {
           for (const [at, size] of sizes.entries()) {
             const { id } = publish(

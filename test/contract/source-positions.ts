@@ -63,6 +63,14 @@ export function describeSilence(contract: SourceContract): void {
       expect(await first.heldBack(0, 300)).toEqual(can.explainsSilence ? [] : undefined);
     });
 
+    it('may be that of a transaction, for a driver that cannot know', async () => {
+      const { topic } = await topicWith();
+      const { first } = await openSource({ topic });
+      expect(await first.hasTransactions()).toSatisfy((has) =>
+        can.explainsSilence ? has === true || has === false : has,
+      );
+    });
+
     it('leaves no chunks to give up where no message is incomplete', async () => {
       const { topic } = await topicWith(...singles(2));
       const { first } = await openSource({ topic });

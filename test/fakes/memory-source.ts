@@ -44,6 +44,7 @@ export interface FakeBroker {
   unacknowledgedCap: number;
   /** Whether a consumer is told the last message at its start. */
   isEndKnown: boolean;
+  hasTransactions: boolean;
   /** Whether the broker tells where the subscription stands. */
   arePositionsKnown: boolean;
   /** What was asked to be acknowledged, in order. */
@@ -79,6 +80,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     interruptions: new Map(),
     unacknowledgedCap: Number.POSITIVE_INFINITY,
     isEndKnown: true,
+    hasTransactions: false,
     arePositionsKnown: true,
     acknowledgements: [],
     waitsMs: [],
@@ -245,6 +247,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       return { entries: free().filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
     },
     untilActive: async () => false,
+    hasTransactions: async () => broker.hasTransactions,
     entriesAtOpen: async () => undefined,
     heldBack: async () => undefined,
     giveUpChunks: async () => [],

@@ -92,14 +92,17 @@ describe('entries that another consumer acknowledges in a transaction', () => {
   );
 
   it.each([
-    ['exclusive', 5_000],
-    ['failover', 5_000],
-    ['exclusive', 5],
+    ['exclusive', 5_000, 5],
+    ['failover', 5_000, 5],
+    ['exclusive', 5, 5],
+    // No object begins where the next run does.
+    ['exclusive', 5_000, 0],
+    ['failover', 5, 0],
   ] as const)(
-    'are stored by the run behind one that was killed before it acknowledged, and nothing twice (%s, %i a file)',
-    async (type, maxMessages) => {
+    'are stored by the run behind one that was killed before it acknowledged, and nothing twice (%s, %i a file, from %i on)',
+    async (type, maxMessages, from) => {
       await publish(20);
-      await acknowledge('transaction', 20, range(5, 9));
+      await acknowledge('transaction', 20, range(from, from + 4));
       await killedRun(type, maxMessages);
       expect(stored().length).toBeGreaterThan(0);
       await java.run('abort');

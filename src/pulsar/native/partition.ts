@@ -314,6 +314,10 @@ export class NativePartition implements SourcePartition {
     return undefined;
   }
 
+  async hasTransactions(): Promise<true> {
+    return true;
+  }
+
   async nextBehind(): Promise<undefined> {
     return undefined;
   }

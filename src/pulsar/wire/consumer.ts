@@ -167,6 +167,10 @@ export class Consumer implements SourcePartition {
     return this.#link.isReady ? this.#backlog.nextBehind(id) : undefined;
   }
 
+  async hasTransactions(): Promise<boolean> {
+    return this.#link.isReady ? this.#backlog.hasTransactions() : true;
+  }
+
   positions(): RunPositions {
     return this.#positions.report();
   }

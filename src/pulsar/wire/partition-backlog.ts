@@ -6,6 +6,7 @@ import type { ConsumerLink } from './consumer-link.ts';
 import type { EntryReader } from './entry-reader.ts';
 import { HeldBackProbe, type HeldBackProbeOptions } from './held-back-probe.ts';
 import { isAllAcknowledged } from './positions.ts';
+import { isServerError } from './protocol/server-error.ts';
 
 /** A run does not wait longer to know how much there was at its start. */
 const ENTRIES_AT_OPEN_TIMEOUT_MS = 2_000;
@@ -90,6 +91,11 @@ export class PartitionBacklog {
     } catch {
       return undefined;
     }
+  }
+
+  /** See SourcePartition. Only while there is a consumer. */
+  hasTransactions(): Promise<boolean> {
+    return this.#link.consumer.hasTransactions().catch((error) => !isServerError(error, 'NotAllowedError'));
   }
 
   /** See SourcePartition. Only while there is a consumer. */

@@ -278,6 +278,22 @@ it('tells how much there was at its start, or that the broker does not say', asy
   expect(await again.entriesAtOpen()).toBeUndefined();
 });
 
+it.each([true, false])('says whether the broker has transactions: %s', async (has) => {
+  const broker = await brokerWith(1);
+  broker.faults.hasTransactions = has;
+  const { first } = await openSource(broker);
+  expect(await first.hasTransactions()).toBe(has);
+});
+
+it('says that there may be transactions where the broker does not answer, and where the consumer is gone', async () => {
+  const broker = await brokerWith(1);
+  const { first, source } = await openSource(broker);
+  broker.onCommand((name) => (name === 'addSubscriptionToTxn' ? 'drop' : undefined));
+  expect(await first.hasTransactions()).toBe(true);
+  await source.close();
+  expect(await first.hasTransactions()).toBe(true);
+});
+
 it('knows from the positions alone that nothing is left', async () => {
   const broker = await brokerWith(2);
   const { first } = await openSource(broker);
