@@ -32,18 +32,18 @@ export interface ReadOptions {
 }
 
 /**
- * The settings of these names; a variable that is none of any rule is a fault all the same.
+ * The settings that are needed; the others may be missing, and may not be wrong.
  * @throws BackupError `config` with every fault: the variable, what was expected, an example
  */
 export function readSettings<Name extends VariableName>(
   env: Environment,
-  names: readonly Name[],
+  needed: readonly Name[],
   { runsFrom, withCredentials }: ReadOptions,
 ): Settings<Name> {
   const faults: Fault[] = [];
   const settings: Record<string, unknown> = {};
-  for (const name of names) {
-    const value = readSetting(env, name);
+  for (const name of Object.keys(VARIABLES) as VariableName[]) {
+    const value = readSetting(env, name, (needed as readonly VariableName[]).includes(name));
     if (value.fault === undefined) settings[name] = value.parsed;
     else faults.push({ setting: name, text: `${name} ${value.fault}` });
   }
@@ -62,12 +62,13 @@ export function readSettings<Name extends VariableName>(
 function readSetting(
   env: Environment,
   name: VariableName,
+  isNeeded: boolean,
 ): { readonly parsed: unknown; readonly fault?: never } | { readonly fault: string } {
   const variable: Variable = VARIABLES[name];
   const expected = `expected ${variable.expected}, for example ${variable.example}`;
   const text = textOf(env, name) ?? variable.fallback;
   if (text === undefined)
-    return variable.required ? { fault: `is not set; ${expected}` } : { parsed: undefined };
+    return variable.required && isNeeded ? { fault: `is not set; ${expected}` } : { parsed: undefined };
   if (text === 'undefined' || text === 'null')
     return { fault: `is the text "${text}": the .env file of the stage does not set it; ${expected}` };
   const parsed = variable.schema.safeParse(text);

@@ -253,14 +253,16 @@ describe('settings of which only a part is needed', () => {
   const KEYS = ['TENCENTCLOUD_SECRETID', 'TENCENTCLOUD_SECRETKEY'];
   const settingsOf = (parse: () => unknown) => refusalOf(parse).faults.map(({ setting }) => setting);
 
-  it('are those for COS where an archive is read: nothing else is asked for, or in the way', () => {
-    const env = { ...without(MINIMAL, ...PULSAR), COS_PREFIX: 'a/', FILE_MAX_MESSAGES: '9999' };
+  it('are those for COS where an archive is read: nothing else is asked for', () => {
+    const env = { ...without(MINIMAL, ...PULSAR), COS_PREFIX: 'a/' };
     expect(parseCosConfig(env, 'shell')).toEqual(parseConfig({ ...MINIMAL, COS_PREFIX: 'a/' }, 'shell').cos);
-    expect(settingsOf(() => parseCosConfig({ PULSAR_TOPIC: 'x' }, 'shell'))).toEqual([
-      'COS_BUCKET',
-      'COS_REGION',
-      ...KEYS,
-    ]);
+    expect(settingsOf(() => parseCosConfig({}, 'shell'))).toEqual(['COS_BUCKET', 'COS_REGION', ...KEYS]);
+  });
+
+  it('are refused all the same where another one is wrong', () => {
+    const env = { ...MINIMAL, FILE_MAX_MESSAGES: '9999' };
+    expect(settingsOf(() => parseCosConfig(env, 'shell'))).toEqual(['FILE_MAX_MESSAGES']);
+    expect(settingsOf(() => parsePulsarAccess(env, 'shell'))).toEqual(['FILE_MAX_MESSAGES']);
   });
 
   it('are refused all the same where a name is mistyped', () => {

@@ -4,8 +4,8 @@ import type { Credentials, RuleSettings } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { isForbidden } from './api-failure.ts';
+import { type CheckResult, fail, ok, warn } from './check-result.ts';
 import { type Cloud, openCloud } from './cloud.ts';
-import { type Finding, fail, ok, warn } from './finding.ts';
 import {
   type AccessPoint,
   findCluster,
@@ -16,8 +16,8 @@ import {
   listRoles,
   listTopics,
   type PulsarCluster,
-  RUNS_WITHIN_TTL,
 } from './tdmq-lookup.ts';
+import { checkTimeToLive } from './time-to-live.ts';
 
 export interface InspectOptions {
   readonly config: RuleSettings;
@@ -35,7 +35,7 @@ export interface InspectOptions {
 }
 
 /** Asks everything; answers one finding for each item, in the order of a message's way. Never throws for what it finds. */
-export async function inspectCloud(options: InspectOptions): Promise<Finding[]> {
+export async function inspectCloud(options: InspectOptions): Promise<CheckResult[]> {
   const { config } = options;
   const cloud = openCloud({
     credentials: options.credentials,
@@ -44,7 +44,7 @@ export async function inspectCloud(options: InspectOptions): Promise<Finding[]> 
     signal: options.signal,
     ...(options.clock && { clock: options.clock }),
   });
-  const findings: Finding[] = [];
+  const findings: CheckResult[] = [];
   const look = async <T>(item: string, ask: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await ask();
@@ -100,7 +100,7 @@ export async function inspectCloud(options: InspectOptions): Promise<Finding[]> 
   return findings;
 }
 
-function clusterFinding(found: PulsarCluster | undefined, id: string, region: string): Finding {
+function clusterFinding(found: PulsarCluster | undefined, id: string, region: string): CheckResult {
   if (found === undefined) {
     return fail(
       'cluster',
@@ -121,37 +121,19 @@ function namespaceFindings(
   found: { name: string; ttlSeconds: number | undefined } | undefined,
   { pulsar, run }: RuleSettings,
   cluster: PulsarCluster,
-): Finding[] {
+): CheckResult[] {
   if (found === undefined) {
     const cause = `cluster ${cluster.id} has no namespace ${pulsar.topic.namespace}`;
     return [fail('namespace', cause, 'Correct PULSAR_TOPIC: it is tenant/namespace/topic.')];
   }
-  const item = 'time to live';
-  const { ttlSeconds } = found;
-  const there = ok('namespace', found.name);
-  if (ttlSeconds === undefined || ttlSeconds <= 0) return [there];
-  const intervalSeconds = run.intervalMinutes * 60;
-  const runs = Math.floor(ttlSeconds / intervalSeconds);
-  if (runs >= RUNS_WITHIN_TTL) {
-    return [there, ok(item, `unread messages are kept for ${ttlSeconds} s, ${runs} runs`)];
-  }
-  const danger = runs < 2 ? 'messages can be lost in daily running' : `${runs} failed runs lose messages`;
-  const tell = runs < 2 ? fail : warn;
-  return [
-    there,
-    tell(
-      item,
-      `the namespace drops unread messages after ${ttlSeconds} s, and the rule runs every ${intervalSeconds} s: ${danger}`,
-      'Raise the time to live of the namespace in the TDMQ console; a day or more leaves time to act.',
-    ),
-  ];
+  return [ok('namespace', found.name), ...checkTimeToLive(found.ttlSeconds, run.intervalMinutes * 60)];
 }
 
 async function inspectTopic(
   cloud: Cloud,
   cluster: PulsarCluster,
   { pulsar }: RuleSettings,
-  findings: Finding[],
+  findings: CheckResult[],
 ): Promise<boolean> {
   const name = listedTopic(pulsar.topic.topic);
   const topics = await listTopics(cloud, cluster.id, pulsar.topic.namespace, name);
@@ -179,7 +161,7 @@ async function inspectSubscription(
   cloud: Cloud,
   cluster: PulsarCluster,
   { pulsar }: RuleSettings,
-): Promise<Finding> {
+): Promise<CheckResult> {
   const { subscription: name, subscriptionType, topic } = pulsar;
   const found = await findSubscription(cloud, cluster.id, topic.namespace, listedTopic(topic.topic), name);
   const item = 'subscription';
@@ -206,7 +188,7 @@ async function inspectRole(
   cluster: PulsarCluster,
   namespace: string,
   name: string,
-): Promise<Finding> {
+): Promise<CheckResult> {
   const role = (await listRoles(cloud, cluster.id, namespace)).find((one) => one.name === name);
   if (role === undefined) {
     const hint = 'Create the role in the TDMQ console, or correct TDMQ_ROLE_NAME.';
@@ -221,7 +203,7 @@ async function inspectRole(
       );
 }
 
-async function inspectSubnet(cloud: Cloud, subnetId: string): Promise<Finding> {
+async function inspectSubnet(cloud: Cloud, subnetId: string): Promise<CheckResult> {
   const answer = await cloud.call('vpc', 'DescribeSubnets', { SubnetIds: [subnetId] });
   const free = answer.SubnetSet?.[0]?.AvailableIpAddressCount ?? 0;
   return free > 0
@@ -237,7 +219,7 @@ function addressFinding(
   points: readonly AccessPoint[],
   serviceUrl: string,
   vpcId: string | undefined,
-): Finding {
+): CheckResult {
   const item = 'network';
   const host = (url: string) => url.replace(/^[a-z+]+:\/\//, '').replace(/\/$/, '');
   const own = points.filter((one) => host(one.serviceUrl) === host(serviceUrl));

@@ -14,9 +14,9 @@ import {
   listedTopic,
   listRoles,
   type PulsarCluster,
-  RUNS_WITHIN_TTL,
   type Subscription,
 } from './tdmq-lookup.ts';
+import { isShortTimeToLive } from './time-to-live.ts';
 
 /** Milliseconds since the epoch; `undefined`: the subscription stays where it is. */
 export type StartPosition = number | undefined;
@@ -73,7 +73,7 @@ function timeToLiveWarning(
   { name, ttlSeconds }: { name: string; ttlSeconds: number | undefined },
 ): string[] {
   const intervalSeconds = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback) * 60;
-  if (!ttlSeconds || ttlSeconds < 0 || ttlSeconds >= RUNS_WITHIN_TTL * intervalSeconds) return [];
+  if (!isShortTimeToLive(ttlSeconds, intervalSeconds)) return [];
   return [
     `namespace ${name} drops unread messages after ${ttlSeconds} s; a few failed runs would lose messages`,
   ];

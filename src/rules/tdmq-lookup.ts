@@ -114,9 +114,6 @@ function serviceUrl(endpoint: string): string {
   return /^[a-z+]+:\/\//.test(first) ? first : `http://${first}`;
 }
 
-/** Runs that may fail in a row before a namespace drops unread messages, below which it is worth a warning. */
-export const RUNS_WITHIN_TTL = 12;
-
 /** The namespaces of a cluster, with the time after which unread messages are dropped. */
 export async function listNamespaces(
   cloud: Cloud,

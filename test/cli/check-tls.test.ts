@@ -1,7 +1,7 @@
 // `tdmq-backup check` of a rule whose brokers want client certificates: it shows the rule's own, in all that it asks.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
+import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
@@ -30,7 +30,7 @@ async function check(changes: Record<string, string> = {}, ...args: string[]) {
   };
   const { terminal, out } = testTerminal({ ...rule.env, ...files, ...changes });
   await main(['check', '--json', '--no-cloud', ...args], terminal);
-  const { findings } = JSON.parse(out()) as { findings: Finding[] };
+  const { findings } = JSON.parse(out()) as { findings: CheckResult[] };
   return (item: string) => findings.find((finding) => finding.item === item);
 }
 

@@ -3,10 +3,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { backlogOf } from '../../src/cli/check/pulsar.ts';
-import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createCosClient } from '../../src/cos/client.ts';
+import type { CheckResult } from '../../src/rules/check-result.ts';
 import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import { seedCluster } from '../stand-ins/cloud-api/state.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
@@ -23,7 +23,7 @@ async function check(changes: Record<string, string> = {}, ...args: string[]) {
   const { terminal, out, err } = testTerminal({ ...rule.env, ...changes });
   const code = await main(['check', '--json', ...args], terminal);
   expect(err()).toBe('');
-  const { ok, findings } = JSON.parse(out()) as { ok: boolean; findings: Finding[] };
+  const { ok, findings } = JSON.parse(out()) as { ok: boolean; findings: CheckResult[] };
   expect(code).toBe(ok ? 0 : 1);
   expect(ok).toBe(findings.every(({ status }) => status !== 'fail'));
   // Whatever is not well has a hint.
@@ -239,7 +239,7 @@ describe('Pulsar', () => {
     try {
       const { terminal, out } = testTerminal({ ...strict.env, PULSAR_TOPIC: 'public/default/other' });
       expect(await main(['check', '--json'], terminal)).toBe(1);
-      const { findings } = JSON.parse(out()) as { findings: Finding[] };
+      const { findings } = JSON.parse(out()) as { findings: CheckResult[] };
       expect(findings.find(({ item }) => item === 'consume')).toMatchObject({
         status: 'fail',
         hint: expect.stringContaining('PULSAR_TOPIC'),
@@ -262,7 +262,7 @@ describe('Pulsar', () => {
     try {
       const { terminal, out } = testTerminal({ ...guarded.env, PULSAR_TOKEN: token });
       expect(await main(['check', '--json'], terminal)).toBe(1);
-      const { findings } = JSON.parse(out()) as { findings: Finding[] };
+      const { findings } = JSON.parse(out()) as { findings: CheckResult[] };
       expect(findings.find(({ item }) => item === 'consume')).toMatchObject({
         status: 'fail',
         hint: expect.stringMatching(/PULSAR_TOKEN|role/),

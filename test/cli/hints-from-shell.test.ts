@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
 import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
+import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
@@ -68,7 +68,7 @@ describe.each([
     const told = await failing(args, env());
     // Whether the address is reached, check finds out for the function that it is about.
     if (command === 'check') {
-      const { findings } = JSON.parse(told) as { findings: Finding[] };
+      const { findings } = JSON.parse(told) as { findings: CheckResult[] };
       for (const { item, hint = '' } of findings)
         if (item !== 'address') expect(hint).not.toMatch(OF_A_FUNCTION);
       return;

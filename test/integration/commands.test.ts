@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Finding } from '../../src/cli/finding.ts';
 import { main } from '../../src/cli/main.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { bundleCli, bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
+import type { CheckResult } from '../../src/rules/check-result.ts';
 import { testTerminal } from '../cli/terminal.ts';
 import { createSubscription, createTopic } from './broker/topics.ts';
 import { publish } from './python-clients.ts';
@@ -47,7 +47,7 @@ describe('over a real broker', () => {
     rmSync(/The files lie in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere', { recursive: true });
   });
 
-  async function check(topic: string, ...args: string[]): Promise<(item: string) => Finding | undefined> {
+  async function check(topic: string, ...args: string[]): Promise<(item: string) => CheckResult | undefined> {
     const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
     const bucket = { name: 'test-1250000000', region: 'ap-guangzhou' };
     const cos = await startLoopbackCos({
@@ -69,7 +69,7 @@ describe('over a real broker', () => {
       });
       await main(['check', '--json', ...args], terminal);
       expect(err()).toBe('');
-      const { findings } = JSON.parse(out()) as { findings: Finding[] };
+      const { findings } = JSON.parse(out()) as { findings: CheckResult[] };
       return (item) => findings.find((finding) => finding.item === item);
     } finally {
       await cos.close();

@@ -1,18 +1,20 @@
 // The part of `check` that asks COS: the bucket, its settings, and whether an object can be stored below the prefix.
+
 import { randomUUID } from 'node:crypto';
 import type { RuleConfig } from '../../config.ts';
 import type { CosAdmin, LifecycleRule } from '../../cos/admin.ts';
 import { type CosStore, createCosStore } from '../../cos/store.ts';
+import { BackupError } from '../../errors.ts';
 import { crc64 } from '../../lib/crc64.ts';
 import type { CallOptions, Logger } from '../../ports.ts';
-import { type Finding, fail, failed, httpStatusOf, ok, warn } from '../finding.ts';
+import { type CheckResult, fail, failed, ok, warn } from '../../rules/check-result.ts';
 
 /** Asks one thing after the other; ends early where the bucket cannot be reached. Leaves no object behind. */
 export async function* checkBucket(
   { cos }: RuleConfig,
   logger: Logger,
   options: CallOptions & { readonly writes: boolean },
-): AsyncGenerator<Finding> {
+): AsyncGenerator<CheckResult> {
   const store = createCosStore(cos, { logger });
   try {
     const reached = await reachBucket(store.admin, cos, options);
@@ -26,7 +28,11 @@ export async function* checkBucket(
   }
 }
 
-async function reachBucket(admin: CosAdmin, cos: RuleConfig['cos'], options: CallOptions): Promise<Finding> {
+async function reachBucket(
+  admin: CosAdmin,
+  cos: RuleConfig['cos'],
+  options: CallOptions,
+): Promise<CheckResult> {
   const item = 'bucket';
   try {
     const { region } = await admin.headBucket(options);
@@ -53,7 +59,7 @@ async function reachBucket(admin: CosAdmin, cos: RuleConfig['cos'], options: Cal
   }
 }
 
-async function writeProbe(store: CosStore, prefix: string, options: CallOptions): Promise<Finding> {
+async function writeProbe(store: CosStore, prefix: string, options: CallOptions): Promise<CheckResult> {
   const item = 'prefix';
   const key = `${prefix}_runs/_check/${randomUUID()}.json`;
   const bytes = Buffer.from(`${JSON.stringify({ format: 'tdmq-backup-check/1' })}\n`);
@@ -75,7 +81,7 @@ async function writeProbe(store: CosStore, prefix: string, options: CallOptions)
   return ok(item, `an object can be stored below ${prefix === '' ? 'the root' : prefix}`);
 }
 
-async function versioning(admin: CosAdmin, options: CallOptions): Promise<Finding> {
+async function versioning(admin: CosAdmin, options: CallOptions): Promise<CheckResult> {
   const item = 'versioning';
   try {
     const state = await admin.getVersioning(options);
@@ -90,7 +96,7 @@ async function versioning(admin: CosAdmin, options: CallOptions): Promise<Findin
   }
 }
 
-async function lifecycle(admin: CosAdmin, prefix: string, options: CallOptions): Promise<Finding[]> {
+async function lifecycle(admin: CosAdmin, prefix: string, options: CallOptions): Promise<CheckResult[]> {
   const item = 'lifecycle';
   let rules: readonly LifecycleRule[];
   try {
@@ -106,7 +112,7 @@ async function lifecycle(admin: CosAdmin, prefix: string, options: CallOptions):
       rule.expireAfterDays !== undefined &&
       (prefix.startsWith(rule.prefix) || rule.prefix.startsWith(prefix)),
   );
-  const findings: Finding[] = [
+  const findings: CheckResult[] = [
     aborting === undefined
       ? warn(
           item,
@@ -125,4 +131,10 @@ async function lifecycle(admin: CosAdmin, prefix: string, options: CallOptions):
     );
   }
   return findings;
+}
+
+/** The HTTP status that COS answered with, where it did. */
+function httpStatusOf(error: unknown): number | undefined {
+  const status = error instanceof BackupError ? error.details['status'] : undefined;
+  return typeof status === 'number' ? status : undefined;
 }

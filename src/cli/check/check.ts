@@ -3,9 +3,9 @@ import { parseArgs } from 'node:util';
 import { parseConfig, type RuleConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
+import { type CheckResult, fail, ok } from '../../rules/check-result.ts';
 import { inspectCloud } from '../../rules/inspect.ts';
 import type { Command, Terminal } from '../command.ts';
-import { type Finding, fail, ok } from '../finding.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
 import { paint } from '../terminal/paint.ts';
 import { checkBucket } from './bucket.ts';
@@ -43,7 +43,7 @@ Examples:
         'no-cloud': { type: 'boolean', default: false },
       },
     });
-    const findings: Finding[] = [];
+    const findings: CheckResult[] = [];
     for await (const finding of check(terminal, {
       probes: !values['read-only'],
       asksCloud: !values['no-cloud'],
@@ -66,7 +66,7 @@ interface Extent {
 }
 
 /** All findings, each as soon as it is there. */
-async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncGenerator<Finding> {
+async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncGenerator<CheckResult> {
   const { signal } = terminal;
   const env = await ruleEnvironment(terminal);
   const config = settings(env);
@@ -99,7 +99,7 @@ async function askCloud(
   env: Terminal['env'],
   endpoint: string | undefined,
   signal: AbortSignal,
-): Promise<readonly Finding[]> {
+): Promise<readonly CheckResult[]> {
   const { DEPLOY_VPC_ID: vpcId, DEPLOY_SUBNET_ID: subnetId } = env;
   const { credentials } = config.cos;
   const vpc = vpcId && subnetId ? { vpc: { vpcId, subnetId } } : {};
@@ -107,7 +107,7 @@ async function askCloud(
 }
 
 /** The settings, or one finding for each that is wrong. */
-function settings(env: Terminal['env']): RuleConfig | Finding[] {
+function settings(env: Terminal['env']): RuleConfig | CheckResult[] {
   try {
     return parseConfig(env, 'shell');
   } catch (error) {
@@ -116,7 +116,7 @@ function settings(env: Terminal['env']): RuleConfig | Finding[] {
   }
 }
 
-function tell({ item, status, cause, hint }: Finding, terminal: Terminal): void {
+function tell({ item, status, cause, hint }: CheckResult, terminal: Terminal): void {
   const { green, yellow, red, dim } = paint(terminal.stdout, terminal.env);
   const mark = { ok: green('✓'), warn: yellow('⚠'), fail: red('✗') }[status];
   terminal.stdout.write(`${mark} ${item.padEnd(12)}  ${cause}\n`);

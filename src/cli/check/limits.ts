@@ -2,15 +2,15 @@
 import type { RuleConfig } from '../../config.ts';
 import { largestMessageBytes } from '../../largest-message.ts';
 import type { Environment } from '../../read-settings.ts';
+import { type CheckResult, fail, ok, warn } from '../../rules/check-result.ts';
 import { INTERVALS, shortestGapMinutes } from '../../rules/schedule.ts';
-import { type Finding, fail, ok, warn } from '../finding.ts';
 
 const MAX_TIMEOUT_SECONDS = 900;
 const MIB = 1_048_576;
 
 /** Interval, time-out, memory and what cannot work on SCF. `DEPLOY_*` are those of .env.<stage>, where they are set. */
-export function checkLimits({ run, cos }: RuleConfig, env: Environment): Finding[] {
-  const findings: Finding[] = [];
+export function checkLimits({ run, cos }: RuleConfig, env: Environment): CheckResult[] {
+  const findings: CheckResult[] = [];
   const timeoutSeconds = numberOf(env['DEPLOY_TIMEOUT_SECONDS']);
   const { intervalMinutes } = run;
   if (!INTERVALS.includes(intervalMinutes)) findings.push(interval(intervalMinutes));
@@ -32,7 +32,7 @@ export function checkLimits({ run, cos }: RuleConfig, env: Environment): Finding
 
 const numberOf = (text: string | undefined) => (text ? Number(text) : undefined);
 
-function interval(minutes: number): Finding {
+function interval(minutes: number): CheckResult {
   return warn(
     'interval',
     `RUN_INTERVAL_MINUTES is ${minutes}: cron begins anew with each hour, so the hour's last gap is ${shortestGapMinutes(minutes)} minutes`,
@@ -40,7 +40,7 @@ function interval(minutes: number): Finding {
   );
 }
 
-function timeLimit(timeoutSeconds: number, intervalSeconds: number, reserveSeconds: number): Finding {
+function timeLimit(timeoutSeconds: number, intervalSeconds: number, reserveSeconds: number): CheckResult {
   const item = 'time limit';
   if (!(Number.isInteger(timeoutSeconds) && timeoutSeconds >= 1 && timeoutSeconds <= MAX_TIMEOUT_SECONDS)) {
     return fail(
@@ -66,7 +66,7 @@ function timeLimit(timeoutSeconds: number, intervalSeconds: number, reserveSecon
   return ok(item, `${timeoutSeconds} s, a run every ${intervalSeconds} s`);
 }
 
-function memory(memoryMb: number): Finding {
+function memory(memoryMb: number): CheckResult {
   const item = 'memory';
   if (!(memoryMb % 128 === 0 && memoryMb >= 128 && memoryMb <= 3_072)) {
     return fail(item, `DEPLOY_MEMORY_MB is ${memoryMb}`, 'SCF takes 128 to 3072, in steps of 128.');

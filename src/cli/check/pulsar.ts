@@ -1,5 +1,6 @@
 // The part of `check` that asks Pulsar: is the address reached, and can the subscription be consumed as the function
 // would. It takes no message: it subscribes, looks, and leaves.
+
 import { connect } from 'node:net';
 import type { PulsarConfig, RuleConfig } from '../../config.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -8,9 +9,10 @@ import { createSource } from '../../pulsar/create-source.ts';
 import { readTlsFiles, type TlsFiles } from '../../pulsar/tls-files.ts';
 import { LISTENER_IGNORED } from '../../pulsar/wire/cluster.ts';
 import { type Address, hostPort, parseServiceUrl } from '../../pulsar/wire/service-url.ts';
+import { type CheckResult, fail, failed, ok, warn } from '../../rules/check-result.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
-import { type Finding, fail, failed, ok, warn } from '../finding.ts';
-import { type AdminView, askAdmin } from './admin.ts';
+import { checkTimeToLive } from '../../rules/time-to-live.ts';
+import { type AdminView, askAdmin } from './pulsar-admin.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Enough to subscribe; messages are not wanted. */
@@ -28,7 +30,7 @@ export async function* checkPulsar(
   config: RuleConfig,
   logger: Logger,
   options: PulsarCheck,
-): AsyncGenerator<Finding> {
+): AsyncGenerator<CheckResult> {
   const { addresses } = parseServiceUrl(config.pulsar.serviceUrl);
   const reached = await reachAddresses(addresses, options.signal);
   yield reached;
@@ -63,12 +65,12 @@ export async function* checkPulsar(
     return;
   }
   const view = await askAdmin(pulsar, tls, options.signal);
-  yield* timeToLive(view, config.run.intervalMinutes * 60);
+  yield* checkTimeToLive(view.ttlSeconds, config.run.intervalMinutes * 60);
   yield* subscriptionAsSeen(view, pulsar, options.subscribes);
   if (options.subscribes) yield* subscribe(pulsar, logger, options.signal);
 }
 
-async function reachAddresses(addresses: readonly Address[], signal: AbortSignal): Promise<Finding> {
+async function reachAddresses(addresses: readonly Address[], signal: AbortSignal): Promise<CheckResult> {
   const item = 'address';
   const outcomes = await Promise.all(addresses.map((address) => reach(address, signal)));
   const faults = outcomes.filter((outcome) => outcome !== undefined);
@@ -108,16 +110,6 @@ const FAULTS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'cannot be resolved: no name server answers',
 };
 
-function timeToLive({ ttlSeconds }: AdminView, intervalSeconds: number): Finding[] {
-  if (!ttlSeconds) return [];
-  const item = 'time to live';
-  const cause = `the namespace drops unread messages after ${ttlSeconds} s; the rule runs every ${intervalSeconds} s`;
-  const hint =
-    'Raise the time to live of the namespace in the TDMQ console; a day or more leaves time to act.';
-  if (ttlSeconds < 2 * intervalSeconds) return [fail(item, cause, hint)];
-  return [ttlSeconds < 12 * intervalSeconds ? warn(item, cause, hint) : ok(item, cause)];
-}
-
 const TYPE_NAMES = {
   exclusive: 'Exclusive',
   failover: 'Failover',
@@ -130,7 +122,7 @@ function subscriptionAsSeen(
   { subscription }: AdminView,
   pulsar: PulsarConfig,
   subscribes: boolean,
-): Finding[] {
+): CheckResult[] {
   const item = 'subscription';
   if (subscription === undefined) return [];
   if (subscription === 'missing') {
@@ -164,7 +156,7 @@ async function* subscribe(
   pulsar: PulsarConfig,
   logger: Logger,
   signal: AbortSignal,
-): AsyncGenerator<Finding> {
+): AsyncGenerator<CheckResult> {
   const item = 'consume';
   const warnings: string[] = [];
   const source = await createSource({
@@ -202,7 +194,9 @@ async function* subscribe(
 }
 
 /** How much waits for the rule. */
-export async function backlogOf(partitions: readonly Pick<SourcePartition, 'backlog'>[]): Promise<Finding> {
+export async function backlogOf(
+  partitions: readonly Pick<SourcePartition, 'backlog'>[],
+): Promise<CheckResult> {
   const counts = await Promise.all(partitions.map((partition) => partition.backlog()));
   let total = 0;
   for (const one of counts) {
