@@ -10,6 +10,7 @@ const OPENS_WITHIN_MS = 60_000;
 
 export interface OpenTransaction {
   commit(): Promise<void>;
+  abort(): Promise<void>;
 }
 
 /** Publishes `count` messages in a transaction, or acknowledges the last `count` of a subscription, and leaves it open. */
@@ -40,10 +41,9 @@ export async function openTransaction(
   }
   clearTimeout(timer);
   if (!isOpen) throw new Error(`no transaction was opened:\n${printed.slice(-20).join('\n')}`);
-  return {
-    async commit() {
-      child.stdin.end('commit\n');
-      await ended;
-    },
+  const end = async (how: string) => {
+    child.stdin.end(`${how}\n`);
+    await ended;
   };
+  return { commit: () => end('commit'), abort: () => end('abort') };
 }
