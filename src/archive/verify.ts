@@ -28,6 +28,8 @@ import { type Inspection, inspectObject } from './inspect.ts';
 import { pathOf } from './manifest-index.ts';
 import { countMessages } from './message-count.ts';
 import { nothingFound } from './nothing-found.ts';
+import { type DayResult, resultsByDay } from './report/days.ts';
+import { compareDays, type EarlierReport } from './report/earlier.ts';
 import { verifyCatalog } from './verify-catalog.ts';
 
 const PARALLEL_LOOKS = 16;
@@ -42,6 +44,8 @@ export interface VerifyOptions extends CallOptions {
   readonly parallel?: number;
   /** False for a local copy, which has no metadata. */
   readonly knowsMetadata?: boolean;
+  /** What an earlier verification saw has to be there still. */
+  readonly earlier?: EarlierReport | undefined;
   /** What an earlier verification found in an object that has not changed since. */
   readonly known?: (object: ArchiveObject) => Inspection | undefined;
   readonly onInspected?: (object: ArchiveObject, inspection: Inspection) => void;
@@ -75,6 +79,7 @@ export interface VerifyReport {
   /** How far the runs could be followed by their manifests. */
   readonly chain: ChainSummary;
   readonly partitions: readonly PartitionResult[];
+  readonly days: readonly DayResult[];
   readonly findings: readonly Finding[];
 }
 
@@ -84,9 +89,9 @@ export async function verifyArchive(
   prefix: string,
   options: VerifyOptions,
 ): Promise<VerifyReport> {
-  const { level, topic, parallel = 4, knowsMetadata = true } = options;
+  const { level, topic, parallel = 4, knowsMetadata = true, earlier } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const follower = createRunFollower(prefix);
+  const follower = createRunFollower(prefix, earlier?.heads);
   const listed = await readCatalog(store, prefix, {
     ...call,
     topic,
@@ -125,6 +130,20 @@ export async function verifyArchive(
   });
   findings.push(...ofChain);
   const unordered = new Set(findings.filter(({ kind }) => kind === 'unordered').map(({ key }) => key));
+  // Where messages are in no order, first and last ids are no ranges.
+  findings = findings.filter(({ kind, key }) => !(kind === 'gap' && unordered.has(key)));
+  const verified = catalog.objects.map((object) => {
+    const { messages, sha256 } = inspections.get(object) ?? {};
+    const { manifest, head, facts } = object;
+    return {
+      object,
+      messages: messages ?? facts.messages,
+      sha256: sha256 ?? manifest?.sha256 ?? head?.metadata['sha256'],
+    };
+  });
+  const lessThanBefore =
+    earlier === undefined ? [] : compareDays(earlier, resultsByDay(verified, []), prefix, topic);
+  findings.push(...lessThanBefore);
   const count = countMessages(
     catalog.objects,
     (object) => inspections.get(object)?.messages ?? object.facts.messages,
@@ -143,8 +162,8 @@ export async function verifyArchive(
     recovered: catalog.raw.filter(isRecovered).length,
     chain: summariseChain(chain),
     partitions,
-    // Where messages are in no order, first and last ids are no ranges.
-    findings: findings.filter(({ kind, key }) => !(kind === 'gap' && unordered.has(key))),
+    days: resultsByDay(verified, findings),
+    findings,
   };
 }
 

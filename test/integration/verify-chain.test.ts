@@ -87,7 +87,7 @@ it('calls nothing a loss on a Failover subscription of several runs and instance
   }
   await rule.run();
   // The subscription loses seven of a partition by a skip, and all of another by the TTL.
-  await rule.publish(40);
+  const expired = (await rule.publish(40)).filter(({ id }) => id.split(':')[2] === '1').length;
   await rule.admin('POST', 'subscription/backup/skip/7', undefined, 0);
   await rule.expire(1);
   expectDrained(await rule.run(), { subscriptionMoved: 2 });
@@ -115,7 +115,7 @@ it('calls nothing a loss on a Failover subscription of several runs and instance
   expect(report.findings.map(({ kind }) => kind).sort()).toEqual(['passed-over', 'passed-over']);
   expect(report.partitions.map(({ passedOver }) => passedOver)).toEqual([
     { places: 1, entries: 7 },
-    { places: 1, entries: 20 },
+    { places: 1, entries: expired },
   ]);
   expect(report.partitions[0]?.withoutMessage.entries).toBeGreaterThanOrEqual(6);
   expect(report.partitions.map(({ lost, unknown }) => [lost.entries, unknown.entries])).toEqual([
@@ -135,7 +135,8 @@ it('calls nothing a loss on a Failover subscription of several runs and instance
       const messages = stored.reduce((sum, one) => sum + (one.partition === partition ? one.messages : 0), 0);
       const { lost } = damaged.partitions[partition] ?? {};
       expect(lost?.entries, `${key}, partition ${partition}`).toBeGreaterThanOrEqual(messages);
-      if (messages === 0) expect(lost?.entries).toBe(0);
+      // Of ids that had no message, the run that knew it is gone, too: three aborted ones and their marker.
+      expect(lost?.entries).toBeLessThanOrEqual(messages + 4);
     }
   }
 });

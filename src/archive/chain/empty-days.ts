@@ -6,6 +6,8 @@ import { datesOf } from '../coverage.ts';
 import { type Finding, notice } from '../finding.ts';
 
 const DAY_MS = 86_400_000;
+/** Under these dates lie the times that no date holds. */
+const NO_DAYS = new Set([0, Date.UTC(9999, 11, 31) / DAY_MS]);
 /** An object that seems to reach further has a publish time that is astray. */
 const MAX_SPAN_DAYS = 31;
 
@@ -14,6 +16,7 @@ export function* emptyDays(objects: readonly ArchiveObject[]): Generator<Finding
   const days = new Map<number, ArchiveObject>();
   for (const object of objects) {
     const first = Date.parse(object.parts.date) / DAY_MS;
+    if (NO_DAYS.has(first)) continue;
     const last = Math.floor(Math.max(...datesOf(object.facts)) / DAY_MS);
     const reach = last > first && last - first <= MAX_SPAN_DAYS ? last : first;
     for (let day = first; day <= reach; day++) if (!days.has(day)) days.set(day, object);

@@ -9,14 +9,11 @@ import { countMessages, countText, knownText } from '../message-count.ts';
 import { verifyCatalog } from '../verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';
 import { placeGaps, type ReportGap } from './gaps.ts';
-import { REPORT_STYLE } from './style.ts';
+import { findingList, htmlPage, tile } from './html.ts';
 import { asText, bytesText, filesText, numberText, partitionText, timeText } from './text.ts';
 import { bytesChart, laneChart, spanText } from './time-charts.ts';
 
 const SPANS = 180;
-const MAX_FINDINGS = 500;
-/** With more, the list is folded up. */
-const MAX_OPEN = 20;
 
 /** The page. `name` is what the archive is called, `madeAt` when it was looked at. */
 export function reportPage(catalog: Catalog, name: string, madeAt: Date): string {
@@ -34,35 +31,23 @@ export function reportPage(catalog: Catalog, name: string, madeAt: Date): string
       gaps.filter((gap) => gap.topic === topic),
     ),
   );
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>Archive ${asText(name)}</title>
-<style>${REPORT_STYLE}</style>
-</head>
-<body>
-<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-back" width="6" height="6"/><rect class="hatch" width="2.5" height="6"/></pattern></defs></svg>
+  return htmlPage(
+    `Archive ${name}`,
+    `<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-back" width="6" height="6"/><rect class="hatch" width="2.5" height="6"/></pattern></defs></svg>
 <header>
 <h1>${asText(name)}</h1>
 <p class="soft">Archive as of ${asText(timeText(madeAt.getTime()))}, told by keys, manifests and metadata; no object was downloaded.</p>
 </header>
 ${tiles(catalog, findings)}
 ${sections.join('\n')}
-${findingList(findings)}
-</body>
-</html>
-`;
+${findingSection(findings)}`,
+  );
 }
 
 function tiles({ objects, missing, raw }: Catalog, findings: readonly Finding[]): string {
   const days = new Set(objects.map(({ parts }) => parts.date)).size;
   const count = countMessages(objects);
   const gaps = findings.filter(({ kind }) => kind === 'gap').length;
-  const tile = (what: string, value: string, isBad = false) =>
-    `<div class="tile${isBad ? ' bad' : ''}"><b>${value}</b><span>${what}</span></div>`;
   return `<div class="tiles">${[
     tile(
       count.unknown === 0 ? 'messages' : `messages; ${filesText(count.unknown)} unknown`,
@@ -126,24 +111,10 @@ function partitionTable(objects: readonly ArchiveObject[]): string {
 <tbody>${rows.join('\n')}</tbody></table>`;
 }
 
-function findingList(findings: readonly Finding[]): string {
-  if (findings.length === 0)
-    return '<section><h2>Gaps</h2><p>None between objects, and no object is missing.</p></section>';
-  const items = findings
-    .slice(0, MAX_FINDINGS)
-    .map(
-      ({ key, kind, severity, detail }) =>
-        `<li class="${severity}"><strong>${kind}</strong> <code>${asText(key)}</code><br>${asText(detail)}</li>`,
-    );
-  const more = findings.length - items.length;
-  const rest =
-    more > 0 ? `<p class="soft">And ${numberText(more)} more: archive verify --level list.</p>` : '';
-  const list = `<ul>${items.join('\n')}</ul>${rest}`;
-  const folded =
-    items.length > MAX_OPEN
-      ? `<details><summary>${numberText(findings.length)} findings</summary>${list}</details>`
-      : list;
-  return `<section><h2>Gaps and other findings</h2>${folded}</section>`;
+function findingSection(findings: readonly Finding[]): string {
+  return findings.length === 0
+    ? '<section><h2>Gaps</h2><p>None between objects, and no object is missing.</p></section>'
+    : `<section><h2>Gaps and other findings</h2>${findingList(findings)}</section>`;
 }
 
 const bytesOf = (objects: readonly ArchiveObject[]) =>

@@ -30,6 +30,10 @@ svg text { font: 11px system-ui, -apple-system, "Segoe UI", sans-serif; } .label
 .hatch { fill: var(--bad); } .hatch-back { fill: var(--bad-back); }
 .key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; vertical-align: -1px; margin-left: .5rem;
   border: 1px solid var(--line); } .key.gap { border: 2px solid var(--bad); background: var(--bad-back); }
+.outcome { font-size: 1.15rem; font-weight: 600; } .outcome.damaged { color: var(--bad); } .outcome.sound { color: var(--bytes); }
+.cell.sound { fill: var(--bytes); } .cell.noticed { fill: var(--bytes); fill-opacity: .45; } .cell.damaged { fill: var(--bad); }
+.key.sound { background: var(--bytes); } .key.noticed { background: var(--bytes); opacity: .45; }
+.facts th { width: 11rem; vertical-align: top; }
 table { border-collapse: collapse; width: 100%; margin-top: .5rem; } th, td { text-align: left; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); } th { font-size: .8rem; color: var(--soft); font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1.5rem; }

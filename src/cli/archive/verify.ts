@@ -2,7 +2,9 @@
 import { parseArgs } from 'node:util';
 import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
 import { totalText } from '../../archive/message-count.ts';
+import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
+import { packageRoot, packageVersion } from '../../packaging/package-root.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
@@ -10,6 +12,7 @@ import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 import { rawText } from './raw-text.ts';
+import { type Filing, openFiling, readEarlier } from './verify-filing.ts';
 import { openState } from './verify-state.ts';
 
 const LEVELS: Readonly<Record<string, VerifyLevel>> = {
@@ -46,6 +49,9 @@ key.
   --parallel N     objects at a time; 4 by default
   --state FILE     remember here what was verified, and go on from there the next time; objects that changed are read
                    again
+  --report FILE    files the verification: FILE.json with what was looked at, when, by which version, and the result of
+                   each partition and day with a checksum; and FILE.html, a page to look at
+  --earlier FILE   an earlier such report: the manifests and objects that it saw have to be there still
   --strict         gaps, duplicates and raw entries make the exit code 1 too
   --json           the report as JSON: each finding with its object, kind and severity
 ${LOCATION_HELP}
@@ -53,6 +59,7 @@ ${LOCATION_HELP}
 Examples:
   tdmq-backup archive verify --env-file .env.orders --level object
   tdmq-backup archive verify --env-file .env.orders --state verified.jsonl --json > report.json
+  tdmq-backup archive verify --folder ./copy --report audit-2026-12 --earlier audit-2026-11.json
 `,
   async run(args, terminal) {
     const { values } = parseArgs({
@@ -62,6 +69,8 @@ Examples:
         level: { type: 'string', default: 'record' },
         parallel: { type: 'string', default: '4' },
         state: { type: 'string' },
+        report: { type: 'string' },
+        earlier: { type: 'string' },
         strict: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
       },
@@ -69,15 +78,19 @@ Examples:
     const level = Object.hasOwn(LEVELS, values.level) ? LEVELS[values.level] : undefined;
     if (level === undefined) throw new UsageError('--level must be list, object, or record (full)');
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
+    const earlier = values.earlier === undefined ? undefined : readEarlier(values.earlier);
     const location = await openLocation(values, terminal, parallel);
     const progress = startProgress(terminal.stderr);
     let state: ReturnType<typeof openState> | undefined;
+    let filing: Filing | undefined;
     try {
+      filing = values.report === undefined ? undefined : openFiling(values.report);
       state = values.state === undefined ? undefined : openState(values.state, level);
       const startedMs = Date.now();
-      const report = await verifyArchive(location.store, location.prefix, {
+      const verified = await verifyArchive(location.store, location.prefix, {
         level,
         parallel,
+        earlier,
         topic: location.topic,
         knowsMetadata: location.knowsMetadata,
         signal: terminal.signal,
@@ -91,13 +104,30 @@ Examples:
         ...(state === undefined ? {} : { known: state.known, onInspected: state.remember }),
       });
       progress.clear();
+      const isSuspect = verified.findings.some(({ kind }) => SUSPECT.has(kind));
+      const isDamaged = verified.damagedObjects > 0 || (values.strict && isSuspect);
+      const report: FiledReport = {
+        ...verified,
+        tool: {
+          name: 'tdmq-backup',
+          version: packageVersion(packageRoot(import.meta.url)),
+          node: process.versions.node,
+        },
+        archive: location.name,
+        selection: { topic: location.topic?.full ?? null },
+        startedAt: new Date(startedMs).toISOString(),
+        endedAt: new Date().toISOString(),
+        result: isDamaged ? 'damaged' : 'sound',
+      };
+      const filed = filing?.write(report);
       if (values.json) terminal.stdout.write(`${JSON.stringify(report)}\n`);
       else print(report, terminal);
-      const isSuspect = report.findings.some(({ kind }) => SUSPECT.has(kind));
-      return report.damagedObjects > 0 || (values.strict && isSuspect) ? 1 : 0;
+      if (filed !== undefined && !values.json) terminal.stdout.write(`filed in ${filed.join(' and ')}\n`);
+      return isDamaged ? 1 : 0;
     } finally {
       progress.clear();
       state?.close();
+      filing?.close();
       await location.close();
     }
   },

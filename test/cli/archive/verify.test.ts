@@ -1,0 +1,191 @@
+// `archive verify` on the command line: what it files, and what it compares with an earlier report.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { main } from '../../../src/cli/main.ts';
+import { packageRoot, packageVersion } from '../../../src/packaging/package-root.ts';
+import {
+  at,
+  type DocumentedArchive,
+  documentedArchive,
+  PREFIX,
+} from '../../archive/chain/documented-archive.ts';
+import { testTerminal } from '../terminal.ts';
+
+const TOPIC = 'persistent://t/ns/orders';
+let folder: string;
+let archive: DocumentedArchive;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-verify-'));
+  archive = documentedArchive();
+  for (let run = 0; run < 4; run++) {
+    const [first, last] = [run * 10, run * 10 + 9];
+    archive.run({
+      startedMs: at(Math.floor(run / 2), run % 2),
+      positions: { 0: `7:${first - 1} 7:${last}`, 1: `7:${first - 1} 7:${last}` },
+      objects: [0, 1].map((partition) => ({
+        partition,
+        entries: `7:${first}-${last}`,
+        isMultipart: run === 1,
+      })),
+    });
+  }
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The archive as a local copy. */
+function copy(): string {
+  const to = join(folder, 'copy');
+  rmSync(to, { recursive: true, force: true });
+  for (const [key, { bytes }] of archive.store.objects) {
+    const path = join(to, key.slice(PREFIX.length));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, bytes);
+  }
+  return to;
+}
+
+async function verify(...args: readonly string[]) {
+  const { terminal, out, err } = testTerminal();
+  const code = await main(['archive', 'verify', '--folder', copy(), ...args], terminal);
+  return { code, stdout: out(), stderr: err() };
+}
+
+const report = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+
+it.each(['audit', 'audit.json', 'audit.html'])('files a report and a page (--report %s)', async (name) => {
+  const { code, stdout } = await verify(
+    '--report',
+    join(folder, name),
+    '--topic',
+    't/ns/orders',
+    '--level',
+    'full',
+  );
+  expect(code).toBe(0);
+  expect(stdout).toContain(join(folder, 'audit.json'));
+  expect(readdirSync(folder).sort()).toEqual(['audit.html', 'audit.json', 'copy']);
+  const filed = report('audit.json');
+  expect(filed).toMatchObject({
+    format: 'tdmq-backup-verify/1',
+    tool: {
+      name: 'tdmq-backup',
+      version: packageVersion(packageRoot(import.meta.url)),
+      node: process.versions.node,
+    },
+    archive: join(folder, 'copy'),
+    selection: { topic: TOPIC },
+    level: 'record',
+    result: 'sound',
+    objects: 8,
+    messages: 80,
+    findings: [],
+    chain: { manifests: 4, followed: 4 },
+  });
+  expect(Date.parse(filed.endedAt)).toBeGreaterThanOrEqual(Date.parse(filed.startedAt));
+  expect(filed.days).toMatchObject(
+    [0, 1].flatMap((partition) =>
+      ['2026-11-01', '2026-11-02'].map((date) => {
+        return { topic: TOPIC, partition, date, objects: 2, messages: 20, damage: 0, notices: 0 };
+      }),
+    ),
+  );
+  const page = readFileSync(join(folder, 'audit.html'), 'utf8');
+  expect(page).toContain('No damage was found');
+  const sha256 = createHash('sha256')
+    .update(readFileSync(join(folder, 'audit.json')))
+    .digest('hex');
+  expect(page).toContain(`audit.json, SHA-256 ${sha256}`);
+  expect(page).toContain('2026-11-01, partition 0: 2 files');
+});
+
+it.each(['list', 'object', 'record'])(
+  'has the checksum of a day that sha256sum makes, at level %s',
+  async (level) => {
+    await verify('--report', join(folder, 'audit'), '--level', level);
+    for (const { date, partition, sha256 } of report('audit.json').days) {
+      const script = `LC_ALL=C find t/ns/orders/date=${date}/partition=${partition} -type f | sort | xargs sha256sum | sha256sum`;
+      const [own] = execFileSync('bash', ['-c', script], {
+        cwd: join(folder, 'copy'),
+        encoding: 'utf8',
+      }).split(' ');
+      expect(sha256).toBe(own);
+    }
+  },
+);
+
+it('files what is damaged, with the partition and the day, and exits with 1', async () => {
+  const { objects, manifest } = archive.runs[1] as { objects: string[]; manifest: string };
+  archive.remove(objects[0] as string, manifest);
+  archive.change(archive.runs[2]?.objects[1] as string, (text) => text.replace('message 21', 'message 22'));
+  const { code } = await verify('--report', join(folder, 'audit'));
+  expect(code).toBe(1);
+  const { result, days, findings } = report('audit.json');
+  expect(result).toBe('damaged');
+  expect(findings.map(({ kind }: { kind: string }) => kind).sort()).toEqual([
+    'checksum',
+    'checksum',
+    'lost',
+    'manifest',
+  ]);
+  const damaged = days.filter(({ damage }: { damage: number }) => damage > 0);
+  expect(damaged).toMatchObject([
+    { date: '2026-11-02', partition: 0, damage: 1 },
+    { date: '2026-11-02', partition: 1, damage: 2 },
+  ]);
+  const page = readFileSync(join(folder, 'audit.html'), 'utf8');
+  expect(page).toContain('Damaged: 3 objects or manifests');
+  expect(page).toMatch(/<rect class="cell damaged"/);
+});
+
+it('misses the newest runs, objects and manifests, by the report of an earlier verification', async () => {
+  await verify('--report', join(folder, 'before'));
+  const earlier = join(folder, 'before.json');
+  expect((await verify('--earlier', earlier)).code).toBe(0);
+  archive.run({ startedMs: at(2), positions: { 0: '7:39 7:49' }, objects: [{ entries: '7:40-49' }] });
+  expect((await verify('--earlier', earlier)).code).toBe(0);
+  archive.remove(
+    ...[3, 4].flatMap((run) => [
+      archive.runs[run]?.manifest as string,
+      ...(archive.runs[run]?.objects ?? []),
+    ]),
+  );
+  // Nothing that is there names them.
+  expect((await verify()).code).toBe(0);
+  const { code, stdout } = await verify('--earlier', earlier, '--json');
+  expect(code).toBe(1);
+  const key = (name: string) => name.slice(PREFIX.length);
+  expect(JSON.parse(stdout).findings).toMatchObject([
+    { kind: 'manifest', key: key(archive.runs[3]?.manifest as string) },
+    { kind: 'missing', key: 't/ns/orders/date=2026-11-02/partition=0/' },
+    { kind: 'missing', key: 't/ns/orders/date=2026-11-02/partition=1/' },
+  ]);
+});
+
+it('finds objects that an earlier report saw with other bytes, and with no manifest to say so', async () => {
+  for (const { manifest } of archive.runs) archive.remove(manifest);
+  await verify('--report', join(folder, 'before'));
+  archive.change(archive.runs[0]?.objects[0] as string, (text) => text.replace('message 3', 'message 4'));
+  expect((await verify()).code).toBe(0);
+  const { stdout } = await verify('--earlier', join(folder, 'before.json'), '--json');
+  expect(JSON.parse(stdout).findings).toMatchObject([
+    { kind: 'checksum', key: 't/ns/orders/date=2026-11-01/partition=0/' },
+  ]);
+});
+
+it('looks at nothing where the report cannot be written, or the earlier one is none', async () => {
+  writeFileSync(join(folder, 'other.json'), '{"format":"other"}');
+  for (const args of [
+    ['--report', join(folder, 'nowhere', 'audit')],
+    ['--earlier', join(folder, 'nowhere.json')],
+    ['--earlier', join(folder, 'other.json')],
+  ]) {
+    const { code, stdout, stderr } = await verify(...args);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/report/);
+  }
+  expect(readdirSync(folder).sort()).toEqual(['copy', 'other.json']);
+});
