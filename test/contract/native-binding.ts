@@ -1,5 +1,5 @@
 // Whether pulsar-client and its binding load on this machine. Where they do, tests run over them; where they do not,
-// the tests assert what the driver says then. Which of the two it is stands in the output: nothing is passed over in silence.
+// the tests assert what the driver says then. The output says which of the two it is: nothing is passed over in silence.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
@@ -58,7 +58,7 @@ export async function describeNativeWhereItLoads(
   });
 }
 
-/** What a version of pulsar-client can do: hand over encrypted entries as such, tell a message's origin. */
+/** What a version of pulsar-client can do: hand over encrypted entries as such, report a message's origin. */
 export const nativeCapabilities = (encrypted: boolean, origin: boolean): SourceCapabilities => ({
   exactEnd: false,
   backlog: false,

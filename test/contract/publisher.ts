@@ -62,9 +62,9 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
       for (let i = from; i < to; i++) await producer.send(outgoing(i));
     }
 
-    async function until<T>(look: () => T | Promise<T>, isFine: (found: T) => boolean): Promise<T> {
+    async function until<T>(read: () => T | Promise<T>, isFine: (found: T) => boolean): Promise<T> {
       for (;;) {
-        const found = await look();
+        const found = await read();
         if (isFine(found)) return found;
         await around.clock.sleep(20);
       }
@@ -80,7 +80,7 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
     }
 
     describe('topics', () => {
-      it.each([0, 1, 3])('tells that a topic has %i partitions', async (partitions) => {
+      it.each([0, 1, 3])('reports that a topic has %i partitions', async (partitions) => {
         const topic = await around.createTopic(partitions);
         expect(await (await createPublisher()).partitions(topic)).toBe(partitions);
       });
@@ -163,7 +163,7 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         }
       });
 
-      it.each(['none', 'zlib', 'zstd'] as const)('is compressed as told: %s', async (compression) => {
+      it.each(['none', 'zlib', 'zstd'] as const)('is compressed as asked: %s', async (compression) => {
         const payload = Buffer.from('an order of one hundred umbrellas; '.repeat(400));
         for (const batching of [true, false]) {
           const { producer, stored } = await openProducer({ batching, compression });
@@ -213,7 +213,7 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
     });
 
     describe('receipts', () => {
-      it('a flush waits for them, and what has none is not told as acknowledged', async () => {
+      it('a flush waits for them, and what has none is not reported as acknowledged', async () => {
         const { producer, stored } = await openProducer();
         const goOn = await around.pause();
         await sendAll(producer, 0, 10);
@@ -418,7 +418,7 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         expect(failure.hint).toContain('PULSAR_SERVICE_URL');
       });
 
-      it('of messages is final, and every later call tells it', async () => {
+      it('of messages is final, and every later call throws it', async () => {
         const { topic, producer } = await openProducer();
         await sendAll(producer, 0, 5);
         await producer.flush();

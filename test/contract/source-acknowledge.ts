@@ -102,7 +102,7 @@ export function describeAcknowledging(contract: SourceContract): void {
   });
 
   describe('the backlog', () => {
-    it('is what is not acknowledged yet, where the driver can tell', async () => {
+    it('is what is not acknowledged yet, where the driver can know', async () => {
       const { topic } = await topicWith(...singles(5));
       const { first } = await openSource({ topic });
       await first.acknowledge(idsOf(await take(first, 5)).slice(0, 2));
@@ -111,13 +111,13 @@ export function describeAcknowledging(contract: SourceContract): void {
       else expect(backlog).toBeUndefined();
     });
 
-    it('tells of the next message at most when it was published', async () => {
+    it('reports of the next message at most when it was published', async () => {
       const { topic } = await topicWith(...singles(5));
       const { first } = await openSource({ topic });
       await take(first, 2);
-      const told = (await first.backlog())?.nextPublishTimeMs;
+      const reported = (await first.backlog())?.nextPublishTimeMs;
       const [next] = await take(first, 1);
-      expect([undefined, next?.messages[0]?.publishTimeMs]).toContain(told);
+      expect([undefined, next?.messages[0]?.publishTimeMs]).toContain(reported);
     });
   });
 }
@@ -250,7 +250,7 @@ export function describeSharing(contract: SourceContract): void {
       expect(payloadsOf(await take(standby, 2))).toEqual([['m1'], ['m2']]);
     });
 
-    it('of a Failover subscription: who is not active is told so, where the driver can', async () => {
+    it('of a Failover subscription: a consumer that is not active learns it, where the driver can', async () => {
       const { topic } = await topicWith(...singles(3));
       const one = await openSource({ topic, subscriptionType: 'failover' });
       const other = await openSource({ topic, subscriptionType: 'failover' });
@@ -288,7 +288,7 @@ export function describeSharing(contract: SourceContract): void {
       expect(payloadsOf(await take(waiting, 3))).toEqual([['m0'], ['m1'], ['m2']]);
     });
 
-    /** The partition, once it is told that another consumer is the active one. */
+    /** The partition, once the broker announces that another consumer is the active one. */
     async function untilStandby(partition: SourcePartition): Promise<SourcePartition> {
       for (;;) if ((await partition.next(500)).kind === 'standby') return partition;
     }

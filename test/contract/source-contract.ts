@@ -90,7 +90,7 @@ export class SourceContract {
     return { topic, ids: await this.around.publish(topic.full, entries) };
   };
 
-  /** The next `count` entries, whatever signals stand between them. */
+  /** The next `count` entries, whatever signals come between them. */
   readonly take = async (partition: SourcePartition, count: number): Promise<ReadableEntry[]> => {
     const { clock } = this.around;
     const entries: ReadableEntry[] = [];

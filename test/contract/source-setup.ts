@@ -1,4 +1,4 @@
-// What the contract suite of Source needs of an adapter's surroundings: a broker to publish to and to look into, and
+// What the contract suite of Source needs of an adapter's surroundings: a broker to publish to and to inspect, and
 // what the adapter cannot do by its nature. What it cannot do is asserted as well, not passed over.
 import type { PulsarConfig } from '../../src/config.ts';
 import type { Clock, EntryId, Source } from '../../src/ports.ts';
@@ -32,9 +32,9 @@ export interface PublishedEntry {
 
 /** What an adapter can do. */
 export interface SourceCapabilities {
-  /** Tells the last message at `open`; else `end` is 'unknown'. */
+  /** Reports the last message at `open`; else `end` is 'unknown'. */
   readonly exactEnd: boolean;
-  /** Tells the backlog. */
+  /** Reports the backlog. */
   readonly backlog: boolean;
   /** An acknowledgement that has resolved is at the broker; else only after `close`. */
   readonly receipts: boolean;
@@ -57,11 +57,11 @@ export interface SourceSurroundings {
   readonly clock: Clock;
   /** Makes a topic with that many partitions (0: plain) and a name that nobody has used. */
   createTopic(partitions: number): Promise<TopicName>;
-  /** Publishes in order, to a plain topic or one partition by its full name; answers where each entry stands (its last chunk). */
+  /** Publishes in order, to a plain topic or one partition by its full name; returns the position of each entry (its last chunk). */
   publish(topic: string, entries: readonly PublishedEntry[]): Promise<EntryId[]>;
   /** Publishes an entry that no consumer without the key can decrypt. */
   publishEncrypted(topic: string, payload: Uint8Array): Promise<EntryId>;
-  /** A source with the right token, unless told otherwise. */
+  /** A source with the right token, unless asked otherwise. */
   createSource(config: ContractConfig, limits?: SourceLimits): Source;
   /** Entries the subscription has not acknowledged, over all partitions, as the broker counts them. */
   backlogEntries(topic: TopicName, subscription: string): Promise<number>;

@@ -1,4 +1,4 @@
-// What stands in a topic, read by no driver: over a bare connection, decoded by the loopback broker's codec and other
+// What a topic contains, read by no driver: over a bare connection, decoded by the loopback broker's codec and other
 // libraries. It knows what a consumer's API hides: binary keys, empty ones, sequence ids, which messages came as one.
 import { inflateSync } from 'node:zlib';
 import { Zstd } from '@hpcc-js/wasm-zstd';
@@ -11,7 +11,7 @@ import {
 } from '../../src/pulsar/wire/protocol/tables.ts';
 import { RawClient } from '../local/broker/raw-client.ts';
 
-/** A message as it stands in the topic. */
+/** A message as the topic contains it. */
 export interface StoredMessage {
   /** `ledger:entry`, of the last chunk where there are several. */
   readonly entry: string;

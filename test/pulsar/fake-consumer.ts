@@ -102,7 +102,7 @@ export class FakeConsumer {
   readonly #queue: FakeMessage[] = [];
   /** What waits to be sent to the broker. */
   #grouped: (() => void)[] = [];
-  /** Up to where it was told to acknowledge; it neither sends nor delivers that again, whether it reached the broker or not. */
+  /** Up to where it was asked to acknowledge; it neither sends nor delivers that again, whether it reached the broker or not. */
   #through: { readonly entry: FakeEntry; readonly index: number } | undefined;
   readonly #chunks = new Set<FakeEntry>();
   #receiving: { readonly resolve: (messages: object[]) => void; readonly reject: (e: Error) => void }[] = [];

@@ -2,7 +2,7 @@
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Clock } from '../../src/ports.ts';
 
-/** A clock that also tells how many of its timers have not rung. */
+/** A clock that also reports how many of its timers have not rung. */
 export interface ScaledClock extends Clock {
   readonly sleepers: () => number;
 }

@@ -182,7 +182,7 @@ export function identityOf(
   };
 }
 
-/** Whether this version tells encrypted messages from others when it hands them over undecrypted. */
+/** Whether this version marks encrypted messages when it hands them over undecrypted. */
 export const reportsEncryption = (pulsar: PulsarClientModule): boolean =>
   pulsar.Message !== undefined && 'getEncryptionContext' in pulsar.Message.prototype;
 
@@ -190,7 +190,7 @@ export const reportsEncryption = (pulsar: PulsarClientModule): boolean =>
 export const LOG_LEVEL_INFO = 1;
 const LOG_LEVEL_WARN = 2;
 
-/** Where the log of libpulsar goes: it knows one handler per process, and what its consumers fail to deliver stands only there. */
+/** Where the log of libpulsar goes: it knows one handler per process, and only that gets what its consumers fail to deliver. */
 export interface LogRoute {
   readonly logger: Logger;
   /** What libpulsar said when it kept back or dropped a message that was not damaged. */
@@ -229,7 +229,7 @@ export function routeLog(pulsar: PulsarClientModule, logger: Logger): LogRoute {
       else if (level === LOG_LEVEL_WARN) current.logger.warn(fields, 'libpulsar said');
       else current.logger.error(fields, 'libpulsar said');
     } catch {
-      // Nowhere to tell it.
+      // There is nowhere to report it.
     }
   });
   return route;

@@ -16,7 +16,7 @@ interface Held {
   readonly id: EntryId;
   readonly messages: Message[];
   readonly ids: NativeMessageId[];
-  /** As published; `undefined` where the client does not tell. */
+  /** As published; `undefined` where the client does not report it. */
   readonly batchSize: number | undefined;
   readonly sinceMs: number;
 }

@@ -59,7 +59,7 @@ export const resultOf = (thrown: unknown): string => messageOf(thrown).split(': 
 
 /**
  * The BackupError of something pulsar-client threw while it should have done `what`. `httpStatus`: what a broker that
- * was asked over HTTP refused it with, which stands only in libpulsar's log.
+ * was asked over HTTP refused it with, which only libpulsar's log contains.
  */
 export function sourceError(what: string, thrown: unknown, httpStatus?: number): BackupError {
   if (thrown instanceof BackupError) return thrown;

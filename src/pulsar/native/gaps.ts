@@ -1,5 +1,5 @@
 // Watches the entry ids of a partition for gaps: entries that libpulsar did not hand over. It keeps the chunks of a
-// message until the last one has come, and acknowledges and drops what it cannot decode; it does not tell which.
+// message until the last one has come, and acknowledges and drops what it cannot decode; it does not report which.
 import { compareEntries, isUpTo } from '../../format/entry-order.ts';
 import type { EntryId, Logger } from '../../ports.ts';
 
@@ -27,7 +27,7 @@ export class NativeGaps {
    */
   oneByOneFrom: EntryId | undefined;
 
-  /** An entry was handed out: from `first` (a chunked message takes several, and others may stand between) to `id`. */
+  /** An entry was handed out: from `first` (a chunked message takes several, and others may come between) to `id`. */
   see(first: EntryId, id: EntryId): void {
     const last = this.#last;
     if (last !== undefined && isUpTo(id, last)) return;
@@ -46,7 +46,7 @@ export class NativeGaps {
     );
   }
 
-  /** Tells of the gaps that nothing has filled. Proves nothing: markers, and entries acknowledged earlier, leave gaps too. */
+  /** Logs the gaps that nothing has filled. They prove nothing: markers, and entries acknowledged earlier, leave gaps too. */
   report(): void {
     let missing = 0;
     for (const gap of this.#open) {

@@ -1,10 +1,10 @@
 // From pulsar-client's messages to ours: ids out of their text, every field copied out at once, so that the Message,
-// which pins its whole batch in memory that V8 does not see, can go. Guesses nothing that the client does not tell.
+// which pins its whole batch in memory that V8 does not see, can go. Guesses nothing that the client does not report.
 import { BackupError } from '../../errors.ts';
 import type { EntryId, Message, TimeMs } from '../../ports.ts';
 import type { NativeEncryptionContext, NativeMessage, NativeMessageId } from './client.ts';
 
-/** Where a message stands, and for a chunked one where its first chunk does. */
+/** The position of a message, and for a chunked one that of its first chunk. */
 export interface Position extends EntryId {
   readonly batchIndex: number;
   /** The first entry of a chunked message; else the entry itself. */
@@ -37,7 +37,7 @@ const numbersOf = (text: string): number[] => text.replace(/[()]/g, '').split(',
 /** MessageIdData.batch_size (PulsarApi.proto). */
 const BATCH_SIZE_FIELD = 6;
 
-/** How many messages the entry had when it was published; `undefined` where the id does not tell. */
+/** How many messages the entry had when it was published; `undefined` where the id does not contain it. */
 export function batchSizeOf(id: NativeMessageId): number | undefined {
   const bytes = id.serialize();
   let at = 0;
@@ -59,7 +59,7 @@ export function batchSizeOf(id: NativeMessageId): number | undefined {
   return undefined;
 }
 
-/** The message, complete as far as the client tells: no sequence id, no schema version, no tombstones. */
+/** The message, complete as far as the client reports it: no sequence id, no schema version, no tombstones. */
 export function toMessage(native: NativeMessage, at: Position, partition: number, topic: string): Message {
   const orderingKey = native.getOrderingKey();
   return {

@@ -1,5 +1,5 @@
 // One partition over pulsar-client: one consumer, batchReceive, acknowledgement by the ids of the messages. What the
-// client does not tell is not made up: `end` is 'unknown', there is no backlog, Failover's signals do not exist.
+// client does not report is not made up: `end` is 'unknown', there is no backlog, Failover's signals do not exist.
 import { BackupError } from '../../errors.ts';
 import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
@@ -361,7 +361,7 @@ export class NativePartition implements SourcePartition {
 
   /**
    * Older versions keep encrypted messages back for ever, and all drop chunks whose rest takes longer than a minute. The
-   * partition must not look drained then, and what stands behind them must not be acknowledged, nor they with it.
+   * partition must not look drained then, and what comes after them must not be acknowledged, nor they with it.
    */
   #assertNothingKeptBack(): void {
     const { log } = this.#options;

@@ -26,7 +26,7 @@ import { resultOf, sourceError } from './failure.ts';
 import { NativePartition } from './partition.ts';
 import { TIME_UP, within } from './within.ts';
 
-/** Well under the 30 s in which a run must tell that it cannot connect: one look-up and one subscribe fit. */
+/** Well under the 30 s in which a run must report that it cannot connect: one look-up and one subscribe fit. */
 const OPERATION_TIMEOUT_SECONDS = 10;
 const CONNECTION_TIMEOUT_MS = 5_000;
 /** A limit above libpulsar's own, for the calls that should have ended by themselves. */
@@ -122,7 +122,7 @@ export function createNativeSource(
       },
       // 0 is no limit: with one, libpulsar drops the chunks of the oldest message.
       maxPendingChunkedMessage: 0,
-      // Only where encrypted messages can be told from others: they would be stored as if they were plain.
+      // Only where the client distinguishes encrypted messages: else they would be stored as if they were plain.
       ...(reportsEncryption(pulsar) && { cryptoFailureAction: 'CONSUME' as const }),
     });
     return NativePartition.open({

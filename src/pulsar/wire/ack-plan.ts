@@ -1,7 +1,7 @@
 // Which acknowledgements say "these entries" to the broker. On Exclusive and Failover that is one cumulative
 // acknowledgement as far as everything was handed out here, and single ones behind the first entry that was not: it may
 // be a chunk of an incomplete message, or in a transaction of another consumer that is aborted later. Holes that are
-// nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` tells how far it is.
+// nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` takes how far it is.
 import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
 import { EntryRanges } from './entry-ranges.ts';
@@ -141,7 +141,7 @@ export class AckPlan {
       }
       return;
     }
-    // Chunks that were given up stand before what is acknowledged already.
+    // Chunks that were given up come before what is acknowledged already.
     this.#lastAcknowledged = laterEntry(last, this.#lastAcknowledged);
     for (const [key, ids] of this.#joined) {
       if (!isUpTo(ids.at(-1) as EntryId, last)) continue;

@@ -1,16 +1,16 @@
-// Who this client says it is: the bearer of a token, or of the TLS certificate that it showed. And what a person should
-// do where a broker does not take that.
+// Who this client claims to be: the bearer of a token, or of the TLS certificate that it showed. And what a person should
+// do where a broker refuses that.
 import type { PulsarConfig } from '../../config.ts';
 import type { Secret } from '../../lib/secret.ts';
 import type { Clock } from '../../ports.ts';
 import type { TlsFiles } from '../tls-files.ts';
 
-/** What there is to be known by. */
+/** What the client can show. */
 export interface Identity {
   readonly clock: Clock;
   readonly token: Secret | undefined;
   readonly tls: TlsFiles;
-  /** The role that the token was read of, where it is none of the settings. */
+  /** The role that the token was read of, where it is not a setting. */
   readonly tdmqRole?: PulsarConfig['tdmqRole'];
 }
 
@@ -30,7 +30,7 @@ export function authHeaders({ token, tls }: Identity, isOverTls: boolean): Recor
   return isOverTls && tls.cert !== undefined ? { 'X-Pulsar-Auth-Method-Name': 'tls' } : {};
 }
 
-/** What to do where a broker does not know who this is. `words`: its own. */
+/** What to do where a broker does not know this client. `words`: the broker's message. */
 export function unknownHint(identity: Identity, words: string, isOverTls: boolean): string {
   const { token, tls, tdmqRole, clock } = identity;
   if (token === undefined && tls.cert === undefined) {
@@ -56,7 +56,7 @@ export function unknownHint(identity: Identity, words: string, isOverTls: boolea
   return `Check ${tdmqRole === undefined ? where : `TDMQ_CLUSTER_ID and ${where}`}: it must be the current key of a TDMQ role of this cluster.`;
 }
 
-/** When the token ends by its own word (`exp` of a JWT), in milliseconds; `undefined` where it says nothing. */
+/** When the token ends (`exp` of a JWT), in milliseconds; `undefined` where it does not contain that. */
 function endOf(token: Secret): number | undefined {
   try {
     const claims = Buffer.from(token.reveal().split('.')[1] ?? '', 'base64url').toString('utf8');

@@ -1,5 +1,5 @@
-// A consumer at its broker, from SUBSCRIBE to its end: one consumer id on one connection. It is never revived; who
-// loses it subscribes anew.
+// A consumer at its broker, from SUBSCRIBE to its end: one consumer id on one connection. It is never revived:
+// consumer-link.ts subscribes another one.
 import { BackupError } from '../../errors.ts';
 import type { EntryId } from '../../ports.ts';
 import type { EntryAck } from './ack-plan.ts';
@@ -28,11 +28,11 @@ export interface Subscription {
   readonly createsTopic?: boolean;
 }
 
-/** Where the topic and the subscription stand. An entry id of -1 is before its ledger's first entry. */
+/** The positions of topic and subscription. An entry id of -1 is before its ledger's first entry. */
 export interface LastPositions {
   /** `undefined`: the topic is empty. */
   readonly last: EntryId | undefined;
-  /** All up to here is acknowledged; `undefined` where the broker is too old to tell. */
+  /** All up to here is acknowledged; `undefined` where the broker is too old to report it. */
   readonly acknowledged: EntryId | undefined;
 }
 
@@ -98,7 +98,7 @@ export class BrokerConsumer {
     this.#connection.resume();
   }
 
-  /** Nothing that arrives for it is told any more. */
+  /** Reports nothing that arrives for it any more. */
   detach(): void {
     this.#connection.detach(this.#consumerId);
   }
@@ -130,7 +130,7 @@ export class BrokerConsumer {
     await Promise.all(acks);
   }
 
-  /** How many entries the subscription has left, where the broker tells. @throws BackupError `source` */
+  /** How many entries the subscription has left, where the broker reports it. @throws BackupError `source` */
   async backlogEntries(timeoutMs?: number): Promise<number | undefined> {
     const answer = await this.#connection.request(
       'consumerStats',
@@ -195,7 +195,7 @@ export class BrokerConsumer {
   }
 }
 
-/** Brokers begin behind an entry, but with it where its messages are still to be told apart. */
+/** Brokers begin behind an entry, but with it where a batch index says which of its messages come first. */
 const asStart = ({ ledgerId, entryId }: EntryId) => ({
   ledgerId,
   entryId: Math.max(0, entryId),

@@ -1,4 +1,4 @@
-// A socket to a broker, plain or TLS: opened, its events told. It knows nothing of what is sent over it.
+// A socket to a broker, plain or TLS: opens it and reports its events. Knows nothing of what is sent over it.
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { TlsFiles } from '../tls-files.ts';
@@ -6,7 +6,7 @@ import type { Address } from './service-url.ts';
 
 const READ_BYTES = 256 * 1024;
 
-/** What is told of a socket. */
+/** What a socket reports. */
 export interface SocketEvents {
   /** Ready to be written to; TLS is agreed and the server's certificate is good. */
   onOpen(): void;

@@ -21,7 +21,7 @@ export interface ClusterOptions extends ConnectionOptions {
 /** Brokers from this protocol version on (Pulsar 2.8) take the name of a listener over HTTP; older ones pass over it. */
 const KNOWS_LISTENERS_OVER_HTTP = 16;
 
-/** What is logged where a broker does not know of PULSAR_LISTENER_NAME, and the address that it gave all the same is used. */
+/** Logged where a broker does not know PULSAR_LISTENER_NAME, and the address that it answered all the same is used. */
 export const LISTENER_IGNORED =
   'PULSAR_LISTENER_NAME ignored: brokers before Pulsar 2.8 do not know it over http:// and https://';
 
@@ -40,7 +40,7 @@ export class Cluster {
 
   /**
    * How many partitions a topic has; 0 for a plain topic. Older brokers create a missing topic when they are asked
-   * this, where the namespace has it so; `creates: false` looks for it before. @throws BackupError `source`
+   * this, where the namespace has it so; `creates: false` finds out first. @throws BackupError `source`
    */
   async partitions(topic: TopicName, { creates }: { readonly creates: boolean }): Promise<number> {
     if (this.#options.serviceUrl.http) {
@@ -193,7 +193,7 @@ export class Cluster {
   }
 }
 
-/** The broker cannot be reached at the address that a look-up named, which stands in no setting. */
+/** The broker cannot be reached at the address that a look-up answered, which is in no setting. */
 function notReached(error: unknown, { listenerName, serviceUrl }: ClusterOptions): unknown {
   if (!(error instanceof BackupError) || !error.retryable) return error;
   const mayBeIgnored =

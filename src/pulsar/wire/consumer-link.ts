@@ -31,13 +31,13 @@ export interface LinkOptions extends Subscription {
   readonly signal: AbortSignal;
 }
 
-/** Who uses the consumer. Nothing of an earlier consumer is reported once the next one subscribes. */
+/** The user of the consumer. It hears nothing of an earlier consumer once the next one subscribes. */
 export interface LinkListener extends Pick<ConsumerEvents, 'onEntry' | 'onActiveChange' | 'onEndOfTopic'> {
   /** A consumer is about to subscribe. */
   onSubscribing(): void;
   /** There is a consumer. `isAgain`: it is not the first one. */
   onReady(isAgain: boolean): void;
-  /** The consumer is lost. */
+  /** The consumer is lost, and the link tries for another one. */
   onLost(): void;
   /** The link is `failed` or `missing`. */
   onFailed(error: BackupError): void;
@@ -86,7 +86,7 @@ export class ConsumerLink {
     return this.#options.signal.aborted ? runEnded(this.#recovery?.cause) : undefined;
   }
 
-  /** The consumer at the broker. Only for who knows that there is one. */
+  /** The consumer at the broker. To be asked for only while there is one. */
   get consumer(): BrokerConsumer {
     return (this.#current as Attempt).consumer;
   }
@@ -97,8 +97,8 @@ export class ConsumerLink {
   }
 
   /**
-   * Subscribes for the first time. False: the partition is `missing`. A topic that is not partitioned is asked for as it
-   * is, so that none is created. Call once. @throws BackupError `source`
+   * Subscribes for the first time. Returns false where the partition is `missing`. Never creates a topic that is not
+   * partitioned. Call once. @throws BackupError `source`
    */
   async open(): Promise<boolean> {
     const { partition, topic, logger } = this.#options;
@@ -132,7 +132,7 @@ export class ConsumerLink {
     const { kind } = this.#state;
     if (kind === 'ready') {
       this.#state = { kind: 'connecting' };
-      await this.leave(this.#options.timings.operationTimeoutMs);
+      await this.closeConsumer(this.#options.timings.operationTimeoutMs);
       void this.#recover();
     } else if (kind === 'failed' || kind === 'missing') void this.#recover();
     await this.ready();
@@ -143,14 +143,14 @@ export class ConsumerLink {
     this.#backoff.gotFurther();
   }
 
-  /** The run ends: nobody waits for a consumer any more. Returns the error for whoever waits for entries. */
+  /** The run ends: nobody waits for a consumer any more. Returns the error for a call that waits for entries. */
   abort(): BackupError {
     const error = runEnded(this.#recovery?.cause);
     this.#gate.fail(error);
     return error;
   }
 
-  /** Ends every wait. The consumer, if there is one, still works until `leave`. Returns the error for later calls. */
+  /** Ends every wait. The consumer, if there is one, still works until `closeConsumer`. Returns the error for later calls. */
   close(): BackupError {
     const error = new BackupError('source', `the consumer of ${this.#options.topic} is closed`);
     this.#state = { kind: 'closed', error };
@@ -160,7 +160,7 @@ export class ConsumerLink {
   }
 
   /** Ends the consumer at the broker, awaited; the subscription stays. Never throws. */
-  async leave(timeoutMs: number): Promise<void> {
+  async closeConsumer(timeoutMs: number): Promise<void> {
     const current = this.#current;
     this.#current = undefined;
     await current?.consumer.close(timeoutMs);
@@ -186,7 +186,7 @@ export class ConsumerLink {
     try {
       await this.#subscribe();
     } catch (error) {
-      // Brokers take a while to see that the connection of before is dead.
+      // Brokers take a while to notice that the earlier connection is dead.
       if (!isServerError(error, 'ConsumerBusy')) throw error;
       const { message, hint, details } = error as BackupError;
       throw new BackupError('source', message, {
@@ -235,7 +235,7 @@ export class ConsumerLink {
       return;
     }
     if (this.#state.kind !== 'connecting') {
-      await this.leave(this.#options.timings.closeTimeoutMs);
+      await this.closeConsumer(this.#options.timings.closeTimeoutMs);
       return;
     }
     this.#options.logger.info({ topic: this.#options.topic }, 'consumer reconnected');

@@ -193,9 +193,9 @@ export class Consumer implements SourcePartition {
     // One right behind the other: while there is a consumer, the broker acknowledges markers by itself.
     const asking = consumer?.lastPositions(closeTimeoutMs).catch(() => undefined);
     if (consumer !== undefined && this.#positions.isCutShort) await this.#findPassedOver(await asking);
-    const leaving = this.#link.leave(closeTimeoutMs);
+    const closing = this.#link.closeConsumer(closeTimeoutMs);
     this.#positions.closed(await asking);
-    await leaving;
+    await closing;
   }
 
   async #findPassedOver(now: LastPositions | undefined): Promise<void> {
@@ -231,7 +231,7 @@ export class Consumer implements SourcePartition {
     this.#failover.resolveDoubt();
   }
 
-  /** There is no consumer until the next one is had, which gets all that is not acknowledged. */
+  /** There is no consumer now; the next one gets all that is not acknowledged. */
   #beginAfresh(): void {
     this.#deliveries.reset();
     this.#positions.away();
@@ -251,7 +251,7 @@ export class Consumer implements SourcePartition {
     this.#deliveries.push(entry);
   }
 
-  /** The broker keeps its permits for it, and sends it perhaps with the next entry. */
+  /** The broker keeps the permits for such an entry, and may send it with the next one. */
   #onPassedOver(entry: StoredEntry): void {
     if (this.#link.isReady && this.#failover.role !== 'standby') this.#onEntry(entry);
   }
@@ -279,7 +279,7 @@ export class Consumer implements SourcePartition {
     this.#askForPosition((acknowledged) => this.#failover.settle(this.#positions.isOurs(acknowledged)));
   }
 
-  /** Asks the broker, which may not know (`undefined`). No answer once the consumer is another one, or gone. */
+  /** Asks the broker how far all is acknowledged; `undefined`: it does not report it. No answer once the consumer is gone. */
   #askForPosition(onAnswer: (acknowledged: EntryId | undefined) => void): void {
     const { consumer } = this.#link;
     const answer = (acknowledged: EntryId | undefined): void => {

@@ -1,5 +1,5 @@
-// From a stored entry to a delivery: decodes it, or holds it as a chunk until its message is whole, and tells the ack
-// plan what was handed out.
+// From a stored entry to a delivery: decodes it, or holds it as a chunk until its message is whole, and enters into the
+// ack plan what was handed out.
 
 import { formatEntry } from '../../format/entry-order.ts';
 import { formatTime } from '../../format/record.ts';

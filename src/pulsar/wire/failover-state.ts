@@ -129,7 +129,7 @@ export class FailoverState {
     return true;
   }
 
-  /** Looks into what is doubtful, as far as the role is known. Only while there is a consumer. */
+  /** Resolves what is doubtful, as far as the role is known. Only while there is a consumer. */
   resolveDoubt(): void {
     if (!this.isDoubtful) return;
     if (this.#role === 'active') this.#listener.onDoubt();

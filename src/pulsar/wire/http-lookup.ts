@@ -103,7 +103,7 @@ function parseAnswer(answer: HttpAnswer, url: URL, what: string, options: Connec
     if (typeof parsed === 'number') return { partitions: parsed };
     if (typeof parsed === 'object' && parsed !== null) return parsed;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw strangeAnswer(url.host, url.pathname);
 }

@@ -1,5 +1,5 @@
 // What it means when an HTTP address answers something else than what was asked: a refusal of Pulsar's, or a page of
-// something that stands before it or is none.
+// something before it, or something that is no broker.
 import { BackupError } from '../../errors.ts';
 import { unknownHint } from './authentication.ts';
 import type { ConnectionOptions } from './connection.ts';

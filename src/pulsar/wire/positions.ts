@@ -1,5 +1,5 @@
 // How far the subscription is in one partition: what the broker reported when the consumer came and left, what arrived,
-// and what is acknowledged. It asks nobody; whoever has an answer hands it in.
+// and what is acknowledged. It asks no broker; others hand in the answers.
 import { compareEntries, isUpTo, laterEntry, mostEntriesBetween } from '../../format/entry-order.ts';
 import type { EntryId, RunPositions, SubscriptionPosition } from '../../ports.ts';
 import type { LastPositions } from './broker-consumer.ts';
@@ -73,8 +73,8 @@ export class Positions {
   }
 
   /**
-   * How many more entries are wanted at most. What is behind the run's range is not read ahead; who goes on there waits
-   * for each (`isWaited`).
+   * How many more entries are wanted at most. Nothing behind the run's range is read ahead; a caller that goes on there
+   * waits for each entry (`isWaited`).
    */
   wantedEntries(isWaited: boolean): number {
     const last = this.#lastArrived;

@@ -50,7 +50,7 @@ export class WireProducer implements TopicProducer {
   readonly #window: SendWindow;
   #batch: OutgoingMessage[] = [];
   #batchBytes = 0;
-  /** While there is none, one is being had, or the producer has failed. */
+  /** `undefined` while it connects, and once it has failed. */
   #link: Link | undefined;
   #maxEntryBytes = 0;
   #watch: ReceiptWatch | undefined;

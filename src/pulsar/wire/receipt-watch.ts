@@ -1,22 +1,24 @@
-// Watches that a broker stores what it is sent: one that answers PING and gives no receipts is left, and at last given up.
+// Watches that a broker stores what it is sent. Reports one that answers PING and sends no receipts: first so that the
+// producer connects again, and then so that it fails.
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 
-const LOOK_EVERY_MS = 20_000;
-/** So many looks in a row without a receipt. */
-const SILENT = 2;
-const GIVEN_UP = 4;
+const CHECK_EVERY_MS = 20_000;
+/** So many checks in a row without a receipt. */
+const MAX_SILENT_CHECKS = 2;
+const MAX_CHECKS = 4;
 
 export interface ReceiptWatchOptions {
   readonly clock: Clock;
-  /** Whether a receipt has to come. */
+  /** Whether a receipt is due. */
   readonly isWaiting: () => boolean;
   /** None came for a while; called once until one comes. */
   readonly onSilent: () => void;
-  /** None came in spite of `onSilent`. */
+  /** None came after `onSilent` either. */
   readonly onGivenUp: () => void;
 }
 
+/** A watch over one producer. */
 export interface ReceiptWatch {
   /** A receipt came. */
   heard(): void;
@@ -25,20 +27,20 @@ export interface ReceiptWatch {
 
 /** Begins to watch. */
 export function watchReceipts({ clock, isWaiting, onSilent, onGivenUp }: ReceiptWatchOptions): ReceiptWatch {
-  let silentProbes = 0;
+  let silentChecks = 0;
   let isStopped = false;
   let cancel = () => {};
-  const look = () => {
+  const check = () => {
     if (isStopped) return;
-    if (isWaiting()) silentProbes++;
-    if (silentProbes === SILENT) onSilent();
-    if (silentProbes === GIVEN_UP) onGivenUp();
-    if (!isStopped) cancel = startTimer(clock, LOOK_EVERY_MS, look);
+    if (isWaiting()) silentChecks++;
+    if (silentChecks === MAX_SILENT_CHECKS) onSilent();
+    if (silentChecks === MAX_CHECKS) onGivenUp();
+    if (!isStopped) cancel = startTimer(clock, CHECK_EVERY_MS, check);
   };
-  cancel = startTimer(clock, LOOK_EVERY_MS, look);
+  cancel = startTimer(clock, CHECK_EVERY_MS, check);
   return {
     heard() {
-      silentProbes = 0;
+      silentChecks = 0;
     },
     stop() {
       isStopped = true;

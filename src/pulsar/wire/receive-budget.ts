@@ -1,13 +1,13 @@
-// What all partitions of a source may hold of entries that nobody has taken yet. It says how far a partition may read
+// What all partitions of a source may hold of entries that were not handed out yet. It bounds how far a partition reads
 // ahead, and stops the sockets where brokers send more than that: permits count messages, whatever their size.
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 
-/** A partition may read ahead this many times as far as all that is left. So n busy ones share nearly all, evenly. */
+/** A partition may read ahead this many times as far as all that is free. So n busy ones share nearly all, evenly. */
 const EAGERNESS = 2;
 /** How far entries that are larger than those before may go beyond the budget. */
 const OVERFULL = 1.5;
-/** Sockets are stopped so long at most: what somebody waits for may stand behind what nobody takes. */
+/** Sockets are stopped so long at most: what somebody waits for may come after what nobody takes. */
 const PAUSE_MS = 50;
 
 /** A connection, as far as it can be stopped from bringing more. */

@@ -91,7 +91,7 @@ export class Recovery {
 function awayTooLong(topic: string, timeoutMs: number, cause: BackupError): BackupError {
   return new BackupError(
     'source',
-    `no consumer of ${topic} could be had again in ${timeoutMs / 1_000} s: ${cause.message}`,
+    `no consumer of ${topic} could subscribe again in ${timeoutMs / 1_000} s: ${cause.message}`,
     {
       retryable: true,
       hint: 'Look at the brokers, and at what lies between them and here. The next run goes on from what is stored.',

@@ -1,4 +1,4 @@
-// What is told to those who still wait for Pulsar when the run ends.
+// The error for everybody who still waits for Pulsar when the run ends.
 import { BackupError } from '../../errors.ts';
 
 /** `away`: what kept the connection away, if it was. */

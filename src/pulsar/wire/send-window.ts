@@ -62,8 +62,8 @@ export class SendWindow {
   }
 
   /**
-   * What a new connection has to get: everything, in order. `cut` makes the chunks of a message anew, for whoever has
-   * some of the old ones waits for no second first one.
+   * What a new connection has to get: everything, in order. `cut` makes the chunks of a message anew: a consumer that has
+   * some of the old ones does not wait for a second first one.
    */
   renew(cut: (message: OutgoingMessage) => readonly OutgoingEntry[]): readonly PendingEntry[] {
     const renewed: PendingEntry[] = [];

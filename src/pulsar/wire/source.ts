@@ -199,7 +199,7 @@ class WireSource implements Source {
     const { signal } = this.#options;
     signal?.removeEventListener('abort', this.#onRunEnd);
     this.#ended.abort();
-    // When the run's time is over, the end of the connection has to tell the broker.
+    // When the run's time is over, the broker learns it from the end of the connection.
     const runEnded = () => new BackupError('source', 'the run ended before its consumers were closed');
     await untilAborted(this.#closeConsumers(), signal, runEnded).catch(() => undefined);
     await this.#cluster.close();

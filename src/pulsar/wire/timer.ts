@@ -20,9 +20,9 @@ export interface Timings {
   readonly settleMs: number;
   /** Failover: how long the broker may take to say who is active. */
   readonly activationTimeoutMs: number;
-  /** Failover: who is told that another consumer is active waits so long for a change, and is on standby then. */
+  /** Failover: a consumer that is not the active one waits so long for a change, and is on standby then. */
   readonly standbyAfterMs: number;
-  /** How long a lost consumer is tried to be had again, from when it was lost. */
+  /** How long to try for another consumer after a loss. */
   readonly reconnectTimeoutMs: number;
 }
 

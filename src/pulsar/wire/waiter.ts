@@ -1,5 +1,5 @@
 // The one `next` call that waits for a delivery, and the time it may wait. One timer serves many calls: it is armed
-// once and looks, when it fires, whether the call that waits by then is due.
+// once, and when it fires it finds out whether the call that waits by then is due.
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 

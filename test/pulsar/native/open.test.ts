@@ -107,7 +107,7 @@ describe('opening the native source', () => {
     ['subscribe', 'Failed to create consumer: AuthorizationError', 'source', false, 'PULSAR_TOKEN'],
     ['subscribe', 'Failed to create consumer: InvalidUrl', 'config', false, 'PULSAR_SERVICE_URL'],
     ['subscribe', 'Something new', 'source', false, 'PULSAR_DRIVER=wire'],
-  ] as const)('tells what %s: %s means, and closes the client', async (at, text, code, retryable, hint) => {
+  ] as const)('reports what %s: %s means, and closes the client', async (at, text, code, retryable, hint) => {
     const fixture = nativeFixture();
     fixture.pulsar.faults.push({ at, text });
     await expect(fixture.source().open()).rejects.toMatchObject({
@@ -145,7 +145,7 @@ describe('opening the native source', () => {
     },
   );
 
-  it('tells over http:// that the topic is not there, which the client calls a failed connection', async () => {
+  it('reports over http:// that the topic is not there, which the client calls a failed connection', async () => {
     const fixture = nativeFixture();
     fixture.pulsar.topics.clear();
     await expect(fixture.source({ serviceUrl: 'http://127.0.0.1:8080' }).open()).rejects.toMatchObject({

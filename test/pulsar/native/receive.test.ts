@@ -92,7 +92,7 @@ it('large messages are taken with a shorter queue although the broker refuses th
 });
 
 describe('the fields of a message', () => {
-  it('are all those that the client tells', async () => {
+  it('are all those that the client reports', async () => {
     const full = single(0, {
       data: Uint8Array.of(0, 255),
       key: 'k',
@@ -125,7 +125,7 @@ describe('the fields of a message', () => {
     expect(message?.properties).toHaveLength(3);
   });
 
-  it('have times of 64 bits as near as the client tells them: it rounds them to doubles, without a sign', async () => {
+  it('have times of 64 bits as near as the client reports them: it rounds them to doubles, without a sign', async () => {
     const asClient = (timeMs: bigint) => Number(BigInt.asUintN(64, timeMs));
     const times = [
       [-86_400_000n, -1n],
@@ -142,7 +142,7 @@ describe('the fields of a message', () => {
     expect(got[1]).toMatchObject({ publishTimeMs: 2n ** 62n, eventTimeMs: 2 ** 53 - 1 });
   });
 
-  it('are absent where the message has none, and where the version of the client does not tell', async () => {
+  it('are absent where the message has none, and where the version of the client does not report it', async () => {
     const fixture = nativeFixture(single(0, { data: '', producer: 'p-1' }));
     fixture.pulsar.isOld = true;
     const [entry] = await take(await fixture.open(), 1);
@@ -198,7 +198,7 @@ describe('what the client keeps back or drops', () => {
     expect(textOf(after as ReadableEntry)).toEqual(['1']);
   });
 
-  it('encrypted entries of a version that cannot tell them fail the run, and nothing is acknowledged over them', async () => {
+  it('encrypted entries of a version that does not mark them fail the run, and nothing is acknowledged over them', async () => {
     const fixture = nativeFixture(single(0));
     fixture.pulsar.isOld = true;
     const partition = await fixture.open();

@@ -1,4 +1,4 @@
-// Chunks of messages that their producer did not finish: who is told of them, and what happens when they are given up.
+// Chunks of messages that their producer did not finish: where they are reported, and what happens when they are given up.
 import { describe, expect, it } from 'vitest';
 import {
   ids,
@@ -88,7 +88,7 @@ describe('on a Shared subscription', () => {
     expect(broker.subscriptionBacklog(TOPIC, SUBSCRIPTION)).toBe(0);
   });
 
-  it('the last chunks of messages whose first another consumer has are told, and given up in time', async () => {
+  it('the last chunks of messages whose first another consumer has are reported, and given up in time', async () => {
     const { broker, chunk } = await brokerWithTopic();
     const last = chunk('a', 2, NOW - 2 * HOUR);
     const { first } = await openSource(broker, { subscriptionType: 'shared' });
@@ -112,7 +112,7 @@ describe('on a Shared subscription', () => {
     await first.acknowledge(ids(await take(first, 2)));
     expect(await first.heldBack?.(3, 1_000)).toEqual(['incomplete chunks']);
     expect(await first.giveUpChunks(NOW - 3 * HOUR)).toEqual([]);
-    // Asked as at the end of a run, which does not look once more.
+    // Asked as at the end of a run, which does not ask once more.
     expect(await first.heldBack?.(0, 0)).toEqual(['incomplete chunks']);
     for (const id of [kept[1], next]) {
       const given = await first.giveUpChunks(NOW - HOUR);
@@ -123,7 +123,7 @@ describe('on a Shared subscription', () => {
     expect(await first.giveUpChunks(NOW - HOUR)).toEqual([]);
   });
 
-  it('they are given up also where more stands behind them than is looked through', async () => {
+  it('they are given up also where more comes after them than is read through', async () => {
     const { broker, chunk } = await brokerWithTopic();
     const kept = chunk('kept', 0, NOW - 2 * HOUR);
     broker.publish(TOPIC, messages(10_500));

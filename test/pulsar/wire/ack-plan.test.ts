@@ -47,7 +47,7 @@ describe('acknowledging', () => {
     expect(steps(plan, 7)).toEqual({ upTo: 7, each: [] });
   });
 
-  it('is single at first where it is not known what stands before, and behind the end of a ledger', () => {
+  it('is single at first where it is not known what comes before, and behind the end of a ledger', () => {
     const unknown = new AckPlan(true);
     unknown.handOut(id(1));
     expect(steps(unknown, 1)).toEqual({ upTo: undefined, each: [1] });

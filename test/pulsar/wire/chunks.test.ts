@@ -182,7 +182,7 @@ describe('chunks that come twice', () => {
 });
 
 describe('messages that are not complete', () => {
-  it('are told with what there is of them', () => {
+  it('are reported with what there is of them', () => {
     const { add, chunks } = joiner();
     add(chunk(0, 'a', 0, 3));
     add(chunk(1, 'b', 0, 2));

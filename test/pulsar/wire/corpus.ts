@@ -91,6 +91,6 @@ export function asRead(message: Message): ReadMessage {
 }
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-/** The reader tells small ones whole. */
+/** The reader prints small ones whole. */
 const shown = (bytes: Uint8Array) =>
   bytes.length <= 1_024 ? { base64: Buffer.from(bytes).toString('base64') } : {};

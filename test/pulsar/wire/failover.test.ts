@@ -59,7 +59,7 @@ it('is on standby where the broker never makes it active', async () => {
   expect(await first.next(10)).toEqual({ kind: 'standby' });
 });
 
-it('is on standby soon after it is told that another consumer is active, however long it would wait', async () => {
+it('is on standby soon after the broker announces that another consumer is active, however long it would wait', async () => {
   const broker = await brokerWith(3);
   const [one, other] = await Promise.all([
     openSource(broker, { ...FAILOVER, timings: { standbyAfterMs: 100 } }),
@@ -159,7 +159,7 @@ it('has lost the partition where another consumer acknowledged it while the conn
   expect(texts(await take(first, 2))).toEqual(['m3', 'm4']);
 });
 
-it('has lost the partition where the broker is too old to tell who acknowledged', async () => {
+it('has lost the partition where the broker is too old to report who acknowledged', async () => {
   const broker = await brokerWith(3);
   broker.faults.protocolVersion = 16;
   const { first } = await openSource(broker, FAILOVER);

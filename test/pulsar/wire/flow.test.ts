@@ -161,7 +161,7 @@ describe('connections that bring more than was to be expected', () => {
     expect(calls).toEqual(['pause', 'resume']);
   });
 
-  it('are stopped for a moment only, because somebody may wait for what stands behind', async () => {
+  it('are stopped for a moment only, because somebody may wait for what comes after', async () => {
     const { clock, arrive, calls } = overfull();
     await clock.sleep(100);
     expect(calls).toEqual(['pause', 'resume']);

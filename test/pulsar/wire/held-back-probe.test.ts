@@ -18,14 +18,14 @@ async function brokerWith(count: number): Promise<LoopbackBroker> {
 }
 
 const heldBack = (partition: SourcePartition, entries: number, quietMs = SHORT_MS) =>
-  partition.heldBack?.(entries, quietMs) ?? Promise.reject(new Error('the driver cannot tell'));
+  partition.heldBack?.(entries, quietMs) ?? Promise.reject(new Error('the driver cannot explain'));
 
-/** Nothing may stay of the reader that looks. */
+/** Nothing may stay of the reader that probes. */
 const subscriptionsOf = (broker: LoopbackBroker) =>
   broker.consumers().map(({ subscription }) => subscription);
 
 describe('messages of an open transaction', () => {
-  it('that nobody gets are told as such, where the one before them comes', async () => {
+  it('that nobody gets are reported as such, where the one before them comes', async () => {
     const broker = await brokerWith(5);
     broker.faults.keepsBack = (_, { place }) => place >= 3;
     broker.faults.hasTransactions = true;
@@ -37,7 +37,7 @@ describe('messages of an open transaction', () => {
     expect(subscriptionsOf(broker)).toEqual([SUBSCRIPTION]);
   });
 
-  it('are told also where everything before them is acknowledged, also behind large batches', async () => {
+  it('are reported also where everything before them is acknowledged, also behind large batches', async () => {
     const broker = await startBroker();
     broker.createTopic(TOPIC, 0);
     broker.createSubscription(TOPIC, SUBSCRIPTION);
@@ -52,7 +52,7 @@ describe('messages of an open transaction', () => {
     expect(await heldBack(first, 2, LONG_MS)).toEqual(['open transaction']);
   });
 
-  it('acknowledged in one are told after a longer silence, where the broker has transactions', async () => {
+  it('acknowledged in one are reported after a longer silence, where the broker has transactions', async () => {
     const broker = await brokerWith(5);
     broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 3;
     broker.faults.hasTransactions = true;
@@ -62,7 +62,7 @@ describe('messages of an open transaction', () => {
     expect(await heldBack(first, 2, LONG_MS)).toEqual(['open transaction']);
   });
 
-  it('that begin their ledger are told the same way', async () => {
+  it('that begin their ledger are reported the same way', async () => {
     const broker = await brokerWith(2);
     broker.faults.keepsBack = () => true;
     broker.faults.hasTransactions = true;
@@ -77,7 +77,7 @@ const noLedger = { error: SERVER_ERROR.MetadataError, message: 'No such ledger' 
 
 describe('entries that a broker counts, and has no more', () => {
   it.each(['exclusive', 'shared'] as const)(
-    'are told as such with the first look, behind the last message (%s)',
+    'are reported as such with the first probe, behind the last message (%s)',
     async (subscriptionType) => {
       const broker = await brokerWith(3);
       const { first } = await openSource(broker, { subscriptionType });
@@ -87,7 +87,7 @@ describe('entries that a broker counts, and has no more', () => {
   );
 
   it.each(['exclusive', 'shared'] as const)(
-    'are told as such where there is no last message (%s)',
+    'are reported as such where there is no last message (%s)',
     async (subscriptionType) => {
       const broker = await brokerWith(0);
       broker.onCommand((name) => (name === 'getLastMessageId' ? noLedger : undefined));
@@ -96,7 +96,7 @@ describe('entries that a broker counts, and has no more', () => {
     },
   );
 
-  it('may be messages where the broker tells neither the last one nor where the subscription stands', async () => {
+  it('may be messages where the broker reports neither the last one nor the position of the subscription', async () => {
     const broker = await brokerWith(3);
     broker.faults.keepsBack = (subscription) => subscription === SUBSCRIPTION;
     broker.onCommand((name) => (name === 'getLastMessageId' ? noLedger : undefined));
@@ -117,16 +117,19 @@ describe('entries that a broker counts, and has no more', () => {
 it.each([
   ['behind the last one that comes', 3],
   ['from the begin of the topic on', 0],
-])('what nobody gets is soon told as unknown, where the broker has no transactions: %s', async (_, from) => {
-  const broker = await brokerWith(5);
-  broker.faults.keepsBack = (_subscription, { place }) => place >= from;
-  const { first } = await openSource(broker);
-  await take(first, from);
-  expect(await heldBack(first, 5 - from)).toBeUndefined();
-  expect(await heldBack(first, 5 - from, LONG_MS)).toEqual(['unknown']);
-});
+])(
+  'what nobody gets is soon reported as unknown, where the broker has no transactions: %s',
+  async (_, from) => {
+    const broker = await brokerWith(5);
+    broker.faults.keepsBack = (_subscription, { place }) => place >= from;
+    const { first } = await openSource(broker);
+    await take(first, from);
+    expect(await heldBack(first, 5 - from)).toBeUndefined();
+    expect(await heldBack(first, 5 - from, LONG_MS)).toEqual(['unknown']);
+  },
+);
 
-it('what nobody gets before others that are acknowledged is told the same way', async () => {
+it('what nobody gets before others that are acknowledged is reported the same way', async () => {
   const broker = await brokerWith(5);
   broker.faults.keepsBack = (_subscription, { place }) => place < 2;
   const before = await openSource(broker);
@@ -207,7 +210,7 @@ it('hands out a batch of no messages that the broker passes over, and gives no p
   expect(permits).toBeGreaterThanOrEqual(0);
 });
 
-it('runs not dry where batches of no messages stand between others', async () => {
+it('runs out of no permits where batches of no messages come between others', async () => {
   const broker = await brokerWith(3);
   for (let i = 0; i < 200; i++) broker.appendEntry(TOPIC, { numMessagesInBatch: 0 }, new Uint8Array());
   broker.publish(TOPIC, messages(3, 3));
@@ -267,7 +270,7 @@ it.each(['exclusive', 'shared'] as const)(
   },
 );
 
-it('tells how much there was at its start, or that the broker does not say', async () => {
+it('reports how much there was at its start, or that the broker does not know', async () => {
   const broker = await brokerWith(7);
   const { first, source } = await openSource(broker);
   broker.publish(TOPIC, messages(5));

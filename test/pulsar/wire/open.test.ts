@@ -109,7 +109,7 @@ describe('opening partitions', () => {
 });
 
 describe('closing asks the broker for nothing more', () => {
-  // Besides where those partitions stand that it closes.
+  // Besides the positions of those partitions that it closes.
   const asked = ['partitionMetadata', 'lookupTopic', 'subscribe', 'flow', 'ack'];
 
   /** Closes the source when the broker gets the `nth` command of this name; what is asked of the broker after that. */

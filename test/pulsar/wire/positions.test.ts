@@ -1,4 +1,4 @@
-// Where the broker says that the subscription stands, around a run of the wire driver.
+// The positions that the broker reports of the subscription, around a run of the wire driver.
 import { expect, it } from 'vitest';
 import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { ids, messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take } from './loopback-source.ts';
@@ -12,7 +12,7 @@ async function brokerWith(count: number): Promise<LoopbackBroker> {
 }
 
 it.each(['exclusive', 'failover', 'shared', 'key_shared'] as const)(
-  'are told when the consumer came and when it left, on %s',
+  'are known when the consumer came and when it left, on %s',
   async (subscriptionType) => {
     const broker = await brokerWith(5);
     const before = await openSource(broker, { subscriptionType });
@@ -32,7 +32,7 @@ it.each(['exclusive', 'failover', 'shared', 'key_shared'] as const)(
   },
 );
 
-it('are those of the first entry and of the last acknowledgement where the broker is too old to tell', async () => {
+it('are those of the first entry and of the last acknowledgement where the broker is too old to report any', async () => {
   const broker = await startBroker();
   broker.faults.protocolVersion = 15;
   broker.createTopic(TOPIC, 0);
@@ -52,7 +52,7 @@ it('are those of the first entry and of the last acknowledgement where the broke
   });
 });
 
-it('are not told of a consumer whose connection is lost', async () => {
+it('are not known of a consumer whose connection is lost', async () => {
   const broker = await brokerWith(5);
   const { first, source } = await openSource(broker);
   await first.acknowledge(ids(await take(first, 5)));

@@ -285,25 +285,25 @@ it.each([
   });
 });
 
-/** Time passes only when the test says so, for the producer's look at its receipts; else as always. */
-function clockWithHeldProbes() {
-  let looks: (() => void)[] = [];
+/** Time passes only when the test says so, for the producer's check of its receipts; else as always. */
+function clockWithHeldChecks() {
+  let checks: (() => void)[] = [];
   const sleep: Clock['sleep'] = (ms, signal) =>
     ms === 20_000
       ? new Promise((resolve, reject) => {
-          looks.push(resolve);
+          checks.push(resolve);
           signal?.addEventListener('abort', () => {
-            looks = looks.filter((one) => one !== resolve);
+            checks = checks.filter((one) => one !== resolve);
             reject(signal.reason);
           });
         })
       : systemClock.sleep(ms, signal);
   return {
     clock: { now: systemClock.now, sleep },
-    isHeld: () => looks.length > 0,
-    async look() {
-      const due = looks;
-      looks = [];
+    isHeld: () => checks.length > 0,
+    async check() {
+      const due = checks;
+      checks = [];
       for (const one of due) one();
       for (let i = 0; i < 20; i++) await setImmediate();
     },
@@ -311,7 +311,7 @@ function clockWithHeldProbes() {
 }
 
 it('connects again where a broker gives no receipts, and fails where that does not help', async () => {
-  const { clock, look } = clockWithHeldProbes();
+  const { clock, check } = clockWithHeldChecks();
   const other = createWirePublisher({ config: config(), clock, signal: stop.signal });
   let producers = 0;
   let isSilent = true;
@@ -321,14 +321,14 @@ it('connects again where a broker gives no receipts, and fails where that does n
   });
   try {
     const producer = await other.open(TOPIC.full, 'p', OPTIONS);
-    await look();
-    await look();
+    await check();
+    await check();
     expect(producers).toBe(1); // nothing waits
     await producer.send(outgoing(0));
     producer.push();
-    await look();
+    await check();
     expect(producers).toBe(1);
-    await look();
+    await check();
     await vi.waitUntil(() => producers === 2);
     isSilent = false;
     broker.dropConnections();
@@ -338,7 +338,7 @@ it('connects again where a broker gives no receipts, and fails where that does n
     const flushing = producer.flush();
     const failure = expect(flushing).rejects.toThrow('stores nothing');
     for (let i = 0; i < 4; i++) {
-      await look();
+      await check();
       await vi.waitUntil(() => producers >= (i < 1 ? 3 : 4));
     }
     await failure;
@@ -348,7 +348,7 @@ it('connects again where a broker gives no receipts, and fails where that does n
 });
 
 it('leaves no timer when it is closed', async () => {
-  const { clock, isHeld } = clockWithHeldProbes();
+  const { clock, isHeld } = clockWithHeldChecks();
   const other = createWirePublisher({ config: config(), clock, signal: stop.signal });
   await other.open(TOPIC.full, 'p', OPTIONS);
   expect(isHeld()).toBe(true);
@@ -356,7 +356,7 @@ it('leaves no timer when it is closed', async () => {
   expect(isHeld()).toBe(false);
 });
 
-it('tells a message in chunks as acknowledged when the broker has its last', async () => {
+it('reports a message in chunks as acknowledged when the broker has its last', async () => {
   let receipts = 0;
   const unhook = broker.onAnswer((name) => (name === 'sendReceipt' && ++receipts > 2 ? 'drop' : undefined));
   const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, compression: 'none' });

@@ -67,7 +67,7 @@ describe('a consumer that has lost its broker', () => {
     expect(await next).toEqual({ kind: 'idle' });
   });
 
-  it('ends waiting with the run, and tells what kept the broker away', async () => {
+  it('ends waiting with the run, and reports what kept the broker away', async () => {
     const broker = await brokerWith(0);
     const run = new AbortController();
     const { first } = await openSource(broker, { signal: run.signal });

@@ -1,4 +1,4 @@
-// What brokers refuse with, and what a person is told to do: the answers are those that Pulsar 2.7.2 to 4.0.7 gave.
+// What brokers refuse with, and what the hint says to do: the answers are those that Pulsar 2.7.2 to 4.0.7 gave.
 import { createServer, type RequestListener } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
@@ -28,16 +28,19 @@ describe('over the binary protocol', () => {
     ['2.10.1', 'MetadataError', 'Namespace not found'],
     ['3.0.0', 'TopicNotFound', 'Namespace not found'],
     ['4.0.7', 'TopicNotFound', 'Tenant or namespace or topic does not exist: nope/nope'],
-  ] as const)('a namespace or tenant that is not there is told as such (%s)', async (_, error, message) => {
-    const broker = await brokerWithTopic();
-    broker.onCommand((name) =>
-      name === 'partitionMetadata' ? { error: SERVER_ERROR[error], message } : undefined,
-    );
-    expect(await opened(broker)).toMatchObject({
-      retryable: false,
-      hint: expect.stringMatching(/PULSAR_TOPIC.*tenant, namespace or topic/),
-    });
-  });
+  ] as const)(
+    'a namespace or tenant that is not there is reported as such (%s)',
+    async (_, error, message) => {
+      const broker = await brokerWithTopic();
+      broker.onCommand((name) =>
+        name === 'partitionMetadata' ? { error: SERVER_ERROR[error], message } : undefined,
+      );
+      expect(await opened(broker)).toMatchObject({
+        retryable: false,
+        hint: expect.stringMatching(/PULSAR_TOPIC.*tenant, namespace or topic/),
+      });
+    },
+  );
 
   it('metadata that cannot be read just now is no missing namespace', async () => {
     const broker = await brokerWithTopic();
@@ -54,16 +57,19 @@ describe('over the binary protocol', () => {
       'org.apache.pulsar.broker.PulsarServerException: the broker do not have nope listener',
     ],
     ['4.0.7', 'the broker do not have nope listener'],
-  ])('a listener that the brokers do not know is told by its setting, at once (%s)', async (_, message) => {
-    const broker = await brokerWithTopic();
-    broker.onCommand((name) =>
-      name === 'lookupTopic' ? { error: SERVER_ERROR.ServiceNotReady, message } : undefined,
-    );
-    expect(await opened(broker, { listenerName: 'nope' })).toMatchObject({
-      retryable: false,
-      hint: expect.stringContaining('PULSAR_LISTENER_NAME'),
-    });
-  });
+  ])(
+    'a listener that the brokers do not know is reported by its setting, at once (%s)',
+    async (_, message) => {
+      const broker = await brokerWithTopic();
+      broker.onCommand((name) =>
+        name === 'lookupTopic' ? { error: SERVER_ERROR.ServiceNotReady, message } : undefined,
+      );
+      expect(await opened(broker, { listenerName: 'nope' })).toMatchObject({
+        retryable: false,
+        hint: expect.stringContaining('PULSAR_LISTENER_NAME'),
+      });
+    },
+  );
 });
 
 /** An HTTP server that gives one answer to everything. */
@@ -200,7 +206,7 @@ describe('over HTTP', () => {
   });
 
   it.each([15, 17])(
-    'a broker that passes over the name of the listener is told once (protocol %i)',
+    'a broker that passes over the name of the listener is reported once (protocol %i)',
     async (version) => {
       const broker = await startBroker();
       broker.createTopic(TOPIC, 3);
@@ -218,8 +224,8 @@ describe('over HTTP', () => {
       const source = createWireSource({ ...options, logger });
       await source.open();
       await source.close();
-      const told = [[LISTENER_IGNORED, { listenerName: 'outside', broker: broker.serviceUrl }]];
-      expect(warnings).toEqual(version === 15 ? told : []);
+      const ignored = [[LISTENER_IGNORED, { listenerName: 'outside', broker: broker.serviceUrl }]];
+      expect(warnings).toEqual(version === 15 ? ignored : []);
     },
   );
 
@@ -245,7 +251,7 @@ describe('over HTTP', () => {
   });
 });
 
-it('a broker that a look-up over pulsar:// names and that is not reached is told as what it is', async () => {
+it('a broker that a look-up over pulsar:// names and that is not reached is reported as what it is', async () => {
   const broker = await brokerWithTopic();
   broker.onAnswer((name, fields) => {
     if (name === 'lookupTopicResponse') Object.assign(fields, { brokerServiceUrl: 'pulsar://127.0.0.1:1' });
@@ -261,7 +267,7 @@ describe('at a port of another kind', () => {
     ['HTTP', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), /^HTTP is spoken there: .* http:\/\//],
     ['TLS', Buffer.from([0x15, 3, 3, 0, 2, 2, 0x50]), /^TLS is spoken there: .* pulsar\+ssl:\/\//],
     ['something else', Buffer.from('220 mail.example ESMTP\r\n'), /scheme \(pulsar, .*fits its port/],
-  ])('%s is told', async (_, bytes, hint) => {
+  ])('%s is reported', async (_, bytes, hint) => {
     const server = createTcpServer((socket) => void socket.end(bytes));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const serviceUrl = `pulsar://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -42,7 +42,7 @@ export interface DecodeContext {
   readonly part?: BatchPart | undefined;
 }
 
-/** Reads what stands around an entry's payload. `ackSet`: as the broker sent it. Never throws. */
+/** Reads what surrounds an entry's payload. `ackSet`: as the broker sent it. Never throws. */
 export function readStoredEntry(id: EntryId, bytes: Buffer, ackSet?: readonly Integer[]): StoredEntry {
   let start = 0;
   let metadata: EntryMetadata | undefined;

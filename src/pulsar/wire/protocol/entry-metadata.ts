@@ -32,7 +32,7 @@ export interface EntryMetadata {
   compactedIndexes: number[] | undefined;
 }
 
-/** What stands before one message of a batch. */
+/** What precedes one message of a batch. */
 export interface SingleMetadata {
   properties: readonly Property[];
   key: Text | undefined;
@@ -47,7 +47,7 @@ export interface SingleMetadata {
 const NO_PROPERTIES: readonly Property[] = [];
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Names, values and keys come again and again: a text of before is found faster than it is made. */
+/** Names, values and keys repeat: finding an earlier text is faster than making it. */
 const RECENT_MAX_BYTES = 32;
 const recent: string[] = new Array(2_048).fill('');
 
@@ -123,7 +123,7 @@ function withoutRepeats(properties: Property[] | undefined): readonly Property[]
   return [...new Map(properties.map((pair) => [nameOf(pair[0]), pair])).values()];
 }
 
-/** To tell texts apart: one string for the same bytes, whatever they are. No valid text begins with half a character. */
+/** One string for the same bytes, whatever they are, to compare texts by. No valid text begins with half a character. */
 const nameOf = (text: Text): string =>
   typeof text === 'string' ? text : `\ud800${Buffer.from(text).toString('latin1')}`;
 

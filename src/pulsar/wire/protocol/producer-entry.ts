@@ -27,7 +27,7 @@ export interface EntryOptions {
 }
 
 const HEAD_BYTES = 10;
-/** Room for the numbers that tell chunks apart. */
+/** Room for the numbers of chunks. */
 const CHUNK_METADATA_BYTES = 64;
 
 /** Newer than the types of the oldest Node that this runs on. */

@@ -1,7 +1,8 @@
-// Pulsar's binary protocol as data: messages, field numbers, types, enums and frame constants. No code, no defaults
-// applied. Source: PulsarApi.proto of Apache Pulsar (protocol version 21) and "Pulsar binary protocol specification".
+// Pulsar's binary protocol as data: messages, field numbers, types, enums and frame constants. Contains no code and applies
+// no defaults. Source: PulsarApi.proto of Apache Pulsar (protocol version 21) and "Pulsar binary protocol specification".
+// Long because the protocol is: a row per field, in the order of that file, so that the two can be read side by side.
 
-/** Scalar types of protobuf that the protocol uses; enums are `int32` here, their values stand below. */
+/** Scalar types of protobuf that the protocol uses; enums are `int32` here, with their values below. */
 export type ScalarType = 'uint64' | 'int64' | 'uint32' | 'int32' | 'bool' | 'string' | 'bytes' | 'double';
 
 /** `[number, type]` or `[number, type, 'repeated']`; the type is a scalar or the name of a message. */
@@ -82,7 +83,7 @@ export const MESSAGES = {
     compactedBatchIndexes: [31, 'int32', 'repeated'],
     schemaId: [32, 'bytes'],
   },
-  /** What stands before each message of a batch, with a u32 length before it. */
+  /** Precedes each message of a batch, with a u32 length before it. */
   SingleMessageMetadata: {
     properties: [1, 'KeyValue', 'repeated'],
     partitionKey: [2, 'string'],

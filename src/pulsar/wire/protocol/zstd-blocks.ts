@@ -1,5 +1,5 @@
-// Payloads compressed with Zstandard: by Node itself where it can (22.15), else by WebAssembly. Neither tells all that is
-// wrong, so the frames are told apart here: several are put together, skippable ones left out, and one that is cut off,
+// Payloads compressed with Zstandard: by Node itself where it can (22.15), else by WebAssembly. Neither reports all that is
+// wrong, so the frames are found here: several are put together, skippable ones left out, and one that is cut off,
 // or anything behind the last, is refused.
 import * as zlib from 'node:zlib';
 import { readFrame, type ZstdFrame } from '../../../lib/zstd-frame.ts';
@@ -80,7 +80,7 @@ function inPieces(
   let used = 0;
   let stuckAt = -1;
   for (const piece of decoder.decodeStreaming(pieces())) {
-    // The decoder does not look at errors: it goes on without end and without output, at the same piece.
+    // The decoder ignores errors: it goes on without end and without output, at the same piece.
     if (piece.length === 0 && stuckAt === given) throw new Error('its ZSTD frame is damaged');
     stuckAt = piece.length === 0 ? given : -1;
     if (used + piece.length > mostBytes) throw tooLarge(mostBytes);

@@ -41,7 +41,7 @@ it('the CRC-32C of bytes larger than its buffer is that of the definition', () =
   expect(crc32c(bytes, 3)).toBe(slowly(bytes.subarray(3)));
 });
 
-it('runs the code that stands in crc32c.wat', async () => {
+it('runs the code of crc32c.wat', async () => {
   const { parseWat } = await wabt();
   const source = readFileSync(
     new URL('../../../../src/pulsar/wire/protocol/crc32c.wat', import.meta.url),
