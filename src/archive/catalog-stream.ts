@@ -118,9 +118,10 @@ export function streamCatalog(
     const index = indexOf(said);
     const describe = createDescribe(store, rawNames(), options);
     for (let at = 0; at < said.length; at += CHUNK) {
-      const heads = said.slice(at, at + CHUNK).map(({ key }) =>
+      const heads = said.slice(at, at + CHUNK).map((object) =>
         slots.run(async (): Promise<ListedRecord[]> => {
-          const listed = await store.head(`${prefix}${pathOf(key)}`, call);
+          const listed = await store.head(`${prefix}${pathOf(object.key)}`, call);
+          if (listed === undefined) missing.push(object);
           const parts = parseObjectKey(prefix, listed?.key ?? '');
           return listed === undefined || parts === undefined ? [] : [{ listed, parts }];
         }),

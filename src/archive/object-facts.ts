@@ -90,7 +90,8 @@ export function createDescribe(
 export const fullTopic = ({ tenant, namespace, topic }: ObjectKeyParts): string =>
   `persistent://${tenant}/${namespace}/${topic}`;
 
-function factsOf(
+/** What manifest and metadata say of an object. */
+export function factsOf(
   parts: ObjectKeyParts,
   manifest: ManifestObject | undefined,
   head: ObjectHead | undefined,

@@ -1,5 +1,6 @@
 // An object read piece by piece, each a request that is done before its bytes are used: so that many objects can be read
 // side by side and slowly, without a connection for each that waits. The next piece is on its way meanwhile.
+import { BackupError } from '../errors.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
 
 const BUDGET_BYTES = 32 * 1_048_576;
@@ -16,8 +17,16 @@ export function rangedRead(store: ObjectStore, sizeBytes: number, rangeBytes: nu
     const fetch = async (start: number): Promise<Uint8Array[]> => {
       const chunks: Uint8Array[] = [];
       const end = Math.min(sizeBytes, start + rangeBytes) - 1;
-      for await (const chunk of store.read(key, { ...options, start, end })) chunks.push(chunk);
-      return chunks;
+      let bytes = 0;
+      for await (const chunk of store.read(key, { ...options, start, end })) {
+        chunks.push(chunk);
+        bytes += chunk.byteLength;
+      }
+      // Where a piece is cut, or is the whole, all behind it would be out of place.
+      if (bytes === end - start + 1) return chunks;
+      throw new BackupError('corrupt', `${key}: ${bytes} bytes came for bytes ${start} to ${end}`, {
+        details: { key },
+      });
     };
     let piece = sizeBytes > 0 ? fetch(0) : undefined;
     for (let next = rangeBytes; piece !== undefined; next += rangeBytes) {

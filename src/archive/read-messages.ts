@@ -27,6 +27,15 @@ export interface ReadOptions extends CallOptions {
   readonly rangeBytes?: number;
   readonly onObject?: (object: ArchiveObject) => void;
   readonly onDuplicate?: (message: Message) => void;
+  /** Told of an object that cannot be read to its end, which is gone on behind; without it, reading fails there. */
+  readonly onDamaged?: ((damaged: DamagedObject) => void) | undefined;
+}
+
+/** An object that holds less than it should, or something else. */
+export interface DamagedObject {
+  readonly key: string;
+  /** One sentence for a person. */
+  readonly reason: string;
 }
 
 /**
@@ -61,15 +70,20 @@ export async function* readPartition(
 async function* readObjects(
   store: ObjectStore,
   objects: readonly ArchiveObject[],
-  { signal, rangeBytes }: ReadOptions,
+  { signal, rangeBytes, onDamaged }: ReadOptions,
   begin: (object: ArchiveObject) => void,
 ): AsyncGenerator<StoredMessage, void, undefined> {
   const call: CallOptions = signal === undefined ? {} : { signal };
   for (const object of objects) {
     begin(object);
     const read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
-    for await (const { message, line } of readRecords({ ...store, read }, object, call))
-      yield { kind: 'message', message, line, object };
+    try {
+      for await (const { message, line } of readRecords({ ...store, read }, object, call))
+        yield { kind: 'message', message, line, object };
+    } catch (error) {
+      if (onDamaged === undefined || !isDamage(error)) throw error;
+      onDamaged({ key: object.key, reason: error.message });
+    }
   }
 }
 
@@ -99,23 +113,50 @@ export async function* mergeById<A extends Placed, B extends Placed>(
   }
 }
 
-/** @throws BackupError `corrupt` that names the object and the line */
-async function* readRecords(store: ObjectStore, { key, parts }: ArchiveObject, call: CallOptions) {
+/** Whether it is the object that is at fault, not the store. */
+const isDamage = (error: unknown): error is BackupError =>
+  error instanceof BackupError && (error.code === 'corrupt' || error.details['code'] === 'NoSuchKey');
+
+/**
+ * All records of an object: as many bytes as were listed, and as many messages as manifest and metadata say.
+ * @throws BackupError `corrupt` that names the object, the line, and how many messages there should be
+ */
+async function* readRecords(store: ObjectStore, object: ArchiveObject, call: CallOptions) {
+  const { key, parts, sizeBytes, facts } = object;
   let number = 0;
+  let bytes = 0;
+  const read: ObjectStore['read'] = async function* (...args) {
+    for await (const chunk of store.read(...args)) {
+      bytes += chunk.byteLength;
+      yield chunk;
+    }
+    if (bytes !== sizeBytes) throw corrupt(`: ${bytes} of ${sizeBytes} bytes came`);
+  };
+  const corrupt = (what: string, cause?: unknown) => {
+    const count = facts.messages === undefined ? '' : ` (${number} of ${facts.messages} messages)`;
+    return new BackupError('corrupt', `${key}${what}${count}`, {
+      hint: 'tdmq-backup archive verify tells all that is damaged. --skip-damaged goes on behind it, and names each such object.',
+      cause,
+      details: { key },
+    });
+  };
   try {
-    for await (const line of readLines(store, key, parts.compression, call)) {
+    for await (const line of readLines({ ...store, read }, key, parts.compression, call)) {
+      const message = decodeRecord(line);
       number++;
-      yield { message: decodeRecord(line), line };
+      yield { message, line };
     }
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
-    const what = error.message.startsWith(key) ? error.message : `${key}, line ${number}: ${error.message}`;
-    throw new BackupError('corrupt', what, {
-      hint: 'tdmq-backup archive verify tells all that is damaged. What is before and behind it can be read with --until-id and --from-id.',
-      cause: error,
-      details: { key },
-    });
+    if (error.details['key'] === key && error.hint !== undefined) throw error;
+    const isNamed = error.message.startsWith(key);
+    throw corrupt(
+      isNamed ? `: ${error.message.slice(key.length).trim()}` : `, line ${number + 1}: ${error.message}`,
+      error,
+    );
   }
+  if (number === 0) throw corrupt(': it holds no record');
+  if (facts.messages !== undefined && number !== facts.messages) throw corrupt(': it is not whole');
 }
 
 /** Several partitions as one, by publish time; the order inside each stays. Holds one message of each. */

@@ -17,7 +17,7 @@ import type {
 import { partitionTopic, type TopicName } from '../topic-name.ts';
 import type { ArchiveObject, RawObject } from './catalog.ts';
 import { readRaw } from './raw-entries.ts';
-import { mergeById, readPartition } from './read-messages.ts';
+import { type DamagedObject, mergeById, readPartition } from './read-messages.ts';
 import { type Acknowledged, createProgress, type RestoreProgress } from './restore-progress.ts';
 import { inPlaces, routedBy } from './restore-raw.ts';
 import { choosePartition } from './restore-routing.ts';
@@ -68,6 +68,8 @@ export interface RestoreOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress?: (counts: Readonly<RestoreCounts>) => void;
+  /** Told of objects that are damaged, which are gone on behind; without it, the restore fails there. */
+  readonly onDamaged?: ((damaged: DamagedObject) => void) | undefined;
 }
 
 export interface RestoreCounts {
@@ -217,6 +219,7 @@ async function restorePartition(
       signal,
       onObject: () => counts.objects++,
       onDuplicate: () => counts.duplicates++,
+      onDamaged: parts.onDamaged,
     });
     for await (const item of raw.length === 0 ? messages : mergeById(messages, inPlaces(raw))) {
       if (signal.aborted) throw new BackupError('source', 'the restore was stopped');

@@ -1,10 +1,14 @@
 // Which messages of an archive are meant: filters, and which objects need not be read for them.
 
+import { parseObjectKey } from '../format/object-key.ts';
 import { compareMessageIds } from '../format/record.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
 import type { Message, MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { datesOf } from './coverage.ts';
 import { CLOCK_SLACK_MS } from './listing.ts';
+import { pathOf } from './manifest-index.ts';
+import { factsOf } from './object-facts.ts';
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */
 export interface Selection {
@@ -19,7 +23,10 @@ export interface Selection {
 }
 
 /** Whether the object may hold selected messages, by what is known without reading it. */
-export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): boolean {
+export function mayHold(
+  { parts, facts }: Pick<ArchiveObject, 'parts' | 'facts'>,
+  selection: Selection,
+): boolean {
   const { partitions, fromMs, toMs, fromId, toId } = selection;
   if (partitions !== undefined && !partitions.includes(parts.partition)) return false;
   const { firstId, lastId, earliestPublishTimeMs, latestPublishTimeMs } = facts;
@@ -34,6 +41,15 @@ export function mayHold({ parts, facts }: ArchiveObject, selection: Selection): 
   const end = toId && { ...toId, batchIndex: Math.max(0, toId.batchIndex) };
   if (end !== undefined && compareMessageIds(firstId, end) > 0) return false;
   return fromId === undefined || lastId === undefined || compareMessageIds(lastId, fromId) >= 0;
+}
+
+/** Whether an object that only a manifest knows may hold selected messages; of that topic, where one is given. */
+export function mayHoldMissing(object: ManifestObject, selection: Selection, topic?: string): boolean {
+  const parts = parseObjectKey('', pathOf(object.key));
+  if (parts === undefined) return false;
+  const isOfTopic =
+    topic === undefined || topic === `persistent://${parts.tenant}/${parts.namespace}/${parts.topic}`;
+  return isOfTopic && mayHold({ parts, facts: factsOf(parts, object, undefined) }, selection);
 }
 
 /** Whether the message is selected. */

@@ -1,8 +1,11 @@
 // An object's bytes as a stream that keeps its promises: silence, truncation and refusals become errors, and a
 // consumer that stops reading ends the request. Reads slowly for a slow consumer; never holds more than buffers.
+import type { IncomingMessage } from 'node:http';
 import { Transform } from 'node:stream';
+import { BackupError } from '../errors.ts';
 import type { CallOptions } from '../ports.ts';
 import type { CosClient } from './client.ts';
+import { ODD_ANSWER } from './failure.ts';
 
 export interface ReadOptions extends CallOptions {
   readonly start?: number;
@@ -47,18 +50,26 @@ export async function* readObject(
   sending.result.catch(() => gate.destroy(ended()));
 
   const iterator = gate[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  let answered: ReturnType<typeof answeredRange> | undefined;
+  let bytes = 0;
   try {
     for (;;) {
       const next = await withinSilence(client.idleTimeoutMs, iterator.next(), sending.stop);
+      const response = sending.response();
+      if (response !== undefined && isGood()) answered ??= answeredRange(options, response);
       if (next.done) {
         // It settles with the stream; waiting for it leaves the connection free for the next call.
         await sending.result;
+        if (answered?.sizeBytes !== undefined && bytes !== answered.sizeBytes)
+          throw notAsAsked(key, `${bytes} of ${answered.sizeBytes} bytes came`);
         return;
       }
+      if (answered?.fault !== undefined) throw notAsAsked(key, answered.fault);
+      bytes += next.value.byteLength;
       yield next.value;
     }
   } catch (error) {
-    await sending.result;
+    if (answered === undefined || !(error instanceof BackupError)) await sending.result;
     throw error;
   } finally {
     // An error, so that the SDK ends the request and forgets its progress timer.
@@ -81,5 +92,31 @@ function rangeHeader({ start, end }: ReadOptions): string | undefined {
   if (start !== undefined && start < 0) return `bytes=${start}`;
   return `bytes=${start ?? 0}-${end ?? ''}`;
 }
+
+/** What the answer holds of the object; `fault`: not what was asked for. */
+function answeredRange(
+  { start = 0, end = Number.POSITIVE_INFINITY }: ReadOptions,
+  { statusCode, headers }: IncomingMessage,
+): { fault?: string; sizeBytes: number | undefined } {
+  const length = headers['content-length'];
+  const sizeBytes = length === undefined ? undefined : Number(length);
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers['content-range'] ?? '') ?? [];
+  if (statusCode === 206 && first !== undefined) {
+    const size = Number(total);
+    const from = start < 0 ? Math.max(0, size + start) : start;
+    const to = start < 0 ? size - 1 : Math.min(end, size - 1);
+    const told = { sizeBytes: Number(last) - Number(first) + 1 };
+    if (Number(first) === from && Number(last) === to) return told;
+    return { ...told, fault: `bytes ${first} to ${last} came for ${from} to ${to}` };
+  }
+  // The whole object may be what was asked for.
+  const isWhole = start < 0 ? (sizeBytes ?? Number.POSITIVE_INFINITY) <= -start : start === 0;
+  if (isWhole && (end === Number.POSITIVE_INFINITY || (sizeBytes !== undefined && sizeBytes <= end + 1)))
+    return { sizeBytes };
+  return { sizeBytes, fault: 'the whole object came for a part of it' };
+}
+
+const notAsAsked = (key: string, what: string): BackupError =>
+  new BackupError('store', `cannot read the object ${key}: ${what}`, { retryable: true, hint: ODD_ANSWER });
 
 const ended = (): Error => new Error('reading ended');

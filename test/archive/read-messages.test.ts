@@ -103,3 +103,36 @@ it('names the object and the line that cannot be read', async () => {
     message: expect.stringContaining(gzip),
   });
 });
+
+/** The store, whose bodies of that object end early, or are the whole of it whatever range is asked for. */
+function answering(store: MemoryStore, key: string, how: 'short' | 'whole'): MemoryStore {
+  const read: MemoryStore['read'] = async function* (asked, options = {}) {
+    if (asked !== key) return yield* store.read(asked, options);
+    const bytes = store.objects.get(key)?.bytes as Buffer;
+    const lines = bytes.toString().match(/.*\n/g) as string[];
+    yield how === 'whole' ? bytes : Buffer.from(lines.slice(0, 3).join(''));
+  };
+  return { ...store, read };
+}
+
+it.each([
+  ['short', undefined, /: \d+ of \d+ bytes came \(3 of 5 messages\)$/],
+  ['short', 65_536, /: \d+ bytes came for bytes 0 to \d+ \(0 of 5 messages\)$/],
+  ['whole', 100, /: \d+ bytes came for bytes 0 to 99 \(0 of 5 messages\)$/],
+] as const)(
+  'a body that is %s (in pieces of %s bytes) is an error that names the object',
+  async (how, rangeBytes, what) => {
+    const { store, stored } = await sampleArchive();
+    const key = stored[3]?.key as string;
+    const options = rangeBytes === undefined ? {} : { rangeBytes };
+    const odd = answering(store, key, how);
+    const reading = read(odd, { partitions: [1] }, options);
+    await expect(reading).rejects.toMatchObject({ code: 'corrupt', details: { key } });
+    await expect(read(odd, { partitions: [1] }, options)).rejects.toThrow(what);
+    const damaged: string[] = [];
+    const onDamaged = (one: { key: string }) => damaged.push(one.key);
+    const rest = await read(odd, {}, { ...options, onDamaged });
+    expect(damaged).toEqual([key]);
+    expect(rest.filter((id) => id.split(':')[2] === '0')).toEqual(ids(0, 0, 19));
+  },
+);

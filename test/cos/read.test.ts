@@ -152,3 +152,46 @@ test('an answer read to its end leaves the connection to the next call', async (
   await readAll();
   expect(new Set(server.arrived.map(({ port }) => port)).size).toBe(1);
 });
+
+const part = (status: number, range: string | undefined, body: string) => {
+  server.answer = (_request, response) => {
+    response.writeHead(status, range === undefined ? {} : { 'content-range': range });
+    response.end(body);
+  };
+};
+
+test.each([
+  [{ start: 2, end: 4 }, 200, undefined, '0123456789', 'the whole object came for a part of it'],
+  [{ start: 2 }, 200, undefined, '0123456789', 'the whole object came'],
+  [{ start: -3 }, 200, undefined, '0123456789', 'the whole object came'],
+  [{ start: 2, end: 4 }, 206, 'bytes 0-2/10', '012', 'bytes 0 to 2 came for 2 to 4'],
+  [{ start: 2, end: 4 }, 206, 'bytes 2-3/10', '23', 'bytes 2 to 3 came for 2 to 4'],
+  [{ start: -3 }, 206, 'bytes 0-2/10', '012', 'bytes 0 to 2 came for 7 to 9'],
+  [{ start: 2, end: 4 }, 206, 'bytes 2-4/10', '23', '2 of 3 bytes came'],
+])(
+  '%o answered with %i %s is an error, and nothing wrong is handed out',
+  async (options, status, range, body, what) => {
+    part(status, range, body);
+    const { text, error } = await readAll(options);
+    expect('23').toContain(text);
+    expect(error).toMatchObject({ code: 'store', retryable: true, message: expect.stringContaining(what) });
+    expect((error as Error).message).toContain('object k');
+  },
+);
+
+test.each([
+  [{ start: 2, end: 4 }, 206, 'bytes 2-4/10', '234'],
+  [{ start: 8, end: 40 }, 206, 'bytes 8-9/10', '89'],
+  [{ start: 8 }, 206, 'bytes 8-9/10', '89'],
+  [{ start: -3 }, 206, 'bytes 7-9/10', '789'],
+  [{ start: -30 }, 206, 'bytes 0-9/10', '0123456789'],
+  [{ start: -30 }, 200, undefined, '0123456789'],
+  [{ start: 0, end: 40 }, 200, undefined, '0123456789'],
+])('%o answered with %i %s is what was asked for', async (options, status, range, body) => {
+  server.answer = (_request, response) => {
+    const headers = range === undefined ? {} : { 'content-range': range };
+    response.writeHead(status, { 'content-length': body.length, ...headers });
+    response.end(body);
+  };
+  expect(await readAll(options)).toEqual({ text: body, error: undefined });
+});

@@ -8,6 +8,7 @@ import { mergeByTime, readPartition, type StoredMessage } from '../../archive/re
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { Command, Terminal } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
+import { expectWhole, reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, onlyTopic, openLocation } from './location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
@@ -25,6 +26,8 @@ in two objects comes once. Uses the same memory whatever the size; \`| head\` en
 
   --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
   --duplicates     also the copies of messages that stand in two objects
+  --skip-damaged   go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Without it,
+                   printing ends there
 ${SELECTION_HELP}
 ${LOCATION_HELP}
 
@@ -40,6 +43,7 @@ Examples:
         ...SELECTION_OPTIONS,
         format: { type: 'string', default: 'jsonl' },
         duplicates: { type: 'boolean', default: false },
+        'skip-damaged': { type: 'boolean', default: false },
       },
     });
     const format = FORMATS[values.format];
@@ -52,12 +56,20 @@ Examples:
       const topic = await onlyTopic(location, signal);
       const isLocal = !location.knowsMetadata;
       const catalog = await readCatalog(store, prefix, { topic, signal, isLocal, time: selection });
+      const damage = expectWhole(catalog, selection, values['skip-damaged'], topic.full);
       const groups = [...byPartition(catalog.objects).values()];
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
       const partitions = groups.map((objects) =>
-        readPartition(store, objects, selection, { signal, withDuplicates: values.duplicates, ...ranges }),
+        readPartition(store, objects, selection, {
+          signal,
+          withDuplicates: values.duplicates,
+          onDamaged: damage.onDamaged,
+          ...ranges,
+        }),
       );
-      if ((await print(mergeByTime(partitions), format, terminal)) > 0) return 0;
+      const count = await print(mergeByTime(partitions), format, terminal);
+      const code = reportDamaged(damage.damaged, terminal);
+      if (count > 0 || code > 0) return code;
       throw await nothingOf(store, prefix, topic, { isLocal, signal });
     } finally {
       await location.close();

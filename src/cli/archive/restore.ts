@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type ArchiveObject, readCatalog } from '../../archive/catalog.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
+import type { DamagedObject } from '../../archive/read-messages.ts';
 import {
   ID_PROPERTY,
   PUBLISH_TIME_PROPERTY,
@@ -24,6 +25,7 @@ import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes, formatTable } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
+import { expectWhole, reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
 import { openNote, stillThere } from './restore-note.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
@@ -58,6 +60,8 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
   --no-batching        each message an entry of its own, for consumers of type Key_Shared
   --include-unreadable publish what is kept raw too, unchanged
+  --skip-damaged       go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Mend
+                       none of them before such a restore is done: messages have their places without theirs
   --dry-run            only tell what would be published
   --again              begin afresh although this restore was done, or begun
   --json               the counts as JSON
@@ -81,6 +85,7 @@ Examples:
         compression: { type: 'string', default: 'zlib' },
         'no-batching': { type: 'boolean', default: false },
         'include-unreadable': { type: 'boolean', default: false },
+        'skip-damaged': { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
         again: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
@@ -125,6 +130,8 @@ Examples:
           hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
         });
       }
+      const isSkipping = values['skip-damaged'];
+      const damage = expectWhole(catalog, selection, isSkipping, source);
       const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: terminal.signal });
       publisher = await openPublisher(terminal);
       const targetPartitions = await publisher.partitions(target);
@@ -133,6 +140,7 @@ Examples:
         {
           ...{ source, target: target.full, route: how.route, selection },
           ...(isWithRaw && { isWithRaw }),
+          ...(isSkipping && { isSkipping }),
         },
         { keys: [...found, ...(isWithRaw ? selectedRaw : [])].map(({ key }) => key), targetPartitions },
         { again: values.again, isDry: values['dry-run'] },
@@ -166,6 +174,7 @@ Examples:
         save: note.save,
         clock: systemClock,
         signal: terminal.signal,
+        onDamaged: damage.onDamaged,
         onProgress: ({ messages, bytes }) => {
           const tookMs = Date.now() - startedMs;
           const rate = Math.round((messages * 1_000) / Math.max(1, tookMs));
@@ -175,12 +184,14 @@ Examples:
         },
       });
       const { messages, skipped, rawEntries, refused } = counts;
-      if (messages + skipped + rawEntries + refused.length === 0)
-        throw await nothingOf(store, prefix, topic, { isLocal, signal });
+      const isNothing = messages + skipped + rawEntries + refused.length + damage.damaged.length === 0;
+      if (isNothing) throw await nothingOf(store, prefix, topic, { isLocal, signal });
       await note.finish();
       progress.clear();
-      tell(counts, isWithRaw ? 0 : selectedRaw.length, values['dry-run'], target.full, values.json, terminal);
-      return counts.refused.length > 0 ? 1 : 0;
+      const { damaged } = damage;
+      const left = { raw: isWithRaw ? 0 : selectedRaw.length, damaged };
+      tell(counts, left, values['dry-run'], target.full, values.json, terminal);
+      return reportDamaged(damaged, terminal) || counts.refused.length > 0 ? 1 : 0;
     } catch (error) {
       progress.clear();
       if (terminal.signal.aborted && !values['dry-run'])
@@ -238,7 +249,7 @@ async function openPublisher(terminal: Terminal): Promise<Publisher> {
 
 function tell(
   counts: RestoreCounts,
-  rawLeftOut: number,
+  { raw: rawLeftOut, damaged }: { readonly raw: number; readonly damaged: readonly DamagedObject[] },
   isDry: boolean,
   target: string,
   asJson: boolean,
@@ -259,6 +270,7 @@ function tell(
       rawEntries,
       rawLeftOut,
       refused,
+      damaged,
       routes: byRoute,
     };
     // JSON of ours has no integers beyond 2^53; those of times are told roughly here.

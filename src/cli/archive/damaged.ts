@@ -1,0 +1,53 @@
+// Objects that are damaged or gone, for the commands that hand messages on: they end there, or are told to go on and name
+// each. They never pass over one without a word.
+import type { Catalog } from '../../archive/catalog.ts';
+import type { DamagedObject } from '../../archive/read-messages.ts';
+import { mayHoldMissing, type Selection } from '../../archive/selection.ts';
+import { BackupError } from '../../errors.ts';
+import type { Terminal } from '../command.ts';
+import { paint } from '../terminal/paint.ts';
+
+const MAX_KEYS = 10;
+
+export interface DamageWatch {
+  /** Of what was gone on behind. */
+  readonly damaged: DamagedObject[];
+  /** Only where they are to be skipped. */
+  readonly onDamaged: ((damaged: DamagedObject) => void) | undefined;
+}
+
+/**
+ * Refuses a selection of which manifests name objects that are not there, unless these are to be skipped.
+ * @throws BackupError `corrupt`
+ */
+export function expectWhole(
+  { prefix, missing }: Pick<Catalog, 'prefix' | 'missing'>,
+  selection: Selection,
+  isSkipping: boolean,
+  topic?: string,
+): DamageWatch {
+  const gone = missing.filter((object) => mayHoldMissing(object, selection, topic));
+  const damaged = gone.map(({ key, messages }): DamagedObject => {
+    const reason = `it is in a manifest, and is not there (0 of ${messages} messages)`;
+    return { key, reason: `${key}: ${reason}` };
+  });
+  if (isSkipping) return { damaged, onDamaged: (one) => damaged.push(one) };
+  if (damaged.length > 0) {
+    const keys = damaged.slice(0, MAX_KEYS).map(({ reason }) => reason);
+    const more = damaged.length > MAX_KEYS ? [`and ${damaged.length - MAX_KEYS} more`] : [];
+    const what = `${damaged.length} objects of this selection are not under ${prefix || 'the folder'} any more`;
+    throw new BackupError('corrupt', [what, ...keys, ...more].join(' | '), {
+      hint: 'A lifecycle rule, or somebody, removed them. --skip-damaged goes on without them; archive verify tells what else is missing.',
+    });
+  }
+  return { damaged, onDamaged: undefined };
+}
+
+/** Names what was skipped, and gives the exit code. */
+export function reportDamaged(damaged: readonly DamagedObject[], terminal: Terminal): 0 | 1 {
+  const { red } = paint(terminal.stderr, terminal.env);
+  for (const { reason } of damaged) terminal.stderr.write(`${red('✗')} ${reason}\n`);
+  if (damaged.length === 0) return 0;
+  terminal.stderr.write(`${damaged.length} damaged objects were skipped: archive verify tells more\n`);
+  return 1;
+}

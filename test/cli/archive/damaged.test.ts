@@ -1,0 +1,159 @@
+// Objects that hold less than they should: cat and restore fail and name them, or go on and name them. A copy without
+// manifests and metadata has only what the objects say by themselves.
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { main } from '../../../src/cli/main.ts';
+import { type LoopbackRule, startLoopbackRule } from '../loopback-rule.ts';
+import { testTerminal } from '../terminal.ts';
+
+const TOPIC = 'public/default/whole';
+let rule: LoopbackRule;
+let bucket: string;
+
+beforeAll(async () => {
+  rule = await startLoopbackRule();
+  rule.broker.createTopic(TOPIC);
+  rule.broker.createTopic('public/default/replay');
+  rule.broker.publish(
+    TOPIC,
+    Array.from({ length: 15 }, (_, i) => ({ payload: `message ${i}` })),
+  );
+  rule.env['PULSAR_TOPIC'] = TOPIC;
+  for (const FILE_COMPRESSION of ['none'])
+    expect(
+      await main(['run'], testTerminal({ ...rule.env, FILE_COMPRESSION, FILE_MAX_MESSAGES: '5' }).terminal),
+    ).toBe(0);
+  const [object] = rule.cos.objects();
+  bucket = object?.file?.slice(0, -object.key.length) as string;
+});
+afterAll(() => rule.close());
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+/** A copy of the archive, with the path of its second object. */
+function copy({ manifests }: { manifests: boolean }) {
+  const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-damaged-'));
+  folders.push(folder);
+  cpSync(join(bucket, 'tdmq'), folder, { recursive: true });
+  if (!manifests) rmSync(join(folder, '_runs'), { recursive: true });
+  const [, path = ''] = readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((one) => one.endsWith('.jsonl'))
+    .sort();
+  return { folder, key: path, file: join(folder, path) };
+}
+
+async function archive(...args: string[]) {
+  const { terminal, out, err } = testTerminal();
+  const code = await main(['archive', ...args], terminal);
+  return { code, lines: out().split('\n').slice(0, -1), err: err() };
+}
+
+const lines = (file: string) => readFileSync(file, 'utf8').match(/.*\n/g) as string[];
+
+describe.each([
+  ['with manifests', true, ' (3 of 5 messages)'],
+  ['without manifests and metadata', false, ''],
+])('%s', (_, manifests, count) => {
+  it.each(['cat', 'cat --format value'])(
+    '%s names an object that is cut at the end of a line, and fails',
+    async (command) => {
+      const { folder, key, file } = copy({ manifests });
+      writeFileSync(file, lines(file).slice(0, 3).join(''));
+      const { code, err } = await archive(...command.split(' '), '--folder', folder);
+      expect(code).toBe(1);
+      expect(err).toContain(`${key}: is cut`);
+      expect(err).toContain(count);
+      expect(err).toContain('--skip-damaged');
+    },
+  );
+
+  it('and goes on with --skip-damaged, exit code 1 all the same', async () => {
+    const { folder, key, file } = copy({ manifests });
+    writeFileSync(file, lines(file).slice(0, 3).join(''));
+    const { code, lines: printed, err } = await archive('cat', '--skip-damaged', '--folder', folder);
+    expect({ code, printed: printed.length }).toEqual({ code: 1, printed: 13 });
+    expect(err).toContain(`✗ ${key}: is cut`);
+  });
+
+  it('an empty object is no object of no messages', async () => {
+    const { folder, key, file } = copy({ manifests });
+    writeFileSync(file, '');
+    const { code, err } = await archive('cat', '--folder', folder);
+    expect(code).toBe(1);
+    expect(err).toContain(`${key}: it holds no record`);
+    const skipped = await archive('cat', '--skip-damaged', '--folder', folder);
+    expect({ code: skipped.code, printed: skipped.lines.length }).toEqual({ code: 1, printed: 10 });
+  });
+
+  it('verify finds both', async () => {
+    const { folder, file } = copy({ manifests });
+    writeFileSync(file, lines(file).slice(0, 3).join(''));
+    expect((await archive('verify', '--folder', folder)).code).toBe(1);
+    writeFileSync(file, '');
+    expect((await archive('verify', '--folder', folder)).code).toBe(1);
+  });
+
+  it('what is whole is read as before', async () => {
+    const { code, lines: printed, err } = await archive('cat', '--folder', copy({ manifests }).folder);
+    expect({ code, printed: printed.length, err }).toEqual({ code: 0, printed: 15, err: '' });
+  });
+});
+
+it('an object from before, without marks, that is cut is found by its manifest', async () => {
+  const { folder, key, file } = copy({ manifests: true });
+  writeFileSync(
+    file,
+    lines(file)
+      .slice(0, 3)
+      .map((line) => `${line.trimEnd()}\n`)
+      .join(''),
+  );
+  const { code, err } = await archive('cat', '--folder', folder);
+  expect(code).toBe(1);
+  expect(err).toContain(`${key}: it is not whole (3 of 5 messages)`);
+});
+
+it('an object that manifests name and that is gone fails cat and restore, and is named with --skip-damaged', async () => {
+  const { folder, key, file } = copy({ manifests: true });
+  rmSync(file);
+  const { code, err, lines: printed } = await archive('cat', '--folder', folder);
+  expect({ code, printed }).toEqual({ code: 1, printed: [] });
+  expect(err).toContain(`${key}: it is in a manifest, and is not there (0 of 5 messages)`);
+  const skipped = await archive('cat', '--skip-damaged', '--folder', folder);
+  expect({ code: skipped.code, printed: skipped.lines.length }).toEqual({ code: 1, printed: 10 });
+  expect(skipped.err).toContain(`${key}: it is in a manifest`);
+});
+
+it('restore ends at damage, and with --skip-damaged publishes the rest and names it', async () => {
+  const { folder, key, file } = copy({ manifests: true });
+  writeFileSync(file, lines(file).slice(0, 3).join(''));
+  const restore = async (...args: string[]) => {
+    const { terminal, out, err } = testTerminal(rule.env);
+    const all = [
+      'archive',
+      'restore',
+      '--folder',
+      folder,
+      '--to',
+      'public/default/replay',
+      '--json',
+      ...args,
+    ];
+    return { code: await main(all, terminal), report: JSON.parse(out()), err: err() };
+  };
+  const failed = await restore();
+  expect(failed.code).toBe(1);
+  expect(failed.report.error).toMatchObject({
+    code: 'corrupt',
+    message: expect.stringContaining('3 of 5 messages'),
+  });
+  const skipped = await restore('--skip-damaged');
+  expect(skipped.code).toBe(1);
+  expect(skipped.report).toMatchObject({ messages: 13, damaged: [{ reason: expect.stringContaining(key) }] });
+});
