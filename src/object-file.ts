@@ -286,6 +286,8 @@ export class ObjectFile implements Size, Spillable {
     return {
       'last-id': formatMessageId(last.id),
       'last-publish-time': formatTime(last.publishTimeMs),
+      'earliest-publish-time': formatTime(this.earliestMs as TimeMs),
+      'latest-publish-time': formatTime(this.latestMs as TimeMs),
       messages: String(this.messages),
       'record-bytes': String(this.bytes),
     };

@@ -18,6 +18,8 @@ export interface ObjectFacts {
   /** Of messages between the first and the last, where they lie outside of these. */
   readonly earliestPublishTimeMs: TimeMs | undefined;
   readonly latestPublishTimeMs: TimeMs | undefined;
+  /** Whether no message was published before or after the times that are known. */
+  readonly isSpanKnown: boolean;
 }
 
 /** One object of records. */

@@ -99,6 +99,8 @@ export function factsOf(
   const metadata = head?.metadata ?? {};
   const number = (text: string | undefined) =>
     text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+  const earliest = manifest === undefined ? metadata['earliest-publish-time'] : manifest.earliestPublishTime;
+  const latest = manifest === undefined ? metadata['latest-publish-time'] : manifest.latestPublishTime;
   const { ledgerId, entryId, partition, batchIndex } = parts;
   // The key has 0 where the message has no place in a batch.
   const told = parseMessageId(manifest?.firstId ?? metadata['first-id'] ?? '');
@@ -109,8 +111,10 @@ export function factsOf(
     firstId: { ledgerId, entryId, partition, batchIndex: isAlone ? -1 : batchIndex },
     lastId: parseMessageId(manifest?.lastId ?? metadata['last-id'] ?? ''),
     firstPublishTimeMs: parseTime(manifest?.firstPublishTime ?? metadata['first-publish-time'] ?? ''),
-    earliestPublishTimeMs: parseTime(manifest?.earliestPublishTime ?? ''),
-    latestPublishTimeMs: parseTime(manifest?.latestPublishTime ?? ''),
+    earliestPublishTimeMs: parseTime(earliest ?? ''),
+    latestPublishTimeMs: parseTime(latest ?? ''),
+    // A manifest names times only where they are outside of the ends; metadata from before names none.
+    isSpanKnown: manifest !== undefined || (earliest !== undefined && latest !== undefined),
     lastPublishTimeMs: parseTime(manifest?.lastPublishTime ?? metadata['last-publish-time'] ?? ''),
   };
 }

@@ -31,8 +31,9 @@ export function mayHold(
   if (partitions !== undefined && !partitions.includes(parts.partition)) return false;
   const { firstId, lastId, earliestPublishTimeMs, latestPublishTimeMs } = facts;
   const between = [earliestPublishTimeMs, latestPublishTimeMs].filter((timeMs) => timeMs !== undefined);
-  // An end that is astray says nothing of the others, and may be all that is known of a manifest from before.
-  if (datesOf(facts).length === 2) {
+  // An end that is astray says nothing of the others, and may be all that is known of a manifest from before. Where it is
+  // not known when the messages between the ends were published, the object is read.
+  if (facts.isSpanKnown && datesOf(facts).length === 2) {
     const times = [facts.firstPublishTimeMs, facts.lastPublishTimeMs, ...between] as TimeMs[];
     if (fromMs !== undefined && times.every((timeMs) => timeMs < fromMs - CLOCK_SLACK_MS)) return false;
     if (toMs !== undefined && times.every((timeMs) => timeMs > toMs + CLOCK_SLACK_MS)) return false;
