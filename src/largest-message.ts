@@ -11,7 +11,7 @@ const COPIES = 4;
 const MIN_MB = 6;
 /** Reading its record back takes several times as much. */
 const MAX_MB = 256;
-/** A record is read back as one string. Room for what stands before the value. */
+/** A record is read back as one string. Room for what is before the value. */
 const MAX_RECORD_BYTES = constants.MAX_STRING_LENGTH - 16 * MIB;
 /** What SCF can give a function. */
 const MEMORY_STEP_MB = 128;

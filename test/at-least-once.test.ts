@@ -8,7 +8,7 @@ import { createFakeBroker, type FakeBroker, publish } from './fakes/memory-sourc
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { publishedMessages, runDrain } from './fakes/run-drain.ts';
 
-/** The objects' records, as text, by message id: one for each object that the message stands in. */
+/** The objects' records, as text, by message id: one for each object that holds the message. */
 function storedRecords(store: MemoryStore): Map<string, string[]> {
   const records = new Map<string, string[]>();
   for (const { bytes } of store.objects.values()) {
@@ -20,7 +20,7 @@ function storedRecords(store: MemoryStore): Map<string, string[]> {
   return records;
 }
 
-/** How many records stand in the store besides the first of each message. */
+/** How many records the store has besides the first of each message. */
 function duplicatesIn(store: MemoryStore): number {
   return [...storedRecords(store).values()].reduce((sum, records) => sum + records.length - 1, 0);
 }

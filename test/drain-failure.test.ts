@@ -1,4 +1,4 @@
-// What a failure leaves behind it: everything that was taken before it is stored and acknowledged as far as that is
+// What a failure leaves: everything that was taken before it is stored and acknowledged as far as that is
 // possible, nothing is stored twice, and the next run meets the failure at once. Over fakes.
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -304,7 +304,7 @@ describe('of several failures', () => {
   });
 
   it.each(['corrupt', 'config'] as const)(
-    'one of code %s that comes after the end of the time is told, and not taken for the clock',
+    'one of code %s that comes after the end of the time is reported, and is not excused by the clock',
     async (code) => {
       const broker = createFakeBroker(1);
       fill(broker, 15);

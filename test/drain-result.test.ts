@@ -72,7 +72,7 @@ describe('the result of a run', () => {
     expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 5 } });
   });
 
-  it('has no backlog where one partition cannot tell its own, and is a success all the same', async () => {
+  it('has no backlog where one partition does not know its own, and is a success all the same', async () => {
     for (const backlog of [
       async () => undefined,
       async () => {
@@ -95,20 +95,20 @@ describe('the result of a run', () => {
     }
   });
 
-  it('tells when the oldest message that is left was published, if every partition that has some left can', async () => {
+  it('reports when the oldest message that is left was published, if every partition that has some left can', async () => {
     const backlogs = [
       { entries: 3, nextPublishTimeMs: Date.UTC(2026, 0, 2) },
       { entries: 4, nextPublishTimeMs: Date.UTC(2026, 0, 1) },
       { entries: 0 },
     ];
-    const resultOf = async (told: readonly Backlog[], store = createMemoryStore()) => {
-      const broker = createFakeBroker(told.length);
+    const resultOf = async (backlogs: readonly Backlog[], store = createMemoryStore()) => {
+      const broker = createFakeBroker(backlogs.length);
       fill(broker, 5);
       const source = createFakeSource(broker);
       const open = async () =>
         ((await source.open()) as SourcePartition[]).map((partition, i) => ({
           ...partition,
-          backlog: async () => told[i],
+          backlog: async () => backlogs[i],
         }));
       return await runDrain(broker, store, { source: { ...source, open } });
     };
@@ -157,7 +157,7 @@ describe('the result of a run', () => {
 });
 
 it.each([true, false])(
-  'stores messages whose clock was astray, wherever they stand (end known: %s)',
+  'stores messages whose clock was astray, wherever they are (end known: %s)',
   async (isEndKnown) => {
     const broker = createFakeBroker(1);
     broker.isEndKnown = isEndKnown;

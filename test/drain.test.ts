@@ -222,7 +222,7 @@ describe('a partition that moves to another consumer (Failover)', () => {
     expect(broker.backlog()).toBe(30 - 2 * store.objects.size);
   });
 
-  it('and comes back: begins afresh behind what is durable', async () => {
+  it('and comes back: resumes behind what is durable', async () => {
     const broker = createFakeBroker(1);
     fill(broker, 30);
     interrupt(broker, 18, [{ kind: 'lost' }]);

@@ -1,5 +1,5 @@
 // The line of files of one partition: created one after the other, found, or dropped; acknowledged in order; and what
-// the manifest is told. Through a run over fakes.
+// the manifest says of them. Through a run over fakes.
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import type { ObjectStore } from '../src/ports.ts';
@@ -96,7 +96,7 @@ describe('acknowledgements', () => {
 });
 
 describe('an object at the key', () => {
-  it('that is ours and whole is told in the manifest, as one that was there', async () => {
+  it('that is ours and whole is in the manifest, as one that was there', async () => {
     const { broker } = brokerWith(6);
     const store = createMemoryStore();
     await storedBefore(broker, store, 3);
@@ -107,7 +107,7 @@ describe('an object at the key', () => {
     ]);
     const hashes = [...store.objects.values()].map(({ metadata }) => metadata['sha256']);
     expect(result.tally.stored.map(({ sha256 }) => sha256)).toEqual(hashes);
-    // Its metadata and checksum tell all: it is not read.
+    // Its metadata and checksum say all: it is not read.
     expect(store.calls.filter((call) => call.startsWith('read'))).toEqual([]);
   });
 
@@ -153,7 +153,7 @@ describe('an object at the key', () => {
 });
 
 describe('a file that could not be stored', () => {
-  it('stops all that stands behind it, and leaves no upload', async () => {
+  it('stops all that is in line behind it, and leaves no upload', async () => {
     const { broker } = brokerWith(30, { bytes: MIB });
     const store = createMemoryStore();
     store.hook = (when, call) => {
@@ -166,7 +166,7 @@ describe('a file that could not be stored', () => {
     expect(broker.backlog()).toBe(30);
   });
 
-  it('for lack of time stops what stands behind it, whatever the store would still take', async () => {
+  it('for lack of time stops what is in line behind it, whatever the store would still take', async () => {
     const { broker } = brokerWith(9);
     const storingEnd = new AbortController();
     const inner = createMemoryStore();
@@ -200,7 +200,7 @@ describe('a file that could not be stored', () => {
     expect(storedMessages(store).size).toBeLessThan(200);
   });
 
-  it('is told by its first failure', async () => {
+  it('is reported by its first failure', async () => {
     const { broker } = brokerWith(6);
     const store = createMemoryStore();
     let refusals = 0;

@@ -138,7 +138,7 @@ describe('an object that leaves out what a transaction held back when it was sto
   const firstEntries = (store: MemoryStore) =>
     [...store.objects.keys()].map((key) => parseObjectKey('p/', key)?.entryId).sort((a = 0, b = 0) => a - b);
 
-  it('is no word on what lies between its messages: that becomes an object of its own', async () => {
+  it('says nothing of what is between its messages: that becomes an object of its own', async () => {
     const broker = createFakeBroker(1);
     const store = createMemoryStore();
     fill(broker, 20);

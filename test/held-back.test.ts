@@ -1,4 +1,4 @@
-// What the broker holds back, in the core over fakes: how long it is waited for, what ends a run, and what is told.
+// What the broker holds back, in the core over fakes: how long a run waits for it, what ends a run, and what it reports.
 import { describe, expect, it } from 'vitest';
 import type { Backlog, HeldBackReason, Source, SourcePartition } from '../src/ports.ts';
 import { keepingLogger } from './cos/answering-server.ts';
@@ -182,7 +182,7 @@ describe('the last entries, acknowledged by somebody else', () => {
     expect(result).toMatchObject({ failure: undefined, tally: { messages: 10, objects: 1 } });
   });
 
-  it('are waited for, and told, where the broker does not tell a backlog', async () => {
+  it('are waited for, and reported, where the broker reports no backlog', async () => {
     const broker = brokerWith(10);
     holdBack(broker, 7);
     const logger = keepingLogger();
@@ -214,7 +214,7 @@ describe('a broker that is slow', () => {
     };
   }
 
-  it('ends no run by its silence where no end was told, but a backlog is', async () => {
+  it('ends no run by its silence where no end is known, but a backlog is', async () => {
     const broker = brokerWith(10);
     pause(broker, 8);
     const source = changedSource(broker, () => ({ end: 'unknown', heldBack: async () => undefined }));
@@ -222,7 +222,7 @@ describe('a broker that is slow', () => {
     expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 10 }, heldBack: undefined });
   });
 
-  it('ends a run by its silence with a warning, where neither an end nor a backlog was told', async () => {
+  it('ends a run by its silence with a warning, where neither an end nor a backlog is known', async () => {
     const broker = brokerWith(10);
     pause(broker, 40);
     const logger = keepingLogger();
@@ -237,7 +237,7 @@ describe('a broker that is slow', () => {
     );
   });
 
-  it('that does not answer how much is left hides no tail behind an end that was told too low', async () => {
+  it('that does not answer how much is left hides no tail behind an end that was reported too low', async () => {
     const broker = brokerWith(10);
     const end = entryOf(broker, 4);
     let asked = 0;
@@ -250,13 +250,13 @@ describe('a broker that is slow', () => {
   });
 });
 
-describe('an end that was told too low', () => {
+describe('an end that was reported too low', () => {
   it.each([
-    ['lies before the last entries', 4],
+    ['is before the last entries', 4],
     ['is none at all', null],
-  ])('%s: the run goes on to what there was at its start', async (_, told) => {
+  ])('%s: the run goes on to what there was at its start', async (_, reported) => {
     const broker = brokerWith(10);
-    const end = told === null ? null : entryOf(broker, told);
+    const end = reported === null ? null : entryOf(broker, reported);
     const source = changedSource(broker, () => ({ end, entriesAtOpen: async () => 10 }));
     const result = await runDrain(broker, createMemoryStore(), { source });
     expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 10 } });

@@ -81,7 +81,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 const callsOf = (call: string) => store.calls.filter((line) => line.startsWith(`${call} `)).length;
 
 describe('a file', () => {
-  it('below one part is one PUT, with all that is told of it', async () => {
+  it('below one part is one PUT, with all of its metadata', async () => {
     const file = openFile();
     const bytes = await append(file, 100, 200, 300);
     await file.seal('end');

@@ -104,7 +104,7 @@ describe('the end of a partition', () => {
     expect(broker.backlog()).toBe(0);
   });
 
-  it('is a backlog that is told where the broker delivers nothing for 20 s and nobody knows why', async () => {
+  it('is a backlog that is reported where the broker delivers nothing for 20 s and nobody knows why', async () => {
     const { broker, partition } = brokerWith(10);
     answerAt(
       broker,
@@ -216,7 +216,7 @@ describe('the end of the time to read', () => {
     },
   );
 
-  it('comes while a broker that delivers nothing does not even tell its backlog', async () => {
+  it('comes while a broker that delivers nothing does not even report its backlog', async () => {
     const { broker } = brokerWith(10);
     const stop = new AbortController();
     answerAt(broker, 1, [idle]);
@@ -232,7 +232,7 @@ describe('the end of the time to read', () => {
     expect(broker.backlog()).toBe(10);
   });
 
-  it('comes when an object was found that holds less: the partition is not taken afresh any more', async () => {
+  it('comes when an object was found that holds less: the partition is not resumed any more', async () => {
     const { broker } = brokerWith(10);
     const store = createMemoryStore();
     broker.hook = (call) => {
@@ -369,7 +369,7 @@ describe('an entry that cannot be decoded', () => {
     expect(broker.backlog()).toBe(0);
   });
 
-  it('and comes again is stored, told and counted once', async () => {
+  it('and comes again is stored, reported and counted once', async () => {
     const { broker, partition } = brokerWith(1);
     publishUnreadable(partition);
     publish(partition, ['after it']);
@@ -570,7 +570,7 @@ describe('a failure', () => {
     expect(receives).toBeLessThan(50);
   });
 
-  it('of taking the partition afresh is tried again', async () => {
+  it('of resuming the partition is tried again', async () => {
     const { broker } = brokerWith(10);
     const store = createMemoryStore();
     broker.hook = (call) => {
