@@ -14,7 +14,8 @@ function storedRecords(store: MemoryStore): Map<string, string[]> {
   for (const { bytes } of store.objects.values()) {
     for (const line of bytes.toString().split('\n').slice(0, -1)) {
       const id = formatMessageId(decodeRecord(line).id);
-      records.set(id, [...(records.get(id) ?? []), `${line}\n`]);
+      // Without the marks of a whole object.
+      records.set(id, [...(records.get(id) ?? []), `${line.trimEnd()}\n`]);
     }
   }
   return records;
