@@ -16,6 +16,7 @@ import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createTopic } from '../integration/broker/topics.ts';
 import { type ArchiveCommand, COMMANDS, type CommandCost, runArchive } from './archive-commands.ts';
 import { type Filled, fillArchive } from './archive-fill.ts';
+import { measureObjects } from './archive-objects.ts';
 import { progress, table } from './report.ts';
 
 const { values } = parseArgs({
@@ -27,6 +28,8 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     /** Only commands whose names contain this. */
     only: { type: 'string', default: '' },
+    /** Instead of these: archives of so many small objects, a list with commas. */
+    objects: { type: 'string' },
     /** A folder that keeps the archives for the next time. */
     keep: { type: 'string' },
   },
@@ -47,6 +50,11 @@ interface Archive extends Filled {
 const folder =
   values.keep === undefined ? await mkdtemp(join(tmpdir(), 'tdmq-backup-bench-')) : resolve(values.keep);
 await mkdir(folder, { recursive: true });
+if (values.objects !== undefined) {
+  await measureObjects(values.objects.split(',').map(Number), folder, values.keep !== undefined);
+  if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
+  process.exit(0);
+}
 const cos = await startCos(folder);
 let broker: Broker | undefined;
 try {

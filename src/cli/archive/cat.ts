@@ -1,5 +1,4 @@
 // `tdmq-backup archive cat`: the records of a topic as lines, values or a table, streaming.
-import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { byPartition, readCatalog } from '../../archive/catalog.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
@@ -7,13 +6,12 @@ import { rangeBytesFor } from '../../archive/ranged-read.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { Command, Terminal } from '../command.ts';
+import { openOutput } from '../terminal/output.ts';
 import { UsageError } from '../usage-error.ts';
 import { expectWhole, reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, onlyTopic, openLocation } from './location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
-/** Written at once: a system call per record would be most of the time. */
-const CHUNK_LENGTH = 65_536;
 const WIDTHS = [24, 22, 20] as const;
 
 export const command: Command = {
@@ -108,41 +106,20 @@ function tableRow(...cells: [string, string, string, string]): string {
   return `${inWidth(time, timeWidth)}  ${inWidth(id, idWidth)}  ${inWidth(key, keyWidth)}  ${(value ?? '').slice(0, 80)}\n`;
 }
 
-/** How many were printed; nothing where there are none. */
+/** Prints them, and gives how many. */
 async function print(
   messages: AsyncIterable<StoredMessage>,
   format: Format,
   terminal: Terminal,
 ): Promise<number> {
-  const { stdout } = terminal;
-  let isGone = false;
-  const onGone = () => {
-    isGone = true;
-  };
-  stdout.once('close', onGone);
-  stdout.once('error', onGone);
-  let chunks: (string | Buffer)[] = format.head === undefined ? [] : [format.head];
-  let length = 0;
-  const flush = async () => {
-    const bytes = Buffer.concat(chunks.map((one) => (typeof one === 'string' ? Buffer.from(one) : one)));
-    chunks = [];
-    length = 0;
-    if (bytes.length === 0 || isGone || stdout.write(bytes)) return;
-    // `drain` never comes where the reader has gone.
-    const over = new AbortController();
-    const options = { signal: over.signal };
-    await Promise.race([once(stdout, 'drain', options), once(stdout, 'close', options)]).catch(onGone);
-    over.abort();
-  };
+  const output = openOutput(terminal);
   let count = 0;
   for await (const one of messages) {
-    const text = format.line(one);
-    count++;
-    chunks.push(text);
-    length += text.length;
-    if (length >= CHUNK_LENGTH) await flush();
-    if (isGone) return count;
+    if (count++ === 0 && format.head !== undefined) await output.write(format.head);
+    const writing = output.write(format.line(one));
+    if (writing !== undefined) await writing;
+    if (output.isGone) return count;
   }
-  if (count > 0) await flush();
+  await output.flush();
   return count;
 }
