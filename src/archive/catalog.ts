@@ -91,8 +91,10 @@ export const isRecovered = ({ recoveredBy }: RawObject): boolean => recoveredBy 
 export const partitionName = (topic: string, partition: number): string => `${topic} ${partition}`;
 
 /** The objects of each partition, in the order of messages; the name is `topic partition`. */
-export function byPartition(objects: readonly ArchiveObject[]): Map<string, ArchiveObject[]> {
-  const partitions = new Map<string, ArchiveObject[]>();
+export function byPartition<
+  T extends { readonly topic: string; readonly parts: { readonly partition: number } },
+>(objects: readonly T[]): Map<string, T[]> {
+  const partitions = new Map<string, T[]>();
   for (const object of objects) {
     const name = partitionName(object.topic, object.parts.partition);
     const list = partitions.get(name);

@@ -3,7 +3,7 @@
 
 import { isDate } from '../format/record.ts';
 import type { TimeMs } from '../ports.ts';
-import { type ArchiveObject, byPartition, type ObjectFacts } from './catalog.ts';
+import { byPartition, type ObjectFacts } from './catalog.ts';
 
 export interface Coverage {
   readonly fromMs: number;
@@ -20,8 +20,16 @@ export interface PartitionCoverage {
   readonly bytes: readonly number[];
 }
 
+/** An object, or several as if they were one. */
+export interface CoveredObject {
+  readonly topic: string;
+  readonly sizeBytes: number;
+  readonly parts: { readonly partition: number };
+  readonly facts: Pick<ObjectFacts, 'messages' | 'firstPublishTimeMs' | 'lastPublishTimeMs'>;
+}
+
 /** The coverage in `spans` equal spans; `undefined` where no object tells its times. */
-export function coverageOf(objects: readonly ArchiveObject[], spans: number): Coverage | undefined {
+export function coverageOf(objects: readonly CoveredObject[], spans: number): Coverage | undefined {
   const timed = objects.filter(({ facts }) => datesOf(facts).length > 0);
   if (timed.length === 0) return undefined;
   const fromMs = timed.reduce((least, one) => Math.min(least, startOf(one)), Number.POSITIVE_INFINITY);
@@ -39,7 +47,7 @@ export function coverageOf(objects: readonly ArchiveObject[], spans: number): Co
         bytes[span] = (bytes[span] as number) + object.sizeBytes * share;
       }
     }
-    const { topic, parts } = own[0] as ArchiveObject;
+    const { topic, parts } = own[0] as CoveredObject;
     return { topic, partition: parts.partition, messages, bytes };
   });
   return { fromMs, toMs, spanMs, partitions };
@@ -51,6 +59,6 @@ export const datesOf = (known: Pick<ObjectFacts, 'firstPublishTimeMs' | 'lastPub
     (one: TimeMs | undefined) => one !== undefined && isDate(one),
   );
 
-const startOf = ({ facts }: ArchiveObject): number => datesOf(facts)[0] as number;
+const startOf = ({ facts }: CoveredObject): number => datesOf(facts)[0] as number;
 /** Where the end is not known, the beginning: nothing is drawn that nobody said. */
-const endOf = ({ facts }: ArchiveObject): number => Math.max(...datesOf(facts));
+const endOf = ({ facts }: CoveredObject): number => Math.max(...datesOf(facts));

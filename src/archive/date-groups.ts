@@ -1,7 +1,7 @@
 // Sums over objects as they are listed: one for each date and partition, and what lies where in time. The memory that it
 // takes follows dates and partitions, not objects.
 import type { ArchiveObject } from './catalog.ts';
-import { datesOf } from './coverage.ts';
+import { type CoveredObject, datesOf } from './coverage.ts';
 
 /** The objects of a partition that begin on a day. */
 export interface DateGroup {
@@ -24,23 +24,48 @@ export interface DateGroup {
 const MAX_SPANS = 10_000;
 const FIRST_SPAN_MS = 60_000;
 
+/** The objects of a partition that begin in a short span of time. */
+interface Span {
+  readonly topic: string;
+  readonly partition: number;
+  /** An object of which nobody knows it counts as one message. */
+  messages: number;
+  bytes: number;
+  firstMs: number;
+  lastMs: number;
+}
+
 /** Sums up the objects of one topic. */
 export function createDateGroups() {
   const groups = new Map<string, DateGroup>();
-  let spans = new Map<string, ArchiveObject>();
+  let spans = new Map<string, Span>();
   let spanMs = FIRST_SPAN_MS;
 
-  const spanOf = ({ parts, facts }: ArchiveObject) => {
-    const [startMs] = datesOf(facts);
-    return startMs === undefined ? undefined : `${parts.partition} ${Math.floor(startMs / spanMs)}`;
-  };
+  /** What begins in the same span of time becomes one. */
+  function addSpan(span: Span): void {
+    const name = `${span.partition} ${Math.floor(span.firstMs / spanMs)}`;
+    const own = spans.get(name);
+    if (own === undefined) {
+      spans.set(name, span);
+      return;
+    }
+    own.messages += span.messages;
+    own.bytes += span.bytes;
+    own.firstMs = Math.min(own.firstMs, span.firstMs);
+    own.lastMs = Math.max(own.lastMs, span.lastMs);
+  }
 
-  /** As if all of a short span were one object. */
-  function addToSpan(into: Map<string, ArchiveObject>, object: ArchiveObject): void {
-    const name = spanOf(object);
-    if (name === undefined) return;
-    const own = into.get(name);
-    into.set(name, own === undefined ? object : joined(own, object));
+  function addToSpans({ topic, parts, facts, sizeBytes }: ArchiveObject): void {
+    const [firstMs, lastMs = firstMs] = datesOf(facts);
+    if (firstMs === undefined || lastMs === undefined) return;
+    const { partition } = parts;
+    const messages = facts.messages ?? 1;
+    addSpan({ topic, partition, messages, bytes: sizeBytes, firstMs, lastMs: Math.max(firstMs, lastMs) });
+    if (spans.size <= MAX_SPANS) return;
+    spanMs *= 2;
+    const narrow = spans;
+    spans = new Map();
+    for (const one of narrow.values()) addSpan(one);
   }
 
   return {
@@ -59,12 +84,7 @@ export function createDateGroups() {
       group.messages += facts.messages ?? 0;
       group.recordBytes += facts.recordBytes ?? 0;
       group.last = object;
-      addToSpan(spans, object);
-      if (spans.size <= MAX_SPANS) return;
-      spanMs *= 2;
-      const wider = new Map<string, ArchiveObject>();
-      for (const one of spans.values()) addToSpan(wider, one);
-      spans = wider;
+      addToSpans(object);
     },
     /** By date and partition. */
     groups: (): DateGroup[] =>
@@ -72,7 +92,13 @@ export function createDateGroups() {
         a.date === b.date ? a.partition - b.partition : a.date < b.date ? -1 : 1,
       ),
     /** What lies in the same short span of time as if it were one object, for coverageOf. */
-    spans: (): ArchiveObject[] => [...spans.values()],
+    spans: (): CoveredObject[] =>
+      [...spans.values()].map(({ topic, partition, messages, bytes, firstMs, lastMs }) => ({
+        topic,
+        sizeBytes: bytes,
+        parts: { partition },
+        facts: { messages, firstPublishTimeMs: firstMs, lastPublishTimeMs: lastMs },
+      })),
   };
 }
 
@@ -87,19 +113,4 @@ export function sumGroups(groups: readonly DateGroup[]) {
     sum.recordBytes += one.recordBytes;
   }
   return sum;
-}
-
-function joined(a: ArchiveObject, b: ArchiveObject): ArchiveObject {
-  const ends = [...datesOf(a.facts), ...datesOf(b.facts)];
-  return {
-    ...a,
-    sizeBytes: a.sizeBytes + b.sizeBytes,
-    facts: {
-      ...a.facts,
-      // An object of which nobody knows it counts as one message.
-      messages: (a.facts.messages ?? 1) + (b.facts.messages ?? 1),
-      firstPublishTimeMs: Math.min(...ends),
-      lastPublishTimeMs: Math.max(...ends),
-    },
-  };
 }

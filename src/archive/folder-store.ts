@@ -6,11 +6,13 @@ import { constants, copyFile, link, mkdir, rm, stat, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Created, Exists, ObjectStore, Upload } from '../ports.ts';
+import { createFileReader } from './file-reader.ts';
 import { fileError, listFiles, listFolder, PARTIAL } from './folder-listing.ts';
 
 /** The files under `folder`; their paths below it are the keys. @throws BackupError `store` from the calls */
 export function createFolderStore(folder: string): ObjectStore {
   const pathOf = (key: string) => join(folder, ...key.split('/'));
+  const readFile = createFileReader();
   return {
     create: (key, body, crc64) =>
       createFile(pathOf(key), crc64, (partial) => writeFile(partial, body.chunks)),
@@ -25,26 +27,7 @@ export function createFolderStore(folder: string): ObjectStore {
         throw fileError('look at', path, cause);
       }
     },
-    async *read(key, options = {}) {
-      const path = pathOf(key);
-      let { start, end } = options;
-      if (start !== undefined && start < 0) {
-        start = Math.max(0, (await stat(path)).size + start);
-        end = undefined;
-      }
-      const range = { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
-      const { signal } = options;
-      try {
-        const stream = createReadStream(path, {
-          ...range,
-          highWaterMark: 262_144,
-          ...(signal ? { signal } : {}),
-        });
-        for await (const chunk of stream) yield chunk as Buffer;
-      } catch (cause) {
-        throw fileError('read', path, cause);
-      }
-    },
+    read: (key, options) => readFile(pathOf(key), options),
     list: (prefix, options) => listFiles(folder, prefix, options),
     listFolder: (prefix, options) => listFolder(folder, prefix, options),
     async *listUploads() {},

@@ -16,14 +16,20 @@ import { CLOCK_SLACK_MS, type DateRange, daysAfter, isInRange, type TimeRange } 
 
 /** Requests at a time. */
 const PARALLEL = 16;
-/** Objects of manifests that are held at a time: an archive with fewer is read once, from end to end. */
-const MAX_HELD = 60_000;
+/** Objects of manifests that are read ahead: an archive with fewer is joined whatever the dates of its manifests. */
+const AHEAD = 10_000;
+/** So many are held before those of earlier dates go. */
+const MAX_HELD = 40_000;
 /** Dates that are read at a time while there is room for more. */
 const DATES_AT_ONCE = 4;
 const OBJECT_PATH_DEPTH = 6;
 
 /** The key below the archive's prefix: the same in the bucket and in a copy of it. */
-export const pathOf = (key: string): string => key.split('/').slice(-OBJECT_PATH_DEPTH).join('/');
+export function pathOf(key: string): string {
+  let at = key.length;
+  for (let level = 0; level < OBJECT_PATH_DEPTH && at > 0; level++) at = key.lastIndexOf('/', at - 1);
+  return key.slice(at + 1);
+}
 
 /** What was read of manifests, whatever topic they are of. */
 export interface ManifestTally {
@@ -275,7 +281,7 @@ function createIndex(
         await readNext(to);
         forget(dates[to - 1] ?? '');
       }
-      while (asked === undefined && next < dates.length && held.size < MAX_HELD / 2)
+      while (asked === undefined && next < dates.length && held.size < AHEAD)
         await readNext(Math.min(dates.length, next + 1));
     },
     on: (wanted) => read([...wanted].filter((date) => dates.includes(date))),

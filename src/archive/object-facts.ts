@@ -66,7 +66,9 @@ export function createDescribe(
     const describeOne = ({ listed, parts }: ListedRecord, i: number, head: ObjectHead | undefined) => {
       const topic = fullTopic(parts);
       return {
-        ...listed,
+        key: listed.key,
+        sizeBytes: listed.sizeBytes,
+        lastModified: listed.lastModified,
         parts,
         topic,
         manifest: said[i],
