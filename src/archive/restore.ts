@@ -34,7 +34,7 @@ const PARALLEL = 8;
 /** About what a message takes besides its payload. */
 const MESSAGE_OVERHEAD_BYTES = 200;
 /** How long a restore that fails or is stopped waits for the receipts of what is on its way. */
-const LAST_RECEIPTS_MS = 5_000;
+const LAST_RECEIPTS_MS = 500;
 /** The largest piece of time that a rate limit lets messages go at once. */
 const PACE_MS = 50;
 

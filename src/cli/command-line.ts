@@ -7,6 +7,7 @@ const interrupt = new AbortController();
 setMaxListeners(0, interrupt.signal);
 /** One Ctrl-C can come as two signals: from the terminal, and passed on by npx. */
 const SAME_MS = 1_000;
+const LAST_OUTPUT_MS = 100;
 let interruptedAtMs = 0;
 // A terminal that is closed interrupts as well: what was begun is not left half-made.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -40,3 +41,5 @@ const code = await main(process.argv.slice(2), {
   signal: interrupt.signal,
 });
 process.exitCode = isOutputLost ? Math.max(1, code) : code;
+// What was interrupted may wait for something that never comes. What it printed leaves first, where somebody reads it.
+if (interrupt.signal.aborted) setTimeout(() => process.exit(), LAST_OUTPUT_MS).unref();

@@ -22,6 +22,8 @@ export interface Command {
   readonly help: string;
   /** Returns the exit code: 0 fine, 1 failed or found something wrong, 2 wrong usage. Throws BackupError for failures. */
   run(args: readonly string[], terminal: Terminal): Promise<number>;
+  /** After Ctrl-C it is left so long to end what it began, and then ended; without it, as long as it takes. */
+  readonly endsWithinMs?: number;
   readonly subcommands?: undefined;
 }
 

@@ -67,7 +67,7 @@ export async function main(
     if (command.subcommands !== undefined)
       throw new UsageError(`name what to do: ${Object.keys(command.subcommands).join(', ')}`);
     const env = envFile === undefined ? terminal.env : { ...readEnvFile(envFile), ...terminal.env };
-    return await command.run(others, { ...terminal, env });
+    return await untilLeft(command.run(others, { ...terminal, env }), command.endsWithinMs, terminal.signal);
   } catch (error) {
     return reportFailure(
       path,
@@ -75,6 +75,30 @@ export async function main(
       JSON_FLAGS.some((one) => own.includes(one)),
       terminal,
     );
+  }
+}
+
+/** What a command comes to; a failure where it goes on for so long after Ctrl-C, whatever it waits for. */
+async function untilLeft<T>(
+  running: Promise<T>,
+  endsWithinMs: number | undefined,
+  signal: AbortSignal,
+): Promise<T> {
+  if (endsWithinMs === undefined) return running;
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort: (() => void) | undefined;
+  const left = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      timer = setTimeout(() => reject(signal.reason), endsWithinMs);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([running, left]);
+  } finally {
+    clearTimeout(timer);
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
 }
 

@@ -33,6 +33,7 @@ Examples:
   tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --key customer-7
   tdmq-backup archive cat --folder ./copy --topic t/ns/orders --format value | head
 `,
+  endsWithinMs: 500,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],

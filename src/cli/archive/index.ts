@@ -25,6 +25,7 @@ ${LOCATION_HELP}
 Example:
   tdmq-backup archive index --env-file .env.orders
 `,
+  endsWithinMs: 500,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
@@ -41,6 +42,7 @@ Example:
     const location = await openLocation(values, terminal, parallel);
     try {
       const progress = startProgress(terminal.stderr);
+      progress.update('listing the archive');
       const result = await indexArchive(location.store, location.prefix, {
         topic: location.topic,
         knowsMetadata: location.knowsMetadata,

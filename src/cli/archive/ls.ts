@@ -38,6 +38,7 @@ Examples:
   tdmq-backup archive ls --env-file .env.orders --from 2026-11-23 --until 2026-11-24
   tdmq-backup archive ls --env-file .env.orders --json | jq .totals
 `,
+  endsWithinMs: 500,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
@@ -57,6 +58,7 @@ Examples:
       const { store, prefix, topic, name } = location;
       const { signal } = terminal;
       const isLocal = !location.knowsMetadata;
+      progress.update('listing the archive');
       const onProgress = (objects: number) =>
         progress.update(`${objects.toLocaleString('en-US')} objects listed`);
       const options = { topic, dates, signal, isLocal, onProgress };

@@ -40,6 +40,7 @@ Examples:
   tdmq-backup archive recover --env-file .env.orders --dry-run
   tdmq-backup archive recover --env-file .env.orders --private-key consumer.pem
 `,
+  endsWithinMs: 500,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
@@ -65,6 +66,7 @@ Examples:
     const isDry = values['dry-run'];
     const location = await openLocation(values, terminal, parallel);
     const progress = startProgress(terminal.stderr);
+    progress.update('listing the archive');
     try {
       const result = await recoverArchive(location.store, location.prefix, {
         topic: location.topic,

@@ -72,6 +72,8 @@ Examples:
   tdmq-backup archive restore --env-file .env.orders --to t/ns/orders-replay --dry-run
   tdmq-backup archive restore --env-file .env.orders --to t/ns/orders-replay --from 2026-11-23 --rate 5000
 `,
+  // Receipts of what is on its way, and the note of how far it came.
+  endsWithinMs: 900,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
@@ -109,6 +111,7 @@ Examples:
     const location = await openLocation(values, terminal);
     const progress = startProgress(terminal.stderr);
     let publisher: Publisher | undefined;
+    progress.update('listing the archive');
     try {
       const { store, prefix } = location;
       const { signal } = terminal;

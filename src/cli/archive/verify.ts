@@ -61,6 +61,7 @@ Examples:
   tdmq-backup archive verify --env-file .env.orders --state verified.jsonl --json > report.json
   tdmq-backup archive verify --folder ./copy --report audit-2026-12 --earlier audit-2026-11.json
 `,
+  endsWithinMs: 500,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],
@@ -82,6 +83,7 @@ Examples:
     const location = await openLocation(values, terminal, parallel);
     const progress = startProgress(terminal.stderr);
     let state: ReturnType<typeof openState> | undefined;
+    progress.update('listing the archive');
     let filing: Filing | undefined;
     try {
       filing = values.report === undefined ? undefined : openFiling(values.report);
