@@ -9,6 +9,7 @@ import { Deadline } from './deadline.ts';
 import { drain } from './drain.ts';
 import { BackupError } from './errors.ts';
 import { endCompression } from './format/compression.ts';
+import { isArchiveClass } from './format/contents.ts';
 import type { Summary } from './format/run-manifest.ts';
 import { systemClock } from './lib/clock.ts';
 import { createMemoryPressure } from './lib/memory-pressure.ts';
@@ -151,6 +152,7 @@ async function run(invocation: Invocation): Promise<void> {
       ...{ ...of, subscriptionType },
       limits: config.file,
       compression: config.file.compression,
+      isArchived: isArchiveClass(config.cos.storageClass),
       onUnreadable: config.run.onUnreadable,
       chunkExpiryMs: config.run.chunkExpiryMinutes * 60_000,
       ...{ source, store, clock, logger, tally, startedAtMs },

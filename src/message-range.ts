@@ -1,4 +1,5 @@
 // Consecutive messages by their ends, without keeping one of them: their ids, and between which times they were published.
+import { idRunsOf } from './format/contents.ts';
 import { formatTime } from './format/record.ts';
 import type { PublishTimes } from './format/run-manifest.ts';
 import type { Message, TimeMs } from './ports.ts';
@@ -17,6 +18,8 @@ export interface PublishSpan {
 /** Consecutive messages, by their ends. */
 export interface MessageRange extends PublishSpan {
   readonly messages: number;
+  /** Which they are (contents.ts), if that is asked for. */
+  readonly idRuns?: readonly string[];
 }
 
 /** What a manifest says of a span; of the messages between its ends only where they are outside of these. */
@@ -31,7 +34,7 @@ export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan)
 }
 
 /** The range of these messages, which are at least one. It keeps none of them. */
-export function rangeOf(messages: readonly Message[]): MessageRange {
+export function rangeOf(messages: readonly Message[], withIds = false): MessageRange {
   const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
   let earliestMs = first.publishTimeMs;
   let latestMs = earliestMs;
@@ -43,6 +46,7 @@ export function rangeOf(messages: readonly Message[]): MessageRange {
     earliestMs,
     latestMs,
     messages: messages.length,
+    ...(withIds && { idRuns: idRunsOf(messages) }),
     first: { id: first.id, publishTimeMs: first.publishTimeMs },
     last: { id: last.id, publishTimeMs: last.publishTimeMs },
   };

@@ -4,6 +4,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { RollReason, Size } from './batch.ts';
 import type { Compression } from './config.ts';
 import { type Compressor, createCompressor } from './format/compression.ts';
+import { storeContents } from './format/contents.ts';
 import { EndMarker, MARK_BYTES } from './format/end-mark.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from './format/record.ts';
 import type { Records } from './format/record-encoder.ts';
@@ -66,6 +67,7 @@ export class ObjectFile implements Size, Spillable {
   readonly #options: ObjectFileOptions;
   readonly #pending = new ChunkList();
   readonly #marker = new EndMarker();
+  readonly #idRuns: string[] = [];
   readonly #compressor: Compressor | undefined;
   #crc64 = crc64([]);
   readonly #hash: Hash = createHash('sha256');
@@ -117,6 +119,7 @@ export class ObjectFile implements Size, Spillable {
       this.earliestMs = range.earliestMs;
     if (this.latestMs === undefined || range.latestMs > this.latestMs) this.latestMs = range.latestMs;
     this.messages += range.messages;
+    for (const run of range.idRuns ?? []) this.#idRuns.push(run);
     this.bytes += records.sizeBytes;
     if (this.#compressor === undefined) {
       for (const chunk of this.#marker.mark(records.chunks)) {
@@ -182,6 +185,7 @@ export class ObjectFile implements Size, Spillable {
         this.#crc64 = crc64(rest.chunks);
         for (const chunk of rest.chunks) this.#hash.update(chunk);
         const attributes = this.#attributes({ ...this.#ending(), sha256: this.sha256 });
+        await this.#storeContents();
         const answer = await slots.run(() =>
           store.create(this.key, rest, this.#crc64, attributes, this.#call),
         );
@@ -193,6 +197,7 @@ export class ObjectFile implements Size, Spillable {
       if (this.#failure !== undefined) throw this.#failure;
       if (upload.kind === 'exists') return upload;
       const whole = { crc64: this.#crc64, sizeBytes: this.#storedBytes };
+      await this.#storeContents();
       const answer = await slots.run(() => upload.complete(whole, this.#call));
       return answer.kind === 'created' ? { ...answer, sizeBytes: whole.sizeBytes } : answer;
     } finally {
@@ -215,6 +220,13 @@ export class ObjectFile implements Size, Spillable {
     // Not the run's signal: an upload is aborted also when the run's time is over.
     const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
     if (upload?.kind === 'upload') await upload.abort({ signal }).catch(() => undefined);
+  }
+
+  /** Durable before the object is visible: whoever finds that one, finds this. */
+  async #storeContents(): Promise<void> {
+    const { store, slots } = this.#options;
+    const about = { key: this.key, crc: this.#crc64, partition: (this.first as MessageMark).id.partition };
+    if (this.#idRuns.length > 0) await slots.run(() => storeContents(store, about, this.#idRuns, this.#call));
   }
 
   async #end(): Promise<void> {

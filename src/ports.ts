@@ -255,7 +255,7 @@ export interface ObjectAttributes {
   /** Names without `x-cos-meta-`; lower case ASCII, no underscore. Values ASCII; together under 2 KB. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly contentType: string;
-  /** Small, and needed by later runs: never in a storage class that has to be thawed before it can be read. */
+  /** Small, and needed by later runs or commands: never in a storage class that has to be thawed before it can be read. */
   readonly isReadByRuns?: boolean;
 }
 
@@ -278,9 +278,15 @@ export interface ObjectHead {
   readonly crc64: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
   readonly lastModified: Date;
+  /** The class, or the tier that it is in; `undefined` where the store does not have any, or it is the usual one. */
+  readonly storageClass?: string | undefined;
+  /** Of an object in an archive class: `asked` for, or there until then. */
+  readonly thaw?: 'asked' | Date | undefined;
 }
 
 export interface ListedObject {
+  /** As `ObjectHead` has it, but for tiers. */
+  readonly storageClass?: string | undefined;
   readonly key: string;
   readonly sizeBytes: number;
   readonly lastModified: Date;

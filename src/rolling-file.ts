@@ -53,7 +53,7 @@ export class RollingFile {
     const appending =
       needsSplit(size, this.#run.limits) || this.#position.hasBorderIn(messages)
         ? this.#appendOneByOne(messages, size)
-        : this.#append(records, rangeOf(messages));
+        : this.#append(records, rangeOf(messages, this.#run.isArchived));
     return appending.then(() => this.#finishEntry(id));
   }
 
@@ -89,7 +89,8 @@ export class RollingFile {
     if (this.#open !== undefined && needsSplit(size, this.#run.limits)) {
       await this.#roll(limitPassedBy(this.#open, size, this.#run.limits) ?? 'messages');
     }
-    for (const message of messages) await this.#append(encodeRecords([message]), rangeOf([message]));
+    for (const message of messages)
+      await this.#append(encodeRecords([message]), rangeOf([message], this.#run.isArchived));
   }
 
   async #append(records: Records, range: MessageRange): Promise<void> {

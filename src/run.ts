@@ -45,6 +45,8 @@ export interface Run {
   readonly subscriptionType: SubscriptionType;
   readonly limits: Limits;
   readonly compression: Compression;
+  /** Objects have to be thawed before they can be read: what is in each is kept beside it (contents.ts). */
+  readonly isArchived?: boolean;
   readonly onUnreadable: 'store' | 'fail';
   /** After so long, chunks of a message that is not complete are kept raw. */
   readonly chunkExpiryMs: number;

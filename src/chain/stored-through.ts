@@ -1,5 +1,6 @@
 // How far the objects in the store reach behind a position. Where a run was killed before it wrote its manifest,
 // they prove what it had stored and acknowledged. Looks at keys, and at the end of one object.
+import { isArchiveClass, readContents } from '../format/contents.ts';
 import { compareEntries } from '../format/entry-order.ts';
 import {
   entryDigits,
@@ -94,7 +95,9 @@ export async function readLastEntry(
   const head = await store.head(key, options);
   const parts = parseObjectKey(prefix, key);
   if (head === undefined || parts === undefined) return undefined;
-  const { ledgerId, entryId } = await readLastId(store, head, parts.compression, options);
+  const isAsked = isArchiveClass(head.storageClass) && head.metadata['last-id'] === undefined;
+  const contents = isAsked ? await readContents(store, head, options) : undefined;
+  const { ledgerId, entryId } = contents?.last ?? (await readLastId(store, head, parts.compression, options));
   return { ledgerId, entryId };
 }
 

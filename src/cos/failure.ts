@@ -200,7 +200,7 @@ function hintFor(failure: Failure, act: StoreCall, place: Place): string {
     case 'NoSuchKey':
       return 'The object is not there any more: somebody removed it, or a lifecycle rule of the bucket did.';
     case 'InvalidObjectState':
-      return 'The object is in an archive storage class: restore it in the COS console (or set a lifecycle rule aside) and read it when that is done.';
+      return 'The object is in an archive storage class: tdmq-backup archive thaw asks COS for a copy that can be read, and says when it is there.';
     case 'InvalidStorageClass':
       return 'The bucket does not take this storage class: check COS_STORAGE_CLASS (the MAZ_ classes need a bucket of several zones, and only such a bucket takes them).';
     case 'KeyTooLong':

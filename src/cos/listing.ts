@@ -23,14 +23,28 @@ export async function* listObjects(
       (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Marker: marker, Headers: {} }),
       options,
     );
-    for (const { Key, Size, LastModified } of page.Contents) {
-      yield { key: Key, sizeBytes: Number(Size), lastModified: new Date(LastModified) };
-    }
+    for (const listed of page.Contents) yield listedObject(listed);
     if (page.IsTruncated !== 'true') return;
     const next = page.NextMarker || page.Contents.at(-1)?.Key;
     if (next === undefined || next <= marker) throw unpageable(prefix);
     marker = next;
   }
+}
+
+interface Listed {
+  readonly Key: string;
+  readonly Size: string;
+  readonly LastModified: string;
+  readonly StorageClass?: string;
+}
+
+function listedObject({ Key, Size, LastModified, StorageClass }: Listed): ListedObject {
+  return {
+    key: Key,
+    sizeBytes: Number(Size),
+    lastModified: new Date(LastModified),
+    ...(StorageClass !== undefined && StorageClass !== 'STANDARD' && { storageClass: StorageClass }),
+  };
 }
 
 /** What is right below a prefix, page by page, as ObjectStore.listFolder has it. @throws BackupError `store`, from the iterator */
@@ -50,15 +64,13 @@ export async function* listFolder(
     );
     const items = new Map<string, FolderItem>();
     for (const { Prefix: key } of page.CommonPrefixes ?? []) items.set(key, { kind: 'folder', key });
-    for (const { Key, Size, LastModified } of page.Contents) {
+    for (const listed of page.Contents) {
+      const { Key } = listed;
       // What has no notion of folders lists everything.
       const end = Key.indexOf('/', prefix.length);
       const key = end < 0 ? Key : Key.slice(0, end + 1);
       if (end >= 0) items.set(key, { kind: 'folder', key });
-      else {
-        const object = { key, sizeBytes: Number(Size), lastModified: new Date(LastModified) };
-        items.set(key, { kind: 'object', key, object });
-      }
+      else items.set(key, { kind: 'object', key, object: listedObject(listed) });
     }
     for (const key of [...items.keys()].sort()) if (key > marker) yield items.get(key) as FolderItem;
     if (page.IsTruncated !== 'true') return;

@@ -1,7 +1,8 @@
 // The request headers that make an object what it is: metadata, type, class, encryption, and that it replaces nothing.
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import type { ObjectAttributes } from '../ports.ts';
+import { isArchiveClass } from '../format/contents.ts';
+import type { ObjectAttributes, ObjectHead } from '../ports.ts';
 
 type Headers = Record<string, string>;
 
@@ -43,4 +44,23 @@ export function metadataOf(headers: Readonly<Record<string, unknown>>): Record<s
     if (name.startsWith('x-cos-meta-')) metadata[name.slice('x-cos-meta-'.length)] = String(value);
   }
   return metadata;
+}
+
+/** In which class the object is, and how its thawing is (API page 436/7745, `x-cos-restore`). */
+export function storageOf(
+  headers: Readonly<Record<string, unknown>>,
+): Pick<ObjectHead, 'storageClass' | 'thaw'> {
+  const text = (name: string) => (typeof headers[name] === 'string' ? (headers[name] as string) : undefined);
+  const tier = text('x-cos-storage-tier');
+  const storageClass = isArchiveClass(tier) ? tier : text('x-cos-storage-class');
+  const restore = text('x-cos-restore') ?? '';
+  const until = new Date(/expiry-date="([^"]*)"/.exec(restore)?.[1] ?? '');
+  return {
+    ...(storageClass !== undefined && { storageClass }),
+    ...(/ongoing-request="?true/.test(restore)
+      ? { thaw: 'asked' as const }
+      : Number.isNaN(until.getTime())
+        ? {}
+        : { thaw: until }),
+  };
 }

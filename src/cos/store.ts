@@ -17,7 +17,7 @@ import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
 import { ODD_ANSWER, reportsReason, type StoreCall } from './failure.ts';
 import { listFolder, listObjects, listUploads } from './listing.ts';
-import { forbidOverwrite, metadataOf, objectHeaders } from './object-headers.ts';
+import { forbidOverwrite, metadataOf, objectHeaders, storageOf } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
 import { readObject } from './read.ts';
 import { contentMd5, streamOf } from './request-body.ts';
@@ -55,6 +55,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
       crc64: crc64Of(answer),
       metadata: metadataOf(headers),
       lastModified: new Date(String(headers['last-modified'])),
+      ...storageOf(headers),
     };
   }
 

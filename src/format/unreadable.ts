@@ -53,7 +53,8 @@ export async function storeUnreadable(
   await createWhole(store, key, chunks, { metadata, contentType: 'application/octet-stream' }, options);
   const text = Buffer.from(`${JSON.stringify(reason)}\n`);
   const reasonKey = key.replace(/\.bin$/, '.json');
-  await createWhole(store, reasonKey, [text], { metadata, contentType: 'application/json' }, options);
+  const attributes = { metadata, contentType: 'application/json', isReadByRuns: true };
+  await createWhole(store, reasonKey, [text], attributes, options);
   return key;
 }
 

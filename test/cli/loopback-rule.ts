@@ -22,11 +22,14 @@ export interface LoopbackRule {
 }
 
 /** Starts both, with a topic of two partitions; `env` is the rule over them. */
-export async function startLoopbackRule(options: LoopbackBrokerOptions = {}): Promise<LoopbackRule> {
+export async function startLoopbackRule(
+  options: LoopbackBrokerOptions = {},
+  cosOptions: { readonly clock?: () => number } = {},
+): Promise<LoopbackRule> {
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
   const credentials = { secretId: 'test-id', secretKey: 'test-key' };
   const broker = await startLoopbackBroker(options);
-  const cos = await startLoopbackCos({ dir, buckets: [BUCKET], credentials });
+  const cos = await startLoopbackCos({ dir, buckets: [BUCKET], credentials, ...cosOptions });
   broker.createTopic(TOPIC, 2);
   return {
     broker,

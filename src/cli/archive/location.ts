@@ -108,7 +108,7 @@ export async function openLocation(
       read: (key) => readText(store, `${cos.prefix}${key}`),
       write: (key, text) => {
         const body = { chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) };
-        const attributes = { metadata: {}, contentType: 'application/json' };
+        const attributes = { metadata: {}, contentType: 'application/json', isReadByRuns: true };
         const put = () => inner.admin.putReplaceable(`${cos.prefix}${key}`, body, attributes);
         return retry(put, { clock: systemClock });
       },

@@ -1,4 +1,5 @@
 // A bucket of the loopback COS, and what every call may answer.
+import type { RestoredCopy } from './archive-class.ts';
 import type { ObjectFolder } from './object-folder.ts';
 import type { UploadFolder } from './upload-folder.ts';
 
@@ -13,6 +14,8 @@ export interface Bucket {
   lifecycleXml: string | undefined;
   readonly objects: ObjectFolder;
   readonly uploads: UploadFolder;
+  /** Copies of archived objects that can be read, by key. */
+  readonly restored: Map<string, RestoredCopy>;
   /** Objects that another one took the place of. */
   replacedCount: number;
 }

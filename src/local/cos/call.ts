@@ -11,6 +11,7 @@ export type CallKind =
   | 'part'
   | 'complete'
   | 'abort'
+  | 'restore'
   | 'listParts'
   | 'list'
   | 'listUploads'
@@ -48,7 +49,6 @@ const FOREIGN = [
   'inventory',
   'object-lock',
   'policy',
-  'restore',
   'tagging',
   'versions',
   'website',
@@ -83,7 +83,8 @@ function bucketCall(method: string, has: (name: string) => boolean): CallKind {
 function objectCall(method: string, has: (name: string) => boolean): CallKind {
   const isOfUpload = has('uploadId');
   if (method === 'PUT') return isOfUpload ? (has('partNumber') ? 'part' : 'unknown') : 'put';
-  if (method === 'POST') return has('uploads') ? 'init' : isOfUpload ? 'complete' : 'unknown';
+  if (method === 'POST')
+    return has('restore') ? 'restore' : has('uploads') ? 'init' : isOfUpload ? 'complete' : 'unknown';
   if (method === 'GET') return isOfUpload ? 'listParts' : 'get';
   if (method === 'DELETE') return isOfUpload ? 'abort' : 'delete';
   return method === 'HEAD' ? 'head' : 'unknown';

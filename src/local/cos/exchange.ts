@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Refusal, refusalAnswer, sendAnswer } from './answering.ts';
+import { restoreObject } from './archive-class.ts';
 import type { Answer, Bucket } from './bucket.ts';
 import * as ofBucket from './bucket-calls.ts';
 import { type Call, type CallKind, parseCall } from './call.ts';
@@ -136,11 +137,13 @@ function commitBody(call: Call, bucket: Bucket, body: ReceivedBody, nowMs: numbe
 function perform(call: Call, bucket: Bucket, text: string, nowMs: number): Answer | Promise<Answer> {
   switch (call.kind) {
     case 'get':
-      return ofObject.getObject(call, bucket);
+      return ofObject.getObject(call, bucket, nowMs);
     case 'head':
-      return ofObject.headObject(call, bucket);
+      return ofObject.headObject(call, bucket, nowMs);
     case 'delete':
       return ofObject.deleteObject(call, bucket);
+    case 'restore':
+      return restoreObject(call, bucket, text, nowMs);
     case 'init':
       return ofUpload.initUpload(call, bucket, nowMs);
     case 'complete':

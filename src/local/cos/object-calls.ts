@@ -1,4 +1,5 @@
 // PUT, GET, HEAD and DELETE of one object.
+import { refuseArchived, restoreHeader } from './archive-class.ts';
 import type { Answer, Bucket } from './bucket.ts';
 import type { Call } from './call.ts';
 import { CosError } from './cos-error.ts';
@@ -97,14 +98,16 @@ export function encryptionOf(headers: Readonly<Record<string, string>>): Record<
 }
 
 /** HEAD Object. */
-export function headObject(call: Call, bucket: Bucket): Answer {
+export function headObject(call: Call, bucket: Bucket, nowMs: number): Answer {
   const object = existing(call, bucket);
-  return { status: 200, headers: headersOf(object), announcedBytes: object.sizeBytes };
+  const headers = { ...headersOf(object), ...restoreHeader(bucket, call.key, nowMs) };
+  return { status: 200, headers, announcedBytes: object.sizeBytes };
 }
 
 /** GET Object, whole or by Range. */
-export function getObject(call: Call, bucket: Bucket): Answer {
+export function getObject(call: Call, bucket: Bucket, nowMs: number): Answer {
   const object = existing(call, bucket);
+  refuseArchived(bucket, object, nowMs);
   const range = parseRange(call.headers.range, object.sizeBytes);
   const { start, sizeBytes } = range ?? { start: 0, sizeBytes: object.sizeBytes };
   const headers = headersOf(object);

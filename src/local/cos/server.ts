@@ -158,7 +158,8 @@ export async function startLoopbackCos(options: LoopbackCosOptions): Promise<Loo
 
 function openBucket(dir: string, { name, region, versioning }: LoopbackBucket): Bucket {
   return {
-    ...{ name, region, versioning, lifecycleXml: undefined, replacedCount: 0 },
+    ...{ name, region, versioning, lifecycleXml: undefined, restored: new Map(), replacedCount: 0 },
+    restored: new Map(),
     objects: new ObjectFolder(dir, name),
     uploads: new UploadFolder(dir, name),
   };

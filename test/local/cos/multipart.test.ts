@@ -14,7 +14,7 @@ test('parts become one object at complete, with the sum of the whole and the hea
   const headers = {
     'content-type': 'application/x-ndjson',
     'x-cos-meta-rule': 'r',
-    'x-cos-storage-class': 'ARCHIVE',
+    'x-cos-storage-class': 'STANDARD_IA',
   };
   const init = await call('POST', 'dir/k', { query: { uploads: '' }, headers });
   const uploadId = textOf(init.text, 'UploadId') as string;
