@@ -2,6 +2,7 @@
 import type { PulsarConfig } from '../config.ts';
 import type { Clock, Logger } from '../ports.ts';
 
+/** What a source of either driver is made of. */
 export interface SourceOptions {
   readonly config: PulsarConfig;
   /**

@@ -6,6 +6,7 @@ import type { Logger } from '../../ports.ts';
 import type { RunsFrom } from '../../read-settings.ts';
 import { readTlsFiles } from '../tls-files.ts';
 
+/** The client's id of a message, as far as it is used. */
 export interface NativeMessageId {
   /** Pulsar's MessageIdData, with the batch size that the text lacks. */
   serialize(): Uint8Array;
@@ -13,6 +14,7 @@ export interface NativeMessageId {
   toString(): string;
 }
 
+/** How a message is encrypted that the client hands over as it is. */
 export interface NativeEncryptionContext {
   readonly keys: readonly {
     readonly key: string;
@@ -27,6 +29,7 @@ export interface NativeEncryptionContext {
   readonly isDecryptionFailed: boolean;
 }
 
+/** A message of the client, as far as it is used. */
 export interface NativeMessage {
   getMessageId(): NativeMessageId;
   /** A copy, owned by the caller. */
@@ -42,6 +45,7 @@ export interface NativeMessage {
   getEncryptionContext?(): NativeEncryptionContext | null;
 }
 
+/** A consumer of the client, as far as it is used. */
 export interface NativeConsumer {
   /** Resolves `[]` when the time of its policy is up. */
   batchReceive(): Promise<NativeMessage[]>;
@@ -51,6 +55,7 @@ export interface NativeConsumer {
   close(): Promise<unknown>;
 }
 
+/** What `subscribe` of the client takes, as far as it is used. */
 export interface NativeConsumerConfig {
   readonly topic: string;
   readonly subscription: string;
@@ -66,6 +71,7 @@ export interface NativeConsumerConfig {
   readonly cryptoFailureAction?: 'CONSUME';
 }
 
+/** A client, as far as it is used. */
 export interface NativeClient {
   /** The addon's own object: up to 1.14 the wrapper's close() does not give back its promise. */
   readonly client?: { close(): Promise<unknown> };
@@ -74,6 +80,7 @@ export interface NativeClient {
   close(): Promise<unknown> | undefined;
 }
 
+/** What the constructor of a client takes, as far as it is used. */
 export interface NativeClientConfig {
   serviceUrl: string;
   authentication?: object;
@@ -93,6 +100,7 @@ export interface NativeClientConfig {
 
 type LogHandler = (level: number, file: string, line: number, message: string) => void;
 
+/** The package pulsar-client, as far as it is used. */
 export interface PulsarClientModule {
   readonly Client: {
     new (config: NativeClientConfig): NativeClient;

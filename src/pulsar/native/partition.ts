@@ -24,6 +24,7 @@ const CLOSE_LIMIT_MS = 10_000;
 const ASSUMED_MESSAGE_BYTES = 16_384;
 const MAX_QUEUE = 1_000;
 
+/** What a partition over pulsar-client is made of. */
 export interface NativePartitionOptions {
   readonly partition: number;
   readonly topic: string;

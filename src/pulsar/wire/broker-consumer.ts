@@ -3,11 +3,12 @@
 import { BackupError } from '../../errors.ts';
 import type { EntryId } from '../../ports.ts';
 import type { EntryAck } from './ack-plan.ts';
-import type { Connection, ConsumerEvents } from './connection.ts';
+import type { Connection } from './connection.ts';
 import type { Fields } from './protocol/codec.ts';
 import type { CommandFields } from './protocol/frame.ts';
 import { serverError } from './protocol/server-error.ts';
 import { ACK_TYPE, INITIAL_POSITION, SERVER_ERROR } from './protocol/tables.ts';
+import type { ConsumerEvents } from './receivers.ts';
 
 /** Brokers from this protocol version on confirm acknowledgements. */
 const ACK_RECEIPTS_SINCE = 17;

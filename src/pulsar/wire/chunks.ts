@@ -51,6 +51,7 @@ export interface IncompleteMessage extends Pick<Held, 'firstId' | 'chunks' | 'pu
   readonly held: number;
 }
 
+/** How much is joined, and in which order chunks come. */
 export interface ChunkOptions {
   /** For one message; all incomplete ones of all partitions together may have twice that. */
   readonly limitBytes: number;

@@ -12,6 +12,7 @@ import { expectListed } from './topic-list.ts';
 
 const MAX_REDIRECTS = 20;
 
+/** Where a cluster is, and as whom to connect. */
 export interface ClusterOptions extends ConnectionOptions {
   readonly serviceUrl: ServiceUrl;
   readonly listenerName: string | undefined;

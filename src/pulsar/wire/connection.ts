@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { BackupError } from '../../errors.ts';
 import { OUTAGE_HINT } from '../../outage.ts';
-import type { Clock, EntryId } from '../../ports.ts';
+import type { Clock } from '../../ports.ts';
 import type { RunsFrom } from '../../read-settings.ts';
 import type { Identity } from './authentication.ts';
 import { openSocket } from './broker-socket.ts';
@@ -27,6 +27,7 @@ import {
   FrameSplitter,
 } from './protocol/frame.ts';
 import { FRAME } from './protocol/tables.ts';
+import { type ConsumerEvents, type ProducerEvents, Receivers } from './receivers.ts';
 import { type Address, brokerUrl } from './service-url.ts';
 import {
   afterHandshakeHint,
@@ -37,26 +38,7 @@ import {
 } from './socket-error.ts';
 import { startTimer, type Timings } from './timer.ts';
 
-/** What a connection reports to a consumer. */
-export interface ConsumerEvents {
-  /** `ackSet`: which messages of a batch are not acknowledged, where some are. */
-  onEntry(id: EntryId, bytes: Buffer, ackSet: readonly Integer[] | undefined): void;
-  onActiveChange(isActive: boolean): void;
-  onEndOfTopic(): void;
-  /** The broker has closed this consumer: unload, deletion, shutdown. */
-  onClosedByBroker(): void;
-  onConnectionLost(error: BackupError): void;
-  /** What the broker sent for this consumer makes no sense. */
-  onFault(error: BackupError): void;
-}
-
-/** What a connection reports to a producer. */
-export interface ProducerEvents {
-  /** A receipt, a refusal, or the broker's end of the producer. */
-  onCommand(command: Command): void;
-  onConnectionLost(error: BackupError): void;
-}
-
+/** As whom to connect, and how long each step may take. */
 export interface ConnectionOptions extends Identity {
   readonly clock: Clock;
   readonly timings: Timings;
@@ -88,8 +70,7 @@ export class Connection {
   readonly #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
   readonly #requests: PendingRequests;
   readonly #keepAlive: KeepAlive;
-  readonly #consumers = new Map<Integer, ConsumerEvents>();
-  readonly #producers = new Map<Integer, ProducerEvents>();
+  readonly #receivers: Receivers;
   /** What ended it. */
   #lost: BackupError | undefined;
   /** While the broker is to answer CONNECT. */
@@ -98,10 +79,12 @@ export class Connection {
 
   /** `proxyTo`: the broker (`host:port`) that a Pulsar proxy at `address` is to connect to. */
   constructor(address: Address, proxyTo: string | undefined, options: ConnectionOptions) {
+    this.name = brokerUrl(address) + (proxyTo === undefined ? '' : ` (proxy to ${proxyTo})`);
     this.#address = address;
     this.#proxyTo = proxyTo;
     this.#options = options;
     this.#requests = new PendingRequests(options.clock);
+    this.#receivers = new Receivers(this.name);
     this.#keepAlive = new KeepAlive({
       clock: options.clock,
       intervalMs: options.timings.pingIntervalMs,
@@ -111,7 +94,6 @@ export class Connection {
           new BackupError('source', `${this.name} has stopped answering (no PONG)`, { retryable: true }),
         ),
     });
-    this.name = brokerUrl(address) + (proxyTo === undefined ? '' : ` (proxy to ${proxyTo})`);
   }
 
   /** Whether there is a Pulsar broker at the other end. */
@@ -206,20 +188,20 @@ export class Connection {
 
   /** Reports to `events` what arrives for `consumerId` from now on. */
   attach(consumerId: number, events: ConsumerEvents): void {
-    this.#consumers.set(consumerId, events);
+    this.#receivers.addConsumer(consumerId, events);
   }
 
   detach(consumerId: number): void {
-    this.#consumers.delete(consumerId);
+    this.#receivers.removeConsumer(consumerId);
   }
 
   /** Reports to `events` what arrives for `producerId` from now on. */
   attachProducer(producerId: number, events: ProducerEvents): void {
-    this.#producers.set(producerId, events);
+    this.#receivers.addProducer(producerId, events);
   }
 
   detachProducer(producerId: number): void {
-    this.#producers.delete(producerId);
+    this.#receivers.removeProducer(producerId);
   }
 
   /** Reads nothing more from the socket. For a moment only: PONG does not come meanwhile either. */
@@ -261,9 +243,6 @@ export class Connection {
     if (command === undefined) return;
     const { fields } = command;
     switch (command.name) {
-      case 'message':
-        this.#onMessage(fields as CommandFields<'message'>, frame.subarray(command.end));
-        break;
       case 'ping':
         this.send('pong', {});
         break;
@@ -278,47 +257,16 @@ export class Connection {
       case 'closeConsumer':
         this.#onConsumerClosed((fields as CommandFields<'closeConsumer'>).consumerId ?? -1);
         break;
-      case 'activeConsumerChange': {
-        const { consumerId, isActive } = fields as CommandFields<'activeConsumerChange'>;
-        this.#consumers.get(consumerId ?? -1)?.onActiveChange(isActive === true);
-        break;
-      }
-      case 'reachedEndOfTopic':
-        this.#consumers.get((fields as CommandFields<'reachedEndOfTopic'>).consumerId ?? -1)?.onEndOfTopic();
-        break;
-      case 'sendReceipt':
-      case 'sendError':
-      case 'closeProducer': {
-        const { producerId } = fields as CommandFields<'sendReceipt'>;
-        this.#producers.get(producerId ?? -1)?.onCommand(command);
-        break;
-      }
       default:
-        this.#onAnswer(command);
+        if (!this.#receivers.receive(command, frame)) this.#onAnswer(command);
     }
   }
 
   /** Brokers do not answer requests for a consumer that they have closed. */
   #onConsumerClosed(consumerId: Integer): void {
-    const consumer = this.#consumers.get(consumerId);
-    this.#consumers.delete(consumerId);
+    const consumer = this.#receivers.removeConsumer(consumerId);
     this.#requests.fail('the broker has closed the consumer', consumerId);
     consumer?.onClosedByBroker();
-  }
-
-  #onMessage(fields: CommandFields<'message'>, bytes: Buffer): void {
-    const consumer = this.#consumers.get(fields.consumerId ?? -1);
-    if (consumer === undefined) return;
-    const { ledgerId, entryId } = fields.messageId ?? {};
-    if (typeof ledgerId !== 'number' || typeof entryId !== 'number') {
-      consumer.onFault(
-        new BackupError('source', `${this.name} sent the message id ${ledgerId}:${entryId}, beyond 2^53`, {
-          hint: 'Objects are named by message ids as exact numbers; this topic cannot be backed up as it is.',
-        }),
-      );
-      return;
-    }
-    consumer.onEntry({ ledgerId, entryId }, bytes, fields.ackSet);
   }
 
   #onConnected(fields: CommandFields<'connected'>): void {
@@ -342,9 +290,6 @@ export class Connection {
     this.#socket?.destroy();
     this.#handshake?.reject(error);
     this.#requests.fail(error.message, undefined, error);
-    const users = [...this.#consumers.values(), ...this.#producers.values()];
-    this.#consumers.clear();
-    this.#producers.clear();
-    for (const user of users) user.onConnectionLost(error);
+    this.#receivers.lose(error);
   }
 }

@@ -10,14 +10,15 @@ import { BackupError } from '../../errors.ts';
 import type { Clock, Logger } from '../../ports.ts';
 import { BrokerConsumer, type Subscription } from './broker-consumer.ts';
 import type { Cluster } from './cluster.ts';
-import type { ConsumerEvents } from './connection.ts';
 import { Gate } from './gate.ts';
 import { isServerError } from './protocol/server-error.ts';
+import type { ConsumerEvents } from './receivers.ts';
 import { noFurther, ReconnectBackoff } from './reconnect-backoff.ts';
 import { Recovery } from './recovery.ts';
 import { runEnded } from './run-ended.ts';
 import type { Timings } from './timer.ts';
 
+/** What to subscribe to, and through which cluster. */
 export interface LinkOptions extends Subscription {
   readonly cluster: Cluster;
   readonly clock: Clock;

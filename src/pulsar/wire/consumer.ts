@@ -32,6 +32,7 @@ import { isServerError } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 
+/** What a partition subscribes to, and what it may hold in memory. */
 export interface ConsumerOptions extends LinkOptions {
   readonly budget: ReceiveBudget;
   /** The largest message that is put together in memory. */

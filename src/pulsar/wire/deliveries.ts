@@ -13,6 +13,7 @@ import type { ReceiveBudget } from './receive-budget.ts';
 import type { Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
 
+/** The other parts of the partition. */
 export interface DeliveriesOptions {
   readonly clock: Clock;
   readonly timings: Pick<Timings, 'activationTimeoutMs'>;

@@ -9,6 +9,7 @@ import type { Pausable, ReceiveBudget } from './receive-budget.ts';
 /** On shared subscriptions permits that are not used are messages that other consumers do not get. */
 const MAX_PERMITS = { ordered: 5_000, shared: 1_000 };
 
+/** What decides how many permits are granted, and to whom. */
 export interface DeliveryQueueOptions {
   readonly budget: ReceiveBudget;
   readonly isOrdered: boolean;

@@ -3,6 +3,7 @@ import type { StoredEntry } from './protocol/entry-decoder.ts';
 
 const COMPACT_AFTER = 1_024;
 
+/** A queue whose `shift` costs the same however long it is. */
 export class EntryQueue {
   #entries: (StoredEntry | undefined)[] = [];
   #head = 0;

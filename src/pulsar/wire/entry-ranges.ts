@@ -10,6 +10,7 @@ export interface EntryRange {
   last: number;
 }
 
+/** A set of entries. */
 export class EntryRanges {
   /** Ascending; neither overlapping nor next to each other. */
   #ranges: EntryRange[] = [];

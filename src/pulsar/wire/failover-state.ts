@@ -11,6 +11,7 @@
 import type { Clock } from '../../ports.ts';
 import { startTimer, type Timings } from './timer.ts';
 
+/** See the head of this file. */
 export type FailoverRole = 'unknown' | 'active' | 'inactive' | 'standby';
 
 /** What the state asks of the partition. */

@@ -4,6 +4,7 @@ import { OUTAGE_HINT } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 
+/** The gate of one partition: shut while there is no consumer. */
 export class Gate {
   readonly #clock: Clock;
   readonly #timeoutMs: number;

@@ -34,6 +34,7 @@ type Finding = (
   | { readonly kind: 'end' | 'nothing' }
 ) & { readonly passedOver: readonly StoredEntry[] };
 
+/** What the probe knows of its partition. */
 export interface HeldBackProbeOptions extends TopicReaderOptions {
   readonly isOrdered: boolean;
   /** Of the chunks of one message. */

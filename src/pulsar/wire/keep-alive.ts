@@ -3,6 +3,7 @@
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 
+/** How often to ask, and what follows. */
 export interface KeepAliveOptions {
   readonly clock: Clock;
   readonly intervalMs: number;

@@ -11,6 +11,7 @@ import { isServerError } from './protocol/server-error.ts';
 /** A run does not wait longer to know how much there was at its start. */
 const ENTRIES_AT_OPEN_TIMEOUT_MS = 2_000;
 
+/** The other parts of the partition, and what the probe needs. */
 export interface PartitionBacklogOptions
   extends Pick<
     HeldBackProbeOptions,

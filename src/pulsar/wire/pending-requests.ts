@@ -23,6 +23,7 @@ export interface Question {
   readonly timeoutMs: number;
 }
 
+/** The requests without an answer, by their ids. */
 export class PendingRequests {
   readonly #clock: Clock;
   readonly #pending = new Map<Integer, Pending>();

@@ -15,6 +15,7 @@ type PublisherConfig = Pick<
 > &
   Partial<Pick<PulsarConfig, 'tdmqRole'>>;
 
+/** Where to publish, and how long. */
 export interface PublisherOptions {
   readonly config: PublisherConfig;
   readonly clock: Clock;

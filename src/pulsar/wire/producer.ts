@@ -6,13 +6,14 @@ import { BackupError, messageOf } from '../../errors.ts';
 import { retry } from '../../lib/retry.ts';
 import type { Clock, EntrySent, OutgoingMessage, PublishOptions, TopicProducer } from '../../ports.ts';
 import type { Cluster } from './cluster.ts';
-import type { Connection, ProducerEvents } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { againAs } from './protocol/entry-again.ts';
 import type { Command, CommandFields } from './protocol/frame.ts';
 import { encodeBatch, encodeSingle, type OutgoingEntry, sizeInBatch } from './protocol/producer-entry.ts';
 import { serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
+import type { ProducerEvents } from './receivers.ts';
 import { noFurther, ReconnectBackoff } from './reconnect-backoff.ts';
 import { type PendingEntry, SendWindow } from './send-window.ts';
 
@@ -27,6 +28,7 @@ const OPEN_ATTEMPTS = 8;
 const REOPEN_ATTEMPTS = 30;
 const CLOSE_TIMEOUT_MS = 3_000;
 
+/** What a producer publishes to, and how. */
 export interface WireProducerOptions extends PublishOptions {
   readonly cluster: Cluster;
   readonly clock: Clock;
@@ -43,6 +45,7 @@ interface Link {
   readonly producerId: number;
 }
 
+/** A producer on one topic partition, over all its connections. */
 export class WireProducer implements TopicProducer {
   lastSequenceId = -1;
   acknowledgedSequenceId = -1;

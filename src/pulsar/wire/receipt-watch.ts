@@ -8,6 +8,7 @@ const CHECK_EVERY_MS = 20_000;
 const MAX_SILENT_CHECKS = 2;
 const MAX_CHECKS = 4;
 
+/** What to watch, and what follows. */
 export interface ReceiptWatchOptions {
   readonly clock: Clock;
   /** Whether a receipt is due. */

@@ -3,10 +3,11 @@
 import { BackupError } from '../../errors.ts';
 
 /** So many in a row; with the pauses between them, about two minutes. */
-const MOST = 30;
+const MAX_LOSSES = 30;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
 
+/** Counts the losses in a row of one consumer or producer. */
 export class ReconnectBackoff {
   #count = 0;
 
@@ -18,7 +19,7 @@ export class ReconnectBackoff {
   /** A connection was lost. How long to wait before the next, in milliseconds; `undefined`: enough of them. */
   another(): number | undefined {
     this.#count++;
-    if (this.#count > MOST) return undefined;
+    if (this.#count > MAX_LOSSES) return undefined;
     return this.#count === 1 ? 0 : Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#count - 2));
   }
 }

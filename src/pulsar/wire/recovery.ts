@@ -5,6 +5,7 @@ import { retry } from '../../lib/retry.ts';
 import type { Clock } from '../../ports.ts';
 import { startTimer, type Timings } from './timer.ts';
 
+/** Whose outage it is, and how long it may last. */
 export interface RecoveryOptions {
   readonly topic: string;
   readonly clock: Clock;

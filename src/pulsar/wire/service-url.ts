@@ -8,6 +8,7 @@ export interface Address {
   readonly tls: boolean;
 }
 
+/** A service URL, parsed. */
 export interface ServiceUrl {
   /** Lookups over HTTP rather than over the binary protocol. */
   readonly http: boolean;

@@ -26,6 +26,7 @@ export interface Timings {
   readonly reconnectTimeoutMs: number;
 }
 
+/** What the function runs with; tests have shorter ones. */
 export const DEFAULT_TIMINGS: Timings = {
   connectTimeoutMs: 6_000,
   operationTimeoutMs: 15_000,

@@ -11,6 +11,7 @@ import { startTimer } from './timer.ts';
 const NEXT_ENTRY_TIMEOUT_MS = 1_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 
+/** The topic, and the consumer that the reader shares a connection with. */
 export interface TopicReaderOptions {
   readonly topic: string;
   readonly clock: Clock;

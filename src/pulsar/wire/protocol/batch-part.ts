@@ -4,6 +4,7 @@ import type { Integer } from './codec.ts';
 
 const WORD = 64n;
 
+/** Some messages of a batch, by their indexes. */
 export class BatchPart {
   /** Bit n: message n is delivered. */
   readonly #bits: bigint;

@@ -4,6 +4,7 @@
 import type { Text, TimeMs } from '../../../ports.ts';
 import { ProtocolError, Reader } from './codec.ts';
 
+/** A property of a message: a name may repeat. */
 export type Property = readonly [name: Text, value: Text];
 
 /** What the producer wrote before an entry's payload. */

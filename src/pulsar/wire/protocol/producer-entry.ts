@@ -18,6 +18,7 @@ export interface OutgoingEntry {
   readonly bytes: Buffer;
 }
 
+/** What an entry needs besides its messages. */
 export interface EntryOptions {
   readonly producerName: string;
   readonly publishTimeMs: number;
