@@ -77,6 +77,9 @@ function createFunction(cloud: Cloud, rule: ResolvedRule, code: ReadCode): Step 
     PublicNetConfig: { PublicNetStatus: 'ENABLE', EipConfig: { EipStatus: 'DISABLE' } },
     ClsLogsetId: rule.cls?.logsetId,
     ClsTopicId: rule.cls?.topicId,
+    // Without a topic SCF delivers to one of its own; either way it makes the index of its own fields.
+    ...(rule.cls === undefined && { AutoCreateClsTopic: 'TRUE' }),
+    AutoDeployClsTopicIndex: 'TRUE',
     Tags: [{ Key: RULE_TAG, Value: name }],
     InstallDependency: 'FALSE',
   };

@@ -6,6 +6,7 @@ import type { Clock } from '../ports.ts';
 import { isForbidden } from './api-failure.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 import { type Cloud, openCloud } from './cloud.ts';
+import { inspectLogIndex } from './log-index.ts';
 import {
   type AccessPoint,
   findCluster,
@@ -27,6 +28,8 @@ export interface InspectOptions {
   readonly region?: string;
   /** The network of the function, where it is known. */
   readonly vpc?: { readonly vpcId: string; readonly subnetId: string };
+  /** The CLS topic of its logs, where it is known. */
+  readonly logTopicId?: string;
   /** Of `PULSAR_TOKEN`, where the person knows which role's key it is. */
   readonly roleName?: string;
   readonly endpoint?: string | undefined;
@@ -95,6 +98,12 @@ export async function inspectCloud(options: InspectOptions): Promise<CheckResult
   if (vpc !== undefined) {
     await look('subnet', async () => {
       findings.push(await inspectSubnet(cloud, vpc.subnetId));
+    });
+  }
+  const { logTopicId } = options;
+  if (logTopicId !== undefined) {
+    await look('log index', async () => {
+      findings.push(await inspectLogIndex(cloud, logTopicId));
     });
   }
   return findings;

@@ -49,12 +49,14 @@ export async function invokeRule(
   };
   if (rule.timeoutSeconds <= SYNCHRONOUS_SECONDS) {
     const result = await invoke('RequestResponse', rule.timeoutSeconds + ANSWER_MARGIN_SECONDS);
-    const hasFailed = result.InvokeResult !== 0 || Boolean(result.ErrMsg);
+    // InvokeResult is not maintained any more, by the API's own model: what the function threw decides.
+    const summary = parse(result.RetMsg);
+    const error = result.ErrMsg ? errorText(result.ErrMsg) : missingSummary(summary);
     return {
       requestId: result.FunctionRequestId ?? '',
-      result: hasFailed ? 'failed' : 'ok',
-      summary: hasFailed ? undefined : parse(result.RetMsg),
-      error: hasFailed ? errorText(result.ErrMsg || result.RetMsg) : undefined,
+      result: error === undefined ? 'ok' : 'failed',
+      summary: error === undefined ? summary : undefined,
+      error,
       durationMs: result.Duration,
     };
   }
@@ -112,6 +114,10 @@ function parse(text: string | undefined): unknown {
     return text;
   }
 }
+
+/** A run that ended well has returned its summary; nothing else proves that it did. */
+const missingSummary = (summary: unknown) =>
+  typeof summary === 'object' && summary !== null ? undefined : 'the function returned no summary of a run';
 
 /** SCF wraps what a function throws in JSON of its own. */
 function errorText(text: string | undefined): string {

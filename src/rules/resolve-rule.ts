@@ -87,7 +87,7 @@ export async function resolveRule(
     faults.push({ setting: '--cls-logset', text: '--cls-logset and --cls-topic go together' });
   }
   if (fields.clsTopic === undefined) {
-    warnings.push('no CLS topic: `rule logs` and the state of the last run will not be available');
+    warnings.push('no CLS topic: SCF logs to one of its own');
   }
 
   const storedRole = roleToStore(form, faults);

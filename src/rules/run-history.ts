@@ -136,7 +136,7 @@ async function search(
 
 function noLogs(rule: Rule): BackupError {
   return new BackupError('rule', `${rule.name} writes no logs to CLS`, {
-    hint: `Make a log set and a topic with full-text index in the CLS console and switch it on: tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID. Until then, the SCF console shows the latest runs.`,
+    hint: `Make a log set and a topic in the CLS console, with a full-text index and a key-value index with statistics on our fields (docs/operations.md lists them), and switch it on: tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID. Until then, the SCF console shows the latest runs.`,
   });
 }
 

@@ -172,6 +172,8 @@ describe('On a terminal', () => {
   type Step = { wait: string; type: string } | { wait: string; hangUp: true };
   /** Ctrl-C and Ctrl-D, as a keyboard sends them. */
   const [CTRL_C, CTRL_D] = ['\u0003', '\u0004'];
+  /** From the first choice to the last. */
+  const UP = '\u001b[A';
 
   async function onTerminal(args: readonly string[], steps: readonly Step[]) {
     const own = args[0] === 'create' ? [...args, '--package', cloud.zip] : args;
@@ -184,20 +186,20 @@ describe('On a terminal', () => {
     return JSON.parse(told) as { code: number; output: string };
   }
   const FIRST_ANSWERS: readonly Step[] = [
-    { wait: 'Name of the rule', type: 'asked\n' },
-    { wait: 'Name of the new subscription', type: '\n' },
-    { wait: '1–3', type: '1\n' },
-    { wait: 'Bucket (name-appid)', type: 'archive-1250000000\n' },
-    { wait: 'Prefix of the objects', type: 'tdmq/\n' },
-    { wait: 'Minutes between runs', type: '10\n' },
-    { wait: '1–2', type: 'no logs\n' },
+    { wait: 'Name of the rule', type: 'asked\r' },
+    { wait: 'Name of the new subscription', type: '\r' },
+    { wait: 'key_shared: at least once', type: '\r' },
+    { wait: 'the earliest message there is', type: '\r' },
+    { wait: 'Bucket (name-appid)', type: 'archive-1250000000\r' },
+    { wait: 'Prefix of the objects', type: 'tdmq/\r' },
+    { wait: 'Minutes between runs', type: '10\r' },
+    { wait: 'Memory of the function', type: '\r' },
+    { wait: 'Time limit of a run', type: '\r' },
+    { wait: 'own topic', type: '\r' },
   ];
 
   it('create asks for everything, shows its plan in colour, and makes the rule', async () => {
-    const ran = await onTerminal(
-      ['create'],
-      [...FIRST_ANSWERS, { wait: 'Make the rule asked? (y/n)', type: 'y\n' }],
-    );
+    const ran = await onTerminal(['create'], [...FIRST_ANSWERS, { wait: 'make nothing', type: '\r' }]);
     expect(ran).toMatchObject({ code: 0 });
     expect(ran.output).toContain('The rule asked runs every 10 minutes');
     expect(ran.output).toContain('\u001b[32m✓\u001b[39m create the function asked');
@@ -209,10 +211,13 @@ describe('On a terminal', () => {
   });
 
   it('no makes nothing, Ctrl-C and Ctrl-D at a question make nothing', async () => {
-    const no = await onTerminal(['create'], [...FIRST_ANSWERS, { wait: '(y/n)', type: 'n\n' }]);
+    const no = await onTerminal(['create'], [...FIRST_ANSWERS, { wait: 'make nothing', type: `${UP}\r` }]);
     expect(no.code).toBe(1);
     expect(no.output).toContain('Nothing was made');
-    const interrupted = await onTerminal(['create'], [...FIRST_ANSWERS, { wait: '(y/n)', type: CTRL_C }]);
+    const interrupted = await onTerminal(
+      ['create'],
+      [...FIRST_ANSWERS, { wait: 'make nothing', type: CTRL_C }],
+    );
     expect(interrupted.code).toBe(130);
     const ended = await onTerminal(['create'], [{ wait: 'Name of the rule', type: CTRL_D }]);
     expect(ended.code).toBe(2);
@@ -237,7 +242,7 @@ describe('On a terminal', () => {
     const fn = await cloud.createOrders();
     writeFileSync(cloud.zip, 'PK other');
     const args = ['edit', 'orders-backup', '--memory', '1024'];
-    const ran = await onTerminal(args, [{ wait: 'Change the rule orders-backup? (y/n)', type: 'y\n' }]);
+    const ran = await onTerminal(args, [{ wait: 'Change the rule orders-backup?', type: `${UP}\r` }]);
     expect(ran.code).toBe(0);
     expect(ran.output).toContain('\u001b[31m- memory 512 MB\u001b[39m');
     expect(ran.output).toContain('\u001b[32m+ memory 1024 MB\u001b[39m');

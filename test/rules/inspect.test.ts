@@ -1,6 +1,10 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Secret } from '../../src/lib/secret.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
 import { inspectCloud } from '../../src/rules/inspect.ts';
+import { QUERIED_FIELDS } from '../../src/rules/log-index.ts';
 import { checkSettings } from '../../src/rules/rule.ts';
 import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import { type Cluster, seedCluster } from '../stand-ins/cloud-api/state.ts';
@@ -126,4 +130,84 @@ test('What the keys may not ask is a warning that names the permission', async (
     status: 'warn',
     hint: expect.stringContaining('tdmq:DescribeRoles'),
   });
+});
+
+describe('The index of the log topic', () => {
+  const counted = (names: readonly string[]) =>
+    names.map((Key) => ({ Key, Value: { Type: 'text', SqlFlag: true } }));
+  const index = (Rule: object | null, Status = true) =>
+    api.state.logIndexes.set('log-topic', { Status, Rule });
+  const found = async (logTopicId = 'log-topic') => (await inspect({}, { logTopicId }))['log index'];
+  beforeEach(() => {
+    api.state.logTopics.set('log-topic', []);
+  });
+
+  test('is not looked at where no topic is known', async () => {
+    expect(await inspect()).not.toHaveProperty('log index');
+  });
+
+  test('is well with full text, and statistics on the fields that the documented queries select', async () => {
+    index({ FullText: {}, KeyValue: { KeyValues: counted(Object.keys(QUERIED_FIELDS)) } });
+    expect(await found()).toMatchObject({ status: 'ok' });
+    index({ FullText: {}, KeyValue: null, DynamicIndex: { Status: true } });
+    expect(await found()).toMatchObject({ status: 'ok' });
+  });
+
+  test.each([
+    ['there is none', null, false],
+    ['it is off', { FullText: {} }, false],
+    ['it has fields only', { FullText: null, KeyValue: { KeyValues: [] } }, true],
+  ])('finds no line of a run where %s', async (_, rule, isOn) => {
+    index(rule, isOn);
+    expect(await found()).toMatchObject({
+      status: 'warn',
+      cause: expect.stringContaining('no full-text index'),
+    });
+  });
+
+  test('as SCF makes it, for its own fields, counts none of ours: they are named', async () => {
+    index({
+      FullText: {},
+      KeyValue: { KeyValues: counted(['SCF_RequestId', 'SCF_StatusCode', 'messages']) },
+    });
+    const one = await found();
+    expect(one).toMatchObject({
+      status: 'warn',
+      cause: expect.stringMatching(/statistics on level, message/),
+    });
+    expect(one?.cause).not.toContain('messages,');
+  });
+
+  test('of a topic that is gone fails', async () => {
+    expect(await found('gone')).toMatchObject({ status: 'fail' });
+  });
+});
+
+test('The fields of the index are those that the documented queries name', () => {
+  const page = readFileSync(join(packageRoot(import.meta.url), 'docs/operations.md'), 'utf8');
+  const queries = [...page.matchAll(/^.*\| select (.*)$/gm)].map(([line]) => line);
+  expect(queries.length).toBeGreaterThan(4);
+  const named = queries.flatMap((line) =>
+    [...line.replaceAll(/"[^"]*"|'[^']*'/g, '').matchAll(/\b[a-z][A-Za-z]+\b/g)].map(([word]) => word),
+  );
+  const sql = [
+    'select',
+    'order',
+    'by',
+    'desc',
+    'as',
+    'sum',
+    'max',
+    'count',
+    'group',
+    'hour',
+    'bytes',
+    'runs',
+    'backlog',
+    'date_trunc',
+    'trunc',
+    'date',
+  ];
+  for (const word of named) if (!sql.includes(word)) expect(Object.keys(QUERIED_FIELDS)).toContain(word);
+  for (const field of Object.keys(QUERIED_FIELDS)) expect(page).toContain(`\`${field}\``);
 });

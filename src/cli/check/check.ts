@@ -100,10 +100,11 @@ async function askCloud(
   endpoint: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly CheckResult[]> {
-  const { DEPLOY_VPC_ID: vpcId, DEPLOY_SUBNET_ID: subnetId } = env;
+  const { DEPLOY_VPC_ID: vpcId, DEPLOY_SUBNET_ID: subnetId, DEPLOY_CLS_TOPIC_ID: logTopicId } = env;
   const { credentials } = config.cos;
   const vpc = vpcId && subnetId ? { vpc: { vpcId, subnetId } } : {};
-  return await inspectCloud({ config, credentials, endpoint, signal, ...vpc });
+  const logs = logTopicId ? { logTopicId } : {};
+  return await inspectCloud({ config, credentials, endpoint, signal, ...vpc, ...logs });
 }
 
 /** The settings, or one finding for each that is wrong. */

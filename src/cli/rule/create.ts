@@ -211,7 +211,7 @@ function showPlan({ rule, steps }: Planned, json: boolean, terminal: Terminal): 
     timeout: `${rule.timeoutSeconds} s`,
     'run role': rule.runRole,
     network: `${rule.vpc.vpcId} / ${rule.vpc.subnetId}`,
-    logs: rule.cls === undefined ? 'not in CLS' : `CLS topic ${rule.cls.topicId}`,
+    logs: rule.cls === undefined ? "SCF's own CLS topic" : `CLS topic ${rule.cls.topicId}`,
   };
   for (const [name, value] of Object.entries({ ...facts, ...settings })) {
     terminal.stdout.write(`  ${dim(name)} ${value}\n`);

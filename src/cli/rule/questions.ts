@@ -242,7 +242,7 @@ async function logTopics(cloud: Cloud): Promise<readonly Choice<Asked>[]> {
       label: `${one.TopicName}  ${one.TopicId}`,
       value: filled({ clsLogset: one.LogsetId ?? '', clsTopic: one.TopicId ?? '' }),
     })),
-    { label: 'no logs', value: filled({}) },
+    { label: "SCF's own topic", value: filled({}) },
   ];
 }
 

@@ -35,7 +35,10 @@ const MIN_SEARCHED = 8;
 export async function openPrompt(terminal: Terminal): Promise<Prompt> {
   const { autocomplete, isCancel, select, text } = await import('@clack/prompts');
   const input = terminal.stdin as Readable;
-  const output = terminal.stderr as Writable;
+  // A terminal that reports no size, as some that programs make, would show one choice, a character a line.
+  const output: Writable = terminal.stderr.columns
+    ? (terminal.stderr as Writable)
+    : Object.create(terminal.stderr, { columns: { value: 80 }, rows: { value: 24 } });
   const { bold } = paint(terminal.stderr, terminal.env);
 
   /** One question. The library answers Esc, Ctrl-C and its signal with the same symbol: here they are told apart. */
@@ -57,6 +60,8 @@ export async function openPrompt(terminal: Terminal): Promise<Prompt> {
     };
     const onKey = (_: unknown, key?: { ctrl?: boolean; name?: string }) => {
       isCtrlC = key?.ctrl === true && key.name === 'c';
+      // The library knows Ctrl-D for nothing, and would wait for ever.
+      if (key?.ctrl === true && key.name === 'd') onEnd();
     };
     if (isEnded) ended.abort();
     input.once('end', onEnd).on('keypress', onKey);

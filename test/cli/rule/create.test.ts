@@ -284,7 +284,7 @@ test('Flags, rule.yml, a .env file and answers on a terminal make the same rule'
       ['create'],
       [
         ...['orders-backup', 'backup', 'exclusive', 'earliest', 'archive-1250000000', 'tdmq/orders/', '10'],
-        ...['', '', 'no logs', 'make it'],
+        ...['', '', 'own topic', 'make it'],
       ],
     ),
   );

@@ -58,7 +58,7 @@ test('On a terminal, no means that nothing is made', async () => {
       'r',
       ...FUNCTION,
     ],
-    ['no logs', 'make nothing'],
+    ['own topic', 'make nothing'],
   );
   expect(ran.code).toBe(1);
   expect(ran.out).toContain('Calls in ap-guangzhou');
@@ -100,7 +100,7 @@ test('Buckets of the region are listed to pick from, where the keys may see them
         'r',
         ...FUNCTION,
       ],
-      ['other-1250000000', 'no logs', 'make it'],
+      ['other-1250000000', 'own topic', 'make it'],
       { TENCENTCLOUD_COS_ENDPOINT: `http://127.0.0.1:${port}` },
     );
     expect(ran).toMatchObject({ code: 0 });

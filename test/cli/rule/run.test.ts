@@ -50,6 +50,14 @@ describe('run', () => {
     expect(ran.out).toContain('42 messages in 1 objects, 4.2 kB (caught_up)');
   });
 
+  test('that returned no summary is no success, though SCF names no error', async () => {
+    deployByHand(cloud, 'orders-backup');
+    cloud.api.state.run = () => ({ result: null });
+    const ran = await cloud.rule('run', 'orders-backup');
+    expect(ran.code).toBe(1);
+    expect(ran.out + ran.err).toContain('the function returned no summary of a run');
+  });
+
   test('of a long function is started and asked about until it has ended', async () => {
     deployByHand(cloud, 'orders-backup', { timeout: 900 });
     cloud.api.state.run = () => ({ result: summary });

@@ -1,4 +1,4 @@
-// CLS API 2020-10-16: SearchLog over the lines of a topic. Of the query language it knows phrases, `key:"value"`, `key:>=N`,
+// CLS API 2020-10-16: the index of a topic, and SearchLog over the lines of a topic. Of the query language it knows phrases, `key:"value"`, `key:>=N`,
 // AND, OR, NOT and parentheses; anything else is a syntax error.
 import { type Action, page } from './action.ts';
 import { ApiError } from './api-error.ts';
@@ -19,6 +19,15 @@ export const clsActions: Readonly<Record<string, Action>> = {
           TopicName: `name of ${name}`,
         })),
       };
+    },
+  },
+  DescribeIndex: {
+    takes: { TopicId: 'string!' },
+    answer: ({ request, state }) => {
+      if (!state.logTopics.has(request['TopicId'])) {
+        throw new ApiError('ResourceNotFound.TopicNotExist', 'No such topic.');
+      }
+      return { TopicId: request['TopicId'], ...state.logIndexes.get(request['TopicId']) };
     },
   },
   SearchLog: {

@@ -139,6 +139,8 @@ export interface CloudState {
   camRoles: Map<string, CamRole>;
   camPolicies: Map<number, CamPolicy>;
   logTopics: Map<string, LogLine[]>;
+  /** What DescribeIndex answers, by topic; without one the index is off. */
+  logIndexes: Map<string, { Status: boolean; Rule: object | null }>;
   asyncRuns: Map<string, AsyncRun>;
   /** How many GetFunction calls a new or changed function takes to become active. */
   pollsUntilActive: number;
@@ -158,6 +160,7 @@ export function emptyState(): CloudState {
     camRoles: new Map(),
     camPolicies: new Map(),
     logTopics: new Map(),
+    logIndexes: new Map(),
     asyncRuns: new Map(),
     pollsUntilActive: 1,
     run: () => ({ result: null }),

@@ -17,6 +17,8 @@ export const functionActions: Readonly<Record<string, Action>> = {
       CodeSource: 'string',
       Tags: 'array',
       InstallDependency: 'string',
+      AutoCreateClsTopic: 'string',
+      AutoDeployClsTopicIndex: 'string',
     },
     answer: (scene) => {
       const { request, state } = scene;

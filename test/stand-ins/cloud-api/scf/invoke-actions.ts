@@ -65,7 +65,7 @@ export const invokeActions: Readonly<Record<string, Action>> = {
       return {
         Result: {
           FunctionRequestId: requestId,
-          InvokeResult: result.error === undefined ? 0 : 1,
+          // InvokeResult is in the model, and not maintained any more.
           RetMsg: result.error === undefined ? returned(result) : '',
           ErrMsg: result.error === undefined ? '' : returned(result),
           Duration: 120,
