@@ -1,13 +1,10 @@
-// How the function scales: with partitions, with the size of a message, with instances on one Failover subscription;
-// and that its memory does not scale, with the backlog.
-import { messageOf } from '../../src/errors.ts';
+// How the function scales: with partitions, with the size of a message; and that its memory does not, with the backlog.
 import type { Measurement } from './measurement.ts';
 import { DRAIN_HEAD, drainRow, progress, spread, table } from './report.ts';
-import { type Drain, runFunction } from './sides.ts';
+import { runFunction } from './sides.ts';
 import type { Surroundings } from './surroundings.ts';
-import { growthWorkloads, longWorkloads, sharedWorkload, type Workload } from './workloads.ts';
+import { growthWorkloads, longWorkloads, type Workload } from './workloads.ts';
 
-const INSTANCES = [1, 2, 3];
 /** Little enough that whatever grows would show. */
 const LENGTH_MEMORY_MB = 256;
 
@@ -31,7 +28,6 @@ export async function measureGrowth(
     rows.push(drainRow(workload.name, workload, results));
     progress(rows.at(-1)?.join(' | ') ?? '');
   }
-  rows.push(...(await measureInstances(surroundings, scale, rounds, only)));
   return [table(DRAIN_HEAD, rows), await measureLength(surroundings, scale, rounds, only)].join('\n');
 }
 
@@ -63,50 +59,4 @@ async function measureLength(
     for (const { workload, peaksMb } of sides) rows.push([workload.name, spread(peaksMb)]);
   }
   return table([`a function of ${LENGTH_MEMORY_MB} MB drains`, 'MiB at the peak'], rows);
-}
-
-async function measureInstances(
-  surroundings: Surroundings,
-  scale: number,
-  rounds: number,
-  only: string,
-): Promise<string[][]> {
-  const workload = sharedWorkload(scale);
-  if (!workload.name.includes(only)) return [];
-  progress(`filling ${workload.name}`);
-  const topic = await surroundings.fill(workload);
-  const rows: string[][] = [];
-  for (const instances of INSTANCES) {
-    const results: Measurement[] = [];
-    for (let round = 0; round < rounds; round++) {
-      const subscription = await surroundings.subscribe(topic);
-      try {
-        results.push(await runTogether({ surroundings, workload, topic, subscription }, instances));
-      } catch (error) {
-        // A partition that moved in mid-file may need an object read, which this COS cannot do.
-        if (!messageOf(error).includes('discard bodies')) throw error;
-        progress(`${instances} instances: a round left out, COS keeps no bodies here`);
-        round--;
-      }
-      await surroundings.unsubscribe(topic, subscription);
-    }
-    rows.push(drainRow(`${workload.name}, ${instances} instances`, workload, results));
-    progress(rows.at(-1)?.join(' | ') ?? '');
-  }
-  return rows;
-}
-
-/** Several instances at once: messages and CPU are those of all, memory is that of the largest, time that of the last. */
-async function runTogether(drain: Drain, instances: number): Promise<Measurement> {
-  const env = { PULSAR_SUBSCRIPTION_TYPE: 'failover' };
-  const all = await Promise.all(Array.from({ length: instances }, () => runFunction(drain, { env })));
-  const sum = (pick: (one: Measurement) => number) => all.reduce((total, one) => total + pick(one), 0);
-  const largest = all.reduce((a, b) => (b.maxRssBytes > a.maxRssBytes ? b : a));
-  return {
-    messages: sum(({ messages }) => messages),
-    cpuMs: sum(({ cpuMs }) => cpuMs),
-    wallMs: Math.max(...all.map(({ wallMs }) => wallMs)),
-    idleRssBytes: largest.idleRssBytes,
-    maxRssBytes: largest.maxRssBytes,
-  };
 }

@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureCosts } from './costs.ts';
 import { measureGrowth } from './growth.ts';
+import { measureInstances } from './instances.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
 import {
   functionSide,
@@ -20,6 +21,8 @@ const { values } = parseArgs({
   options: {
     /** How the function scales, instead of how it compares. */
     growth: { type: 'boolean', default: false },
+    /** How several instances share, instead of how it compares. */
+    instances: { type: 'boolean', default: false },
     /** What the function's work is made of, instead of how it compares. */
     costs: { type: 'boolean', default: false },
     /** Small counts and one round: shows that everything runs, and measures nothing. */
@@ -72,7 +75,13 @@ async function compareAll(surroundings: Surroundings): Promise<string> {
 
 const surroundings = await startSurroundings();
 try {
-  const measure = values.growth ? measureGrowth : values.costs ? measureCosts : compareAll;
+  const measure = values.growth
+    ? measureGrowth
+    : values.instances
+      ? measureInstances
+      : values.costs
+        ? measureCosts
+        : compareAll;
   const tables = await measure(surroundings, scale, rounds, values.only);
   const machine = `Node ${process.version}, ${cpus().length} CPUs`;
   process.stdout.write(`${machine}, ${rounds} rounds: median (least–greatest)\n\n${tables}`);

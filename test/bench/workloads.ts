@@ -48,6 +48,15 @@ export const growthWorkloads = (scale: number): readonly Workload[] => [
 export const sharedWorkload = (scale: number): Workload =>
   workload('16 partitions, 1 KiB, Failover', 16, Math.ceil(400_000 * scale), 1_024);
 
+/** The same of services that are far away; less of it, since it takes longer. */
+export const distantWorkload = (scale: number): Workload =>
+  workload(
+    '16 partitions, 1 KiB, Failover, COS 50 ms and broker 2 ms away',
+    16,
+    Math.ceil(160_000 * scale),
+    1_024,
+  );
+
 /** Pairs of backlogs of which the second is ten times the first: of small messages, and of files of 500 MB. */
 export const longWorkloads = (scale: number): readonly (readonly [Workload, Workload])[] => [
   [
