@@ -28,16 +28,15 @@ export function resolveInterval(
   const isKept = current !== undefined && intervalOf(current) === minutes;
   // What the settings do not take at all is reported with them.
   const isSetting = Number.isInteger(minutes) && minutes >= 5 && minutes <= 15;
-  if (isSetting && !isKept && !INTERVALS.includes(minutes)) {
-    faults.push(
-      faultOf(
-        'interval',
-        interval,
-        `cron begins anew with each hour, so the hour's last gap would be ${shortestGapMinutes(minutes)} minutes; choose ${listed(INTERVALS.map(String))}`,
-      ),
-    );
-  }
+  const fault = isSetting && !isKept ? faultOfInterval(minutes) : undefined;
+  if (fault !== undefined) faults.push(faultOf('interval', interval, fault));
   return isSetting ? minutes : Number(DEFAULT_INTERVAL);
+}
+
+/** What is wrong with an interval of whole minutes that the settings take. */
+export function faultOfInterval(minutes: number): string | undefined {
+  if (INTERVALS.includes(minutes)) return undefined;
+  return `cron begins anew with each hour, so the hour's last gap would be ${shortestGapMinutes(minutes)} minutes; choose ${listed(INTERVALS.map(String))}`;
 }
 
 /** How many instances a tick starts. An existing rule is asked for nothing that it does not change. */

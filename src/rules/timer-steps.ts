@@ -57,8 +57,11 @@ export function planTimers(cloud: Cloud, before: Rule, interval: number, instanc
   const staying = ticking.slice(0, instances);
   const removals = ticking.slice(instances).reverse();
   const cron = cronEvery(interval);
+  // A name that says another interval is one of before that changed.
   const isNamed = ({ name }: Timer) =>
-    !isOurName(name) || new RegExp(`^every-${interval}-minutes`).test(name);
+    !isOurName(name) ||
+    interval === intervalOf(before) ||
+    new RegExp(`^every-${interval}-minutes`).test(name);
   const taken = new Set([...staying.filter(isNamed), ...others].map(({ name }) => name));
   const nextName = () => {
     for (let nth = 1; ; nth++) {

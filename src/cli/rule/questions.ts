@@ -2,9 +2,11 @@
 
 import { ifThere, isForbidden } from '../../rules/api-failure.ts';
 import { allPages, type Cloud } from '../../rules/cloud.ts';
+import { faultOfInterval } from '../../rules/resolve-function.ts';
 import { faultOfName } from '../../rules/resolve-rule.ts';
 import { faultOfTime, listSubnets } from '../../rules/resolve-source.ts';
 import type { RuleForm } from '../../rules/rule-form.ts';
+import { defaultTimeoutSeconds } from '../../rules/schedule.ts';
 import {
   findCluster,
   findSubscription,
@@ -168,7 +170,7 @@ export function ruleQuestions(
     text('interval', 'Interval', [], {
       question: 'Minutes between runs',
       fallback: () => '5',
-      check: settingCheck('RUN_INTERVAL_MINUTES'),
+      check: (given) => settingCheck('RUN_INTERVAL_MINUTES')(given) ?? faultOfInterval(Number(given || '5')),
     }),
     text('memory', 'Memory', [], {
       question: 'Memory of the function in MB',
@@ -177,7 +179,7 @@ export function ruleQuestions(
     }),
     text('timeout', 'Time limit', ['Interval'], {
       question: 'Time limit of a run in seconds',
-      fallback: ({ interval }) => String(Number(interval) * 60 - 15),
+      fallback: ({ interval }) => String(defaultTimeoutSeconds(Number(interval))),
       check: timeoutFault,
     }),
     choice(

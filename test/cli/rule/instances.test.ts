@@ -29,6 +29,15 @@ test('create makes a timer for each instance, all with one cron, and reserves me
   expect(fn.reservedMemory).toBe(3 * 512);
 });
 
+test('create that fails at a later timer leaves nothing', async () => {
+  const before = tracesIn(cloud);
+  cloud.api.fail({ action: 'scf:CreateTrigger', after: 1, code: 'LimitExceeded.Trigger' });
+  const ran = await cloud.rule(...CREATE, ...FAILOVER, '--instances', '3');
+  expect(ran.code).toBe(1);
+  expect(ran.err).toContain('take fewer instances');
+  expect(tracesIn(cloud)).toEqual(before);
+});
+
 test.each(['shared', 'key_shared', 'failover'])('%s takes 10 instances', async (type) => {
   const fn = await cloud.createOrders('--subscription-type', type, '--instances', '10');
   expect(fn.triggers).toHaveLength(10);
@@ -249,6 +258,17 @@ describe('Intervals that do not divide the hour', () => {
     expect(fn.triggers).toMatchObject([{ name: 'every-7-minutes', cron: '0 */7 * * * * *' }]);
     expect(await edit('--interval', '15')).toMatchObject({ code: 0 });
     expect(fn).toMatchObject({ timeout: 885, triggers: [{ name: 'every-15-minutes' }] });
+  });
+
+  test('in the name of a timer that an older version set to another one stand in the way of nothing', async () => {
+    const fn = await cloud.createOrders('--interval', '10');
+    Object.assign(fn.triggers[0] ?? {}, { name: 'every-5-minutes' });
+    const calm = await edit('--interval', '10');
+    expect(calm.out).toContain('Nothing to change');
+    await edit(...FAILOVER, '--instances', '2');
+    expect(namesOf(fn)).toEqual(['every-5-minutes', 'every-10-minutes']);
+    await edit('--interval', '12');
+    expect(namesOf(fn).sort()).toEqual(['every-12-minutes', 'every-12-minutes-2']);
   });
 
   test('edit leaves a time-out that somebody chose', async () => {
