@@ -10,7 +10,7 @@ import { collectFunction, writePackage } from '../../src/packaging/function-pack
 import { packageRoot } from '../../src/packaging/package-root.ts';
 import type { Summary } from './invoke.ts';
 
-export interface FleetInstance {
+interface FleetInstance {
   /** Gives it an event, after `delayMs`. No summary: the run failed, or the instance was killed. */
   tick(delayMs?: number): Promise<Summary | undefined>;
   /** What it has written so far. */
