@@ -16,7 +16,7 @@ import type { CallOptions, Clock, Message, ObjectStore } from '../ports.ts';
 import { parseTopicName, type TopicName } from '../topic-name.ts';
 import { type ArchiveObject, byPartition, type Catalog, partitionName, type RawObject } from './catalog.ts';
 import { describeObject } from './index-archive.ts';
-import { digestOf } from './verify.ts';
+import { digestOf } from './overlaps.ts';
 
 /** Not those of the settings: an entry has to be split at the same places in every try. */
 const LIMITS: Limits = { maxMessages: 5_000, maxBytes: 500_000_000 };

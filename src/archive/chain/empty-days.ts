@@ -1,9 +1,8 @@
 // Days without an object between days that have some, in one partition: nothing may have been published, or all that was
 // stored of these days may be gone. By the dates of keys and publish times; it reads nothing.
 import { formatTime } from '../../format/record.ts';
-import type { ArchiveObject } from '../catalog.ts';
-import { datesOf } from '../coverage.ts';
 import { type Finding, notice } from '../finding.ts';
+import type { ObjectRange } from '../object-ranges.ts';
 
 const DAY_MS = 86_400_000;
 /** Under these dates lie the times that no date holds. */
@@ -12,13 +11,12 @@ const NO_DAYS = new Set([0, Date.UTC(9999, 11, 31) / DAY_MS]);
 const MAX_SPAN_DAYS = 31;
 
 /** One notice for each row of empty days. */
-export function* emptyDays(objects: readonly ArchiveObject[]): Generator<Finding> {
-  const days = new Map<number, ArchiveObject>();
+export function* emptyDays(objects: Iterable<ObjectRange>): Generator<Finding> {
+  const days = new Map<number, ObjectRange>();
   for (const object of objects) {
-    const first = Date.parse(object.parts.date) / DAY_MS;
+    const { day: first, lastDay } = object;
     if (NO_DAYS.has(first)) continue;
-    const last = Math.floor(Math.max(...datesOf(object.facts)) / DAY_MS);
-    const reach = last > first && last - first <= MAX_SPAN_DAYS ? last : first;
+    const reach = lastDay - first <= MAX_SPAN_DAYS ? lastDay : first;
     for (let day = first; day <= reach; day++) if (!days.has(day)) days.set(day, object);
   }
   const inOrder = [...days].sort(([a], [b]) => a - b);

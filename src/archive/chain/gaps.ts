@@ -23,8 +23,8 @@ export interface Gap {
   /** Without those that were kept raw; 0 where ids do not tell it. */
   readonly entries: number;
   /** The objects around it. */
-  readonly before: string | undefined;
-  readonly behind: string | undefined;
+  readonly before: StoredRange | undefined;
+  readonly behind: StoredRange | undefined;
   readonly passedOver?: PassedOver;
   /** The runs around it, where none says that it was there, and a manifest that is missing between them. */
   readonly hole?: Hole;
@@ -44,8 +44,8 @@ export interface PartitionGaps {
 }
 
 interface Piece extends EntryRange {
-  readonly before: string | undefined;
-  readonly behind: string | undefined;
+  readonly before: StoredRange | undefined;
+  readonly behind: StoredRange | undefined;
 }
 
 type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
@@ -54,7 +54,7 @@ type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
 
 /** The gaps of a partition. `stored` is in the order of first entries, `raw` are the entries that were kept raw. */
 export function findGaps(
-  stored: readonly StoredRange[],
+  stored: Iterable<StoredRange>,
   raw: readonly EntryId[],
   chains: readonly PartitionChain[],
   missing: readonly MissingManifest[],
@@ -77,7 +77,7 @@ export function findGaps(
 }
 
 /** What lies between objects, and between them and the ends of what the runs acknowledged. */
-function* piecesBetween(stored: readonly StoredRange[], chains: readonly PartitionChain[]): Generator<Piece> {
+function* piecesBetween(stored: Iterable<StoredRange>, chains: readonly PartitionChain[]): Generator<Piece> {
   const ends = chains
     .flatMap(({ acknowledged: { ranges }, passedOver }) => [
       ...[ranges[0]?.after, ranges.at(-1)?.through],
@@ -86,17 +86,18 @@ function* piecesBetween(stored: readonly StoredRange[], chains: readonly Partiti
     .filter((one) => one !== undefined)
     .sort(compareEntries);
   let reach = ends[0];
-  let last: string | undefined;
+  let last: StoredRange | undefined;
   // Where nobody says how far the object reaches, it may be to the next one.
   let isOpen = false;
-  for (const { key, first, last: end } of stored) {
+  for (const object of stored) {
+    const { first, last: end } = object;
     const through = justBefore(first);
     if (!isOpen && reach !== undefined && compareEntries(reach, through) < 0)
-      yield { after: reach, through, before: last, behind: key };
+      yield { after: reach, through, before: last, behind: object };
     if (reach !== undefined && compareEntries(end ?? first, reach) <= 0) continue;
     reach = end ?? first;
     isOpen = end === undefined;
-    last = key;
+    last = object;
   }
   const through = ends.at(-1);
   if (!isOpen && reach !== undefined && through !== undefined && compareEntries(reach, through) < 0)

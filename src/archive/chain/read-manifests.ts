@@ -3,34 +3,24 @@
 import { createHash } from 'node:crypto';
 import { RUN_MANIFEST_FORMAT } from '../../format/run-manifest.ts';
 import { readWhole } from '../../format/stored-object.ts';
+import { mapInOrder } from '../../lib/map-in-order.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import type { ReadManifest } from './manifest-link.ts';
 
 const AHEAD = 16;
 
-/** The manifests at these keys. @throws BackupError `store` */
+/** All manifests under `prefix`. @throws BackupError `store` */
 export async function* readManifests(
   store: ObjectStore,
-  keys: readonly string[],
+  prefix: string,
   call: CallOptions,
-): AsyncGenerator<ReadManifest> {
-  const ahead: Promise<ReadManifest>[] = [];
-  let next = 0;
-  while (next < keys.length || ahead.length > 0) {
-    while (next < keys.length && ahead.length < AHEAD) {
-      const reading = readManifest(store, keys[next++] as string, call);
-      // It is awaited later, or never where one before it fails.
-      reading.catch(() => undefined);
-      ahead.push(reading);
-    }
-    yield await (ahead.shift() as Promise<ReadManifest>);
-  }
-}
-
-async function readManifest(store: ObjectStore, key: string, call: CallOptions): Promise<ReadManifest> {
-  const bytes = await readWhole(store, key, call);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  return { key, sha256, content: parseManifest(bytes) };
+): AsyncGenerator<ReadManifest, void, undefined> {
+  const listed = store.list(`${prefix}_runs/`, call);
+  yield* mapInOrder(listed, AHEAD, async ({ key }) => {
+    const bytes = await readWhole(store, key, call);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    return { key, sha256, content: parseManifest(bytes) };
+  });
 }
 
 function parseManifest(bytes: Buffer): ReadManifest['content'] {

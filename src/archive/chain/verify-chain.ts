@@ -2,8 +2,9 @@
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { formatTime } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
-import { type ArchiveObject, byPartition, type Catalog, partitionName } from '../catalog.ts';
+import { partitionName, type RawObject } from '../catalog.ts';
 import { damage, type Finding, notice } from '../finding.ts';
+import type { ObjectRange, PartitionRanges } from '../object-ranges.ts';
 import { emptyDays } from './empty-days.ts';
 import type { Chain, PartitionChain } from './follow-runs.ts';
 import { findGaps, type Gap } from './gaps.ts';
@@ -56,33 +57,35 @@ export interface ChainVerification {
   readonly partitions: readonly PartitionResult[];
 }
 
-/** Joins what the runs say with what is stored. `lastOf` is how far an object reaches, where it is known. */
+/** Joins what the runs say with what is stored. */
 export function verifyChain(
-  catalog: Catalog,
+  stored: PartitionRanges,
+  rawObjects: readonly RawObject[],
   chain: Chain,
-  lastOf: (object: ArchiveObject) => EntryId | undefined,
 ): ChainVerification {
   const findings: Finding[] = [...verifyManifests(chain)];
   const partitions: PartitionResult[] = [];
-  const stored = byPartition(catalog.objects);
   const raw = new Map<string, EntryId[]>();
-  for (const { topic, partition, id } of catalog.raw) {
+  for (const { topic, partition, id } of rawObjects) {
     const name = partitionName(topic, partition);
     raw.set(name, [...(raw.get(name) ?? []), id]);
   }
   for (const name of [...new Set([...stored.keys(), ...chain.partitions.keys()])]) {
-    const objects = stored.get(name) ?? [];
+    const own = stored.get(name);
     const chains = chain.partitions.get(name) ?? [];
-    const [{ topic, partition }] = [...chains, ...objects.map(nameOf)] as [
-      { topic: string; partition: number },
-    ];
+    const { topic, partition } = (own ?? chains[0]) as { topic: string; partition: number };
+    const objects = () => own?.inOrder() ?? [];
     const { gaps, withoutMessage } = findGaps(
-      objects.map((object) => ({ key: object.key, first: object.parts, last: lastOf(object) })),
+      objects(),
       raw.get(name) ?? [],
       chains,
       chain.missing.filter((one) => one.topic === undefined || one.topic === topic),
     );
-    findings.push(...tellGaps(gaps, topic, partition), ...emptyDays(objects), ...unlisted(objects, chains));
+    findings.push(
+      ...tellGaps(gaps, topic, partition),
+      ...emptyDays(objects()),
+      ...unlisted(objects(), chains),
+    );
     const count = (cause: Gap['cause']) => sumOf(gaps.filter((gap) => gap.cause === cause));
     const { ranges: followed } = chains[0]?.acknowledged ?? { ranges: [] };
     const [first, last] = [followed[0], followed.at(-1)];
@@ -95,8 +98,6 @@ export function verifyChain(
   }
   return { findings, partitions };
 }
-
-const nameOf = ({ topic, parts: { partition } }: ArchiveObject) => ({ topic, partition });
 
 const sumOf = (gaps: readonly Gap[]) => ({
   places: gaps.length,
@@ -123,7 +124,7 @@ function* tellGaps(gaps: readonly Gap[], topic: string, partition: number): Gene
   const name = partition < 0 ? topic : `${topic}-partition-${partition}`;
   const told = new Set<PassedOver>();
   for (const gap of gaps) {
-    const key = gap.behind ?? gap.before ?? gap.hole?.to.key ?? name;
+    const key = (gap.behind ?? gap.before)?.key ?? gap.hole?.to.key ?? name;
     const entries = `${countText(gap.entries)} between ${formatEntry(gap.range.after)} and ${formatEntry(next(gap.range.through))}`;
     if (gap.passedOver !== undefined) {
       if (told.has(gap.passedOver)) continue;
@@ -169,18 +170,21 @@ function lostText({ hole, missing }: Gap): string {
 }
 
 /** A run that is at work, or was killed, has no manifest. Neither has one whose manifest was removed since. */
-function* unlisted(objects: readonly ArchiveObject[], chains: readonly PartitionChain[]): Generator<Finding> {
+function* unlisted(objects: Iterable<ObjectRange>, chains: readonly PartitionChain[]): Generator<Finding> {
   const ends = chains.flatMap(({ acknowledged }) => acknowledged.ranges.at(-1)?.through ?? []);
   if (ends.length === 0) return;
-  const behind = objects.filter(
-    ({ manifest, parts }) => manifest === undefined && ends.every((end) => compareEntries(parts, end) > 0),
-  );
-  const [first] = behind;
-  if (first !== undefined)
+  let count = 0;
+  let begin: string | undefined;
+  for (const object of objects) {
+    if (object.isListed || ends.some((end) => compareEntries(object.first, end) <= 0)) continue;
+    begin ??= object.key;
+    count++;
+  }
+  if (begin !== undefined)
     yield notice(
-      first.key,
+      begin,
       'unlisted',
-      `${behind.length} objects from here on are behind the newest manifest: of a run that is at work or was killed, or whose manifest was removed`,
+      `${count} objects from here on are behind the newest manifest: of a run that is at work or was killed, or whose manifest was removed`,
     );
 }
 

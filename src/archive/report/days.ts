@@ -1,6 +1,6 @@
 // What a verification found of each partition and day (by the date in the key): a row for whoever files it, with one
 // checksum that says which objects of which content were there.
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { ArchiveObject } from '../catalog.ts';
 import type { Finding } from '../finding.ts';
 import { pathOf } from '../manifest-index.ts';
@@ -30,44 +30,74 @@ export interface DayResult extends Day {
   readonly notices: number;
 }
 
-/** What is known of an object after it was verified. */
+/** What a verification knows of an object. */
 export interface VerifiedObject {
   readonly object: ArchiveObject;
   readonly messages: number | undefined;
   readonly sha256: string | undefined;
 }
 
-/** The days of all partitions that have an object or a finding, in the order of topic, partition and date. */
-export function resultsByDay(verified: readonly VerifiedObject[], findings: readonly Finding[]): DayResult[] {
-  const days = new Map<string, Day & { readonly own: VerifiedObject[] }>();
-  const told = new Map<string, { damage: number; notices: number }>();
-  for (const { key, severity } of findings) {
-    const day = dayOf(key);
-    if (day === undefined) continue;
-    const name = dayName(day);
-    const counts = told.get(name) ?? { damage: 0, notices: 0 };
-    counts[severity === 'damage' ? 'damage' : 'notices']++;
-    told.set(name, counts);
-    if (!days.has(name)) days.set(name, { ...day, own: [] });
+/** Counts objects by their days; give it those of a day one after the other, in the order of keys. */
+export interface DayTally {
+  add(verified: VerifiedObject): void;
+  /** The days that have an object or one of these findings, in the order of topic, partition and date. */
+  results(findings: readonly Finding[]): DayResult[];
+}
+
+type Counted = Omit<DayResult, 'damage' | 'notices' | 'sha256'> & { sha256: string | undefined };
+type Counting = { -readonly [Name in keyof Counted]: Counted[Name] };
+
+/** A tally of no days. */
+export function createDayTally(): DayTally {
+  const days = new Map<string, Counting>();
+  let name: string | undefined;
+  let hash: Hash | undefined;
+
+  function endDay(): void {
+    const day = name === undefined ? undefined : days.get(name);
+    if (day !== undefined) day.sha256 = hash?.digest('hex');
+    hash = undefined;
   }
-  for (const one of verified) {
-    const { topic, parts } = one.object;
-    const day = { topic, partition: parts.partition, date: parts.date };
-    const known = days.get(dayName(day));
-    if (known !== undefined) known.own.push(one);
-    else days.set(dayName(day), { ...day, own: [one] });
-  }
-  return [...days]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { own, ...day }]) => ({
-      ...day,
-      objects: own.length,
-      bytes: own.reduce((sum, { object }) => sum + object.sizeBytes, 0),
-      messages: own.reduce((sum, { messages = 0 }) => sum + messages, 0),
-      unknown: own.filter(({ messages }) => messages === undefined).length,
-      sha256: digestOf(own),
-      ...(told.get(name) ?? { damage: 0, notices: 0 }),
-    }));
+
+  return {
+    add({ object, messages, sha256 }) {
+      const { topic, parts, key, sizeBytes } = object;
+      const own = { topic, partition: parts.partition, date: parts.date };
+      const ownName = dayName(own);
+      const known = days.get(ownName);
+      if (ownName !== name) {
+        endDay();
+        name = ownName;
+        hash = known === undefined ? createHash('sha256') : undefined;
+      }
+      const day = known ?? { ...own, objects: 0, bytes: 0, messages: 0, unknown: 0, sha256: undefined };
+      if (known === undefined) days.set(ownName, day);
+      day.objects++;
+      day.bytes += sizeBytes;
+      day.messages += messages ?? 0;
+      if (messages === undefined) day.unknown++;
+      if (sha256 === undefined) hash = undefined;
+      else hash?.update(`${sha256}  ${pathOf(key)}\n`);
+    },
+    results(findings) {
+      endDay();
+      name = undefined;
+      const told = new Map<string, { damage: number; notices: number }>();
+      for (const { key, severity } of findings) {
+        const day = dayOf(key);
+        if (day === undefined) continue;
+        const ownName = dayName(day);
+        const counts = told.get(ownName) ?? { damage: 0, notices: 0 };
+        counts[severity === 'damage' ? 'damage' : 'notices']++;
+        told.set(ownName, counts);
+        if (!days.has(ownName))
+          days.set(ownName, { ...day, objects: 0, bytes: 0, messages: 0, unknown: 0, sha256: undefined });
+      }
+      return [...days]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([ownName, day]) => ({ ...day, ...(told.get(ownName) ?? { damage: 0, notices: 0 }) }));
+    },
+  };
 }
 
 const dayName = ({ topic, partition, date }: Day): string =>
@@ -79,13 +109,4 @@ function dayOf(key: string): Day | undefined {
   if (match === null) return undefined;
   const [, topic, date, partition] = match as unknown as [string, string, string, string];
   return { topic: `persistent://${topic}`, partition: partition === 'none' ? -1 : Number(partition), date };
-}
-
-function digestOf(own: readonly VerifiedObject[]): string | undefined {
-  const hash = createHash('sha256');
-  for (const { sha256, object } of own.toSorted((a, b) => (a.object.key < b.object.key ? -1 : 1))) {
-    if (sha256 === undefined) return undefined;
-    hash.update(`${sha256}  ${pathOf(object.key)}\n`);
-  }
-  return own.length === 0 ? undefined : hash.digest('hex');
 }

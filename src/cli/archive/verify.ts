@@ -97,10 +97,13 @@ Examples:
         knowsMetadata: location.knowsMetadata,
         signal: terminal.signal,
         onChecked: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
-        onProgress: ({ objects, totalObjects, bytes, totalBytes }) => {
-          const share = bytes / Math.max(1, totalBytes);
+        onProgress: ({ objects, bytes, total }) => {
+          const share = bytes / Math.max(1, total?.bytes ?? Number.POSITIVE_INFINITY);
+          const count = (value: number) => value.toLocaleString('en-US');
           progress.update(
-            `${bar(share)} ${objects} of ${totalObjects} objects  ${formatBytes(bytes)} of ${formatBytes(totalBytes)}  ${timeLeft(share, Date.now() - startedMs)}`,
+            total === undefined
+              ? `${count(objects)} objects  ${formatBytes(bytes)}`
+              : `${bar(share)} ${count(objects)} of ${count(total.objects)} objects  ${formatBytes(bytes)} of ${formatBytes(total.bytes)}  ${timeLeft(share, Date.now() - startedMs)}`,
           );
         },
         ...(state === undefined ? {} : { known: state.known, onInspected: state.remember }),
