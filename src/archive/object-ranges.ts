@@ -8,9 +8,10 @@ import { datesOf } from './coverage.ts';
 
 const DAY_MS = 86_400_000;
 const COMPRESSIONS: readonly Compression[] = ['none', 'gzip', 'zstd'];
-/** Numbers that are kept of an object. */
+/** Numbers that are kept of an object, and where they are: three for each end. */
 const WIDTH = 9;
-const [LISTED, RECOVERED, ENDED, UNORDERED] = [1, 2, 4, 8];
+const [FIRST, LAST, DAY, LAST_DAY, FLAGS] = [0, 3, 6, 7, 8];
+const [LISTED, RECOVERED, ENDED] = [1, 2, 4];
 
 /** An object by its ends. */
 export interface ObjectRange {
@@ -26,15 +27,12 @@ export interface ObjectRange {
   /** A manifest names it. */
   readonly isListed: boolean;
   readonly isRecovered: boolean;
-  /** Its messages are in no order. */
-  readonly isUnordered: boolean;
 }
 
 /** What was read of an object's ends. */
 export interface ReadEnds {
   readonly least?: MessageId;
   readonly greatest?: MessageId;
-  readonly isUnordered: boolean;
 }
 
 /** The objects of one partition. */
@@ -61,12 +59,11 @@ export class ObjectRanges {
       (manifest !== undefined ? LISTED : 0) |
       (isRecovered ? RECOVERED : 0) |
       (last !== undefined ? ENDED : 0) |
-      (read?.isUnordered ? UNORDERED : 0) |
       (COMPRESSIONS.indexOf(parts.compression) << 4);
     const at = this.#numbers.length;
     this.#numbers.push(first.ledgerId, first.entryId, first.batchIndex);
     this.#numbers.push(last?.ledgerId ?? 0, last?.entryId ?? 0, last?.batchIndex ?? 0, day, lastDay, flags);
-    if (this.#keyAt(at, first) !== key) this.#keys.set(at, key);
+    if (this.keyAt(at, first) !== key) this.#keys.set(at, key);
   }
 
   /** In the order of messages. May be repeated. */
@@ -83,47 +80,81 @@ export class ObjectRanges {
     let isInOrder = true;
     for (let i = 1; i < order.length && isInOrder; i++)
       isInOrder = compare(order[i - 1] as number, order[i] as number) <= 0;
-    for (const at of isInOrder ? order : order.sort(compare)) yield this.#at(at);
+    for (const at of isInOrder ? order : order.sort(compare)) yield new RangeAt(this, at);
   }
 
-  #at(at: number): ObjectRange {
-    const [ledgerId, entryId, batchIndex, lastLedger, lastEntry, lastBatch, day, lastDay, flags] =
-      this.#numbers.slice(at, at + WIDTH) as [
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-      ];
-    const { partition } = this;
-    const first = { ledgerId, entryId, partition, batchIndex };
-    const last = { ledgerId: lastLedger, entryId: lastEntry, partition, batchIndex: lastBatch };
-    const keyOf = () => this.#keys.get(at) ?? this.#keyAt(at, first);
-    return {
-      ...{ first, day, lastDay },
-      get key() {
-        return keyOf();
-      },
-      compression: COMPRESSIONS[flags >> 4] as Compression,
-      last: (flags & ENDED) === 0 ? undefined : last,
-      isListed: (flags & LISTED) !== 0,
-      isRecovered: (flags & RECOVERED) !== 0,
-      isUnordered: (flags & UNORDERED) !== 0,
-    };
-  }
+  /** The number at a place, and the key that the numbers there do not tell. */
+  readonly numberAt = (at: number): number => this.#numbers[at] as number;
 
-  #keyAt(at: number, id: Omit<MessageId, 'partition'>): string {
+  keyAt(at: number, id: Omit<MessageId, 'partition'>): string {
     const [tenant = '', namespace = '', topic = ''] = this.topic.replace('persistent://', '').split('/');
     const first = {
       id: { ...id, partition: this.partition },
-      publishTimeMs: (this.#numbers[at + 6] as number) * DAY_MS,
+      publishTimeMs: this.numberAt(at + DAY) * DAY_MS,
     };
-    const compression = COMPRESSIONS[(this.#numbers[at + 8] as number) >> 4] as Compression;
-    return objectKey(this.#prefix, { tenant, namespace, topic }, first, compression);
+    const compression = COMPRESSIONS[this.numberAt(at + FLAGS) >> 4] as Compression;
+    return this.#keys.get(at) ?? objectKey(this.#prefix, { tenant, namespace, topic }, first, compression);
+  }
+}
+
+/** One of them; what is asked for is made then, since mostly little is. */
+class RangeAt implements ObjectRange {
+  readonly #ranges: ObjectRanges;
+  readonly #at: number;
+
+  constructor(ranges: ObjectRanges, at: number) {
+    this.#ranges = ranges;
+    this.#at = at;
+  }
+
+  get key(): string {
+    return this.#ranges.keyAt(this.#at, this.first);
+  }
+
+  get compression(): Compression {
+    return COMPRESSIONS[this.#number(FLAGS) >> 4] as Compression;
+  }
+
+  get first(): MessageId {
+    return this.#id(FIRST);
+  }
+
+  get last(): MessageId | undefined {
+    return this.#has(ENDED) ? this.#id(LAST) : undefined;
+  }
+
+  get day(): number {
+    return this.#number(DAY);
+  }
+
+  get lastDay(): number {
+    return this.#number(LAST_DAY);
+  }
+
+  get isListed(): boolean {
+    return this.#has(LISTED);
+  }
+
+  get isRecovered(): boolean {
+    return this.#has(RECOVERED);
+  }
+
+  #number(what: number): number {
+    return this.#ranges.numberAt(this.#at + what);
+  }
+
+  #has(flag: number): boolean {
+    return (this.#number(FLAGS) & flag) !== 0;
+  }
+
+  #id(what: number): MessageId {
+    const { partition } = this.#ranges;
+    return {
+      ledgerId: this.#number(what),
+      entryId: this.#number(what + 1),
+      partition,
+      batchIndex: this.#number(what + 2),
+    };
   }
 }
 

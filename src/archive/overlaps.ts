@@ -11,9 +11,9 @@ import type { ObjectRange } from './object-ranges.ts';
 /** By the ends of objects, in order: which seem to be in each other, and what is left out of an entry that was split. */
 export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> {
   let before: ObjectRange | undefined;
+  let reached: MessageId | undefined;
   for (const object of objects) {
     const { first, last } = object;
-    const reached = before?.last;
     if (before !== undefined && reached !== undefined) {
       if (compareMessageIds({ ...reached, batchIndex: Math.max(0, reached.batchIndex) }, first) >= 0) {
         // An entry that was recovered lies where the run left it out.
@@ -25,7 +25,9 @@ export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> 
         yield notice(object.key, 'gap', detail);
       }
     }
-    if (reached === undefined || last === undefined || compareMessageIds(last, reached) > 0) before = object;
+    if (reached !== undefined && last !== undefined && compareMessageIds(last, reached) <= 0) continue;
+    before = object;
+    reached = last;
   }
 }
 

@@ -2,6 +2,7 @@
 // what they have in common and leave out. It changes nothing, and keeps of each object no more than a few numbers. What
 // was verified before can be handed in, so that a verification can be gone on with.
 import { mapInOrder } from '../lib/map-in-order.ts';
+import { createMemoryPressure } from '../lib/memory-pressure.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import { type ArchiveObject, isRecovered } from './catalog.ts';
@@ -24,6 +25,11 @@ import { createDayTally, type DayResult } from './report/days.ts';
 import { compareDays, type EarlierReport } from './report/earlier.ts';
 import { verifySurroundings } from './verify-catalog.ts';
 import { verifyFacts, verifyInspection } from './verify-object.ts';
+
+/** V8 would let garbage grow to several times of what is in use. */
+const MAX_IN_USE_BYTES = 64 * 1_048_576;
+/** What comes and goes with an object, or with a manifest: its metadata, what is said of it, and keys. */
+const OBJECT_BYTES = 8_192;
 
 /** `list`: without downloading. `object`: also the checksum of the bytes. `record`: also every line. */
 export type VerifyLevel = 'list' | 'object' | 'record';
@@ -83,8 +89,9 @@ export async function verifyArchive(
   const { level, topic, knowsMetadata = true, earlier } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   const listing = { ...call, topic, isLocal: !knowsMetadata };
+  const pressure = createMemoryPressure(MAX_IN_USE_BYTES);
   // First, so that the objects of every manifest that is there are there as well.
-  const chain = await followRuns(store, prefix, options, call);
+  const chain = await followRuns(store, prefix, options, call, pressure);
   const catalog = streamCatalog(store, prefix, {
     ...listing,
     ...(knowsMetadata && { heads: 'all' as const }),
@@ -96,11 +103,11 @@ export async function verifyArchive(
   const unordered = new Set<string>();
   const total = { objects: 0, bytes: 0, messages: 0, unknown: 0 };
   for await (const { object, inspection } of inspectAll(store, prefix, catalog.objects(), options, listing)) {
+    pressure(OBJECT_BYTES);
     ofObjects.push(...verifyFacts(object, knowsMetadata));
     if (inspection !== undefined) ofObjects.push(...verifyInspection(object, inspection));
-    const isUnordered = inspection?.findings.some(({ kind }) => kind === 'unordered') ?? false;
-    if (isUnordered) unordered.add(object.key);
-    partitions.addObject(object, inspection && { ...inspection, isUnordered });
+    if (inspection?.findings.some(({ kind }) => kind === 'unordered')) unordered.add(object.key);
+    partitions.addObject(object, inspection);
     const messages = inspection?.messages ?? object.facts.messages;
     const said = object.manifest?.sha256 ?? object.head?.metadata['sha256'];
     days.add({ object, messages, sha256: inspection?.sha256 ?? said });
@@ -144,9 +151,13 @@ async function followRuns(
   prefix: string,
   { topic, earlier }: VerifyOptions,
   call: CallOptions,
+  pressure: (bytes: number) => void,
 ): Promise<Chain> {
   const follower = createRunFollower(prefix, earlier?.heads);
-  for await (const read of readManifests(store, prefix, call)) follower.add(read);
+  for await (const read of readManifests(store, prefix, call)) {
+    follower.add(read);
+    pressure(OBJECT_BYTES);
+  }
   const chain = topic === undefined ? follower.finish() : ofTopic(follower.finish(), topic.full);
   const missing: Chain['missing'][number][] = [];
   for (const one of chain.missing) if ((await store.head(one.key, call)) === undefined) missing.push(one);
