@@ -1,16 +1,22 @@
 // Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
 // stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
 import { BackupError } from '../errors.ts';
+import { createEndCheck } from '../format/end-mark.ts';
 import { compareMessageIds, decodeRecord } from '../format/record.ts';
-import { readLines } from '../format/stored-object.ts';
+import { readLines, readWhole } from '../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { IdSet } from './id-set.ts';
+import type { PartitionObjects } from './object-list.ts';
 import { rangedRead } from './ranged-read.ts';
+import { type RawMatch, rawMatchOf } from './raw-match.ts';
 import { isSelected, mayHold, type Selection } from './selection.ts';
 
 /** Ids of so many objects are remembered at least; of older ones while they reach into the object that is read. */
 const REMEMBERED_OBJECTS = 8;
+/** An object of this size is looked at as a whole, before its records are parsed. */
+const SMALL_BYTES = 65_536;
+const LINE_FEED = 0x0a;
 
 export interface StoredMessage {
   readonly kind: 'message';
@@ -44,7 +50,7 @@ export interface DamagedObject {
  */
 export async function* readPartition(
   store: ObjectStore,
-  objects: readonly ArchiveObject[],
+  objects: readonly ArchiveObject[] | PartitionObjects,
   selection: Selection,
   options: ReadOptions = {},
 ): AsyncGenerator<StoredMessage, void, undefined> {
@@ -53,11 +59,10 @@ export async function* readPartition(
     options.onObject?.(object);
     seen.begin(object.facts.firstId);
   };
-  const own = objects.filter((object) => mayHold(object, selection));
-  const recovered = own.filter(({ isRecovered }) => isRecovered);
-  const others = own.filter(({ isRecovered }) => !isRecovered);
-  const read = (some: readonly ArchiveObject[]) => readObjects(store, some, options, begin);
-  const messages = recovered.length === 0 ? read(others) : mergeById(read(others), read(recovered));
+  const match = rawMatchOf(selection);
+  const read = (some: Iterable<ArchiveObject>) => readObjects(store, some, options, begin, match);
+  const { recovered, others } = 'others' in objects ? objects : splitRecovered(objects, selection);
+  const messages = recovered.length === 0 ? read(others()) : mergeById(read(others()), read(recovered));
   for await (const one of messages) {
     if (!isSelected(one.message, selection)) continue;
     if (options.withDuplicates !== true && seen.isDuplicate(one.message.id))
@@ -66,25 +71,55 @@ export async function* readPartition(
   }
 }
 
+function splitRecovered(objects: readonly ArchiveObject[], selection: Selection) {
+  const own = objects.filter((object) => mayHold(object, selection));
+  const others = own.filter(({ isRecovered }) => !isRecovered);
+  return { recovered: own.filter(({ isRecovered }) => isRecovered), others: () => others };
+}
+
 /** Object by object. */
 async function* readObjects(
   store: ObjectStore,
-  objects: readonly ArchiveObject[],
+  objects: Iterable<ArchiveObject>,
   { signal, rangeBytes, onDamaged }: ReadOptions,
   begin: (object: ArchiveObject) => void,
+  match: RawMatch | undefined,
 ): AsyncGenerator<StoredMessage, void, undefined> {
   const call: CallOptions = signal === undefined ? {} : { signal };
   for (const object of objects) {
     begin(object);
     const read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
     try {
-      for await (const { message, line } of readRecords({ ...store, read }, object, call))
+      if (match !== undefined && (await isWithout(store, object, call, match))) continue;
+      for await (const { message, line } of readRecords({ ...store, read }, object, call, match))
         yield { kind: 'message', message, line, object };
     } catch (error) {
       if (onDamaged === undefined || !isDamage(error)) throw error;
       onDamaged({ key: object.key, reason: error.message });
     }
   }
+}
+
+/** Whether a small object is whole, and none of its records can fit: it need not be parsed then. */
+async function isWithout(
+  store: ObjectStore,
+  { key, parts, sizeBytes, facts }: ArchiveObject,
+  call: CallOptions,
+  match: RawMatch,
+): Promise<boolean> {
+  if (sizeBytes > SMALL_BYTES || parts.compression !== 'none') return false;
+  const bytes = await readWhole(store, key, call);
+  if (bytes.length !== sizeBytes || match.inBytes(bytes)) return false;
+  const firstEnd = bytes.indexOf(LINE_FEED);
+  if (firstEnd < 0 || bytes[bytes.length - 1] !== LINE_FEED) return false;
+  let lines = 0;
+  for (let end = firstEnd; end >= 0; end = bytes.indexOf(LINE_FEED, end + 1)) lines++;
+  if (facts.messages !== undefined && lines !== facts.messages) return false;
+  const ending = createEndCheck();
+  ending.see(bytes.toString('latin1', 0, firstEnd));
+  const lastStart = bytes.lastIndexOf(LINE_FEED, bytes.length - 2) + 1;
+  ending.see(bytes.toString('latin1', lastStart, bytes.length - 1));
+  return !ending.isCut();
 }
 
 /** What has a place in a partition: a message, or what holds some. */
@@ -121,7 +156,12 @@ const isDamage = (error: unknown): error is BackupError =>
  * All records of an object: as many bytes as were listed, and as many messages as manifest and metadata say.
  * @throws BackupError `corrupt` that names the object, the line, and how many messages there should be
  */
-async function* readRecords(store: ObjectStore, object: ArchiveObject, call: CallOptions) {
+async function* readRecords(
+  store: ObjectStore,
+  object: ArchiveObject,
+  call: CallOptions,
+  match: RawMatch | undefined,
+) {
   const { key, parts, sizeBytes, facts } = object;
   let number = 0;
   let bytes = 0;
@@ -142,6 +182,16 @@ async function* readRecords(store: ObjectStore, object: ArchiveObject, call: Cal
   };
   try {
     for await (const line of readLines({ ...store, read }, key, parts.compression, call)) {
+      // What is no record at all is found all the same.
+      if (
+        match !== undefined &&
+        line.startsWith('{') &&
+        line.trimEnd().endsWith('}') &&
+        !match.inLine(line)
+      ) {
+        number++;
+        continue;
+      }
       const message = decodeRecord(line);
       number++;
       yield { message, line };

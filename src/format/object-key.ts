@@ -41,6 +41,13 @@ export function objectKey(
   return `${partitionFolder(prefix, topic, first.publishTimeMs, partition)}${place}${EXTENSIONS[compression]}`;
 }
 
+/** The reverse of parseObjectKey. */
+export function formatObjectKey(prefix: string, parts: ObjectKeyParts): string {
+  const { date, partition, batchIndex, compression } = parts;
+  const place = `${entryDigits(parts)}-${digits(batchIndex, 5)}`;
+  return `${topicFolder(prefix, parts)}date=${date}/partition=${partitionText(partition)}/${place}${EXTENSIONS[compression]}`;
+}
+
 /** Where the objects of a partition are that begin with a message published on the UTC day of this time. */
 export function partitionFolder(
   prefix: string,

@@ -1,12 +1,17 @@
 // `tdmq-backup archive cat`: the records of a topic as lines, values or a table, streaming.
 import { parseArgs } from 'node:util';
-import { byPartition, readCatalog } from '../../archive/catalog.ts';
+import { streamCatalog } from '../../archive/catalog-stream.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
+import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
 import { rangeBytesFor } from '../../archive/ranged-read.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
+import { mayHold } from '../../archive/selection.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
+import type { ObjectStore } from '../../ports.ts';
 import type { Command, Terminal } from '../command.ts';
 import { openOutput } from '../terminal/output.ts';
+import { type Progress, startProgress, timeLeft } from '../terminal/progress.ts';
+import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { expectWhole, reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, onlyTopic, openLocation } from './location.ts';
@@ -49,32 +54,64 @@ Examples:
     if (format === undefined) throw new UsageError('--format must be jsonl, value or table');
     const selection = parseSelection(values);
     const location = await openLocation(values, terminal);
+    const progress = startProgress(terminal.stderr);
+    progress.update('listing the archive');
     try {
       const { store, prefix } = location;
       const { signal } = terminal;
       const topic = await onlyTopic(location, signal);
       const isLocal = !location.knowsMetadata;
-      const catalog = await readCatalog(store, prefix, { topic, signal, isLocal, time: selection });
-      const damage = expectWhole(catalog, selection, values['skip-damaged'], topic.full);
-      const groups = [...byPartition(catalog.objects).values()];
+      const catalog = streamCatalog(store, prefix, {
+        ...{ topic, signal, isLocal, time: selection },
+        onProgress: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
+      });
+      const list = createObjectList(prefix);
+      for await (const object of catalog.objects()) if (mayHold(object, selection)) list.add(object);
+      const { missing } = await catalog.surroundings();
+      const damage = expectWhole({ prefix, missing }, selection, values['skip-damaged'], topic.full);
+      const groups = list.partitions();
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
+      const reading = terminal.stderr.isTTY ? watchReading(store, groups, progress) : store;
       const partitions = groups.map((objects) =>
-        readPartition(store, objects, selection, {
+        readPartition(reading, objects, selection, {
           signal,
           withDuplicates: values.duplicates,
           onDamaged: damage.onDamaged,
           ...ranges,
         }),
       );
-      const count = await print(mergeByTime(partitions), format, terminal);
+      const count = await print(mergeByTime(partitions), format, terminal, progress.clear);
+      progress.clear();
       const code = reportDamaged(damage.damaged, terminal);
       if (count > 0 || code > 0) return code;
       throw await nothingOf(store, prefix, topic, { isLocal, signal });
     } finally {
+      progress.clear();
       await location.close();
     }
   },
 };
+
+/** The store, whose reads are shown: how much of all that may hold selected messages, and how long the rest takes. */
+function watchReading(
+  store: ObjectStore,
+  groups: readonly PartitionObjects[],
+  progress: Progress,
+): ObjectStore {
+  const totalBytes = groups.reduce((sum, { bytes }) => sum + bytes, 0);
+  const startedMs = Date.now();
+  let bytes = 0;
+  const read: ObjectStore['read'] = async function* (key, options) {
+    for await (const chunk of store.read(key, options)) {
+      bytes += chunk.byteLength;
+      progress.update(
+        `${formatBytes(bytes)} of ${formatBytes(totalBytes)} read  ${timeLeft(bytes / Math.max(1, totalBytes), Date.now() - startedMs)}`,
+      );
+      yield chunk;
+    }
+  };
+  return { ...store, read };
+}
 
 interface Format {
   readonly head?: string;
@@ -112,8 +149,9 @@ async function print(
   messages: AsyncIterable<StoredMessage>,
   format: Format,
   terminal: Terminal,
+  beforeWriting: () => void,
 ): Promise<number> {
-  const output = openOutput(terminal);
+  const output = openOutput(terminal, beforeWriting);
   let count = 0;
   for await (const one of messages) {
     if (count++ === 0 && format.head !== undefined) await output.write(format.head);
