@@ -1,0 +1,113 @@
+// Records that are tested before they are parsed: none that fits is passed over, however its writer has escaped it.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { createObjectList } from '../../src/archive/object-list.ts';
+import { rawMatchOf } from '../../src/archive/raw-match.ts';
+import { isSelected } from '../../src/archive/selection.ts';
+import { formatObjectKey, parseObjectKey } from '../../src/format/object-key.ts';
+import { decodeRecord, encodeRecord } from '../../src/format/record.ts';
+import { message, PREFIX } from './archive-fixture.ts';
+
+const TEXT = fc.oneof(
+  fc.string({ unit: 'binary', minLength: 0, maxLength: 12 }),
+  fc.constantFrom('customer-7', 'a/b', '"', '\\', 'é€😀', '\u0000', 'ключ', '/', '\ufffd', '7'),
+);
+const BYTES = fc.uint8Array({ maxLength: 12 });
+
+/** JSON as another writer may have it: some characters escaped that need not be, and spaces. */
+const escaped = (json: string, which: (i: number) => boolean) =>
+  [...json.matchAll(/"(?:[^"\\]|\\.)*"|[^"]+/gsu)]
+    .map(([part]) =>
+      part.startsWith('"')
+        ? part.replace(/\\u[0-9a-f]{4}|\\.|[^"\\]/gs, (one, i) =>
+            one === '/' && which(i)
+              ? '\\/'
+              : one.length === 1 && which(i + 1)
+                ? `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`
+                : one,
+          )
+        : part.replace(':', ': '),
+    )
+    .join('');
+
+it('says yes to every record that is selected by key or property', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(TEXT, BYTES),
+      fc.array(fc.tuple(fc.oneof(TEXT, BYTES), fc.oneof(TEXT, BYTES)), { maxLength: 2 }),
+      fc.array(fc.boolean(), { minLength: 1, maxLength: 9 }),
+      fc.boolean(),
+      (key, properties, bits, isOurs) => {
+        const names = new Map(
+          properties.map(([name, value]) => [Buffer.from(name as string).toString('hex'), [name, value]]),
+        );
+        const record = encodeRecord(message(0, 1, { key, properties: [...names.values()] as never }));
+        const line = isOurs
+          ? record
+          : `${escaped(record.trimEnd(), (i) => bits[i % bits.length] as boolean)}\n`;
+        const decoded = decodeRecord(line);
+        const asText = (one: string | Uint8Array) =>
+          typeof one === 'string' ? one : Buffer.from(one).toString();
+        const selections = [
+          { key: asText(key) },
+          ...decoded.properties.map(([name, value]) => ({
+            properties: [[asText(name), asText(value)]] as [string, string][],
+          })),
+        ];
+        for (const selection of selections) {
+          if (!isSelected(decoded, selection)) continue;
+          const match = rawMatchOf(selection);
+          expect(match?.inLine(line.trimEnd()) ?? true).toBe(true);
+          expect(match?.inBytes(Buffer.from(line)) ?? true).toBe(true);
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+it('says no to records without the key, and to keys in a part of a word', () => {
+  const match = rawMatchOf({ key: 'customer-7' });
+  expect(match?.inLine(encodeRecord(message(0, 1, { key: 'customer-8' })))).toBe(false);
+  expect(match?.inLine(encodeRecord(message(0, 1, { key: Buffer.from('customer-7') })))).toBe(true);
+  expect(match?.inBytes(Buffer.from(encodeRecord(message(0, 1, { key: 'customer-8' }))))).toBe(false);
+  expect(rawMatchOf({})).toBeUndefined();
+});
+
+it('makes keys again from what it keeps, in the order of messages over all dates', () => {
+  const keys = [
+    't/ns/orders/date=2026-11-23/partition=3/000000000012-0000000007-00004.jsonl',
+    't/ns/orders/date=2026-11-24/partition=3/000000000010-0000000000-00000.jsonl.gz',
+    't/ns/orders/date=2026-11-25/partition=3/000000000012-0000000007-00005.jsonl.zst',
+    't/ns/orders/date=2026-11-25/partition=none/0000000000013-0000000007-00005.jsonl',
+  ];
+  const list = createObjectList(PREFIX);
+  for (const path of keys) {
+    const parts = parseObjectKey('', path);
+    if (parts === undefined) throw new Error(path);
+    list.add({
+      ...{ key: `${PREFIX}${path}`, parts, sizeBytes: 5, lastModified: new Date(0) },
+      ...{ topic: '', manifest: undefined, head: undefined, isRecovered: false },
+      facts: {
+        ...{ messages: 3, recordBytes: undefined, lastId: undefined, isSpanKnown: true },
+        firstId: { ...parts },
+        ...{ firstPublishTimeMs: undefined, lastPublishTimeMs: undefined },
+        ...{ earliestPublishTimeMs: undefined, latestPublishTimeMs: undefined },
+      },
+    });
+  }
+  const partitions = list.partitions().map(({ partition, others }) => ({
+    partition,
+    keys: [...others()].map(({ key }) => key.slice(PREFIX.length)),
+  }));
+  expect(partitions).toEqual([
+    { partition: -1, keys: [keys[3]] },
+    { partition: 3, keys: [keys[1], keys[0], keys[2]] },
+  ]);
+});
+
+it('formats what it has parsed', () => {
+  const key = 'a/t/ns/orders/date=2026-11-23/partition=none/000000000012-0000000007-00004.jsonl.gz';
+  const parts = parseObjectKey('a/', key);
+  expect(parts && formatObjectKey('a/', parts)).toBe(key);
+});
