@@ -1,5 +1,5 @@
 // Message ids of the protocol: which entry one names, and the ack sets of batches, as java.util.BitSet writes them.
-import type { Fields } from '../../pulsar/wire/protocol/codec.ts';
+import type { Fields, Integer } from '../../pulsar/wire/protocol/codec.ts';
 import type { Position } from './entry.ts';
 
 /** The words of a java.util.BitSet. */
@@ -18,7 +18,10 @@ export function bitsOf(words: readonly (number | bigint)[]): bigint {
   );
 }
 
+/** An unsigned number of 64 bits as Java reads it: -1, for the earliest, is sent as 2^64-1. */
+export const signed = (value: Integer): number => Number(BigInt.asIntN(64, BigInt(value)));
+
 /** The position that a message id names. */
 export function positionFrom(id: Fields<'MessageIdData'>): Position {
-  return { ledgerId: Number(id.ledgerId ?? 0), entryId: Number(id.entryId ?? 0) };
+  return { ledgerId: signed(id.ledgerId ?? 0), entryId: signed(id.entryId ?? 0) };
 }

@@ -4,6 +4,7 @@
 
 import type { Fields } from '../../pulsar/wire/protocol/codec.ts';
 import { decodeMetadata } from './frames.ts';
+import { signed } from './message-id.ts';
 
 /** The producers of one topic or partition. */
 export class TopicProducers {
@@ -41,10 +42,10 @@ export class TopicProducers {
       const { chunkId = 0, numChunksFromMsg = 1 } = decodeMetadata(entry);
       if (chunkId < numChunksFromMsg - 1) return true;
     }
-    const first = Number(sequenceId ?? 0);
+    const first = signed(sequenceId ?? 0);
     const highest = this.#highest.get(name) ?? -1;
     if (first <= highest) return false;
-    this.#highest.set(name, Math.max(first, Number(highestSequenceId ?? 0)));
+    this.#highest.set(name, Math.max(first, signed(highestSequenceId ?? 0)));
     return true;
   }
 }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
+import { SUBSCRIPTION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { MINUS_ONE, RawClient } from './raw-client.ts';
 
 const T = 'public/default/t';
@@ -93,6 +94,23 @@ test('the last message id tells the batch index, the mark-delete place, and -1:-
     lastMessageId: { ledgerId: 1, entryId: 2, batchIndex: 1 },
     consumerMarkDeletePosition: { ledgerId: 1, entryId: 1 },
   });
+});
+
+test('a reader that asks for -1:-1, the earliest, begins with the first message', async () => {
+  broker.publish(T, messages(2));
+  const client = await RawClient.open(broker);
+  client.send('subscribe', {
+    topic: `persistent://${T}`,
+    subscription: 'reader',
+    subType: SUBSCRIPTION_TYPE.Exclusive,
+    consumerId: 0,
+    requestId: 1,
+    durable: false,
+    startMessageId: { ledgerId: MINUS_ONE, entryId: MINUS_ONE },
+  });
+  await client.take('success');
+  client.flow(10);
+  expect((await client.take('message')).messageId).toMatchObject({ ledgerId: 1, entryId: 0 });
 });
 
 test('a second Exclusive consumer and one of another type are told that the subscription is busy', async () => {
