@@ -9,6 +9,8 @@ export default defineConfig({
     pool: 'forks',
     // Most tests wait for a time-out or an answer, so a few files side by side cost no core.
     maxWorkers: Math.max(4, availableParallelism()),
+    // The same for the tests of a file that say so.
+    maxConcurrency: 8,
     hookTimeout: 30_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [

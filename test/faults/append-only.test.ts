@@ -1,19 +1,18 @@
 // What is stored wins: a run that finds objects of an earlier one, which could not acknowledge them, goes on behind
 // them. Whatever the limits were, in whatever kind of object: nothing is replaced and nothing stands twice.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Stack, SUBSCRIPTION, startStack } from './stack.ts';
+import { describe, expect } from 'vitest';
+import { itWithStack, type Stack, SUBSCRIPTION, startStack } from './stack.ts';
 
 /** A number of Pulsar's ServerError; it is not tried again. */
 const AUTHORIZATION_ERROR = 4;
 
-let stack: Stack;
-beforeEach(async () => {
-  stack = await startStack();
-});
-afterEach(() => stack.close());
+const it = itWithStack();
 
 /** A run that stores and then dies before anything is acknowledged, as far as the broker and COS can see. */
-async function storeWithoutAcknowledging(env: Record<string, string>): Promise<Map<string, string>> {
+async function storeWithoutAcknowledging(
+  stack: Stack,
+  env: Record<string, string>,
+): Promise<Map<string, string>> {
   const refusal = { error: AUTHORIZATION_ERROR, message: 'no more' };
   const stop = stack.broker.onCommand((name) => (name === 'ack' ? refusal : undefined));
   const { error } = await stack.run({ env });
@@ -25,6 +24,7 @@ async function storeWithoutAcknowledging(env: Record<string, string>): Promise<M
 }
 
 async function expectTheArchiveGoesOn(
+  stack: Stack,
   before: Map<string, string>,
   env: Record<string, string>,
 ): Promise<void> {
@@ -44,44 +44,46 @@ const FILES = [
 
 for (const { name, count, bytes } of FILES) {
   for (const compression of ['none', 'gzip']) {
-    describe(`${name}, compression ${compression}`, () => {
+    describe.concurrent(`${name}, compression ${compression}`, () => {
       const limit = (messages: number) => ({
         FILE_MAX_MESSAGES: String(messages),
         FILE_COMPRESSION: compression,
       });
       const per = count / 2;
 
-      it.each([
+      it.for([
         ['the same', per, per],
         ['less than our file', per / 2, per],
         ['more than our file', per, per / 2],
         ['a length that fits no border of ours', per / 2 + 7, per / 3],
-      ])('hold %s', async (_, before, after) => {
+      ] as const)('hold %s', async ([, before, after], { stack }) => {
         stack.publish(count, { bytes, batchSize: 10 });
-        const stored = await storeWithoutAcknowledging(limit(Math.floor(before)));
-        await expectTheArchiveGoesOn(stored, limit(Math.floor(after)));
+        const stored = await storeWithoutAcknowledging(stack, limit(Math.floor(before)));
+        await expectTheArchiveGoesOn(stack, stored, limit(Math.floor(after)));
       });
     });
   }
 }
 
-describe('an object that is found', () => {
+describe.concurrent('an object that is found', () => {
   const limit = (messages: number) => ({ FILE_MAX_MESSAGES: String(messages) });
 
-  it('although entries were split over files, with the next run splitting them elsewhere', async () => {
+  it('although entries were split over files, with the next run splitting them elsewhere', async ({
+    stack,
+  }) => {
     stack.publish(400, { batchSize: 100 });
-    const stored = await storeWithoutAcknowledging(limit(30));
-    await expectTheArchiveGoesOn(stored, limit(45));
+    const stored = await storeWithoutAcknowledging(stack, limit(30));
+    await expectTheArchiveGoesOn(stack, stored, limit(45));
   });
 
-  it('although the bucket has versioning and so ignores forbid-overwrite', async () => {
+  it('although the bucket has versioning and so ignores forbid-overwrite', async ({ stack }) => {
     stack.cos.setVersioning('Enabled');
     stack.publish(400);
-    const stored = await storeWithoutAcknowledging(limit(90));
-    await expectTheArchiveGoesOn(stored, limit(120));
+    const stored = await storeWithoutAcknowledging(stack, limit(90));
+    await expectTheArchiveGoesOn(stack, stored, limit(120));
   });
 
-  it('although the role may not ask for versioning', async () => {
+  it('although the role may not ask for versioning', async ({ stack }) => {
     stack.cos.addFault({
       kind: 'versioning',
       times: 'always',
@@ -89,11 +91,11 @@ describe('an object that is found', () => {
     });
     stack.cos.setVersioning('Suspended');
     stack.publish(400);
-    const stored = await storeWithoutAcknowledging(limit(90));
-    await expectTheArchiveGoesOn(stored, limit(60));
+    const stored = await storeWithoutAcknowledging(stack, limit(90));
+    await expectTheArchiveGoesOn(stack, stored, limit(60));
   });
 
-  it('only when the upload is completed: another instance was faster', async () => {
+  it('only when the upload is completed: another instance was faster', async ({ stack }) => {
     stack.publish(200, { bytes: 100_000 });
     const env = { FILE_MAX_MESSAGES: '100' };
     let other: Promise<unknown> | undefined;
@@ -114,7 +116,9 @@ describe('an object that is found', () => {
     expect(stack.backlog()).toBe(0);
   });
 
-  it('and is foreign: the run fails, names the key and what to do, and acknowledges nothing', async () => {
+  it('and is foreign: the run fails, names the key and what to do, and acknowledges nothing', async ({
+    stack,
+  }) => {
     stack.publish(100);
     await stack.run();
     const before = stack.cos.objects().map(({ key, crc64 }) => `${key} ${crc64}`);

@@ -1,30 +1,31 @@
 // COS fails in mid-run, for long, or until the time is over: nothing is acknowledged that is not durable, and after
 // one undisturbed run every message is in one object. Call by call: cos-matrix.test.ts.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Stack, startStack } from './stack.ts';
+import { describe, expect } from 'vitest';
+import { itWithStack } from './stack.ts';
 
-let stack: Stack;
-beforeEach(async () => {
-  stack = await startStack();
-});
-afterEach(() => stack.close());
+const it = itWithStack();
 
-describe('an answer that is no answer to a Complete', () => {
-  it.each([
+describe.concurrent('an answer that is no answer to a Complete', () => {
+  it.for([
     { type: 'empty-body' },
     { type: 'spaces-first' },
     { type: 'spaces-first', ending: 'error' },
-  ] as const)('%j: is not believed, and everything is in one object in the end', async (action) => {
-    stack.publish(200, { bytes: 100_000 });
-    stack.cos.addFault({ kind: 'complete', action, key: 'jsonl' });
-    expect((await stack.run()).error).toBeUndefined();
-    stack.expectExactlyOnce();
-    expect(stack.backlog()).toBe(0);
-  });
+  ] as const)(
+    '%j: is not believed, and everything is in one object in the end',
+    async (action, { stack }) => {
+      stack.publish(200, { bytes: 100_000 });
+      stack.cos.addFault({ kind: 'complete', action, key: 'jsonl' });
+      expect((await stack.run()).error).toBeUndefined();
+      stack.expectExactlyOnce();
+      expect(stack.backlog()).toBe(0);
+    },
+  );
 });
 
-describe('in the middle of a run', () => {
-  it('a refusal keeps the files before it, acknowledged, and the next run stores the rest', async () => {
+describe.concurrent('in the middle of a run', () => {
+  it('a refusal keeps the files before it, acknowledged, and the next run stores the rest', async ({
+    stack,
+  }) => {
     stack.publish(600);
     stack.cos.addFault({
       kind: 'put',
@@ -42,7 +43,7 @@ describe('in the middle of a run', () => {
     expect(stack.backlog()).toBe(0);
   });
 
-  it('an outage of everything fails the run within the tries, and loses nothing', async () => {
+  it('an outage of everything fails the run within the tries, and loses nothing', async ({ stack }) => {
     stack.publish(100);
     stack.cos.addFault({ times: 'always', action: { type: 'status', status: 503, code: 'SlowDown' } });
     const { error } = await stack.run();
@@ -53,7 +54,9 @@ describe('in the middle of a run', () => {
     stack.expectExactlyOnce();
   }, 60_000);
 
-  it('a manifest that cannot be stored fails the run, with the messages stored and acknowledged', async () => {
+  it('a manifest that cannot be stored fails the run, with the messages stored and acknowledged', async ({
+    stack,
+  }) => {
     stack.publish(100);
     stack.cos.addFault({
       kind: 'put',
@@ -68,10 +71,10 @@ describe('in the middle of a run', () => {
   });
 });
 
-describe('when time runs out', () => {
-  it.each(['put', 'init', 'part', 'complete'] as const)(
+describe.concurrent('when time runs out', () => {
+  it.for(['put', 'init', 'part', 'complete'] as const)(
     'while %s hangs beyond the deadline, the handler returns before its limit and acknowledges nothing of it',
-    async (kind) => {
+    async (kind, { stack }) => {
       const [count, bytes] = kind === 'put' ? [60, 100] : [200, 100_000];
       stack.publish(count, { bytes });
       stack.cos.addFault({
@@ -91,9 +94,9 @@ describe('when time runs out', () => {
     },
   );
 
-  it('while COS is slow and many files stand in line, every run leaves its manifest and the next goes on', async () => {
-    const slow = await startStack({ partitions: 16 });
-    try {
+  itWithStack({ partitions: 16 })(
+    'while COS is slow and many files stand in line, every run leaves its manifest and the next goes on',
+    async ({ stack: slow }) => {
       slow.publish(16 * 150);
       // How long a request takes to COS; nothing is waited for.
       slow.cos.setOnRequest(() => new Promise((resolve) => setTimeout(resolve, 300)));
@@ -112,8 +115,7 @@ describe('when time runs out', () => {
       await slow.run();
       slow.expectExactlyOnce();
       expect(slow.backlog()).toBe(0);
-    } finally {
-      await slow.close();
-    }
-  }, 30_000);
+    },
+    30_000,
+  );
 });

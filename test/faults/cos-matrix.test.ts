@@ -1,6 +1,6 @@
 // Every kind of call × every way to fail, below the whole product: what is recoverable is repeated within the run, the
 // rest fails the invocation. Nothing is acknowledged that is not durable, and the next run makes everything good.
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
 import type { CosErrorCode } from '../../src/local/cos/cos-error.ts';
@@ -10,18 +10,16 @@ import { type Stack, startStack } from './stack.ts';
 
 const MINUTE_MS = 60_000;
 
-let stack: Stack;
-let cosOffsetMs = 0;
-afterEach(async () => {
-  cosOffsetMs = 0;
-  await stack.close();
-});
+/** A stack whose COS may have another time. */
+interface Stage extends Stack {
+  cosOffsetMs: number;
+}
 
 interface Work {
   readonly count: number;
   readonly bytes: number;
   /** Brings about that the run makes such a call, where it would not by itself. */
-  readonly prepare?: () => void | Promise<void>;
+  readonly prepare?: (stage: Stage) => void | Promise<void>;
 }
 
 const SMALL: Work = { count: 60, bytes: 100 };
@@ -29,16 +27,16 @@ const SMALL: Work = { count: 60, bytes: 100 };
 const LARGE: Work = { count: 90, bytes: 100_000 };
 
 /** An unfinished upload of a run that was killed long ago. */
-async function leaveUpload(): Promise<void> {
-  const store = createCosStore(parseConfig(stack.environment()).cos, { logger: keepingLogger() });
-  cosOffsetMs = -16 * MINUTE_MS;
+async function leaveUpload(stage: Stage): Promise<void> {
+  const store = createCosStore(parseConfig(stage.environment()).cos, { logger: keepingLogger() });
+  stage.cosOffsetMs = -16 * MINUTE_MS;
   const start = () =>
     store.startUpload('p/public/default/orders/x.jsonl', { metadata: {}, contentType: 'x' });
   // The first tells this side what the clock of COS is.
   await start().catch(start);
   await store.close();
-  cosOffsetMs = 0;
-  expect(stack.cos.uploads()).toHaveLength(1);
+  stage.cosOffsetMs = 0;
+  expect(stage.cos.uploads()).toHaveLength(1);
 }
 
 const WORK = {
@@ -50,8 +48,8 @@ const WORK = {
   // A creation whose answer was lost is looked for.
   head: {
     ...SMALL,
-    prepare: () =>
-      stack.cos.addFault({ kind: 'put', key: 'jsonl', action: { type: 'reset', when: 'after-commit' } }),
+    prepare: ({ cos }) =>
+      cos.addFault({ kind: 'put', key: 'jsonl', action: { type: 'reset', when: 'after-commit' } }),
   },
 } satisfies Record<string, Work>;
 type Kind = keyof typeof WORK;
@@ -65,14 +63,14 @@ interface Failing {
   readonly unlike?: Partial<Record<Kind, Outcome>>;
   /** What the failure tells a person to look at. */
   readonly hint?: RegExp;
-  readonly strike: (kind: Kind) => void;
+  readonly strike: (kind: Kind, stage: Stage) => void;
 }
 
 /** Calls of that kind on objects of messages are struck, so many times. */
 const struck =
   (action: FaultAction, times: number | 'always') =>
-  (kind: Kind): void =>
-    stack.cos.addFault({ kind, key: 'jsonl', times, action });
+  (kind: Kind, { cos }: Stage): void =>
+    cos.addFault({ kind, key: 'jsonl', times, action });
 const status = (code: number, xml?: string) =>
   struck({ type: 'status', status: code, ...(xml === undefined ? {} : { code: xml }) }, 2);
 const refused = (code: CosErrorCode) => struck({ type: 'error', code }, 'always');
@@ -138,44 +136,58 @@ const FAILING: Record<string, Failing> = {
   },
   'a clock that is 20 minutes off': {
     outcome: 'recovers',
-    strike: (kind) =>
-      stack.cos.setOnRequest((of, key) => {
-        if (of === kind && key.includes('jsonl')) cosOffsetMs = 20 * MINUTE_MS;
+    strike: (kind, stage) =>
+      stage.cos.setOnRequest((of, key) => {
+        if (of === kind && key.includes('jsonl')) stage.cosOffsetMs = 20 * MINUTE_MS;
       }),
   },
 };
 
+async function startStage(): Promise<Stage> {
+  const cosClock = () => Date.now() + stage.cosOffsetMs;
+  const stage: Stage = Object.assign(await startStack({ partitions: 1, cosClock }), { cosOffsetMs: 0 });
+  return stage;
+}
+
 for (const [kind, { count, bytes, prepare }] of Object.entries(WORK) as [Kind, Work][]) {
-  describe(`COS answers a call of the kind ${kind} with`, () => {
-    it.each(Object.entries(FAILING))('%s', async (_name, { outcome, unlike, hint, strike }) => {
-      stack = await startStack({ partitions: 1, cosClock: () => Date.now() + cosOffsetMs });
-      stack.publish(count, { bytes });
-      await prepare?.();
-      strike(kind);
-      const { summary, error, lines } = await stack.run();
-      expect(stack.cos.requests().filter((request) => request.kind === kind)).not.toEqual([]);
-      const expected = unlike?.[kind] ?? outcome;
-      if (expected === 'fails') {
-        expect(['store', 'corrupt']).toContain(error?.code);
-        expect(error?.hint).toMatch(hint ?? /\w/);
-        expect(lines.at(-1)).toMatchObject({ message: 'run failed', level: 'error', errorCode: error?.code });
-        const acknowledged = count - stack.backlog() * 10;
-        expect(acknowledged).toBe(0);
-      } else {
-        expect(error).toBeUndefined();
-        // What was found after a lost answer, and could not be told for ours, is found once more.
-        expect((summary?.messages ?? 0) + (summary?.alreadyStored ?? 0) * count).toBe(count);
+  describe.concurrent(`COS answers a call of the kind ${kind} with`, () => {
+    it.for(Object.entries(FAILING))(
+      '%s',
+      async ([, { outcome, unlike, hint, strike }], { onTestFinished }) => {
+        const stack = await startStage();
+        onTestFinished(() => stack.close());
+        stack.publish(count, { bytes });
+        await prepare?.(stack);
+        strike(kind, stack);
+        const { summary, error, lines } = await stack.run();
+        expect(stack.cos.requests().filter((request) => request.kind === kind)).not.toEqual([]);
+        const expected = unlike?.[kind] ?? outcome;
+        if (expected === 'fails') {
+          expect(['store', 'corrupt']).toContain(error?.code);
+          expect(error?.hint).toMatch(hint ?? /\w/);
+          expect(lines.at(-1)).toMatchObject({
+            message: 'run failed',
+            level: 'error',
+            errorCode: error?.code,
+          });
+          const acknowledged = count - stack.backlog() * 10;
+          expect(acknowledged).toBe(0);
+        } else {
+          expect(error).toBeUndefined();
+          // What was found after a lost answer, and could not be told for ours, is found once more.
+          expect((summary?.messages ?? 0) + (summary?.alreadyStored ?? 0) * count).toBe(count);
+          stack.expectExactlyOnce();
+          expect(stack.backlog()).toBe(0);
+          if (expected === 'left') expect(stack.cos.uploads()).toHaveLength(1);
+          else if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
+        }
+        stack.cos.clearFaults();
+        stack.cos.setOnRequest(undefined);
+        expect((await stack.run()).error).toBeUndefined();
         stack.expectExactlyOnce();
         expect(stack.backlog()).toBe(0);
-        if (expected === 'left') expect(stack.cos.uploads()).toHaveLength(1);
-        else if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
-      }
-      stack.cos.clearFaults();
-      stack.cos.setOnRequest(undefined);
-      expect((await stack.run()).error).toBeUndefined();
-      stack.expectExactlyOnce();
-      expect(stack.backlog()).toBe(0);
-      if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
-    });
+        if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
+      },
+    );
   });
 }

@@ -114,7 +114,7 @@ function listen(
   };
 }
 
-describe('the handler ends in time, whenever it is', () => {
+describe.concurrent('the handler ends in time, whenever it is', () => {
   it.each([
     // The waits of the deployed function are longer than this run: only its end can end them.
     ['that nobody answers any more', true, (at: number) => (nth: number) => nth >= at],

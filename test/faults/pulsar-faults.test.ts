@@ -1,16 +1,12 @@
 // Pulsar fails below the whole product: lost connections, lost acknowledgements, redelivery, unloads, restarts.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Stack, SUBSCRIPTION, startStack } from './stack.ts';
+import { describe, expect } from 'vitest';
+import { itWithStack, type Stack, SUBSCRIPTION } from './stack.ts';
 
 for (const subscriptionType of ['exclusive', 'failover']) {
-  describe(`on a subscription of type ${subscriptionType}`, () => {
-    let stack: Stack;
-    beforeEach(async () => {
-      stack = await startStack({ subscriptionType });
-    });
-    afterEach(() => stack.close());
+  describe.concurrent(`on a subscription of type ${subscriptionType}`, () => {
+    const it = itWithStack({ subscriptionType });
 
-    async function thenAllIsWell(): Promise<void> {
+    async function thenAllIsWell(stack: Stack): Promise<void> {
       stack.broker.faults.acks = undefined;
       for (let tries = 0; tries < 3 && (await stack.run()).error !== undefined; tries++);
       stack.expectExactlyOnce();
@@ -18,9 +14,9 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       expect(stack.cos.uploads()).toEqual([]);
     }
 
-    it.each(['close-before', 'close-after', 'lose-receipt', 'ignore'] as const)(
+    it.for(['close-before', 'close-after', 'lose-receipt', 'ignore'] as const)(
       'an acknowledgement that meets %s is asked again within the run',
-      async (fault) => {
+      async (fault, { stack }) => {
         stack.publish(300);
         stack.broker.faults.acks = { fault, times: 2 };
         const { error, summary } = await stack.run({ env: { FILE_MAX_MESSAGES: '50' } });
@@ -31,7 +27,9 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       },
     );
 
-    it('acknowledgements that never arrive fail the run; the next one finds its objects and stores none twice', async () => {
+    it('acknowledgements that never arrive fail the run; the next one finds its objects and stores none twice', async ({
+      stack,
+    }) => {
       stack.publish(300);
       stack.broker.faults.acks = { fault: 'ignore', times: Number.POSITIVE_INFINITY };
       const { error } = await stack.run({ env: { FILE_MAX_MESSAGES: '50' }, timeLimitMs: 8_000 });
@@ -41,12 +39,12 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       });
       expect(stack.stored().size).toBeGreaterThan(0);
       expect(stack.backlog()).toBe(30);
-      await thenAllIsWell();
+      await thenAllIsWell(stack);
     });
 
-    it.each([1, 7, 25])(
+    it.for([1, 7, 25])(
       'a connection that breaks after %i entries is taken up again, without a message twice',
-      async (n) => {
+      async (n, { stack }) => {
         stack.publish(400);
         stack.broker.faults.closeAfterEntries = n;
         const { error } = await stack.run({ env: { FILE_MAX_MESSAGES: '60' } });
@@ -56,9 +54,9 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       },
     );
 
-    it.each(['unload', 'kickConsumers', 'redeliver'] as const)(
+    it.for(['unload', 'kickConsumers', 'redeliver'] as const)(
       '%s in the middle of a run changes nothing',
-      async (what) => {
+      async (what, { stack }) => {
         stack.publish(400);
         let entries = 0;
         stack.broker.onAnswer((name) => {
@@ -73,11 +71,11 @@ for (const subscriptionType of ['exclusive', 'failover']) {
         const { error } = await stack.run({ env: { FILE_MAX_MESSAGES: '60' } });
         expect(entries).toBeGreaterThan(15);
         expect(error).toBeUndefined();
-        await thenAllIsWell();
+        await thenAllIsWell(stack);
       },
     );
 
-    it('a broker that restarts in the middle of a run is waited for', async () => {
+    it('a broker that restarts in the middle of a run is waited for', async ({ stack }) => {
       stack.publish(400);
       let entries = 0;
       stack.broker.onAnswer((name) => {
@@ -88,10 +86,10 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       });
       const { error } = await stack.run({ env: { FILE_MAX_MESSAGES: '60' } });
       expect(error).toBeUndefined();
-      await thenAllIsWell();
+      await thenAllIsWell(stack);
     });
 
-    it('an entry that is delivered twice in a row is stored once', async () => {
+    it('an entry that is delivered twice in a row is stored once', async ({ stack }) => {
       stack.publish(100);
       for (let entryId = 0; entryId < 5; entryId++) {
         const topic = `${stack.topic}-partition-0`;
@@ -102,7 +100,9 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       stack.expectExactlyOnce();
     });
 
-    it('a subscription that is deleted in mid-run is drained again from its start, and nothing is stored twice', async () => {
+    it('a subscription that is deleted in mid-run is drained again from its start, and nothing is stored twice', async ({
+      stack,
+    }) => {
       stack.publish(400);
       let entries = 0;
       stack.broker.onAnswer((name) => {
@@ -112,10 +112,12 @@ for (const subscriptionType of ['exclusive', 'failover']) {
         return undefined;
       });
       await stack.run({ env: { FILE_MAX_MESSAGES: '60' } });
-      await thenAllIsWell();
+      await thenAllIsWell(stack);
     });
 
-    it('an unreadable entry that fails the run stands in the way of nothing before it, and of no other partition', async () => {
+    it('an unreadable entry that fails the run stands in the way of nothing before it, and of no other partition', async ({
+      stack,
+    }) => {
       stack.publish(600);
       const topic = `${stack.topic}-partition-1`;
       const { markDelete } = stack.broker.ackedPositions(topic, SUBSCRIPTION);
@@ -133,7 +135,9 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       expect(stack.backlog()).toBe(0);
     });
 
-    it('an unreadable entry is kept raw with its reason, the rest is stored, and all is acknowledged', async () => {
+    it('an unreadable entry is kept raw with its reason, the rest is stored, and all is acknowledged', async ({
+      stack,
+    }) => {
       stack.publish(100);
       const topic = `${stack.topic}-partition-1`;
       const { markDelete } = stack.broker.ackedPositions(topic, SUBSCRIPTION);
@@ -153,38 +157,34 @@ for (const subscriptionType of ['exclusive', 'failover']) {
   });
 }
 
-describe('overlapping runs', () => {
-  it('on one Exclusive subscription: one drains, the other is busy, a success', async () => {
-    const stack = await startStack();
-    try {
+describe.concurrent('overlapping runs', () => {
+  itWithStack()(
+    'on one Exclusive subscription: one drains, the other is busy, a success',
+    async ({ stack }) => {
       stack.publish(500);
       const outcomes = await Promise.all([stack.run(), stack.run()]);
       expect(outcomes.map(({ error }) => error)).toEqual([undefined, undefined]);
       expect(outcomes.map(({ summary }) => summary?.stopReason).sort()).toEqual(['busy', 'caught_up']);
       stack.expectExactlyOnce();
       expect(stack.backlog()).toBe(0);
-    } finally {
-      await stack.close();
-    }
-  });
+    },
+  );
 
-  it('three on a Failover subscription of six partitions share them, and nothing is stored twice', async () => {
-    const stack = await startStack({ partitions: 6, subscriptionType: 'failover' });
-    try {
+  itWithStack({ partitions: 6, subscriptionType: 'failover' })(
+    'three on a Failover subscription of six partitions share them, and nothing is stored twice',
+    async ({ stack }) => {
       stack.publish(3_000);
       const outcomes = await Promise.all([stack.run(), stack.run(), stack.run()]);
       expect(outcomes.map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
       await stack.run();
       stack.expectExactlyOnce();
       expect(stack.backlog()).toBe(0);
-    } finally {
-      await stack.close();
-    }
-  });
+    },
+  );
 
-  it('a partition that moves in the middle of a batch to another instance is stored once', async () => {
-    const stack = await startStack({ partitions: 2, subscriptionType: 'failover' });
-    try {
+  itWithStack({ partitions: 2, subscriptionType: 'failover' })(
+    'a partition that moves in the middle of a batch to another instance is stored once',
+    async ({ stack }) => {
       stack.publish(2_000);
       let entries = 0;
       stack.broker.onAnswer((name) => {
@@ -201,21 +201,15 @@ describe('overlapping runs', () => {
       await stack.run();
       stack.expectExactlyOnce();
       expect(stack.backlog()).toBe(0);
-    } finally {
-      await stack.close();
-    }
-  });
+    },
+  );
 });
 
 for (const subscriptionType of ['shared', 'key_shared']) {
-  describe(`on a subscription of type ${subscriptionType}`, () => {
-    let stack: Stack;
-    beforeEach(async () => {
-      stack = await startStack({ subscriptionType, unackedCap: 200 });
-    });
-    afterEach(() => stack.close());
+  describe.concurrent(`on a subscription of type ${subscriptionType}`, () => {
+    const it = itWithStack({ subscriptionType, unackedCap: 200 });
 
-    it('drains more messages than the broker lets stand unacknowledged', async () => {
+    it('drains more messages than the broker lets stand unacknowledged', async ({ stack }) => {
       stack.publish(1_000);
       const { summary } = await stack.run();
       expect(summary).toMatchObject({ messages: 1_000, stopReason: 'caught_up' });
@@ -223,7 +217,9 @@ for (const subscriptionType of ['shared', 'key_shared']) {
       expect(stack.backlog()).toBe(0);
     });
 
-    it('stores each message at least once when acknowledgements are lost, and acknowledges nothing that is not stored', async () => {
+    it('stores each message at least once when acknowledgements are lost, and acknowledges nothing that is not stored', async ({
+      stack,
+    }) => {
       stack.publish(500);
       stack.broker.faults.acks = { fault: 'ignore', times: Number.POSITIVE_INFINITY };
       const { error } = await stack.run({ timeLimitMs: 8_000 });

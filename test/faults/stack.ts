@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { expect } from 'vitest';
+import { expect, it } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';
 import { BackupError } from '../../src/errors.ts';
 import { decodeRecord, formatMessageId } from '../../src/format/record.ts';
@@ -69,15 +69,31 @@ export interface Stack {
   close(): Promise<void>;
 }
 
-export async function startStack(
-  options: {
-    partitions?: number;
-    subscriptionType?: string;
-    unackedCap?: number;
-    /** Of COS, in milliseconds. */
-    cosClock?: () => number;
-  } = {},
-): Promise<Stack> {
+/** How a stack is set up; two partitions and an Exclusive subscription, where nothing is given. */
+export interface StackOptions {
+  partitions?: number;
+  subscriptionType?: string;
+  unackedCap?: number;
+  /** Of COS, in milliseconds. */
+  cosClock?: () => number;
+}
+
+/** A test with a stack of its own, so that the tests of a file can run side by side: most of their time is waiting. */
+export const itWithStack = (options: StackOptions = {}) =>
+  it.extend<{ stack: Stack }>({
+    // biome-ignore lint/correctness/noEmptyPattern: vitest reads from the pattern which fixtures are used
+    stack: async ({}, use) => {
+      const stack = await startStack(options);
+      try {
+        await use(stack);
+      } finally {
+        await stack.close();
+      }
+    },
+  });
+
+/** Starts both stand-ins, with a topic, a subscription and a bucket. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { partitions = 2, subscriptionType = 'exclusive' } = options;
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-faults-'));
   const broker = await startLoopbackBroker({

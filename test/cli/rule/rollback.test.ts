@@ -1,5 +1,5 @@
 // rule create, broken at each of its calls: what is left is the whole rule or nothing, and the exit code tells which.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../stand-ins/cloud-api/faults.ts';
 import { CREATE, CREATION, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
 
@@ -9,12 +9,14 @@ const ALWAYS = 5;
 let cloud: RuleCloud;
 let nothing: object;
 let everything: object;
-beforeEach(async () => {
+beforeAll(async () => {
   const reference = await startRuleCloud();
   nothing = tracesIn(reference);
   await reference.rule(...CREATE);
   everything = tracesIn(reference);
   await reference.close();
+});
+beforeEach(async () => {
   cloud = await startRuleCloud();
 });
 afterEach(() => cloud.close());
