@@ -6,9 +6,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { largestMessageBytes } from '../../src/largest-message.ts';
-import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
-import type { Compression } from '../../src/local/broker/compress.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
+import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
+import type { Compression } from '../stand-ins/broker/compress.ts';
 
 /** One load. The entries of a batch are not counted, its messages are. */
 export interface MemoryCase {

@@ -5,11 +5,11 @@ import { createCosStore } from '../../src/cos/store.ts';
 import { createCompressor } from '../../src/format/compression.ts';
 import { encodeRecords } from '../../src/format/record-encoder.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
-import { encodeMessages } from '../../src/local/broker/publish.ts';
 import { demoMessage } from '../../src/local/demo-messages.ts';
 import type { Message } from '../../src/ports.ts';
 import { crc32c } from '../../src/pulsar/wire/protocol/crc32c.ts';
 import { decodeEntry, readStoredEntry } from '../../src/pulsar/wire/protocol/entry-decoder.ts';
+import { encodeMessages, loopbackMessage } from '../stand-ins/broker/publish.ts';
 
 const MESSAGES = 5_000;
 const PER_ENTRY = 100;
@@ -18,7 +18,7 @@ const context = { topic: 'persistent://public/default/bench-partition-0', partit
 const nothing = () => undefined;
 
 const published = Array.from({ length: MESSAGES }, (_, index) => {
-  const demo = demoMessage(index, 1_700_000_000_000 + index);
+  const demo = loopbackMessage(demoMessage(index, 1_700_000_000_000 + index));
   const text = JSON.stringify({ order: index, note: `${demo.payload} `.repeat(20) }).slice(0, 1_022);
   return { ...demo, payload: `${text}"}`, properties: { source: 'bench', type: 'order.created' } };
 });

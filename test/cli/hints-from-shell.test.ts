@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
+import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 

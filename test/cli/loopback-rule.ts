@@ -2,12 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
 import {
   type LoopbackBroker,
   type LoopbackBrokerOptions,
   startLoopbackBroker,
-} from '../../src/local/broker/broker.ts';
-import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+} from '../stand-ins/broker/broker.ts';
 
 export const TOPIC = 'public/default/orders';
 const BUCKET = { name: 'test-1250000000', region: 'ap-guangzhou' };

@@ -1,8 +1,8 @@
 // A loopback broker as surroundings of the contract suite of Source.
 import { systemClock } from '../../src/lib/clock.ts';
 import { Secret } from '../../src/lib/secret.ts';
-import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import { type CreateSource, contractOptions } from './contract-options.ts';
 import { ENCRYPTED, publishOptions } from './published-bytes.ts';
 import type { SourceSurroundings } from './source-setup.ts';

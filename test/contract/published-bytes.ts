@@ -1,5 +1,5 @@
 // The entries of the contract suite as a producer writes them, on the codec of the loopback broker.
-import type { PublishOptions } from '../../src/local/broker/publish.ts';
+import type { PublishOptions } from '../stand-ins/broker/publish.ts';
 import type { PublishedEntry } from './source-setup.ts';
 
 export function publishOptions({ messages, isBatch, ...entry }: PublishedEntry): PublishOptions {

@@ -1,9 +1,9 @@
 // A loopback broker as surroundings of the contract suite of Publisher.
 import { systemClock } from '../../src/lib/clock.ts';
 import { Secret } from '../../src/lib/secret.ts';
-import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import type { PublisherOptions } from '../../src/pulsar/wire/producer-publisher.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
+import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import type { CreatePublisher, PublisherRole, PublisherSurroundings } from './publisher-setup.ts';
 import { readStoredMessages } from './stored-messages.ts';
 

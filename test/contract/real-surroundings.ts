@@ -2,10 +2,10 @@
 import { systemClock } from '../../src/lib/clock.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import { encodeEntry } from '../../src/local/broker/frames.ts';
-import { encodeMessages } from '../../src/local/broker/publish.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { startBroker } from '../integration/broker/broker.ts';
 import { backlogOf, createTopic } from '../integration/broker/topics.ts';
+import { encodeMessages } from '../stand-ins/broker/publish.ts';
 import { connectPublisher, type EntryBytes } from './broker-publisher.ts';
 import { type CreateSource, contractOptions } from './contract-options.ts';
 import { ENCRYPTED, publishOptions } from './published-bytes.ts';

@@ -12,10 +12,10 @@ import { decodeRecord, formatMessageId } from '../../src/format/record.ts';
 import type { Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 
 const BUCKET = 'archive-1250000000';
 export const SUBSCRIPTION = 'backup';

@@ -2,10 +2,10 @@
 // brokers: texts, addresses, ledger ids (numbered as they come), rates.
 
 import { encodeEntry } from '../../src/local/broker/frames.ts';
-import { encodeMessages } from '../../src/local/broker/publish.ts';
 import type { CommandFields, CommandName } from '../../src/pulsar/wire/protocol/frame.ts';
 import { INITIAL_POSITION, SUBSCRIPTION_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
 import { MINUS_ONE, RawClient } from '../local/broker/raw-client.ts';
+import { encodeMessages } from '../stand-ins/broker/publish.ts';
 
 interface Place {
   readonly serviceUrl: string;

@@ -1,9 +1,9 @@
 // Moments at which a process under test is killed: what COS or the broker sees of it says when.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { vi } from 'vitest';
-import type { LoopbackBroker } from '../../src/local/broker/broker.ts';
 import type { CallKind } from '../../src/local/cos/call.ts';
 import type { LoopbackCos } from '../../src/local/cos/server.ts';
+import type { LoopbackBroker } from '../stand-ins/broker/broker.ts';
 
 interface Surroundings {
   readonly broker: LoopbackBroker;

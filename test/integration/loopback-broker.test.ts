@@ -2,7 +2,7 @@
 // What the client says of the real broker and of the stand-in is compared in one test.
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LoopbackBroker, startLoopbackBroker } from '../../src/local/broker/broker.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import { createTopic } from './broker/topics.ts';
 import { transcribe } from './broker-transcript.ts';
 import { runPython } from './python.ts';

@@ -1,9 +1,9 @@
 // The main job with PULSAR_DRIVER=native: the packaged function drains a real broker, fed by the official Python
 // client, over pulsar-client where its binding loads. Where it does not load, the run has to say how to get it.
 import { describe, expect, it, vi } from 'vitest';
-import { encodeMessages } from '../../src/local/broker/publish.ts';
 import { connectPublisher } from '../contract/broker-publisher.ts';
 import { findNativeBinding, type NativeBinding } from '../contract/native-binding.ts';
+import { encodeMessages } from '../stand-ins/broker/publish.ts';
 import { expectExactlyOnce, fingerprint, objectsUnder, storedFiles } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type Invocation, type InvokeOptions, invoke, type Summary } from './invoke.ts';

@@ -7,7 +7,6 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { decompress } from '../../src/format/compression.ts';
-import { startLoopbackBroker } from '../../src/local/broker/broker.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { demoMessage } from '../../src/local/demo-messages.ts';
 import { startInstance, startScfRuntime, timerEvent } from '../../src/local/scf-runtime.ts';
@@ -15,6 +14,8 @@ import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { collectFunction, writePackage } from '../../src/packaging/function-package.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
 import { runtimeContract } from '../runtime-contract.ts';
+import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
+import { loopbackMessage } from '../stand-ins/broker/publish.ts';
 import { fetchNode, NODE_VERSIONS } from './node-versions.ts';
 
 describe.each(NODE_VERSIONS)('on Node %s, the bootstrap', (version) => {
@@ -42,7 +43,7 @@ describe.each(NODE_VERSIONS)('on Node %s, the packaged function', (version) => {
         broker.createTopic(topic, 2);
         broker.publish(
           topic,
-          Array.from({ length: 2_000 }, (_, index) => demoMessage(index, Date.now())),
+          Array.from({ length: 2_000 }, (_, index) => loopbackMessage(demoMessage(index, Date.now()))),
         );
         await bundleFunction(root, join(folder, 'function'));
         writePackage(join(folder, 'function'), collectFunction(root, join(folder, 'function')));

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
-import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
-import { SUBSCRIPTION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
+import { SERVER_ERROR, SUBSCRIPTION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { MINUS_ONE, RawClient } from './raw-client.ts';
 
 const T = 'public/default/t';

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { PROXIED_BROKER } from '../../../src/local/broker/broker-context.ts';
 import { isChecksumRight } from '../../../src/local/broker/frames.ts';
 import { LOOKUP_TYPE, SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { RawClient } from './raw-client.ts';
 
 const T = 'public/default/t';

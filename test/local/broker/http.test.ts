@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { MINUS_ONE, RawClient } from './raw-client.ts';
 
 let broker: LoopbackBroker;

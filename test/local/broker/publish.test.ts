@@ -2,10 +2,10 @@ import { inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ZSTDDecoder } from 'zstddec';
-import { compress } from '../../../src/local/broker/compress.ts';
 import { describeEntry } from '../../../src/local/broker/entry.ts';
 import { decodeMetadata, isChecksumRight } from '../../../src/local/broker/frames.ts';
-import { encodeMessages } from '../../../src/local/broker/publish.ts';
+import { compress } from '../../stand-ins/broker/compress.ts';
+import { encodeMessages } from '../../stand-ins/broker/publish.ts';
 
 /** Text with repeats near and far, runs, and noise. */
 const data = fc

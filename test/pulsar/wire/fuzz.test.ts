@@ -3,7 +3,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodeEntry, encodeFrame } from '../../../src/local/broker/frames.ts';
-import { encodeMessages } from '../../../src/local/broker/publish.ts';
 import { ChunkJoiner, isChunk } from '../../../src/pulsar/wire/chunks.ts';
 import { ProtocolError } from '../../../src/pulsar/wire/protocol/codec.ts';
 import { crc32c } from '../../../src/pulsar/wire/protocol/crc32c.ts';
@@ -15,6 +14,7 @@ import {
 } from '../../../src/pulsar/wire/protocol/entry-decoder.ts';
 import { decodeCommand, FrameSplitter } from '../../../src/pulsar/wire/protocol/frame.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
+import { encodeMessages } from '../../stand-ins/broker/publish.ts';
 
 vi.setConfig({ testTimeout: 20_000 });
 

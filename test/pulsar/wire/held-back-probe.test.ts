@@ -1,8 +1,8 @@
 // Why the broker hands out nothing, as the wire driver finds it out from the loopback broker.
 import { describe, expect, it } from 'vitest';
-import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import type { SourcePartition } from '../../../src/ports.ts';
 import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
+import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take, texts } from './loopback-source.ts';
 
 /** Others may be asked after the first, and reasons be concluded from the silence itself after the second. */

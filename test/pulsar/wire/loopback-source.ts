@@ -1,16 +1,16 @@
 // A wire source over a loopback broker, with short time-outs, and what tests do with both.
 import { afterEach, vi } from 'vitest';
-import {
-  type LoopbackBroker,
-  type LoopbackBrokerOptions,
-  startLoopbackBroker,
-} from '../../../src/local/broker/broker.ts';
 import type { Delivery, EntryId, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import type { Timings } from '../../../src/pulsar/wire/timer.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
 import type { ContractConfig } from '../../contract/source-setup.ts';
+import {
+  type LoopbackBroker,
+  type LoopbackBrokerOptions,
+  startLoopbackBroker,
+} from '../../stand-ins/broker/broker.ts';
 
 export const TOPIC = 'persistent://public/default/orders';
 export const SUBSCRIPTION = 'backup';

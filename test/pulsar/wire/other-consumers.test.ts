@@ -2,13 +2,13 @@
 // single messages of batches.
 import { describe, expect, it } from 'vitest';
 import { formatMessageId } from '../../../src/format/record.ts';
-import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
 import { createFakeBroker } from '../../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';
 import { runDrain, storedMessages } from '../../fakes/run-drain.ts';
+import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { scaledClock } from '../scaled-clock.ts';
 import {
   ids,

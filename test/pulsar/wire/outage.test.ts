@@ -1,12 +1,12 @@
 // How long a run bears with a broker that is away or does not answer: 120 s, wherever it waits.
 import { describe, expect, it } from 'vitest';
-import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
 import { createFakeBroker } from '../../fakes/memory-source.ts';
 import { createMemoryStore } from '../../fakes/memory-store.ts';
 import { runDrain } from '../../fakes/run-drain.ts';
+import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { scaledClock } from '../scaled-clock.ts';
 import { messages, SUBSCRIPTION, startBroker, TOPIC } from './loopback-source.ts';
 

@@ -1,6 +1,6 @@
 // The positions that the broker reports of the subscription, around a run of the wire driver.
 import { expect, it } from 'vitest';
-import type { LoopbackBroker } from '../../../src/local/broker/broker.ts';
+import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { ids, messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take } from './loopback-source.ts';
 
 async function brokerWith(count: number): Promise<LoopbackBroker> {

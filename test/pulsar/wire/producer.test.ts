@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/lib/clock.ts';
-import { type LoopbackBroker, startLoopbackBroker } from '../../../src/local/broker/broker.ts';
 import type { Clock, Message, OutgoingMessage, Publisher, PublishOptions } from '../../../src/ports.ts';
 import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { readStoredMessages } from '../../contract/stored-messages.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { hurriedClock } from '../virtual-clock.ts';
 
 const TOPIC = parseTopicName('public/default/restored') as TopicName;

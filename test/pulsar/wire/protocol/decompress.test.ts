@@ -4,9 +4,9 @@ import { Zstd } from '@hpcc-js/wasm-zstd';
 import fc from 'fast-check';
 import { compress as compressSnappy } from 'snappyjs';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { compress } from '../../../../src/local/broker/compress.ts';
 import { decompress, loadCodec } from '../../../../src/pulsar/wire/protocol/decompress.ts';
 import { COMPRESSION_TYPE } from '../../../../src/pulsar/wire/protocol/tables.ts';
+import { compress } from '../../../stand-ins/broker/compress.ts';
 import { flushed, REFERENCE, REFUSED, SKIPPABLE, TEXT, VARIANTS } from '../encoder-blocks.ts';
 
 vi.setConfig({ testTimeout: 20_000 });

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { encodeEntry } from '../../../../src/local/broker/frames.ts';
-import { encodeMessages, type LoopbackMessage } from '../../../../src/local/broker/publish.ts';
 import type { Message } from '../../../../src/ports.ts';
 import { encodeMessage } from '../../../../src/pulsar/wire/protocol/codec.ts';
 import { decodeEntry, readStoredEntry } from '../../../../src/pulsar/wire/protocol/entry-decoder.ts';
 import { COMPRESSION_TYPE } from '../../../../src/pulsar/wire/protocol/tables.ts';
+import { encodeMessages, type LoopbackMessage } from '../../../stand-ins/broker/publish.ts';
 
 vi.setConfig({ testTimeout: 20_000 });
 

@@ -1,7 +1,7 @@
 // Compresses payloads the five ways a Pulsar producer can, without a vendor library. For test data: LZ4 and Snappy are
 // a small greedy search for repeats, ZSTD is a frame of uncompressed blocks. Decompresses nothing.
 import { deflateSync } from 'node:zlib';
-import { COMPRESSION_TYPE } from '../../pulsar/wire/protocol/tables.ts';
+import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 
 export type Compression = 'none' | 'lz4' | 'zlib' | 'zstd' | 'snappy';
 

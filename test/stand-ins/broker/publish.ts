@@ -1,9 +1,10 @@
 // Turns messages into the entries a producer would have sent: single messages, batches, chunks, compressed or not.
 // Encrypts nothing and keeps no schema.
 import { randomUUID } from 'node:crypto';
-import { encodeMessage, type Fields } from '../../pulsar/wire/protocol/codec.ts';
+import { encodeEntry } from '../../../src/local/broker/frames.ts';
+import type { OutgoingMessage } from '../../../src/ports.ts';
+import { encodeMessage, type Fields } from '../../../src/pulsar/wire/protocol/codec.ts';
 import { type Compression, compress, compressionType } from './compress.ts';
-import { encodeEntry } from './frames.ts';
 
 /** A message to publish. What is left out is not set, as with a real producer. */
 export interface LoopbackMessage {
@@ -22,6 +23,23 @@ export interface LoopbackMessage {
   readonly replicatedFrom?: string;
   /** Only in batches: as compaction leaves a message that it removed. */
   readonly isCompactedOut?: boolean;
+}
+
+/** A message as our publisher takes it. */
+export function loopbackMessage({
+  key,
+  orderingKey,
+  eventTimeMs,
+  properties,
+  payload,
+}: Omit<OutgoingMessage, 'sequenceId'>): LoopbackMessage {
+  return {
+    payload,
+    ...(key !== undefined && { key }),
+    ...(orderingKey !== undefined && { orderingKey }),
+    ...(eventTimeMs !== undefined && { eventTimeMs }),
+    properties: Object.fromEntries(properties) as Record<string, string>,
+  };
 }
 
 export interface PublishOptions {
