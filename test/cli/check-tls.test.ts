@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
 let certificates: Certificates;

@@ -9,7 +9,7 @@ import { createCosClient } from '../../src/cos/client.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import { seedCluster } from '../stand-ins/cloud-api/state.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
 let rule: LoopbackRule;

@@ -8,7 +8,7 @@ import { main } from '../../src/cli/main.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
 import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
 const OF_A_FUNCTION = /\bfunction|\bVPC\b|\bpackage\b|run role|deploy/i;

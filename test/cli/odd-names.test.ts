@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule } from './loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
 vi.setConfig({ testTimeout: 60_000 });

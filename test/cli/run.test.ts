@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from './loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
 let rule: LoopbackRule;

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openLocation } from '../../src/cli/archive/location.ts';
-import { startLoopbackRule } from '../cli/loopback-rule.ts';
 import { testTerminal } from '../cli/terminal.ts';
+import { startLoopbackRule } from '../stand-ins/loopback-rule.ts';
 
 async function besideFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-notes-'));

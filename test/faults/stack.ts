@@ -1,9 +1,6 @@
-// The whole product in one process on loopback stand-ins: publish, invoke the handler as the timer does, break
+// The whole product in one process over a loopback rule: publish, invoke the handler as the timer does, break
 // something, invoke again, and look whether every message is in exactly one object.
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';
@@ -12,14 +9,13 @@ import { decodeRecord, formatMessageId } from '../../src/format/record.ts';
 import type { Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
+import type { LoopbackCos } from '../../src/local/cos/server.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
-import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
+import type { LoopbackBroker } from '../stand-ins/broker/broker.ts';
+import { startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 
-const BUCKET = 'archive-1250000000';
 export const SUBSCRIPTION = 'backup';
-const REGION = 'ap-guangzhou';
 const CREDENTIALS = {
   secretId: 'AKIDloopbackloopback',
   secretKey: 'loopback-secret-key',
@@ -95,19 +91,13 @@ export const itWithStack = (options: StackOptions = {}) =>
 /** Starts both stand-ins, with a topic, a subscription and a bucket. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { partitions = 2, subscriptionType = 'exclusive' } = options;
-  const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-faults-'));
-  const broker = await startLoopbackBroker({
-    failoverDelayMs: 50,
-    ...(options.unackedCap === undefined ? {} : { maxUnackedMessagesPerConsumer: options.unackedCap }),
+  const { unackedCap, cosClock } = options;
+  const rule = await startLoopbackRule({
+    ...{ partitions, cosClock, credentials: CREDENTIALS, failoverDelayMs: 50 },
+    ...(unackedCap === undefined ? {} : { maxUnackedMessagesPerConsumer: unackedCap }),
   });
-  const cos = await startLoopbackCos({
-    dir,
-    buckets: [{ name: BUCKET, region: REGION }],
-    credentials: CREDENTIALS,
-    ...(options.cosClock === undefined ? {} : { clock: options.cosClock }),
-  });
-  const topic = 'persistent://public/default/orders';
-  broker.createTopic(topic, partitions);
+  const { broker, cos } = rule;
+  const topic = `persistent://${TOPIC}`;
   broker.createSubscription(topic, SUBSCRIPTION);
   const published = new Map<string, string>();
   let sequence = 0;
@@ -137,15 +127,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   function environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
     return {
-      RULE_NAME: 'orders-backup',
+      ...rule.env,
       PULSAR_SERVICE_URL: broker.serviceUrl,
-      PULSAR_TOPIC: topic,
       PULSAR_SUBSCRIPTION: SUBSCRIPTION,
       PULSAR_SUBSCRIPTION_TYPE: subscriptionType,
-      COS_BUCKET: BUCKET,
-      COS_REGION: REGION,
       COS_PREFIX: 'p/',
-      COS_ENDPOINT: cos.url,
       TENCENTCLOUD_SECRETID: CREDENTIALS.secretId,
       TENCENTCLOUD_SECRETKEY: CREDENTIALS.secretKey,
       TENCENTCLOUD_SESSIONTOKEN: CREDENTIALS.sessionToken,
@@ -232,9 +218,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     expectExactlyOnce() {
       expect(expectAtLeastOnce(), 'messages in more than one object').toBe(0);
     },
-    async close() {
-      await Promise.all([broker.close(), cos.close()]);
-      rmSync(dir, { recursive: true, force: true });
-    },
+    close: rule.close,
   };
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bundleCli } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../cli/loopback-rule.ts';
 import type { StoredMessage } from '../contract/stored-messages.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import {
   afterCommitOf,
   atAnswer,

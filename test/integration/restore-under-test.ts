@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import type { LoopbackRule } from '../cli/loopback-rule.ts';
-import { TOPIC } from '../cli/loopback-rule.ts';
 import { testTerminal } from '../cli/terminal.ts';
 import { readStoredMessages, type StoredMessage } from '../contract/stored-messages.ts';
+import type { LoopbackRule } from '../stand-ins/loopback-rule.ts';
+import { TOPIC } from '../stand-ins/loopback-rule.ts';
 
 export interface CommandRun {
   /** Code and output; the code is `null` where it was killed. */

@@ -3,8 +3,8 @@ import { createNativeSource } from '../../src/pulsar/native/source.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
 import { WIRE_CAPABILITIES } from '../contract/contract-options.ts';
 import { describeNativeWhereItLoads } from '../contract/native-binding.ts';
-import { startRealSurroundings } from '../contract/real-surroundings.ts';
 import { describeSourceContract } from '../contract/source.ts';
+import { startRealSurroundings } from '../contract/source-real.ts';
 
 describeSourceContract('wire over a real broker', WIRE_CAPABILITIES, () =>
   startRealSurroundings(createWireSource),

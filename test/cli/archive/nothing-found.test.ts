@@ -7,7 +7,7 @@ import { main } from '../../../src/cli/main.ts';
 import { parseCosConfig } from '../../../src/config.ts';
 import { createCosStore } from '../../../src/cos/store.ts';
 import { crc64 } from '../../../src/lib/crc64.ts';
-import { type LoopbackRule, startLoopbackRule } from '../loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/orders';

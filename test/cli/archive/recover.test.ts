@@ -11,7 +11,7 @@ import { handleInvocation, REAL_PARTS } from '../../../src/handler.ts';
 import { crc64 } from '../../../src/lib/crc64.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { createLogger } from '../../../src/logger.ts';
-import { type LoopbackRule, TOPIC as RULE_TOPIC, startLoopbackRule } from '../loopback-rule.ts';
+import { type LoopbackRule, TOPIC as RULE_TOPIC, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
 import { testTerminal } from '../terminal.ts';
 
 const OLD = fileURLToPath(new URL('../../fixtures/golden/unreadable-v1', import.meta.url));

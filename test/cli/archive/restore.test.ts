@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeMetadata, isChecksumRight } from '../../../src/local/broker/frames.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule, TOPIC } from '../../stand-ins/loopback-rule.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TARGET = 'public/default/replay';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeRecord } from '../../../src/format/record.ts';
-import { type LoopbackRule, startLoopbackRule } from '../loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
 import { testTerminal } from '../terminal.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12);

@@ -1,16 +1,14 @@
-// A rule whose topic and bucket are the stand-ins, for commands under test.
+// A rule whose topic and bucket are stand-ins: what commands and whole runs are tested on.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
-import {
-  type LoopbackBroker,
-  type LoopbackBrokerOptions,
-  startLoopbackBroker,
-} from '../stand-ins/broker/broker.ts';
+import type { LoopbackCredentials } from '../../src/local/cos/signature.ts';
+import { type LoopbackBroker, type LoopbackBrokerOptions, startLoopbackBroker } from './broker/broker.ts';
 
 export const TOPIC = 'public/default/orders';
 const BUCKET = { name: 'test-1250000000', region: 'ap-guangzhou' };
+const CREDENTIALS = { secretId: 'test-id', secretKey: 'test-key' };
 
 export interface LoopbackRule {
   readonly broker: LoopbackBroker;
@@ -21,16 +19,21 @@ export interface LoopbackRule {
   close(): Promise<void>;
 }
 
+/** What a rule's stand-ins are like, beyond what a broker may be. */
+export interface LoopbackRuleOptions extends LoopbackBrokerOptions {
+  readonly partitions?: number;
+  readonly credentials?: LoopbackCredentials;
+  /** Of COS, in milliseconds. */
+  readonly cosClock?: (() => number) | undefined;
+}
+
 /** Starts both, with a topic of two partitions; `env` is the rule over them. */
-export async function startLoopbackRule(
-  options: LoopbackBrokerOptions = {},
-  cosOptions: { readonly clock?: () => number } = {},
-): Promise<LoopbackRule> {
+export async function startLoopbackRule(options: LoopbackRuleOptions = {}): Promise<LoopbackRule> {
+  const { partitions = 2, credentials = CREDENTIALS, cosClock: clock = Date.now } = options;
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
-  const credentials = { secretId: 'test-id', secretKey: 'test-key' };
   const broker = await startLoopbackBroker(options);
-  const cos = await startLoopbackCos({ dir, buckets: [BUCKET], credentials, ...cosOptions });
-  broker.createTopic(TOPIC, 2);
+  const cos = await startLoopbackCos({ dir, buckets: [BUCKET], credentials, clock });
+  broker.createTopic(TOPIC, partitions);
   return {
     broker,
     cos,
