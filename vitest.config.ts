@@ -8,9 +8,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     // Most tests wait for a time-out or an answer, so a few files side by side cost no core.
-    maxWorkers: Math.max(4, availableParallelism()),
-    // The same for the tests of a file that say so.
-    maxConcurrency: 8,
+    maxWorkers: Math.max(6, availableParallelism()),
     hookTimeout: 30_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [

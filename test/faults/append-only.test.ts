@@ -44,7 +44,7 @@ const FILES = [
 
 for (const { name, count, bytes } of FILES) {
   for (const compression of ['none', 'gzip']) {
-    describe.concurrent(`${name}, compression ${compression}`, () => {
+    describe(`${name}, compression ${compression}`, () => {
       const limit = (messages: number) => ({
         FILE_MAX_MESSAGES: String(messages),
         FILE_COMPRESSION: compression,
@@ -65,7 +65,7 @@ for (const { name, count, bytes } of FILES) {
   }
 }
 
-describe.concurrent('an object that is found', () => {
+describe('an object that is found', () => {
   const limit = (messages: number) => ({ FILE_MAX_MESSAGES: String(messages) });
 
   it('although entries were split over files, with the next run splitting them elsewhere', async ({

@@ -5,7 +5,7 @@ import { itWithStack } from './stack.ts';
 
 const it = itWithStack();
 
-describe.concurrent('an answer that is no answer to a Complete', () => {
+describe('an answer that is no answer to a Complete', () => {
   it.for([
     { type: 'empty-body' },
     { type: 'spaces-first' },
@@ -22,7 +22,7 @@ describe.concurrent('an answer that is no answer to a Complete', () => {
   );
 });
 
-describe.concurrent('in the middle of a run', () => {
+describe('in the middle of a run', () => {
   it('a refusal keeps the files before it, acknowledged, and the next run stores the rest', async ({
     stack,
   }) => {
@@ -71,7 +71,7 @@ describe.concurrent('in the middle of a run', () => {
   });
 });
 
-describe.concurrent('when time runs out', () => {
+describe('when time runs out', () => {
   it.for(['put', 'init', 'part', 'complete'] as const)(
     'while %s hangs beyond the deadline, the handler returns before its limit and acknowledges nothing of it',
     async (kind, { stack }) => {

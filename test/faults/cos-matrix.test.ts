@@ -150,7 +150,7 @@ async function startStage(): Promise<Stage> {
 }
 
 for (const [kind, { count, bytes, prepare }] of Object.entries(WORK) as [Kind, Work][]) {
-  describe.concurrent(`COS answers a call of the kind ${kind} with`, () => {
+  describe(`COS answers a call of the kind ${kind} with`, () => {
     it.for(Object.entries(FAILING))(
       '%s',
       async ([, { outcome, unlike, hint, strike }], { onTestFinished }) => {

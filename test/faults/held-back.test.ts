@@ -6,7 +6,7 @@ import { openSource, take } from '../pulsar/wire/loopback-source.ts';
 import { itWithStack, type Stack, SUBSCRIPTION } from './stack.ts';
 
 for (const subscriptionType of ['exclusive', 'failover']) {
-  describe.concurrent(`on a subscription of type ${subscriptionType}`, () => {
+  describe(`on a subscription of type ${subscriptionType}`, () => {
     const it = itWithStack({ subscriptionType, partitions: 1 });
 
     const partition = (stack: Stack) => `${stack.topic}-partition-0`;
@@ -93,7 +93,7 @@ for (const subscriptionType of ['exclusive', 'failover']) {
 }
 
 for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']) {
-  describe.concurrent(`a producer dies inside a message in chunks (${subscriptionType})`, () => {
+  describe(`a producer dies inside a message in chunks (${subscriptionType})`, () => {
     const it = itWithStack({ subscriptionType, partitions: 1 });
 
     const MINUTE_MS = 60_000;

@@ -3,7 +3,7 @@ import { describe, expect } from 'vitest';
 import { itWithStack, type Stack, SUBSCRIPTION } from './stack.ts';
 
 for (const subscriptionType of ['exclusive', 'failover']) {
-  describe.concurrent(`on a subscription of type ${subscriptionType}`, () => {
+  describe(`on a subscription of type ${subscriptionType}`, () => {
     const it = itWithStack({ subscriptionType });
 
     async function thenAllIsWell(stack: Stack): Promise<void> {
@@ -157,7 +157,7 @@ for (const subscriptionType of ['exclusive', 'failover']) {
   });
 }
 
-describe.concurrent('overlapping runs', () => {
+describe('overlapping runs', () => {
   itWithStack()(
     'on one Exclusive subscription: one drains, the other is busy, a success',
     async ({ stack }) => {
@@ -206,7 +206,7 @@ describe.concurrent('overlapping runs', () => {
 });
 
 for (const subscriptionType of ['shared', 'key_shared']) {
-  describe.concurrent(`on a subscription of type ${subscriptionType}`, () => {
+  describe(`on a subscription of type ${subscriptionType}`, () => {
     const it = itWithStack({ subscriptionType, unackedCap: 200 });
 
     it('drains more messages than the broker lets stand unacknowledged', async ({ stack }) => {

@@ -74,7 +74,7 @@ export interface StackOptions {
   cosClock?: () => number;
 }
 
-/** A test with a stack of its own, so that the tests of a file can run side by side: most of their time is waiting. */
+/** A test with a stack of its own, which is closed after it. */
 export const itWithStack = (options: StackOptions = {}) =>
   it.extend<{ stack: Stack }>({
     // biome-ignore lint/correctness/noEmptyPattern: vitest reads from the pattern which fixtures are used

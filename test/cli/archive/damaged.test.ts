@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule } from '../loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/whole';

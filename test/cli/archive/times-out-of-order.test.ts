@@ -9,7 +9,7 @@ import { parseConfig } from '../../../src/config.ts';
 import { createCosStore } from '../../../src/cos/store.ts';
 import { decodeRecord } from '../../../src/format/record.ts';
 import { silentLogger } from '../../fakes/run-drain.ts';
-import { type LoopbackRule, startLoopbackRule } from '../loopback-rule.ts';
+import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/replicated';
