@@ -1,5 +1,5 @@
 // What is stored wins: a run that finds objects of an earlier one, which could not acknowledge them, goes on behind
-// them. Whatever the limits were, in whatever kind of object: nothing is replaced and nothing stands twice.
+// them. Whatever the limits were, in whatever kind of object: nothing is replaced and nothing is stored twice.
 import { describe, expect } from 'vitest';
 import { itWithStack, type Stack, SUBSCRIPTION, startStack } from './stack.ts';
 

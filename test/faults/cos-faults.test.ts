@@ -95,7 +95,7 @@ describe('when time runs out', () => {
   );
 
   itWithStack({ partitions: 16 })(
-    'while COS is slow and many files stand in line, every run leaves its manifest and the next goes on',
+    'while COS is slow and many files wait in line, every run leaves its manifest and the next goes on',
     async ({ stack: slow }) => {
       slow.publish(16 * 150);
       // How long a request takes to COS; nothing is waited for.

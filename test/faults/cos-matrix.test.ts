@@ -32,7 +32,7 @@ async function leaveUpload(stage: Stage): Promise<void> {
   stage.cosOffsetMs = -16 * MINUTE_MS;
   const start = () =>
     store.startUpload('p/public/default/orders/x.jsonl', { metadata: {}, contentType: 'x' });
-  // The first tells this side what the clock of COS is.
+  // By the first, this side learns the clock of COS.
   await start().catch(start);
   await store.close();
   stage.cosOffsetMs = 0;
@@ -61,7 +61,7 @@ interface Failing {
   readonly outcome: Outcome;
   /** Where the outcome of this kind of call is another. */
   readonly unlike?: Partial<Record<Kind, Outcome>>;
-  /** What the failure tells a person to look at. */
+  /** What a person is to look at. */
   readonly hint?: RegExp;
   readonly strike: (kind: Kind, stage: Stage) => void;
 }
@@ -130,7 +130,7 @@ const FAILING: Record<string, Failing> = {
   'a bucket that is gone': {
     outcome: 'fails',
     unlike: { abort: 'left' },
-    // A HEAD has no body that could tell a bucket from an object.
+    // A HEAD has no body, in which a bucket and an object would differ.
     hint: /COS_BUCKET|removes objects/,
     strike: refused('NoSuchBucket'),
   },
@@ -174,7 +174,7 @@ for (const [kind, { count, bytes, prepare }] of Object.entries(WORK) as [Kind, W
           expect(acknowledged).toBe(0);
         } else {
           expect(error).toBeUndefined();
-          // What was found after a lost answer, and could not be told for ours, is found once more.
+          // What was found after a lost answer, and could not be known for ours, is found once more.
           expect((summary?.messages ?? 0) + (summary?.alreadyStored ?? 0) * count).toBe(count);
           stack.expectExactlyOnce();
           expect(stack.backlog()).toBe(0);

@@ -1,4 +1,4 @@
-// The broker keeps something back, or tells less than there is: no run fails for it, none waits for nothing, and what
+// The broker keeps something back, or reports less than there is: no run fails for it, none waits for nothing, and what
 // comes later is stored then. The whole product on stand-ins.
 import { describe, expect } from 'vitest';
 import type { SourcePartition } from '../../src/ports.ts';
@@ -49,10 +49,10 @@ for (const subscriptionType of ['exclusive', 'failover']) {
     );
 
     it.for([
-      ['lies before them', (entries: readonly unknown[]) => entries[4]],
+      ['is before them', (entries: readonly unknown[]) => entries[4]],
       ['is none', () => undefined],
     ] as const)(
-      'the last messages are stored although the last id that is told %s',
+      'the last messages are stored although the reported last id %s',
       async ([, lastEntry], { stack }) => {
         stack.publish(70);
         stack.broker.faults.lastEntry = lastEntry as typeof stack.broker.faults.lastEntry;

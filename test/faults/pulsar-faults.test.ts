@@ -115,7 +115,7 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       await thenAllIsWell(stack);
     });
 
-    it('an unreadable entry that fails the run stands in the way of nothing before it, and of no other partition', async ({
+    it('an unreadable entry that fails the run stops nothing before it, and no other partition', async ({
       stack,
     }) => {
       stack.publish(600);
@@ -209,7 +209,7 @@ for (const subscriptionType of ['shared', 'key_shared']) {
   describe(`on a subscription of type ${subscriptionType}`, () => {
     const it = itWithStack({ subscriptionType, unackedCap: 200 });
 
-    it('drains more messages than the broker lets stand unacknowledged', async ({ stack }) => {
+    it('drains more messages than the broker allows unacknowledged', async ({ stack }) => {
       stack.publish(1_000);
       const { summary } = await stack.run();
       expect(summary).toMatchObject({ messages: 1_000, stopReason: 'caught_up' });

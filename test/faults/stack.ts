@@ -60,7 +60,7 @@ export interface Stack {
   stored(): Map<string, string[]>;
   /** Fails unless every message is in exactly one object, byte for byte, and nothing was replaced. */
   expectExactlyOnce(): void;
-  /** Fails unless every message is in some object, byte for byte. Returns how many stand in more than one. */
+  /** Fails unless every message is in some object, byte for byte. Returns how many are in more than one. */
   expectAtLeastOnce(): number;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 // Who may connect, and who may do something: static tokens. No JWT is looked into and nothing expires.
 
-/** What a token stands for. */
+/** The role behind a token. */
 export interface TokenRole {
   readonly role: string;
   /** Whether the role may look up, consume and produce. Without it, it can connect and nothing else. */

@@ -78,7 +78,7 @@ export class Connection {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       clearInterval(this.#keepAlive);
-      for (const tell of this.#signsOfLife.splice(0)) tell();
+      for (const resolve of this.#signsOfLife.splice(0)) resolve();
       events.closed();
     });
   }
@@ -147,7 +147,7 @@ export class Connection {
 
   #read(chunk: Buffer): void {
     this.#isAwaitingPong = false;
-    for (const tell of this.#signsOfLife.splice(0)) tell();
+    for (const resolve of this.#signsOfLife.splice(0)) resolve();
     if (this.#options.faults.isSilent) return;
     try {
       this.#splitter.push(chunk);

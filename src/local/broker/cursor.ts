@@ -1,4 +1,4 @@
-// Where a subscription stands in a topic: everything up to the mark-delete place is acknowledged, and above it single
+// The position of a subscription in a topic: all up to the mark-delete place is acknowledged, and above it single
 // entries are. Counts in places of the topic (0, 1, 2 …), not in ledgers; knows no consumers.
 
 /** The acknowledged part of a topic, as Pulsar's managed cursor keeps it. */

@@ -40,7 +40,7 @@ export class Faults {
 
   /** Entries that a subscription does not hand out, and goes on behind: as in an open transaction, or not yet due. */
   keepsBack: ((subscription: string, entry: StoredEntry) => boolean) | undefined;
-  /** Told as a topic's last entry: a lower one, as from a compacted ledger, or none. */
+  /** Answered as a topic's last entry: a lower one, as from a compacted ledger, or none. */
   lastEntry: ((entries: readonly StoredEntry[]) => StoredEntry | undefined) | undefined;
   /** Whether it says that it has transactions. */
   hasTransactions = false;
@@ -75,7 +75,7 @@ export class Faults {
     return true;
   }
 
-  /** Counts an acknowledgement, and tells what happens to it. */
+  /** Counts an acknowledgement, and returns what happens to it. */
   takeAckFault(): AckFault | undefined {
     if (this.acks === undefined || this.acks.times <= 0) return undefined;
     this.acks.times--;

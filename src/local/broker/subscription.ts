@@ -190,7 +190,7 @@ export class Subscription {
     this.#rewind();
   }
 
-  /** Takes all consumers away, told by CLOSE_CONSUMER. */
+  /** Takes all consumers away, by CLOSE_CONSUMER. */
   closeConsumers(): void {
     clearTimeout(this.#activation);
     const consumers = this.consumers.splice(0);
@@ -203,7 +203,7 @@ export class Subscription {
     for (const consumer of consumers) consumer.port.closed();
   }
 
-  /** Makes one consumer (or none) the active one now, and tells all (Failover). */
+  /** Makes one consumer (or none) the active one now, and informs all (Failover). */
   activate(consumer: Consumer | undefined): void {
     clearTimeout(this.#activation);
     this.active = consumer;

@@ -59,7 +59,7 @@ export class Topic implements SubscribedLog {
     this.#ledgers.push({ id: this.#nextLedgerId(), firstPlace: this.entries.length, size: 0 });
   }
 
-  /** No entry comes any more; consumers that have acknowledged all are told so. */
+  /** No entry comes any more; consumers that have acknowledged all get REACHED_END_OF_TOPIC. */
   terminate(): void {
     this.isTerminated = true;
     for (const subscription of this.subscriptions.values()) subscription.dispatch();

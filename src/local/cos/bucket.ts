@@ -27,7 +27,7 @@ export interface Answer {
   readonly body?: string;
   /** A piece of a file as the body. */
   readonly file?: { readonly path: string; readonly start: number; readonly sizeBytes: number };
-  /** The length that HEAD tells without sending a body. */
+  /** The length that HEAD answers without sending a body. */
   readonly announcedBytes?: number;
 }
 

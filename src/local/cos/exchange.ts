@@ -31,7 +31,7 @@ export interface RequestRecord {
   errorCode?: string;
 }
 
-/** Is told of every call before it is served; the call waits for the promise. `n` counts the calls of this kind from 1. */
+/** Sees every call before it is served; the call waits for the promise. `n` counts the calls of this kind from 1. */
 export type RequestHook = (kind: CallKind, key: string, n: number) => Promise<void> | void;
 
 /** What all requests of a server share. */

@@ -26,7 +26,7 @@ export class OrderedAnswer extends Error {
   }
 }
 
-/** What an error XML tells of the call. */
+/** What an error XML contains about the call. */
 export interface Struck {
   readonly resource: string;
   readonly requestId: string;

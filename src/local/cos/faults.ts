@@ -66,7 +66,7 @@ export interface Fault {
 export interface FaultPlan {
   add(fault: Fault): void;
   clear(): void;
-  /** Counts the call, and tells what is to happen to it. */
+  /** Counts the call, and returns what is to happen to it. */
   take(kind: CallKind, key: string): FaultAction | undefined;
   /** Faults that have strikes left. */
   pending(): readonly Fault[];

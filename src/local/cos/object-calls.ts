@@ -112,7 +112,7 @@ export function getObject(call: Call, bucket: Bucket, nowMs: number): Answer {
   const { start, sizeBytes } = range ?? { start: 0, sizeBytes: object.sizeBytes };
   const headers = headersOf(object);
   if (object.file === undefined && sizeBytes > 0) {
-    throw new CosError('NotImplemented', 'This server was told to discard bodies');
+    throw new CosError('NotImplemented', 'This server discards bodies');
   }
   if (range !== undefined)
     headers['content-range'] = `bytes ${start}-${start + sizeBytes - 1}/${object.sizeBytes}`;

@@ -1,5 +1,5 @@
 // Objects as files in a folder: `{dir}/{bucket}/{key}`, so that a person can open them; what else is known of them
-// lies in `{dir}/.loopback-cos/`. A body is complete before it appears under its name, also if the process is killed.
+// is in `{dir}/.loopback-cos/`. A body is complete before it appears under its name, also if the process is killed.
 import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
@@ -19,7 +19,7 @@ import {
 import { dirname, join, relative } from 'node:path';
 import { createCrc64 } from './crc64.ts';
 
-/** An object as it stands in a bucket. */
+/** An object in a bucket. */
 export interface StoredObject {
   readonly bucket: string;
   readonly key: string;
@@ -51,7 +51,7 @@ export class ObjectFolder {
   readonly #objects = new Map<string, StoredObject>();
   #sortedKeys: string[] | undefined;
 
-  /** Opens the folder, and finds again what lies in it. */
+  /** Opens the folder, and finds again what it contains. */
   constructor(dir: string, bucket: string) {
     this.#bucket = bucket;
     this.#visible = join(dir, bucket);

@@ -7,7 +7,7 @@ import { createCrc64 } from './crc64.ts';
 
 /** A body that has arrived in full. */
 export interface ReceivedBody {
-  /** Where it lies until it is committed; `undefined` where bodies are discarded. */
+  /** Where it is until it is committed; `undefined` where bodies are discarded. */
   readonly file: string | undefined;
   readonly sizeBytes: number;
   readonly crc64: bigint;

@@ -30,7 +30,7 @@ export class UploadFolder {
   readonly #bucket: string;
   readonly #uploads = new Map<string, StoredUpload>();
 
-  /** Opens the folder, and finds again what lies in it. */
+  /** Opens the folder, and finds again what it contains. */
   constructor(dir: string, bucket: string) {
     this.#bucket = bucket;
     this.#folder = join(hiddenFolder(dir, bucket), 'uploads');
@@ -57,7 +57,7 @@ export class UploadFolder {
     return upload;
   }
 
-  /** Keeps a part; one of the same number is replaced. The file's name tells its sums. */
+  /** Keeps a part; one of the same number is replaced. The file's name contains its sums. */
   putPart(upload: StoredUpload, number: number, body: ReceivedBody, nowMs: number): void {
     const before = upload.parts.get(number)?.file;
     const name = `part-${String(number).padStart(5, '0')}.${body.etag}.${body.crc64}`;

@@ -44,7 +44,7 @@ function unescapeXml(text: string): string {
   );
 }
 
-/** The contents of all elements of this name, as they stand, in order. They must not contain their own kind. */
+/** The contents of all elements of this name, unchanged, in order. They must not contain their own kind. */
 export function readElements(xml: string, name: string): string[] {
   return [...xml.matchAll(new RegExp(`<${name}(?:\\s[^>]*)?>(.*?)</${name}>`, 'gs'))].map(
     (match) => match[1] as string,

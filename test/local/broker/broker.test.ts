@@ -78,7 +78,7 @@ test('a cumulative acknowledgement on Shared is answered with OK and does nothin
   });
 });
 
-test('the last message id tells the batch index, the mark-delete place, and -1:-1 for an empty topic', async () => {
+test('the last message id has the batch index, the mark-delete place, and -1:-1 for an empty topic', async () => {
   const client = await RawClient.open(broker);
   await client.subscribe(T, 's');
   client.send('getLastMessageId', { consumerId: 0, requestId: 1 });
@@ -112,7 +112,7 @@ test('a reader that asks for -1:-1, the earliest, begins with the first message'
   expect((await client.take('message')).messageId).toMatchObject({ ledgerId: 1, entryId: 0 });
 });
 
-test('a second Exclusive consumer and one of another type are told that the subscription is busy', async () => {
+test('a second Exclusive consumer and one of another type hear that the subscription is busy', async () => {
   const client = await RawClient.open(broker);
   await client.subscribe(T, 's');
   for (const [consumerId, type] of [
@@ -179,7 +179,7 @@ test('thirty thousand messages over several ledgers are delivered in order and a
   await many.close();
 });
 
-test('HTTP tells partitions and where the broker is', async () => {
+test('HTTP answers partitions and where the broker is', async () => {
   broker.createTopic('public/default/p', 4);
   const get = async (path: string) => (await fetch(`${broker.httpUrl}${path}`)).json();
   expect(await get('/admin/v2/persistent/public/default/p/partitions')).toMatchObject({ partitions: 4 });

@@ -244,7 +244,7 @@ test('a deleted topic closes its consumers and is not found by who may not creat
   expect(await client.take('error')).toMatchObject({ error: SERVER_ERROR.TopicNotFound });
 });
 
-test('a terminated topic takes nothing more and tells its consumers when they have acknowledged all', async () => {
+test('a terminated topic takes nothing more, and its consumers hear of it when they have acknowledged all', async () => {
   broker.publish(T, messages(1));
   const client = await consume();
   await payloads(client, 1);

@@ -80,7 +80,7 @@ test('an AUTH_CHALLENGE is answered or ends the connection', async () => {
   await client.until(() => client.isClosed);
 });
 
-test('HTTP can be silent or fail, when told to', async () => {
+test('HTTP can be silent or fail, where a test wants it', async () => {
   broker.faults.httpStatus = 503;
   expect(await ask('GET', '/admin/v2/brokers/health')).toMatchObject({ status: 503 });
   broker.faults.isHttpSilent = true;

@@ -57,7 +57,7 @@ export class RawClient {
     });
   }
 
-  /** Connects; says CONNECT and waits for the answer unless told otherwise. */
+  /** Connects; says CONNECT and waits for the answer, but for 'no greeting'. */
   static async open(
     broker: { readonly serviceUrl: string },
     options: RawClientOptions | 'no greeting' = {},

@@ -175,7 +175,7 @@ test('Key_Shared gives a key to another consumer only when the first has nothing
   );
 });
 
-test('Failover has one active consumer, tells all who it is, and starts the next at the first unacknowledged entry', () => {
+test('Failover has one active consumer, informs all of it, and starts the next at the first unacknowledged entry', () => {
   const topic = makeTopic(4);
   const b = join(topic, 'Failover', 'b');
   const c = join(topic, 'Failover', 'c');

@@ -28,7 +28,7 @@ test('objects are listed by prefix in the order of their bytes, in pages', async
   expect(await listAll(call, { prefix: 'none/' })).toEqual([[]]);
 });
 
-test('a listing tells size, ETag, time and storage class', async () => {
+test('a listing has size, ETag, time and storage class', async () => {
   const { call } = await startTestCos();
   const put = await call('PUT', 'k', { body: '123', headers: { 'x-cos-storage-class': 'MAZ_STANDARD' } });
   const { text } = await call('GET', '');

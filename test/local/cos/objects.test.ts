@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BUCKET, REGION, startTestCos, textsOf } from './test-client.ts';
 
-test('a put object lies as a file under its key and comes back with its headers', async () => {
+test('a put object is a file under its key and comes back with its headers', async () => {
   const { cos, call, dir } = await startTestCos();
   const headers = {
     'content-type': 'application/x-ndjson',

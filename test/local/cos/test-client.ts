@@ -1,5 +1,5 @@
 // A COS client of a few lines for the tests of the loopback COS. Signs on its own, by the documentation, and can be
-// told to do it wrong.
+// asked to do it wrong.
 import { createHash, createHmac } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
