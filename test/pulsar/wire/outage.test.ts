@@ -39,7 +39,7 @@ async function runThrough(outage: Outage, when: 'acknowledging' | 'receiving', l
   broker.createTopic(TOPIC);
   // One entry: all of it is taken before the outage begins.
   broker.publish(TOPIC, messages(10), { batchSize: 10 });
-  const clock = scaledClock(40);
+  const clock = scaledClock(24);
   const topic = parseTopicName(TOPIC) as TopicName;
   const options = contractOptions({ serviceUrl: broker.serviceUrl, subscription: SUBSCRIPTION, topic });
   const source = createWireSource({ ...options, clock });
