@@ -176,6 +176,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
         firstPublishTime: records[0]?.publishTime,
         lastPublishTime: records.at(-1)?.publishTime,
         crc64: object.crc64,
+        sha256: sha256(object.bytes),
         alreadyStored: false,
       })),
     );
