@@ -97,9 +97,12 @@ export class SourceContract {
     const deadlineMs = clock.now() + PATIENCE_MS;
     while (entries.length < count) {
       const delivery = await partition.next(500);
+      // Standby is answered at once: asking again and again would leave the broker no turn of this event loop.
+      const isActiveAgain =
+        delivery.kind === 'standby' && (await partition.untilActive(AbortSignal.timeout(PATIENCE_MS)));
       if (delivery.kind === 'entry') entries.push(delivery);
       else if (delivery.kind === 'unreadable') throw new Error(`unreadable: ${delivery.reason}`);
-      else if (clock.now() > deadlineMs)
+      else if (!isActiveAgain && clock.now() > deadlineMs)
         throw new Error(`${entries.length} of ${count} entries came, then ${delivery.kind}`);
     }
     return entries;
