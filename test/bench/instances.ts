@@ -4,7 +4,7 @@ import { messageOf } from '../../src/errors.ts';
 import { type DelayProxy, startDelayProxy } from './delay-proxy.ts';
 import type { Measurement } from './measurement.ts';
 import { progress, spread, table } from './report.ts';
-import { type Drain, runFunction } from './sides.ts';
+import { type Drain, type Result, runFunction } from './sides.ts';
 import type { Surroundings } from './surroundings.ts';
 import { distantWorkload, sharedWorkload, type Workload } from './workloads.ts';
 
@@ -22,11 +22,13 @@ const HEAD = [
   'CPU µs/msg',
   'largest share / even share',
   'read / stored',
+  'objects stored',
 ];
 
 interface Together extends Measurement {
   readonly shares: readonly number[];
   readonly read: number;
+  readonly objects: number;
 }
 
 /** The tables, as Markdown; of workloads whose names contain `only`. */
@@ -108,6 +110,7 @@ async function measure(
         results.map(({ read, messages }) => read / messages),
         2,
       ),
+      spread(results.map(({ objects }) => objects)),
     ]);
     progress(rows.at(-1)?.join(' | ') ?? '');
   }
@@ -122,7 +125,7 @@ async function runTogether(
 ): Promise<Together> {
   const env = { ...more, PULSAR_SUBSCRIPTION_TYPE: 'failover' };
   const all = await Promise.all(Array.from({ length: instances }, () => runFunction(drain, { env })));
-  const sum = (pick: (one: Measurement) => number) => all.reduce((total, one) => total + pick(one), 0);
+  const sum = (pick: (one: Result) => number) => all.reduce((total, one) => total + pick(one), 0);
   const largest = all.reduce((a, b) => (b.maxRssBytes > a.maxRssBytes ? b : a));
   return {
     messages: sum(({ messages }) => messages),
@@ -132,6 +135,7 @@ async function runTogether(
     maxRssBytes: largest.maxRssBytes,
     shares: all.map(({ messages }) => messages),
     read: await messagesRead(drain),
+    objects: sum(({ storedObjects = 0 }) => storedObjects),
   };
 }
 

@@ -10,8 +10,8 @@ import type { Workload } from './workloads.ts';
 /** SCF gives CPU by memory; this is a middling function. */
 export const MEMORY_MB = 512;
 
-/** One drain; `storedBytes` where the function stored something. */
-export type Result = Measurement & { readonly storedBytes?: number };
+/** One drain; what it stored where it is the function's. */
+export type Result = Measurement & { readonly storedBytes?: number; readonly storedObjects?: number };
 
 export interface Drain {
   readonly surroundings: Surroundings;
@@ -44,7 +44,7 @@ export async function runFunction(drain: Drain, options: FunctionOptions = {}): 
   });
   const stored = output.split('\n').filter((line) => line.includes('"object stored"'));
   const storedBytes = stored.reduce((sum, line) => sum + (JSON.parse(line) as { bytes: number }).bytes, 0);
-  return { ...(JSON.parse(report) as Measurement), storedBytes };
+  return { ...(JSON.parse(report) as Measurement), storedBytes, storedObjects: stored.length };
 }
 
 /** The same as a side; with a CPU profile of each drain in the folder `profile` if it is given. */
