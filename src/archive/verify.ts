@@ -39,6 +39,8 @@ export interface VerifyOptions extends CallOptions {
   readonly topic?: TopicName | undefined;
   /** Objects at a time; 4 by default. */
   readonly parallel?: number;
+  /** Only what was published, and what runs did, on this UTC day or later: what is older may be gone. */
+  readonly from?: string | undefined;
   /** False for a local copy, which has no metadata. */
   readonly knowsMetadata?: boolean;
   /** What an earlier verification saw has to be there still. */
@@ -86,9 +88,10 @@ export async function verifyArchive(
   prefix: string,
   options: VerifyOptions,
 ): Promise<VerifyReport> {
-  const { level, topic, knowsMetadata = true, earlier } = options;
+  const { level, topic, from, knowsMetadata = true, earlier } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const listing = { ...call, topic, isLocal: !knowsMetadata };
+  const dates = from === undefined ? undefined : { from, until: undefined };
+  const listing = { ...call, topic, dates, isLocal: !knowsMetadata };
   const pressure = createMemoryPressure(MAX_IN_USE_BYTES);
   // First, so that the objects of every manifest that is there are there as well.
   const chain = await followRuns(store, prefix, options, call, pressure);
@@ -128,7 +131,8 @@ export async function verifyArchive(
       // Where messages are in no order, first and last ids are no ranges.
       .filter(({ kind, key }) => !(kind === 'gap' && unordered.has(key))),
   ];
-  if (earlier !== undefined) findings.push(...compareDays(earlier, days.results([]), prefix, topic));
+  if (earlier !== undefined)
+    findings.push(...compareDays(earlier, days.results([]), prefix, { topic, from }));
   const damaged = findings.filter(({ severity }) => severity === 'damage');
   return {
     format: 'tdmq-backup-verify/1',
@@ -149,11 +153,11 @@ export async function verifyArchive(
 async function followRuns(
   store: ObjectStore,
   prefix: string,
-  { topic, earlier }: VerifyOptions,
+  { topic, from, earlier }: VerifyOptions,
   call: CallOptions,
   pressure: (bytes: number) => void,
 ): Promise<Chain> {
-  const follower = createRunFollower(prefix, earlier?.heads);
+  const follower = createRunFollower(prefix, earlier?.heads, Date.parse(from ?? '') || 0);
   for await (const read of readManifests(store, prefix, call)) {
     follower.add(read);
     pressure(OBJECT_BYTES);

@@ -100,8 +100,8 @@ interface Open {
   isChanged: boolean;
 }
 
-/** Give it each manifest under `prefix` once, in the order of keys, and then ask for the chain. */
-export function createRunFollower(prefix: string, known: readonly KnownHead[] = []) {
+/** Give it each manifest under `prefix` once, in the order of keys, and then ask for the chain; of runs since `fromMs`. */
+export function createRunFollower(prefix: string, known: readonly KnownHead[] = [], fromMs = 0) {
   const keyOf = (path: string) => `${prefix}_runs/${path}`;
   const partitions = new Map<string, PartitionChain[]>();
   const missing: MissingManifest[] = [];
@@ -113,7 +113,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   const shared = new Set<string>();
   let manifests = 0;
   let followed = 0;
-  let fromMs: number | undefined;
+  let firstMs: number | undefined;
   let untilMs: number | undefined;
 
   // Of the rule whose manifests come at the moment.
@@ -125,7 +125,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
 
   function add(read: ReadManifest): void {
     const link = linkOf(read);
-    if (link === undefined) return;
+    if (link === undefined || link.startedAtMs < fromMs) return;
     if (link.rule !== rule) endRule();
     rule = link.rule;
     manifests++;
@@ -138,7 +138,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     for (const path of link.beside ?? []) name(path, undefined, link);
     if (link.topic !== undefined) {
       followed++;
-      fromMs = Math.min(fromMs ?? link.startedAtMs, link.startedAtMs);
+      firstMs = Math.min(firstMs ?? link.startedAtMs, link.startedAtMs);
       untilMs = Math.max(untilMs ?? link.startedAtMs, link.startedAtMs);
     }
     if (open.some((other) => isOfSame(other.link, link) && other.link.endedAtMs > link.startedAtMs))
@@ -257,7 +257,8 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
       const rules = new Set(heads.map((head) => head.rule));
       for (const { path, saidBy } of known)
         if (!rules.has(ruleOf(path))) missing.push(missingOf(path, saidBy));
-      return { manifests, followed, fromMs, untilMs, missing, changed, heads, partitions };
+      const asked = missing.filter(({ startedAtMs }) => startedAtMs >= fromMs);
+      return { manifests, followed, fromMs: firstMs, untilMs, missing: asked, changed, heads, partitions };
     },
   };
 }

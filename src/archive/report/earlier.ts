@@ -50,12 +50,12 @@ export function compareDays(
   earlier: EarlierReport,
   days: readonly DayResult[],
   prefix: string,
-  topic: TopicName | undefined,
+  { topic, from = '' }: { readonly topic: TopicName | undefined; readonly from: string | undefined },
 ): Finding[] {
   const nameOf = ({ topic: of, partition, date }: EarlierDay) => `${of} ${partition} ${date}`;
   const now = new Map(days.map((day) => [nameOf(day), day]));
   return earlier.days.flatMap((before): Finding[] => {
-    if (topic !== undefined && before.topic !== topic.full) return [];
+    if ((topic !== undefined && before.topic !== topic.full) || before.date < from) return [];
     const { objects = 0, sha256 } = now.get(nameOf(before)) ?? {};
     const partition = before.partition < 0 ? 'none' : before.partition;
     const key = `${prefix}${before.topic.replace('persistent://', '')}/date=${before.date}/partition=${partition}/`;

@@ -18,7 +18,7 @@ export interface Filing {
   readonly tool: { readonly name: string; readonly version: string; readonly node: string };
   /** Bucket and prefix, or the folder of a copy. */
   readonly archive: string;
-  readonly selection: { readonly topic: string | null };
+  readonly selection: { readonly topic: string | null; readonly from: string | null };
   readonly startedAt: string;
   readonly endedAt: string;
   readonly result: 'sound' | 'damaged';
@@ -57,7 +57,10 @@ function facts(report: FiledReport, json: { name: string; sha256: string }): str
   };
   const rows: [what: string, text: string][] = [
     ['Looked at', `${report.level}: ${levels[report.level]}`],
-    ['Selection', selection.topic ?? 'all topics'],
+    [
+      'Selection',
+      `${selection.topic ?? 'all topics'}${selection.from === null ? '' : `, from ${selection.from} on`}`,
+    ],
     ['From, until', `${report.startedAt} to ${report.endedAt}`],
     ['With', `${tool.name} ${tool.version}, Node.js ${tool.node}`],
     ['Runs', runsText(chain)],

@@ -4,11 +4,13 @@ import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
 import { totalText } from '../../archive/message-count.ts';
 import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
+import { dateOf } from '../../format/object-key.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
+import { timeOption } from '../time-option.ts';
 import { UsageError } from '../usage-error.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 import { rawText } from './raw-text.ts';
@@ -52,6 +54,7 @@ key.
   --report FILE    files the verification: FILE.json with what was looked at, when, by which version, and the result of
                    each partition and day with a checksum; and FILE.html, a page to look at
   --earlier FILE   an earlier such report: the manifests and objects that it saw have to be there still
+  --from DAY       from this day on (UTC): where a lifecycle rule removes what is older
   --strict         gaps, duplicates and raw entries make the exit code 1 too
   --json           the report as JSON: each finding with its object, kind and severity
 ${LOCATION_HELP}
@@ -72,6 +75,7 @@ Examples:
         state: { type: 'string' },
         report: { type: 'string' },
         earlier: { type: 'string' },
+        from: { type: 'string' },
         strict: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
       },
@@ -79,6 +83,7 @@ Examples:
     const level = Object.hasOwn(LEVELS, values.level) ? LEVELS[values.level] : undefined;
     if (level === undefined) throw new UsageError('--level must be list, object, or record (full)');
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
+    const from = dayOption(values.from);
     const earlier = values.earlier === undefined ? undefined : readEarlier(values.earlier);
     const location = await openLocation(values, terminal, parallel);
     const progress = startProgress(terminal.stderr);
@@ -92,7 +97,7 @@ Examples:
       const verified = await verifyArchive(location.store, location.prefix, {
         level,
         parallel,
-        earlier,
+        ...{ earlier, from },
         topic: location.topic,
         knowsMetadata: location.knowsMetadata,
         signal: terminal.signal,
@@ -119,7 +124,7 @@ Examples:
           node: process.versions.node,
         },
         archive: location.name,
-        selection: { topic: location.topic?.full ?? null },
+        selection: { topic: location.topic?.full ?? null, from: from ?? null },
         startedAt: new Date(startedMs).toISOString(),
         endedAt: new Date().toISOString(),
         result: isDamaged ? 'damaged' : 'sound',
@@ -137,6 +142,12 @@ Examples:
     }
   },
 };
+
+/** @throws UsageError */
+function dayOption(text: string | undefined): string | undefined {
+  const timeMs = timeOption('--from', text);
+  return timeMs === undefined ? undefined : dateOf(timeMs);
+}
 
 function print(report: VerifyReport, terminal: Terminal): void {
   const { red, yellow, green, dim } = paint(terminal.stdout, terminal.env);

@@ -77,7 +77,7 @@ it.each(['audit', 'audit.json', 'audit.html'])('files a report and a page (--rep
       node: process.versions.node,
     },
     archive: join(folder, 'copy'),
-    selection: { topic: TOPIC },
+    selection: { topic: TOPIC, from: null },
     level: 'record',
     result: 'sound',
     objects: 8,
@@ -174,6 +174,30 @@ it('finds objects that an earlier report saw with other bytes, and with no manif
   expect(JSON.parse(stdout).findings).toMatchObject([
     { kind: 'checksum', key: 't/ns/orders/date=2026-11-01/partition=0/' },
   ]);
+});
+
+it('does not miss what is older than --from, where a lifecycle rule removes it', async () => {
+  await verify('--report', join(folder, 'before'));
+  const old = archive.runs.slice(0, 2);
+  archive.remove(...old.flatMap(({ manifest, objects }) => [manifest, ...objects]));
+  expect((await verify()).code).toBe(1);
+  const args = [
+    '--from',
+    '2026-11-02',
+    '--earlier',
+    join(folder, 'before.json'),
+    '--report',
+    join(folder, 'audit'),
+  ];
+  expect((await verify(...args)).code).toBe(0);
+  expect(report('audit.json')).toMatchObject({
+    selection: { from: '2026-11-02' },
+    findings: [],
+    objects: 4,
+    chain: { followed: 2 },
+  });
+  archive.remove(archive.runs[2]?.objects[0] as string);
+  expect((await verify(...args)).code).toBe(1);
 });
 
 it('looks at nothing where the report cannot be written, or the earlier one is none', async () => {
