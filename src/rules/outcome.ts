@@ -65,7 +65,9 @@ export function judge(sight: Sight): Outcome {
   if (moved !== undefined) return { state: 'subscription moved', ...moved };
   const behind = fallingBehind(sight);
   if (behind !== undefined) return { state: 'falling behind', ...behind };
-  return { state: 'active', reason: undefined, hint: undefined };
+  const reason =
+    sight.runs?.length === 0 ? `no run yet; one begins every ${intervalOf(rule)} minutes` : undefined;
+  return { state: 'active', reason, hint: undefined };
 }
 
 const faultOf = (seen: Fault | 'fine' | undefined) => (seen === 'fine' ? undefined : seen);

@@ -46,6 +46,9 @@ export interface ResolveOptions {
   readonly nowMs: number;
 }
 
+/** A folder for each topic keeps archives apart, whoever shares the bucket. */
+export const defaultPrefix = (topic = '') => `tdmq/${encodeURIComponent(topic)}/`;
+
 const REQUIRED: readonly FieldName[] = ['name', 'cluster', 'namespace', 'topic', 'subscription', 'bucket'];
 
 /** @throws BackupError `config` that lists every fault, or `rule` where the cloud does not answer */
@@ -54,7 +57,11 @@ export async function resolveRule(
   form: RuleForm,
   options: ResolveOptions,
 ): Promise<ResolvedRule> {
-  const { fields, settings } = form;
+  const { settings } = form;
+  // A rule that exists keeps the root of the bucket, if it has that.
+  const prefix =
+    form.fields.prefix ?? (options.current === undefined ? defaultPrefix(form.fields.topic) : '');
+  const fields = { ...form.fields, prefix };
   const missing = REQUIRED.filter((name) => !fields[name]);
   if (missing.length > 0) {
     throw new BackupError('config', `not given: ${missing.map((name) => `--${flagOf(name)}`).join(', ')}`, {
@@ -91,7 +98,7 @@ export async function resolveRule(
   }
 
   const storedRole = roleToStore(form, faults);
-  const environment = environmentOf(form, cloud.region, topic?.cluster, network);
+  const environment = environmentOf({ fields, settings }, cloud.region, topic?.cluster, network);
   faults.push(...faultsOfLimits(environment, storedRole === undefined ? undefined : topic?.keyBytes));
   let config: RuleSettings | undefined;
   try {

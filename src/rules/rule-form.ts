@@ -55,7 +55,11 @@ export const FIELDS = {
   vpc: { what: 'the VPC that reaches it', example: 'vpc-abc', deployed: 'DEPLOY_VPC_ID' },
   subnet: { what: 'the subnet for the function', example: 'subnet-abc', deployed: 'DEPLOY_SUBNET_ID' },
   bucket: { what: 'the bucket, name-appid', example: 'archive-1250000000', variable: 'COS_BUCKET' },
-  prefix: { what: 'where the objects go; ends with /', example: 'tdmq/orders/', variable: 'COS_PREFIX' },
+  prefix: {
+    what: 'where the objects go; ends with /; by default tdmq/<topic>/',
+    example: 'tdmq/orders/',
+    variable: 'COS_PREFIX',
+  },
   interval: {
     what: 'minutes between runs: 5, 6, 10, 12 or 15',
     example: '5',
@@ -135,7 +139,8 @@ export function formOfSettings(settings: Readonly<Record<string, string | undefi
   const fields: Partial<Record<FieldName, string>> = {};
   const rest: Record<string, string> = {};
   for (const [variable, value] of Object.entries(settings)) {
-    if (!value) continue;
+    // An empty prefix is the root of the bucket; without one a new rule gets a folder of its own.
+    if (!value && (variable !== 'COS_PREFIX' || value === undefined)) continue;
     const field = fieldOf(variable);
     if (field !== undefined) fields[field] = value;
     else if (variable in VARIABLES) rest[variable] = value;
@@ -244,7 +249,8 @@ export function formatEnvFile(rule: Rule): string {
   const lines = (Object.entries(VARIABLES) as [string, { fallback?: string }][]).flatMap(
     ([name, { fallback }]) => {
       const value = settings[name] || fallback;
-      return value === undefined ? [] : value === '' ? [`#${name}=`] : [line(name, value)];
+      const isUnset = value === '' && name !== 'COS_PREFIX';
+      return value === undefined ? [] : isUnset ? [`#${name}=`] : [line(name, value)];
     },
   );
   const deployed = names.flatMap((name) => {

@@ -11,6 +11,8 @@ import { instancesOf } from './schedule.ts';
 import { findSource, listedTopic, type Subscription } from './tdmq-lookup.ts';
 
 export interface RuleState extends Outcome {
+  /** Whether it ever ran within a day, where its logs can be asked. */
+  readonly hasRun: boolean | undefined;
   readonly lastRun: RunRecord | undefined;
   /** The last run that drained its subscription. */
   readonly lastSuccess: RunRecord | undefined;
@@ -65,6 +67,7 @@ export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess):
       ttlSeconds: source?.ttlSeconds,
       bucket: bucket?.fault ?? (bucket?.unknown === undefined ? 'fine' : undefined),
     }),
+    hasRun: runs && runs.length > 0,
     lastRun: runs?.[0],
     lastSuccess: runs?.find((run) => run.result === 'ok' && run.stopReason !== 'busy'),
     backlog: source?.subscription?.backlog ?? runs?.[0]?.backlog,

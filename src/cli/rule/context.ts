@@ -104,8 +104,8 @@ export async function whileWaiting<T>(what: string, terminal: Terminal, work: ()
 }
 
 /** `3 min ago`, for columns. */
-export function formatAgo(ms: number | undefined, nowMs: number): string {
-  if (ms === undefined) return '–';
+export function formatAgo(ms: number | undefined, nowMs: number, otherwise = '–'): string {
+  if (ms === undefined) return otherwise;
   const minutes = Math.max(0, Math.round((nowMs - ms) / 60_000));
   if (minutes < 2) return minutes === 0 ? 'now' : '1 min ago';
   if (minutes < 120) return `${minutes} min ago`;

@@ -58,6 +58,8 @@ Examples:
         for (const step of steps) terminal.stderr.write(`  ${step.title}\n`);
         if (options.subscription)
           terminal.stderr.write('  Messages that are not stored yet are lost with it.\n');
+        terminal.stderr.write(remains.length === 0 ? 'Nothing of it will remain.\n' : 'What will remain:\n');
+        for (const one of remains) terminal.stderr.write(`  ${one}\n`);
       }
       if (objects !== undefined) announce(objects, count, terminal);
       if (!(await isAgreed(rule, objects, count, values.yes, terminal))) {

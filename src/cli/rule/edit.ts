@@ -52,6 +52,12 @@ Examples:
       ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
       formOfFlags(values),
     );
+    const isAboutRule = Object.keys({ ...changes.fields, ...changes.settings }).length > 0;
+    if (!isAboutRule && values.unset === undefined && !values['update-code'] && !values['create-run-role']) {
+      throw new UsageError(
+        `say what to change, such as --interval 10 or --set FILE_COMPRESSION=gzip; \`tdmq-backup rule show ${name}\` shows what it is now`,
+      );
+    }
     const { cloud, access } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
     const before = formOfRule(rule);

@@ -9,7 +9,7 @@ import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatTable } from '../terminal/table.ts';
 import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileWaiting } from './context.ts';
-import { describeState, paintState, reportUnknown } from './shown-state.ts';
+import { describeState, paintState, reportUnknown, shownNever } from './shown-state.ts';
 
 const SIDE_BY_SIDE = 4;
 
@@ -53,11 +53,11 @@ Examples:
         ...(isShared ? ['instances'] : []),
         'reason',
       ],
-      states.map(({ rule, state, reason, lastRun, lastSuccess, backlog }) => [
+      states.map(({ rule, state, reason, hasRun, lastRun, lastSuccess, backlog }) => [
         rule.name,
         state,
-        formatAgo(lastRun?.endedAtMs, nowMs),
-        formatAgo(lastSuccess?.endedAtMs, nowMs),
+        formatAgo(lastRun?.endedAtMs, nowMs, shownNever({ hasRun })),
+        formatAgo(lastSuccess?.endedAtMs, nowMs, shownNever({ hasRun })),
         lastRun?.messages ?? '–',
         backlog ?? '–',
         ...(isShared ? [instancesOf(rule)] : []),

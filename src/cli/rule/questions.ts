@@ -3,7 +3,7 @@
 import { ifThere, isForbidden } from '../../rules/api-failure.ts';
 import { allPages, type Cloud } from '../../rules/cloud.ts';
 import { faultOfInterval } from '../../rules/resolve-function.ts';
-import { faultOfName } from '../../rules/resolve-rule.ts';
+import { defaultPrefix, faultOfName } from '../../rules/resolve-rule.ts';
 import { faultOfTime, listSubnets } from '../../rules/resolve-source.ts';
 import type { RuleForm } from '../../rules/rule-form.ts';
 import { defaultTimeoutSeconds } from '../../rules/schedule.ts';
@@ -164,7 +164,7 @@ export function ruleQuestions(
     ),
     text('prefix', 'Prefix', ['Topic'], {
       question: 'Prefix of the objects, ending with /',
-      fallback: ({ topic }) => `tdmq/${topic}/`,
+      fallback: ({ topic }) => defaultPrefix(topic),
       check: settingCheck('COS_PREFIX'),
     }),
     text('interval', 'Interval', [], {

@@ -6,7 +6,7 @@ import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { COMMON_HELP, formatAgo, openAccount, parseOneName, whileWaiting } from './context.ts';
-import { describeState, paintState, reportUnknown } from './shown-state.ts';
+import { describeState, paintState, reportUnknown, shownNever } from './shown-state.ts';
 
 export const command: Command = {
   summary: 'one rule: settings, state, last run, backlog',
@@ -45,9 +45,11 @@ Examples:
       ['state', paintState(state.state, terminal) + (state.reason === undefined ? '' : `: ${state.reason}`)],
       [
         'last run',
-        lastRun === undefined ? '–' : `${formatAgo(lastRun.endedAtMs, nowMs)}, ${describeRun(lastRun)}`,
+        lastRun === undefined
+          ? shownNever(state)
+          : `${formatAgo(lastRun.endedAtMs, nowMs)}, ${describeRun(lastRun)}`,
       ],
-      ['last success', formatAgo(state.lastSuccess?.endedAtMs, nowMs)],
+      ['last success', formatAgo(state.lastSuccess?.endedAtMs, nowMs, shownNever(state))],
       ['backlog', state.backlog === undefined ? '–' : `${state.backlog.toLocaleString('en-US')} messages`],
       ['instances', `${instancesOf(rule)} for each tick`],
       ['timers', describeTimers(rule.timers)],

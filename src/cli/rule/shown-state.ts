@@ -44,3 +44,6 @@ export function reportUnknown(
     terminal.stderr.write(`not known of ${names.join(', ')}: ${reason}\n`);
   }
 }
+
+/** In place of a time that there is none of: whether there was no run, or that cannot be known. */
+export const shownNever = ({ hasRun }: Pick<RuleState, 'hasRun'>) => (hasRun === false ? 'never' : '–');

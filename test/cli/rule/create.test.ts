@@ -323,11 +323,28 @@ test('A bucket and a COS_REGION elsewhere than the cluster are told', async () =
   expect(ran.err).toContain('must be in one region, ap-guangzhou');
 });
 
-test('Without a prefix the objects go to the root of the bucket', async () => {
+test('Without a prefix the objects go to a folder of the topic, with an empty one to the root of the bucket', async () => {
   const args = CREATE.filter((one) => one !== '--prefix' && one !== 'tdmq/orders/');
   expect(await cloud.rule(...args)).toMatchObject({ code: 0 });
-  expect(cloud.api.state.functions.get('orders-backup')?.environment).not.toHaveProperty('COS_PREFIX');
+  const environment = () => cloud.api.state.functions.get('orders-backup')?.environment;
+  expect(environment()).toMatchObject({ COS_PREFIX: 'tdmq/orders/' });
+  await cloud.rule('delete', 'orders-backup', '--delete-run-role', '--delete-subscription', '--yes');
+  expect(await cloud.rule(...args, '--prefix', '')).toMatchObject({ code: 0 });
+  expect(environment()).not.toHaveProperty('COS_PREFIX');
   expect([...cloud.api.state.camPolicies.values()][0]?.document).toContain('archive-1250000000/*');
+});
+
+test('A rule at the root of the bucket stays there: edited, or exported and made again', async () => {
+  const args = CREATE.map((one) => (one === 'tdmq/orders/' ? '' : one));
+  expect(await cloud.rule(...args)).toMatchObject({ code: 0 });
+  const environment = () => cloud.api.state.functions.get('orders-backup')?.environment;
+  expect(await cloud.rule('edit', 'orders-backup', '--interval', '10', '--yes')).toMatchObject({ code: 0 });
+  expect(environment()).not.toHaveProperty('COS_PREFIX');
+  const file = join(cloud.folder, '.env.orders');
+  await cloud.rule('export', 'orders-backup', '--out', file);
+  await cloud.rule('delete', 'orders-backup', '--yes');
+  expect(await cloud.rule('create', '--file', file, '--yes')).toMatchObject({ code: 0 });
+  expect(environment()).not.toHaveProperty('COS_PREFIX');
 });
 
 test('The plan has no secret in it, also where a file holds one', async () => {

@@ -126,3 +126,12 @@ test('delete --json tells what is deleted and what remains', async () => {
     ],
   });
 });
+
+test('What will remain is said before the question', async () => {
+  await cloud.createOrders();
+  const ran = await cloud.ruleOnTerminal(['delete', 'orders-backup'], ['no']);
+  expect(ran.code).toBe(1);
+  expect(ran.err).toMatch(
+    /What will remain:\n {2}the stored objects under archive-1250000000\/tdmq\/orders\/[\s\S]*Delete the rule/,
+  );
+});

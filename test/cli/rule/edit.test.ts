@@ -348,3 +348,10 @@ test('An edit that cannot be taken back says what is left, and how to set it bac
     /left behind: the new settings of orders-backup \(.*stuck.*\)\. By hand: tdmq-backup rule show/,
   );
 });
+
+test('edit without a change says how to name one', async () => {
+  await cloud.createOrders();
+  const ran = await cloud.rule('edit', 'orders-backup');
+  expect(ran.code).toBe(2);
+  expect(ran.err).toContain('say what to change, such as --interval 10');
+});

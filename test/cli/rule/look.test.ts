@@ -336,3 +336,12 @@ test('A rule that does not exist is told with those that do', async () => {
   expect(ran.err).toContain('there is no rule "orders" in ap-guangzhou');
   expect(ran.err).toContain('Rules of this region: orders-backup');
 });
+
+test('a rule that never ran says so, in the list and in show', async () => {
+  await cloud.createOrders();
+  const [list, show] = [await cloud.rule('list'), await cloud.rule('show', 'orders-backup')];
+  expect(list.out).toMatch(/orders-backup +active +never +never .*no run yet; one begins every 5 minutes/);
+  expect(show.out).toMatch(/state +active: no run yet/);
+  expect(show.out).toMatch(/last run +never\n/);
+  expect(show.code).toBe(0);
+});
