@@ -106,7 +106,7 @@ function createLook(folder: string, signal: AbortSignal | undefined) {
     let at = 0;
     for (; at < keys.length && slowBatches === 0; at++) {
       const key = keys[at] as string;
-      const path = join(folder, key);
+      const path = `${folder}${sep}${key}`;
       const startedMs = performance.now();
       try {
         found.push(...sizeOf(key, statSync(path, { throwIfNoEntry: false })));

@@ -8,7 +8,8 @@ import { createSlots } from '../lib/semaphore.ts';
 import { describeSpan } from '../message-range.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
-import { type ArchiveObject, isNothing, readCatalog } from './catalog.ts';
+import type { ArchiveObject } from './catalog.ts';
+import { streamCatalog } from './catalog-stream.ts';
 import { damage, type Finding } from './finding.ts';
 import { inspectObject } from './inspect.ts';
 import { nothingFound } from './nothing-found.ts';
@@ -42,10 +43,16 @@ export async function indexArchive(
   const { topic, clock, rule } = options;
   const startedAtMs = clock.now();
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const catalog = await readCatalog(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
-  if (isNothing(catalog))
-    throw await nothingFound(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
-  const unknown = catalog.objects.filter(({ manifest }) => manifest === undefined);
+  const isLocal = !options.knowsMetadata;
+  const catalog = streamCatalog(store, prefix, { ...call, topic, isLocal });
+  const unknown: ArchiveObject[] = [];
+  let known = 0;
+  for await (const object of catalog.objects())
+    if (object.manifest === undefined) unknown.push(object);
+    else known++;
+  const { raw, missing } = await catalog.surroundings();
+  if (known + unknown.length + raw.length + missing.length === 0)
+    throw await nothingFound(store, prefix, { ...call, topic, isLocal });
   const findings: Finding[] = [];
   const byRule = new Map<string, ManifestObject[]>();
   const slots = createSlots(options.parallel);

@@ -154,7 +154,8 @@ async function* listFolders(
       yield item.kind === 'folder' ? () => listTree(store, key, options) : () => only(item.object);
     }
   }
-  yield* readAhead(sources(), { width: options.isLocal ? 1 : WIDTH, ahead: PAGE });
+  if (options.isLocal) for await (const source of sources()) yield* source();
+  else yield* readAhead(sources(), { width: WIDTH, ahead: PAGE });
 }
 
 /** All objects under `prefix`: as one list where they fit into a page, else folder by folder. */

@@ -76,6 +76,7 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
   const slots = createSlots(PARALLEL);
   const seen = new Set<string>();
   let listing: Promise<readonly Rule[]> | undefined;
+  let grouping: ReturnType<typeof groupRules> | undefined;
   const strays: string[] = [];
 
   /** Each rule's folder, and the dates in it. */
@@ -95,7 +96,7 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
       else if (kind === 'object') strays.push(key);
       else for await (const listed of store.list(key, call)) strays.push(listed.key);
     }
-    return { folder, dates, topics: undefined };
+    return { folder, dates };
   }
 
   const rules = () => {
@@ -127,29 +128,41 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
   }
 
   /**
-   * Whether manifests of this rule may be of the topic: a rule drains one, so the first and the last that it left tell it.
-   * Those of commands may be of several.
+   * The topics of a rule's manifests: it drains one, so the first and the last that it left tell it. `undefined`: any, as
+   * those of commands may be.
    */
-  async function isOf(rule: Rule, topic: string): Promise<boolean> {
-    rule.topics ??= (async () => {
-      const topics = new Set<string>();
-      for (const [date, at] of [[rule.dates[0], 0] as const, [rule.dates.at(-1), -1] as const]) {
-        const key = date === undefined ? undefined : (await keysOf(rule, date)).at(at);
-        if (key === undefined) continue;
-        const manifest = isOfCommand(key) ? undefined : await read(key);
-        if (manifest === undefined || manifest.topics.size === 0) return undefined;
-        for (const one of manifest.topics.keys()) topics.add(one);
-      }
-      return topics;
-    })();
-    return (await rule.topics)?.has(topic) ?? true;
+  async function topicsOf(rule: Rule): Promise<ReadonlySet<string> | undefined> {
+    const topics = new Set<string>();
+    for (const [date, at] of [[rule.dates[0], 0] as const, [rule.dates.at(-1), -1] as const]) {
+      const key = date === undefined ? undefined : (await keysOf(rule, date)).at(at);
+      if (key === undefined) continue;
+      const manifest = isOfCommand(key) ? undefined : await read(key);
+      if (manifest === undefined || manifest.topics.size === 0) return undefined;
+      for (const one of manifest.topics.keys()) topics.add(one);
+    }
+    return topics;
+  }
+
+  /** The rules of each topic, and those of any. */
+  async function groupRules() {
+    const byTopic = new Map<string, Rule[]>();
+    const ofAny: Rule[] = [];
+    const all = await rules();
+    const topics = await Promise.all(all.map((rule) => slots.run(() => topicsOf(rule))));
+    for (const [i, rule] of all.entries()) {
+      const own = topics[i];
+      if (own === undefined) ofAny.push(rule);
+      for (const topic of own ?? []) byTopic.set(topic, [...(byTopic.get(topic) ?? []), rule]);
+    }
+    return { byTopic, ofAny };
   }
 
   async function rulesOf(topic: string): Promise<readonly Rule[]> {
     const all = await rules();
     if (all.length < 2) return all;
-    const own = all.map((rule) => slots.run(async () => ((await isOf(rule, topic)) ? [rule] : [])));
-    return (await Promise.all(own)).flat();
+    grouping ??= groupRules();
+    const { byTopic, ofAny } = await grouping;
+    return [...(byTopic.get(topic) ?? []), ...ofAny];
   }
 
   async function ofTopic(topic: string, dates: DateRange | undefined): Promise<ManifestIndex> {
@@ -198,7 +211,8 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
     ofTopic,
     outOf,
     async topics() {
-      await Promise.all((await rules()).map((rule) => slots.run(() => isOf(rule, ''))));
+      grouping ??= groupRules();
+      await grouping;
       return [...tally.partitionCounts.keys()];
     },
     async readOthers(withRecovered) {
@@ -216,8 +230,6 @@ interface Rule {
   readonly folder: string;
   /** Ascending. */
   readonly dates: readonly string[];
-  /** Whose manifests it has; `undefined` inside: any. */
-  topics: Promise<ReadonlySet<string> | undefined> | undefined;
 }
 
 /** Over `dates` that have manifests, ascending; `load` reads those of a date. */
@@ -379,9 +391,13 @@ function parseManifest(bytes: Buffer): Manifest | undefined {
     if (format !== RUN_MANIFEST_FORMAT || !Array.isArray(storedObjects)) return undefined;
     const objects: ManifestObject[] = storedObjects.filter(({ key: one }) => typeof one === 'string');
     const topics = new Map<string, boolean>(typeof topic === 'string' ? [[topic, false]] : []);
+    let folder: string | undefined;
     for (const object of objects) {
+      // Nearly all are of one topic.
+      if (folder !== undefined && object.partition >= 0 && object.key.includes(folder)) continue;
       const name = topicOf(object.key);
       if (topics.get(name) !== true) topics.set(name, object.partition >= 0);
+      if (object.partition >= 0) folder = `${folderOf(name)}/date=`;
     }
     return {
       objects,

@@ -121,6 +121,22 @@ it('does not read the manifests of the rules of other topics', async () => {
   expect(read.length).toBeLessThanOrEqual(2);
 });
 
+it('reads each manifest once or twice, however many topics and rules there are', async () => {
+  const { store, stored } = await archiveOf(1, 1);
+  const [first] = stored[0] as [ManifestObject];
+  const topics = 300;
+  for (let i = 0; i < topics; i++) {
+    const key = first.key.replace('orders', `topic-${i}`);
+    store.objects.set(key, { ...(store.objects.get(first.key) as never as object), key } as never);
+    await storeManifestOf(store, [{ ...first, key }], START_MS, `rule-${i}`);
+  }
+  store.calls.length = 0;
+  const { objects } = await readCatalog(store, PREFIX);
+  expect(objects).toHaveLength(topics + 1);
+  expect(objects.every(({ manifest }) => manifest !== undefined)).toBe(true);
+  expect(store.calls.filter((call) => call.startsWith('read')).length).toBeLessThanOrEqual(3 * (topics + 1));
+});
+
 it('finds messages of a time in objects of other dates, by what manifests say of their times', async () => {
   const { store } = await archiveOf(600, 2);
   const late = await storeObject(store, [
