@@ -1,5 +1,6 @@
 // How long a run waits for a Pulsar that is away or does not answer: one rule for receiving, acknowledging and resuming.
 // Opening has its own, shorter one: nothing was begun by then.
+import type { BackupError } from './errors.ts';
 import { type RetryOptions, retry } from './lib/retry.ts';
 
 /** Milliseconds from the first sign of an outage. */
@@ -7,6 +8,17 @@ export const MAX_OUTAGE_MS = 120_000;
 
 /** The hint of an error that may pass. */
 export const OUTAGE_HINT = `It is tried again for up to ${MAX_OUTAGE_MS / 1_000} s, while the run has time; look at the broker if it happens often.`;
+
+const ends = new WeakSet<BackupError>();
+
+/**
+ * Marks the error of a source that has waited for its connection as long as a run may: whoever meets it waits no longer.
+ * It stays retryable, since the next run may do better.
+ */
+export function endingOutage(error: BackupError): BackupError {
+  ends.add(error);
+  return error;
+}
 
 /** Calls `operation` until it succeeds, fails with an error that is not retryable, or the longest outage is over. */
 export function retryThroughOutage<T>(
@@ -18,6 +30,6 @@ export function retryThroughOutage<T>(
   return retry(operation, {
     ...options,
     attempts: Number.POSITIVE_INFINITY,
-    isWorthIt: ({ retryable }) => retryable && clock.now() - startedMs < MAX_OUTAGE_MS,
+    isWorthIt: (error) => error.retryable && !ends.has(error) && clock.now() - startedMs < MAX_OUTAGE_MS,
   });
 }

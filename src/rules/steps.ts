@@ -91,7 +91,8 @@ async function undoAll(
     try {
       await retry(() => ifThere(undo.run(signal)), {
         ...{ clock, signal, attempts: UNDO_ATTEMPTS, baseDelayMs: 1_000 },
-        isWorthIt: (error) => error.retryable || error.outcomeUnknown,
+        // What may be repeated at once, the call has repeated itself.
+        isWorthIt: (error) => error.outcomeUnknown && !error.retryable,
       });
       onStep(undo.title, 'undone');
     } catch (error) {

@@ -1,5 +1,6 @@
 // The steps of a creation when the API does not answer at all: a time-out leaves open whether the call was done.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { BackupError } from '../../src/errors.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import { type Cloud, openCloud } from '../../src/rules/cloud.ts';
 import { planCreate } from '../../src/rules/function-steps.ts';
@@ -116,4 +117,33 @@ test('An interruption cuts no call off that is under way, lest it be done after 
     'cannot make it: interrupted; what had been done is taken back',
   );
   expect(seen).toEqual(['made, in peace', 'taken back']);
+});
+
+test('What the API throttles while it is taken back, is repeated by the call alone', async () => {
+  api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
+  api.fail({ action: 'cam:DeleteRole', code: 'RequestLimitExceeded', times: Number.POSITIVE_INFINITY });
+  expect(await createWithSilent('none')).toMatchObject({
+    faults: [{ text: expect.stringContaining('left behind: the run role') }],
+  });
+  expect(api.calls.filter(({ action }) => action === 'DeleteRole')).toHaveLength(5);
+});
+
+test.each([
+  ['is done although no answer came', { outcomeUnknown: true }, 3],
+  ['is refused', {}, 1],
+])('An undoing that %s is tried %o: %i times', async (_, of, tries) => {
+  let undone = 0;
+  const undo = {
+    ...{ title: 'take it back', left: 'it', byHand: 'remove it' },
+    run: async () => {
+      if (++undone < 3) throw new BackupError('rule', 'as the test asked', of);
+    },
+  };
+  const made = { title: 'make it', call: 'scf:CreateFunction', request: {}, run: async () => {}, undo };
+  const refused = { ...made, run: () => Promise.reject(new BackupError('rule', 'no')) };
+  const options = { clock: hastyClock(), signal: new AbortController().signal };
+  await expect(runSteps([made, refused], options)).rejects.toMatchObject({
+    faults: { length: tries === 3 ? 0 : 1 },
+  });
+  expect(undone).toBe(tries);
 });

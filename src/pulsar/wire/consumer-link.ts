@@ -7,6 +7,7 @@
 //   closed      for good
 
 import { BackupError } from '../../errors.ts';
+import { endingOutage } from '../../outage.ts';
 import type { Clock, Logger } from '../../ports.ts';
 import { BrokerConsumer, type Subscription } from './broker-consumer.ts';
 import type { Cluster } from './cluster.ts';
@@ -221,7 +222,8 @@ export class ConsumerLink {
     this.#current = undefined;
     this.#listener.onLost();
     const pauseMs = this.#backoff.another();
-    if (pauseMs === undefined) this.#fail('failed', noFurther(`receiving from ${topic}`, cause));
+    if (pauseMs === undefined)
+      this.#fail('failed', endingOutage(noFurther(`receiving from ${topic}`, cause)));
     else void this.#recover({ cause, pauseMs });
   }
 

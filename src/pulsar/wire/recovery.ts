@@ -2,6 +2,7 @@
 // It bounds the whole outage, however often the tries begin anew.
 import { BackupError } from '../../errors.ts';
 import { retry } from '../../lib/retry.ts';
+import { endingOutage } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 import { startTimer, type Timings } from './timer.ts';
 
@@ -67,7 +68,7 @@ export class Recovery {
       });
     } catch (error) {
       const isOutage = isTooLong && (error as BackupError).retryable;
-      throw isOutage ? awayTooLong(topic, reconnectTimeoutMs, error as BackupError) : error;
+      throw isOutage ? endingOutage(awayTooLong(topic, reconnectTimeoutMs, error as BackupError)) : error;
     } finally {
       cancelTimer();
       signal.removeEventListener('abort', stop);
