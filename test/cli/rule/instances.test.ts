@@ -56,6 +56,25 @@ test.each([
   expect(cloud.api.state.functions.size).toBe(0);
 });
 
+test('more than 10 are a second rule on the same subscription and prefix, which moves nothing', async () => {
+  const first = await cloud.createOrders(...FAILOVER, '--instances', '10');
+  cloud.api.calls.splice(0);
+  const ran = await cloud.rule(...CREATE, ...FAILOVER, '--instances', '10', '--name', 'orders-backup-2');
+  expect(ran).toMatchObject({ code: 0 });
+  expect(callsOf()).not.toContain('ResetMsgSubOffsetByTimestamp');
+  expect(callsOf()).not.toContain('CreateSubscription');
+  const second = cloud.api.state.functions.get('orders-backup-2') as ScfFunction;
+  expect(second.environment).toEqual(first.environment);
+  expect(second.triggers).toHaveLength(10);
+  const { rules } = JSON.parse((await cloud.rule('list', '--json')).out);
+  expect(rules).toMatchObject([
+    { name: 'orders-backup', instances: 10 },
+    { name: 'orders-backup-2', instances: 10 },
+  ]);
+  // What both have stored is not removed with one of them.
+  expect((await cloud.rule('delete', 'orders-backup-2', '--delete-objects', '--yes')).code).not.toBe(0);
+});
+
 test('create warns of instances that get no partition, and of Failover with one timer', async () => {
   const many = await cloud.rule(...CREATE, ...FAILOVER, '--instances', '4', '--dry-run');
   expect(many.out).toContain('the topic has 3 partitions');
