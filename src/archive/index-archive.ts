@@ -8,6 +8,7 @@ import { createSlots } from '../lib/semaphore.ts';
 import { describeSpan } from '../message-range.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
+import { expectReadable } from './archived.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { streamCatalog } from './catalog-stream.ts';
 import { damage, type Finding } from './finding.ts';
@@ -53,6 +54,7 @@ export async function indexArchive(
   const { raw, missing } = await catalog.surroundings();
   if (known + unknown.length + raw.length + missing.length === 0)
     throw await nothingFound(store, prefix, { ...call, topic, isLocal });
+  await expectReadable(store, unknown, call);
   const findings: Finding[] = [];
   const byRule = new Map<string, ManifestObject[]>();
   const slots = createSlots(options.parallel);

@@ -69,6 +69,7 @@ export function createDescribe(
         key: listed.key,
         sizeBytes: listed.sizeBytes,
         lastModified: listed.lastModified,
+        ...(listed.storageClass !== undefined && { storageClass: listed.storageClass }),
         parts,
         topic,
         manifest: said[i],

@@ -17,6 +17,7 @@ import {
 } from '../pulsar/wire/protocol/entry-decoder.ts';
 import type { EntryMetadata } from '../pulsar/wire/protocol/entry-metadata.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../topic-name.ts';
+import { expectReadable } from './archived.ts';
 import { isNothing, partitionName, type RawObject, readCatalog } from './catalog.ts';
 import { commandSummary } from './index-archive.ts';
 import { nothingFound } from './nothing-found.ts';
@@ -97,6 +98,11 @@ export async function recoverArchive(
   const trials = catalog.raw
     .filter(({ recoveredBy }) => recoveredBy !== 'manifest')
     .map((raw): Trial => ({ raw, objects: new Set(), messages: 0, isNew: false, reason: undefined }));
+  await expectReadable(
+    store,
+    trials.map(({ raw }) => raw),
+    call,
+  );
   const objects = createRecoveredObjects(
     store,
     catalog,

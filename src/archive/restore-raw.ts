@@ -1,4 +1,5 @@
 // What restore does with raw entries: which are meant, where they stand among the messages, and to which partition they go.
+import { BackupError } from '../errors.ts';
 import { readWhole } from '../format/stored-object.ts';
 import type { CallOptions, Message, ObjectStore, RawEntry, TimeMs } from '../ports.ts';
 import { readStoredEntry } from '../pulsar/wire/protocol/entry-decoder.ts';
@@ -22,7 +23,7 @@ export async function selectRaw(
   for (const one of raw) {
     if (isRecovered(one)) continue;
     const isTimed = fromMs !== undefined || toMs !== undefined;
-    const publishTimeMs = isTimed ? await publishTimeOf(store, one, call) : undefined;
+    const publishTimeMs = isTimed ? await publishTimeOf(store, one, call).catch(unlessArchived) : undefined;
     const id = { ...one.id, partition: one.partition, batchIndex: -1 };
     const times = publishTimeMs === undefined ? {} : { fromMs, toMs };
     const own = { id, publishTimeMs: publishTimeMs ?? 0, key: undefined, properties: [] };
@@ -30,6 +31,11 @@ export async function selectRaw(
       selected.push(one);
   }
   return selected;
+}
+
+/** What has to be thawed to know its time may be of any. */
+function unlessArchived(error: unknown): undefined {
+  if (!(error instanceof BackupError) || error.details['code'] !== 'InvalidObjectState') throw error;
 }
 
 async function publishTimeOf(

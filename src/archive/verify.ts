@@ -5,6 +5,7 @@ import { mapInOrder } from '../lib/map-in-order.ts';
 import { createMemoryPressure } from '../lib/memory-pressure.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
+import { untilArchived } from './archived.ts';
 import { type ArchiveObject, isRecovered } from './catalog.ts';
 import { streamCatalog } from './catalog-stream.ts';
 import { type Chain, createRunFollower, ofTopic } from './chain/follow-runs.ts';
@@ -105,7 +106,8 @@ export async function verifyArchive(
   const ofObjects: Finding[] = [];
   const unordered = new Set<string>();
   const total = { objects: 0, bytes: 0, messages: 0, unknown: 0 };
-  for await (const { object, inspection } of inspectAll(store, prefix, catalog.objects(), options, listing)) {
+  const objects = level === 'list' ? catalog.objects() : untilArchived(catalog.objects());
+  for await (const { object, inspection } of inspectAll(store, prefix, objects, options, listing)) {
     pressure(OBJECT_BYTES);
     ofObjects.push(...verifyFacts(object, knowsMetadata));
     if (inspection !== undefined) ofObjects.push(...verifyInspection(object, inspection));

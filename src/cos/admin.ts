@@ -1,5 +1,6 @@
 // What commands ask of a bucket beyond the archive: its settings for `check`, and small objects that may be replaced
 // or removed for `restore`'s progress. A run of the function has no use for it.
+import type COS from 'cos-nodejs-sdk-v5';
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Body, CallOptions, ObjectAttributes } from '../ports.ts';
@@ -20,6 +21,14 @@ export interface LifecycleRule {
   readonly expireAfterDays: number | undefined;
 }
 
+/** For how many days, and how fast (API page 436/12633). */
+export interface ThawRequest {
+  readonly days: number;
+  readonly tier: 'Expedited' | 'Standard' | 'Bulk';
+  /** In an archive tier of INTELLIGENT_TIERING: it comes back for good, and COS takes no days. */
+  readonly isTiered: boolean;
+}
+
 export interface CosAdmin {
   /** Whether the bucket can be reached, and its region as COS tells it. @throws BackupError `store` */
   headBucket(options?: CallOptions): Promise<{ region: string | undefined }>;
@@ -27,6 +36,8 @@ export interface CosAdmin {
   getLifecycle(options?: CallOptions): Promise<readonly LifecycleRule[]>;
   /** Creates or replaces a small object. Never for the archive itself. May be repeated. */
   putReplaceable(key: string, body: Body, attributes: ObjectAttributes, options?: CallOptions): Promise<void>;
+  /** Asks for a copy of an archived object that can be read. May be repeated. @throws BackupError `store` */
+  thaw(key: string, request: ThawRequest, options?: CallOptions): Promise<void>;
   /** Removes an object; also where there is none. May be repeated. */
   remove(key: string, options?: CallOptions): Promise<void>;
 }
@@ -79,6 +90,18 @@ export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
           retryable: true,
           hint: ODD_ANSWER,
         });
+      }
+    },
+    async thaw(key, { days, tier, isTiered }, options) {
+      const act = { doing: 'ask for a readable copy of', action: 'PostObjectRestore', key };
+      const request = { ...(isTiered ? {} : { Days: days }), CASJobParameters: { Tier: tier } };
+      const ask = (cos: COS) =>
+        cos.restoreObject({ ...at(key), RestoreRequest: request as COS.RestoreRequest, Headers: {} });
+      try {
+        await client.call(act, ask, options);
+      } catch (error) {
+        const isAsked = error instanceof BackupError && error.details['code'] === 'RestoreAlreadyInProgress';
+        if (!isAsked) throw error;
       }
     },
     async remove(key, options) {

@@ -2,6 +2,7 @@
 // folders that another rule of the region stores in too.
 import { createCosStore } from '../cos/store.ts';
 import { BackupError, messageOf } from '../errors.ts';
+import { isArchiveClass } from '../format/contents.ts';
 import { topicFolder } from '../format/object-key.ts';
 import { retry } from '../lib/retry.ts';
 import type { CallOptions, Logger } from '../ports.ts';
@@ -98,6 +99,7 @@ function foldersOf({ environment, functionName }: Rule): string[] {
     topicFolder(prefix, topic),
     `${prefix}_runs/rule=${name || functionName}/`,
     topicFolder(`${prefix}_unreadable/`, topic),
+    ...(isArchiveClass(environment['COS_STORAGE_CLASS']) ? [topicFolder(`${prefix}_contents/`, topic)] : []),
   ];
 }
 

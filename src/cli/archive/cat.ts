@@ -1,13 +1,15 @@
 // `tdmq-backup archive cat`: the records of a topic as lines, values or a table, streaming.
 import { parseArgs } from 'node:util';
+import { expectReadable, listedPart } from '../../archive/archived.ts';
 import { streamCatalog } from '../../archive/catalog-stream.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
 import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
 import { rangeBytesFor } from '../../archive/ranged-read.ts';
 import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
 import { mayHold } from '../../archive/selection.ts';
+import { isArchiveClass } from '../../format/contents.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
-import type { ObjectStore } from '../../ports.ts';
+import type { ListedObject, ObjectStore } from '../../ports.ts';
 import type { Command, Terminal } from '../command.ts';
 import { openOutput } from '../terminal/output.ts';
 import { type Progress, startProgress, timeLeft } from '../terminal/progress.ts';
@@ -66,9 +68,15 @@ Examples:
         onProgress: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
       });
       const list = createObjectList(prefix);
-      for await (const object of catalog.objects()) if (mayHold(object, selection)) list.add(object);
+      const archived: ListedObject[] = [];
+      for await (const object of catalog.objects()) {
+        if (!mayHold(object, selection)) continue;
+        list.add(object);
+        if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
+      }
       const { missing } = await catalog.surroundings();
       const damage = expectWhole({ prefix, missing }, selection, values['skip-damaged'], topic.full);
+      await expectReadable(store, archived, { signal });
       const groups = list.partitions();
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
       const reading = terminal.stderr.isTTY ? watchReading(store, groups, progress) : store;

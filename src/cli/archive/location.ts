@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { createFolderStore } from '../../archive/folder-store.ts';
 import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
 import { parseCosConfig } from '../../config.ts';
+import type { ThawRequest } from '../../cos/admin.ts';
 import { createCosStore } from '../../cos/store.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { readWhole } from '../../format/stored-object.ts';
@@ -47,6 +48,8 @@ export interface Location {
   /** A copy has no metadata. */
   readonly knowsMetadata: boolean;
   readonly notes: Notes;
+  /** Asks for a readable copy of an archived object; a copy of the archive has none. */
+  readonly thaw?: (key: string, request: ThawRequest) => Promise<void>;
   /** For people. */
   readonly name: string;
   close(): Promise<void>;
@@ -113,6 +116,8 @@ export async function openLocation(
         return retry(put, { clock: systemClock });
       },
     },
+    thaw: (key, request) =>
+      retry(() => inner.admin.thaw(key, request, { signal: terminal.signal }), { clock: systemClock }),
     name: `${cos.bucket}/${cos.prefix}`,
     close: () => store.close(),
   };

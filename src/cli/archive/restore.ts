@@ -1,5 +1,6 @@
 // `tdmq-backup archive restore`: publishes what was stored to a topic, and goes on where a killed restore stopped.
 import { parseArgs } from 'node:util';
+import { expectReadable } from '../../archive/archived.ts';
 import { type ArchiveObject, readCatalog } from '../../archive/catalog.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
 import type { DamagedObject } from '../../archive/read-messages.ts';
@@ -135,6 +136,11 @@ Examples:
       }
       const isSkipping = values['skip-damaged'];
       const damage = expectWhole(catalog, selection, isSkipping, source);
+      const wanted = [
+        ...found.filter((object) => mayHold(object, selection)),
+        ...(isWithRaw ? catalog.raw : []),
+      ];
+      await expectReadable(store, wanted, { signal });
       const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: terminal.signal });
       publisher = await openPublisher(terminal);
       const targetPartitions = await publisher.partitions(target);
@@ -156,10 +162,8 @@ Examples:
         const places = `${source} (${partitionsText(sourcePartitions)}) to ${target.full} (${partitionsText(targetPartitions)})`;
         terminal.stderr.write(`${doing} ${location.name}: ${places}\n`);
       }
-      const read = countReads(
-        store,
-        objects.filter((object) => mayHold(object, selection)),
-      );
+      const selected = objects.filter((object) => mayHold(object, selection));
+      const read = countReads(store, selected);
       const startedMs = Date.now();
       const counts = await restoreMessages({
         ...how,

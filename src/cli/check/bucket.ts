@@ -8,6 +8,7 @@ import { BackupError } from '../../errors.ts';
 import { crc64 } from '../../lib/crc64.ts';
 import type { CallOptions, Logger } from '../../ports.ts';
 import { type CheckResult, fail, failed, ok, warn } from '../../rules/check-result.ts';
+import { checkStorageClass } from './storage-class.ts';
 
 /** Asks one thing after the other; ends early where the bucket cannot be reached. Leaves no object behind. */
 export async function* checkBucket(
@@ -20,6 +21,7 @@ export async function* checkBucket(
     const reached = await reachBucket(store.admin, cos, options);
     yield reached;
     if (reached.status === 'fail') return;
+    if (cos.storageClass !== 'STANDARD') yield checkStorageClass(cos.storageClass);
     if (options.writes) yield await writeProbe(store, cos.prefix, options);
     yield await versioning(store.admin, options);
     yield* await lifecycle(store.admin, cos.prefix, options);

@@ -1,0 +1,140 @@
+// `tdmq-backup archive thaw`: asks COS for readable copies of what is in an archive class, and says when they are there.
+import { parseArgs } from 'node:util';
+import { type ArchivedObject, findArchived } from '../../archive/archived.ts';
+import { isRecovered, readCatalog } from '../../archive/catalog.ts';
+import { nothingOf } from '../../archive/nothing-found.ts';
+import { mayHold } from '../../archive/selection.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { createSlots } from '../../lib/semaphore.ts';
+import type { Command } from '../command.ts';
+import { startProgress } from '../terminal/progress.ts';
+import { formatBytes } from '../terminal/table.ts';
+import { UsageError } from '../usage-error.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
+import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
+
+const TIERS = { expedited: 'Expedited', standard: 'Standard', bulk: 'Bulk' } as const;
+/** COS takes 100 of these requests a second. */
+const PARALLEL = 8;
+const LOOK_EVERY_MS = 60_000;
+
+export const command: Command = {
+  summary: 'ask COS for readable copies of archived objects',
+  help: `
+Usage: tdmq-backup archive thaw [options]
+
+Objects in the classes ARCHIVE and DEEP_ARCHIVE (and in the archive tiers of INTELLIGENT_TIERING) cannot be read before
+COS has made a copy that can be: within minutes (expedited, ARCHIVE only), 3 to 5 hours (standard; DEEP_ARCHIVE 12 to 24)
+or 5 to 12 hours (bulk; DEEP_ARCHIVE 24 to 48), as COS promises. The copy costs its reading, and its storage as STANDARD
+for so many days. This asks for the objects of the selection that nobody has asked for, and says how the others are; call
+it again to see when they are there. The archived objects stay as they are. The key needs cos:PostObjectRestore.
+
+  --tier TIER      expedited, standard (default) or bulk
+  --days N         for how long the copies are there; 7 by default
+  --wait           stay until all are there
+  --dry-run        only say how they are
+  --json           the counts and each object as JSON
+${SELECTION_HELP}
+${LOCATION_HELP}
+
+Examples:
+  tdmq-backup archive thaw --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --dry-run
+  tdmq-backup archive thaw --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --tier bulk --wait
+`,
+  async run(args, terminal) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...LOCATION_OPTIONS,
+        ...SELECTION_OPTIONS,
+        tier: { type: 'string', default: 'standard' },
+        days: { type: 'string', default: '7' },
+        wait: { type: 'boolean', default: false },
+        'dry-run': { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    const tier = Object.hasOwn(TIERS, values.tier) ? TIERS[values.tier as keyof typeof TIERS] : undefined;
+    if (tier === undefined) throw new UsageError('--tier must be expedited, standard or bulk');
+    const days = numberOption('--days', values.days, 1, 365);
+    const selection = parseSelection(values);
+    const location = await openLocation(values, terminal);
+    const { store, prefix, thaw } = location;
+    const progress = startProgress(terminal.stderr);
+    try {
+      if (thaw === undefined)
+        throw new UsageError('a local copy has no archived objects: leave out --folder');
+      const { signal } = terminal;
+      const topic = await onlyTopic(location, signal);
+      const catalog = await readCatalog(store, prefix, { topic, signal, time: selection });
+      const selected = catalog.objects.filter((object) => mayHold(object, selection));
+      const raw = catalog.raw.filter((one) => !isRecovered(one));
+      if (selected.length + raw.length === 0) throw await nothingOf(store, prefix, topic, { signal });
+      const look = () => findArchived(store, [...selected, ...raw], { signal, withTiers: true });
+      let found = await look();
+      const cold = found.filter(({ state }) => state.kind === 'archived');
+      if (tier === 'Expedited' && cold.some(({ storageClass }) => storageClass.includes('DEEP')))
+        throw new UsageError('--tier expedited is not there for DEEP_ARCHIVE: choose standard or bulk');
+      let asked = 0;
+      if (!values['dry-run'] && cold.length > 0) {
+        const slots = createSlots(PARALLEL);
+        const ask = async ({ object }: ArchivedObject) => {
+          await thaw(object.key, { days, tier, isTiered: object.storageClass?.endsWith('TIERING') === true });
+          progress.update(`${++asked} of ${cold.length} objects asked for`);
+        };
+        await Promise.all(cold.map((one) => slots.run(() => ask(one))));
+        found = await look();
+      }
+      const isThere = () => found.every(({ state }) => state.kind === 'there');
+      while (values.wait && !values['dry-run'] && !isThere()) {
+        const there = found.filter(({ state }) => state.kind === 'there').length;
+        progress.update(`${there} of ${found.length} objects can be read`);
+        await (terminal.clock ?? systemClock).sleep(LOOK_EVERY_MS, signal);
+        found = await look();
+      }
+      progress.clear();
+      if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(found, selected.length, asked))}\n`);
+      else terminal.stdout.write(asText(found, selected.length, asked));
+      return 0;
+    } finally {
+      progress.clear();
+      await location.close();
+    }
+  },
+};
+
+function countsOf(found: readonly ArchivedObject[]) {
+  const count = (kind: ArchivedObject['state']['kind']) =>
+    found.filter(({ state }) => state.kind === kind).length;
+  const untils = found.flatMap(({ state }) => (state.kind === 'there' ? [state.until.getTime()] : []));
+  const readableUntil = untils.length === 0 ? undefined : new Date(Math.min(...untils)).toISOString();
+  return { there: count('there'), underWay: count('asked'), archived: count('archived'), readableUntil };
+}
+
+const asJson = (found: readonly ArchivedObject[], selected: number, askedNow: number): object => ({
+  format: 'tdmq-backup-thaw/1',
+  selected,
+  inArchiveClass: found.length,
+  askedNow,
+  ...countsOf(found),
+  objects: found.map(({ object, storageClass, state }) => ({
+    key: object.key,
+    storageClass,
+    state: state.kind === 'asked' ? 'under way' : state.kind,
+    ...(state.kind === 'there' && { until: state.until.toISOString() }),
+  })),
+});
+
+function asText(found: readonly ArchivedObject[], selected: number, askedNow: number): string {
+  if (found.length === 0) return `None of the ${selected} selected objects is archived: all can be read.\n`;
+  const { there, underWay, archived, readableUntil } = countsOf(found);
+  const size = formatBytes(found.reduce((sum, { object }) => sum + object.sizeBytes, 0));
+  const states = [
+    there > 0 ? `${there} can be read until ${readableUntil}` : '',
+    underWay > 0
+      ? `${underWay} are being thawed${askedNow > 0 ? `, ${askedNow} of them asked for now` : ''}`
+      : '',
+    archived > 0 ? `${archived} are archived, and nobody has asked for them` : '',
+  ].filter(Boolean);
+  return `${found.length} archived objects, ${size}: ${states.join('; ')}\n`;
+}
