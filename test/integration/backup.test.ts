@@ -127,6 +127,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
     for (const file of files) {
       const { object, records } = file;
       const [from, to] = [records[0], records.at(-1)];
+      const times = records.map(({ publishTime }) => publishTime).sort();
       expect(object.key).toBe(expectedKey(topic, file));
       expect(object.headers['content-type']).toBe('application/x-ndjson');
       expect(object.metadata).toEqual({
@@ -136,6 +137,8 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
         'first-publish-time': from?.publishTime,
         'last-id': to?.id,
         'last-publish-time': to?.publishTime,
+        'earliest-publish-time': times[0],
+        'latest-publish-time': times.at(-1),
         messages: String(records.length),
         'record-bytes': String(object.bytes.length),
         sha256: sha256(object.bytes),
