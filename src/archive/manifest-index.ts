@@ -238,10 +238,11 @@ function createIndex(
   asked: DateRange | undefined,
   load: (date: string) => Promise<ManifestObject[]>,
 ): ManifestIndex {
-  const held = new Map<string, ManifestObject>();
-  const byDate = new Map<string, readonly string[]>();
+  /** What was not taken, by the date of the manifest and the path. */
+  const held = new Map<string, Map<string, ManifestObject>>();
   const left: ManifestObject[] = [];
   const loaded = new Set<string>();
+  let count = 0;
   let next = 0;
 
   async function read(wanted: readonly string[]): Promise<void> {
@@ -249,30 +250,38 @@ function createIndex(
     for (const date of fresh) loaded.add(date);
     const found = await Promise.all(fresh.map(load));
     for (const [i, objects] of found.entries()) {
-      const paths: string[] = [];
+      const own = new Map<string, ManifestObject>();
       for (const object of objects) {
         const path = pathOf(object.key);
-        // What the run itself stored is better known to it than what it found there.
-        if (held.get(path)?.alreadyStored === false) continue;
-        held.set(path, object);
-        paths.push(path);
+        if (isBetter(object, own.get(path))) own.set(path, object);
       }
-      byDate.set(fresh[i] as string, paths);
+      count += own.size;
+      if (own.size > 0) held.set(fresh[i] as string, own);
     }
   }
 
   /** Lets go of what earlier dates have left, where there is no room for all. */
   function forget(before: string): void {
-    for (const [date, paths] of byDate) {
-      if (held.size <= MAX_HELD) return;
+    for (const [date, own] of held) {
+      if (count <= MAX_HELD) return;
       if (date >= before) continue;
-      byDate.delete(date);
-      for (const path of paths) {
-        const object = held.get(path);
-        if (object !== undefined) left.push(object);
-        held.delete(path);
-      }
+      held.delete(date);
+      count -= own.size;
+      for (const object of own.values()) left.push(object);
     }
+  }
+
+  function take(path: string): ManifestObject | undefined {
+    let best: ManifestObject | undefined;
+    for (const [date, own] of held) {
+      const object = own.get(path);
+      if (object === undefined) continue;
+      if (isBetter(object, best)) best = object;
+      own.delete(path);
+      count--;
+      if (own.size === 0) held.delete(date);
+    }
+    return best;
   }
 
   async function readNext(upTo: number): Promise<void> {
@@ -293,30 +302,30 @@ function createIndex(
         await readNext(to);
         forget(dates[to - 1] ?? '');
       }
-      while (asked === undefined && next < dates.length && held.size < AHEAD)
+      while (asked === undefined && next < dates.length && count < AHEAD)
         await readNext(Math.min(dates.length, next + 1));
     },
     on: (wanted) => read([...wanted].filter((date) => dates.includes(date))),
     async further() {
-      if (next >= dates.length || held.size >= MAX_HELD) return false;
+      if (next >= dates.length || count >= MAX_HELD) return false;
       await readNext(Math.min(dates.length, next + 1));
       return true;
     },
-    take(path) {
-      const object = held.get(path);
-      held.delete(path);
-      return object;
-    },
+    take,
     async end() {
       const until = asked?.until === undefined ? undefined : daysAfter(asked.until, 1);
       while (next < dates.length && (until === undefined || (dates[next] as string) <= until)) {
         await readNext(Math.min(dates.length, next + DATES_AT_ONCE));
         forget(dates[next - 1] ?? '');
       }
-      return [...left, ...held.values()];
+      return [...left, ...[...held.values()].flatMap((own) => [...own.values()])];
     },
   };
 }
+
+/** What the run itself stored is better known to it than to one that found it there. */
+const isBetter = (object: ManifestObject, other: ManifestObject | undefined): boolean =>
+  other?.alreadyStored !== false || !object.alreadyStored;
 
 /** An index of what is known already. */
 export function indexOf(objects: readonly ManifestObject[]): ManifestIndex {
