@@ -49,6 +49,8 @@ export interface VerifyOptions extends CallOptions {
   /** What an earlier verification found in an object that has not changed since. */
   readonly known?: (object: ArchiveObject) => Inspection | undefined;
   readonly onInspected?: (object: ArchiveObject, inspection: Inspection) => void;
+  /** Of manifests, which are read first. */
+  readonly onFollowed?: (manifests: number) => void;
   /** Of objects that are listed and looked at. */
   readonly onChecked?: (objects: number) => void;
   readonly onProgress?: (progress: VerifyProgress) => void;
@@ -125,7 +127,7 @@ export async function verifyArchive(
   const { raw, missing } = surroundings;
   if (total.objects + raw.length + missing.length === 0) throw await nothingFound(store, prefix, listing);
   const { duplicates, findings: ofEnds } = await verifyPartitions(store, partitions, level, call);
-  const joined = verifyChain(partitions, raw, chain);
+  const joined = verifyChain(partitions, surroundings, chain);
   const findings = [
     ...verifySurroundings(surroundings),
     ...ofObjects,
@@ -155,13 +157,15 @@ export async function verifyArchive(
 async function followRuns(
   store: ObjectStore,
   prefix: string,
-  { topic, from, earlier }: VerifyOptions,
+  { topic, from, earlier, onFollowed }: VerifyOptions,
   call: CallOptions,
   pressure: (bytes: number) => void,
 ): Promise<Chain> {
   const follower = createRunFollower(prefix, earlier?.heads, Date.parse(from ?? '') || 0);
+  let manifests = 0;
   for await (const read of readManifests(store, prefix, call)) {
     follower.add(read);
+    onFollowed?.(++manifests);
     pressure(OBJECT_BYTES);
   }
   const chain = topic === undefined ? follower.finish() : ofTopic(follower.finish(), topic.full);

@@ -52,15 +52,15 @@ type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
   readonly cause: Gap['cause'] | 'no-message';
 };
 
-/** The gaps of a partition. `stored` is in the order of first entries, `raw` are the entries that were kept raw. */
+/** The gaps of a partition. `stored` is in the order of first entries; what is in `told` was kept raw, or is missed already. */
 export function findGaps(
   stored: Iterable<StoredRange>,
-  raw: readonly EntryId[],
+  told: readonly EntryRange[],
   chains: readonly PartitionChain[],
   missing: readonly MissingManifest[],
 ): PartitionGaps {
   const kept = new EntryRanges();
-  for (const id of raw) kept.add({ after: justBefore(id), through: id }, undefined);
+  for (const range of told) kept.add(range, undefined);
   const holes = chains.map((chain) => ({ chain, holes: holesOf(chain) }));
   const gaps: Gap[] = [];
   let [places, entries] = [0, 0];
@@ -195,4 +195,5 @@ function joined(found: readonly Found[]): (Found & { readonly entries: number })
   return all;
 }
 
-const justBefore = ({ ledgerId, entryId }: EntryId): EntryId => ({ ledgerId, entryId: entryId - 1 });
+/** The entry before this one, as far as its ledger has one. */
+export const justBefore = ({ ledgerId, entryId }: EntryId): EntryId => ({ ledgerId, entryId: entryId - 1 });

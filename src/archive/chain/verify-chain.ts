@@ -1,13 +1,15 @@
 // The findings of the chain: manifests that are gone or changed, and for each partition what is in no object and why.
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
-import { formatTime } from '../../format/record.ts';
+import { formatTime, parseMessageId } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
-import { partitionName, type RawObject } from '../catalog.ts';
+import { partitionName, type Surroundings } from '../catalog.ts';
 import { damage, type Finding, notice } from '../finding.ts';
+import { pathOf } from '../manifest-index.ts';
 import type { ObjectRange, PartitionRanges } from '../object-ranges.ts';
 import { emptyDays } from './empty-days.ts';
+import type { EntryRange } from './entry-ranges.ts';
 import type { Chain, PartitionChain } from './follow-runs.ts';
-import { findGaps, type Gap } from './gaps.ts';
+import { findGaps, type Gap, justBefore } from './gaps.ts';
 import type { PassedOver } from './manifest-link.ts';
 
 /** How one partition came out. */
@@ -60,15 +62,23 @@ export interface ChainVerification {
 /** Joins what the runs say with what is stored. */
 export function verifyChain(
   stored: PartitionRanges,
-  rawObjects: readonly RawObject[],
+  { raw, missing }: Pick<Surroundings, 'raw' | 'missing'>,
   chain: Chain,
 ): ChainVerification {
   const findings: Finding[] = [...verifyManifests(chain)];
   const partitions: PartitionResult[] = [];
-  const raw = new Map<string, EntryId[]>();
-  for (const { topic, partition, id } of rawObjects) {
+  const told = new Map<string, EntryRange[]>();
+  const tell = (topic: string, partition: number, first: EntryId, last: EntryId) => {
     const name = partitionName(topic, partition);
-    raw.set(name, [...(raw.get(name) ?? []), id]);
+    const own = told.get(name) ?? [];
+    told.set(name, own);
+    own.push({ after: justBefore(first), through: last });
+  };
+  for (const { topic, partition, id } of raw) tell(topic, partition, id, id);
+  for (const { key, partition, firstId, lastId } of missing) {
+    const [tenant, namespace, topic] = pathOf(key).split('/');
+    const [first, last] = [parseMessageId(firstId), parseMessageId(lastId)];
+    if (first && last) tell(`persistent://${tenant}/${namespace}/${topic}`, partition, first, last);
   }
   for (const name of [...new Set([...stored.keys(), ...chain.partitions.keys()])]) {
     const own = stored.get(name);
@@ -77,7 +87,7 @@ export function verifyChain(
     const objects = () => own?.inOrder() ?? [];
     const { gaps, withoutMessage } = findGaps(
       objects(),
-      raw.get(name) ?? [],
+      told.get(name) ?? [],
       chains,
       chain.missing.filter((one) => one.topic === undefined || one.topic === topic),
     );

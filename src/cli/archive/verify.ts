@@ -101,6 +101,7 @@ Examples:
         topic: location.topic,
         knowsMetadata: location.knowsMetadata,
         signal: terminal.signal,
+        onFollowed: (manifests) => progress.update(`${manifests.toLocaleString('en-US')} manifests followed`),
         onChecked: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
         onProgress: ({ objects, bytes, total }) => {
           const share = bytes / Math.max(1, total?.bytes ?? Number.POSITIVE_INFINITY);

@@ -146,6 +146,15 @@ describe('what is gone', () => {
     );
   });
 
+  it('is an object that is missing where its manifest is there, and no ids without a message', async () => {
+    const archive = steadyRule();
+    const [key] = (archive.runs[4] as DocumentedRun).objects as [string];
+    archive.remove(key);
+    const report = await verify(archive);
+    expect(report.findings).toMatchObject([{ kind: 'missing', key }]);
+    expect(report.partitions[0]).toMatchObject({ withoutMessage: { entries: 0 }, lost: { entries: 0 } });
+  });
+
   it('is named in a ledger that has been closed since', async () => {
     const archive = documentedArchive();
     archive.run(steadyRun(0));
