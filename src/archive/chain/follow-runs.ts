@@ -49,8 +49,9 @@ export interface MissingManifest {
   readonly key: string;
   readonly rule: string;
   readonly startedAtMs: number;
-  /** The key of the manifest that names it. */
+  /** The key of the manifest that names it, and what it says of its checksum. */
   readonly namedBy: string;
+  readonly sha256?: string | undefined;
   readonly topic: string | undefined;
   /** When the last run before it began of which there is a manifest. */
   readonly afterMs: number | undefined;
@@ -130,8 +131,11 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     rule = link.rule;
     manifests++;
     const one: Open = { link, isChanged: read.content === undefined };
-    named.delete(link.path);
     seen.set(link.path, link.sha256);
+    // By a run whose machine has a clock that is behind.
+    const namer = named.get(link.path);
+    named.delete(link.path);
+    if (namer?.sha256 !== undefined) compare(link.path, namer.sha256, namer.namedBy, namer.topic, one);
     for (const head of known)
       if (head.path === link.path) compare(link.path, head.sha256, head.saidBy, link.topic, one);
     if (link.previous !== undefined) name(link.previous.path, link.previous.sha256, link);
@@ -155,7 +159,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     if (seen.has(path)) {
       if (sha256 !== undefined) compare(path, sha256, by.key, by.topic);
     } else if (!named.has(path)) {
-      named.set(path, missingOf(path, by.key, by.topic, newest?.startedAtMs));
+      named.set(path, { ...missingOf(path, by.key, by.topic, newest?.startedAtMs), sha256 });
     }
   }
 

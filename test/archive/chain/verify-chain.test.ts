@@ -226,6 +226,17 @@ describe('a manifest', () => {
     expect(detailOf(report, 'manifest')[0]).toContain(archive.runs[5]?.manifest);
   });
 
+  it('that was changed is named by a run whose clock is behind, too', async () => {
+    const archive = documentedArchive();
+    const { manifest } = archive.run({ ...steadyRun(0), startedMs: at(0, 10) });
+    const namer = archive.run({ ...steadyRun(1), startedMs: at(0, 5) });
+    await expectNoDamage(archive);
+    archive.change(manifest, (text) => text.replace('caught_up', 'deadline'));
+    const report = await verify(archive);
+    expect(damages(report)).toEqual([`manifest ${manifest}`]);
+    expect(detailOf(report, 'manifest')[0]).toContain(namer.manifest);
+  });
+
   it('that was changed to hide an object that is gone hides nothing', async () => {
     const archive = steadyRule();
     const { manifest, objects } = archive.runs[4] as DocumentedRun;
