@@ -232,8 +232,8 @@ function parseRuleYaml(text: string, path: string): RuleForm {
 }
 
 /**
- * The `.env.<stage>` of a rule for the Serverless Framework, with every variable that serverless.yml reads. A stored
- * role key stands in it, so the file is for its owner alone.
+ * The `.env.<stage>` of a rule for the Serverless Framework, with every variable that serverless.yml reads; what the rule
+ * does not set is commented out. It contains a stored role key, so the file is for its owner alone.
  */
 export function formatEnvFile(rule: Rule): string {
   const { fields } = formOfRule(rule);
@@ -246,11 +246,11 @@ export function formatEnvFile(rule: Rule): string {
     const quote = /^[\w./:@,+=-]*$/.test(value) ? '' : ["'", '"', '`'].find((one) => !value.includes(one));
     return `${name}=${quote}${value}${quote}`;
   };
-  const lines = (Object.entries(VARIABLES) as [string, { fallback?: string }][]).flatMap(
+  const lines = (Object.entries(VARIABLES) as [string, { fallback?: string }][]).map(
     ([name, { fallback }]) => {
       const value = settings[name] || fallback;
-      const isUnset = value === '' && name !== 'COS_PREFIX';
-      return value === undefined ? [] : isUnset ? [`#${name}=`] : [line(name, value)];
+      // An empty prefix is the bucket's root, which a rule may have.
+      return value || (value === '' && name === 'COS_PREFIX') ? line(name, value) : `#${name}=`;
     },
   );
   const deployed = names.flatMap((name) => {
@@ -260,8 +260,9 @@ export function formatEnvFile(rule: Rule): string {
     return value === undefined ? [`#${variable}=`] : [line(variable, value)];
   });
   return [
-    `# The rule ${rule.name} in ${rule.region}: for \`scf deploy --stage <stage>\` and \`tdmq-backup rule create --file\`.`,
-    '# A line that is commented out here must be commented out in serverless.yml as well, and the other way round.',
+    `# The rule ${rule.name} in ${rule.region}, for \`tdmq-backup rule create --file\`, and for the Serverless Framework:`,
+    `#   scf deploy --stage <stage> --inputs memorySize=${rule.memoryMb} timeout=${rule.timeoutSeconds}`,
+    '# serverless.yml has the timers of further instances, and the runtime. What is commented out here drops out.',
     ...lines,
     ...deployed,
     '',

@@ -1,14 +1,11 @@
 // The rule commands against the loopback cloud, through main() as a person calls them. Every output is searched for
 // secrets.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseEnv } from 'node:util';
 import { expect } from 'vitest';
-import { parse } from 'yaml';
 import { main } from '../../src/cli/main.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
-import { packageRoot } from '../../src/packaging/package-root.ts';
 import { type HastyClock, hastyClock } from '../fakes/hasty-clock.ts';
 import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import {
@@ -17,6 +14,7 @@ import {
   type Subscription,
   seedCluster,
 } from '../stand-ins/cloud-api/state.ts';
+import { exampleValues, resolveInputs } from '../stand-ins/framework.ts';
 import { testTerminal } from './terminal.ts';
 import { typeAnswers } from './typist.ts';
 
@@ -153,25 +151,22 @@ export function tracesIn({ api, cluster }: RuleCloud): object {
   });
 }
 
-const root = packageRoot(import.meta.url);
-const read = (name: string) => readFileSync(join(root, name), 'utf8');
+/** The values of .env.example but for what stands in this cloud. */
+export const stageValues = (name: string): Record<string, string> => ({
+  ...exampleValues(),
+  RULE_NAME: name,
+  PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
+  PULSAR_TOKEN: ROLE_KEY,
+  DEPLOY_ROLE: 'run-role',
+  DEPLOY_VPC_ID: 'vpc-1',
+  DEPLOY_SUBNET_ID: 'subnet-1',
+  DEPLOY_CLS_LOGSET_ID: 'log-set',
+  DEPLOY_CLS_TOPIC_ID: 'log-topic',
+});
 
-/** A function as serverless.yml makes it, with the values of .env.example but for what stands in this cloud. */
+/** A function as serverless.yml makes it. */
 export function deployByHand(cloud: RuleCloud, name: string, given: Partial<ScfFunction> = {}): ScfFunction {
-  const values: Record<string, string | undefined> = {
-    ...parseEnv(read('.env.example')),
-    RULE_NAME: name,
-    PULSAR_SERVICE_URL: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:8080',
-    PULSAR_TOKEN: ROLE_KEY,
-    DEPLOY_ROLE: 'run-role',
-    DEPLOY_VPC_ID: 'vpc-1',
-    DEPLOY_SUBNET_ID: 'subnet-1',
-    DEPLOY_CLS_LOGSET_ID: 'log-set',
-    DEPLOY_CLS_TOPIC_ID: 'log-topic',
-  };
-  const { inputs } = parse(
-    read('serverless.yml').replace(/\$\{env:([A-Z_]+)\}/g, (_, one: string) => values[one] ?? 'undefined'),
-  );
+  const inputs = resolveInputs(stageValues(name));
   const timer = inputs.events[0].timer.parameters;
   const fn: ScfFunction = {
     name: inputs.name,
@@ -184,9 +179,7 @@ export function deployByHand(cloud: RuleCloud, name: string, given: Partial<ScfF
     description: inputs.description,
     memory: inputs.memorySize,
     timeout: inputs.timeout,
-    environment: Object.fromEntries(
-      Object.entries(inputs.environment.variables).map(([key, value]) => [key, String(value)]),
-    ),
+    environment: inputs.environment.variables,
     vpc: { VpcId: inputs.vpcConfig.vpcId, SubnetId: inputs.vpcConfig.subnetId },
     publicNet: inputs.publicAccess,
     role: inputs.role,

@@ -1,83 +1,64 @@
 // serverless.yml and .env.example: they fit each other, the settings' schema, and what the scf component documents.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { expect, test } from 'vitest';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { parseConfig } from '../../src/config.ts';
-import { packageRoot } from '../../src/packaging/package-root.ts';
 import { REGIONS, VARIABLES } from '../../src/settings.ts';
+import { exampleValues, readRootFile, resolveInputs, withFurtherTimers } from '../stand-ins/framework.ts';
 
-const root = packageRoot(import.meta.url);
-const read = (name: string) => readFileSync(join(root, name), 'utf8');
-const serverless = read('serverless.yml');
-const example = read('.env.example');
-const active = parseEnv(example) as Record<string, string>;
+const serverless = readRootFile('serverless.yml');
+const example = readRootFile('.env.example');
+const active = exampleValues();
 const commented = parseEnv(example.replace(/^#(?=[A-Z_]+=)/gm, '')) as Record<string, string>;
 
-/** Puts values in as the framework does: an unset one becomes the text "undefined". */
-const substitute = (text: string, values: Record<string, string>) =>
-  text.replace(/\$\{env:([A-Z_]+)\}/g, (_, name: string) => values[name] ?? 'undefined');
-
-const deployed = parse(substitute(serverless, active));
 const number = (min: number, max: number, step = 1) => z.number().min(min).max(max).multipleOf(step);
 
 /** The inputs of the scf component, as its documentation lists them; an unknown one is a fault. */
 const documented = z.strictObject({
-  app: z.string(),
-  component: z.literal('scf'),
-  name: z.string(),
-  inputs: z.strictObject({
-    name: z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,58}[A-Za-z0-9]$/),
-    description: z.string().max(1_000),
-    src: z.strictObject({ src: z.string() }),
-    type: z.literal('event'),
-    handler: z.literal('index.main_handler'),
-    runtime: z.enum(['Nodejs18.15', 'Nodejs20.19']),
-    region: z.enum(REGIONS),
-    memorySize: number(128, 3_072, 128),
-    timeout: number(1, 900),
-    role: z.string(),
-    vpcConfig: z.strictObject({
-      vpcId: z.string().startsWith('vpc-'),
-      subnetId: z.string().startsWith('subnet-'),
-    }),
-    publicAccess: z.boolean(),
-    cls: z.strictObject({ logsetId: z.uuid(), topicId: z.uuid() }),
-    tags: z.strictObject({ 'tdmq-backup': z.string() }),
-    installDependency: z.literal(false),
-    environment: z.strictObject({
-      variables: z.record(z.string(), z.union([z.string().min(1), z.number()])),
-    }),
-    events: z.tuple([
-      z.strictObject({
-        timer: z.strictObject({
-          parameters: z.strictObject({
-            name: z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,59}$/),
-            qualifier: z.literal('$DEFAULT'),
-            cronExpression: z.string(),
-            enable: z.literal(true),
-            argument: z.string(),
-          }),
+  name: z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,58}[A-Za-z0-9]$/),
+  description: z.string().max(1_000),
+  src: z.strictObject({ src: z.string() }),
+  type: z.literal('event'),
+  handler: z.literal('index.main_handler'),
+  runtime: z.enum(['Nodejs18.15', 'Nodejs20.19']),
+  region: z.enum(REGIONS),
+  memorySize: number(128, 3_072, 128),
+  timeout: number(1, 900),
+  role: z.string(),
+  vpcConfig: z.strictObject({
+    vpcId: z.string().startsWith('vpc-'),
+    subnetId: z.string().startsWith('subnet-'),
+  }),
+  publicAccess: z.boolean(),
+  cls: z.strictObject({ logsetId: z.uuid(), topicId: z.uuid() }),
+  tags: z.strictObject({ 'tdmq-backup': z.string() }),
+  installDependency: z.literal(false),
+  environment: z.strictObject({
+    variables: z.record(z.string(), z.union([z.string().min(1), z.number()])),
+  }),
+  events: z.tuple([
+    z.strictObject({
+      timer: z.strictObject({
+        parameters: z.strictObject({
+          name: z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,59}$/),
+          qualifier: z.literal('$DEFAULT'),
+          cronExpression: z.string(),
+          enable: z.literal(true),
+          argument: z.string(),
         }),
       }),
-    ]),
-  }),
+    }),
+  ]),
 });
 
-/** All variables that serverless.yml hands to the function, with the active ones alone or the commented ones too. */
-function handedOver(withCommented: boolean): string[] {
-  const text = withCommented ? serverless.replace(/^( +)# (?=[A-Z_]+: \$\{env:)/gm, '$1') : serverless;
-  return Object.keys(parse(text).inputs.environment.variables);
-}
-
 test('with every value of .env.example put in, serverless.yml is what the component documents', () => {
-  expect(z.treeifyError(documented.safeParse(deployed).error ?? new z.ZodError([]))).toEqual({ errors: [] });
+  expect(z.treeifyError(documented.safeParse(resolveInputs(active)).error ?? new z.ZodError([]))).toEqual({
+    errors: [],
+  });
 });
 
 test.each([5, 7, 15])('a rule that runs every %i minutes has that cron, in seven fields', (minutes) => {
-  const { inputs } = parse(substitute(serverless, { ...active, RUN_INTERVAL_MINUTES: String(minutes) }));
+  const inputs = resolveInputs({ ...active, RUN_INTERVAL_MINUTES: String(minutes) });
   expect(inputs.events[0].timer.parameters).toMatchObject({
     name: `every-${minutes}-minutes`,
     cronExpression: `0 */${minutes} * * * * *`,
@@ -86,10 +67,7 @@ test.each([5, 7, 15])('a rule that runs every %i minutes has that cron, in seven
 });
 
 test('the timers to uncomment are further instances: the same times under names of their own', () => {
-  const lines = serverless.split('\n');
-  const first = lines.findIndex((line) => line.startsWith('    # - timer:'));
-  const uncommented = lines.map((line, i) => (i < first ? line : line.replace(/^ {4}# /, '    ')));
-  const { inputs } = parse(substitute(uncommented.join('\n'), active));
+  const inputs = resolveInputs(active, withFurtherTimers());
   const timers = inputs.events.map(
     (one: { timer: { parameters: { name: string } } }) => one.timer.parameters,
   );
@@ -97,32 +75,24 @@ test('the timers to uncomment are further instances: the same times under names 
   expect(timers).toEqual(['', '-2', '-3', '-4'].map((end) => ({ ...own, name: `every-5-minutes${end}` })));
 });
 
-test('every setting stands in serverless.yml and in .env.example, active or commented out in both alike', () => {
-  expect(handedOver(true).sort()).toEqual(Object.keys(VARIABLES).sort());
+test('every setting stands in serverless.yml, and in .env.example, active or commented out', () => {
+  expect(Object.keys(resolveInputs(commented).environment.variables).sort()).toEqual(
+    Object.keys(VARIABLES).sort(),
+  );
   const inExample = Object.keys(commented).filter((name) => !name.startsWith('DEPLOY_'));
   expect(inExample.sort()).toEqual(Object.keys(VARIABLES).sort());
-  for (const name of handedOver(false)) expect(active, name).toHaveProperty(name);
-  expect(handedOver(false).sort()).toEqual(
-    Object.keys(active)
-      .filter((name) => !name.startsWith('DEPLOY_'))
-      .sort(),
-  );
 });
 
-test('what serverless.yml reads from the environment, .env.example sets', () => {
+test('what serverless.yml reads from the environment, .env.example has', () => {
   const asked = [...serverless.matchAll(/^(?! *#).*?\$\{env:([A-Z_]+)\}/gm)].map(
     ([, name]) => name as string,
   );
-  expect([...new Set(asked)].filter((name) => !(name in active))).toEqual([]);
+  expect([...new Set(asked)].filter((name) => !(name in commented))).toEqual([]);
 });
 
 const keys = { TENCENTCLOUD_SECRETID: 'id', TENCENTCLOUD_SECRETKEY: 'key' };
 const handed = (values: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(parse(substitute(serverless, values)).inputs.environment.variables).map(
-      ([name, value]) => [name, String(value)],
-    ),
-  );
+  resolveInputs(values).environment.variables;
 
 test('the settings of .env.example are accepted, and its defaults are the defaults', () => {
   const config = parseConfig({ ...handed(active), ...keys });
@@ -139,11 +109,23 @@ test('the settings that are commented out are valid too', () => {
   expect(() => parseConfig({ ...active, COS_SSE: commented['COS_SSE'], ...keys })).not.toThrow();
 });
 
-test.each(handedOver(false))('%s left out of .env.<stage> is refused by the function, by name', (name) => {
+test.each(Object.keys(VARIABLES))('%s left out of .env.<stage> is not set in the function either', (name) => {
   const { [name]: _, ...others } = active;
-  expect(() => parseConfig({ ...handed(others), ...keys })).toThrow(
-    new RegExp(`${name} is the text "undefined"`),
-  );
+  const { [name]: __, ...rest } = handed(active);
+  expect(handed(others)).toEqual(rest);
+});
+
+test('memory and time-out are numbers, whatever .env.<stage> sets or leaves out', () => {
+  expect(resolveInputs({})).toMatchObject({ memorySize: 512, timeout: 285 });
+  expect(resolveInputs({ ...active, DEPLOY_MEMORY_MB: '1024' })).toMatchObject({ memorySize: 512 });
+});
+
+test('a variable that is a part of a text becomes the text "undefined"', () => {
+  const { RUN_INTERVAL_MINUTES: _, ...others } = active;
+  expect(resolveInputs(others).events[0].timer.parameters).toMatchObject({
+    name: 'every-undefined-minutes',
+    cronExpression: '0 */undefined * * * * *',
+  });
 });
 
 test('settings fit into what SCF allows for the environment', () => {

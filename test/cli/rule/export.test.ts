@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { VARIABLES } from '../../../src/settings.ts';
 import type { ScfFunction } from '../../stand-ins/cloud-api/state.ts';
+import { readRootFile, resolveInputs } from '../../stand-ins/framework.ts';
 import { deployByHand, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
 
 let cloud: RuleCloud;
@@ -62,13 +63,23 @@ test('export sets every variable that serverless.yml reads, or comments it out',
   const path = join(cloud.folder, '.env.orders');
   await cloud.rule('export', 'orders-backup', '--out', path);
   const written = readFileSync(path, 'utf8');
-  const yml = readFileSync(new URL('../../../serverless.yml', import.meta.url), 'utf8');
-  const active = yml
-    .split('\n')
-    .filter((line) => !line.trim().startsWith('#'))
-    .join('\n');
-  for (const [, name] of active.matchAll(/\$\{env:(\w+)\}/g))
+  for (const [, name] of readRootFile('serverless.yml').matchAll(/\$\{env:(\w+)\}/g))
     expect(written).toMatch(new RegExp(`^#?${name}=`, 'm'));
+});
+
+test('deployed with what export writes, a rule stays as it is', async () => {
+  const { environment, timeout, role, vpc, cls } = await cloud.createOrders('--memory', '1024');
+  const path = join(cloud.folder, '.env.orders');
+  await cloud.rule('export', 'orders-backup', '--out', path);
+  const written = readFileSync(path, 'utf8');
+  expect(written).toContain(`--inputs memorySize=1024 timeout=${timeout}\n`);
+  const inputs = resolveInputs(parseEnv(written) as Record<string, string>);
+  expect(inputs.environment.variables).toMatchObject(environment);
+  expect(inputs).toMatchObject({
+    role,
+    vpcConfig: { vpcId: vpc?.VpcId, subnetId: vpc?.SubnetId },
+    cls,
+  });
 });
 
 test('export does not write over a file unless told to, and then for its owner alone', async () => {

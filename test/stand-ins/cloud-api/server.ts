@@ -12,12 +12,14 @@ import { createFaultList, type Fault } from './faults.ts';
 import { scfActions } from './scf/actions.ts';
 import { type Account, verifySignature } from './signature.ts';
 import { type CloudState, emptyState } from './state.ts';
+import { tagActions } from './tag.ts';
 import { tdmqActions } from './tdmq.ts';
 import { vpcActions } from './vpc.ts';
 
 const SERVICES: Record<string, { version: string; actions: Readonly<Record<string, Action>> }> = {
   scf: { version: '2018-04-16', actions: scfActions },
   tdmq: { version: '2020-02-17', actions: tdmqActions },
+  tag: { version: '2018-08-13', actions: tagActions },
   cam: { version: '2019-01-16', actions: camActions },
   cls: { version: '2020-10-16', actions: clsActions },
   vpc: { version: '2017-03-12', actions: vpcActions },

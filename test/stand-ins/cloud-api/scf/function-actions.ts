@@ -14,6 +14,7 @@ export const functionActions: Readonly<Record<string, Action>> = {
       Handler: 'string',
       Runtime: 'string',
       Type: 'string',
+      DeployMode: 'string',
       CodeSource: 'string',
       Tags: 'array',
       InstallDependency: 'string',
@@ -76,7 +77,14 @@ export const functionActions: Readonly<Record<string, Action>> = {
     },
   },
   UpdateFunctionCode: {
-    takes: { ...named, ZipFile: 'string', Code: 'object', CodeSource: 'string', Handler: 'string' },
+    takes: {
+      ...named,
+      ZipFile: 'string',
+      Code: 'object',
+      CodeSource: 'string',
+      Handler: 'string',
+      InstallDependency: 'string',
+    },
     answer: (scene) => {
       const fn = activeFunctionOf(scene);
       fn.zip = zipOf(scene.request['Code'] ?? { ZipFile: scene.request['ZipFile'] });
@@ -85,7 +93,7 @@ export const functionActions: Readonly<Record<string, Action>> = {
     },
   },
   GetFunction: {
-    takes: { ...named, Qualifier: 'string', ShowCode: 'string' },
+    takes: { ...named, Qualifier: 'string', ShowCode: 'string', ShowTriggers: 'string' },
     answer: (scene) => {
       const fn = functionOf(scene);
       if (fn.status !== 'Active' && fn.status !== 'CreateFailed') {
@@ -116,6 +124,17 @@ export const functionActions: Readonly<Record<string, Action>> = {
         AddTime: fn.addTime,
         ModTime: fn.modTime,
         CodeSize: fn.zip.byteLength,
+      };
+    },
+  },
+  GetAlias: {
+    takes: { ...named, Name: 'string!' },
+    answer: (scene) => {
+      functionOf(scene);
+      return {
+        Name: scene.request['Name'],
+        FunctionVersion: '$LATEST',
+        RoutingConfig: { AdditionalVersionWeights: [] },
       };
     },
   },

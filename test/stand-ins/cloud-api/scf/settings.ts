@@ -18,10 +18,21 @@ export const settings = {
   Role: 'string',
   ClsLogsetId: 'string',
   ClsTopicId: 'string',
+  DiskSize: 'number',
+  L5Enable: 'string',
 } as const;
 
-/** The bytes of a zip. @throws ApiError for anything else */
-export function zipOf(code: { ZipFile?: string } | undefined): Uint8Array {
+interface Code {
+  readonly ZipFile?: string;
+  readonly CosBucketName?: string;
+  readonly CosObjectName?: string;
+}
+
+/** The bytes of a zip; of one in COS, its name. @throws ApiError for anything else */
+export function zipOf(code: Code | undefined): Uint8Array {
+  if (code?.CosBucketName && code.CosObjectName) {
+    return Buffer.from(`${code.CosBucketName}${code.CosObjectName}`);
+  }
   const zip = Buffer.from(code?.ZipFile ?? '', 'base64');
   if (zip.subarray(0, 2).toString('latin1') !== 'PK') {
     throw new ApiError('InvalidParameterValue.ZipFile', 'The code is not a zip file.');

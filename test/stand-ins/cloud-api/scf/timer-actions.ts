@@ -1,5 +1,5 @@
 // Triggers of a function; timers are the only kind here.
-import type { Action, Scene } from '../action.ts';
+import { type Action, page, type Scene } from '../action.ts';
 import { ApiError } from '../api-error.ts';
 import type { ScfFunction, Trigger } from '../state.ts';
 import { activeFunctionOf, functionOf, named } from './function.ts';
@@ -95,8 +95,15 @@ export const timerActions: Readonly<Record<string, Action>> = {
       return {};
     },
   },
+  ListTriggers: {
+    takes: { ...named, Limit: 'number', Offset: 'number' },
+    answer: (scene) => {
+      const { triggers } = functionOf(scene);
+      return { TotalCount: triggers.length, Triggers: page(triggers, scene, 20, 100).map(describeTrigger) };
+    },
+  },
   DeleteTrigger: {
-    takes: { ...named, TriggerName: 'string!', Type: 'string!', Qualifier: 'string' },
+    takes: { ...named, TriggerName: 'string!', Type: 'string!', Qualifier: 'string', TriggerDesc: 'string' },
     answer: (scene) => {
       const fn = functionOf(scene);
       fn.triggers.splice(fn.triggers.indexOf(triggerOf(fn, scene)), 1);
