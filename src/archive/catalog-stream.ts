@@ -13,7 +13,9 @@ import {
   listRecords,
   type TimeRange,
 } from './listing.ts';
-import { createManifests, dateOfPath, indexOf, type ManifestIndex, pathOf } from './manifest-index.ts';
+import { dateOfPath, pathOf } from './manifest-content.ts';
+import { indexOf, type ManifestIndex } from './manifest-index.ts';
+import { createManifests } from './manifests.ts';
 import { createDescribe, type DescribeOptions, fullTopic, type ListedRecord } from './object-facts.ts';
 import { entryName, type ListedRaw, listRaw } from './raw-objects.ts';
 

@@ -7,7 +7,8 @@ import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectHead, ObjectStore } from '../ports.ts';
 import type { ArchiveObject, ObjectFacts } from './catalog.ts';
 import { daysAfter } from './listing.ts';
-import { type ManifestIndex, pathOf } from './manifest-index.ts';
+import { pathOf } from './manifest-content.ts';
+import type { ManifestIndex } from './manifest-index.ts';
 import { entryName } from './raw-objects.ts';
 
 /** Requests for metadata at a time. */

@@ -7,7 +7,7 @@ import type { Message, MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { datesOf } from './coverage.ts';
 import { CLOCK_SLACK_MS } from './listing.ts';
-import { pathOf } from './manifest-index.ts';
+import { pathOf } from './manifest-content.ts';
 import { factsOf } from './object-facts.ts';
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */

@@ -4,7 +4,7 @@ import { formatTime, parseMessageId } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
 import { partitionName, type Surroundings } from '../catalog.ts';
 import { damage, type Finding, notice } from '../finding.ts';
-import { pathOf } from '../manifest-index.ts';
+import { pathOf } from '../manifest-content.ts';
 import type { ObjectRange, PartitionRanges } from '../object-ranges.ts';
 import { emptyDays } from './empty-days.ts';
 import type { EntryRange } from './entry-ranges.ts';

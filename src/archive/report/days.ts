@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ArchiveObject } from '../catalog.ts';
 import type { Finding } from '../finding.ts';
-import { pathOf } from '../manifest-index.ts';
+import { pathOf } from '../manifest-content.ts';
 
 interface Day {
   readonly topic: string;

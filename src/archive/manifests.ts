@@ -1,0 +1,210 @@
+// The manifests of an archive, found by rule and date: those that may be of a topic, and no others. It keeps none of them.
+import { COMMAND_REQUEST_IDS, type ManifestObject, type RecoveredRaw } from '../format/run-manifest.ts';
+import { readWhole } from '../format/stored-object.ts';
+import { createSlots } from '../lib/semaphore.ts';
+import type { CallOptions, ObjectStore } from '../ports.ts';
+import { isOfCommand } from './chain/manifest-link.ts';
+import { type DateRange, daysAfter, isInRange, type TimeRange } from './listing.ts';
+import {
+  dateOfPath,
+  folderOf,
+  type Manifest,
+  mayBeWithin,
+  mayTellOf,
+  parseManifest,
+  pathOf,
+} from './manifest-content.ts';
+import { createManifestIndex, type ManifestIndex } from './manifest-index.ts';
+
+/** Requests at a time. */
+const PARALLEL = 16;
+/** Dates that are listed at a time. */
+const DATES_AT_ONCE = 4;
+
+/** What was read of manifests, whatever topic they are of. */
+export interface ManifestTally {
+  manifests: number;
+  /** Keys of those that cannot be read as such. */
+  readonly bad: string[];
+  readonly recovered: RecoveredRaw[];
+  /** The most partitions that a manifest names, by the topic's full name; 0 for a plain topic. */
+  readonly partitionCounts: Map<string, number>;
+}
+
+/** The manifests of an archive; see `ofTopic`. */
+export interface Manifests {
+  readonly tally: ManifestTally;
+  /** An index for the objects of a topic (full name), as they are listed: dates ascending. */
+  ofTopic(topic: string, dates: DateRange | undefined): Promise<ManifestIndex>;
+  /**
+   * What manifests say of objects under other dates than these whose messages were published between these times, or may
+   * have been. @throws BackupError `store`
+   */
+  outOf(topic: string, dates: DateRange, time: TimeRange): Promise<readonly ManifestObject[]>;
+  /** Reads what is in no folder of a rule and a date, and where asked the manifests that `archive recover` left. */
+  readOthers(withRecovered: boolean): Promise<void>;
+  /** The full names of all topics that a manifest names, as far as it takes few manifests to know. */
+  topics(): Promise<readonly string[]>;
+}
+
+/** The manifests under `prefix`; reads nothing before it is asked. */
+export function createManifests(store: ObjectStore, prefix: string, call: CallOptions): Manifests {
+  const tally: ManifestTally = { manifests: 0, bad: [], recovered: [], partitionCounts: new Map() };
+  const slots = createSlots(PARALLEL);
+  const seen = new Set<string>();
+  let listing: Promise<readonly Rule[]> | undefined;
+  let grouping: ReturnType<typeof groupRules> | undefined;
+  const strays: string[] = [];
+
+  /** Each rule's folder, and the dates in it. */
+  async function listRules(): Promise<readonly Rule[]> {
+    const folders: string[] = [];
+    for await (const { kind, key } of store.listFolder(`${prefix}_runs/`, call))
+      if (kind === 'folder') folders.push(key);
+      else strays.push(key);
+    return Promise.all(folders.map((folder) => slots.run(() => listDates(folder))));
+  }
+
+  async function listDates(folder: string): Promise<Rule> {
+    const dates: string[] = [];
+    for await (const { kind, key } of store.listFolder(folder, call)) {
+      const date = /^date=(\d{4}-\d{2}-\d{2})\/$/.exec(key.slice(folder.length))?.[1];
+      if (kind === 'folder' && date !== undefined) dates.push(date);
+      else if (kind === 'object') strays.push(key);
+      else for await (const listed of store.list(key, call)) strays.push(listed.key);
+    }
+    return { folder, dates };
+  }
+
+  const rules = () => {
+    listing ??= listRules();
+    return listing;
+  };
+
+  async function keysOf(rule: Rule, date: string): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const { key } of store.list(`${rule.folder}date=${date}/`, call)) keys.push(key);
+    return keys;
+  }
+
+  async function read(key: string): Promise<Manifest | undefined> {
+    const manifest = parseManifest(await readWhole(store, key, call));
+    if (seen.has(key)) return manifest;
+    seen.add(key);
+    if (manifest === undefined) tally.bad.push(key);
+    else {
+      tally.manifests++;
+      tally.recovered.push(...manifest.recovered);
+      const { partitionCounts } = tally;
+      for (const [topic, isPartitioned] of manifest.topics) {
+        const count = isPartitioned ? manifest.partitions : 0;
+        partitionCounts.set(topic, Math.max(count, partitionCounts.get(topic) ?? 0));
+      }
+    }
+    return manifest;
+  }
+
+  /**
+   * The topics of a rule's manifests: it drains one, so the first and the last that it left tell it. `undefined`: any, as
+   * those of commands may be.
+   */
+  async function topicsOf(rule: Rule): Promise<ReadonlySet<string> | undefined> {
+    const topics = new Set<string>();
+    for (const [date, at] of [[rule.dates[0], 0] as const, [rule.dates.at(-1), -1] as const]) {
+      const key = date === undefined ? undefined : (await keysOf(rule, date)).at(at);
+      if (key === undefined) continue;
+      const manifest = isOfCommand(key) ? undefined : await read(key);
+      if (manifest === undefined || manifest.topics.size === 0) return undefined;
+      for (const one of manifest.topics.keys()) topics.add(one);
+    }
+    return topics;
+  }
+
+  /** The rules of each topic, and those of any. */
+  async function groupRules() {
+    const byTopic = new Map<string, Rule[]>();
+    const ofAny: Rule[] = [];
+    const all = await rules();
+    const topics = await Promise.all(all.map((rule) => slots.run(() => topicsOf(rule))));
+    for (const [i, rule] of all.entries()) {
+      const own = topics[i];
+      if (own === undefined) ofAny.push(rule);
+      for (const topic of own ?? []) byTopic.set(topic, [...(byTopic.get(topic) ?? []), rule]);
+    }
+    return { byTopic, ofAny };
+  }
+
+  async function rulesOf(topic: string): Promise<readonly Rule[]> {
+    const all = await rules();
+    if (all.length < 2) return all;
+    grouping ??= groupRules();
+    const { byTopic, ofAny } = await grouping;
+    return [...(byTopic.get(topic) ?? []), ...ofAny];
+  }
+
+  async function ofTopic(topic: string, dates: DateRange | undefined): Promise<ManifestIndex> {
+    const own = await rulesOf(topic);
+    const from = dates?.from === undefined ? undefined : daysAfter(dates.from, -1);
+    const byDate = new Map<string, Rule[]>();
+    for (const rule of own)
+      for (const date of rule.dates) {
+        if (from !== undefined && date < from) continue;
+        const list = byDate.get(date);
+        if (list === undefined) byDate.set(date, [rule]);
+        else list.push(rule);
+      }
+    const folder = `${folderOf(topic)}/`;
+    return createManifestIndex([...byDate.keys()].sort(), dates, async (date) => {
+      const keys = (await Promise.all((byDate.get(date) ?? []).map((rule) => keysOf(rule, date)))).flat();
+      const found = keys.map((key) => slots.run(async () => (await read(key))?.objects ?? []));
+      const objects = (await Promise.all(found)).flat();
+      return objects.filter(({ key }) => pathOf(key).startsWith(folder));
+    });
+  }
+
+  async function outOf(topic: string, dates: DateRange, time: TimeRange): Promise<ManifestObject[]> {
+    const found = new Map<string, ManifestObject>();
+    const folder = `${folderOf(topic)}/`;
+    const collect = async (key: string) => {
+      const bytes = await readWhole(store, key, call);
+      if (!mayTellOf(bytes, time)) return;
+      for (const object of parseManifest(bytes)?.objects ?? []) {
+        const path = pathOf(object.key);
+        const isElsewhere = path.startsWith(folder) && !isInRange(dateOfPath(path), dates);
+        if (isElsewhere && mayBeWithin(object, time)) found.set(path, object);
+      }
+    };
+    for (const rule of await rulesOf(topic))
+      for (let at = 0; at < rule.dates.length; at += DATES_AT_ONCE) {
+        const some = rule.dates.slice(at, at + DATES_AT_ONCE).map((date) => keysOf(rule, date));
+        const keys = (await Promise.all(some)).flat();
+        await Promise.all(keys.map((key) => slots.run(() => collect(key))));
+      }
+    return [...found.values()];
+  }
+
+  return {
+    tally,
+    ofTopic,
+    outOf,
+    async topics() {
+      grouping ??= groupRules();
+      await grouping;
+      return [...tally.partitionCounts.keys()];
+    },
+    async readOthers(withRecovered) {
+      const all = await rules();
+      const others = [...strays];
+      for (const rule of withRecovered ? all : [])
+        for await (const { key } of store.list(rule.folder, call))
+          if (key.endsWith(`-${COMMAND_REQUEST_IDS.recover}.json`)) others.push(key);
+      await Promise.all(others.filter((key) => !seen.has(key)).map((key) => slots.run(() => read(key))));
+    },
+  };
+}
+
+interface Rule {
+  readonly folder: string;
+  /** Ascending. */
+  readonly dates: readonly string[];
+}
