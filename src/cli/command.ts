@@ -3,12 +3,20 @@
 import type { Clock } from '../ports.ts';
 import type { Environment } from '../read-settings.ts';
 
+/** The file that `--env-file` names. */
+export interface SettingsFile {
+  readonly path: string;
+  readonly settings: Environment;
+}
+
 /** Where a command reads and writes; tests pass their own. */
 export interface Terminal {
   readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean };
   readonly stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
   readonly stderr: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+  /** With the settings of the file. */
   readonly env: Environment;
+  readonly settingsFile?: SettingsFile;
   /** Aborted by Ctrl-C: the command ends what it began and returns. */
   readonly signal: AbortSignal;
   /** The real one, unless a test has its own. */

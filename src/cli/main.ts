@@ -66,8 +66,8 @@ export async function main(
     }
     if (command.subcommands !== undefined)
       throw new UsageError(`name what to do: ${Object.keys(command.subcommands).join(', ')}`);
-    const env = envFile === undefined ? terminal.env : { ...readEnvFile(envFile), ...terminal.env };
-    return await untilLeft(command.run(others, { ...terminal, env }), command.endsWithinMs, terminal.signal);
+    const running = command.run(others, envFile === undefined ? terminal : withSettings(envFile, terminal));
+    return await untilLeft(running, command.endsWithinMs, terminal.signal);
   } catch (error) {
     return reportFailure(
       path,
@@ -76,6 +76,12 @@ export async function main(
       terminal,
     );
   }
+}
+
+/** What the environment sets already stays. */
+function withSettings(path: string, terminal: Terminal): Terminal {
+  const settings = readEnvFile(path);
+  return { ...terminal, env: { ...settings, ...terminal.env }, settingsFile: { path, settings } };
 }
 
 /** What a command comes to; a failure where it goes on for so long after Ctrl-C, whatever it waits for. */

@@ -9,6 +9,7 @@ import type { Command, Terminal } from '../command.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
 import { paint } from '../terminal/paint.ts';
 import { checkBucket } from './bucket.ts';
+import { checkDeployment } from './deployment.ts';
 import { checkLimits } from './limits.ts';
 import { checkPulsar } from './pulsar.ts';
 
@@ -17,8 +18,9 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup check [--env-file FILE] [--json] [--read-only] [--no-cloud]
 
-Looks at the settings, the limits of the function, what the TDMQ and VPC APIs say of cluster, topic and network, the
-cluster's address, the subscription, the bucket and its prefix.
+Looks at the settings, what a deployment needs (of an --env-file that sets a DEPLOY_*), the limits of the function, what
+the TDMQ and VPC APIs say of cluster, topic and network, the cluster's address, the subscription, the bucket and its
+prefix.
 Each item is ✓, ⚠ (works, but) or ✗ (will not work), with the cause and the hint. It subscribes as the function would
 and takes no message: a subscription that does not exist yet is made by it, and while it looks, a run of an exclusive
 rule is busy. It stores one small object below the prefix and removes it. API keys are TENCENTCLOUD_SECRET_ID and
@@ -70,8 +72,10 @@ async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncG
   const { signal } = terminal;
   const env = await ruleEnvironment(terminal);
   const config = settings(env);
-  if (Array.isArray(config)) return yield* config;
+  const deployment = checkDeployment(terminal.settingsFile, env);
+  if (Array.isArray(config)) return yield* [...config, ...deployment];
   yield ok('settings', `rule ${config.rule}, every ${config.run.intervalMinutes} minutes`);
+  yield* deployment;
   yield* checkLimits(config, env);
   const endpoint = env['TENCENTCLOUD_API_ENDPOINT'] || undefined;
   const told = new Set<string>();
