@@ -15,6 +15,7 @@ const COMMANDS: Commands = {
   demo: () => import('./demo.ts'),
   check: () => import('./check/check.ts'),
   run: () => import('./run.ts'),
+  smoke: () => import('./smoke/smoke.ts'),
   package: () => import('./package.ts'),
   rule: () => import('./rule/commands.ts'),
   archive: () => import('./archive/commands.ts'),

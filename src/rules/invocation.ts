@@ -40,7 +40,7 @@ export async function invokeRule(
       );
       return result ?? {};
     } catch (error) {
-      if (!/Limit|Concurren/.test(apiCode(error)) || /^RequestLimit/.test(apiCode(error))) throw error;
+      if (!isBusyCode(apiCode(error))) throw error;
       throw new BackupError('rule', `SCF does not start ${rule.functionName}: its one instance is busy`, {
         cause: error,
         hint: 'A run is under way: see `tdmq-backup rule logs`, or try again when it has ended.',
@@ -64,6 +64,12 @@ export async function invokeRule(
   onBegun(requestId);
   return await waitForRun(cloud, rule, requestId, signal);
 }
+
+const isBusyCode = (code: string) => /Limit|Concurren/.test(code) && !/^RequestLimit/.test(code);
+
+/** Whether SCF did not start the run because the function's instances are busy. */
+export const isBusy = (error: unknown): boolean =>
+  error instanceof BackupError && isBusyCode(apiCode(error.cause));
 
 /** Long runs are started and then asked about. */
 async function waitForRun(

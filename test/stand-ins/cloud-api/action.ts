@@ -25,7 +25,7 @@ type Kind = 'string' | 'number' | 'boolean' | 'object' | 'array';
 export interface Action {
   /** Parameters by name; `!` marks those that must be there. */
   readonly takes: Readonly<Record<string, Kind | `${Kind}!`>>;
-  answer(scene: Scene): Record<string, unknown>;
+  answer(scene: Scene): Record<string, unknown> | Promise<Record<string, unknown>>;
 }
 
 /** @throws ApiError as the API has it: UnknownParameter, MissingParameter, InvalidParameter */

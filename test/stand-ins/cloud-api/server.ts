@@ -85,7 +85,7 @@ export async function startCloudApi(given: Partial<Account> = {}): Promise<Cloud
         return;
       }
       if (fault?.code !== undefined) throw new ApiError(fault.code, fault.message ?? 'As the test asked.');
-      const done = perform(call, state, account);
+      const done = await perform(call, state, account);
       if (fault?.hang === 'after') return;
       if (fault?.cut === 'after') request.socket.destroy();
       else answer(response, done);
@@ -148,7 +148,7 @@ function parseCall(request: IncomingMessage, url: URL, body: Buffer, account: Ac
   };
 }
 
-function perform(call: Call, state: CloudState, account: Account): Record<string, unknown> {
+async function perform(call: Call, state: CloudState, account: Account): Promise<Record<string, unknown>> {
   const action = SERVICES[call.service]?.actions[call.action] as Action;
   checkParameters(action, call.request);
   return action.answer({ ...call, state, account, nowMs: state.now() });

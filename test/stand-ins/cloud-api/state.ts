@@ -145,7 +145,7 @@ export interface CloudState {
   /** How many GetFunction calls a new or changed function takes to become active. */
   pollsUntilActive: number;
   /** What an invocation does; a test's own code in place of the function's. */
-  run: (fn: ScfFunction, event: unknown, requestId: string) => RunResult;
+  run: (fn: ScfFunction, event: unknown, requestId: string) => RunResult | Promise<RunResult>;
   nextId: number;
   /** The API's clock, in milliseconds since the epoch. */
   now: () => number;

@@ -43,10 +43,14 @@ export const invokeActions: Readonly<Record<string, Action>> = {
       ClientContext: 'string',
       LogType: 'string',
     },
-    answer: (scene) => {
+    answer: async (scene) => {
       const fn = activeFunctionOf(scene);
       const requestId = randomUUID();
-      const result = scene.state.run(fn, JSON.parse(scene.request['ClientContext'] ?? 'null'), requestId);
+      const result = await scene.state.run(
+        fn,
+        JSON.parse(scene.request['ClientContext'] ?? 'null'),
+        requestId,
+      );
       writeLogs(scene, fn, requestId, result);
       const isSynchronous = scene.request['InvocationType'] !== 'Event';
       if (isSynchronous && fn.timeout > 300) {

@@ -1,0 +1,153 @@
+// `tdmq-backup smoke`: the last step of a deployment. Publishes a few marked messages, lets the deployed function run, and
+// proves from the bucket that each is stored once. It removes nothing: it reports what it leaves behind.
+import { parseArgs } from 'node:util';
+import { parseConfig, type RuleConfig } from '../../config.ts';
+import { BackupError } from '../../errors.ts';
+import { type CheckResult, fail } from '../../rules/check-result.ts';
+import type { Command, Terminal } from '../command.ts';
+import {
+  COMMON_FLAGS,
+  COMMON_HELP,
+  confirm,
+  isInteractive,
+  openAccount,
+  whileWaiting,
+} from '../rule/context.ts';
+import { ruleEnvironment } from '../rule/environment.ts';
+import { paint } from '../terminal/paint.ts';
+import { UsageError } from '../usage-error.ts';
+import { MARK_PROPERTY, newMark } from './marked-messages.ts';
+import { proveRule } from './proof.ts';
+import { startTraces, type Traces, tracesLines } from './traces.ts';
+
+export const command: Command = {
+  summary: 'prove a deployed rule with a few marked messages, before you trust it',
+  help: `
+Usage: tdmq-backup smoke --env-file FILE [--yes] [--no-publish]
+
+The last step of a deployment, against the real account. It invokes the rule's function, publishes one marked message to
+each partition (3 to 16 in all), invokes the function again, and reads back from the bucket: each marked message has to be
+in exactly one object, whole and with the checksum that COS and the manifest have, and a manifest has to name that object.
+Every step is ✓, ⚠ (not possible here, and why) or ✗, with a hint. The end says what it left behind.
+
+The marked messages have the property ${MARK_PROPERTY}. Other consumers of the topic get them too: the command says so and
+asks. Where the role may not produce, or the broker is not reached from here, it proves what the function stores of the
+messages that come. The cluster's access address is private: run it inside the VPC. API keys need
+policies/archive-user.json and the right to look up and invoke the function (policies/deploy-user.json).
+
+  --yes, -y     publish without asking
+  --no-publish  publish nothing: prove what comes
+${COMMON_HELP}
+
+Exit code 0 only where every step was proved. At Ctrl-C it ends within a second; a run that has begun goes on.
+
+Examples:
+  tdmq-backup smoke --env-file .env.orders
+  tdmq-backup smoke --env-file .env.orders --yes --json | jq .left
+`,
+  endsWithinMs: 900,
+  async run(args, terminal) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...COMMON_FLAGS,
+        yes: { type: 'boolean', short: 'y', default: false },
+        'no-publish': { type: 'boolean', default: false },
+      },
+    });
+    const publishes = !values['no-publish'];
+    if (publishes && !values.yes && !isInteractive(terminal))
+      throw new UsageError('nobody can be asked here: pass --yes to publish, or --no-publish');
+    const findings: CheckResult[] = [];
+    const add = (finding: CheckResult) => {
+      findings.push(finding);
+      if (!values.json) show(finding, terminal);
+    };
+    const config = readConfig(await ruleEnvironment(terminal));
+    if (Array.isArray(config)) {
+      for (const finding of config) add(finding);
+      return conclude(findings, undefined, values.json, terminal);
+    }
+    const { cloud } = await openAccount(values, terminal, config.cos.region);
+    const traces = startTraces(config.pulsar.topic.full, newMark());
+    // Whatever the command waits for then.
+    const onAbort = () => {
+      for (const line of tracesLines(traces, config.rule)) terminal.stderr.write(`${line}\n`);
+    };
+    terminal.signal.addEventListener('abort', onAbort);
+    try {
+      const proof = proveRule({
+        cloud,
+        config,
+        endpoints: {
+          cos: config.cos.endpoint ?? (terminal.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined),
+          api: terminal.env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
+        },
+        publishes,
+        mayPublish: () => mayPublish(traces, values.yes, terminal),
+        traces,
+        signal: terminal.signal,
+      });
+      for (;;) {
+        const next = await whileWaiting('working', terminal, () => proof.next());
+        if (next.done) break;
+        add(next.value);
+      }
+      terminal.signal.throwIfAborted();
+    } finally {
+      terminal.signal.removeEventListener('abort', onAbort);
+    }
+    return conclude(findings, { traces, rule: config.rule }, values.json, terminal);
+  },
+};
+
+/** The settings, or one finding for each that is wrong. */
+function readConfig(env: Terminal['env']): RuleConfig | CheckResult[] {
+  try {
+    return parseConfig(env, 'shell');
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    const hint = error.hint ?? 'Correct it.';
+    return error.faults.length === 0
+      ? [fail('settings', error.message, hint)]
+      : error.faults.map(({ text }) => fail('settings', text, hint));
+  }
+}
+
+async function mayPublish({ topic, mark }: Traces, isSaid: boolean, terminal: Terminal): Promise<boolean> {
+  // The line that shows what is waited for makes room.
+  if (terminal.stderr.isTTY === true) terminal.stderr.write('\r\u001b[2K');
+  terminal.stderr.write(
+    `This publishes a few messages to ${topic}, marked ${MARK_PROPERTY}=${mark}. Nothing can remove them from the topic, and its other consumers get them too.\n`,
+  );
+  return confirm('Publish them?', isSaid, terminal);
+}
+
+function show({ item, status, cause, hint }: CheckResult, terminal: Terminal): void {
+  const { green, yellow, red, dim } = paint(terminal.stdout, terminal.env);
+  const sign = { ok: green('✓'), warn: yellow('⚠'), fail: red('✗') }[status];
+  terminal.stdout.write(`${sign} ${item.padEnd(10)}  ${cause}\n`);
+  if (hint !== undefined) terminal.stdout.write(`${' '.repeat(14)}${dim('→')} ${hint}\n`);
+}
+
+function conclude(
+  findings: readonly CheckResult[],
+  left: { readonly traces: Traces; readonly rule: string } | undefined,
+  json: boolean,
+  terminal: Terminal,
+): number {
+  const isProved = findings.every(({ status }) => status !== 'fail');
+  if (json) {
+    terminal.stdout.write(
+      `${JSON.stringify({ ok: isProved, findings, ...(left && { left: left.traces }) })}\n`,
+    );
+    return isProved ? 0 : 1;
+  }
+  const lines = left === undefined ? [] : tracesLines(left.traces, left.rule);
+  for (const line of lines) terminal.stdout.write(`${line}\n`);
+  const end = isProved
+    ? 'The rule stores what is published.'
+    : 'This is not proved: do not trust the rule yet.';
+  terminal.stdout.write(`\n${end}\n`);
+  return isProved ? 0 : 1;
+}
