@@ -49,6 +49,8 @@ export interface MissingManifest {
   readonly key: string;
   readonly rule: string;
   readonly startedAtMs: number;
+  /** Its run had ended when the one began that names it. */
+  readonly endedByMs: number;
   /** The key of the manifest that names it, and what it says of its checksum. */
   readonly namedBy: string;
   readonly sha256?: string | undefined;
@@ -159,7 +161,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     if (seen.has(path)) {
       if (sha256 !== undefined) compare(path, sha256, by.key, by.topic);
     } else if (!named.has(path)) {
-      named.set(path, { ...missingOf(path, by.key, by.topic, newest?.startedAtMs), sha256 });
+      named.set(path, { ...missingOf(path, by.key, by), afterMs: newest?.startedAtMs, sha256 });
     }
   }
 
@@ -182,7 +184,10 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     const { topic, subscription, subscriptionType, startedAtMs, endedAtMs } = link;
     if (topic === undefined) return;
     const isBesideMissing = [...named.values()].some(
-      (one) => one.startedAtMs > startedAtMs - LONGEST_RUN_MS && one.startedAtMs <= endedAtMs,
+      (one) =>
+        one.startedAtMs > startedAtMs - LONGEST_RUN_MS &&
+        one.startedAtMs <= endedAtMs &&
+        startedAtMs < one.endedByMs,
     );
     for (const claim of link.claims) {
       const chain = chainOf(link, claim.partition);
@@ -247,8 +252,9 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     newest = undefined;
   }
 
-  const missingOf = (path: string, namedBy: string, topic?: string, afterMs?: number): MissingManifest => ({
-    ...{ key: keyOf(path), rule: ruleOf(path), startedAtMs: startOf(path), namedBy, topic, afterMs },
+  const missingOf = (path: string, namedBy: string, by?: RunLink): MissingManifest => ({
+    ...{ key: keyOf(path), rule: ruleOf(path), startedAtMs: startOf(path), namedBy, topic: by?.topic },
+    ...{ endedByMs: by?.startedAtMs ?? Number.POSITIVE_INFINITY, afterMs: undefined },
   });
 
   return {

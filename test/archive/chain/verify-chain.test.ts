@@ -336,6 +336,24 @@ describe('several instances', () => {
     expect(report.partitions[1 - partition]?.lost).toEqual({ places: 0, entries: 0 });
   });
 
+  it('that came later are not doubted for one that is gone', async () => {
+    const archive = twoInstances({ beside: true });
+    const more = { durationMs: 30_000, type: 'failover', beside: [] };
+    const gone = archive.run({
+      ...more,
+      startedMs: at(3),
+      positions: { 0: '7:59 7:69', 1: '7:59 7:59' },
+      objects: [{ entries: '7:60-69' }],
+    });
+    const still = { 1: '7:59 7:59' };
+    archive.run({ ...more, startedMs: at(3, 5), positions: { 0: '7:69 7:69', ...still } });
+    // Aborted, and no message.
+    archive.run({ ...more, startedMs: at(3, 10), positions: { 0: '7:69 7:73', ...still } });
+    removeRuns(archive, gone);
+    const report = await verify(archive);
+    expect(report.partitions[0]).toMatchObject({ lost: { entries: 10 }, withoutMessage: { entries: 4 } });
+  });
+
   it('may leave ids without a message, which is no loss', async () => {
     const archive = twoInstances({ beside: true });
     const [first, last] = [60, 79];
