@@ -22,7 +22,7 @@ import { type Environment, type RunsFrom, secretsOf } from './read-settings.ts';
 import { retryingStore } from './retrying-store.ts';
 import type { Tally } from './run.ts';
 import { logFieldsOf, RunOutcome } from './run-outcome.ts';
-import { planRun, type RunMemory, type ScfContext } from './run-plan.ts';
+import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } from './run-plan.ts';
 
 /** What an invocation is made of; tests replace the outside. */
 export interface HandlerParts {
@@ -75,7 +75,9 @@ export async function handleInvocation(
     logger = loggerAt(config.logLevel);
     const { times, memory } = planRun(config, context, startedAtMs);
     deadline = new Deadline(clock, times);
-    const work = run({ config, memory, deadline, outcome, logger, parts, opened });
+    // At a shell a person has just chosen them.
+    const low = parts.runsFrom === 'shell' ? [] : lowLimits(config, context);
+    const work = run({ config, memory, low, deadline, outcome, logger, parts, opened });
     await untilAborted(work, deadline.lastEnd, notEnded);
     if (outcome.drained?.failure !== undefined) throw outcome.drained.failure;
   } catch (error) {
@@ -105,6 +107,7 @@ interface Closeable {
 interface Invocation {
   readonly config: RuleConfig;
   readonly memory: RunMemory;
+  readonly low: readonly LowLimit[];
   readonly deadline: Deadline;
   readonly outcome: RunOutcome;
   readonly logger: Logger;
@@ -114,11 +117,12 @@ interface Invocation {
 }
 
 async function run(invocation: Invocation): Promise<void> {
-  const { config, memory, deadline, outcome, logger, parts, opened } = invocation;
+  const { config, memory, low, deadline, outcome, logger, parts, opened } = invocation;
   const { clock } = parts;
   const { startedAtMs, tally } = outcome;
   const signal = deadline.hardEnd;
   logger.info(startFields(invocation), 'run started');
+  for (const limit of low) logger.warn({ ...limit }, 'function limit low');
   const store = retryingStore(parts.createStore(config, logger), {
     clock,
     logger,

@@ -71,6 +71,12 @@ export const LOG_EVENTS = {
     },
     meaning: 'The settings of the run without secrets, how long it may read, and how it divides its memory.',
   },
+  'function limit low': {
+    level: 'warn',
+    fields: { reason: 'text', hint: 'text' },
+    meaning:
+      "The function's time-out or memory is so low that a run stores little: mostly SCF's own 3 s or 128 MB, which nobody chose.",
+  },
   'pulsar driver chosen': {
     level: 'info',
     fields: { driver: ['wire', 'native'] },

@@ -78,6 +78,37 @@ export function planRun(
   };
 }
 
+/** A limit of the function that a run works with, and hardly anybody means. */
+export interface LowLimit {
+  readonly reason: string;
+  readonly hint: string;
+}
+
+/** SCF gives a function 3 s and 128 MB where its deployment says nothing: so little is said in each run. */
+export function lowLimits({ run }: Pick<RuleConfig, 'run'>, context: ScfContext): LowLimit[] {
+  const limitMs = context.time_limit_in_ms ?? context.getRemainingTimeInMillis?.() ?? DEFAULT_TIME_LIMIT_MS;
+  const memoryMb = context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
+  const seconds = Math.round(limitMs / 100) / 10;
+  return [
+    ...(run.reserveSeconds * 1_000 <= limitMs / 2
+      ? []
+      : [
+          {
+            reason: `a run has ${seconds} s, and RUN_RESERVE_SECONDS is ${run.reserveSeconds}: it reads for half of them, and stores what it can in the other half`,
+            hint: 'Set the time-out of the function to 285 (timeout in serverless.yml, or `rule edit --timeout 285`), or lower RUN_RESERVE_SECONDS.',
+          },
+        ]),
+    ...(memoryMb > MIN_MEMORY_MB
+      ? []
+      : [
+          {
+            reason: `the function has ${memoryMb} MB, which leaves little beside Node and little CPU: messages of more than ${largestMessageBytes(memoryMb) / MIB} MiB (in chunks or compressed) are kept raw`,
+            hint: 'Set its memory to 512 MB (memorySize in serverless.yml, or `rule edit --memory 512`).',
+          },
+        ]),
+  ];
+}
+
 /** `reservedMs` is kept free for what follows reading, at most half of the time. */
 function planTimes(startedAtMs: number, timeLimitMs: number, reservedMs: number): RunTimes {
   const endAtMs = startedAtMs + timeLimitMs;

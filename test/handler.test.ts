@@ -182,6 +182,38 @@ describe('an invocation', () => {
     expect(lines[0]).toMatchObject({ message: 'run started', readingMs: 30_000 });
   });
 
+  it.each([
+    [
+      '3 s',
+      { time_limit_in_ms: 3_000 },
+      /a run has 3 s, .* reads for half of them/,
+      /timeout in serverless.yml/,
+    ],
+    ['128 MB', { memory_limit_in_mb: 128 }, /has 128 MB, .*more than 6 MiB/, /memorySize in serverless.yml/],
+  ])(
+    'says that it has %s, which is what SCF gives where nobody chose, and stores what it can',
+    async (_, limits, reason, hint) => {
+      const { broker, lines, parts } = outside();
+      fill(broker);
+      await handleInvocation(ENV, { ...CONTEXT, ...limits }, parts);
+      expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
+        {
+          message: 'function limit low',
+          reason: expect.stringMatching(reason),
+          hint: expect.stringMatching(hint),
+        },
+      ]);
+      expect(broker.backlog()).toBe(0);
+    },
+  );
+
+  it('says nothing of limits that somebody chose, nor at a shell', async () => {
+    const { lines, parts } = outside();
+    await handleInvocation(ENV, { ...CONTEXT, time_limit_in_ms: 30_000, memory_limit_in_mb: 256 }, parts);
+    await handleInvocation(ENV, { ...CONTEXT, time_limit_in_ms: 3_000 }, { ...parts, runsFrom: 'shell' });
+    expect(lines.map(({ message }) => message)).not.toContain('function limit low');
+  });
+
   it('leaves no object and one summary line when there is nothing to do', async () => {
     const { store, lines, parts } = outside();
     await handleInvocation(ENV, CONTEXT, parts);
