@@ -17,6 +17,9 @@ const SLOW_MS = 2;
 /** So many batches are asked for side by side before one file after the other is tried again. */
 const SLOW_BATCHES = 16;
 
+/** Links to folders are followed no deeper than any key: they may lead round in a circle. */
+const MAX_LINK_DEPTH = 8;
+
 type ListOptions = CallOptions & { readonly startAfter?: string };
 
 /** The files whose keys begin with `prefix`, in key order. @throws BackupError `store`, from the iterator */
@@ -81,10 +84,13 @@ async function itemsIn(folder: string, prefix: string, startAfter: string): Prom
     throw fileError('list', path, cause);
   }
   const items: Item[] = [];
+  const depth = base.split('/').length;
   for (const entry of entries) {
-    const isFolder = entry.isDirectory();
+    const isLink = entry.isSymbolicLink();
+    const isFolder =
+      entry.isDirectory() || (isLink && depth < MAX_LINK_DEPTH && isFolderAt(join(path, entry.name)));
     // A pipe would never be read to its end.
-    if (!isFolder && !entry.isFile() && !entry.isSymbolicLink()) continue;
+    if (!isFolder && !entry.isFile() && !isLink) continue;
     const key = `${base}${entry.name}${isFolder ? '/' : ''}`;
     if (!key.startsWith(prefix) || key.endsWith(PARTIAL)) continue;
     if (isFolder ? key > startAfter || startAfter.startsWith(key) : key > startAfter)
@@ -92,6 +98,10 @@ async function itemsIn(folder: string, prefix: string, startAfter: string): Prom
   }
   return items.sort((a, b) => (a.key < b.key ? -1 : 1)).values();
 }
+
+/** Whether a link leads to a folder. */
+const isFolderAt = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 /** What these files are; those that went meanwhile are left out. */
 function createLook(folder: string, signal: AbortSignal | undefined) {
