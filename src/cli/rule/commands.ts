@@ -18,7 +18,7 @@ here or deployed with serverless.yml.
   resume   start its timer again
   run      run it now and wait
   delete   delete it; the subscription and the stored objects stay
-  export   write it as .env.<stage> for the Serverless Framework
+  export   write it as .env.<stage> for the Serverless Framework, or for Terraform
 
 \`tdmq-backup rule <command> --help\` says more.
 

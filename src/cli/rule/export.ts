@@ -1,40 +1,60 @@
-// `tdmq-backup rule export`: a deployed rule as the .env.<stage> of the Serverless Framework.
+// `tdmq-backup rule export`: a deployed rule as the .env.<stage> of the Serverless Framework, or as a Terraform file.
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { BackupError } from '../../errors.ts';
-import { findRule } from '../../rules/rule.ts';
+import { findRule, type Rule } from '../../rules/rule.ts';
 import { formatEnvFile } from '../../rules/rule-form.ts';
+import { formatTerraform, readLimits } from '../../rules/terraform.ts';
 import { VARIABLES } from '../../settings.ts';
 import type { Command } from '../command.ts';
+import { UsageError } from '../usage-error.ts';
 import { COMMON_HELP, openAccount, parseOneName } from './context.ts';
 
 export const command: Command = {
-  summary: 'write it as .env.<stage> for the Serverless Framework',
+  summary: 'write it as .env.<stage> for the Serverless Framework, or for Terraform',
   help: `
-Usage: tdmq-backup rule export NAME [--out FILE] [--force]
+Usage: tdmq-backup rule export NAME [--format env|terraform] [--out FILE] [--force]
 
 Writes .env.NAME with every variable that serverless.yml reads. \`rule create --file\` reads it back too. Where the
 function holds a role key, the file holds it as well: it is written for its owner alone (mode 600), never to stdout.
 
-  --out FILE   the file; by default .env.NAME
-  --force      writes over a file that exists
+With --format terraform it writes NAME.tf.json: function, timers, retries and reserved concurrency for the provider
+tencentcloud, with import blocks for what is deployed. Secrets are sensitive variables, and do not stand in the file.
+
+  --format HOW  env (the default) or terraform
+  --out FILE    the file; by default .env.NAME, or NAME.tf.json
+  --force       writes over a file that exists
 ${COMMON_HELP}
 
 Examples:
   tdmq-backup rule export orders-backup
   tdmq-backup rule export orders-backup --out .env.prod
+  tdmq-backup rule export orders-backup --format terraform
 `,
   async run(args, terminal) {
     const { values, name } = parseOneName(args, {
+      format: { type: 'string', default: 'env' },
       out: { type: 'string' },
       force: { type: 'boolean', default: false },
     });
+    if (values.format !== 'env' && values.format !== 'terraform')
+      throw new UsageError(`--format ${values.format}: expected env or terraform`);
     const { cloud } = await openAccount(values, terminal);
     const rule = await findRule(cloud, name);
+    if (values.format === 'terraform') {
+      const { text, secrets } = formatTerraform(rule, await readLimits(cloud, rule));
+      const path = values.out ?? `${rule.name}.tf.json`;
+      await writeForOwner(path, text, values.force);
+      const variables = secrets.length === 0 ? '' : `; ${secrets.join(', ')} became a sensitive variable`;
+      terminal.stdout.write(
+        values.json
+          ? `${JSON.stringify({ rule: rule.name, path, holdsKey: false, secrets })}\n`
+          : `${path} is written${variables}. Its first lines say what Terraform does not set.\n`,
+      );
+      return 0;
+    }
     const path = values.out ?? `.env.${rule.name}`;
     await writeForOwner(path, formatEnvFile(rule), values.force);
-    const holdsKey = Object.entries(VARIABLES).some(
-      ([variable, one]) => 'secret' in one && one.secret && rule.environment[variable] !== undefined,
-    );
+    const holdsKey = holdsSecret(rule);
     terminal.stdout.write(
       values.json
         ? `${JSON.stringify({ rule: rule.name, path, holdsKey })}\n`
@@ -43,6 +63,11 @@ Examples:
     return 0;
   },
 };
+
+const holdsSecret = (rule: Rule): boolean =>
+  Object.entries(VARIABLES).some(
+    ([variable, one]) => 'secret' in one && one.secret && rule.environment[variable] !== undefined,
+  );
 
 /** Whole or not at all, and for its owner alone, whoever could read the file that it replaces. */
 async function writeForOwner(path: string, text: string, isReplacing: boolean): Promise<void> {

@@ -17,10 +17,17 @@ afterEach(() => cloud.close());
 
 const exported = () => join(cloud.folder, '.env.orders');
 
-test('export writes what create --file makes the same rule from, but for its times', async () => {
-  await cloud.createOrders(
-    ...['--set', 'FILE_COMPRESSION=zstd', '--interval', '10', '--start', 'latest', '--memory', '1024'],
-  );
+const SETTINGS = ['--set', 'FILE_COMPRESSION=zstd', '--interval', '10', '--start', 'latest'];
+
+test.each([
+  ['one instance', [...SETTINGS, '--memory', '1024']],
+  [
+    'instances and a runtime',
+    ['--subscription-type', 'shared', '--instances', '4', '--runtime', 'Nodejs20.19'],
+  ],
+  ['the root of the bucket, and a time-out of its own', ['--prefix', '', '--timeout', '200']],
+])('export writes what create --file makes the same rule from, but for its times: %s', async (_, flags) => {
+  await cloud.createOrders(...flags);
   const before = tracesIn(cloud);
   const ran = await cloud.rule('export', 'orders-backup', '--out', exported());
   expect(ran.out).toContain('holds the role key');
@@ -32,11 +39,32 @@ test('export writes what create --file makes the same rule from, but for its tim
   for (const fn of after.functions) {
     const { environment } = cloud.api.state.functions.get('orders-backup') as ScfFunction;
     for (const [name, { fallback }] of Object.entries(VARIABLES as Record<string, { fallback?: string }>)) {
-      if (environment[name] === fallback && name !== 'RUN_INTERVAL_MINUTES') delete fn.environment[name];
+      if (environment[name] === fallback) delete fn.environment[name];
     }
     delete fn.environment['RULE_NAME'];
   }
   expect(after).toEqual(before);
+});
+
+test('rule.yml with instances and a runtime makes the rule that the flags make', async () => {
+  await cloud.createOrders('--subscription-type', 'failover', '--instances', '3', '--runtime', 'Nodejs20.19');
+  const byFlags = tracesIn(cloud);
+  cloud.api.state.functions.clear();
+  const file = join(cloud.folder, 'rule.yml');
+  const fields = {
+    ...{ name: 'orders-backup', cluster: 'pulsar-abc', namespace: 'default', topic: 'orders' },
+    ...{ subscription: 'backup', subscriptionType: 'failover', tdmqRole: 'backup-reader' },
+    ...{ bucket: 'archive-1250000000', prefix: 'tdmq/orders/', instances: 3, runtime: 'Nodejs20.19' },
+    ...{ clsLogset: 'log-set', clsTopic: 'log-topic' },
+  };
+  writeFileSync(
+    file,
+    Object.entries(fields)
+      .map(([name, value]) => `${name}: ${value}\n`)
+      .join(''),
+  );
+  expect(await cloud.rule('create', '--file', file, '--yes')).toMatchObject({ code: 0 });
+  expect(tracesIn(cloud)).toEqual(byFlags);
 });
 
 test('A rule that is made from an export goes on from where its subscription is', async () => {
