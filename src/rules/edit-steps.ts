@@ -29,13 +29,19 @@ export interface EditPlan {
   readonly warnings: readonly string[];
 }
 
+export interface EditOptions {
+  readonly reserve: boolean;
+  /** Somebody says how many instances there are to be, so concurrency and retries become those of a new rule. */
+  readonly areInstancesGiven: boolean;
+}
+
 /** What changing a rule into another amounts to; `code` where its package is to be replaced as well. */
 export async function planEdit(
   cloud: Cloud,
   before: Rule,
   after: ResolvedRule,
   code: ReadCode | undefined,
-  options: { readonly reserve: boolean },
+  options: EditOptions,
 ): Promise<EditPlan> {
   const runRole = await runRoleSteps(cloud, before, after);
   const timers = planTimers(cloud, before, after.config.run.intervalMinutes, after.instances);
@@ -49,7 +55,7 @@ export async function planEdit(
     ...(isFewer ? concurrency : []),
     ...(isConfigurationChanged(before, after) ? [updateConfiguration(cloud, before, after)] : []),
     ...(isFewer ? [] : concurrency),
-    ...(await retrySteps(cloud, before, after)),
+    ...(await retrySteps(cloud, before, after, options)),
     ...timers.changes,
     ...timers.additions,
     ...(code === undefined ? [] : [updateCode(cloud, before.functionName, code)]),
@@ -116,17 +122,17 @@ function updateCode(cloud: Cloud, functionName: string, code: ReadCode): Step {
 
 /**
  * Memory for as many instances as there are timers. Where none was reserved before, a change of memory alone does not
- * begin to; another number of instances does, and so does leaving Failover. Going to it ends the reservation for one.
+ * begin to; a number of instances does, and so does leaving Failover. Going to it ends the reservation for one.
  */
 async function concurrencySteps(
   cloud: Cloud,
   before: Rule,
   after: ResolvedRule,
-  options: { readonly reserve: boolean },
+  options: EditOptions,
 ): Promise<Step[]> {
   const { functionName } = before;
   const { instances, memoryMb } = after;
-  const isOther = instances !== instancesOf(before);
+  const isOther = options.areInstancesGiven || instances !== instancesOf(before);
   const wasFailover = before.environment['PULSAR_SUBSCRIPTION_TYPE'] === 'failover';
   const isFailover = after.config.pulsar.subscriptionType === 'failover';
   if (options.reserve && !isOther && wasFailover === isFailover && before.memoryMb === memoryMb) return [];
@@ -154,15 +160,22 @@ async function concurrencySteps(
 }
 
 /** A tick waits for its turn as long as the interval. */
-async function retrySteps(cloud: Cloud, before: Rule, after: ResolvedRule): Promise<Step[]> {
+async function retrySteps(
+  cloud: Cloud,
+  before: Rule,
+  after: ResolvedRule,
+  options: EditOptions,
+): Promise<Step[]> {
   const { functionName } = before;
-  if (after.config.run.intervalMinutes === intervalOf(before)) return [];
+  if (!options.areInstancesGiven && after.config.run.intervalMinutes === intervalOf(before)) return [];
   const answer = await ifThere(
     cloud.call('scf', 'GetFunctionEventInvokeConfig', { FunctionName: functionName }),
   );
   const was = answer?.AsyncTriggerConfig;
-  const retries = setRetries(cloud, functionName, retriesOf(after.config));
+  const wanted = retriesOf(after.config);
+  const retries = setRetries(cloud, functionName, wanted);
   if (was === undefined) return [retries];
+  if (was.RetryConfig[0]?.RetryNum === wanted.times && was.MsgTTL === wanted.waitSeconds) return [];
   const back = setRetries(cloud, functionName, {
     times: was.RetryConfig[0]?.RetryNum ?? 0,
     waitSeconds: was.MsgTTL,

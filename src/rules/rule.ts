@@ -115,6 +115,17 @@ function ruleOf(fn: ApiResponse<'scf', 'GetFunction'>, region: string): Rule {
   };
 }
 
+/**
+ * Whether serverless.yml made the function: its description says so, and it sets `RULE_NAME`, which a rule of
+ * `rule create` has from its function's name.
+ */
+export const isOfServerlessYml = ({ description, environment }: Rule): boolean =>
+  description.includes('serverless.yml') || 'RULE_NAME' in environment;
+
+/** What to do about a change to such a rule, since the next deployment sends all of serverless.yml again. */
+export const deploymentHint = ({ name }: Rule, what: string): string =>
+  `The rule was deployed with serverless.yml: the next \`scf deploy\` ${what}. \`tdmq-backup rule export ${name}\` writes its .env.<stage> as the rule is now.`;
+
 const CHINA_MS = 8 * 3_600_000;
 
 /** SCF's times have no zone; they are China's. */

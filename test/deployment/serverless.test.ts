@@ -120,6 +120,10 @@ test('memory and time-out are numbers, whatever .env.<stage> sets or leaves out'
   expect(resolveInputs({ ...active, DEPLOY_MEMORY_MB: '1024' })).toMatchObject({ memorySize: 512 });
 });
 
+test('its description says where the function comes from, by which `rule edit` knows', () => {
+  expect(resolveInputs(active).description).toContain('serverless.yml');
+});
+
 test('a variable that is a part of a text becomes the text "undefined"', () => {
   const { RUN_INTERVAL_MINUTES: _, ...others } = active;
   expect(resolveInputs(others).events[0].timer.parameters).toMatchObject({

@@ -106,6 +106,14 @@ test('it resumes a paused rule, undoes an edit, and detaches other tags', async 
   expect(shapeOf(deployed())).toEqual(before);
 });
 
+test('`rule edit --instances 1` sets what it cannot, once and for all deployments', async () => {
+  await scf('deploy');
+  const edited = await cloud.rule('edit', 'orders-backup', '--instances', '1', '--yes');
+  expect(edited, edited.err).toMatchObject({ code: 0 });
+  await scf('deploy');
+  expect(deployed()).toMatchObject({ reservedMemory: 512, retry: { retryNum: 2, ttlSeconds: 300 } });
+});
+
 test('what .env.<stage> leaves out drops out, and no setting is the text "undefined"', async () => {
   const {
     COS_PREFIX: _,

@@ -3,7 +3,7 @@ import { requireBucket } from '../../rules/bucket.ts';
 import { planEdit } from '../../rules/edit-steps.ts';
 import { readCode } from '../../rules/function-steps.ts';
 import { resolveRule } from '../../rules/resolve-rule.ts';
-import { findRule, type Rule } from '../../rules/rule.ts';
+import { deploymentHint, findRule, isOfServerlessYml, type Rule } from '../../rules/rule.ts';
 import { type FieldName, fieldOf, formOfRule, mergeForms, type RuleForm } from '../../rules/rule-form.ts';
 import { hasDefaultTimeout } from '../../rules/schedule.ts';
 import type { Command } from '../command.ts';
@@ -22,7 +22,8 @@ export const command: Command = {
 Usage: tdmq-backup rule edit NAME [flags]
 
 Changes anything but the name and the runtime. Shows the difference and asks; changes that touch exactly-once are
-explained. If a step fails, the steps before it are taken back.
+explained. If a step fails, the steps before it are taken back. --instances gives a rule of serverless.yml the reserved
+concurrency and the retries of a new rule, also where the number stays.
 
 ${fieldHelp(FIXED)}
   --set NAME=VALUE      any other setting, by its variable; may be repeated
@@ -48,9 +49,10 @@ Examples:
       unset: { type: 'string', multiple: true },
       'update-code': { type: 'boolean', default: false },
     });
+    const flags = formOfFlags(values);
     const changes = mergeForms(
       ...(values.file === undefined ? [] : [withoutStart(await readRuleFile(values.file))]),
-      formOfFlags(values),
+      flags,
     );
     const isAboutRule = Object.keys({ ...changes.fields, ...changes.settings }).length > 0;
     if (!isAboutRule && values.unset === undefined && !values['update-code'] && !values['create-run-role']) {
@@ -80,6 +82,7 @@ Examples:
     const zip = values['update-code'] ? await readCode(zipPath) : undefined;
     const plan = await planEdit(cloud, rule, resolved, zip && (async () => zip), {
       reserve: !values['no-reserve'],
+      areInstancesGiven: flags.fields.instances !== undefined,
     });
     const { steps } = plan;
     const warnings = [...resolved.warnings, ...(doubt === undefined ? [] : [doubt]), ...plan.warnings];
@@ -88,7 +91,8 @@ Examples:
     const calls = values['dry-run'] && {
       calls: steps.map(({ title, call, request }) => ({ title, call, request })),
     };
-    const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings });
+    const hint = isOfServerlessYml(rule) ? deploymentHint(rule, 'undoes this change') : undefined;
+    const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings, hint });
     if (!json && steps.length === 0)
       terminal.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);
     else if (!json) showDifference(rule, difference, warnings, terminal);
@@ -103,6 +107,7 @@ Examples:
     }
     await makeChanges(steps, terminal);
     terminal.stdout.write(json ? `${answer}\n` : `The rule ${rule.name} is changed.\n`);
+    if (!json && hint !== undefined) terminal.stdout.write(`  → ${hint}\n`);
     return 0;
   },
 };

@@ -1,5 +1,5 @@
 // `tdmq-backup rule pause` and `rule resume`: the rule's timer off and on.
-import { findRule } from '../../rules/rule.ts';
+import { deploymentHint, findRule, isOfServerlessYml } from '../../rules/rule.ts';
 import { switchTimers } from '../../rules/timer-steps.ts';
 import type { Command, Terminal } from '../command.ts';
 import { makeChanges } from './changes.ts';
@@ -41,10 +41,15 @@ async function switchRule(args: readonly string[], terminal: Terminal, isOn: boo
   const steps = switchTimers(cloud, rule, isOn);
   await makeChanges(steps, terminal);
   const state = isOn ? 'active' : 'paused';
+  const hint =
+    !isOn && isOfServerlessYml(rule)
+      ? deploymentHint(rule, 'resumes it, unless serverless.yml has `enable: false` at its timers')
+      : undefined;
   terminal.stdout.write(
     values.json
-      ? `${JSON.stringify({ rule: rule.name, state })}\n`
+      ? `${JSON.stringify({ rule: rule.name, state, hint })}\n`
       : `The rule ${rule.name} is ${steps.length === 0 ? 'already' : 'now'} ${state}.\n`,
   );
+  if (!values.json && hint !== undefined) terminal.stdout.write(`  → ${hint}\n`);
   return 0;
 }

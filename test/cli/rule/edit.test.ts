@@ -355,3 +355,51 @@ test('edit without a change says how to name one', async () => {
   expect(ran.code).toBe(2);
   expect(ran.err).toContain('say what to change, such as --interval 10');
 });
+
+describe('a rule of serverless.yml', () => {
+  const hint =
+    /The rule was deployed with serverless.yml: the next `scf deploy` .*`tdmq-backup rule export orders-backup`/;
+  beforeEach(() => {
+    const policies = new Set<number>();
+    const role = { name: 'run-role', trust: 'scf.qcloud.com', description: '', policies };
+    cloud.api.state.camRoles.set('run-role', role);
+  });
+
+  test('is told after edit and pause that the next deployment undoes them', async () => {
+    const fn = deployByHand(cloud, 'orders-backup');
+    const edited = await cloud.rule('edit', 'orders-backup', '--memory', '1024', '--yes');
+    expect(edited, edited.err).toMatchObject({ code: 0, out: expect.stringMatching(hint) });
+    for (const args of [[], ['--json']]) {
+      const paused = await cloud.rule('pause', 'orders-backup', ...args);
+      expect(paused).toMatchObject({ code: 0, out: expect.stringMatching(hint) });
+      expect(paused.out).toContain('enable: false');
+    }
+    expect((await cloud.rule('resume', 'orders-backup')).out).not.toMatch(hint);
+    // Deployed before its description said so.
+    fn.description = 'Keeps the messages of a TDMQ for Apache Pulsar topic in COS';
+    expect((await cloud.rule('pause', 'orders-backup')).out).toMatch(hint);
+  });
+
+  test('is told so of no rule that `rule create` made', async () => {
+    await cloud.createOrders();
+    const ran = await cloud.rule('edit', 'orders-backup', '--memory', '1024', '--yes');
+    expect(ran.out + (await cloud.rule('pause', 'orders-backup')).out).not.toContain('scf deploy');
+  });
+
+  test('gets with --instances the concurrency and the retries of a new rule, and once', async () => {
+    const fn = deployByHand(cloud, 'orders-backup');
+    expect(fn).toMatchObject({ reservedMemory: undefined, retry: { ttlSeconds: 21_600 } });
+    const args = ['edit', 'orders-backup', '--instances', '1', '--yes'];
+    expect(await cloud.rule(...args)).toMatchObject({ code: 0 });
+    expect(fn).toMatchObject({ reservedMemory: 512, retry: { retryNum: 2, ttlSeconds: 300 } });
+    expect((await cloud.rule(...args)).out).toContain('Nothing to change');
+  });
+
+  test('gets back what it had where a later step fails', async () => {
+    const fn = deployByHand(cloud, 'orders-backup');
+    cloud.api.fail({ action: 'scf:UpdateFunctionEventInvokeConfig', code: 'InvalidParameterValue' });
+    const ran = await cloud.rule('edit', 'orders-backup', '--instances', '1', '--yes');
+    expect(ran).toMatchObject({ code: 1 });
+    expect(fn).toMatchObject({ reservedMemory: undefined, retry: { ttlSeconds: 21_600 } });
+  });
+});
