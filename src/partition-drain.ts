@@ -72,8 +72,8 @@ export class PartitionDrain {
   }
 
   /** After `standby`: whether whoever has the partition has drained it, as far as that can be known. */
-  async isDrained(): Promise<boolean> {
-    return (await this.#partition.isDrained?.()) ?? true;
+  isDrained(): Promise<boolean> {
+    return this.#partition.isDrained();
   }
 
   /**

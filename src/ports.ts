@@ -187,9 +187,9 @@ export interface SourcePartition {
 
   /**
    * After `standby`: whether everything up to `end` is acknowledged, by whoever has the partition; true where that
-   * cannot be known. Never throws. Drivers that never say `standby` do not have it.
+   * cannot be known. Never throws. Drivers that never answer `standby` return true.
    */
-  isDrained?(): Promise<boolean>;
+  isDrained(): Promise<boolean>;
 
   /** What the subscription has left in this partition, or `undefined` where it cannot be known. */
   backlog(): Promise<Backlog | undefined>;

@@ -168,8 +168,9 @@ async function searchArchives(
         const levels = DEPTHS.find(([pattern]) => pattern.test(name))?.[1];
         if (levels !== undefined) {
           const inside = inArchive(folder, prefix, levels);
-          if ('levelsUp' in inside) return [inside];
-          byPrefix.set(inside.prefix, (byPrefix.get(inside.prefix) ?? new Set()).add(inside.topic));
+          if (inside.levelsUp > 0) return [inside];
+          const topics = byPrefix.get(inside.prefix) ?? new Set();
+          byPrefix.set(inside.prefix, new Set([...topics, ...inside.topics]));
           break;
         }
         if (kind === 'folder' && !name.startsWith('_')) next.push(key);
@@ -181,17 +182,13 @@ async function searchArchives(
 }
 
 /** Whose archive a folder is of that is `levels` below it. */
-function inArchive(
-  folder: string,
-  prefix: string,
-  levels: number,
-): FoundArchive | { readonly prefix: string; readonly topic: string } {
+function inArchive(folder: string, prefix: string, levels: number): FoundArchive {
   const names = folder.slice(prefix.length).split('/').slice(0, -1);
   const levelsUp = levels - names.length;
   if (levelsUp <= 0) {
     const own = names.slice(0, names.length - levels);
     const topic = names.slice(own.length, own.length + 3).join('/');
-    return { prefix: `${prefix}${own.map((name) => `${name}/`).join('')}`, topic };
+    return { prefix: `${prefix}${own.map((name) => `${name}/`).join('')}`, levelsUp: 0, topics: [topic] };
   }
   const above = prefix.split('/').slice(0, -1);
   const own = above.slice(0, Math.max(0, above.length - levelsUp));

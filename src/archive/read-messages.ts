@@ -44,13 +44,23 @@ export interface DamagedObject {
   readonly reason: string;
 }
 
-/**
- * The selected messages of one partition, whose objects are given in order. Those that were recovered later lie between
- * the messages of the other objects, and come in their place. @throws BackupError as reading goes on
- */
-export async function* readPartition(
+/** The selected messages of one partition, whose objects are given in order. @throws BackupError as reading goes on */
+export function readPartition(
   store: ObjectStore,
-  objects: readonly ArchiveObject[] | PartitionObjects,
+  objects: readonly ArchiveObject[],
+  selection: Selection,
+  options: ReadOptions = {},
+): AsyncGenerator<StoredMessage, void, undefined> {
+  return readInOrder(store, splitRecovered(objects, selection), selection, options);
+}
+
+/**
+ * The selected messages of one partition. Those that were recovered later are between the messages of the other objects,
+ * and come in their place. @throws BackupError as reading goes on
+ */
+export async function* readInOrder(
+  store: ObjectStore,
+  { recovered, others }: Pick<PartitionObjects, 'recovered' | 'others'>,
   selection: Selection,
   options: ReadOptions = {},
 ): AsyncGenerator<StoredMessage, void, undefined> {
@@ -61,7 +71,6 @@ export async function* readPartition(
   };
   const match = rawMatchOf(selection);
   const read = (some: Iterable<ArchiveObject>) => readObjects(store, some, options, begin, match);
-  const { recovered, others } = 'others' in objects ? objects : splitRecovered(objects, selection);
   const messages = recovered.length === 0 ? read(others()) : mergeById(read(others()), read(recovered));
   for await (const one of messages) {
     if (!isSelected(one.message, selection)) continue;

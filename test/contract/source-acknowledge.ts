@@ -273,6 +273,7 @@ export function describeSharing(contract: SourceContract): void {
       const other = await openSource({ topic, subscriptionType: 'failover' });
       if (!can.failoverSignals) {
         expect(await other.first.untilActive(new AbortController().signal)).toBe(false);
+        expect(await other.first.isDrained()).toBe(true);
         return;
       }
       // Who becomes the active one is the broker's choice.
@@ -282,6 +283,7 @@ export function describeSharing(contract: SourceContract): void {
       const given = waiting.untilActive(over.signal);
       over.abort();
       expect(await given).toBe(false);
+      expect(await waiting.isDrained()).toBe(!can.positions);
       const called = waiting.untilActive(new AbortController().signal);
       await (waiting === one.first ? other : one).source.close();
       expect(await called).toBe(true);

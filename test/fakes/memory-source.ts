@@ -247,6 +247,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       return { entries: free().filter((entry) => !fake.acknowledged.has(textOf(entry.id))).length };
     },
     untilActive: async () => false,
+    isDrained: async () => true,
     hasTransactions: async () => broker.hasTransactions,
     entriesAtOpen: async () => undefined,
     heldBack: async () => undefined,

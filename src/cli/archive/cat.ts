@@ -5,7 +5,7 @@ import { streamCatalog } from '../../archive/catalog-stream.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
 import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
 import { rangeBytesFor } from '../../archive/ranged-read.ts';
-import { mergeByTime, readPartition, type StoredMessage } from '../../archive/read-messages.ts';
+import { mergeByTime, readInOrder, type StoredMessage } from '../../archive/read-messages.ts';
 import { mayHold } from '../../archive/selection.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
@@ -81,7 +81,7 @@ Examples:
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
       const reading = terminal.stderr.isTTY ? watchReading(store, groups, progress) : store;
       const partitions = groups.map((objects) =>
-        readPartition(reading, objects, selection, {
+        readInOrder(reading, objects, selection, {
           signal,
           withDuplicates: values.duplicates,
           onDamaged: damage.onDamaged,

@@ -4,7 +4,7 @@
 import { connect } from 'node:net';
 import type { PulsarConfig, RuleConfig } from '../../config.ts';
 import { systemClock } from '../../lib/clock.ts';
-import type { Logger, SourcePartition } from '../../ports.ts';
+import type { Logger, Source, SourcePartition } from '../../ports.ts';
 import { createSource } from '../../pulsar/create-source.ts';
 import { readTlsFiles, type TlsFiles } from '../../pulsar/tls-files.ts';
 import { LISTENER_IGNORED } from '../../pulsar/wire/cluster.ts';
@@ -159,15 +159,15 @@ async function* subscribe(
 ): AsyncGenerator<CheckResult> {
   const item = 'consume';
   const warnings: string[] = [];
-  const source = await createSource({
-    config: pulsar,
-    receiveBudgetBytes: RECEIVE_BUDGET_BYTES,
-    clock: systemClock,
-    logger: { ...logger, warn: (_fields, message) => void warnings.push(message) },
-    signal,
-  }).catch((error: unknown) => failed(item, error));
-  if ('status' in source) return yield source;
+  let source: Source | undefined;
   try {
+    source = await createSource({
+      config: pulsar,
+      receiveBudgetBytes: RECEIVE_BUDGET_BYTES,
+      clock: systemClock,
+      logger: { ...logger, warn: (_fields, message) => void warnings.push(message) },
+      signal,
+    });
     const partitions = await source.open();
     if (partitions === 'busy') {
       return yield warn(
@@ -189,7 +189,7 @@ async function* subscribe(
   } catch (error) {
     yield failed(item, error);
   } finally {
-    await source.close();
+    await source?.close();
   }
 }
 

@@ -294,6 +294,10 @@ export class NativePartition implements SourcePartition {
     return false;
   }
 
+  async isDrained(): Promise<true> {
+    return true;
+  }
+
   async backlog(): Promise<undefined> {
     return undefined;
   }
