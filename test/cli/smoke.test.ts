@@ -211,6 +211,45 @@ test('A tick of the timer that is under way is waited for', async () => {
   expect((await smokeJson(['--yes'])).code).toBe(0);
 });
 
+test('A tick of the timer that is faster than the run is as good', async () => {
+  rule = await startSmokeRule();
+  rule.cloud.api.state.run = async (_fn, _event, requestId) => {
+    await rule.run(`tick-before-${requestId}`);
+    return rule.run(requestId);
+  };
+  const { code, told } = await smokeJson(['--yes']);
+  expect(code).toBe(0);
+  expect(told.findings.at(-1)).toMatchObject({ item: 'manifest', status: 'ok' });
+  expect(told.findings.at(-1)?.cause).toContain('of a run of the timer');
+});
+
+test.each([
+  ['that runs longer than the API waits', {}, 900],
+  [
+    'whose objects are compressed, in the root of the bucket',
+    { FILE_COMPRESSION: 'zstd', COS_PREFIX: '' },
+    285,
+  ],
+  ['of type Shared', { PULSAR_SUBSCRIPTION_TYPE: 'shared' }, 285],
+  ['of type Failover', { PULSAR_SUBSCRIPTION_TYPE: 'failover' }, 285],
+  ['of one partition', { PULSAR_TOPIC: `${SMOKE_TOPIC}-partition-1` }, 285],
+])('It proves a rule %s', async (_, settings, timeout) => {
+  rule = await startSmokeRule(settings);
+  rule.fn.timeout = timeout;
+  const { code, told } = await smokeJson(['--yes']);
+  expect(statuses(told).filter((one) => !one.endsWith(' ok'))).toEqual([]);
+  expect(code).toBe(0);
+});
+
+test('Objects of an archive class cannot be read back: it says so before it publishes', async () => {
+  rule = await startSmokeRule({ COS_STORAGE_CLASS: 'ARCHIVE' });
+  const { code, told } = await smokeJson(['--yes']);
+  expect(code).toBe(1);
+  expect(told.findings.at(-1)).toMatchObject({ item: 'function', status: 'fail' });
+  expect(told.findings.at(-1)?.hint).toContain('COS_STORAGE_CLASS=STANDARD');
+  expect(told.left).toMatchObject({ messages: 0, requestIds: [] });
+});
+
 test('Ctrl-C ends it within a second, and says what may be left', async () => {
   rule = await startSmokeRule();
   const interrupt = new AbortController();

@@ -3,7 +3,8 @@
 import type { PulsarConfig, RuleConfig, RuleSettings } from '../../config.ts';
 import { createCosStore } from '../../cos/store.ts';
 import { type BackupError, messageOf } from '../../errors.ts';
-import type { Summary } from '../../format/run-manifest.ts';
+import { isArchiveClass } from '../../format/contents.ts';
+import type { ManifestObject, Summary } from '../../format/run-manifest.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { CallOptions, Logger } from '../../ports.ts';
 import { retryingStore } from '../../retrying-store.ts';
@@ -33,13 +34,15 @@ export interface ProofOptions {
   readonly publishes: boolean;
   /** Asks the person, as late as possible. */
   readonly mayPublish: () => Promise<boolean>;
+  /** Shows that something slow is under way. */
+  readonly during: <T>(what: string, work: () => Promise<T>) => Promise<T>;
   readonly traces: Traces;
   readonly signal: AbortSignal;
 }
 
 /** Each step as soon as it is done; the first that fails ends it. */
 export async function* proveRule(options: ProofOptions): AsyncGenerator<CheckResult, void, undefined> {
-  const { cloud, config, publishes, traces, signal } = options;
+  const { cloud, config, publishes, traces, during, signal } = options;
   yield ok('settings', `rule ${config.rule}, topic ${config.pulsar.topic.full}`);
 
   let deployed: Deployed;
@@ -54,7 +57,9 @@ export async function* proveRule(options: ProofOptions): AsyncGenerator<CheckRes
   const runs: Summary[] = [];
   const run = async (): Promise<CheckResult> => {
     const onRun = (requestId: string) => void traces.requestIds.push(requestId);
-    const own = await runUntilCaughtUp(cloud, deployed.rule, signal, onRun);
+    const own = await during('waiting for the run', () =>
+      runUntilCaughtUp(cloud, deployed.rule, signal, onRun),
+    );
     runs.push(...own);
     return ok('run', runText(own));
   };
@@ -126,7 +131,13 @@ async function findDeployed(cloud: Cloud, config: RuleConfig): Promise<Deployed>
             `${functionName} has other settings than these: ${others.join('; ')}`,
             `Deploy these settings, or write those of the function with \`tdmq-backup rule export ${rule.name}\` and name that file.`,
           )
-        : ok(item, `${functionName} in ${rule.region}, ${rule.memoryMb} MB, ${rule.timeoutSeconds} s`);
+        : isArchiveClass(settings.cos.storageClass)
+          ? fail(
+              item,
+              `objects of ${settings.cos.storageClass} cannot be read back at once, so nothing could be proved`,
+              `Prove it with tdmq-backup rule edit ${rule.name} --set COS_STORAGE_CLASS=STANDARD first; set it back then.`,
+            )
+          : ok(item, `${functionName} in ${rule.region}, ${rule.memoryMb} MB, ${rule.timeoutSeconds} s`);
   return { rule, settings, result };
 }
 
@@ -157,13 +168,16 @@ async function publish({
   endpoints,
   mayPublish,
   traces,
+  during,
   signal,
 }: ProofOptions): Promise<CheckResult> {
   const item = 'publish';
   if (!(await mayPublish()))
     return fail(item, 'nothing was published', '--no-publish proves what comes without it.');
   try {
-    await publishMarked(await withRoleKey(config, endpoints.api, signal), traces, signal);
+    await during('publishing', async () =>
+      publishMarked(await withRoleKey(config, endpoints.api, signal), traces, signal),
+    );
     return ok(item, `${traces.messages} marked messages`);
   } catch (error) {
     signal.throwIfAborted();
@@ -188,7 +202,7 @@ async function withRoleKey(
 /** Each marked message in one object, whole, and the object named by a manifest. */
 async function* proveMarked(
   archive: Archive,
-  { cloud, traces, signal }: ProofOptions,
+  { cloud, traces, during, signal }: ProofOptions,
   runs: readonly Summary[],
   startedMs: number,
   allowsCopies: boolean,
@@ -196,7 +210,9 @@ async function* proveMarked(
   const call: CallOptions = { signal };
   const untilMs = cloud.clock.now() + SETTLE_MS;
   for (;;) {
-    const { messages, objects } = await findMarked(archive, traces.mark, startedMs - CLOCK_STEP_MS, call);
+    const { messages, objects } = await during('reading back', () =>
+      findMarked(archive, traces.mark, startedMs - CLOCK_STEP_MS, call),
+    );
     const manifests = await readManifestsOf(archive, runs, call);
     traces.objects = objects.map(({ key }) => key);
     traces.manifests.splice(0, traces.manifests.length, ...manifests.keys());
@@ -234,13 +250,19 @@ async function* proveMarked(
     }
     yield await readBack(archive, objects, `${traces.messages} marked messages, each in one object`, call);
     return yield unnamed.length === 0
-      ? ok('manifest', manifests.size === 0 ? 'names each object' : ([...manifests.keys()].at(-1) ?? ''))
+      ? ok('manifest', namedBy(manifests, traces.objects))
       : fail(
           'manifest',
           `no manifest names ${unnamed.map(({ key }) => key).join(', ')}`,
           'The log of the run says why it left none; `tdmq-backup archive verify` tells what is known without it.',
         );
   }
+}
+
+/** A tick of the timer may have been faster than the run. */
+function namedBy(manifests: ReadonlyMap<string, readonly ManifestObject[]>, keys: readonly string[]): string {
+  const own = [...manifests].filter(([, objects]) => objects.some(({ key }) => keys.includes(key)));
+  return own.length > 0 ? own.map(([key]) => key).join(', ') : 'that of a run of the timer names each object';
 }
 
 /** What the runs stored of messages that were there. */

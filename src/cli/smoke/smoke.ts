@@ -71,11 +71,11 @@ Examples:
     }
     const { cloud } = await openAccount(values, terminal, config.cos.region);
     const traces = startTraces(config.pulsar.topic.full, newMark());
-    // Whatever the command waits for then.
-    const onAbort = () => {
+    const showTraces = () => {
       for (const line of tracesLines(traces, config.rule)) terminal.stderr.write(`${line}\n`);
     };
-    terminal.signal.addEventListener('abort', onAbort);
+    // At once, whatever the command waits for then.
+    terminal.signal.addEventListener('abort', showTraces);
     try {
       const proof = proveRule({
         cloud,
@@ -86,17 +86,17 @@ Examples:
         },
         publishes,
         mayPublish: () => mayPublish(traces, values.yes, terminal),
+        during: (what, work) => whileWaiting(what, terminal, work),
         traces,
         signal: terminal.signal,
       });
-      for (;;) {
-        const next = await whileWaiting('working', terminal, () => proof.next());
-        if (next.done) break;
-        add(next.value);
-      }
+      for await (const finding of proof) add(finding);
       terminal.signal.throwIfAborted();
+    } catch (error) {
+      if (!terminal.signal.aborted) showTraces();
+      throw error;
     } finally {
-      terminal.signal.removeEventListener('abort', onAbort);
+      terminal.signal.removeEventListener('abort', showTraces);
     }
     return conclude(findings, { traces, rule: config.rule }, values.json, terminal);
   },
@@ -116,8 +116,6 @@ function readConfig(env: Terminal['env']): RuleConfig | CheckResult[] {
 }
 
 async function mayPublish({ topic, mark }: Traces, isSaid: boolean, terminal: Terminal): Promise<boolean> {
-  // The line that shows what is waited for makes room.
-  if (terminal.stderr.isTTY === true) terminal.stderr.write('\r\u001b[2K');
   terminal.stderr.write(
     `This publishes a few messages to ${topic}, marked ${MARK_PROPERTY}=${mark}. Nothing can remove them from the topic, and its other consumers get them too.\n`,
   );
