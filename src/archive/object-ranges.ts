@@ -8,9 +8,12 @@ import { datesOf } from './coverage.ts';
 
 const DAY_MS = 86_400_000;
 const COMPRESSIONS: readonly Compression[] = ['none', 'gzip', 'zstd'];
-/** Numbers that are kept of an object, and where they are: three for each end. */
+/** Numbers of 32 bits that are kept of an object, and where they are: three for each end, its ledger by a place in a list. */
 const WIDTH = 9;
 const [FIRST, LAST, DAY, LAST_DAY, FLAGS] = [0, 3, 6, 7, 8];
+/** Objects of a piece: what is kept grows by pieces, and none is ever copied. */
+const PIECE = 512;
+const UINT32 = 2 ** 32;
 const [LISTED, RECOVERED, ENDED] = [1, 2, 4];
 
 /** An object by its ends. */
@@ -40,7 +43,11 @@ export class ObjectRanges {
   readonly topic: string;
   readonly partition: number;
   readonly #prefix: string;
-  readonly #numbers: number[] = [];
+  readonly #pieces: Int32Array[] = [];
+  #count = 0;
+  /** Ledgers, each with the upper half of entry ids (0 nearly always), in the order in which they were met. */
+  readonly #ledgers: { readonly ledgerId: number; readonly upper: number }[] = [];
+  readonly #ledgerPlaces = new Map<string, number>();
   /** Keys that do not follow from the least id: of messages in no order, or made longer than they need to be. */
   readonly #keys = new Map<number, string>();
 
@@ -60,22 +67,37 @@ export class ObjectRanges {
       (isRecovered ? RECOVERED : 0) |
       (last !== undefined ? ENDED : 0) |
       (COMPRESSIONS.indexOf(parts.compression) << 4);
-    const at = this.#numbers.length;
-    this.#numbers.push(first.ledgerId, first.entryId, first.batchIndex);
-    this.#numbers.push(last?.ledgerId ?? 0, last?.entryId ?? 0, last?.batchIndex ?? 0, day, lastDay, flags);
+    const at = this.#count++ * WIDTH;
+    if (at % (PIECE * WIDTH) === 0) this.#pieces.push(new Int32Array(PIECE * WIDTH));
+    const piece = this.#pieces.at(-1) as Int32Array;
+    const end = last ?? first;
+    piece.set(
+      [
+        ...[this.#ledgerPlace(first), first.entryId, first.batchIndex],
+        ...[this.#ledgerPlace(end), end.entryId, end.batchIndex],
+        ...[day, lastDay, flags],
+      ],
+      at % (PIECE * WIDTH),
+    );
     if (this.keyAt(at, first) !== key) this.#keys.set(at, key);
+  }
+
+  #ledgerPlace({ ledgerId, entryId }: MessageId): number {
+    const upper = Math.floor(entryId / UINT32);
+    const name = `${ledgerId}:${upper}`;
+    const known = this.#ledgerPlaces.get(name);
+    if (known !== undefined) return known;
+    this.#ledgerPlaces.set(name, this.#ledgers.length);
+    return this.#ledgers.push({ ledgerId, upper }) - 1;
   }
 
   /** In the order of messages. May be repeated. */
   *inOrder(): Generator<ObjectRange, void, undefined> {
-    const order = Array.from({ length: this.#numbers.length / WIDTH }, (_, i) => i * WIDTH);
-    const numbers = this.#numbers;
+    const order = Array.from({ length: this.#count }, (_, i) => i * WIDTH);
     const compare = (a: number, b: number) => {
-      for (let i = 0; i < 2; i++) {
-        const difference = (numbers[a + i] as number) - (numbers[b + i] as number);
-        if (difference !== 0) return difference;
-      }
-      return Math.max(0, numbers[a + 2] as number) - Math.max(0, numbers[b + 2] as number) || a - b;
+      const [one, other] = [this.idAt(a + FIRST), this.idAt(b + FIRST)];
+      const difference = one.ledgerId - other.ledgerId || one.entryId - other.entryId;
+      return difference || Math.max(0, one.batchIndex) - Math.max(0, other.batchIndex) || a - b;
     };
     let isInOrder = true;
     for (let i = 1; i < order.length && isInOrder; i++)
@@ -83,9 +105,23 @@ export class ObjectRanges {
     for (const at of isInOrder ? order : order.sort(compare)) yield new RangeAt(this, at);
   }
 
-  /** The number at a place, and the key that the numbers there do not tell. */
-  readonly numberAt = (at: number): number => this.#numbers[at] as number;
+  /** The number at a place. */
+  numberAt(at: number): number {
+    return (this.#pieces[Math.floor(at / (PIECE * WIDTH))] as Int32Array)[at % (PIECE * WIDTH)] as number;
+  }
 
+  /** The id at a place. */
+  idAt(at: number): MessageId {
+    const { ledgerId, upper } = this.#ledgers[this.numberAt(at)] as { ledgerId: number; upper: number };
+    return {
+      ledgerId,
+      entryId: upper * UINT32 + (this.numberAt(at + 1) >>> 0),
+      partition: this.partition,
+      batchIndex: this.numberAt(at + 2),
+    };
+  }
+
+  /** The key at a place: it follows from the id there, unless it was kept. */
   keyAt(at: number, id: Omit<MessageId, 'partition'>): string {
     const [tenant = '', namespace = '', topic = ''] = this.topic.replace('persistent://', '').split('/');
     const first = {
@@ -148,13 +184,7 @@ class RangeAt implements ObjectRange {
   }
 
   #id(what: number): MessageId {
-    const { partition } = this.#ranges;
-    return {
-      ledgerId: this.#number(what),
-      entryId: this.#number(what + 1),
-      partition,
-      batchIndex: this.#number(what + 2),
-    };
+    return this.#ranges.idAt(this.#at + what);
   }
 }
 

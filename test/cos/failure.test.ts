@@ -136,7 +136,7 @@ describe('a refusal says what to do:', () => {
   });
 
   test.each([
-    [403, 'InvalidObjectState', /restore it/],
+    [403, 'InvalidObjectState', /archive thaw/],
     [400, 'InvalidStorageClass', /COS_STORAGE_CLASS/],
     [400, 'KeyTooLong', /COS_PREFIX/],
   ])('%i %s', async (status, code, hint) => {
