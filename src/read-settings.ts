@@ -70,7 +70,7 @@ function readSetting(
   if (text === undefined)
     return variable.required && isNeeded ? { fault: `is not set; ${expected}` } : { parsed: undefined };
   if (text === 'undefined' || text === 'null')
-    return { fault: `is the text "${text}": the .env file of the stage does not set it; ${expected}` };
+    return { fault: `is the text "${text}": what deployed the function had no value for it; ${expected}` };
   const parsed = variable.schema.safeParse(text);
   if (parsed.success) return { parsed: parsed.data };
   return { fault: `${variable.secret ? 'is not valid' : `is ${JSON.stringify(text)}`}; ${expected}` };

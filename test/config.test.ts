@@ -216,7 +216,7 @@ describe('the error of wrong settings', () => {
     expect(() => parseConfig({ ...MINIMAL, PATH: '/bin', SCF_ANYTHING: 'x', NODE_ENV: 'x' })).not.toThrow();
   });
 
-  it('says that a value is the text "undefined", which the Serverless Framework leaves for what is not set', () => {
+  it('says that a value is the text "undefined", which a tool of deployment can leave for what is not set', () => {
     expect(faultsOf({ ...MINIMAL, COS_BUCKET: 'undefined' })).toContain('COS_BUCKET is the text "undefined"');
   });
 

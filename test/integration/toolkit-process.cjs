@@ -15,6 +15,9 @@ Capi.prototype.request = function request(data, options) {
   return send.call(this, data, { ...options, isV3: true, protocol: 'http' });
 };
 
+// The component's name for a function that has none, in the stage that the framework takes where none is given.
+inputs.name ??= 'tdmq-backup-dev-tdmq-backup';
+
 const { Scf } = load('tencent-component-toolkit');
 const scf = new Scf(credentials, region);
 const work =

@@ -128,6 +128,13 @@ test('what .env.<stage> leaves out drops out, and no setting is the text "undefi
   expect(Object.values(deployed().environment)).not.toContain('undefined');
 });
 
+test('without a stage all drops out, and a function of no use stays behind', async () => {
+  await expect(scf('deploy', inputsOf({}))).rejects.toThrow('InvalidParameterValue.Cron');
+  const [[name, junk] = []] = cloud.api.state.functions;
+  expect(name).toBe('tdmq-backup-dev-tdmq-backup');
+  expect(junk).toMatchObject({ environment: {}, role: undefined, vpc: {}, triggers: [] });
+});
+
 test('it removes the function', async () => {
   await scf('deploy');
   expect(await scf('remove')).toEqual(['DeleteFunction']);

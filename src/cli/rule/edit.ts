@@ -16,6 +16,9 @@ import { CHANGE_FLAGS, fieldFlags, fieldHelp, formOfFlags, readRuleFile, zipPath
 /** What SCF does not change afterwards. */
 const FIXED: readonly FieldName[] = ['name', 'runtime'];
 
+/** What each deployment with serverless.yml does too; concurrency and retries it leaves. */
+const SENT_AGAIN = /^scf:(Create|Update|Delete)(FunctionConfiguration|FunctionCode|Trigger)/;
+
 export const command: Command = {
   summary: 'change a rule; shows the difference and asks',
   help: `
@@ -91,7 +94,8 @@ Examples:
     const calls = values['dry-run'] && {
       calls: steps.map(({ title, call, request }) => ({ title, call, request })),
     };
-    const hint = isOfServerlessYml(rule) ? deploymentHint(rule, 'undoes this change') : undefined;
+    const isUndone = isOfServerlessYml(rule) && steps.some(({ call }) => SENT_AGAIN.test(call));
+    const hint = isUndone ? deploymentHint(rule, 'undoes this change') : undefined;
     const answer = JSON.stringify({ rule: rule.name, difference, ...calls, warnings, hint });
     if (!json && steps.length === 0)
       terminal.stdout.write(`Nothing to change: ${rule.name} is so already.\n`);

@@ -390,7 +390,10 @@ describe('a rule of serverless.yml', () => {
     const fn = deployByHand(cloud, 'orders-backup');
     expect(fn).toMatchObject({ reservedMemory: undefined, retry: { ttlSeconds: 21_600 } });
     const args = ['edit', 'orders-backup', '--instances', '1', '--yes'];
-    expect(await cloud.rule(...args)).toMatchObject({ code: 0 });
+    const edited = await cloud.rule(...args);
+    expect(edited).toMatchObject({ code: 0 });
+    // A deployment leaves both.
+    expect(edited.out).not.toContain('scf deploy');
     expect(fn).toMatchObject({ reservedMemory: 512, retry: { retryNum: 2, ttlSeconds: 300 } });
     expect((await cloud.rule(...args)).out).toContain('Nothing to change');
   });

@@ -18,11 +18,15 @@ export const describeTrigger = (one: Trigger) => ({
   AvailableStatus: 'Available',
 });
 
+/** `*`, a number or a name of three letters; several with `,`, ranges with `-`, steps with `/`. */
+const CRON_FIELD = /^(\*|\?|\d+|[A-Z]{3})([-/,](\*|\d+|[A-Z]{3}))*$/;
+
 function cronOf(text: unknown): string {
-  if (typeof text !== 'string' || text.trim().split(/\s+/).length !== 7) {
+  const fields = typeof text === 'string' ? text.trim().split(/\s+/) : [];
+  if (fields.length !== 7 || !fields.every((field) => CRON_FIELD.test(field))) {
     throw new ApiError('InvalidParameterValue.Cron', 'The cron expression must have 7 fields.');
   }
-  return text;
+  return text as string;
 }
 
 function triggerOf(fn: ScfFunction, { request }: Scene): Trigger {
