@@ -165,6 +165,9 @@ export interface SourcePartition {
    */
   next(idleMs: number): Promise<Delivery>;
 
+  /** Whether something came after `idle`, and waits for `next`: then that silence is over, and ends nothing. */
+  hasArrivals(): boolean;
+
   /**
    * Acknowledges entries, given in delivery order. Exclusive and Failover: also everything before the last of
    * them. Resolves only when the broker has it (receipt, or a barrier on the same connection); where a driver

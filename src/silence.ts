@@ -108,6 +108,7 @@ export class Silence {
     // A broker may hold back more until what is on its way is acknowledged.
     const wasBusy = this.#underWay.isBusy();
     await this.#underWay.settle();
+    if (this.#partition.hasArrivals()) return false;
     const open = this.#underWay.openEntries();
     if (!this.#isBounded) {
       if (open > 0) await this.#underWay.rollAndAcknowledge();
@@ -117,8 +118,7 @@ export class Silence {
     if (this.#reading.aborted || this.#underWay.isInterrupted()) return false;
     if (left === undefined) {
       if (!(await this.#isQuietFor(SEAL_AFTER_MS))) return false;
-      this.#note(['unknown'], undefined);
-      return true;
+      return this.#ends(['unknown'], undefined);
     }
     const missing = left - open;
     if (missing > 0 && wasBusy) return false;
@@ -129,8 +129,7 @@ export class Silence {
       // The broker may have more by now.
       if ((await this.#left()) !== Math.max(0, missing)) return false;
     }
-    this.#note(reasons, missing);
-    return true;
+    return this.#ends(reasons, missing);
   }
 
   /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */
@@ -150,19 +149,17 @@ export class Silence {
     }
     // Behind the end that the broker reported it may be none at all: brokers count entries of deleted ledgers.
     if (this.#quietMs < (this.#isBeyondEnd ? SEAL_AFTER_MS : STALLED_AFTER_MS)) return false;
-    this.#note(['unknown'], missing);
-    return true;
+    return this.#ends(['unknown'], missing);
   }
 
   /** Without order a silence is the end, unless the driver finds something by it; what is left then is only reported. */
   async #isExplained(): Promise<boolean> {
     const left = this.#isInOrder ? undefined : await this.#left();
-    if (left === undefined || left === 0) return true;
+    if (left === undefined || left === 0) return this.#ends([], 0);
     const reasons = await this.#askReasons(left);
     const isKnown = reasons !== undefined && !reasons.includes('unknown');
     if (!isKnown && this.#partition.canExplainSilence && this.#quietMs < UNEXPLAINED_AFTER_MS) return false;
-    this.#note(reasons ?? ['unknown'], left);
-    return true;
+    return this.#ends(reasons ?? ['unknown'], left);
   }
 
   #askReasons(missing: number): Promise<readonly HeldBackReason[] | undefined> {
@@ -170,9 +167,12 @@ export class Silence {
     return untilAborted(reasons, this.#reading, noAnswer).catch(() => undefined);
   }
 
-  #note(reasons: readonly HeldBackReason[], entries: number | undefined): void {
+  /** The silence is the end, and why; unless something came while that was found out. */
+  #ends(reasons: readonly HeldBackReason[], entries: number | undefined): boolean {
+    if (this.#partition.hasArrivals()) return false;
     this.#reasons = reasons;
     this.#entries = reasons.length === 0 ? 0 : entries;
+    return true;
   }
 
   /** How many entries the subscription has left, those in open files included. */

@@ -250,6 +250,35 @@ describe('a broker that is slow', () => {
   });
 });
 
+describe('what comes while the broker is asked about a silence', () => {
+  const idle = { kind: 'idle' } as const;
+  const unknown: readonly HeldBackReason[] = ['unknown'];
+
+  it.each<[string, Changes]>([
+    ['a reason that is given', () => ({ heldBack: async () => unknown })],
+    ['a long silence without a reason', () => ({ heldBack: async () => undefined })],
+    [
+      'a long silence without a backlog',
+      (partition) => ({ backlog: () => partition.backlog().then(() => undefined) }),
+    ],
+  ])('goes before %s', async (_, changes) => {
+    const broker = brokerWith(10);
+    let [receives, hasArrivals] = [0, false];
+    broker.hook = (call) => {
+      if (call === 'backlog') hasArrivals = receives < 45;
+      if (call !== 'next') return;
+      hasArrivals = false;
+      if (++receives === 5) broker.interruptions.set(0, Array<typeof idle>(40).fill(idle));
+    };
+    const source = changedSource(broker, (partition) => ({
+      ...changes(partition),
+      hasArrivals: () => hasArrivals,
+    }));
+    const result = await runDrain(broker, createMemoryStore(), { source });
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 10 } });
+  });
+});
+
 describe('an end that was reported too low', () => {
   it.each([
     ['is before the last entries', 4],

@@ -205,6 +205,7 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
     topic: fake.topic,
     end: broker.isEndKnown ? (isDrained ? null : last.id) : 'unknown',
     canExplainSilence: false,
+    hasArrivals: () => false,
     async next(idleMs) {
       broker.waitsMs.push(idleMs);
       await broker.hook?.('next', fake);

@@ -119,6 +119,11 @@ export class NativePartition implements SourcePartition {
     }
   }
 
+  /** Only `next` receives. */
+  hasArrivals(): boolean {
+    return false;
+  }
+
   /** Keeps what acknowledges the entry: in order that is mostly its last message, else each of its messages. */
   #remember({ entry: { id }, ids, first }: NativeEntry): void {
     if (!this.#isInOrder) {

@@ -160,8 +160,14 @@ export class Consumer implements SourcePartition {
     return this.#backlog.entriesAtOpen();
   }
 
-  heldBack(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined> {
-    return this.#backlog.heldBack(entries, quietMs);
+  hasArrivals(): boolean {
+    return this.#deliveries.peek() !== undefined;
+  }
+
+  /** Gives no reason where entries wait in the queue: it is not the broker that keeps them back. */
+  async heldBack(entries: number, quietMs: number): Promise<readonly HeldBackReason[] | undefined> {
+    const reasons = await this.#backlog.heldBack(entries, quietMs);
+    return this.hasArrivals() ? undefined : reasons;
   }
 
   async nextBehind(id: EntryId): Promise<EntryId | undefined> {
@@ -220,7 +226,7 @@ export class Consumer implements SourcePartition {
 
   #onSubscribing(): void {
     this.#failover.begin();
-    this.#positions.subscribing();
+    this.#positions.restarting();
     this.#deliveries.reset();
   }
 
@@ -265,6 +271,7 @@ export class Consumer implements SourcePartition {
 
   #onPartitionLost(): void {
     this.#deliveries.drop();
+    this.#positions.restarting();
     this.#acks.restart();
     this.#deliveries.serve();
   }

@@ -41,8 +41,8 @@ export class Positions {
     this.#atClose = positions;
   }
 
-  /** A consumer subscribes: nothing has come to it. */
-  subscribing(): void {
+  /** Another consumer, or the same one once more: what came and is not acknowledged comes again. */
+  restarting(): void {
     this.#lastArrived = undefined;
   }
 
@@ -66,10 +66,10 @@ export class Positions {
     this.#acknowledged = laterEntry(id, this.#acknowledged);
   }
 
-  /** How far this run has come, whatever of it is acknowledged. */
+  /** Up to here nothing is to come any more, whatever of it is acknowledged. */
   get reached(): EntryId | undefined {
-    if (this.#furthest === undefined) return this.#acknowledged;
-    return laterEntry(this.#furthest, this.#acknowledged);
+    if (this.#lastArrived === undefined) return this.#acknowledged;
+    return laterEntry(this.#lastArrived, this.#acknowledged);
   }
 
   /**
