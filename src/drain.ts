@@ -1,4 +1,5 @@
-// THE CORE. Drains a source into a store, so that no message is lost and none is stored twice.
+// THE CORE. Drains a source into a store, so that no message is lost and none is stored twice. The files that it names are
+// in partition/.
 //
 // The ordering argument (Exclusive and Failover), per partition.
 //   State     M = the messages that the broker hands out, in its order; a = how far they are acknowledged; the chain =
@@ -32,10 +33,10 @@ import { createSlots } from './lib/semaphore.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { pacedStore } from './paced-store.ts';
-import { PartitionDrain, type PartitionOutcome } from './partition-drain.ts';
+import { PartitionDrain, type PartitionOutcome } from './partition/partition-drain.ts';
+import { Standby } from './partition/standby.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
-import { createTally, type Run, type Tally } from './run.ts';
-import { Standby } from './standby.ts';
+import { createTally, type Run, type Tally } from './run-context.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;

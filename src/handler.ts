@@ -20,7 +20,7 @@ import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
 import { type Environment, type RunsFrom, secretsOf } from './read-settings.ts';
 import { retryingStore } from './retrying-store.ts';
-import type { Tally } from './run.ts';
+import type { Tally } from './run-context.ts';
 import { logFieldsOf, RunOutcome } from './run-outcome.ts';
 import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } from './run-plan.ts';
 

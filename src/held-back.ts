@@ -1,5 +1,5 @@
 // What a broker does not hand out, in words for a person. It is a state and no failure: the messages stay in the
-// subscription, and a later run gets them. How to find out is not its business (silence.ts).
+// subscription, and a later run gets them. How to find out is not its business (partition/silence.ts).
 import type { HeldBackReason, Logger } from './ports.ts';
 
 /** What to do about messages in chunks that were left for later runs. */

@@ -3,7 +3,7 @@
 import type { DrainResult } from './drain.ts';
 import type { EndReason, Summary } from './format/run-manifest.ts';
 import type { Clock } from './ports.ts';
-import { createTally } from './run.ts';
+import { createTally } from './run-context.ts';
 
 /** Kept while the run goes on. */
 export class RunOutcome {

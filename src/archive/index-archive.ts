@@ -5,7 +5,7 @@ import { formatMessageId } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
-import { describeSpan } from '../message-range.ts';
+import { describeSpan } from '../partition/message-range.ts';
 import type { CallOptions, Clock, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import { expectReadable } from './archived.ts';

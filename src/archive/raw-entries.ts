@@ -4,8 +4,8 @@ import { parseMessageId } from '../format/record.ts';
 import { readWhole } from '../format/stored-object.ts';
 import type { UnreadableReason } from '../format/unreadable.ts';
 import type { CallOptions, ObjectStore, RawEntry } from '../ports.ts';
-import { isChunk } from '../pulsar/wire/chunks.ts';
 import { readStoredEntry } from '../pulsar/wire/protocol/entry-decoder.ts';
+import { isChunk } from '../pulsar/wire/protocol/entry-metadata.ts';
 import { FRAME } from '../pulsar/wire/protocol/tables.ts';
 import type { RawObject } from './catalog.ts';
 

@@ -6,7 +6,6 @@ import type { ManifestObject } from '../format/run-manifest.ts';
 import { type RecoveredRaw, storeRunManifest } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, EntryId, ObjectStore, RawEntry, ReadableEntry } from '../ports.ts';
-import { isChunk } from '../pulsar/wire/chunks.ts';
 import { loadCodec } from '../pulsar/wire/protocol/decompress.ts';
 import type { Decrypt } from '../pulsar/wire/protocol/decrypt.ts';
 import {
@@ -15,7 +14,7 @@ import {
   readStoredEntry,
   type StoredEntry,
 } from '../pulsar/wire/protocol/entry-decoder.ts';
-import type { EntryMetadata } from '../pulsar/wire/protocol/entry-metadata.ts';
+import { type EntryMetadata, isChunk } from '../pulsar/wire/protocol/entry-metadata.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../topic-name.ts';
 import { expectReadable } from './archived.ts';
 import { isNothing, partitionName, type RawObject, readCatalog } from './catalog.ts';

@@ -16,7 +16,7 @@ import type {
 import { type CosAdmin, createCosAdmin } from './admin.ts';
 import { type CosClientOptions, createCosClient } from './client.ts';
 import { ODD_ANSWER, reportsReason, type StoreCall } from './failure.ts';
-import { listFolder, listObjects, listUploads } from './listing.ts';
+import { listFolder, listObjects, listUploads } from './list-pages.ts';
 import { forbidOverwrite, metadataOf, objectHeaders, storageOf } from './object-headers.ts';
 import { createOverwriteGuard } from './overwrite-guard.ts';
 import { readObject } from './read.ts';

@@ -12,7 +12,7 @@ export async function createSource(options: SourceOptions, load?: () => Promise<
   options.logger.info({ driver }, 'pulsar driver chosen');
   if (driver === 'wire') return createWireSource(options);
   const { createNativeSource, importPulsarClient } = await import('./native/source.ts');
-  const { loadPulsarClient } = await import('./native/client.ts');
+  const { loadPulsarClient } = await import('./native/addon.ts');
   const client = await loadPulsarClient(load ?? importPulsarClient, runsFrom);
   return createNativeSource(options, async () => client);
 }

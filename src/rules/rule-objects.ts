@@ -7,7 +7,7 @@ import { topicFolder } from '../format/object-key.ts';
 import { retry } from '../lib/retry.ts';
 import type { CallOptions, Logger } from '../ports.ts';
 import { parseTopicName } from '../topic-name.ts';
-import type { BucketAccess } from './bucket.ts';
+import type { BucketAccess } from './bucket-lookup.ts';
 import type { Cloud } from './cloud.ts';
 import { checkSettings, listRules, type Rule } from './rule.ts';
 

@@ -2,7 +2,7 @@
 import type { RuleSettings } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import { parseTopicName } from '../topic-name.ts';
-import { type BucketAccess, lookAtBucket } from './bucket.ts';
+import { type BucketAccess, lookAtBucket } from './bucket-lookup.ts';
 import type { Cloud } from './cloud.ts';
 import { type Fault, judge, type Outcome } from './outcome.ts';
 import { checkSettings, type Rule } from './rule.ts';

@@ -10,7 +10,7 @@ import { build } from 'esbuild';
 import { messageOf } from '../../src/errors.ts';
 import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { loadPulsarClient } from '../../src/pulsar/native/client.ts';
+import { loadPulsarClient } from '../../src/pulsar/native/addon.ts';
 import { importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createSubscription, createTopic } from '../integration/broker/topics.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
 import { messageOf } from '../../src/errors.ts';
-import { loadPulsarClient, reportsEncryption } from '../../src/pulsar/native/client.ts';
+import { loadPulsarClient, reportsEncryption } from '../../src/pulsar/native/addon.ts';
 import { createNativeSource, importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { contractOptions } from './contract-options.ts';

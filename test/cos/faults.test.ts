@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import type { CallKind } from '../../src/local/cos/call.ts';
-import type { FaultAction } from '../../src/local/cos/faults.ts';
+import type { FaultAction } from '../../src/local/cos/fault-plan.ts';
 import type { Clock, Created, Exists, ObjectStore } from '../../src/ports.ts';
 import { retryingStore } from '../../src/retrying-store.ts';
 import { cosConfig, keepingLogger } from './answering-server.ts';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
 import type { CosErrorCode } from '../../src/local/cos/cos-error.ts';
-import type { FaultAction } from '../../src/local/cos/faults.ts';
+import type { FaultAction } from '../../src/local/cos/fault-plan.ts';
 import { keepingLogger } from '../cos/answering-server.ts';
 import { type Stack, startStack } from './stack.ts';
 

@@ -1,7 +1,7 @@
 // What `rule list` makes of the lines that the function really logs: the function fails on stand-ins, its lines go into
 // the log topic, and the rule's state, reason and hint are read from there.
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { Fault } from '../../src/local/cos/faults.ts';
+import type { Fault } from '../../src/local/cos/fault-plan.ts';
 import { deployByHand, log, type RuleCloud, startRuleCloud } from '../cli/rule-cloud.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import { type Stack, startStack } from './stack.ts';

@@ -1,7 +1,7 @@
 // The consumers and messages of the fake pulsar-client. Messages one by one, cut anywhere; `[]` when a batchReceive's
 // time is up; acknowledgements that resolve before they count, are sent 100 ms later, once, and are lost without a
 // connection; chunks that are joined only if they come in one go.
-import type { NativeConsumerConfig } from '../../src/pulsar/native/client.ts';
+import type { NativeConsumerConfig } from '../../src/pulsar/native/addon.ts';
 import type { FakeEntry, FakeMessageFields, FakePulsar, Subscription } from './fake-pulsar-client.ts';
 
 const ACK_GROUPING_MS = 100;

@@ -5,7 +5,7 @@ import type {
   NativeClientConfig,
   NativeConsumerConfig,
   NativeEncryptionContext,
-} from '../../src/pulsar/native/client.ts';
+} from '../../src/pulsar/native/addon.ts';
 import { FakeConsumer, FakeMessage } from './fake-consumer.ts';
 
 export interface FakeMessageFields {

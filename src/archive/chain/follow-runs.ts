@@ -3,7 +3,6 @@
 // little, but for those of the last hours.
 import { compareEntries } from '../../format/entry-order.ts';
 import { partitionName } from '../catalog.ts';
-import { EntryRanges } from './entry-ranges.ts';
 import {
   linkOf,
   type PassedOver,
@@ -13,6 +12,7 @@ import {
   ruleOf,
   startOf,
 } from './manifest-link.ts';
+import { EntryRanges } from './marked-ranges.ts';
 
 /** So long a manifest is kept as it is: instances that run side by side, and those that name it, come within this time. */
 const OPEN_MS = 2 * 3_600_000;

@@ -7,10 +7,10 @@ import { damage, type Finding, notice } from '../finding.ts';
 import { pathOf } from '../manifest-content.ts';
 import type { ObjectRange, PartitionRanges } from '../object-ranges.ts';
 import { emptyDays } from './empty-days.ts';
-import type { EntryRange } from './entry-ranges.ts';
 import type { Chain, PartitionChain } from './follow-runs.ts';
 import { findGaps, type Gap, justBefore } from './gaps.ts';
 import type { PassedOver } from './manifest-link.ts';
+import type { EntryRange } from './marked-ranges.ts';
 
 /** How one partition came out. */
 export interface PartitionResult {

@@ -6,8 +6,8 @@ import type { Finding } from '../finding.ts';
 import { countMessages, countText, knownText } from '../message-count.ts';
 import { verifyCatalog } from '../verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';
-import { placeGaps, type ReportGap } from './gaps.ts';
 import { findingList, htmlPage, tile } from './html.ts';
+import { placeGaps, type ReportGap } from './missing-times.ts';
 import { asText, bytesText, filesText, numberText, partitionText, timeText } from './text.ts';
 import { bytesChart, laneChart, spanText } from './time-charts.ts';
 

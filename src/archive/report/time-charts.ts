@@ -1,6 +1,6 @@
 // Messages of each partition and bytes of all, over time, with what is missing, as SVG. Draws, and computes no coverage.
 import type { Coverage } from '../coverage.ts';
-import type { ReportGap } from './gaps.ts';
+import type { ReportGap } from './missing-times.ts';
 import { asText, bytesText, numberText, partitionText, timeText } from './text.ts';
 
 /** Of all drawings, in their own units; a page scales them. */

@@ -2,7 +2,7 @@
 // and the question before something that cannot be taken back.
 import { parseArgs } from 'node:util';
 import type { BackupError } from '../../errors.ts';
-import type { BucketAccess } from '../../rules/bucket.ts';
+import type { BucketAccess } from '../../rules/bucket-lookup.ts';
 import { type Cloud, openCloud } from '../../rules/cloud.ts';
 import { findCredentials, findRegion } from '../../rules/credentials.ts';
 import type { Terminal } from '../command.ts';

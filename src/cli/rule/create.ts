@@ -1,7 +1,7 @@
 // `tdmq-backup rule create`: fills in the form, shows the plan, makes the rule, and leaves nothing half-made.
 import { parseArgs } from 'node:util';
 import { BackupError } from '../../errors.ts';
-import { type BucketAccess, bucketsOf, requireBucket } from '../../rules/bucket.ts';
+import { type BucketAccess, bucketsOf, requireBucket } from '../../rules/bucket-lookup.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { planCreate, readCode, shownEnvironment } from '../../rules/function-steps.ts';
 import { type ResolvedRule, resolveRule } from '../../rules/resolve-rule.ts';

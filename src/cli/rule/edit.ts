@@ -1,5 +1,5 @@
 // `tdmq-backup rule edit`: shows what a change amounts to, says what it would break, asks, and changes the rule.
-import { requireBucket } from '../../rules/bucket.ts';
+import { requireBucket } from '../../rules/bucket-lookup.ts';
 import { planEdit } from '../../rules/edit-steps.ts';
 import { readCode } from '../../rules/function-steps.ts';
 import { resolveRule } from '../../rules/resolve-rule.ts';

@@ -1,6 +1,6 @@
 // `tdmq-backup rule list`: every rule of the region, and how it is.
 import { parseArgs } from 'node:util';
-import type { BucketAccess } from '../../rules/bucket.ts';
+import type { BucketAccess } from '../../rules/bucket-lookup.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { listRules, type Rule } from '../../rules/rule.ts';
 import { type RuleState, readState } from '../../rules/rule-state.ts';

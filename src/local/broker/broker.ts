@@ -13,8 +13,8 @@ import {
 } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { FRAME } from '../../pulsar/wire/protocol/tables.ts';
+import { type CommandHook, Connection } from './accepted-socket.ts';
 import type { Tokens } from './access.ts';
-import { type CommandHook, Connection } from './connection.ts';
 import { Faults } from './faults.ts';
 import { answerHttp, type HttpContext } from './http.ts';
 import { sendRefusal } from './refusal.ts';

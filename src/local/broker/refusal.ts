@@ -1,7 +1,7 @@
 // Commands that the broker refuses, with Pulsar's error code, each answered in its own way.
 import type { CommandFields, CommandName } from '../../pulsar/wire/protocol/frame.ts';
 import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from '../../pulsar/wire/protocol/tables.ts';
-import type { Connection } from './connection.ts';
+import type { Connection } from './accepted-socket.ts';
 
 /** Thrown while a command is acted upon; the session answers it in that command's way. */
 export class Refusal extends Error {

@@ -6,8 +6,8 @@ import {
   SERVER_ERROR,
   SUBSCRIPTION_TYPE,
 } from '../../pulsar/wire/protocol/tables.ts';
+import type { Connection } from './accepted-socket.ts';
 import type { BrokerContext } from './broker-context.ts';
-import type { Connection } from './connection.ts';
 import type { Position, StoredEntry } from './entry.ts';
 import { encodeBrokerEntryMetadata } from './frames.ts';
 import { bitsOf, positionFrom, wordsOf } from './message-id.ts';

@@ -2,7 +2,7 @@
 
 import type { CommandFields } from '../../pulsar/wire/protocol/frame.ts';
 import { SERVER_ERROR } from '../../pulsar/wire/protocol/tables.ts';
-import type { Connection } from './connection.ts';
+import type { Connection } from './accepted-socket.ts';
 import { describeEntry, type Position } from './entry.ts';
 import { isChecksumRight } from './frames.ts';
 import { Refusal } from './refusal.ts';

@@ -4,9 +4,9 @@
 
 import type { CommandFields, CommandName } from '../../pulsar/wire/protocol/frame.ts';
 import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE, SERVER_ERROR } from '../../pulsar/wire/protocol/tables.ts';
+import type { Connection } from './accepted-socket.ts';
 import { ANYBODY, roleOf, type TokenRole } from './access.ts';
 import { type BrokerContext, PROXIED_BROKER } from './broker-context.ts';
-import type { Connection } from './connection.ts';
 import type { Command } from './frames.ts';
 import { Refusal, sendRefusal } from './refusal.ts';
 import { SessionConsumers } from './session-consumers.ts';

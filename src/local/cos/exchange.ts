@@ -11,7 +11,7 @@ import * as ofBucket from './bucket-calls.ts';
 import { type Call, type CallKind, parseCall } from './call.ts';
 import { CosError } from './cos-error.ts';
 import { alterAnswer, NoAnswer, OrderedAnswer, paceOf, type Struck, strike } from './fault-effects.ts';
-import type { FaultAction, FaultPlan } from './faults.ts';
+import type { FaultAction, FaultPlan } from './fault-plan.ts';
 import * as ofUpload from './multipart-calls.ts';
 import * as ofObject from './object-calls.ts';
 import { type ReceivedBody, receiveBody, receiveText } from './received-body.ts';

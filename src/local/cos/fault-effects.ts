@@ -2,7 +2,7 @@
 import { type Pace, type Refusal, refusalAnswer } from './answering.ts';
 import type { Answer } from './bucket.ts';
 import { CosError } from './cos-error.ts';
-import type { FaultAction, FaultMoment } from './faults.ts';
+import type { FaultAction, FaultMoment } from './fault-plan.ts';
 
 /** The call ends without an answer. */
 export class NoAnswer extends Error {

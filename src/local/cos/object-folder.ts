@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { createCrc64 } from './crc64.ts';
+import { createCrc64 } from './crc64-table.ts';
 
 /** An object in a bucket. */
 export interface StoredObject {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { CosError } from './cos-error.ts';
-import { createCrc64 } from './crc64.ts';
+import { createCrc64 } from './crc64-table.ts';
 
 /** A body that has arrived in full. */
 export interface ReceivedBody {

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Bucket, VersioningStatus } from './bucket.ts';
 import { exchange, type RequestHook, type RequestRecord, type ServerState } from './exchange.ts';
-import { createFaultPlan, type Fault } from './faults.ts';
+import { createFaultPlan, type Fault } from './fault-plan.ts';
 import { ObjectFolder, type StoredObject } from './object-folder.ts';
 import type { LoopbackCredentials } from './signature.ts';
 import { type StoredUpload, UploadFolder } from './upload-folder.ts';

@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { combineCrc64 } from './crc64.ts';
+import { combineCrc64 } from './crc64-table.ts';
 import { hiddenFolder } from './object-folder.ts';
 import type { ReceivedBody } from './received-body.ts';
 

@@ -3,7 +3,7 @@
 import { BackupError } from '../../errors.ts';
 import { compareEntries } from '../../format/entry-order.ts';
 import type { EntryId, Logger, Message, ReadableEntry, UnreadableEntry } from '../../ports.ts';
-import type { NativeMessage, NativeMessageId } from './client.ts';
+import type { NativeMessage, NativeMessageId } from './addon.ts';
 import { batchSizeOf, parsePosition, rawOfEncrypted, toMessage } from './message.ts';
 
 /**

@@ -2,7 +2,7 @@
 // which pins its whole batch in memory that V8 does not see, can go. Guesses nothing that the client does not report.
 import { BackupError } from '../../errors.ts';
 import type { EntryId, Message, TimeMs } from '../../ports.ts';
-import type { NativeEncryptionContext, NativeMessage, NativeMessageId } from './client.ts';
+import type { NativeEncryptionContext, NativeMessage, NativeMessageId } from './addon.ts';
 
 /** The position of a message, and for a chunked one that of its first chunk. */
 export interface Position extends EntryId {

@@ -3,10 +3,10 @@
 import { BackupError } from '../../errors.ts';
 import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
-import type { LogRoute, NativeConsumer, NativeMessage, NativeMessageId } from './client.ts';
+import type { LogRoute, NativeConsumer, NativeMessage, NativeMessageId } from './addon.ts';
+import { resultOf, sourceError } from './addon-failure.ts';
 import { NativeEntries, type NativeEntry } from './entries.ts';
-import { resultOf, sourceError } from './failure.ts';
-import { NativeGaps } from './gaps.ts';
+import { NativeGaps } from './gap-watch.ts';
 import { TIME_UP, within } from './within.ts';
 
 /**

@@ -1,2 +1,2 @@
-// pulsar-client is optional and mostly absent: native-client.ts says what is used of it, in all its versions.
+// pulsar-client is optional and mostly absent: addon.ts declares what is used of it, in all its versions.
 declare module 'pulsar-client';

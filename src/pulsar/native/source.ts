@@ -21,8 +21,8 @@ import {
   type PulsarClientModule,
   reportsEncryption,
   routeLog,
-} from './client.ts';
-import { resultOf, sourceError } from './failure.ts';
+} from './addon.ts';
+import { resultOf, sourceError } from './addon-failure.ts';
 import { NativePartition } from './partition.ts';
 import { TIME_UP, within } from './within.ts';
 

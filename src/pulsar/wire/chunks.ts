@@ -67,16 +67,6 @@ export interface HeldChunks {
   sizeBytes: number;
 }
 
-/** Whether an entry is one chunk of a larger message. */
-export function isChunk(metadata: EntryMetadata | undefined): metadata is EntryMetadata {
-  return (
-    metadata?.uuid !== undefined &&
-    metadata.chunkId !== undefined &&
-    metadata.chunks !== undefined &&
-    metadata.chunks > 1
-  );
-}
-
 /** The chunks of one partition that wait for their last. */
 export class ChunkJoiner {
   readonly #options: ChunkOptions;

@@ -7,7 +7,7 @@ import { TOO_LITTLE_MEMORY_HINT } from '../../held-back.ts';
 import { hintOf } from '../../largest-message.ts';
 import type { EntryId, Logger, RawEntry, ReadableEntry, Signal, UnreadableEntry } from '../../ports.ts';
 import type { AckPlan } from './ack-plan.ts';
-import { ChunkJoiner, type HeldChunks, type IncompleteMessage, isChunk } from './chunks.ts';
+import { ChunkJoiner, type HeldChunks, type IncompleteMessage } from './chunks.ts';
 import {
   type DecodeContext,
   decodeEntry,
@@ -15,7 +15,7 @@ import {
   type StoredEntry,
   unreadable,
 } from './protocol/entry-decoder.ts';
-import type { EntryMetadata } from './protocol/entry-metadata.ts';
+import { type EntryMetadata, isChunk } from './protocol/entry-metadata.ts';
 
 type Read = ReadableEntry | UnreadableEntry | Extract<Signal, { kind: 'pending' }>;
 

@@ -2,10 +2,10 @@
 // acknowledges nothing. It gives a reason only where what it found leaves no other.
 import { isUpTo } from '../../format/entry-order.ts';
 import type { Clock, EntryId, HeldBackReason } from '../../ports.ts';
-import { isChunk } from './chunks.ts';
 import { findKeptChunks } from './kept-chunks.ts';
 import { decodeMessage } from './protocol/codec.ts';
 import type { StoredEntry } from './protocol/entry-decoder.ts';
+import { isChunk } from './protocol/entry-metadata.ts';
 import { isServerError } from './protocol/server-error.ts';
 import { FRAME } from './protocol/tables.ts';
 import { readTopic, type TopicReaderOptions } from './topic-reader.ts';

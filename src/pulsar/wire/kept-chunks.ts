@@ -1,8 +1,8 @@
 // Shared and Key_Shared: finds chunks that the broker keeps for a consumer that is gone. Brokers since 2.11 send all
 // chunks of a message to the consumer that had the first of them (SharedConsumerAssignor).
 import { isUpTo } from '../../format/entry-order.ts';
-import { isChunk } from './chunks.ts';
 import type { StoredEntry } from './protocol/entry-decoder.ts';
+import { isChunk } from './protocol/entry-metadata.ts';
 import { readTopic, type TopicReaderOptions } from './topic-reader.ts';
 
 /** How much is read for the rest of a message. Its producer sends it in one go. */

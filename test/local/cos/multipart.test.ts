@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { createCrc64 } from '../../../src/local/cos/crc64.ts';
+import { createCrc64 } from '../../../src/local/cos/crc64-table.ts';
 import { BUCKET, completeXml, MIB, startTestCos, textOf, textsOf, uploadParts } from './test-client.ts';
 
 const forbid = { 'x-cos-forbid-overwrite': 'true' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ReadableEntry, SourcePartition, UnreadableEntry } from '../../../src/ports.ts';
-import type { NativeEncryptionContext } from '../../../src/pulsar/native/client.ts';
+import type { NativeEncryptionContext } from '../../../src/pulsar/native/addon.ts';
 import { batchSizeOf, parsePosition } from '../../../src/pulsar/native/message.ts';
 import { batch, chunk, idOf, nativeFixture, single, TOPIC, take, textOf } from './fixture.ts';
 

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodeEntry, encodeFrame } from '../../../src/local/broker/frames.ts';
-import { ChunkJoiner, isChunk } from '../../../src/pulsar/wire/chunks.ts';
+import { ChunkJoiner } from '../../../src/pulsar/wire/chunks.ts';
 import { ProtocolError } from '../../../src/pulsar/wire/protocol/codec.ts';
 import { crc32c } from '../../../src/pulsar/wire/protocol/crc32c.ts';
 import { loadCodec } from '../../../src/pulsar/wire/protocol/decompress.ts';
@@ -12,6 +12,7 @@ import {
   decodePayload,
   readStoredEntry,
 } from '../../../src/pulsar/wire/protocol/entry-decoder.ts';
+import { isChunk } from '../../../src/pulsar/wire/protocol/entry-metadata.ts';
 import { decodeCommand, FrameSplitter } from '../../../src/pulsar/wire/protocol/frame.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { encodeMessages } from '../../stand-ins/broker/publish.ts';

@@ -1,8 +1,8 @@
 // A local broker as tests want it: publishes without a socket, moves, spoils, forgets and inspects what is in it.
 // What it serves to clients is src/local/broker.
 
+import type { CommandHook } from '../../../src/local/broker/accepted-socket.ts';
 import { LocalBroker, type LocalBrokerOptions } from '../../../src/local/broker/broker.ts';
-import type { CommandHook } from '../../../src/local/broker/connection.ts';
 import { describeEntry, type Position, type StoredEntry } from '../../../src/local/broker/entry.ts';
 import type { Corruption, Faults } from '../../../src/local/broker/faults.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';

@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { COS_ERROR_CODES } from '../../../src/local/cos/cos-error.ts';
-import { FAULT_TYPES, type Fault } from '../../../src/local/cos/faults.ts';
+import { FAULT_TYPES, type Fault } from '../../../src/local/cos/fault-plan.ts';
 import type { LoopbackCos } from '../../../src/local/cos/server.ts';
 
 /** The control port of a running server. */

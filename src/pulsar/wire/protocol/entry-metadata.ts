@@ -320,3 +320,13 @@ export function peekMessageCount(bytes: Buffer, start: number, end: number): num
   }
   return count;
 }
+
+/** Whether an entry is one chunk of a larger message. */
+export function isChunk(metadata: EntryMetadata | undefined): metadata is EntryMetadata {
+  return (
+    metadata?.uuid !== undefined &&
+    metadata.chunkId !== undefined &&
+    metadata.chunks !== undefined &&
+    metadata.chunks > 1
+  );
+}

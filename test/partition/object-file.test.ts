@@ -2,14 +2,14 @@
 // fails or is dropped. Over a store in memory.
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import { systemClock } from '../src/lib/clock.ts';
-import { createSlots } from '../src/lib/semaphore.ts';
-import { MemoryBudget } from '../src/memory-budget.ts';
-import { rangeOf } from '../src/message-range.ts';
-import { ObjectFile, PART_BYTES } from '../src/object-file.ts';
-import type { Message } from '../src/ports.ts';
-import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
+import { BackupError } from '../../src/errors.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createSlots } from '../../src/lib/semaphore.ts';
+import { MemoryBudget } from '../../src/memory-budget.ts';
+import { rangeOf } from '../../src/partition/message-range.ts';
+import { ObjectFile, PART_BYTES } from '../../src/partition/object-file.ts';
+import type { Message } from '../../src/ports.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 
 const KEY = 'p/t/n/orders/x.jsonl';
 const LIMIT_BYTES = 4 * PART_BYTES;

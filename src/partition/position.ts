@@ -1,8 +1,8 @@
 // Positions in one partition, and how far its drain has come: which messages it has taken, which it takes no more because
 // an object holds them, and where no file may go further. It reads no entry and writes no file.
-import { formatEntry, isUpTo } from './format/entry-order.ts';
-import { compareMessageIds, formatMessageId } from './format/record.ts';
-import type { EntryId, Message, MessageId, ReadableEntry } from './ports.ts';
+import { formatEntry, isUpTo } from '../format/entry-order.ts';
+import { compareMessageIds, formatMessageId } from '../format/record.ts';
+import type { EntryId, Message, MessageId, ReadableEntry } from '../ports.ts';
 
 /** Where a message is, or where an object begins, in its partition. */
 export type Position = Omit<MessageId, 'partition'>;

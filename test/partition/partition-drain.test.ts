@@ -1,9 +1,9 @@
 // One partition of a run: what it makes of each thing that a source can answer, where it ends, and what it
 // acknowledges. Over fakes; the ordering as a whole is in drain.test.ts.
 import { describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import type { Delivery, SourcePartition } from '../src/ports.ts';
-import { keepingLogger } from './cos/answering-server.ts';
+import { BackupError } from '../../src/errors.ts';
+import type { Delivery, SourcePartition } from '../../src/ports.ts';
+import { keepingLogger } from '../cos/answering-server.ts';
 import {
   connectionLost,
   createFakeBroker,
@@ -12,9 +12,9 @@ import {
   type FakePartition,
   publish,
   publishUnreadable,
-} from './fakes/memory-source.ts';
-import { createMemoryStore } from './fakes/memory-store.ts';
-import { publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
+} from '../fakes/memory-source.ts';
+import { createMemoryStore } from '../fakes/memory-store.ts';
+import { publishedMessages, runDrain, storedMessages } from '../fakes/run-drain.ts';
 
 const MIB = 1_048_576;
 const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });

@@ -2,8 +2,8 @@
 // partition that another instance has while it drains others: it goes on there if the partition comes back meanwhile. It
 // takes no entry.
 import { setMaxListeners } from 'node:events';
+import type { Clock } from '../ports.ts';
 import type { PartitionOutcome } from './partition-drain.ts';
-import type { Clock } from './ports.ts';
 
 /** For so long a run stays for what others have not drained: brokers give a partition away 1 s after its consumer left. */
 const STAY_MS = 3_000;

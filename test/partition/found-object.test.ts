@@ -1,14 +1,20 @@
 // The append-only rule at the core: an object is there already where a file is to be created. What is stored wins.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import { parseObjectKey } from '../src/format/object-key.ts';
-import { formatMessageId } from '../src/format/record.ts';
-import { crc64 } from '../src/lib/crc64.ts';
-import type { ObjectStore } from '../src/ports.ts';
-import { createFakeBroker, type FakeBroker, type FakePartition, publish } from './fakes/memory-source.ts';
-import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
+import { BackupError } from '../../src/errors.ts';
+import { parseObjectKey } from '../../src/format/object-key.ts';
+import { formatMessageId } from '../../src/format/record.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
+import type { ObjectStore } from '../../src/ports.ts';
+import { createFakeBroker, type FakeBroker, type FakePartition, publish } from '../fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import {
+  expectAllStoredOnce,
+  fill,
+  publishedMessages,
+  runDrain,
+  storedMessages,
+} from '../fakes/run-drain.ts';
 
 describe('an object that is there already', () => {
   const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });

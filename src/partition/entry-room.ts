@@ -1,6 +1,6 @@
 // Room in memory for the next entry of one partition: reserved before it is asked for, given back once a file holds its
 // records. Guesses its size from those before it, and asks for nothing itself.
-import type { MemoryBudget, Reservation } from './memory-budget.ts';
+import type { MemoryBudget, Reservation } from '../memory-budget.ts';
 
 /** A large entry counts a little less with each smaller one after it. */
 const FORGETTING = 0.95;

@@ -1,9 +1,9 @@
 // Positions in a partition: what comes again is not taken again, and files end where found objects begin or end.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareMessageIds } from '../src/format/record.ts';
-import type { Message, MessageId, ReadableEntry } from '../src/ports.ts';
-import { DrainPosition, firstBehind, keyPosition } from '../src/position.ts';
+import { compareMessageIds } from '../../src/format/record.ts';
+import { DrainPosition, firstBehind, keyPosition } from '../../src/partition/position.ts';
+import type { Message, MessageId, ReadableEntry } from '../../src/ports.ts';
 
 const id = (entryId: number, batchIndex = -1): MessageId => ({
   ledgerId: 7,

@@ -1,8 +1,8 @@
 // Room for the next entry of a partition: how much is reserved, and when it is given back.
 import { expect, it } from 'vitest';
-import { EntryRoom } from '../src/entry-room.ts';
-import { MemoryBudget } from '../src/memory-budget.ts';
-import { virtualClock } from './pulsar/virtual-clock.ts';
+import { MemoryBudget } from '../../src/memory-budget.ts';
+import { EntryRoom } from '../../src/partition/entry-room.ts';
+import { virtualClock } from '../pulsar/virtual-clock.ts';
 
 const MIB = 1_048_576;
 const never = new AbortController().signal;

@@ -1,8 +1,8 @@
 // A partition is silent: whether that is its end, why the broker keeps something back, and how long to wait. The one
 // place that decides it; it takes no entry, and stores nothing by itself.
-import { BackupError } from './errors.ts';
-import { untilAborted } from './lib/until-aborted.ts';
-import type { Delivery, HeldBackReason, SourcePartition } from './ports.ts';
+import { BackupError } from '../errors.ts';
+import { untilAborted } from '../lib/until-aborted.ts';
+import type { Delivery, HeldBackReason, SourcePartition } from '../ports.ts';
 
 /** Where the end of the backlog is known, the broker is asked after so long a silence, and then every second. */
 const FIRST_QUESTION_MS = 500;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Secret } from '../../src/lib/secret.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import { inspectCloud } from '../../src/rules/inspect.ts';
+import { inspectCloud } from '../../src/rules/cloud-check.ts';
 import { QUERIED_FIELDS } from '../../src/rules/log-index.ts';
 import { checkSettings } from '../../src/rules/rule.ts';
 import { type CloudApi, startCloudApi } from '../stand-ins/cloud-api/server.ts';

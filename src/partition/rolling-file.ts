@@ -1,18 +1,18 @@
 // The open file of one partition: what goes into it, when it is closed, and which entries wait for it to be durable. A
 // closed file goes to the end of the chain (file-chain.ts). It takes what it is given; what comes is not its business.
 
-import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from './batch.ts';
+import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from '../batch.ts';
+import { isUpTo } from '../format/entry-order.ts';
+import { objectKey } from '../format/object-key.ts';
+import { compareMessageIds } from '../format/record.ts';
+import { encodeRecords, type Records } from '../format/record-encoder.ts';
+import type { EntryId, Message, MessageId } from '../ports.ts';
+import type { Run } from '../run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
 import type { FileChain } from './file-chain.ts';
-import { isUpTo } from './format/entry-order.ts';
-import { objectKey } from './format/object-key.ts';
-import { compareMessageIds } from './format/record.ts';
-import { encodeRecords, type Records } from './format/record-encoder.ts';
 import { type MessageMark, type MessageRange, rangeOf } from './message-range.ts';
 import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
-import type { EntryId, Message, MessageId } from './ports.ts';
 import { type DrainPosition, keyPosition, type Position } from './position.ts';
-import type { Run } from './run.ts';
 
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_PENDING_ACKS = 1_000;

@@ -1,8 +1,8 @@
 // Consecutive messages by their ends, without keeping one of them: their ids, and between which times they were published.
-import { idRunsOf } from './format/contents.ts';
-import { formatTime } from './format/record.ts';
-import type { PublishTimes } from './format/run-manifest.ts';
-import type { Message, TimeMs } from './ports.ts';
+import { idRunsOf } from '../format/contents.ts';
+import { formatTime } from '../format/record.ts';
+import type { PublishTimes } from '../format/run-manifest.ts';
+import type { Message, TimeMs } from '../ports.ts';
 
 /** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
 export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;

@@ -1,12 +1,12 @@
 // Failover: partitions that come and go between the instances of a rule.
 import { expect, it } from 'vitest';
-import type { PartitionOutcome } from '../src/partition-drain.ts';
-import type { Source } from '../src/ports.ts';
-import { Standby } from '../src/standby.ts';
-import { hastyClock } from './fakes/hasty-clock.ts';
-import { createFakeBroker, createFakeSource, type FakeBroker } from './fakes/memory-source.ts';
-import { createMemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain } from './fakes/run-drain.ts';
+import type { PartitionOutcome } from '../../src/partition/partition-drain.ts';
+import { Standby } from '../../src/partition/standby.ts';
+import type { Source } from '../../src/ports.ts';
+import { hastyClock } from '../fakes/hasty-clock.ts';
+import { createFakeBroker, createFakeSource, type FakeBroker } from '../fakes/memory-source.ts';
+import { createMemoryStore } from '../fakes/memory-store.ts';
+import { expectAllStoredOnce, fill, runDrain } from '../fakes/run-drain.ts';
 
 const READING = new AbortController().signal;
 

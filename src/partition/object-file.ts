@@ -1,19 +1,19 @@
 // One file on its way into the store: it takes records, sends full parts while it is open, and becomes visible only
 // by `create`. It knows nothing of limits, acknowledgements or other files.
 import { createHash, type Hash } from 'node:crypto';
-import type { RollReason, Size } from './batch.ts';
-import type { Compression } from './config.ts';
-import { type Compressor, createCompressor } from './format/compression.ts';
-import { storeContents } from './format/contents.ts';
-import { EndMarker, MARK_BYTES } from './format/end-mark.ts';
-import { formatMessageId, formatTime, RECORD_FORMAT } from './format/record.ts';
-import type { Records } from './format/record-encoder.ts';
-import { ChunkList } from './lib/chunk-list.ts';
-import { combineCrc64, crc64 } from './lib/crc64.ts';
-import type { Slots } from './lib/semaphore.ts';
-import type { MemoryBudget, Spillable } from './memory-budget.ts';
+import type { RollReason, Size } from '../batch.ts';
+import type { Compression } from '../config.ts';
+import { type Compressor, createCompressor } from '../format/compression.ts';
+import { storeContents } from '../format/contents.ts';
+import { EndMarker, MARK_BYTES } from '../format/end-mark.ts';
+import { formatMessageId, formatTime, RECORD_FORMAT } from '../format/record.ts';
+import type { Records } from '../format/record-encoder.ts';
+import { ChunkList } from '../lib/chunk-list.ts';
+import { combineCrc64, crc64 } from '../lib/crc64.ts';
+import type { Slots } from '../lib/semaphore.ts';
+import type { MemoryBudget, Spillable } from '../memory-budget.ts';
+import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from '../ports.ts';
 import type { MessageMark, MessageRange } from './message-range.ts';
-import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from './ports.ts';
 
 /** A buffer of this size is uploaded as a part; a whole file below it is one PUT. */
 export const PART_BYTES = 8 * 1_048_576;

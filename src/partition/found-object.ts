@@ -1,16 +1,16 @@
 // What earlier runs, and instances beside this one, have stored where a file is to be created: whether it is what the file
 // is, and if not, which of the file's messages are stored already. Creates nothing, and takes nothing on trust.
-import { listObjectsUpTo } from './chain/stored-through.ts';
-import { BackupError } from './errors.ts';
-import { isArchiveClass, readContents } from './format/contents.ts';
-import { parseObjectKey } from './format/object-key.ts';
-import { compareMessageIds, formatMessageId } from './format/record.ts';
-import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from './format/stored-object.ts';
+import { listObjectsUpTo } from '../chain/stored-through.ts';
+import { BackupError } from '../errors.ts';
+import { isArchiveClass, readContents } from '../format/contents.ts';
+import { parseObjectKey } from '../format/object-key.ts';
+import { compareMessageIds, formatMessageId } from '../format/record.ts';
+import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from '../format/stored-object.ts';
+import type { EntryId, ObjectHead, SourcePartition } from '../ports.ts';
+import type { Run } from '../run-context.ts';
 import type { MessageMark, PublishSpan } from './message-range.ts';
 import type { ObjectFile } from './object-file.ts';
-import type { EntryId, ObjectHead, SourcePartition } from './ports.ts';
 import { firstBehind, keyPosition, type Position, type ResumePoint } from './position.ts';
-import type { Run } from './run.ts';
 
 /** What there is at a file's key. */
 export type FoundObject =

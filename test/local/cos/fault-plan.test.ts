@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { FaultAction } from '../../../src/local/cos/faults.ts';
+import type { FaultAction } from '../../../src/local/cos/fault-plan.ts';
 import type { LoopbackCos } from '../../../src/local/cos/server.ts';
 import { BUCKET, type Client, MIB, startTestCos, textOf, uploadParts } from './test-client.ts';
 

@@ -1,10 +1,10 @@
 // An object of a killed run in an archive class: its body cannot be read for hours, and the next run goes on all the same.
 import { describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import type { ObjectStore } from '../src/ports.ts';
-import { createFakeBroker, type FakeBroker } from './fakes/memory-source.ts';
-import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain } from './fakes/run-drain.ts';
+import { BackupError } from '../../src/errors.ts';
+import type { ObjectStore } from '../../src/ports.ts';
+import { createFakeBroker, type FakeBroker } from '../fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { expectAllStoredOnce, fill, runDrain } from '../fakes/run-drain.ts';
 
 /** The store, in which the bodies of objects of records cannot be read. */
 function archived(inner: MemoryStore): ObjectStore {

@@ -1,11 +1,11 @@
 // The line of files of one partition: created one after the other, found, or dropped; acknowledged in order; and what
 // the manifest says of them. Through a run over fakes.
 import { describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import type { ObjectStore } from '../src/ports.ts';
-import { connectionLost, createFakeBroker, type FakePartition, publish } from './fakes/memory-source.ts';
-import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { runDrain, storedMessages } from './fakes/run-drain.ts';
+import { BackupError } from '../../src/errors.ts';
+import type { ObjectStore } from '../../src/ports.ts';
+import { connectionLost, createFakeBroker, type FakePartition, publish } from '../fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { runDrain, storedMessages } from '../fakes/run-drain.ts';
 
 const MIB = 1_048_576;
 const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });

@@ -1,17 +1,17 @@
 // The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
 // entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
-import { BackupError, gravest } from './errors.ts';
-import { formatMessageId } from './format/record.ts';
-import type { ManifestObject } from './format/run-manifest.ts';
+import { BackupError, gravest } from '../errors.ts';
+import { formatMessageId } from '../format/record.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
+import { untilAborted } from '../lib/until-aborted.ts';
+import { retryThroughOutage } from '../outage.ts';
+import { isOfClock } from '../paced-store.ts';
+import type { EntryId, SourcePartition } from '../ports.ts';
+import type { Run } from '../run-context.ts';
 import { FoundObjects } from './found-object.ts';
-import { untilAborted } from './lib/until-aborted.ts';
 import { describeSpan, type MessageMark, type PublishSpan } from './message-range.ts';
 import type { ObjectFile } from './object-file.ts';
-import { retryThroughOutage } from './outage.ts';
-import { isOfClock } from './paced-store.ts';
-import type { EntryId, SourcePartition } from './ports.ts';
 import type { Position, ResumePoint } from './position.ts';
-import type { Run } from './run.ts';
 
 /** One for each partition. */
 export class FileChain {
