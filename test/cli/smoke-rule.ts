@@ -62,11 +62,13 @@ export async function startSmokeRule(more: Record<string, string> = {}, partitio
     TENCENTCLOUD_SECRETKEY: secretKey,
     TENCENTCLOUD_SESSIONTOKEN: token,
   };
+  // What SCF adds.
+  const added = { SCF_FUNCTIONNAME: fn.name, TENCENTCLOUD_REGION: fn.region };
   const run = async (requestId: string): Promise<RunResult> => {
     const context = { request_id: requestId, time_limit_in_ms: 30_000, memory_limit_in_mb: 512 };
     try {
       return {
-        result: await handleInvocation({ ...fn.environment, ...keys }, context, {
+        result: await handleInvocation({ ...added, ...fn.environment, ...keys }, context, {
           ...REAL_PARTS,
           createSource: async (options) => createWireSource(options, { settleMs: 0 }),
           createLogger: (options) => createLogger({ ...options, destination: { write: () => undefined } }),

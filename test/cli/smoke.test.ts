@@ -241,6 +241,19 @@ test.each([
   expect(code).toBe(0);
 });
 
+test('A rule is named instead of a file: with the settings of its function', async () => {
+  rule = await startSmokeRule();
+  // They are those that SCF adds.
+  delete rule.fn.environment['RULE_NAME'];
+  delete rule.fn.environment['COS_REGION'];
+  const { code, told, out, err } = await smokeJson(['orders-backup', '--yes'], rule.cloud.env);
+  expect(statuses(told).filter((one) => !one.endsWith(' ok'))).toEqual([]);
+  expect(code).toBe(0);
+  expect(out + err).not.toContain(rule.env['PULSAR_TOKEN']);
+  expect((await smoke(['nobody', '--yes'], rule.cloud.env)).err).toContain('there is no rule "nobody"');
+  expect((await smoke(['one', 'two', '--yes'], rule.cloud.env)).code).toBe(2);
+});
+
 test('Objects of an archive class cannot be read back: it says so before it publishes', async () => {
   rule = await startSmokeRule({ COS_STORAGE_CLASS: 'ARCHIVE' });
   const { code, told } = await smokeJson(['--yes']);

@@ -1,9 +1,11 @@
 // `tdmq-backup smoke`: the last step of a deployment. Publishes a few marked messages, lets the deployed function run, and
 // proves from the bucket that each is stored once. It removes nothing: it reports what it leaves behind.
 import { parseArgs } from 'node:util';
-import { parseConfig, type RuleConfig } from '../../config.ts';
+import { type Credentials, parseConfig, type RuleConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
+import type { Environment } from '../../read-settings.ts';
 import { type CheckResult, fail } from '../../rules/check-result.ts';
+import { findRule, type Rule } from '../../rules/rule.ts';
 import type { Command, Terminal } from '../command.ts';
 import {
   COMMON_FLAGS,
@@ -13,7 +15,6 @@ import {
   openAccount,
   whileWaiting,
 } from '../rule/context.ts';
-import { ruleEnvironment } from '../rule/environment.ts';
 import { paint } from '../terminal/paint.ts';
 import { UsageError } from '../usage-error.ts';
 import { MARK_PROPERTY, newMark } from './marked-messages.ts';
@@ -24,6 +25,7 @@ export const command: Command = {
   summary: 'prove a deployed rule with a few marked messages, before you trust it',
   help: `
 Usage: tdmq-backup smoke --env-file FILE [--yes] [--no-publish]
+       tdmq-backup smoke NAME [--yes] [--no-publish]
 
 The last step of a deployment, against the real account. It invokes the rule's function, publishes one marked message to
 each partition (3 to 16 in all), invokes the function again, and reads back from the bucket: each marked message has to be
@@ -32,8 +34,8 @@ Every step is ✓, ⚠ (not possible here, and why) or ✗, with a hint. The end
 
 The marked messages have the property ${MARK_PROPERTY}. Other consumers of the topic get them too: the command says so and
 asks. Where the role may not produce, or the broker is not reached from here, it proves what the function stores of the
-messages that come. PULSAR_TOKEN in the environment goes before that of the file: it can be the key of a role that may
-produce. The cluster's access address is private: run it inside the VPC. API keys need
+messages that come. PULSAR_TOKEN in the environment goes before that of the rule: it can be the key of a role that may
+produce. With NAME the settings are those of the deployed function. The cluster's access address is private: run it inside the VPC. API keys need
 policies/archive-user.json and the right to look up and invoke the function (policies/deploy-user.json).
 
   --yes, -y     publish without asking
@@ -44,18 +46,22 @@ Exit code 0 only where every step was proved. At Ctrl-C it ends within a second;
 
 Examples:
   tdmq-backup smoke --env-file .env.orders
+  tdmq-backup smoke orders-backup --no-publish
   tdmq-backup smoke --env-file .env.orders --yes --json | jq .left
 `,
   endsWithinMs: 900,
   async run(args, terminal) {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...args],
+      allowPositionals: true,
       options: {
         ...COMMON_FLAGS,
         yes: { type: 'boolean', short: 'y', default: false },
         'no-publish': { type: 'boolean', default: false },
       },
     });
+    const [name, ...more] = positionals;
+    if (more.length > 0) throw new UsageError(`one rule at a time: ${more.join(' ')} is too much`);
     const publishes = !values['no-publish'];
     if (publishes && !values.yes && !isInteractive(terminal))
       throw new UsageError('nobody can be asked here: pass --yes to publish, or --no-publish');
@@ -64,12 +70,13 @@ Examples:
       findings.push(finding);
       if (!values.json) show(finding, terminal);
     };
-    const config = readConfig(await ruleEnvironment(terminal));
+    const { cloud, access } = await openAccount(values, terminal, terminal.env['COS_REGION']);
+    const deployed = name === undefined ? {} : settingsOf(await findRule(cloud, name));
+    const config = readConfig({ ...deployed, ...terminal.env, ...functionKeys(access.credentials) });
     if (Array.isArray(config)) {
       for (const finding of config) add(finding);
       return conclude(findings, undefined, values.json, terminal);
     }
-    const { cloud } = await openAccount(values, terminal, config.cos.region);
     const traces = startTraces(config.pulsar.topic.full, newMark());
     const showTraces = () => {
       for (const line of tracesLines(traces, config.rule)) terminal.stderr.write(`${line}\n`);
@@ -81,7 +88,7 @@ Examples:
         cloud,
         config,
         endpoints: {
-          cos: config.cos.endpoint ?? (terminal.env['TENCENTCLOUD_COS_ENDPOINT'] || undefined),
+          cos: config.cos.endpoint ?? access.endpoint,
           api: terminal.env['TENCENTCLOUD_API_ENDPOINT'] || undefined,
         },
         publishes,
@@ -102,8 +109,22 @@ Examples:
   },
 };
 
+/** The settings of a deployed rule, with what SCF adds to them. */
+const settingsOf = (rule: Rule): Environment => ({
+  RULE_NAME: rule.name,
+  COS_REGION: rule.region,
+  ...rule.environment,
+});
+
+/** API keys under the names that SCF gives them. */
+const functionKeys = ({ secretId, secretKey, sessionToken }: Credentials): Environment => ({
+  TENCENTCLOUD_SECRETID: secretId,
+  TENCENTCLOUD_SECRETKEY: secretKey.reveal(),
+  TENCENTCLOUD_SESSIONTOKEN: sessionToken?.reveal(),
+});
+
 /** The settings, or one finding for each that is wrong. */
-function readConfig(env: Terminal['env']): RuleConfig | CheckResult[] {
+function readConfig(env: Environment): RuleConfig | CheckResult[] {
   try {
     return parseConfig(env, 'shell');
   } catch (error) {
