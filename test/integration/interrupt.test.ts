@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { packageRoot } from '../../../src/packaging/package-root.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
 
 const root = packageRoot(import.meta.url);
 const BIN = join(root, 'src/cli/tdmq-backup.ts');
