@@ -263,6 +263,59 @@ test('Objects of an archive class cannot be read back: it says so before it publ
   expect(told.left).toMatchObject({ messages: 0, requestIds: [] });
 });
 
+test('A broker that is not reached from here is no fault of the rule: what comes proves it', async () => {
+  rule = await startSmokeRule();
+  rule.broker.createSubscription(SMOKE_TOPIC, 'backup');
+  rule.broker.publish(SMOKE_TOPIC, [{ payload: 'one' }]);
+  const { code, told } = await smokeJson(['--yes'], {
+    ...rule.env,
+    PULSAR_SERVICE_URL: 'pulsar://127.0.0.1:9',
+  });
+  const publish = told.findings.find(({ item }) => item === 'publish');
+  expect(publish).toMatchObject({ status: 'warn' });
+  expect(publish?.cause).toContain('not possible from here');
+  expect(publish?.hint).toBeTruthy();
+  expect(code).toBe(0);
+});
+
+test('A backlog of many runs is left to the timer, before anything is published', async () => {
+  rule = await startSmokeRule();
+  rule.cloud.api.state.run = async (_fn, _event, requestId) => {
+    const { result } = await rule.run(requestId);
+    return { result: { ...(result as object), stopReason: 'deadline' } };
+  };
+  const { code, told } = await smokeJson(['--yes']);
+  expect(code).toBe(1);
+  expect(told.findings.at(-1)).toMatchObject({ item: 'run', status: 'fail' });
+  expect(told.findings.at(-1)?.hint).toContain('tdmq-backup run');
+  expect(told.left.requestIds).toHaveLength(3);
+  expect(told.left.messages).toBe(0);
+});
+
+test('A run that SCF keeps from starting for good is a failure with a hint', async () => {
+  rule = await startSmokeRule();
+  rule.cloud.api.fail({ action: 'scf:Invoke', code: 'LimitExceeded.FunctionOnTopic', times: 10_000 });
+  const { code, told } = await smokeJson(['--yes']);
+  expect(code).toBe(1);
+  expect(told.findings.at(-1)).toMatchObject({ item: 'run', status: 'fail' });
+  expect(told.findings.at(-1)?.hint).toContain('rule logs');
+});
+
+test('Nothing can be read back: the step fails with a hint, and what is left is told', async () => {
+  rule = await startSmokeRule();
+  let runs = 0;
+  rule.cloud.api.state.run = async (_fn, _event, requestId) => {
+    const ran = await rule.run(requestId);
+    if (++runs === 2) rule.cloud.cos.setTokenExpired(true);
+    return ran;
+  };
+  const { code, told } = await smokeJson(['--yes']);
+  expect(code).toBe(1);
+  expect(told.findings.at(-1)).toMatchObject({ item: 'objects', status: 'fail' });
+  expect(told.findings.at(-1)?.hint).toBeTruthy();
+  expect(told.left.messages).toBe(3);
+});
+
 test('Ctrl-C ends it within a second, and says what may be left', async () => {
   rule = await startSmokeRule();
   const interrupt = new AbortController();
