@@ -1,5 +1,5 @@
 // A deployed rule as a Terraform file for the provider tencentcloud. It is JSON (`.tf.json`): that is as good to Terraform
-// as HCL, has one rule of quoting, and can be checked against the provider's schema. Secrets never stand in it.
+// as HCL, has one rule of quoting, and can be checked against the provider's schema. It never contains a secret.
 import { VARIABLES } from '../settings.ts';
 import { ifThere } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';

@@ -301,7 +301,7 @@ test('A run that SCF keeps from starting for good is a failure with a hint', asy
   expect(told.findings.at(-1)?.hint).toContain('rule logs');
 });
 
-test('Nothing can be read back: the step fails with a hint, and what is left is told', async () => {
+test('Nothing can be read back: the step fails with a hint, and what is left is reported', async () => {
   rule = await startSmokeRule();
   let runs = 0;
   rule.cloud.api.state.run = async (_fn, _event, requestId) => {

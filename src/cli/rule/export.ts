@@ -18,7 +18,7 @@ Writes .env.NAME with every variable that serverless.yml reads. \`rule create --
 function holds a role key, the file holds it as well: it is written for its owner alone (mode 600), never to stdout.
 
 With --format terraform it writes NAME.tf.json: function, timers, retries and reserved concurrency for the provider
-tencentcloud, with import blocks for what is deployed. Secrets are sensitive variables, and do not stand in the file.
+tencentcloud, with import blocks for what is deployed. Secrets are sensitive variables; the file does not contain them.
 
   --format HOW  env (the default) or terraform
   --out FILE    the file; by default .env.NAME, or NAME.tf.json

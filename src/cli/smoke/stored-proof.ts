@@ -69,7 +69,7 @@ export async function* proveMarked(
       : fail(
           'manifest',
           `no manifest names ${unnamed.map(({ key }) => key).join(', ')}`,
-          'The log of the run says why it left none; `tdmq-backup archive verify` tells what is known without it.',
+          'The log of the run says why it left none; `tdmq-backup archive verify` reports what is known without it.',
         );
   }
 }
@@ -133,6 +133,6 @@ async function readBack(
     : fail(
         'objects',
         `${damage.length} things are wrong with what is stored; ${first.key}: ${first.detail}`,
-        '`tdmq-backup archive verify` tells all. Keep the objects, and please report it.',
+        '`tdmq-backup archive verify` reports all. Keep the objects, and please report it.',
       );
 }
