@@ -85,6 +85,11 @@ export class BrokerConsumer {
     return new BrokerConsumer(this.#connection, consumerId, this.#topic);
   }
 
+  /** How many entries its connection brought, for whichever consumer. */
+  get entriesOnConnection(): number {
+    return this.#connection.entries;
+  }
+
   /** Lets the broker send more. */
   grantPermits(messagePermits: number): void {
     this.#connection.send('flow', { consumerId: this.#consumerId, messagePermits });

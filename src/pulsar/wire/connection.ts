@@ -186,6 +186,11 @@ export class Connection {
     );
   }
 
+  /** How many entries it brought, for whichever consumer. */
+  get entries(): number {
+    return this.#receivers.entries;
+  }
+
   /** Reports to `events` what arrives for `consumerId` from now on. */
   attach(consumerId: number, events: ConsumerEvents): void {
     this.#receivers.addConsumer(consumerId, events);

@@ -1,6 +1,6 @@
 // Why a broker hands out nothing of a backlog. Probes the topic: reads the next entry as a reader of its own, which
 // acknowledges nothing. It gives a reason only where what it found leaves no other.
-import { isUpTo } from '../../format/entry-order.ts';
+import { formatEntry, isUpTo } from '../../format/entry-order.ts';
 import type { Clock, EntryId, HeldBackReason } from '../../ports.ts';
 import { findKeptChunks } from './kept-chunks.ts';
 import { decodeMessage } from './protocol/codec.ts';
@@ -56,6 +56,8 @@ export class HeldBackProbe {
   #next: StoredEntry | undefined;
   /** A broker that refuses a reader is not asked for one again. */
   #isRefused = false;
+  /** What the probe before found, and where, if that was no entry with messages. */
+  #foundBefore: string | undefined;
   /** The last entry without messages that was handed out: a hole before it may keep it in sight once it is acknowledged. */
   #passedOverThrough: EntryId | undefined;
   #hasTransactions: Promise<boolean> | undefined;
@@ -69,6 +71,7 @@ export class HeldBackProbe {
   /** Something came: what was found before is out of date. */
   reset(): void {
     this.#next = undefined;
+    this.#foundBefore = undefined;
     this.#arrivals++;
   }
 
@@ -112,9 +115,19 @@ export class HeldBackProbe {
     if (finding.kind === 'entry') this.#next = finding.entry;
     // With nothing before it either, that others get nothing is no proof.
     const isNothing = finding.kind === 'nothing' && position.entryId >= 0;
+    const isAgreed = this.#foundBefore === textOf(position, finding);
+    this.#foundBefore = textOf(position, finding);
     if (isNothing || quietMs < KEPT_FROM_US_AFTER_MS) return undefined;
+    if (finding.kind !== 'entry' && !isAgreed && !(await this.#isFoundAgain(position, finding)))
+      return undefined;
     if (await this.#brokerHasTransactions()) return 'open transaction';
     return hasNoReader(position, finding, entries) ? 'unknown' : undefined;
+  }
+
+  /** Whether another probe agrees: the broker may have been only slow to read for the first. */
+  async #isFoundAgain(position: EntryId, finding: Finding): Promise<boolean> {
+    const again = await this.#probeUnlessRefused(position);
+    return again !== undefined && textOf(position, again) === textOf(position, finding);
   }
 
   /** The broker knows of no message behind `position`: whether the probe agrees, and no transaction may hide one. */
@@ -172,7 +185,7 @@ export class HeldBackProbe {
     }
   }
 
-  /** `undefined`: the broker refuses a reader. */
+  /** `undefined`: the broker refuses a reader, or ended it too early. */
   async #probeUnlessRefused(position: EntryId): Promise<Finding | undefined> {
     if (this.#next !== undefined) return { kind: 'entry', entry: this.#next, passedOver: [] };
     if (this.#isRefused) return undefined;
@@ -184,18 +197,20 @@ export class HeldBackProbe {
     }
   }
 
-  async #probe(position: EntryId): Promise<Finding> {
+  /** `undefined`: it was cut short. */
+  async #probe(position: EntryId): Promise<Finding | undefined> {
     let kind: 'end' | 'nothing' = 'nothing';
     let next: StoredEntry | undefined;
     const passedOver: StoredEntry[] = [];
     const from = { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) };
-    await readTopic(this.#options, { from, permits: ENTRIES_BEFORE + 2 }, (entry) => {
+    const isReadThrough = await readTopic(this.#options, { from, permits: ENTRIES_BEFORE + 2 }, (entry) => {
       if (isUpTo(entry.id, position)) kind = 'end';
       else if (entry.permits === 0) passedOver.push(entry);
       else next = entry;
       return next !== undefined;
     });
-    return next === undefined ? { kind, passedOver } : { kind: 'entry', entry: next, passedOver };
+    if (next !== undefined) return { kind: 'entry', entry: next, passedOver };
+    return isReadThrough ? { kind, passedOver } : undefined;
   }
 }
 
@@ -215,6 +230,8 @@ function hasNoReader(position: EntryId, finding: Finding, entries: number): bool
   const { ledgerId, entryId } = finding.entry.id;
   return ledgerId === position.ledgerId && entryId - position.entryId - 1 >= entries;
 }
+
+const textOf = (position: EntryId, { kind }: Finding): string => `${kind} ${formatEntry(position)}`;
 
 const isLater = (timeMs: number | bigint | undefined, clock: Clock): boolean =>
   timeMs !== undefined && Number(timeMs) > clock.now();

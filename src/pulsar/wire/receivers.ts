@@ -30,10 +30,16 @@ export class Receivers {
   readonly #connectionName: string;
   readonly #consumers = new Map<Integer, ConsumerEvents>();
   readonly #producers = new Map<Integer, ProducerEvents>();
+  #entries = 0;
 
   /** `connectionName`: for messages to people. */
   constructor(connectionName: string) {
     this.#connectionName = connectionName;
+  }
+
+  /** How many entries came, for whichever consumer. */
+  get entries(): number {
+    return this.#entries;
   }
 
   addConsumer(id: number, events: ConsumerEvents): void {
@@ -91,6 +97,7 @@ export class Receivers {
   }
 
   #onMessage(fields: CommandFields<'message'>, bytes: Buffer): void {
+    this.#entries++;
     const consumer = this.#consumers.get(fields.consumerId ?? -1);
     if (consumer === undefined) return;
     const { ledgerId, entryId } = fields.messageId ?? {};

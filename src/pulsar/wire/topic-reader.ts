@@ -1,6 +1,7 @@
 // Reads a topic from an entry on, as a reader of its own on a consumer's connection. It acknowledges nothing, and nothing
 // of it stays at the broker.
 import { randomBytes } from 'node:crypto';
+import { BackupError } from '../../errors.ts';
 import type { Clock, EntryId } from '../../ports.ts';
 import type { BrokerConsumer } from './broker-consumer.ts';
 import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
@@ -9,6 +10,9 @@ import { startTimer } from './timer.ts';
 
 /** How long the reader waits for the next entry. */
 const NEXT_ENTRY_TIMEOUT_MS = 1_000;
+/** It waits so many times more at most, where its connection brings entries for others, behind which its own may be. */
+const MAX_TIMEOUTS_BESIDE = 3;
+const ANSWER_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 
 /** The topic, and the consumer that the reader shares a connection with. */
@@ -22,22 +26,37 @@ export interface TopicReaderOptions {
 
 /**
  * Reads from `from` on, until `onEntry` returns that it has enough, or nothing has come for a second. `permits`: how many
- * entries to ask for at first. @throws BackupError `source` where the broker refuses the reader
+ * entries to ask for at first. False: the broker or the connection ended the reader before that, or answers no more.
+ * @throws BackupError `source` where the broker refuses the reader
  */
 export async function readTopic(
   { topic, clock, nextConsumerId, consumer }: TopicReaderOptions,
   { from, permits }: { readonly from: EntryId; readonly permits: number },
   onEntry: (entry: StoredEntry) => boolean,
-): Promise<void> {
+): Promise<boolean> {
   const reader = consumer().beside(nextConsumerId());
-  let finish = (): void => undefined;
-  const finished = new Promise<void>((resolve) => {
-    finish = resolve;
+  let isFinished = false;
+  let finish: (isReadThrough: boolean) => void = () => undefined;
+  const finished = new Promise<boolean>((resolve) => {
+    finish = (isReadThrough) => {
+      isFinished = true;
+      resolve(isReadThrough);
+    };
   });
   let cancelTimer = (): void => undefined;
+  let timeouts = 0;
   const wait = (): void => {
     cancelTimer();
-    cancelTimer = startTimer(clock, NEXT_ENTRY_TIMEOUT_MS, finish);
+    const before = reader.entriesOnConnection;
+    cancelTimer = startTimer(clock, NEXT_ENTRY_TIMEOUT_MS, () => {
+      // This process may be late itself: the answer comes behind all that the broker has sent and nobody has read yet.
+      void hasAnswered(reader).then((hasIt) => {
+        if (isFinished) return;
+        const isQuiet = reader.entriesOnConnection === before;
+        if (!hasIt || isQuiet || timeouts++ >= MAX_TIMEOUTS_BESIDE) finish(hasIt);
+        else wait();
+      });
+    });
   };
   let hasEnough = false;
   await reader.subscribe(
@@ -54,7 +73,8 @@ export async function readTopic(
         if (hasEnough) return;
         const entry = readStoredEntry(id, bytes);
         hasEnough = onEntry(entry);
-        if (hasEnough) finish();
+        timeouts = 0;
+        if (hasEnough) finish(true);
         else {
           reader.grantPermits(Math.max(1, entry.permits));
           wait();
@@ -62,14 +82,22 @@ export async function readTopic(
       },
       onActiveChange: () => undefined,
       onEndOfTopic: () => undefined,
-      onClosedByBroker: () => finish(),
-      onConnectionLost: () => finish(),
-      onFault: () => finish(),
+      onClosedByBroker: () => finish(false),
+      onConnectionLost: () => finish(false),
+      onFault: () => finish(false),
     },
   );
   wait();
   reader.grantPermits(permits);
-  await finished;
+  const isReadThrough = await finished;
   cancelTimer();
   await reader.close(CLOSE_TIMEOUT_MS);
+  return isReadThrough;
 }
+
+/** Whether the broker answers a question, be it with a refusal. */
+const hasAnswered = (reader: BrokerConsumer): Promise<boolean> =>
+  reader.lastPositions(ANSWER_TIMEOUT_MS).then(
+    () => true,
+    (error) => error instanceof BackupError && error.details['serverError'] !== undefined,
+  );

@@ -1,6 +1,6 @@
 // A wire source over a loopback broker, with short time-outs, and what tests do with both.
 import { afterEach, vi } from 'vitest';
-import type { Delivery, EntryId, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
+import type { Clock, Delivery, EntryId, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import type { Timings } from '../../../src/pulsar/wire/timer.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
@@ -27,6 +27,7 @@ export interface OpenOptions extends Partial<ContractConfig> {
   readonly timings?: Partial<Timings>;
   readonly receiveBudgetBytes?: number;
   readonly signal?: AbortSignal;
+  readonly clock?: Clock;
 }
 
 // Some of these wait for time-outs, and machines are slow at times.
@@ -46,18 +47,16 @@ export async function startBroker(options: LoopbackBrokerOptions = {}): Promise<
 
 /** A source that is closed after the test. */
 export function createSource(broker: Pick<LoopbackBroker, 'serviceUrl'>, options: OpenOptions = {}): Source {
-  const { timings, receiveBudgetBytes, signal, ...config } = options;
+  const { timings, receiveBudgetBytes, signal, clock, ...config } = options;
   const topic = config.topic ?? (parseTopicName(TOPIC) as TopicName);
-  const source = createWireSource(
-    contractOptions(
-      { serviceUrl: broker.serviceUrl, subscription: SUBSCRIPTION, ...config, topic },
-      {
-        ...(receiveBudgetBytes === undefined ? {} : { receiveBudgetBytes }),
-        ...(signal === undefined ? {} : { signal }),
-      },
-    ),
-    { ...SHORT, ...timings },
+  const made = contractOptions(
+    { serviceUrl: broker.serviceUrl, subscription: SUBSCRIPTION, ...config, topic },
+    {
+      ...(receiveBudgetBytes === undefined ? {} : { receiveBudgetBytes }),
+      ...(signal === undefined ? {} : { signal }),
+    },
   );
+  const source = createWireSource({ ...made, clock: clock ?? made.clock }, { ...SHORT, ...timings });
   opened.push(source);
   return source;
 }
