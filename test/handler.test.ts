@@ -267,7 +267,7 @@ describe('an invocation that fails', () => {
     expect(timers).toBe(0);
   });
 
-  it('with wrong settings tells all of them and connects to nothing', async () => {
+  it('with wrong settings reports all of them and connects to nothing', async () => {
     const { lines, configs, parts } = outside({
       source: () => {
         throw new Error('must not be made');

@@ -24,7 +24,7 @@ describe('the largest message', () => {
     expect(memoryMbFor(257 * MIB)).toBeUndefined();
   });
 
-  it('that is passed is told with the memory that is missing', () => {
+  it('that is passed is reported with the memory that is missing', () => {
     const error = new TooLarge('it has 100 MiB', 100 * MIB, 98 * MIB);
     expect(error.message).toBe(`it has 100 MiB, more than the limit of ${98 * MIB}`);
     expect(hintOf(error)).toContain('Give the function 640 MB of memory');

@@ -1,4 +1,4 @@
-// A slow store near the end of the time: what can be stored in time is stored and stands in the manifest, the rest comes
+// A slow store near the end of the time: what can be stored in time is stored and is in the manifest, the rest comes
 // again, and the clock alone never fails a run that has stored something. In virtual time.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -198,7 +198,7 @@ describe('a store that is slow', () => {
     expect(broker.backlog()).toBe(30);
   });
 
-  it('from one moment on: what was stored before stands in the manifest, and the run is a success', async () => {
+  it('from one moment on: what was stored before is in the manifest, and the run is a success', async () => {
     const { broker, store } = published(8, 100);
     const latencyMs = (nth: number) => (nth < 100 ? 400 : 3_000);
     const outcome = await invoke({ broker, store, reserveSeconds: 15, maxMessages: 2, latencyMs });
@@ -234,7 +234,7 @@ describe('an acknowledgement', () => {
 describe('a manifest', () => {
   const options = { reserveSeconds: 4, maxMessages: 10 };
 
-  it('gets its time also where the broker does not tell what is left', async () => {
+  it('gets its time also where the broker does not report what is left', async () => {
     const { broker, store } = published(8, 200);
     const slow = { latencyMs: () => 2_500, reportsNoBacklog: true };
     const outcome = await invoke({ ...options, ...slow, broker, store, maxMessages: 5 });
@@ -242,7 +242,7 @@ describe('a manifest', () => {
     expect(outcome.manifest).toBeDefined();
   });
 
-  it('for which the time was too short is told as a warning: what is stored is safe', async () => {
+  it('for which the time was too short is reported as a warning: what is stored is safe', async () => {
     const { broker, store } = published(2, 10);
     let manifests = 0;
     const outcome = await invoke({

@@ -88,7 +88,7 @@ describe('repeating', () => {
     expect(inner.calls).toEqual(['create k']);
   });
 
-  test('each repetition is told, after it was logged', async () => {
+  test('each repetition is reported, after it was logged', async () => {
     const told: number[] = [];
     store = retryingStore(inner, {
       clock,
@@ -318,7 +318,7 @@ describe('reading on', () => {
     expect(isEnded).toBe(true);
   });
 
-  test('a list that breaks goes on behind the last object, and uploads are told once', async () => {
+  test('a list that breaks goes on behind the last object, and uploads are reported once', async () => {
     for (const key of ['a', 'b', 'c']) {
       inner.objects.set(key, { key, contentType: 'x', bytes, metadata: {}, crc64: '' });
       inner.uploads.set(`u-${key}`, { key, initiated: new Date(0) });

@@ -51,7 +51,7 @@ describe('the times of a run', () => {
     );
   });
 
-  it('follow what is left of the time where SCF tells it, and a minute where it says nothing', () => {
+  it('follow what is left of the time where SCF reports it, and a minute where it says nothing', () => {
     const left = { getRemainingTimeInMillis: () => 30_000, time_limit_in_ms: 900_000 };
     expect(plan(left).times).toEqual(plan({ time_limit_in_ms: 30_000 }).times);
     expect(plan({}).times).toEqual(plan({ time_limit_in_ms: 60_000 }).times);

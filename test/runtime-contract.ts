@@ -19,7 +19,7 @@ import { bundleFunction } from '../src/packaging/bundle.ts';
 import { collectFunction, writePackage } from '../src/packaging/function-package.ts';
 import { packageRoot } from '../src/packaging/package-root.ts';
 
-/** Does what the event's Message says, and tells what it was given. */
+/** Does what the event's Message says, and reports what it was given. */
 const HANDLER = `
 exports.main_handler = async (event, context) => {
   const { Message } = event;

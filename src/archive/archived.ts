@@ -53,7 +53,7 @@ function archivedAs(object: ListedObject, { storageClass, thaw }: ObjectHead): A
   return { object, storageClass, state };
 }
 
-/** What a listing says of an object, without what is known of it besides. */
+/** What a listing says about an object, without what is known of it besides. */
 export const listedPart = ({ key, sizeBytes, lastModified, storageClass }: ListedObject): ListedObject => ({
   ...{ key, sizeBytes, lastModified, storageClass },
 });

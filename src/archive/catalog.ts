@@ -27,12 +27,12 @@ export interface ArchiveObject extends ListedObject {
   readonly parts: ObjectKeyParts;
   /** `persistent://tenant/namespace/topic`, without the partition. */
   readonly topic: string;
-  /** What a run's manifest says of it. */
+  /** What a run's manifest says about it. */
   readonly manifest: ManifestObject | undefined;
   /** Where it was asked for. */
   readonly head: ObjectHead | undefined;
   readonly facts: ObjectFacts;
-  /** It begins with an entry that was kept raw: it lies between the messages of other objects. */
+  /** It begins with an entry that was kept raw: it is between the messages of other objects. */
   readonly isRecovered: boolean;
 }
 

@@ -1,5 +1,5 @@
 // How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each. Times
-// that no date from 1970 to 9999 holds are left out: all others would lie in one span beside them.
+// that no date from 1970 to 9999 holds are left out: all others would be in one span beside them.
 
 import { isDate } from '../format/record.ts';
 import type { TimeMs } from '../ports.ts';
@@ -28,7 +28,7 @@ export interface CoveredObject {
   readonly facts: Pick<ObjectFacts, 'messages' | 'firstPublishTimeMs' | 'lastPublishTimeMs'>;
 }
 
-/** The coverage in `spans` equal spans; `undefined` where no object tells its times. */
+/** The coverage in `spans` equal spans; `undefined` where no object reports its times. */
 export function coverageOf(objects: readonly CoveredObject[], spans: number): Coverage | undefined {
   const timed = objects.filter(({ facts }) => datesOf(facts).length > 0);
   if (timed.length === 0) return undefined;

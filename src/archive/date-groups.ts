@@ -1,4 +1,4 @@
-// Sums over objects as they are listed: one for each date and partition, and what lies where in time. The memory that it
+// Sums over objects as they are listed: one for each date and partition, and what is where in time. The memory that it
 // takes follows dates and partitions, not objects.
 import type { ArchiveObject } from './catalog.ts';
 import { type CoveredObject, datesOf } from './coverage.ts';
@@ -20,7 +20,7 @@ export interface DateGroup {
   last: ArchiveObject;
 }
 
-/** So many spans of time are told apart in a partition, all partitions together. */
+/** So many spans of time are distinguished in a partition, all partitions together. */
 const MAX_SPANS = 10_000;
 const FIRST_SPAN_MS = 60_000;
 
@@ -91,7 +91,7 @@ export function createDateGroups() {
       [...groups.values()].sort((a, b) =>
         a.date === b.date ? a.partition - b.partition : a.date < b.date ? -1 : 1,
       ),
-    /** What lies in the same short span of time as if it were one object, for coverageOf. */
+    /** What is in the same short span of time as if it were one object, for coverageOf. */
     spans: (): CoveredObject[] =>
       [...spans.values()].map(({ topic, partition, messages, bytes, firstMs, lastMs }) => ({
         topic,

@@ -148,7 +148,7 @@ const NOT_ALLOWED = 'This user may not do that: change the permissions of the co
 const HINTS: Readonly<Record<string, string>> = {
   EACCES: NOT_ALLOWED,
   EPERM: NOT_ALLOWED,
-  EROFS: 'The copy lies where nothing can be written: take one that can be written.',
+  EROFS: 'The copy is where nothing can be written: take one that can be written.',
   ENOSPC: 'The disk is full: make room, and call the command again.',
   EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
 };

@@ -90,7 +90,7 @@ type Described =
   | { readonly kind: 'described'; readonly object: ManifestObject }
   | { readonly kind: 'damaged'; readonly findings: readonly Finding[] };
 
-/** What a manifest says of an object, from the object itself; or why it cannot say it. @throws BackupError `store` */
+/** What a manifest says about an object, from the object itself; or why it cannot say it. @throws BackupError `store` */
 export async function describeObject(
   store: ObjectStore,
   object: ArchiveObject,

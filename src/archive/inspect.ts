@@ -1,5 +1,5 @@
 // Reads one object to its end: the checksum of its bytes, and at the level of records every line. What is wrong is
-// told, not thrown; only the store's own failures are thrown.
+// reported, not thrown; only the store's own failures are thrown.
 import { createHash } from 'node:crypto';
 import { BackupError, messageOf } from '../errors.ts';
 import { dateOf } from '../format/object-key.ts';
@@ -12,10 +12,10 @@ import type { ArchiveObject } from './catalog.ts';
 import { damage, type Finding, notice } from './finding.ts';
 import { IdSet } from './id-set.ts';
 
-/** So many lines are told one by one; of an object that is all wrong the rest is not news. */
+/** So many lines are reported one by one; of an object that is all wrong the rest is not news. */
 const MAX_LINES_TOLD = 5;
 
-/** What stands in an object. Ids, times and counts only where its records were read. */
+/** What is in an object. Ids, times and counts only where its records were read. */
 export interface Inspection {
   readonly sizeBytes: number;
   readonly crc64: string;
@@ -103,7 +103,7 @@ async function inspectLines(
         continue;
       }
       if (ids.has(message.id))
-        tell('duplicate-line', `message ${formatMessageId(message.id)} stands twice in this object`);
+        tell('duplicate-line', `message ${formatMessageId(message.id)} is there twice in this object`);
       ids.add(message.id);
       if (message.topic !== topic) tell('record', `it is of ${message.topic}`);
       if (message.id.partition !== parts.partition)

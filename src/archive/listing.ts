@@ -126,7 +126,7 @@ async function* listTopics(
   yield* readAhead(topics(), { width: options.isLocal ? 1 : WIDTH, ahead: PAGE });
 }
 
-/** `{prefix}{tenant}/{namespace}/{topic}/`, in key order, whatever lies in them. @throws BackupError `store` */
+/** `{prefix}{tenant}/{namespace}/{topic}/`, in key order, whatever is in them. @throws BackupError `store` */
 export async function* topicFolders(
   store: ObjectStore,
   prefix: string,

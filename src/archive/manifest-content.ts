@@ -1,4 +1,4 @@
-// What stands in a manifest, as far as a listing asks for it: its objects, and of which topic and time they are.
+// What is in a manifest, as far as a listing asks for it: its objects, and of which topic and time they are.
 import { dateOf } from '../format/object-key.ts';
 import { isDate, parseTime } from '../format/record.ts';
 import { type ManifestObject, type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../format/run-manifest.ts';

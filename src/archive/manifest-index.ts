@@ -19,7 +19,7 @@ export interface ManifestIndex {
   on(dates: Iterable<string>): Promise<void>;
   /** Reads on where the last `around` stopped; false: there is nothing more, or no room for it. */
   further(): Promise<boolean>;
-  /** What a manifest says of the object at this path (`pathOf`). Once for each. */
+  /** What a manifest says about the object at this path (`pathOf`). Once for each. */
   take(path: string): ManifestObject | undefined;
   /** Reads all that was not read, as far as these dates go, and gives what was not taken. Call it last. */
   end(): Promise<readonly ManifestObject[]>;

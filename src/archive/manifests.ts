@@ -37,7 +37,7 @@ export interface Manifests {
   /** An index for the objects of a topic (full name), as they are listed: dates ascending. */
   ofTopic(topic: string, dates: DateRange | undefined): Promise<ManifestIndex>;
   /**
-   * What manifests say of objects under other dates than these whose messages were published between these times, or may
+   * What manifests say about objects under other dates than these whose messages were published between these times, or may
    * have been. @throws BackupError `store`
    */
   outOf(topic: string, dates: DateRange, time: TimeRange): Promise<readonly ManifestObject[]>;

@@ -94,7 +94,7 @@ export function createDescribe(
 export const fullTopic = ({ tenant, namespace, topic }: ObjectKeyParts): string =>
   `persistent://${tenant}/${namespace}/${topic}`;
 
-/** What manifest and metadata say of an object. */
+/** What manifest and metadata say about an object. */
 export function factsOf(
   parts: ObjectKeyParts,
   manifest: ManifestObject | undefined,

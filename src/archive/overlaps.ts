@@ -16,7 +16,7 @@ export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> 
     const { first, last } = object;
     if (before !== undefined && reached !== undefined) {
       if (compareMessageIds({ ...reached, batchIndex: Math.max(0, reached.batchIndex) }, first) >= 0) {
-        // An entry that was recovered lies where the run left it out.
+        // An entry that was recovered is where the run left it out.
         if (object.isRecovered) continue;
         const detail = `it begins at ${formatMessageId(first)}, and ${before.key} reaches to ${formatMessageId(reached)}`;
         yield notice(object.key, 'overlap', detail);

@@ -31,7 +31,7 @@ export function rawMatchOf({ key, properties = [] }: Selection): RawMatch | unde
   };
 }
 
-/** How a text can stand in a record: as it is, or as Base64; of it what has no other escape than `\\u`. */
+/** How a text can be in a record: as it is, or as Base64; of it what has no other escape than `\\u`. */
 function anyOf(text: string): AnyOf | undefined {
   // What is no text can be read as one that has this character.
   if (text.includes('\ufffd') || Buffer.from(text).toString() !== text) return undefined;

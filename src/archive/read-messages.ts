@@ -1,5 +1,5 @@
 // Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
-// stand in two objects (a crash, a Shared subscription, a subscription set back) come once.
+// are in two objects (a crash, a Shared subscription, a subscription set back) come once.
 import { BackupError } from '../errors.ts';
 import { createEndCheck } from '../format/end-mark.ts';
 import { compareMessageIds, decodeRecord } from '../format/record.ts';
@@ -21,7 +21,7 @@ const LINE_FEED = 0x0a;
 export interface StoredMessage {
   readonly kind: 'message';
   readonly message: Message;
-  /** The record as it stands in the object, without its line break. */
+  /** The record as it is in the object, without its line break. */
   readonly line: string;
   readonly object: ArchiveObject;
 }
@@ -33,7 +33,7 @@ export interface ReadOptions extends CallOptions {
   readonly rangeBytes?: number;
   readonly onObject?: (object: ArchiveObject) => void;
   readonly onDuplicate?: (message: Message) => void;
-  /** Told of an object that cannot be read to its end, which is gone on behind; without it, reading fails there. */
+  /** Called with an object that cannot be read to its end, which is gone on behind; without it, reading fails there. */
   readonly onDamaged?: ((damaged: DamagedObject) => void) | undefined;
 }
 
@@ -136,7 +136,7 @@ export interface Placed {
   readonly message: Pick<Message, 'id'>;
 }
 
-/** `inserted` before the first of `main` that stands behind it. */
+/** `inserted` before the first of `main` that is behind it. */
 export async function* mergeById<A extends Placed, B extends Placed>(
   main: AsyncGenerator<A, void, undefined>,
   inserted: AsyncGenerator<B, void, undefined>,
@@ -184,7 +184,7 @@ async function* readRecords(
   const corrupt = (what: string, cause?: unknown) => {
     const count = facts.messages === undefined ? '' : ` (${number} of ${facts.messages} messages)`;
     return new BackupError('corrupt', `${key}${what}${count}`, {
-      hint: 'tdmq-backup archive verify tells all that is damaged. --skip-damaged goes on behind it, and names each such object.',
+      hint: 'tdmq-backup archive verify reports all that is damaged. --skip-damaged goes on behind it, and names each such object.',
       cause,
       details: { key },
     });
@@ -245,7 +245,7 @@ export async function* mergeByTime(
 const timeAt = (heads: readonly { next: StoredMessage }[], at: number): TimeMs =>
   heads[at]?.next.message.publishTimeMs ?? 0;
 
-/** Tells messages of a partition that came before, and forgets those that cannot come again. */
+/** Recognizes messages of a partition that came before, and forgets those that cannot come again. */
 function createDuplicateFilter(): {
   begin(firstId: MessageId): void;
   isDuplicate(id: MessageId): boolean;

@@ -1,5 +1,5 @@
 // Decodes what was kept raw with the decoder of today, and stores the messages as ordinary objects: one for each raw entry,
-// under the key of its first message. It never replaces: what stands in an object already is left there, and named.
+// under the key of its first message. It never replaces: what is in an object already is left there, and named.
 import { BackupError, messageOf } from '../errors.ts';
 import { compareEntries } from '../format/entry-order.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
@@ -41,7 +41,7 @@ export interface RecoverOptions extends RecoveredObjectsOptions {
 /** What became of one raw entry. */
 export interface RawOutcome {
   readonly key: string;
-  /** `already`: its messages stood in objects before. `remaining`: they do not, for `reason`. */
+  /** `already`: its messages were in objects before. `remaining`: they are not, for `reason`. */
   readonly outcome: 'recovered' | 'already' | 'remaining';
   readonly messages: number;
   /** Keys of the objects that hold its messages; in a dry run, would hold. */
@@ -263,7 +263,7 @@ function outcomeOf({ raw, objects, messages, isNew, reason }: Trial): RawOutcome
   };
 }
 
-/** What belongs into the manifests: of what is whole, and stands in objects. */
+/** What belongs into the manifests: of what is whole, and is in objects. */
 async function byRule(trials: readonly Trial[], objects: RecoveredObjects) {
   const rules = new Map<string, { storedByKey: Map<string, ManifestObject>; recovered: RecoveredRaw[] }>();
   for (const { raw, objects: keys, reason } of trials) {

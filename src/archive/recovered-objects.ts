@@ -33,11 +33,11 @@ export interface RecoveredObjectsOptions extends CallOptions {
 }
 
 export interface RecoveredObjects {
-  /** Makes objects of the messages that stand in none; `isNew`: there were some. @throws BackupError `corrupt` where something else stands there */
+  /** Makes objects of the messages that stand in none; `isNew`: there were some. @throws BackupError `corrupt` where something else is there */
   keep(raw: RawObject, messages: readonly Message[]): Promise<{ objects: readonly string[]; isNew: boolean }>;
   /** The rule that kept it. */
   ruleOf(raw: RawObject): Promise<string>;
-  /** What a manifest says of these, but for those that one names already. */
+  /** What a manifest says about these, but for those that one names already. */
   manifestObjects(keys: readonly string[]): Promise<ManifestObject[]>;
 }
 

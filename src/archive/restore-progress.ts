@@ -15,7 +15,7 @@ export interface RestoreProgress {
   track(source: string, producers: ReadonlyMap<number, TopicProducer>): void;
   /** Counts what was handed to a producer. A promise: wait for it before the next. @throws what `save` throws */
   sent(bytes: number): Promise<void> | undefined;
-  /** Writes down how it stands. @throws what `save` throws */
+  /** Writes down how far it is. @throws what `save` throws */
   finish(): Promise<void>;
 }
 

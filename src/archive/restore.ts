@@ -68,7 +68,7 @@ export interface RestoreOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress?: (counts: Readonly<RestoreCounts>) => void;
-  /** Told of objects that are damaged, which are gone on behind; without it, the restore fails there. */
+  /** Called with objects that are damaged, which are gone on behind; without it, the restore fails there. */
   readonly onDamaged?: ((damaged: DamagedObject) => void) | undefined;
 }
 

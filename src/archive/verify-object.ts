@@ -54,7 +54,7 @@ export function verifyFacts(
   return findings;
 }
 
-/** What was read of an object against what is said of it. */
+/** What was read of an object against what is said about it. */
 export function verifyInspection(object: ArchiveObject, inspection: Inspection): Finding[] {
   const { key, manifest, head } = object;
   const metadata = head?.metadata ?? {};

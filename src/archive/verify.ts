@@ -29,7 +29,7 @@ import { verifyFacts, verifyInspection } from './verify-object.ts';
 
 /** V8 would let garbage grow to several times of what is in use. */
 const MAX_IN_USE_BYTES = 64 * 1_048_576;
-/** What comes and goes with an object, or with a manifest: its metadata, what is said of it, and keys. */
+/** What comes and goes with an object, or with a manifest: its metadata, what is said about it, and keys. */
 const OBJECT_BYTES = 1_024;
 
 /** `list`: without downloading. `object`: also the checksum of the bytes. `record`: also every line. */

@@ -50,7 +50,7 @@ export interface RunChainOptions {
   readonly onMoved: () => void;
 }
 
-/** What the run's manifest says of it. */
+/** What the run's manifest says about it. */
 export interface ChainEnd {
   readonly link: ManifestLink;
   /** Whether the run has something to say that no manifest says, also where it stored nothing. */

@@ -37,13 +37,13 @@ export const command: Command = {
 Usage: tdmq-backup demo [--messages N] [--pulsar URL [--topic NAME]] [--keep]
 
 Starts a stand-in for COS and one for Pulsar on 127.0.0.1, publishes messages, invokes the packaged function as its
-timer would, twice, and shows what lies in the bucket. Needs no account and no network. Ends by itself.
+timer would, twice, and shows what is in the bucket. Needs no account and no network. Ends by itself.
 
   --messages N   how many; 6000 by default
   --pulsar URL   publishes to a real broker instead, pulsar://host:6650 or http://host:8080, in a topic of its own
                  in public/default; only http:// makes one with partitions. PULSAR_TOKEN is used if it is set.
   --topic NAME   publishes to that topic of the broker, tenant/namespace/topic
-  --keep         leaves both running until Ctrl-C, and tells how to connect
+  --keep         leaves both running until Ctrl-C, and reports how to connect
 
 Examples:
   tdmq-backup demo

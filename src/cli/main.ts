@@ -1,4 +1,4 @@
-// The command line: the table of commands, `--help`, `--version`, `--env-file`, and how a failure is told. What a
+// The command line: the table of commands, `--help`, `--version`, `--env-file`, and how a failure is reported. What a
 // command does is in its own file, which is loaded only when it is called.
 import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
@@ -143,7 +143,7 @@ Usage: tdmq-backup <command> [options]
 ${lines.join('\n')}
 
 Settings of a rule are environment variables. --env-file FILE reads them from a file; what the environment sets
-already stays. \`tdmq-backup <command> --help\` tells more. Exit codes: 0 fine, 1 failed, 2 wrong usage.
+already stays. \`tdmq-backup <command> --help\` says more. Exit codes: 0 fine, 1 failed, 2 wrong usage.
 `;
 }
 

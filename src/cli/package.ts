@@ -28,7 +28,7 @@ bootstrap and scf_bootstrap. The same version gives the same bytes.
   --out FILE       the zip; dist/function.zip of this package by default, and dist/function/ is completed too
   --native         adds pulsar-client with its linux-x64 binding, for PULSAR_DRIVER=native; needs a network
   --runtime NAME   the runtime that --native is for: ${runtimes.join(', ')}; by default ${runtimes[0]}
-  --json           tells path, size and files as JSON
+  --json           reports path, size and files as JSON
 
 Examples:
   tdmq-backup package
@@ -77,7 +77,7 @@ Examples:
   },
 };
 
-/** One line per file of ours; what lies in node_modules counts as one per package. */
+/** One line per file of ours; what is in node_modules counts as one per package. */
 function describe(files: readonly PackageFile[]): string[] {
   const rows = new Map<string, { mode: string; sizeBytes: number }>();
   for (const { path, mode, bytes } of files) {

@@ -30,7 +30,7 @@ export interface ThawRequest {
 }
 
 export interface CosAdmin {
-  /** Whether the bucket can be reached, and its region as COS tells it. @throws BackupError `store` */
+  /** Whether the bucket can be reached, and its region as COS reports it. @throws BackupError `store` */
   headBucket(options?: CallOptions): Promise<{ region: string | undefined }>;
   getVersioning(options?: CallOptions): Promise<Versioning>;
   getLifecycle(options?: CallOptions): Promise<readonly LifecycleRule[]>;

@@ -200,7 +200,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       });
     }
 
-    /** What the SDK will say of this answer, kept because it says so only after its own retries. */
+    /** What the SDK will say about this answer, kept because it says so only after its own retries. */
     function keepRefusal(answer: IncomingMessage): void {
       const chunks: Buffer[] = [];
       answer.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -229,7 +229,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       tries += 1;
       if (tries > 1) fail(firstFailure ?? new Error('the connection was lost'));
       outgoing.agent = agent;
-      // An endpoint that was set by hand is reached as it stands, whatever HTTP_PROXY says.
+      // An endpoint that was set by hand is reached as it is, whatever HTTP_PROXY says.
       if (origin !== undefined) outgoing.proxy = null;
       outgoing.httpModules = {
         'http:': { request: openWith(requestHttp) },

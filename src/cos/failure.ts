@@ -110,7 +110,7 @@ const isAboutTrust = (code: string): boolean =>
 export interface Progress {
   /** The request was made; otherwise the fault is in its parameters. */
   readonly wasMade: boolean;
-  /** A connection stood, so it may have been carried out. */
+  /** There was a connection, so it may have been carried out. */
   readonly wasSent: boolean;
   /** What was wrong has been put right here: the next try may succeed. */
   readonly isMended?: boolean;
@@ -241,7 +241,7 @@ function permissionHint({ code }: Failure, act: StoreCall, { bucket, region, run
       ? 'The key in use may not do this'
       : 'The run role (or the key in use) may not do this';
   const reason =
-    code === '' ? ' COS tells no reason here: the credentials may also be wrong or expired.' : '';
+    code === '' ? ' COS reports no reason here: the credentials may also be wrong or expired.' : '';
   return `${who}: its policy needs the action cos:${act.action} on the resource ${resource}.${reason}`;
 }
 
@@ -251,7 +251,7 @@ function redirectHint({ location, bucketRegion }: Failure, { region, endpoint }:
   if (bucketRegion === region) {
     return `The bucket is in ${region}, as COS_REGION says; it is asked at an address that does not serve it. ${
       endpoint === undefined
-        ? 'Check what stands between here and COS (a proxy, a name server of your own); a bucket that is new answers so for some minutes.'
+        ? 'Check what is between here and COS (a proxy, a name server of your own); a bucket that is new answers so for some minutes.'
         : `Check COS_ENDPOINT (${endpoint}), or leave it out.`
     }${where}`;
   }

@@ -37,7 +37,7 @@ function metadataHeaders(metadata: ObjectAttributes['metadata']): Headers {
   return headers;
 }
 
-/** The metadata that COS tells of an object. */
+/** The metadata that COS reports of an object. */
 export function metadataOf(headers: Readonly<Record<string, unknown>>): Record<string, string> {
   const metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {

@@ -30,7 +30,7 @@ export function createOverwriteGuard(
       );
       return true;
     } catch (error) {
-      // Wrong credentials are told as such; what comes next would only say "forbidden".
+      // Wrong credentials are reported as such; what comes next would only say "forbidden".
       if (!(error instanceof BackupError) || error.retryable) throw error;
       const { code, status } = error.details;
       if (code !== 'AccessDenied' && status !== 405 && status !== 501) throw error;

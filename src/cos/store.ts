@@ -61,21 +61,21 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
 
   /**
    * An answer to HEAD has no body, so a missing bucket looks like a missing key: until the bucket was seen, a GET of one
-   * byte tells which it is. False: the object has come to be meanwhile. @throws BackupError `store`: there is no bucket
+   * byte reports which it is. False: the object has come to be meanwhile. @throws BackupError `store`: there is no bucket
    */
   async function isMissing(key: string, callOptions: CallOptions): Promise<boolean> {
     try {
       await readByte(key, callOptions);
       return false;
     } catch (error) {
-      // Who may not read cannot be told; what is done next will be.
+      // Who may not read cannot learn it; what is done next will be.
       if (isWith(error, 'code', 'NoSuchKey') || isWith(error, 'status', 403)) return true;
       if (isWith(error, 'status', 416)) return false;
       throw error;
     }
   }
 
-  /** @throws BackupError `store`: why a HEAD was refused, where a GET of one byte is refused too and tells the reason */
+  /** @throws BackupError `store`: why a HEAD was refused, where a GET of one byte is refused too and reports the reason */
   async function throwWithReason(error: unknown, key: string, callOptions: CallOptions): Promise<never> {
     if (!isWith(error, 'status', 403) || (error as BackupError).retryable) throw error;
     const refusal = await readByte(key, callOptions).catch((thrown: unknown) => thrown);
@@ -252,7 +252,7 @@ const withoutEtag = (act: StoreCall): BackupError =>
   });
 
 const withoutChecksum = (act: StoreCall): BackupError =>
-  new BackupError('store', `cannot ${act.doing} ${act.key}: COS tells no CRC-64 of it`, {
+  new BackupError('store', `cannot ${act.doing} ${act.key}: COS reports no CRC-64 of it`, {
     retryable: true,
     outcomeUnknown: true,
     hint: ODD_ANSWER,

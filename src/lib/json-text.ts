@@ -1,5 +1,5 @@
 // Bytes of UTF-8 as the inside of a JSON string, exactly as JSON.stringify would write it, without a JavaScript string
-// between: WebAssembly, sixteen bytes a step. Does not check that the bytes are UTF-8; it tells where that is needed.
+// between: WebAssembly, sixteen bytes a step. Does not check that the bytes are UTF-8; it reports where that is needed.
 import { instantiate, type WithMemory } from './wasm.ts';
 
 /** json-text.wat, assembled. A test assembles it again and compares. */

@@ -5,11 +5,11 @@ const SKIPPABLE_MAGIC = 0x184d2a5;
 const RLE_BLOCK = 1;
 const RESERVED_BLOCK = 3;
 
-/** Where a frame ends and what it says of itself. */
+/** Where a frame ends and what it says about itself. */
 export interface ZstdFrame {
   readonly sizeBytes: number;
   readonly isSkippable: boolean;
-  /** `undefined` where the frame does not tell it, as those of streaming encoders. */
+  /** `undefined` where the frame does not report it, as those of streaming encoders. */
   readonly contentBytes: number | undefined;
 }
 

@@ -1,5 +1,5 @@
 // Zstd on a thread of its own, for Node versions whose zlib has none. Started by the first job, one at a time; it keeps
-// no process alive, and when it dies whoever waits for it is told.
+// no process alive, and when it dies whoever waits for it learns that.
 import { Worker } from 'node:worker_threads';
 import { BackupError } from '../errors.ts';
 

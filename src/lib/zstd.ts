@@ -37,7 +37,7 @@ const thread = new ZstdThread(new URL('./zstd-worker.mjs', import.meta.url));
 export const createFrameMemory = (): ArrayBuffer => new ArrayBuffer(compressedRoomBytes(FRAME_INPUT_BYTES));
 
 /**
- * One frame, which tells the size of its content. Takes the memory of the bytes over and gives it back.
+ * One frame, which reports the size of its content. Takes the memory of the bytes over and gives it back.
  * @throws BackupError `store`
  */
 export async function compressFrame(bytes: InMemory): Promise<{ frame: Uint8Array; memory: ArrayBuffer }> {
@@ -76,7 +76,7 @@ async function decompressFrame(bytes: Uint8Array, { contentBytes }: ZstdFrame): 
     throw new Error(`a frame holds more than ${MAX_CONTENT_BYTES} bytes`);
   if (nativeDecompress) return await nativeDecompress(bytes, { maxOutputLength: MAX_CONTENT_BYTES });
   if (contentBytes === undefined)
-    throw new Error('a frame does not tell its size: reading it needs Node 22.15 or later');
+    throw new Error('a frame does not report its size: reading it needs Node 22.15 or later');
   if (contentBytes === 0) return new Uint8Array(0);
   return thread.decompress(bytes, contentBytes);
 }

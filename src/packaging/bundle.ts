@@ -4,7 +4,7 @@ import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
-/** What SCF's module loader needs to read the bundle as CommonJS, whatever lies above it. */
+/** What SCF's module loader needs to read the bundle as CommonJS, whatever is above it. */
 const FUNCTION_MANIFEST = { private: true, type: 'commonjs' };
 
 /** bootstrap.js loads index.js beside it at run time, so the package holds the function's code once. */

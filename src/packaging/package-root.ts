@@ -1,4 +1,4 @@
-// Where this package lies on disk, found from any of its own modules: source, bundled CLI or installed package.
+// Where this package is on disk, found from any of its own modules: source, bundled CLI or installed package.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -22,7 +22,7 @@ export interface MessageRange extends PublishSpan {
   readonly idRuns?: readonly string[];
 }
 
-/** What a manifest says of a span; of the messages between its ends only where they are outside of these. */
+/** What a manifest says about a span; of the messages between its ends only where they are outside of these. */
 export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan): PublishTimes {
   const ends = [first.publishTimeMs, last.publishTimeMs];
   return {

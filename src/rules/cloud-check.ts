@@ -1,4 +1,4 @@
-// The cloud's side of `tdmq-backup check`: what the TDMQ and VPC APIs say of a rule's cluster, namespace, topic,
+// The cloud's side of `tdmq-backup check`: what the TDMQ and VPC APIs say about a rule's cluster, namespace, topic,
 // subscription, role and network. Reads only. What these API keys may not ask becomes a warning, not a failure.
 import type { Credentials, RuleSettings } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';

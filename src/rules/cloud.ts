@@ -76,7 +76,7 @@ export interface CloudOptions {
   readonly endpoint?: string | undefined;
   readonly clock?: Clock;
   readonly signal?: AbortSignal | undefined;
-  /** Told before each further try. */
+  /** Called before each further try. */
   readonly onRetry?: (error: BackupError) => void;
 }
 

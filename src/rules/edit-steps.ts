@@ -246,7 +246,7 @@ function updateConfiguration(cloud: Cloud, before: Rule, after: ResolvedRule): S
     undo: {
       title: `set the settings of ${functionName} back`,
       left: `the new settings of ${functionName}`,
-      byHand: `tdmq-backup rule show ${before.name} tells them; set them back with tdmq-backup rule edit ${before.name}`,
+      byHand: `tdmq-backup rule show ${before.name} reports them; set them back with tdmq-backup rule edit ${before.name}`,
       run: async (signal) => {
         await update(before, before.environment, signal);
         await waitUntilActive(cloud, functionName, signal);

@@ -106,7 +106,7 @@ async function waitForRun(
       };
     }
     if (cloud.clock.now() > endMs) {
-      throw new BackupError('rule', `SCF does not tell how run ${requestId} ended`, {
+      throw new BackupError('rule', `SCF does not report how run ${requestId} ended`, {
         hint: `See its lines: tdmq-backup rule logs ${rule.name} --request ${requestId}`,
       });
     }

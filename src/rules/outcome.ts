@@ -155,7 +155,7 @@ function subscriptionMoved({ rule, runs = [], nowMs, ttlSeconds }: Sight): Fault
   const ttl = ttlSeconds ? ` The namespace drops messages that waited ${hours(ttlSeconds)} h.` : '';
   return {
     reason: `${minutes(nowMs - run.endedAtMs)} ago a run found its subscription moved in ${run.subscriptionMoved} partition(s): what was passed over is in no object`,
-    hint: `tdmq-backup rule logs ${rule.name} --request ${run.requestId} tells from where to where. TTL, a backlog quota, skip, clear-backlog or a reset do that: see who did, and raise the TTL.${ttl}`,
+    hint: `tdmq-backup rule logs ${rule.name} --request ${run.requestId} reports from where to where. TTL, a backlog quota, skip, clear-backlog or a reset do that: see who did, and raise the TTL.${ttl}`,
   };
 }
 

@@ -1,5 +1,5 @@
 // From a filled-in form to a rule that can be deployed: every name is looked up in the cloud, defaults are put in, the
-// settings are checked as the function will check them. Everything that is wrong is told at once; nothing is changed.
+// settings are checked as the function will check them. Everything that is wrong is reported at once; nothing is changed.
 import type { RuleSettings } from '../config.ts';
 import { BackupError, type Fault } from '../errors.ts';
 import { ifThere, isForbidden } from './api-failure.ts';

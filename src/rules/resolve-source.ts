@@ -198,5 +198,5 @@ export function resolveStart(
 export function faultOfTime(text: string, nowMs: number): string | undefined {
   const ms = parseTimeText(text);
   if (ms === undefined) return `expected earliest, latest or ${TIME_EXPECTED}`;
-  return ms > nowMs ? 'lies in the future' : undefined;
+  return ms > nowMs ? 'is in the future' : undefined;
 }

@@ -73,7 +73,7 @@ export async function readRoleKey(request: RoleKeyRequest): Promise<Secret> {
       { clock, signal, attempts: 4 },
     );
 
-  // RoleName matches parts of names too, so the wanted role may stand on a later page.
+  // RoleName matches parts of names too, so the wanted role may be on a later page.
   for (let offset = 0; ; offset += PAGE_SIZE) {
     const { RoleSets: roles, TotalCount: total } = await describe(offset);
     const role = roles?.find((one) => one.RoleName === request.roleName);

@@ -182,7 +182,7 @@ export function formOfRule(rule: Rule): RuleForm {
   };
 }
 
-/** Reads rule.yml or the .env file of a stage, told apart by what stands in them. @throws BackupError `config` */
+/** Reads rule.yml or the .env file of a stage, distinguished by what is in them. @throws BackupError `config` */
 export function parseRuleFile(text: string, path: string): RuleForm {
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('#'));
   const isEnvFile =

@@ -90,7 +90,7 @@ function withPolicy(error: unknown): unknown {
   });
 }
 
-/** Everything that the function writes lies below these; none where its topic is no topic. */
+/** Everything that the function writes is below these; none where its topic is no topic. */
 function foldersOf({ environment, functionName }: Rule): string[] {
   const { COS_PREFIX: prefix = '', PULSAR_TOPIC: text = '', RULE_NAME: name } = environment;
   const topic = parseTopicName(text);
@@ -112,7 +112,7 @@ async function refuseShared(cloud: Cloud, rule: Rule, folders: readonly string[]
     );
     if (!isShared) continue;
     throw new BackupError('rule', `the rule ${other.name} stores in the same folders as ${rule.name}`, {
-      hint: 'Nothing was deleted. Leave --delete-objects out: its objects cannot be told from those of this rule.',
+      hint: 'Nothing was deleted. Leave --delete-objects out: its objects cannot be distinguished from those of this rule.',
     });
   }
 }

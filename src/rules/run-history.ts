@@ -1,5 +1,5 @@
 // The runs of a rule, read from its log topic in CLS: the lines `run finished` and `run failed` carry the summary, and
-// SCF's own lines tell of runs that it ended itself (time-out, memory). Reads only.
+// SCF's own lines report runs that it ended itself (time-out, memory). Reads only.
 import { BackupError } from '../errors.ts';
 import { isNotFound } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
@@ -60,7 +60,7 @@ const PLATFORM_LINES = 1_000;
 /** How far this machine's clock may be behind. */
 const CLOCK_SKEW_MS = 10 * 60_000;
 
-/** What tells one run from another: a run and its repetitions by SCF share the request id. */
+/** What distinguishes one run from another: a run and its repetitions by SCF share the request id. */
 export const keyOf = ({ requestId, retry }: RunRecord) => `${requestId} ${retry}`;
 
 /** The latest runs, the newest first. @throws BackupError `rule`, also where the rule writes no logs to CLS */

@@ -42,7 +42,7 @@ const UNDO_TIMEOUT_MS = 180_000;
 const UNDO_ATTEMPTS = 5;
 
 /**
- * Runs the steps. @throws BackupError `rule`: the first failure; its faults say what could not be taken back, and how
+ * Runs the steps. @throws BackupError `rule`: the first failure; its faults say what could not be undone, and how
  * to do it by hand.
  */
 export async function runSteps(steps: readonly Step[], options: StepOptions): Promise<void> {
@@ -67,7 +67,7 @@ export async function runSteps(steps: readonly Step[], options: StepOptions): Pr
       const lasting = done.flatMap((one): Fault[] => {
         if (one.lasting === undefined) return [];
         const how = one === step && !isDone ? 'perhaps, and not' : 'not';
-        return [{ setting: one.title, text: `${how} taken back: ${one.lasting}` }];
+        return [{ setting: one.title, text: `${how} undone: ${one.lasting}` }];
       });
       const left = [...lasting, ...(await undoAll(done, options.clock, onStep))];
       throw failed(step, error, done, left, signal);
@@ -115,9 +115,9 @@ function failed(
   const reason = signal.aborted ? 'interrupted' : messageOf(error);
   const after =
     left.length > 0
-      ? '; not everything could be taken back'
+      ? '; not everything could be undone'
       : done.some((one) => one.undo !== undefined)
-        ? '; what had been done is taken back'
+        ? '; what had been done is undone'
         : '';
   return new BackupError('rule', `cannot ${step.title}: ${reason}${after}`, {
     cause: error,

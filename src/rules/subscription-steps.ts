@@ -40,7 +40,7 @@ export function createSubscription(cloud: Cloud, rule: ResolvedRule): Step[] {
   ];
 }
 
-/** Moves a subscription that was there to the start that is asked for. Nothing takes this back: the API does not tell where it stood. */
+/** Moves a subscription that was there to the start that is asked for. Nothing undoes this: the API does not report where it was. */
 export function moveSubscription(cloud: Cloud, rule: ResolvedRule): Step[] {
   return rule.subscription.existing === undefined ? [] : move(cloud, rule);
 }
@@ -57,7 +57,7 @@ function move(cloud: Cloud, rule: ResolvedRule): Step[] {
       call: 'tdmq:ResetMsgSubOffsetByTimestamp',
       request,
       run: (signal) => cloud.call('tdmq', 'ResetMsgSubOffsetByTimestamp', request, { signal }),
-      ...(existing && { lasting: `the subscription ${name} stands at ${place} now` }),
+      ...(existing && { lasting: `the subscription ${name} is at ${place} now` }),
     },
   ];
 }

@@ -1,4 +1,4 @@
-// What the TDMQ API tells of Pulsar clusters, of both kinds (professional instances and virtual clusters), in one
+// What the TDMQ API reports about Pulsar clusters, of both kinds (professional instances and virtual clusters), in one
 // shape. Reads only; the keys of roles are dropped where they arrive.
 import { ifThere } from './api-failure.ts';
 import { allPages, type Cloud } from './cloud.ts';
@@ -11,7 +11,7 @@ export interface PulsarCluster {
   readonly tenant: string;
   readonly version: string;
   readonly isNormal: boolean;
-  /** Of virtual clusters: the private address, where the API tells it. */
+  /** Of virtual clusters: the private address, where the API reports it. */
   readonly address: string | undefined;
 }
 

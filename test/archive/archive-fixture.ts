@@ -121,7 +121,7 @@ export async function sampleArchive(): Promise<{ store: MemoryStore; stored: Man
   return { store, stored };
 }
 
-/** Replaces what stands at a key, as damage does; the store's checksum follows unless `silently`. */
+/** Replaces what is at a key, as damage does; the store's checksum follows unless `silently`. */
 export function tamper(
   store: MemoryStore,
   key: string,

@@ -10,7 +10,7 @@ import { message, messages, PREFIX, sampleArchive, storeObject, tamper } from '.
 const index = (store: MemoryStore) =>
   indexArchive(store, PREFIX, { rule: 'other', knowsMetadata: true, parallel: 2, clock: systemClock });
 
-it('lets the catalog tell what is in an object of several parts, and verify miss it when it is gone', async () => {
+it('lets the catalog report what is in an object of several parts, and verify miss it when it is gone', async () => {
   const { store } = await sampleArchive();
   const { alreadyStored: _, ...entry } = await storeObject(store, messages(1, 10, 14), { multipart: true });
   const factsOf = async () =>
@@ -34,7 +34,7 @@ it('writes nothing where every object is known', async () => {
   expect([...store.objects.keys()]).toEqual(before);
 });
 
-it('leaves damaged objects out and tells of them', async () => {
+it('leaves damaged objects out and reports them', async () => {
   const { store } = await sampleArchive();
   const { key } = await storeObject(store, messages(1, 10, 14), { multipart: true });
   tamper(store, key, { bytes: (bytes) => bytes.subarray(0, -3) });
@@ -43,7 +43,7 @@ it('leaves damaged objects out and tells of them', async () => {
   expect(result.findings.map(({ kind }) => kind)).toContain('cut');
 });
 
-it('tells when messages between the first and the last were published, where that is outside of these', async () => {
+it('reports when messages between the first and the last were published, where that is outside of these', async () => {
   const store = createMemoryStore();
   const times = [Date.UTC(2026, 0, 2), -1, 2n ** 60n, Date.UTC(2026, 0, 3)];
   await storeObject(

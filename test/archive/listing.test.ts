@@ -137,7 +137,7 @@ it('reads each manifest once or twice, however many topics and rules there are',
   expect(store.calls.filter((call) => call.startsWith('read')).length).toBeLessThanOrEqual(3 * (topics + 1));
 });
 
-it('finds messages of a time in objects of other dates, by what manifests say of their times', async () => {
+it('finds messages of a time in objects of other dates, by what manifests say about their times', async () => {
   const { store } = await archiveOf(600, 2);
   const late = await storeObject(store, [
     message(0, 50_000, { publishTimeMs: START_MS + 500 * DAY_MS }),
@@ -176,7 +176,7 @@ it('lists large folders side by side, in the order of keys all the same', async 
   expect(keys).toEqual(keys.toSorted());
 });
 
-it('reads sources ahead, no further than it was told, and throws where one fails', async () => {
+it('reads sources ahead, no further than it was asked to, and throws where one fails', async () => {
   const taken: number[] = [0, 0, 0];
   const source = (n: number) =>
     async function* () {

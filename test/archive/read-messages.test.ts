@@ -56,7 +56,7 @@ it('does not read objects that cannot hold what is selected', async () => {
   expect(reads).toEqual([`read ${stored[0]?.key}`]);
 });
 
-it('gives a message that stands in two objects once, unless asked for copies', async () => {
+it('gives a message that is in two objects once, unless asked for copies', async () => {
   const { store } = await sampleArchive();
   await storeObject(store, messages(0, 15, 22));
   expect(await read(store, { partitions: [0] })).toEqual(ids(0, 0, 22));

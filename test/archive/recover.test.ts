@@ -160,7 +160,7 @@ describe('recover', () => {
     expect(store.calls.filter((call) => call.includes('.jsonl'))).toEqual([]);
   });
 
-  it('a dry run stores nothing, and tells the same', async () => {
+  it('a dry run stores nothing, and reports the same', async () => {
     const store = createMemoryStore();
     await storeOldRaw(store);
     const before = [...store.objects.keys()];

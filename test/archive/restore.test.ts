@@ -110,7 +110,7 @@ it('publishes each partition in order to its own partition, with the old id and 
   });
 });
 
-it('publishes a message that stands in two objects once', async () => {
+it('publishes a message that is in two objects once', async () => {
   const { store } = await sampleArchive();
   await storeObject(store, messages(0, 15, 22));
   const { publisher, published } = fakePublisher();
@@ -173,7 +173,7 @@ it('keeps each message in its partition where both topics have as many, also whe
     expect(topic.at(-1)).toBe(Object.fromEntries(one.properties)['tdmq-backup-id']?.split(':')[2]);
 });
 
-it('tells why publishing failed, also when the progress cannot be saved then', async () => {
+it('reports why publishing failed, also when the progress cannot be saved then', async () => {
   const { store } = await sampleArchive();
   const { publisher } = fakePublisher({ failAfter: 5 });
   const save = () => Promise.reject(new Error('no room for notes'));
@@ -201,7 +201,7 @@ it('publishes nothing in a dry run, and counts what it would', async () => {
   expect([...(counts as { routes: Map<string, object> }).routes.keys()].sort()).toEqual(['0 → 0', '1 → 1']);
 });
 
-it('publishes no faster than it is told', async () => {
+it('publishes no faster than it is asked to', async () => {
   const { store } = await sampleArchive();
   const { publisher, published } = fakePublisher();
   let nowMs = 0;

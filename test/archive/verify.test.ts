@@ -60,7 +60,7 @@ it('finds a flipped byte, also where the store gives its old checksum', async ()
 it('finds by the SHA-256 of the manifest alone that an object of several parts is another', async () => {
   const { store, stored } = await sampleArchive();
   const { key } = stored[1] as { key: string };
-  // Neither the metadata nor a CRC-64 tells it.
+  // Neither the metadata nor a CRC-64 reports it.
   const manifestKey = [...store.objects.keys()].find((one) => one.includes('_runs/')) as string;
   const withoutCrc = (bytes: Buffer) => Buffer.from(bytes.toString().replaceAll(/"crc64":"\d+",/g, ''));
   tamper(store, manifestKey, { bytes: withoutCrc });
@@ -96,7 +96,7 @@ it('finds a removed object by the manifest that names it', async () => {
   expect(await kinds(store, 'list')).toEqual([`missing ${key}`]);
 });
 
-it('tells the gap that a removed object leaves where no manifest names it', async () => {
+it('reports the gap that a removed object leaves where no manifest names it', async () => {
   const { store } = await sampleArchive();
   const last = await storeObject(store, messages(1, 20, 24));
   expect(await kinds(store, 'list', 'notice')).toEqual([`gap ${last.key}`]);

@@ -1,4 +1,4 @@
-// What is drained to see how much memory it takes, and a run of the packaged function that tells its peak.
+// What is drained to see how much memory it takes, and a run of the packaged function that reports its peak.
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -84,7 +84,7 @@ export interface Peak {
   readonly messages: number;
 }
 
-/** Drains a case in a process of its own that is told it has `memoryMb`. Needs `npm run build`. */
+/** Drains a case in a process of its own that gets `memoryMb`. Needs `npm run build`. */
 export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Peak> {
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-memory-'));
   const broker = await startLoopbackBroker();

@@ -2,7 +2,7 @@
 import type { Result } from './sides.ts';
 import type { Workload } from './workloads.ts';
 
-/** A cell: the median of the rounds, with what lies around it where there are several. */
+/** A cell: the median of the rounds, with what is around it where there are several. */
 export function spread(values: readonly number[], digits = 0): string {
   const sorted = [...values].sort((a, b) => a - b);
   const show = (value: number | undefined) => (value ?? Number.NaN).toFixed(digits);

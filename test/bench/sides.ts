@@ -1,4 +1,4 @@
-// The sides that are compared: each drains one topic once, in a process of its own, and tells what that cost it.
+// The sides that are compared: each drains one topic once, in a process of its own, and reports what that cost it.
 import { spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';

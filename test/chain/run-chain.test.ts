@@ -1,4 +1,4 @@
-// What a run says of a subscription that somebody else has moved, and of one that nobody has.
+// What a run says about a subscription that somebody else has moved, and of one that nobody has.
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
@@ -117,7 +117,7 @@ const fill = (partition: FakePartition, count: number) => {
   for (let i = 0; i < count; i++) publish(partition, [`message ${i}`], { publishTimeMs: Date.now() });
 };
 
-/** Nothing is said of a move: not in the log, the summary or the manifest. */
+/** Nothing is said about a move: not in the log, the summary or the manifest. */
 function expectNoMove({ error, moves, summary, manifest, lines }: Outcome): void {
   expect(error).toBeUndefined();
   expect(moves).toEqual([]);
@@ -127,7 +127,7 @@ function expectNoMove({ error, moves, summary, manifest, lines }: Outcome): void
 }
 
 describe('a subscription that somebody else has moved forwards', () => {
-  it('is told in the log, the summary and the manifest, with how many entries at most are lost', async () => {
+  it('is reported in the log, the summary and the manifest, with how many entries at most are lost', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -147,7 +147,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(manifest?.moved).toEqual([move]);
   });
 
-  it('is told once: the next run begins where this one ended', async () => {
+  it('is reported once: the next run begins where this one ended', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -190,7 +190,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expectNoMove(await rule.run());
   });
 
-  it('is told for each partition, and for no other', async () => {
+  it('is reported for each partition, and for no other', async () => {
     const rule = ruleOf(createFakeBroker(3));
     for (const partition of rule.broker.partitions) fill(partition, 5);
     await rule.run();
@@ -205,7 +205,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(summary).toMatchObject({ subscriptionMoved: 2, messages: 9 });
   });
 
-  it('is told without a number where it moved into another ledger', async () => {
+  it('is reported without a number where it moved into another ledger', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -217,7 +217,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(manifest?.moved?.[0]).not.toHaveProperty('entriesAtMost');
   });
 
-  it('is told where a trimmed ledger held messages that the broker still tells of', async () => {
+  it('is reported where a trimmed ledger held messages that the broker still reports', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -228,7 +228,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(moves).toMatchObject([{ from: '7:4', to: '8:-1', entriesAtMost: 6 }]);
   });
 
-  it('is told where the run before left a backlog that has gone with its ledger', async () => {
+  it('is reported where the run before left a backlog that has gone with its ledger', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -246,7 +246,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(moves).toMatchObject([{ from: '7:5', to: '9:-1' }]);
   });
 
-  it('is told where the ledger was closed since, and a reader still gets what was passed over', async () => {
+  it('is reported where the ledger was closed since, and a reader still gets what was passed over', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -260,7 +260,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(summary).toMatchObject({ messages: 3, subscriptionMoved: 1 });
   });
 
-  it('is told behind what a killed run had stored, and only that', async () => {
+  it('is reported behind what a killed run had stored, and only that', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -272,7 +272,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(moves).toMatchObject([{ from: '7:9', to: '7:12', entriesAtMost: 3 }]);
   });
 
-  it('is told on a Shared subscription', async () => {
+  it('is reported on a Shared subscription', async () => {
     const rule = ruleOf(createFakeBroker(1, { isInOrder: false }));
     fill(rule.partition, 5);
     await rule.run();
@@ -281,7 +281,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect((await rule.run()).moves).toMatchObject([{ from: '7:4', to: '7:8', entriesAtMost: 4 }]);
   });
 
-  it('is told where it happened while the run drained', async () => {
+  it('is reported where it happened while the run drained', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     const source = createFakeSource(rule.broker);
@@ -300,7 +300,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(manifest?.moved).toHaveLength(1);
   });
 
-  it('is told by the first entry that comes where the broker tells no positions', async () => {
+  it('is told by the first entry that comes where the broker reports no positions', async () => {
     const rule = ruleOf();
     rule.broker.arePositionsKnown = false;
     fill(rule.partition, 5);
@@ -315,7 +315,7 @@ describe('a subscription that somebody else has moved forwards', () => {
 });
 
 describe('a subscription that was moved backwards', () => {
-  it('is named, since messages may stand in two objects, and not counted as a loss', async () => {
+  it('is named, since messages may be in two objects, and not counted as a loss', async () => {
     const rule = ruleOf();
     fill(rule.partition, 10);
     await rule.run();
@@ -350,7 +350,7 @@ describe('a subscription that was moved backwards', () => {
   });
 });
 
-describe('no move is told', () => {
+describe('no move is reported', () => {
   it('of a first run, nor of one after it that finds what it expects', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
@@ -515,7 +515,7 @@ describe('no move is told', () => {
 });
 
 describe('the manifest', () => {
-  it('names the newest one before it with its checksum, and where the subscription stood', async () => {
+  it('names the newest one before it with its checksum, and where the subscription was', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     const first = await rule.run();

@@ -19,7 +19,7 @@ describe('a subscription', () => {
     ['5:10 of 5:10', '6:-1 of 6:7'],
     ['5:10 of 5:10', '8:-1 of 5:10'],
     ['5:10', '6:-1'],
-  ])('that stood at %s and stands at %s has not moved, as far as can be known', (before, now) => {
+  ])('that was at %s and is at %s has not moved, as far as can be known', (before, now) => {
     expect(moveBetween(position(before), position(now))).toBeUndefined();
   });
 
@@ -32,7 +32,7 @@ describe('a subscription', () => {
     ['5:10 of 5:200', '6:-1 of 6:3', '5:200', undefined],
     ['5:10 of 5:200', '6:-1 of 5:200', '5:200', 190],
     ['5:10 of 7:3', '8:-1', '7:3', undefined],
-  ])('that stood at %s and stands at %s has moved forwards', (before, now, through, entriesAtMost) => {
+  ])('that was at %s and is at %s has moved forwards', (before, now, through, entriesAtMost) => {
     expect(moveBetween(position(before), position(now))).toEqual({
       direction: 'forwards',
       through: at(through),
@@ -47,7 +47,7 @@ describe('a subscription', () => {
     ['5:10', '2:-1'],
     ['6:-1', '5:-1'],
     ['6:-1', '5:10'],
-  ])('that stood at %s and stands at %s has moved backwards', (before, now) => {
+  ])('that was at %s and is at %s has moved backwards', (before, now) => {
     expect(moveBetween(position(before), position(now))).toEqual({ direction: 'backwards' });
   });
 });

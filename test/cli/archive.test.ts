@@ -45,7 +45,7 @@ async function archive(
   return out();
 }
 
-test.each(['bucket', 'copy'] as const)('ls tells what the %s holds, with a time line', async (location) => {
+test.each(['bucket', 'copy'] as const)('ls reports what the %s holds, with a time line', async (location) => {
   const text = await archive(location, ['ls']);
   expect(text).toContain('persistent://public/default/orders');
   expect(text).toMatch(/date +partition +objects +messages/);
@@ -174,7 +174,7 @@ test('verify --state goes on from what was verified before', async () => {
   }
 });
 
-test('wrong use exits with 2 and names the command whose help tells more', async () => {
+test('wrong use exits with 2 and names the command whose help says more', async () => {
   for (const args of [
     ['cat', '--from', 'yesterday'],
     ['cat', '--from', '2026-02-30'],

@@ -1,4 +1,4 @@
-// What `check` says of each storage class that a rule can have.
+// What `check` says about each storage class that a rule can have.
 import { expect, it } from 'vitest';
 import { checkStorageClass } from '../../src/cli/check/storage-class.ts';
 

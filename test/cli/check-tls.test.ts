@@ -38,7 +38,7 @@ test('the admin API and the brokers are asked with the CA and the certificate of
   rule.broker.createSubscription(TOPIC, 'backup');
   rule.broker.publish(TOPIC, [{ payload: 'a' }]);
   const about = await check();
-  // Only the admin API tells of it.
+  // Only the admin API reports it.
   expect(about('subscription')).toMatchObject({ status: 'ok', cause: 'backup, backlog 1, no consumers' });
   expect(about('consume')).toMatchObject({ status: 'ok' });
 });

@@ -51,7 +51,7 @@ async function putLifecycle(rules: object[]): Promise<void> {
 }
 
 describe('a rule that is well', () => {
-  test('is told item by item, with exit code 0, and leaves no object, no consumer and every message behind', async () => {
+  test('is reported item by item, with exit code 0, and leaves no object, no consumer and every message behind', async () => {
     await putLifecycle([
       {
         ID: 'parts',
@@ -374,7 +374,7 @@ describe('the cloud', () => {
 test.each([
   ['ok', '2 entries wait', [{ entries: 1 }, { entries: 1 }]],
   ['warn', '1,000,002 entries wait', [{ entries: 1_000_000 }, { messages: 2 }]],
-  ['warn', 'the broker does not tell how much is waiting', [{ entries: 1 }, undefined]],
+  ['warn', 'the broker does not report how much is waiting', [{ entries: 1 }, undefined]],
 ])('%s backlog: %s', async (status, cause, counts) => {
   const partitions = counts.map((count) => ({ backlog: async () => count }));
   expect(await backlogOf(partitions)).toMatchObject({ status, cause });

@@ -1,4 +1,4 @@
-// What a person at a shell is told when a command fails: nothing of a function's network, role or package, which are not
+// What a person at a shell reads when a command fails: nothing of a function's network, role or package, which are not
 // where the command runs.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

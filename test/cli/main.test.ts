@@ -1,4 +1,4 @@
-// The command line around the commands: help, version, settings file, exit codes, and how failures are told.
+// The command line around the commands: help, version, settings file, exit codes, and how failures are reported.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const calling = (run: Command['run']) => ({
 const fine = calling(async () => 0);
 const failing = (error: unknown) => calling(async () => Promise.reject(error));
 
-test('--version tells the version of package.json', async () => {
+test('--version reports the version of package.json', async () => {
   const { terminal, out } = testTerminal();
   expect(await main(['--version'], terminal, fine)).toBe(0);
   expect(out()).toMatch(/^\d+\.\d+\.\d+\n$/);
@@ -83,7 +83,7 @@ const refused = new BackupError('store', 'COS refused the object', {
   details: { statusCode: 403 },
 });
 
-test('a failure is told as what, where and what to do, without colour and without a stack', async () => {
+test('a failure is reported as what, where and what to do, without colour and without a stack', async () => {
   const { terminal, out, err } = testTerminal();
   expect(await main(['greet'], terminal, failing(refused))).toBe(1);
   expect(err()).toBe(

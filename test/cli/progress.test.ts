@@ -27,7 +27,7 @@ test('is one line, no longer than the terminal, and can be taken away', () => {
   expect(text()).toBe(`${CLEAR}012345678${CLEAR}`);
 });
 
-test('takes 80 columns where the terminal tells none', () => {
+test('takes 80 columns where the terminal reports none', () => {
   const { stream, text } = fakeStream(true, 0);
   startProgress(stream).update('x'.repeat(100));
   expect(text()).toBe(`${CLEAR}${'x'.repeat(79)}`);
@@ -41,7 +41,7 @@ test('writes nothing into a pipe', () => {
   expect(text()).toBe('');
 });
 
-test('tells how long the rest takes, once that can be said', () => {
+test('reports how long the rest takes, once that can be said', () => {
   expect(timeLeft(0.5, 10_000)).toBe('10 s left');
   expect(timeLeft(0.25, 60_000)).toBe('3 min left');
   expect(timeLeft(0.1, 3_600_000)).toBe('9.0 h left');

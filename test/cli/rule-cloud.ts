@@ -151,7 +151,7 @@ export function tracesIn({ api, cluster }: RuleCloud): object {
   });
 }
 
-/** The values of .env.example but for what stands in this cloud. */
+/** The values of .env.example but for what is in this cloud. */
 export const stageValues = (name: string): Record<string, string> => ({
   ...exampleValues(),
   RULE_NAME: name,

@@ -126,7 +126,7 @@ export function describeAcknowledging(contract: SourceContract): void {
 export function describeRestarting(contract: SourceContract): void {
   const { openSource, topicWith, take, takeDistinct, expectIdle, expectNothingBut, expectBacklog } = contract;
 
-  describe('taking a partition afresh', () => {
+  describe('taking a partition again', () => {
     it.each(TYPES)('begins at the first unacknowledged entry on %s', async (subscriptionType) => {
       const { topic } = await topicWith(...singles(2), batch('a', 'b', 'c'), ...singles(300, 2));
       const { first } = await openSource({ topic, subscriptionType });

@@ -27,7 +27,7 @@ test('a small object can be replaced and removed, also twice', async () => {
   await expect(store.head('progress.json')).resolves.toBeUndefined();
 });
 
-test('the versioning of a bucket is told', async () => {
+test('the versioning of a bucket is reported', async () => {
   await expect(store.admin.getVersioning()).resolves.toBe('never');
   loopback.cos.setVersioning('Suspended');
   await expect(store.admin.getVersioning()).resolves.toBe('Suspended');
@@ -42,7 +42,7 @@ test('a bucket that is there is reached, one that is not is an error', async () 
   await other.close();
 });
 
-test('lifecycle rules are told, and none where there are none', async () => {
+test('lifecycle rules are reported, and none where there are none', async () => {
   const server = await startAnsweringServer((_request, response) => {
     response.end(`<LifecycleConfiguration>
       <Rule><ID>uploads</ID><Status>Enabled</Status><Filter><Prefix>p/</Prefix></Filter>

@@ -81,7 +81,7 @@ export async function startAnsweringServer(answer: Answering = ok): Promise<Answ
   return self;
 }
 
-/** Answers as COS does to what it stored; `crc64` is what it says of it. */
+/** Answers as COS does to what it stored; `crc64` is what it says about it. */
 export const stored =
   (crc64?: string): Answering =>
   (_request, response) => {
@@ -121,7 +121,7 @@ export const cosConfig = (endpoint: string | undefined, more: Partial<CosConfig>
   ...more,
 });
 
-/** A logger that keeps what it was told. */
+/** A logger that keeps what it was given. */
 export function keepingLogger(): Logger & {
   readonly lines: { level: string; message: string; fields: object }[];
 } {

@@ -13,7 +13,7 @@ import {
   stored,
 } from './answering-server.ts';
 
-/** What COS says of each part. */
+/** What COS says about each part. */
 const PART = '7';
 
 let server: AnsweringServer;
@@ -129,7 +129,7 @@ test('a 200 without an ETag is a failure of which nobody knows the outcome', asy
   expect(error).toMatchObject({ code: 'store', retryable: true, outcomeUnknown: true });
 });
 
-test('503 is one request, retryable, and tells the request id', async () => {
+test('503 is one request, retryable, and reports the request id', async () => {
   server.answer = refused(503, 'SlowDown');
   const error = await failureOf(store.create('k', body('x'), '1', attributes));
   expect(error).toMatchObject({

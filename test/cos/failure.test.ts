@@ -1,4 +1,4 @@
-// What a person is told when COS refuses: the code, the request id, what to do, and no secret.
+// What a person reads when COS refuses: the code, the request id, what to do, and no secret.
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { listBuckets } from '../../src/cos/buckets.ts';
@@ -101,7 +101,7 @@ describe('a refusal says what to do:', () => {
     },
   );
 
-  test('a reason that nobody here knows is told in the words of COS, with the permission it may be', async () => {
+  test('a reason that nobody here knows is reported in the words of COS, with the permission it may be', async () => {
     server.answer = refused(403, 'AccessDenied', 'Only on Tuesdays.');
     expect((await creationFailure()).hint).toMatch(
       /^COS gives the reason: "Only on Tuesdays\.".*cos:PutObject/,
@@ -144,7 +144,7 @@ describe('a refusal says what to do:', () => {
     expect((await creationFailure()).hint).toMatch(hint);
   });
 
-  test('from a shell, nothing is said of a function', async () => {
+  test('from a shell, nothing is said about a function', async () => {
     const shell = createCosStore(cosConfig(server.endpoint, { runsFrom: 'shell' }), {
       logger: keepingLogger(),
     });
@@ -168,7 +168,7 @@ describe('a refusal says what to do:', () => {
     }
   });
 
-  test('a redirect tells where COS points to', async () => {
+  test('a redirect reports where COS points to', async () => {
     server.answer = refused(301, 'PermanentRedirect', 'moved', {
       location: 'http://cos.ap-beijing.myqcloud.com/',
     });
@@ -194,7 +194,7 @@ describe('a refusal says what to do:', () => {
   test.each([
     ['AccessDenied', 'The account is in arrears', /owes money/],
     ['InvalidAccessKeyId', 'x', /credentials are unknown/],
-  ])('a refused HEAD is told with the reason that a GET gets: %s', async (code, message, hint) => {
+  ])('a refused HEAD is reported with the reason that a GET gets: %s', async (code, message, hint) => {
     server.answer = refused(403, code, message);
     await expect(store.head('k')).rejects.toMatchObject({
       hint: expect.stringMatching(hint),
@@ -203,7 +203,7 @@ describe('a refusal says what to do:', () => {
     expect(server.arrived.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
   });
 
-  test('where all is refused for one reason, a creation tells it, also where versioning could not be asked for', async () => {
+  test('where all is refused for one reason, a creation reports it, also where versioning could not be asked for', async () => {
     server.answerVersioning = refused(403, 'AccessDenied', 'The account is in arrears');
     server.answer = server.answerVersioning;
     const error = await creationFailure();

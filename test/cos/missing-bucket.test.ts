@@ -1,4 +1,4 @@
-// A HEAD that is answered 404 says nothing of why: a bucket that is not there is told as that, and never taken for one
+// A HEAD that is answered 404 says nothing of why: a bucket that is not there is reported as that, and never taken for one
 // in which a key is free.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';

@@ -38,7 +38,7 @@ test('nothing is asked before the first creation, and a bucket without versionin
 });
 
 test.each(['Enabled', 'Suspended'] as const)(
-  'a bucket whose versioning is %s is looked at before PUT, Init and Complete, and one warning tells so',
+  'a bucket whose versioning is %s is looked at before PUT, Init and Complete, and one warning says so',
   async (versioning) => {
     loopback.cos.setVersioning(versioning);
     await create('k');
@@ -78,7 +78,7 @@ test('a question that fails is asked again by the next creation, and nothing is 
   await expect(create('k')).resolves.toMatchObject({ kind: 'created' });
 });
 
-test('wrong credentials are told as such, not taken for a missing permission', async () => {
+test('wrong credentials are reported as such, not taken for a missing permission', async () => {
   loopback.cos.setTokenExpired(true);
   await expect(create('k')).rejects.toMatchObject({
     retryable: false,

@@ -75,7 +75,7 @@ test('the timers to uncomment are further instances: the same times under names 
   expect(timers).toEqual(['', '-2', '-3', '-4'].map((end) => ({ ...own, name: `every-5-minutes${end}` })));
 });
 
-test('every setting stands in serverless.yml, and in .env.example, active or commented out', () => {
+test('every setting is in serverless.yml, and in .env.example, active or commented out', () => {
   expect(Object.keys(resolveInputs(commented).environment.variables).sort()).toEqual(
     Object.keys(VARIABLES).sort(),
   );

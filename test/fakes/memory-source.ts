@@ -24,7 +24,7 @@ export interface FakePartition {
   readonly held: Set<string>;
   /** Where the next entry goes. */
   nextId: EntryId;
-  /** Where the broker says that the subscription stands, if not behind the last of all that are acknowledged in a row. */
+  /** Where the broker says that the subscription is, if not behind the last of all that are acknowledged in a row. */
   standsAt: EntryId | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface FakeBroker {
   /** Whether a consumer is told the last message at its start. */
   isEndKnown: boolean;
   hasTransactions: boolean;
-  /** Whether the broker tells where the subscription stands. */
+  /** Whether the broker reports where the subscription is. */
   arePositionsKnown: boolean;
   /** What was asked to be acknowledged, in order. */
   readonly acknowledgements: (readonly EntryId[])[];

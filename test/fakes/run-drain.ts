@@ -44,7 +44,7 @@ export function runDrain(
   });
 }
 
-/** All messages in the store's objects of records, by id. @throws where one stands twice */
+/** All messages in the store's objects of records, by id. @throws where one is there twice */
 export function storedMessages(store: MemoryStore, decode = (bytes: Buffer) => bytes): Map<string, Message> {
   const messages = new Map<string, Message>();
   for (const object of store.objects.values()) {
@@ -71,7 +71,7 @@ export function publishedMessages(broker: FakeBroker): Map<string, Message> {
   return messages;
 }
 
-/** Publishes `entries` batches to each partition, their payloads told apart and at least `size` bytes long. */
+/** Publishes `entries` batches to each partition, their payloads distinguished and at least `size` bytes long. */
 export function fill(broker: FakeBroker, entries: number, batch = 1, size = 10): void {
   for (let i = 0; i < entries; i++) {
     for (const partition of broker.partitions) {
@@ -83,7 +83,7 @@ export function fill(broker: FakeBroker, entries: number, batch = 1, size = 10):
   }
 }
 
-/** Fails unless every message stands in exactly one object, record for record. */
+/** Fails unless every message is in exactly one object, record for record. */
 export function expectAllStoredOnce(broker: FakeBroker, store: MemoryStore): void {
   const lines = (messages: Map<string, Message>) => [...messages.values()].map(encodeRecord).sort();
   expect(lines(storedMessages(store))).toEqual(lines(publishedMessages(broker)));

@@ -23,7 +23,7 @@ beforeEach(async () => {
 });
 afterEach(() => Promise.all([stack.close(), cloud.close(), guarded.close()]));
 
-/** Runs the function once, and answers what `rule list` then says of the rule. */
+/** Runs the function once, and answers what `rule list` then says about the rule. */
 async function stateAfter(env: Record<string, string> = {}, fault?: Omit<Fault, 'times'>) {
   if (fault !== undefined) stack.cos.addFault({ ...fault, times: 'always' });
   stack.publish(20);

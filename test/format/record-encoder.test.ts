@@ -16,7 +16,7 @@ function encode(messages: readonly Message[]): Buffer {
   return bytes;
 }
 
-it('gives the bytes of encodeRecord, whatever stands beside a message', () => {
+it('gives the bytes of encodeRecord, whatever is beside a message', () => {
   const payload = fc.oneof(
     fc.constant(null),
     fc.uint8Array({ maxLength: 300 }),
@@ -66,7 +66,7 @@ it('makes the records of large entries as they are asked for, and again, whateve
   }
 });
 
-it('runs the code that stands in json-text.wat', async () => {
+it('runs the code that is in json-text.wat', async () => {
   const { parseWat } = await wabt();
   const source = readFileSync(new URL('../../src/lib/json-text.wat', import.meta.url), 'utf8');
   const { buffer } = parseWat('json-text.wat', source).toBinary({});

@@ -125,7 +125,7 @@ it('writes record format v1 to the letter', () => {
   );
 });
 
-it('tells a tombstone, an empty payload and binary bytes apart', () => {
+it('distinguishes a tombstone, an empty payload and binary bytes', () => {
   const endOf = (payload: Uint8Array | null) =>
     encodeRecord({ ...sample, payload }).split('"replicatedFrom":"gz",')[1];
   expect(endOf(null)).toBe('"value":null}\n');
@@ -201,7 +201,7 @@ it('writes a time that no date holds as the number itself, and reads back each',
   );
 });
 
-it('takes the digits of a number from its own field, whatever else stands in the line', () => {
+it('takes the digits of a number from its own field, whatever else is in the line', () => {
   const tricky = '"publishTime":7,"eventTime":8,"sequenceId":9,';
   const one = {
     ...sample,

@@ -1,4 +1,4 @@
-// What stands in an object that was found at a key: whose it is, and where it ends. Over a store in memory.
+// What is in an object that was found at a key: whose it is, and where it ends. Over a store in memory.
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { encodeRecord } from '../../src/format/record.ts';

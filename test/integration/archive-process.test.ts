@@ -92,7 +92,7 @@ describe('in a real pipe', () => {
     ['cat --format table | head -c 1 >/dev/null', 'codes 0 0'],
     ['ls --objects | true', 'codes 0 0'],
     ['verify --level list --json | true', 'codes 0 0'],
-  ])('archive %s: nothing is told as a failure', async (line, codes) => {
+  ])('archive %s: nothing is reported as a failure', async (line, codes) => {
     const { out, err } = await bash(`archive ${line}`, envOf('small'));
     expect(out).toBe(`${codes}\n`);
     expect(err).toBe('');
@@ -112,7 +112,7 @@ describe('in a real pipe', () => {
     expect(err).toBe('');
   });
 
-  it('a full disk is a failure, and is told', async () => {
+  it('a full disk is a failure, and is reported', async () => {
     const { out, err } = await bash('archive cat >/dev/full', envOf('small'));
     expect(out).toBe('codes 1\n');
     expect(err).toMatch(/^tdmq-backup: standard output cannot be written: .*ENOSPC.*\n$/);

@@ -1,4 +1,4 @@
-// What lies in the bucket, read by the documented format alone (design: objects, record format v1): no code of the
+// What is in the bucket, read by the documented format alone (design: objects, record format v1): no code of the
 // product takes part, so a mistake that writer and reader share would be seen here.
 import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
@@ -75,7 +75,7 @@ export interface SeenFields {
 const EVERYTHING: SeenFields = { exactFields: true, origin: true };
 
 /**
- * Every published message stands in some file with every field intact that the driver sees, and nothing else is stored.
+ * Every published message is in some file with every field intact that the driver sees, and nothing else is stored.
  * Answers how many records there are besides the first of each message.
  */
 export function expectAtLeastOnce(
@@ -102,7 +102,7 @@ export function expectAtLeastOnce(
 }
 
 /**
- * Every published message stands in exactly one file with every field intact, and nothing else is stored; the files
+ * Every published message is in exactly one file with every field intact, and nothing else is stored; the files
  * of a partition hold its messages in order and do not overlap.
  */
 export function expectExactlyOnce(

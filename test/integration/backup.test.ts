@@ -110,7 +110,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
     expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
   });
 
-  it('lie in files that roll at 5000 messages, on the border of an entry', () => {
+  it('are in files that roll at 5000 messages, on the border of an entry', () => {
     const partitions = entriesByPartition(published);
     expect([...partitions.keys()].sort()).toEqual(['0', '1', '2', '3']);
     let rolled = 0;
@@ -122,7 +122,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
     expect(rolled, 'files that were followed by another').toBeGreaterThan(0);
   });
 
-  it('lie under keys and with metadata that tell what is inside', () => {
+  it('are under keys and with metadata that report what is inside', () => {
     expect(files.length).toBeGreaterThan(4);
     for (const file of files) {
       const { object, records } = file;
@@ -185,7 +185,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
     );
   });
 
-  it('are told in log lines that carry the rule and the request', () => {
+  it('are reported in log lines that carry the rule and the request', () => {
     const logs = first?.logs ?? [];
     expect(logs.length).toBeGreaterThan(2);
     for (const line of logs) expect(line).toMatchObject({ rule: 'backup', requestId: 'request-orders' });
@@ -302,7 +302,7 @@ describe('messages of every kind', () => {
   });
 });
 
-it('a file of more than one part goes up in parts, and stands in the bucket as one object', async () => {
+it('a file of more than one part goes up in parts, and is in the bucket as one object', async () => {
   const { topic, published } = await publishedTopic('large', 0, { count: 3_000, size: 8_192 });
   const { summary } = await run(topic, {}, { memoryMb: 256 });
   const files = storedFiles(cos(), prefixOf(topic));

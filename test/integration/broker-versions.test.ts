@@ -196,7 +196,7 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
       ...(await broker().admin<string[]>('GET', `persistent/${namespace}/partitioned`)),
     ];
 
-    it('a topic that is not there is told, and is not created', async () => {
+    it('a topic that is not there is reported, and is not created', async () => {
       const topic = `persistent://${namespace}/nowhere`;
       const before = await topics();
       const { thrown, output } = await run(topic);
@@ -222,7 +222,7 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
       expectExactlyOnce(storedFiles(cos(), prefixOf(topic)), topic, published);
     });
 
-    it('a deleted partition that nobody may create is empty too, and is told', async () => {
+    it('a deleted partition that nobody may create is empty too, and is reported', async () => {
       const topic = await createTopic(broker(), name('forbidden'), 2);
       await createSubscription(broker(), topic, 'keeper');
       await broker().admin('DELETE', `${topic.replace('://', '/')}-partition-0?force=true`);
@@ -249,14 +249,14 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     (await broker().admin<{ ledgers: { ledgerId: number }[] }>('GET', `${path}/internalStats`)).ledgers;
 
   // 2.7 refuses to tell the last message id then, and most versions go on counting the entries.
-  it('the last message of the topic lies in a deleted ledger, and a new rule begins all the same, soon', async () => {
+  it('the last message of the topic is in a deleted ledger, and a new rule begins all the same, soon', async () => {
     const topic = await createTopic(broker(), 'trimmed');
     const path = topic.replace('://', '/');
     const env = ruleEnv(cos(), broker().serviceUrl, topic, reader());
     const token = broker().adminToken as string;
     await createSubscription(broker(), topic, 'keeper');
     const [message] = await publish(broker().serviceUrl, { topic, token, count: 10, batching: false });
-    // The ledger is closed, the next one is empty, and nobody waits for what stands in the first.
+    // The ledger is closed, the next one is empty, and nobody waits for what is in the first.
     await broker().admin('PUT', `${path}/unload`);
     const ledger = Number(message?.id.split(':')[0]);
     await vi.waitUntil(async () => (await ledgersOf(path)).length === 2, { timeout: 30_000 });

@@ -80,7 +80,7 @@ describe('a real broker that requires client certificates', () => {
     }
   });
 
-  it('and gets none, or one of another CA, or of a name without a role: each is told as what it is', async () => {
+  it('and gets none, or one of another CA, or of a name without a role: each is reported as what it is', async () => {
     const topic = await createTopic(broker, 'refused', 1);
     for (const serviceUrl of urls) {
       const failure = async (config: object) => {

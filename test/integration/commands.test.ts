@@ -94,7 +94,7 @@ describe('over a real broker', () => {
     expect(there('backlog')?.cause).not.toBe('0 entries wait');
   });
 
-  it('check tells a time to live that is shorter than two runs, and a topic that is not there', async () => {
+  it('check reports a time to live that is shorter than two runs, and a topic that is not there', async () => {
     const topic = await createTopic(broker(), 'short-lived');
     await createSubscription(broker(), topic, 'backup');
     await broker().admin('POST', 'namespaces/public/default/messageTTL', 120);

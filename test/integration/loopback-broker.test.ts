@@ -1,5 +1,5 @@
-// The loopback broker is fit to stand in for Pulsar where the official C++ client, by way of Python, takes it for one.
-// What the client says of the real broker and of the stand-in is compared in one test.
+// The loopback broker is fit to be in for Pulsar where the official C++ client, by way of Python, takes it for one.
+// What the client says about the real broker and of the stand-in is compared in one test.
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';

@@ -101,7 +101,7 @@ it('the Python client uploads in parts, by hand and on its own, and its own CRC-
   expect(cos.uploads()).toEqual([]);
 });
 
-it('the Python client sees unfinished uploads, aborts them, and is told what is wrong with a complete', async () => {
+it('the Python client sees unfinished uploads, aborts them, and is reported what is wrong with a complete', async () => {
   const cos = await start();
   const [unfinished, listed, wrongOrder, tooSmall] = await python(cos, [
     ['multipart', { key: 'u/1', sizes: [10], stop: true }],

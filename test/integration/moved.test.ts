@@ -101,7 +101,7 @@ const WAYS: [way: string, move: (rule: Rule) => Promise<unknown>, lost: number, 
   ],
 ];
 
-describe('what is passed over is told', () => {
+describe('what is passed over is reported', () => {
   it.each(WAYS)('by %s', async (way, move, lost, stored) => {
     const rule = await ruleOf(`moved-${way.replaceAll(/\W+/g, '-')}`);
     await rule.publish(20);

@@ -74,7 +74,7 @@ function describeMainJob({ can }: NativeBinding): void {
     expect(fingerprint(cos(), prefixOf(topic))).toEqual(before);
   });
 
-  it('stores the same lines as the wire driver, but for what pulsar-client does not tell', async () => {
+  it('stores the same lines as the wire driver, but for what pulsar-client does not report', async () => {
     const { topic, published } = await publishedTopic('both', 2, {
       count: 3_000,
       content: 'varied',
@@ -132,7 +132,7 @@ function describeMainJob({ can }: NativeBinding): void {
     await expectBackedUp(topic, published);
   });
 
-  it('stores chunked messages and what stands between them', async () => {
+  it('stores chunked messages and what is between them', async () => {
     const small = { count: 5, batching: false } as const;
     const large = { count: 2, size: 6_000_000, chunking: true };
     const { topic, published } = await publishedTopic('chunked', 0, small, large, small);

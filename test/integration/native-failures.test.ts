@@ -1,5 +1,5 @@
 // What goes wrong with PULSAR_DRIVER=native, over a real broker with token authentication and pulsar-client where its
-// binding loads: failures are told in time, killed runs lose nothing, what cannot be decoded is not passed over.
+// binding loads: failures are reported in time, killed runs lose nothing, what cannot be decoded is not passed over.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it, vi } from 'vitest';

@@ -1,5 +1,5 @@
 // Names that a real broker takes although they are not words, over both kinds of look-up, published to by the official
-// Python client; and what it says of one that it does not take.
+// Python client; and what it says about one that it does not take.
 import { afterEach, expect, it } from 'vitest';
 import { askAdmin } from '../../src/cli/check/pulsar-admin.ts';
 import type { Source } from '../../src/ports.ts';

@@ -67,7 +67,7 @@ const killedRun = async (subscriptionType: SubscriptionType, maxMessages: number
   await source.close();
   expect(failure).toMatchObject({ message: 'killed' });
 };
-/** Fails where a message stands in two objects. */
+/** Fails where a message is in two objects. */
 const stored = () =>
   [...storedMessages(store).values()]
     .map(({ payload }) => Buffer.from(payload as Uint8Array).toString())

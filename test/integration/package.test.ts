@@ -15,7 +15,7 @@ const hash = () => createHash('sha256').update(readFileSync(zip)).digest('hex');
 const packageIt = () =>
   runCommand('npm', ['run', '--silent', 'package', '--prefix', root], { timeoutMs: 120_000 });
 
-test('npm run package tells what is in the zip and how big it is, and makes the same bytes again', async () => {
+test('npm run package reports what is in the zip and how big it is, and makes the same bytes again', async () => {
   const output = await packageIt();
   const files = ['index.js', 'bootstrap.js', 'zstd-worker.mjs', 'package.json', 'bootstrap', 'scf_bootstrap'];
   for (const file of files)
@@ -37,7 +37,7 @@ test('dist/function is as complete as the zip, for the Serverless Framework, whi
   }
 });
 
-test('--out writes elsewhere, and --json tells path, size and files', async () => {
+test('--out writes elsewhere, and --json reports path, size and files', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
   try {
     const { terminal, out } = testTerminal();

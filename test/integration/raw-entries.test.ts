@@ -83,7 +83,7 @@ describe('messages that their producer encrypted', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
-    // The Python client tells the id of a chunked message by its first chunk.
+    // The Python client reports the id of a chunked message by its first chunk.
     expect(records.map(({ sequenceId }) => sequenceId)).toEqual(
       published.map(({ sequenceId }) => sequenceId),
     );

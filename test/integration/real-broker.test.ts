@@ -319,7 +319,7 @@ describe.concurrent('a real broker with two listeners is reached by the one that
   it('asked over pulsar://', async () => {
     const rule = await rules.rule('listener', 'exclusive', orders);
     const told = new Set<unknown>();
-    // A standalone broker has its clients go on through the address that they asked, and name the one they were told.
+    // A standalone broker has its clients go on through the address that they asked, and name the one they were reported.
     rule.proxy.watcher = ({ name, fields }) => {
       if (name === 'connect') told.add(fields['proxyToBrokerUrl']);
       return undefined;

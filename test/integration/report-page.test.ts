@@ -286,7 +286,7 @@ it.each([400, 800, 1_600])('fits a window of %i pixels: only drawings scroll', a
   await page.close();
 });
 
-/** What a script says of each element; scripts are text, for the browser's names are not those of Node. */
+/** What a script says about each element; scripts are text, for the browser's names are not those of Node. */
 const ofAll = <T>(locator: Locator, script: string): Promise<T[]> =>
   locator.evaluateAll(new Function('all', `return all.map((one) => ${script})`) as (all: unknown[]) => T[]);
 

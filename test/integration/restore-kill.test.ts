@@ -1,5 +1,5 @@
 // `archive restore` is killed with SIGKILL at every step, and at random ones, and called again until it ends. Nothing is
-// lost; where the topic drops duplicates nothing stands twice, and where it does not, no more than was not written down.
+// lost; where the topic drops duplicates nothing is there twice, and where it does not, no more than was not written down.
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bundleCli } from '../../src/packaging/bundle.ts';

@@ -1,5 +1,5 @@
 // `tdmq-backup archive restore` as a person runs it, in a process that can be killed; an archive to restore, and what
-// has to stand in the new topic when all is done.
+// has to be in the new topic when all is done.
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ export function startCommand(args: readonly string[], env: Readonly<Record<strin
   return { outcome, kill9: () => void child.kill('SIGKILL') };
 }
 
-/** What makes a message itself, whichever topic it stands in. */
+/** What makes a message itself, whichever topic it is in. */
 const contentOf = (message: StoredMessage) => {
   const { payload } = message;
   return JSON.stringify([
@@ -82,7 +82,7 @@ export async function fillAndBackUp(rule: LoopbackRule, count: number, largeByte
   expect(await main(['run'], terminal), err()).toBe(0);
 }
 
-/** Every message of the backed-up topic stands in the new one, with all its fields; answers how many stand twice. */
+/** Every message of the backed-up topic is in the new one, with all its fields; answers how many stand twice. */
 export function expectNothingLost(
   published: readonly (readonly StoredMessage[])[],
   restored: readonly (readonly StoredMessage[])[],

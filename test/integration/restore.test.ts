@@ -114,7 +114,7 @@ function everyKind(): LoopbackMessage[] {
   );
 }
 
-/** All that is promised of a message as it stands in a topic. */
+/** All that is promised of a message as it is in a topic. */
 const storedFacts = ({ key, orderingKey, properties, eventTimeMs, payload }: StoredMessage) => ({
   ...{ key, orderingKey, eventTimeMs, payload },
   properties: properties.filter(([name]) => !name.startsWith('tdmq-backup-')).toSorted(),
@@ -209,8 +209,8 @@ describe('killed with SIGKILL again and again, and called again', () => {
   });
 
   it.each([
-    ['nothing stands twice where the namespace drops duplicates', 'deduplicated-kill', true],
-    ['nothing is lost where it does not, and little stands twice', 'default', false],
+    ['nothing is there twice where the namespace drops duplicates', 'deduplicated-kill', true],
+    ['nothing is lost where it does not, and little is there twice', 'default', false],
   ])('%s', async (_, namespace, deduplicates) => {
     const { published, env } = await backedUp(
       `killed-${namespace}`,

@@ -5,7 +5,7 @@ import type { ConsumedMessage, PublishedMessage } from './python-clients.ts';
 /** The id that a restored message had in the topic of before. */
 export const oldId = ({ properties }: ConsumedMessage) => properties['tdmq-backup-id'] as string;
 
-/** Everything that is promised of a restored message, whoever tells it. */
+/** Everything that is promised of a restored message, whoever reports it. */
 export function promised(message: ConsumedMessage | PublishedMessage) {
   const { key, orderingKey, eventTimeMs, sha256 } = message;
   const { 'tdmq-backup-id': _id, 'tdmq-backup-publish-time': _time, ...own } = message.properties;

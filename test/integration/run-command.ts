@@ -1,4 +1,4 @@
-// Runs one program to its end. A failure tells what it printed.
+// Runs one program to its end. A failure reports what it printed.
 import { spawn } from 'node:child_process';
 
 export interface CommandOptions {
@@ -20,7 +20,7 @@ export async function runCommand(
   const stderr: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
-  child.stdin.on('error', () => {}); // a program that ends before it has read everything tells so by its exit code
+  child.stdin.on('error', () => {}); // a program that ends before it has read everything says so by its exit code
   child.stdin.end(options.input);
   const outcome = await new Promise<string>((resolve) => {
     child.on('error', (error: NodeJS.ErrnoException) => {

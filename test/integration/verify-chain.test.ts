@@ -96,7 +96,7 @@ it('calls nothing a loss on a Failover subscription of several runs and instance
   await rule.admin('POST', 'subscription/backup/skip/7', undefined, 0);
   await rule.expire(1);
   expectDrained(await rule.run(), { subscriptionMoved: 2 });
-  // An aborted transaction lies between messages, and one behind them.
+  // An aborted transaction is between messages, and one behind them.
   for (const count of [20, 0]) {
     const work = { produce: rule.partitionOf(0), count: 3 };
     await (await openTransaction(broker().serviceUrl, work)).abort();

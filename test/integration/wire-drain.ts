@@ -87,7 +87,7 @@ export async function drainPartition(
   }
 }
 
-/** `ledger:entry:partition:batchIndex`, as the Python client tells ids. */
+/** `ledger:entry:partition:batchIndex`, as the Python client reports ids. */
 export const idOf = ({ id }: Message) => `${id.ledgerId}:${id.entryId}:${id.partition}:${id.batchIndex}`;
 
 export const sha256 = (bytes: Uint8Array | null) =>

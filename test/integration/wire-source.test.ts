@@ -90,7 +90,7 @@ describe('a real broker', () => {
     expect(await backlogOf(broker(), topic, 'backup')).toBe(0);
   });
 
-  it('still tells the end of the backlog, or that there is none, after the topic was unloaded', async () => {
+  it('still reports the end of the backlog, or that there is none, after the topic was unloaded', async () => {
     const topic = await newTopic();
     await publish(broker().serviceUrl, { topic, count: 10, size: 100, batching: false });
     await broker().admin('PUT', `${pathOf(topic)}/unload`);
@@ -113,7 +113,7 @@ describe('a real broker', () => {
     }
   });
 
-  it('that deletes the topic in mid-run is told at once, with what to do', async () => {
+  it('that deletes the topic in mid-run is reported at once, with what to do', async () => {
     const topic = await newTopic();
     await publish(broker().serviceUrl, { topic, count: 100, size: 100 });
     const [partition] = await openPartitions(source({ serviceUrl: broker().serviceUrl, topic }));

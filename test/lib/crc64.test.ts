@@ -40,7 +40,7 @@ it('gives that of two pieces together from their own', () => {
   );
 });
 
-it('runs the code that stands in crc64.wat', async () => {
+it('runs the code that is in crc64.wat', async () => {
   const { parseWat } = await wabt();
   const source = readFileSync(new URL('../../src/lib/crc64.wat', import.meta.url), 'utf8');
   const { buffer } = parseWat('crc64.wat', source).toBinary({});

@@ -39,7 +39,7 @@ describe('what fails for a while', () => {
     expect(pausesMs).toEqual([100, 200, 400, 800, 1_600]);
   });
 
-  it('is told with each repetition, and given the number of its try', async () => {
+  it('is reported with each repetition, and given the number of its try', async () => {
     const told: unknown[] = [];
     const tries: number[] = [];
     const clock: Clock = { now: () => 0, sleep: async () => undefined };

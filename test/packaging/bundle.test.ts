@@ -53,7 +53,7 @@ test('index.js is plain ASCII, so that V8 keeps it in one byte a character, and 
   expect(load('index.js').drained()).toBe('完');
 });
 
-test('the code of threads lies beside it, as a module of its own', () => {
+test('the code of threads is beside it, as a module of its own', () => {
   expect(readFileSync(join(out, 'zstd-worker.mjs'), 'utf8')).toContain('parentPort');
 });
 

@@ -1,5 +1,5 @@
 // The line of files of one partition: created one after the other, found, or dropped; acknowledged in order; and what
-// the manifest says of them. Through a run over fakes.
+// the manifest says about them. Through a run over fakes.
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
 import type { ObjectStore } from '../../src/ports.ts';

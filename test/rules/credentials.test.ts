@@ -50,7 +50,7 @@ test('A profile that is named goes before the environment, and is not replaced b
   await expect(find(keys, 'none')).rejects.toThrow('no API keys found');
 });
 
-test('A broken profile file is told without a word of what stands in it', async () => {
+test('A broken profile file is reported without a word of what is in it', async () => {
   profile('default', 'credential', '{"secretId": "a", "secretKey": "very-secret"');
   const error = await find({}).catch((thrown: unknown) => thrown);
   expect(String(error)).toContain('is not valid JSON');

@@ -62,7 +62,7 @@ test('A role is found by its whole name, on whatever page it stands', async () =
   expect(api.calls.map((call) => call.request['Offset'])).toEqual([0, 20, 40]);
 });
 
-test('A missing role is told with its cluster, and is not tried again', async () => {
+test('A missing role is reported with its cluster, and is not tried again', async () => {
   const error = await failureOf(readRoleKey(request({ roleName: 'backup' })));
   expect(error.message).toBe('There is no TDMQ role backup in cluster pulsar-abc');
   expect(error.retryable).toBe(false);
@@ -76,7 +76,7 @@ test('A missing permission names the permission to grant', async () => {
   expect(api.calls).toHaveLength(1);
 });
 
-test('A cluster of another region is told as missing in this one', async () => {
+test('A cluster of another region is reported as missing in this one', async () => {
   const error = await failureOf(readRoleKey(request({ region: 'ap-shanghai' })));
   expect(error.message).toContain('no cluster pulsar-abc in this region');
 });

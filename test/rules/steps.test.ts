@@ -65,7 +65,7 @@ describe.each(['before', 'after'] as const)('A call that never answers, silent %
     'scf:CreateFunction',
     'tdmq:CreateSubscription',
     'scf:CreateTrigger',
-  ])('%s: all is taken back', async (action) => {
+  ])('%s: all is undone', async (action) => {
     api.fail({ action, hang });
     expect(await createWithSilent(action)).toMatchObject({ name: 'BackupError', code: 'rule' });
     expect(traces()).toEqual(NOTHING);
@@ -83,7 +83,7 @@ describe.each(['before', 'after'] as const)('A call that never answers, silent %
   });
 });
 
-test('What was made is taken back in reverse order', async () => {
+test('What was made is undone in reverse order', async () => {
   api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
   await createWithSilent('none');
   const begun = api.calls.findIndex((call) => call.action === 'CreateTrigger');
@@ -108,18 +108,18 @@ test('An interruption cuts no call off that is under way, lest it be done after 
     undo: {
       ...{ title: 'take it back', left: 'it', byHand: 'remove it' },
       run: async () => {
-        seen.push('taken back');
+        seen.push('undone');
       },
     },
   };
   const { signal } = interrupt;
   await expect(runSteps([step, step], { clock: hastyClock(), signal })).rejects.toThrow(
-    'cannot make it: interrupted; what had been done is taken back',
+    'cannot make it: interrupted; what had been done is undone',
   );
-  expect(seen).toEqual(['made, in peace', 'taken back']);
+  expect(seen).toEqual(['made, in peace', 'undone']);
 });
 
-test('What the API throttles while it is taken back, is repeated by the call alone', async () => {
+test('What the API throttles while it is undone, is repeated by the call alone', async () => {
   api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
   api.fail({ action: 'cam:DeleteRole', code: 'RequestLimitExceeded', times: Number.POSITIVE_INFINITY });
   expect(await createWithSilent('none')).toMatchObject({

@@ -24,12 +24,12 @@ export interface RunMark {
   readonly key: string;
   readonly rule: string;
   readonly startedAtMs: number;
-  /** It has compared where the subscription stood with where the run before had left it. */
+  /** It has compared where the subscription was with where the run before had left it. */
   readonly hasCompared: boolean;
   readonly last: RunClaim['last'];
 }
 
-/** What the runs say of one partition, for one subscription. */
+/** What the runs say about one partition, for one subscription. */
 export interface PartitionChain {
   readonly topic: string;
   readonly subscription: string;
@@ -51,7 +51,7 @@ export interface MissingManifest {
   readonly startedAtMs: number;
   /** Its run had ended when the one began that names it. */
   readonly endedByMs: number;
-  /** The key of the manifest that names it, and what it says of its checksum. */
+  /** The key of the manifest that names it, and what it says about its checksum. */
   readonly namedBy: string;
   readonly sha256?: string | undefined;
   readonly topic: string | undefined;
@@ -77,7 +77,7 @@ export interface ChainHead {
 }
 
 export interface Chain {
-  /** Manifests of runs, and how many of them say where the subscription stood. */
+  /** Manifests of runs, and how many of them say where the subscription was. */
   readonly manifests: number;
   readonly followed: number;
   /** When the first and the last of these runs began. */
@@ -276,7 +276,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
 const isOfSame = (a: RunLink, b: RunLink): boolean =>
   a.topic !== undefined && a.topic === b.topic && a.subscription === b.subscription;
 
-/** What a chain says of one topic. */
+/** What a chain says about one topic. */
 export function ofTopic(chain: Chain, name: string): Chain {
   const isOf = ({ topic }: { readonly topic: string | undefined }) => topic === undefined || topic === name;
   return {

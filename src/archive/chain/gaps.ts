@@ -20,7 +20,7 @@ export interface StoredRange {
 export interface Gap {
   readonly cause: 'passed-over' | 'lost' | 'unknown';
   readonly range: EntryRange;
-  /** Without those that were kept raw; 0 where ids do not tell it. */
+  /** Without those that were kept raw; 0 where ids do not report it. */
   readonly entries: number;
   /** The objects around it. */
   readonly before: StoredRange | undefined;
@@ -76,7 +76,7 @@ export function findGaps(
   return { gaps, withoutMessage: { places, entries } };
 }
 
-/** What lies between objects, and between them and the ends of what the runs acknowledged. */
+/** What is between objects, and between them and the ends of what the runs acknowledged. */
 function* piecesBetween(stored: Iterable<StoredRange>, chains: readonly PartitionChain[]): Generator<Piece> {
   const ends = chains
     .flatMap(({ acknowledged: { ranges }, passedOver }) => [

@@ -1,4 +1,4 @@
-// What a manifest says of the runs around it: which ones it names, and how far its own acknowledged. Takes nothing for
+// What a manifest says about the runs around it: which ones it names, and how far its own acknowledged. Takes nothing for
 // granted: a manifest may be of any version, or made by hand.
 import { compareEntries, parseEntry } from '../../format/entry-order.ts';
 import { parseManifestStart } from '../../format/object-key.ts';

@@ -41,7 +41,7 @@ export class EntryRanges<Mark = undefined> {
     this.#ranges.splice(from, to - from, added);
   }
 
-  /** What of the range lies in the set, and what does not. */
+  /** What of the range is in the set, and what is not. */
   readonly split = (range: EntryRange): SplitRange => {
     let outside: EntryRange[] = [range];
     const inside: EntryRange[] = [];
@@ -82,7 +82,7 @@ export class EntryRanges<Mark = undefined> {
   }
 }
 
-/** What of a range lies in another one, and what does not. */
+/** What of a range is in another one, and what is not. */
 export interface SplitRange {
   readonly inside: EntryRange[];
   readonly outside: EntryRange[];

@@ -16,9 +16,9 @@ import type { EntryRange } from './marked-ranges.ts';
 export interface PartitionResult {
   readonly topic: string;
   readonly partition: number;
-  /** Between which entries runs say where the subscription stood; absent where none does. */
+  /** Between which entries runs say where the subscription was; absent where none does. */
   readonly followed?: { readonly after: string; readonly through: string };
-  /** Entries at most that the subscription lost, and in how many places; `undefined` where ids do not tell it. */
+  /** Entries at most that the subscription lost, and in how many places; `undefined` where ids do not report it. */
   readonly passedOver: { readonly places: number; readonly entries: number };
   /** Ids that have no message: markers, aborted transactions, chunks, compaction. */
   readonly withoutMessage: { readonly places: number; readonly entries: number };
@@ -29,7 +29,7 @@ export interface PartitionResult {
 
 /** How far the runs could be followed. */
 export interface ChainSummary {
-  /** Manifests of runs, and how many of them say where the subscription stood. */
+  /** Manifests of runs, and how many of them say where the subscription was. */
   readonly manifests: number;
   readonly followed: number;
   /** When the first and the last of these runs began. */

@@ -16,7 +16,7 @@ export interface ReportGap {
   readonly detail: string;
 }
 
-/** The gaps among the findings of the catalog, as far as it is told when they were. */
+/** The gaps among the findings of the catalog, as far as it is reported when they were. */
 export function placeGaps(catalog: Catalog, findings: readonly Finding[]): ReportGap[] {
   return [...missingObjects(catalog), ...gapsBetween(catalog.objects, findings)];
 }

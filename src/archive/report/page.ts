@@ -1,4 +1,4 @@
-// An archive as one self-contained HTML page: which days and partitions have data, what lies where in time, gaps, and the
+// An archive as one self-contained HTML page: which days and partitions have data, what is where in time, gaps, and the
 // sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit.
 import { type ArchiveObject, byPartition, type Catalog, isRecovered } from '../catalog.ts';
 import { coverageOf } from '../coverage.ts';
@@ -67,7 +67,7 @@ function topicSection(topic: string, objects: readonly ArchiveObject[], gaps: re
     'the stronger the colour, the more; <i class="key empty"></i> nothing <i class="key gap"></i> something is missing';
   const times =
     coverage === undefined
-      ? '<p class="soft">No object tells its times: <code>archive index</code> would write them down.</p>'
+      ? '<p class="soft">No object reports its times: <code>archive index</code> would write them down.</p>'
       : figure(
           'Messages over time',
           `a bar is ${spanText(coverage.spanMs)}, as high as its share of the busiest; <i class="key gap"></i> something is missing; all times UTC`,

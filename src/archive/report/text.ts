@@ -7,7 +7,7 @@ import type { TimeMs } from '../../ports.ts';
 export const asText = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
-/** Grouped by thousands; `?` where nobody tells it. */
+/** Grouped by thousands; `?` where nobody reports it. */
 export const numberText = (value: number | undefined): string => value?.toLocaleString('en-US') ?? '?';
 
 /** `1 file`, `3 files`. */
@@ -23,7 +23,7 @@ export function shortNumber(value: number): string {
 
 export const partitionText = (partition: number): string => (partition < 0 ? 'none' : String(partition));
 
-/** To the second, as people read it; `?` where nobody tells it. */
+/** To the second, as people read it; `?` where nobody reports it. */
 export const timeText = (timeMs: TimeMs | undefined): string =>
   timeMs === undefined
     ? '?'

@@ -78,7 +78,7 @@ function facts(report: FiledReport, json: { name: string; sha256: string }): str
 
 function runsText({ manifests, followed, from, until }: VerifyReport['chain']): string {
   if (followed === 0)
-    return `${numberText(manifests)} manifests, of which none says where the subscription stood`;
+    return `${numberText(manifests)} manifests, of which none says where the subscription was`;
   return `${numberText(followed)} of ${numberText(manifests)} manifests followed, from ${from} to ${until}`;
 }
 

@@ -37,7 +37,7 @@ export function expectWhole(
     const more = damaged.length > MAX_KEYS ? [`and ${damaged.length - MAX_KEYS} more`] : [];
     const what = `${damaged.length} objects of this selection are not under ${prefix || 'the folder'} any more`;
     throw new BackupError('corrupt', [what, ...keys, ...more].join(' | '), {
-      hint: 'A lifecycle rule, or somebody, removed them. --skip-damaged goes on without them; archive verify tells what else is missing.',
+      hint: 'A lifecycle rule, or somebody, removed them. --skip-damaged goes on without them; archive verify reports what else is missing.',
     });
   }
   return { damaged, onDamaged: undefined };
@@ -48,6 +48,6 @@ export function reportDamaged(damaged: readonly DamagedObject[], terminal: Termi
   const { red } = paint(terminal.stderr, terminal.env);
   for (const { reason } of damaged) terminal.stderr.write(`${red('✗')} ${reason}\n`);
   if (damaged.length === 0) return 0;
-  terminal.stderr.write(`${damaged.length} damaged objects were skipped: archive verify tells more\n`);
+  terminal.stderr.write(`${damaged.length} damaged objects were skipped: archive verify says more\n`);
   return 1;
 }

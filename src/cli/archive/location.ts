@@ -138,7 +138,7 @@ export async function onlyTopic(
   throw new UsageError(`${name} holds several topics: choose one${names.join('')}${more}`);
 }
 
-/** Warnings of the adapters would stand in the middle of an output; failures are thrown anyway. */
+/** Warnings of the adapters would be in the middle of an output; failures are thrown anyway. */
 const quietLogger = (): Logger => ({
   debug: () => undefined,
   info: () => undefined,

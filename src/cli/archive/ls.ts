@@ -22,7 +22,7 @@ export const command: Command = {
 Usage: tdmq-backup archive ls [options]
 
 Lists what an archive holds without downloading it: from the keys, the manifests of the runs, and the metadata of the
-objects that no manifest knows. \`?\` stands where nobody says it: an object of several parts of a run that was killed;
+objects that no manifest knows. \`?\` means that nobody reports it: an object of several parts of a run that was killed;
 \`archive index\` reads such objects once and writes down what is in them.
 
   --from DAY       objects that begin on this day (UTC) or later

@@ -1,4 +1,4 @@
-// How commands tell of entries that are kept raw.
+// How commands report entries that are kept raw.
 
 /** One sentence on the raw entries of an archive. */
 export function rawText(unreadable: number, recovered: number): string {

@@ -23,13 +23,13 @@ Usage: tdmq-backup archive recover [--private-key FILE] [--dry-run] [options]
 
 Tries every entry under _unreadable/ with the decoder of this version, and stores the messages of those that it can read
 as ordinary objects: one for each entry, under the key of its first message. Chunks that were kept apart are joined. The
-raw bytes stay. Nothing is replaced: what stands in an object already is named as such. A manifest under _runs/ tells what
+raw bytes stay. Nothing is replaced: what is in an object already is named as such. A manifest under _runs/ reports what
 was recovered, so a second call finds nothing to do; a call that was killed is simply made again.
 
 The exit code is 0 when no raw entry is left that is not recovered, else 1; what is left is listed with the reason.
 
   --private-key FILE  decrypts what its producer encrypted: a PEM file with an RSA key, as consumers of the topic have it
-  --dry-run           only tell what would be stored
+  --dry-run           only report what would be stored
   --compression C     none, gzip or zstd; by default FILE_COMPRESSION, else none
   --rule NAME         for entries whose metadata names no rule; by default RULE_NAME, else archive
   --parallel N        entries at a time; 4 by default

@@ -52,7 +52,7 @@ export async function openNote(
       'config',
       `the topic has ${targetPartitions} partitions, and had ${note.targetPartitions} when this restore was begun`,
       {
-        hint: 'What is published already has its place by those. Add --again to begin afresh, into an empty topic.',
+        hint: 'What is published already has its place by those. Add --again to begin again, into an empty topic.',
       },
     );
   }
@@ -84,8 +84,8 @@ export async function openNote(
 async function readKeys(location: Location, keysKey: string): Promise<readonly string[]> {
   const text = await location.notes.read(keysKey);
   if (text !== undefined) return JSON.parse(text) as string[];
-  throw new BackupError('config', `${keysKey}, which tells what this restore began with, is gone`, {
-    hint: 'Bring it back, or add --again to begin afresh with what is there.',
+  throw new BackupError('config', `${keysKey}, which reports what this restore began with, is gone`, {
+    hint: 'Bring it back, or add --again to begin again with what is there.',
   });
 }
 
@@ -107,6 +107,6 @@ export async function stillThere<O extends ListedObject, R extends ListedObject>
   const gone = there.filter((isThere) => !isThere).length;
   if (gone === 0) return { objects, raw };
   throw new BackupError('config', `${gone} objects that this restore began with are gone`, {
-    hint: 'Bring them back, or add --again to begin afresh with what is there.',
+    hint: 'Bring them back, or add --again to begin again with what is there.',
   });
 }

@@ -38,7 +38,7 @@ Usage: tdmq-backup archive restore --to TOPIC [options]
 
 Publishes the messages of a topic's archive to another topic: value (also null), key, ordering key, properties and event
 time as they were; the old id and publish time as the properties ${ID_PROPERTY} and ${PUBLISH_TIME_PROPERTY}.
-The order of each partition is kept. A message that stands in two objects is published once. Schema versions,
+The order of each partition is kept. A message that is in two objects is published once. Schema versions,
 producer names and sequence ids are not restored.
 
 Entries that are kept raw and were not recovered (archive recover) are left out, and counted; that alone does not change
@@ -46,7 +46,7 @@ the exit code. With --include-unreadable each is published as it is, in its plac
 properties and publish time as its producer sent them, so that a consumer that has the key or the codec can read it. What
 no broker would take (a wrong checksum) is listed, and makes the exit code 1.
 
-A restore that was stopped or killed goes on when the same command is called again. What it has published stands in
+A restore that was stopped or killed goes on when the same command is called again. What it has published is in
 {prefix}_restores/. With message deduplication in the namespace nothing is published twice, whatever happens, while it
 is gone on with before the broker forgets the producers (6 hours, by default). Without it, Ctrl-C is exact too; kill -9
 or a power cut may publish again what was not written down (half a second, at most 100 MB), and a lost connection what
@@ -63,8 +63,8 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --include-unreadable publish what is kept raw too, unchanged
   --skip-damaged       go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Mend
                        none of them before such a restore is done: messages have their places without theirs
-  --dry-run            only tell what would be published
-  --again              begin afresh although this restore was done, or begun
+  --dry-run            only report what would be published
+  --again              begin again although this restore was done, or begun
   --json               the counts as JSON
 ${SELECTION_HELP}
 ${LOCATION_HELP}
@@ -280,7 +280,7 @@ function tell(
       damaged,
       routes: byRoute,
     };
-    // JSON of ours has no integers beyond 2^53; those of times are told roughly here.
+    // JSON of ours has no integers beyond 2^53; those of times are reported roughly here.
     const rounded = (_: string, one: unknown) => (typeof one === 'bigint' ? Number(one) : one);
     terminal.stdout.write(`${JSON.stringify(report, rounded)}\n`);
     return;

@@ -38,9 +38,9 @@ Levels, each with what the one before looks at:
   record   (default; full is the same) every line: it parses, ids are in order, counts and ranges are as metadata and
            manifest say; what two objects have in common is equal
 
-Every level follows the manifests from run to run: each says where the subscription stood, and which manifests it saw.
+Every level follows the manifests from run to run: each says where the subscription was, and which manifests it saw.
 So what is gone together with its manifest, a manifest that was changed or removed, and a day without anything are
-found. What the subscription lost (TTL, skip, reset) is told apart, and so are ids that never had a message.
+found. What the subscription lost (TTL, skip, reset) is distinguished, and so are ids that never had a message.
 
 Damage makes the exit code 1. Messages that stand in two objects with equal content are duplicates, which happen after
 crashes and with Shared subscriptions: they are no damage, nor is what the subscription lost, nor are gaps of which no
@@ -178,7 +178,7 @@ function chainLines({ chain, partitions }: VerifyReport): string[] {
   const { manifests, followed, from, until } = chain;
   const count = (value: number) => value.toLocaleString('en-US');
   if (followed === 0)
-    return manifests === 0 ? [] : [`no run says where the subscription stood: gaps cannot be told apart`];
+    return manifests === 0 ? [] : [`no run says where the subscription was: gaps cannot be distinguished`];
   const sum = (of: (one: PartitionResult) => { entries: number }) =>
     partitions.reduce((total, one) => total + of(one).entries, 0);
   const [lost, passedOver, empty] = [

@@ -28,7 +28,7 @@ TENCENTCLOUD_SECRET_KEY. The cluster's access address is private: run it inside 
 
   --no-cloud    does not ask the TDMQ and VPC APIs (nor does it where COS_ENDPOINT leads elsewhere)
   --read-only   does not subscribe and stores nothing; finds less
-  --json        tells all findings as one JSON object
+  --json        reports all findings as one JSON object
 
 Exit codes: 0 nothing is ✗, 1 something is, 2 wrong usage.
 
@@ -90,7 +90,7 @@ async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncG
     subscribes: probes,
     tdmqEndpoint: endpoint,
   })) {
-    // What both the cloud and the broker tell of stands once.
+    // What both the cloud and the broker report is there once.
     if (!told.has(finding.item)) yield finding;
   }
   signal.throwIfAborted();

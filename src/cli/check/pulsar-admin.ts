@@ -1,4 +1,4 @@
-// What Pulsar's admin API tells of a subscription, where the service URL is http(s) and the role may ask: clusters
+// What Pulsar's admin API reports about a subscription, where the service URL is http(s) and the role may ask: clusters
 // differ, so every answer is optional. Reads only.
 
 import type { PulsarConfig } from '../../config.ts';

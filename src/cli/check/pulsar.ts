@@ -204,7 +204,7 @@ export async function backlogOf(
     if (count === undefined) {
       return warn(
         'backlog',
-        'the broker does not tell how much is waiting',
+        'the broker does not report how much is waiting',
         'See the subscription in the TDMQ console.',
       );
     }

@@ -1,5 +1,5 @@
 // Makes changes in the cloud for a person who watches, and may press Ctrl-C: shows the steps, and says what could
-// not be taken back.
+// not be undone.
 
 import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -11,7 +11,7 @@ import { paint } from '../terminal/paint.ts';
 export async function makeChanges(steps: readonly Step[], terminal: Terminal): Promise<void> {
   const onAbort = () =>
     terminal.stderr.write(
-      `${terminal.stderr.isTTY ? '\n' : ''}Interrupted: the call under way is waited for, then what was done is taken back. Again ends at once and leaves it half-made.\n`,
+      `${terminal.stderr.isTTY ? '\n' : ''}Interrupted: the call under way is waited for, then what was done is undone. Again ends at once and leaves it half-made.\n`,
     );
   terminal.signal.addEventListener('abort', onAbort, { once: true });
   const { clock = systemClock, signal } = terminal;

@@ -1,5 +1,5 @@
 // What the rule commands share: their common flags, the account and region they work in, how slow steps are shown,
-// and the question before something that cannot be taken back.
+// and the question before something that cannot be undone.
 import { parseArgs } from 'node:util';
 import type { BackupError } from '../../errors.ts';
 import type { BucketAccess } from '../../rules/bucket-lookup.ts';

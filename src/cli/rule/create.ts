@@ -186,7 +186,7 @@ function showMade(rule: ResolvedRule, json: boolean, terminal: Terminal): void {
   for (const warning of warnings)
     terminal.stderr.write(`${paint(terminal.stderr, terminal.env).yellow('⚠')} ${warning}\n`);
   terminal.stdout.write(
-    `The rule ${name} runs every ${intervalMinutes} minutes. \`tdmq-backup rule show ${name}\` tells how it is.\nBefore you trust it, \`tdmq-backup smoke ${name}\` proves it with a few marked messages.\n`,
+    `The rule ${name} runs every ${intervalMinutes} minutes. \`tdmq-backup rule show ${name}\` reports how it is.\nBefore you trust it, \`tdmq-backup smoke ${name}\` proves it with a few marked messages.\n`,
   );
 }
 

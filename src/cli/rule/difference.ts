@@ -50,7 +50,7 @@ export function differences(before: Rule, after: ResolvedRule): Difference[] {
 }
 
 const ANOTHER_ARCHIVE =
-  'is another archive: a run that was interrupted before may leave messages in both (`archive verify` tells them)';
+  'is another archive: a run that was interrupted before may leave messages in both (`archive verify` reports them)';
 
 const MEANINGS: Readonly<Record<string, string>> = {
   PULSAR_TOPIC:
@@ -60,7 +60,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   COS_PREFIX: `another prefix ${ANOTHER_ARCHIVE}`,
   COS_BUCKET: `another bucket ${ANOTHER_ARCHIVE}`,
   FILE_COMPRESSION:
-    'objects get another ending: a run that was interrupted before may leave messages in two objects (`archive verify` tells them)',
+    'objects get another ending: a run that was interrupted before may leave messages in two objects (`archive verify` reports them)',
   PULSAR_SUBSCRIPTION_TYPE:
     'Shared and Key_Shared are at-least-once; brokers refuse another type while consumers of the old one are connected',
   position:

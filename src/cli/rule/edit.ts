@@ -25,7 +25,7 @@ export const command: Command = {
 Usage: tdmq-backup rule edit NAME [flags]
 
 Changes anything but the name and the runtime. Shows the difference and asks; changes that touch exactly-once are
-explained. If a step fails, the steps before it are taken back. --instances gives a rule of serverless.yml the reserved
+explained. If a step fails, the steps before it are undone. --instances gives a rule of serverless.yml the reserved
 concurrency and the retries of a new rule, also where the number stays.
 
 ${fieldHelp(FIXED)}

@@ -80,7 +80,7 @@ function sinceMs(text: string, nowMs: number): number {
   }
   const ms = parseTimeText(text);
   if (ms === undefined) throw new UsageError(`--since ${text}: expected 30m, 24h, 7d or ${TIME_EXPECTED}`);
-  if (ms > nowMs) throw new UsageError(`--since ${text} lies in the future`);
+  if (ms > nowMs) throw new UsageError(`--since ${text} is in the future`);
   return ms;
 }
 

@@ -11,7 +11,7 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup rule run NAME
 
-Invokes the function as its timer does, and tells how the run ended. Exit code 1 if it failed. At Ctrl-C the command
+Invokes the function as its timer does, and reports how the run ended. Exit code 1 if it failed. At Ctrl-C the command
 ends; the run goes on.
 ${COMMON_HELP}
 

@@ -14,7 +14,7 @@ export function paintState(state: StateName, terminal: Terminal): string {
   return state === 'paused' || state === 'falling behind' ? yellow(state) : red(state);
 }
 
-/** The state as `--json` tells it; the same for `list` and `show`. */
+/** The state as `--json` reports it; the same for `list` and `show`. */
 export function describeState(rule: Rule, state: RuleState): object {
   const iso = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
   return {

@@ -16,7 +16,7 @@ export interface Question<A> {
   readonly dependsOn?: readonly string[];
   /** Whether it has to be asked, after these answers. */
   isNeeded(answers: A): boolean;
-  /** Asks. `before` is the answer that was given and taken back. */
+  /** Asks. `before` is the answer that was given and withdrawn. */
   ask(answers: A, before: A | undefined): Promise<Answer<A>>;
 }
 

@@ -133,6 +133,6 @@ async function readBack(
     : fail(
         'objects',
         `${damage.length} things are wrong with what is stored; ${first.key}: ${first.detail}`,
-        '`tdmq-backup archive verify` reports all. Keep the objects, and please report it.',
+        '`tdmq-backup archive verify` reports it all. Keep the objects, and please report it.',
       );
 }

@@ -41,7 +41,7 @@ export async function openPrompt(terminal: Terminal): Promise<Prompt> {
     : Object.create(terminal.stderr, { columns: { value: 80 }, rows: { value: 24 } });
   const { bold } = paint(terminal.stderr, terminal.env);
 
-  /** One question. The library answers Esc, Ctrl-C and its signal with the same symbol: here they are told apart. */
+  /** One question. The library answers Esc, Ctrl-C and its signal with the same symbol: here they are distinguished. */
   async function question<T>(
     show: (io: {
       input: Readable;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from './bucket.ts';
 import { xmlDocument } from './xml.ts';
 
-/** What COS says of a refusal. */
+/** What COS says about a refusal. */
 export interface Refusal {
   readonly status: number;
   readonly code: string;

@@ -36,7 +36,7 @@ export function refuseArchived(bucket: Bucket, object: StoredObject, nowMs: numb
   throw new CosError('InvalidObjectState', "The operation is not valid for the object's storage class");
 }
 
-/** What a HEAD says of a restore. */
+/** What a HEAD says about a restore. */
 export function restoreHeader(bucket: Bucket, key: string, nowMs: number): Record<string, string> {
   const copy = bucket.restored.get(key);
   if (copy === undefined || nowMs >= copy.untilMs) return {};

@@ -14,7 +14,7 @@ const UNREACHABLE =
   'Check PULSAR_SERVICE_URL, the network between here and the cluster, its security group, and the PULSAR_TLS_ settings.';
 const NO_ROLE =
   'Check PULSAR_TOKEN (or the client certificate), and that its role may consume in the namespace (TDMQ console, Namespace, Permission).';
-const UNREACHED = `${UNREACHABLE} This driver reports a wrong PULSAR_TOKEN the same way: PULSAR_DRIVER=wire tells which it is.`;
+const UNREACHED = `${UNREACHABLE} This driver reports a wrong PULSAR_TOKEN the same way: PULSAR_DRIVER=wire reports which it is.`;
 const LATER = 'The broker moves or starts the topic, or lost the connection; the next run tries again.';
 
 const NO_TOPIC = refused('Check PULSAR_TOPIC: tenant (the cluster id), namespace and topic.');
@@ -69,7 +69,7 @@ export function sourceError(what: string, thrown: unknown, httpStatus?: number):
   const meaning =
     refusal ??
     MEANINGS[result] ??
-    refused('The libpulsar lines of the log tell more; PULSAR_DRIVER=wire tells most.');
+    refused('The libpulsar lines of the log say more; PULSAR_DRIVER=wire says most.');
   const answer = refusal === undefined ? '' : ` (HTTP ${httpStatus})`;
   return new BackupError(meaning.code, `${what} failed: ${messageOf(thrown)}${answer}`, {
     retryable: meaning.retryable,

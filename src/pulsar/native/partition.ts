@@ -279,7 +279,7 @@ export class NativePartition implements SourcePartition {
       this.#entries = this.#begin();
     } catch (error) {
       this.#assertRunning();
-      throw sourceError(`taking ${this.topic} afresh`, error);
+      throw sourceError(`resuming ${this.topic}`, error);
     }
   }
 

@@ -35,7 +35,7 @@ export class AckPlan {
   readonly #handedOut = new EntryRanges();
   /** Everything up to here is acknowledged, as far as is known. */
   #closedAt: EntryId | undefined;
-  /** The last one in the broker's order, whatever came afresh since. */
+  /** The last one in the broker's order, whatever came again since. */
   #furthest: EntryId | undefined;
   #lastHandedOut: EntryId | undefined;
   #lastAcknowledged: EntryId | undefined;
@@ -86,7 +86,7 @@ export class AckPlan {
   handOut(id: EntryId, { joined = [], part }: { joined?: readonly EntryId[]; part?: BatchPart } = {}): void {
     const key = formatEntry(id);
     if (joined.length > 1) this.#joined.set(key, joined);
-    // What was handed out in whole before is acknowledged in whole, unless deliveries have begun afresh since.
+    // What was handed out in whole before is acknowledged in whole, unless deliveries have begun again since.
     const isAgain = this.#lastHandedOut !== undefined && isUpTo(id, this.#lastHandedOut);
     if (part !== undefined && !(isAgain && this.#handedOut.has(id))) {
       this.#partly.set(key, { ...id, part });
@@ -101,7 +101,7 @@ export class AckPlan {
     this.#lastHandedOut = laterEntry(id, this.#lastHandedOut);
   }
 
-  /** Deliveries begin afresh. */
+  /** Deliveries begin again. */
   restart(): void {
     this.#lastHandedOut = undefined;
   }

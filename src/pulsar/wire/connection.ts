@@ -105,7 +105,7 @@ export class Connection {
     return this.#lost !== undefined;
   }
 
-  /** What the broker said of itself, once it is open. */
+  /** What the broker said about itself, once it is open. */
   get broker(): BrokerFeatures {
     return this.#broker;
   }

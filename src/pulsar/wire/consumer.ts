@@ -1,4 +1,4 @@
-// One partition of the topic: hands out what its consumer brings, acknowledges, and begins afresh after a loss. It never
+// One partition of the topic: hands out what its consumer brings, acknowledges, and begins again after a loss. It never
 // drops an entry that it does not get again. Each part of its state has a file:
 //   consumer-link.ts      whether there is a consumer at the broker, and having one again
 //   failover-state.ts     whether this consumer is the active one, and what became of what it handed out

@@ -17,7 +17,7 @@ export type FailoverRole = 'unknown' | 'active' | 'inactive' | 'standby';
 /** What the state asks of the partition. */
 export interface FailoverListener {
   onStandby(): void;
-  /** Another consumer gets what was handed out here: deliveries begin afresh. */
+  /** Another consumer gets what was handed out here: deliveries begin again. */
   onLost(): void;
   /** Active again after a reconnect: finds out whether another consumer acknowledged anything, and calls `settle`. */
   onDoubt(): void;
@@ -75,7 +75,7 @@ export class FailoverState {
     if (this.#entries !== 'lost') this.#entries = this.#isFailover && hasOpen ? 'doubtful' : 'ours';
   }
 
-  /** Deliveries begin afresh at the caller's wish: there is nothing to lose. */
+  /** Deliveries begin again at the caller's wish: there is nothing to lose. */
   restart(): void {
     this.#entries = 'ours';
   }

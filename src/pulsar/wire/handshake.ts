@@ -1,4 +1,4 @@
-// What client and broker say of themselves before anything else: CONNECT, CONNECTED, and who this client is whenever the
+// What client and broker say about themselves before anything else: CONNECT, CONNECTED, and who this client is whenever the
 // broker asks again. Sends nothing.
 import { type BackupError, withHint } from '../../errors.ts';
 import { authFields, type Identity, unknownHint } from './authentication.ts';
@@ -10,7 +10,7 @@ import { FRAME } from './protocol/tables.ts';
 const PROTOCOL_VERSION = 19;
 const CLIENT_VERSION = 'tdmq-backup';
 
-/** What a broker says of itself. */
+/** What a broker says about itself. */
 export interface BrokerFeatures {
   readonly protocolVersion: number;
   /** The largest message that it stores. */

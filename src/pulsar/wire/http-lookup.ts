@@ -85,7 +85,7 @@ async function getJson(
     const target = redirectTarget(answer.location, url);
     if (url.protocol === 'https:' && target.protocol !== 'https:') {
       throw new BackupError('source', `${what}: ${url.host} redirects from https to ${target.protocol}`, {
-        hint: 'What began with TLS is not continued without it: let the cluster redirect to https:// (webServicePortTls), and look at what stands before it.',
+        hint: 'What began with TLS is not continued without it: let the cluster redirect to https:// (webServicePortTls), and look at what is before it.',
       });
     }
     url = target;

@@ -81,7 +81,7 @@ function isOfPulsar({ text, server }: HttpAnswer): boolean {
 }
 
 const foreignHint = (status: number): string =>
-  `This is no answer of Pulsar's: something in front of the cluster (a gateway, a proxy, a load balancer), or something else at this address, answers ${status}. Check PULSAR_SERVICE_URL, and what stands between here and there.`;
+  `This is no answer of Pulsar's: something in front of the cluster (a gateway, a proxy, a load balancer), or something else at this address, answers ${status}. Check PULSAR_SERVICE_URL, and what is between here and there.`;
 
 /** Pulsar's own words, in one line: of its JSON, of a stack trace in it, or of Jetty's JSON or page. */
 function reasonOf(text: string): string {

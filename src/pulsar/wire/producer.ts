@@ -315,7 +315,7 @@ function dropped(topic: string, { sequenceId, chunkOf }: OutgoingEntry): BackupE
     {
       hint:
         chunkOf === undefined
-          ? 'Another producer uses the same name. Begin afresh, into an empty topic.'
+          ? 'Another producer uses the same name. Begin again, into an empty topic.'
           : 'Brokers up to Pulsar 3.0.0 take the chunks of a large message for duplicates (3.0.7 does not): switch the deduplication of the namespace off, or restore into a newer cluster.',
     },
   );

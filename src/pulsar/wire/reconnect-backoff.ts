@@ -31,7 +31,7 @@ export function noFurther(doing: string, cause: BackupError): BackupError {
     `${doing} gets no further, the connection is lost each time: ${cause.message}`,
     {
       retryable: true,
-      hint: 'Look at the log of the brokers, and at what lies between them and here. The next run goes on from what is stored.',
+      hint: 'Look at the log of the brokers, and at what is between them and here. The next run goes on from what is stored.',
       cause,
     },
   );

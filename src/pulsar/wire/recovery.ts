@@ -96,7 +96,7 @@ function awayTooLong(topic: string, timeoutMs: number, cause: BackupError): Back
     `no consumer of ${topic} could subscribe again in ${timeoutMs / 1_000} s: ${cause.message}`,
     {
       retryable: true,
-      hint: 'Look at the brokers, and at what lies between them and here. The next run goes on from what is stored.',
+      hint: 'Look at the brokers, and at what is between them and here. The next run goes on from what is stored.',
       cause,
     },
   );

@@ -58,7 +58,7 @@ function tlsHint(code: string, message: string, { isTls, tls }: SocketAttempt): 
   const words = `${code} ${message}`.replaceAll('_', ' ').toLowerCase();
   if (/\balert\b/.test(words)) return alertHint(words, tls);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return "The server's certificate is for other names than the one it was asked by: set PULSAR_SERVICE_URL to a name that stands in it, or, where a lookup answered with this address, correct what the brokers advertise (PULSAR_LISTENER_NAME chooses among several). PULSAR_TLS_CA_FILE does not help.";
+    return "The server's certificate is for other names than the one it was asked by: set PULSAR_SERVICE_URL to a name that is in it, or, where a lookup answered with this address, correct what the brokers advertise (PULSAR_LISTENER_NAME chooses among several). PULSAR_TLS_CA_FILE does not help.";
   }
   if (/^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/.test(code)) {
     return "The server's certificate is not valid at this time: renew it there, or set the clock of this machine. PULSAR_TLS_CA_FILE does not help, unless it is a CA in that file that has expired.";
@@ -93,7 +93,7 @@ function alertHint(words: string, { cert }: TlsFiles): string {
   return `The server ended TLS by itself; its log says why. ${SCHEME_HINT}`;
 }
 
-/** With TLS 1.3 a client is done before the server has seen its certificate; what the server says of it may get lost. */
+/** With TLS 1.3 a client is done before the server has seen its certificate; what the server says about it may get lost. */
 export const afterHandshakeHint = ({ cert }: TlsFiles): string =>
   cert === undefined
     ? 'A broker that asks for client certificates ends connections so: then set PULSAR_TLS_CERT_FILE and PULSAR_TLS_KEY_FILE.'

@@ -375,7 +375,7 @@ describe('several instances', () => {
 });
 
 describe('three kinds of gap', () => {
-  it('are told apart', async () => {
+  it('are distinguished', async () => {
     const archive = steadyRule();
     const moved = [
       {
@@ -636,7 +636,7 @@ describe('an archive from before', () => {
     expect(report.findings.map(({ kind }) => kind)).toEqual(['gap', 'gap']);
   });
 
-  it('is followed from the first run on that says where the subscription stood', async () => {
+  it('is followed from the first run on that says where the subscription was', async () => {
     const archive = documentedArchive();
     for (let run = 0; run < 6; run++)
       archive.run({ ...steadyRun(run), ...(run < 3 && { isOld: true, previous: undefined }) });

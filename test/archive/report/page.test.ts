@@ -30,7 +30,7 @@ it('draws an object that is missing where it was', async () => {
   );
 });
 
-it('tells what it knows of objects whose times and counts nobody tells', async () => {
+it('reports what it knows of objects whose times and counts nobody tells', async () => {
   const store = createMemoryStore();
   await storeObject(store, messages(0, 0, 4), { multipart: true });
   const [key] = store.objects.keys();
@@ -41,7 +41,7 @@ it('tells what it knows of objects whose times and counts nobody tells', async (
   const page = reportPage(await readCatalog(store, PREFIX), 'bucket/tdmq/', new Date(0));
   expect(page).toContain('? messages in 1 file,');
   expect(page).toContain('Days with data, by bytes');
-  expect(page).toContain('No object tells its times');
+  expect(page).toContain('No object reports its times');
 });
 
 it('leaves the other objects counted where the count of one is not known', async () => {

@@ -1,4 +1,4 @@
-// `tdmq-backup archive recover`, and what the other commands tell of raw entries: over a bucket, and a local copy.
+// `tdmq-backup archive recover`, and what the other commands report of raw entries: over a bucket, and a local copy.
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

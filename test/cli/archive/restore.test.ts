@@ -34,7 +34,7 @@ async function restore(args: readonly string[], signal?: AbortSignal) {
   return { code, out: out(), err: err() };
 }
 
-/** What stands in the new topic, by the archive that another rule makes of it: value and properties. */
+/** What is in the new topic, by the archive that another rule makes of it: value and properties. */
 async function restored(): Promise<{ value: string; properties: Record<string, string>; topic: string }[]> {
   const env = { ...rule.env, PULSAR_TOPIC: TARGET, COS_PREFIX: 'replay/' };
   expect(await main(['run'], testTerminal(env).terminal)).toBe(0);
@@ -120,7 +120,7 @@ test('raw entries are left out, and counted', async () => {
   expect(JSON.parse(json)).toMatchObject({ rawLeftOut: 0, rawEntries: 0 });
 });
 
-test('--include-unreadable publishes raw entries as they are, in their location; what no broker takes is told', async () => {
+test('--include-unreadable publishes raw entries as they are, in their location; what no broker takes is reported', async () => {
   const metadata = await keepRaw();
   const { code, out } = await restore(['--include-unreadable']);
   expect(code).toBe(1);

@@ -10,7 +10,7 @@ import { testTerminal } from '../terminal.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12);
 const ODD = [-1, -86_400_000, -(2n ** 63n), Date.UTC(10_000, 0), 2 ** 53 - 1, 2n ** 53n, 2n ** 63n - 1n];
-/** Each odd one begins a file, ends one, and stands among others. */
+/** Each odd one begins a file, ends one, and is among others. */
 const TIMES = ODD.flatMap((odd) => [odd, NOW_MS, NOW_MS + 1, NOW_MS + 2, odd, NOW_MS + 3, odd]);
 const PLAIN = 'public/default/odd-times';
 const TARGET = 'public/default/replay';
@@ -66,7 +66,7 @@ test('ls, cat and the page of the archive tell them', async () => {
   expect(page).not.toMatch(/NaN|undefined|Invalid/);
 });
 
-test('a selection by time finds what stands between them, and them', async () => {
+test('a selection by time finds what is between them, and them', async () => {
   const chosen = async (...args: string[]) => (await cat(...args)).map(({ publishTimeMs }) => publishTimeMs);
   const expected = (fits: (one: number | bigint) => boolean) => TIMES.filter(fits);
   expect(await chosen('--from', '2026-11-23', '--until', '2026-11-24')).toEqual(

@@ -134,7 +134,7 @@ describe('The start position', () => {
   });
 });
 
-test('Everything that is wrong is told at once, with the flag', async () => {
+test('Everything that is wrong is reported at once, with the flag', async () => {
   const ran = await cloud.rule(
     ...['create', '--name', '1bad', '--cluster', 'pulsar-abc', '--namespace', 'default'],
     ...['--topic', 'missing', '--subscription', 'backup', '--tdmq-role', 'nobody', '--bucket', 'Archive'],
@@ -149,7 +149,7 @@ test('Everything that is wrong is told at once, with the flag', async () => {
   expect(cloud.api.state.functions.size).toBe(0);
 });
 
-test('A role that may not consume, a full subnet and a cluster elsewhere are told', async () => {
+test('A role that may not consume, a full subnet and a cluster elsewhere are reported', async () => {
   cloud.cluster.roles.get('backup-reader')?.grants.set('default', ['produce']);
   const subnet = cloud.api.state.subnets.get('subnet-1');
   if (subnet) subnet.freeIps = 0;
@@ -160,7 +160,7 @@ test('A role that may not consume, a full subnet and a cluster elsewhere are tol
   expect(elsewhere.err).toContain('no such Pulsar cluster in ap-shanghai');
 });
 
-test('A bucket that does not exist is told before anything is made', async () => {
+test('A bucket that does not exist is reported before anything is made', async () => {
   const ran = await cloud.rule(...CREATE, '--bucket', 'nowhere-1250000000');
   expect(ran.code).toBe(1);
   expect(ran.err).toContain('--bucket: there is no bucket nowhere-1250000000 in ap-guangzhou');
@@ -291,7 +291,7 @@ test('Flags, rule.yml, a .env file and answers on a terminal make the same rule'
   for (const one of made.slice(1)) expect(one).toEqual(made[0]);
 });
 
-test('A name that a function has is told before anything is made', async () => {
+test('A name that a function has is reported before anything is made', async () => {
   await cloud.rule(...CREATE);
   const ran = await cloud.rule(...CREATE, '--dry-run');
   expect(ran.code).toBe(1);
@@ -300,7 +300,7 @@ test('A name that a function has is told before anything is made', async () => {
   );
 });
 
-test('A region that rules cannot live in is told with those that they can', async () => {
+test('A region that rules cannot live in is reported with those that they can', async () => {
   const ran = await cloud.rule(...CREATE, '--region', 'eu-frankfurt');
   expect(ran.code).toBe(1);
   expect(ran.err).toContain('"eu-frankfurt" is no region that rules can live in');
@@ -318,7 +318,7 @@ test('A region that rules cannot live in is told with those that they can', asyn
   expect(cloud.api.calls).toEqual([]);
 });
 
-test('A bucket and a COS_REGION elsewhere than the cluster are told', async () => {
+test('A bucket and a COS_REGION elsewhere than the cluster are reported', async () => {
   const ran = await cloud.rule(...CREATE, '--set', 'COS_REGION=ap-beijing', '--region', 'ap-guangzhou');
   expect(ran.err).toContain('must be in one region, ap-guangzhou');
 });

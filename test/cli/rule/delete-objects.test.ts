@@ -72,7 +72,7 @@ test('With the flag and --yes the rule’s own objects go after the function, an
   expect(wasThere).toEqual([false, false, false, false]);
 });
 
-test('On a terminal the name of the rule must be typed, after bucket, prefix and number were told', async () => {
+test('On a terminal the name of the rule must be typed, after bucket, prefix and number were reported', async () => {
   const refused = await cloud.ruleOnTerminal(DELETE, ['yes', 'y']);
   expect(refused).toMatchObject({ code: 1 });
   expect(refused.err).toContain('This removes 4 objects from archive-1250000000/tdmq/orders/ for good');
@@ -119,7 +119,7 @@ test('Ctrl-C in the middle says how many were removed and what remains', async (
   expect(ran.err).toContain('Remove what remains by hand, in archive-1250000000: tdmq/orders/pulsar-abc/');
 });
 
-test('Keys that may not list the objects are told so before anything is deleted', async () => {
+test('Keys that may not list the objects are reported before anything is deleted', async () => {
   cloud.cos.addFault({ kind: 'list', times: 'always', action: { type: 'error', code: 'AccessDenied' } });
   const ran = await cloud.rule(...DELETE, '--yes');
   expect(ran.code).toBe(1);

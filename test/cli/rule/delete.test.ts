@@ -1,4 +1,4 @@
-// rule delete: what goes, what stays, and what is said of both. For stored objects see rule-delete-objects.test.ts.
+// rule delete: what goes, what stays, and what is said about both. For stored objects see rule-delete-objects.test.ts.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deployByHand, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
 
@@ -86,7 +86,7 @@ test.each([
     '--yes',
   );
   expect(ran.code).toBe(1);
-  const told = ran.err.split('\n').flatMap((line) => / {4}not taken back: (.*)/.exec(line)?.[1] ?? []);
+  const told = ran.err.split('\n').flatMap((line) => / {4}not undone: (.*)/.exec(line)?.[1] ?? []);
   expect(told).toEqual(gone);
 });
 
@@ -111,7 +111,7 @@ test('delete whose answers are lost goes on, since what is gone is gone', async 
   expect(tracesIn(cloud)).toEqual({ functions: [], roles: [], policies: [], subscriptions: [] });
 });
 
-test('delete --json tells what is deleted and what remains', async () => {
+test('delete --json reports what is deleted and what remains', async () => {
   await cloud.createOrders();
   const ran = await cloud.rule('delete', 'orders-backup', '--yes', '--json');
   expect(JSON.parse(ran.out)).toMatchObject({

@@ -156,7 +156,7 @@ test('edit shows that a secret is another one, and not the secret', async () => 
   expect(ran.out + ran.err).not.toContain('another-role-key-of-the-test');
 });
 
-test('edit --json tells difference, meaning and, dry, the calls', async () => {
+test('edit --json reports difference, meaning and, dry, the calls', async () => {
   await cloud.createOrders();
   const dry = await cloud.rule('edit', 'orders-backup', '--prefix', 'new/', '--dry-run', '--json');
   expect(JSON.parse(dry.out)).toMatchObject({
@@ -243,7 +243,7 @@ test('edit puts a rule right whose settings are wrong', async () => {
   expect(fn.environment['COS_PREFIX']).toBe('right/');
 });
 
-describe('An edit of everything, broken at each of its calls, is done or taken back', () => {
+describe('An edit of everything, broken at each of its calls, is done or undone', () => {
   const EDIT = [
     ...['edit', 'orders-backup', '--subscription', 'other', '--prefix', 'new/', '--memory', '1024'],
     ...['--interval', '10', '--run-role', 'tdmq-backup-new', '--create-run-role', '--update-code', '--yes'],
@@ -266,7 +266,7 @@ describe('An edit of everything, broken at each of its calls, is done or taken b
     ['scf:GetFunction', 4],
   ];
   const nameOf = ({ service, action }: { service: string; action: string }) => `${service}:${action}`;
-  /** New code is not taken back; that is said. */
+  /** New code is not undone; that is said. */
   const withoutCode = () => {
     const { functions, ...rest } = tracesIn(cloud) as { functions: ScfFunction[] };
     return { ...rest, functions: functions.map(({ zip: _zip, ...fn }) => fn) };
@@ -299,7 +299,7 @@ describe('An edit of everything, broken at each of its calls, is done or taken b
       expect(hasNewCode).toBe(true);
     } else {
       expect(withoutCode()).toEqual(before);
-      expect(ran.err.includes('taken back: orders-backup has the new code')).toBe(
+      expect(ran.err.includes('undone: orders-backup has the new code')).toBe(
         hasNewCode || (action === 'scf:UpdateFunctionCode' && ran.err.includes('perhaps')),
       );
     }
@@ -334,7 +334,7 @@ describe('An edit of everything, broken at each of its calls, is done or taken b
   });
 });
 
-test('An edit that cannot be taken back says what is left, and how to set it back', async () => {
+test('An edit that cannot be undone says what is left, and how to set it back', async () => {
   await cloud.createOrders();
   cloud.api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
   cloud.api.fail({
@@ -365,7 +365,7 @@ describe('a rule of serverless.yml', () => {
     cloud.api.state.camRoles.set('run-role', role);
   });
 
-  test('is told after edit and pause that the next deployment undoes them', async () => {
+  test('is reported after edit and pause that the next deployment undoes them', async () => {
     const fn = deployByHand(cloud, 'orders-backup');
     const edited = await cloud.rule('edit', 'orders-backup', '--memory', '1024', '--yes');
     expect(edited, edited.err).toMatchObject({ code: 0, out: expect.stringMatching(hint) });
@@ -380,7 +380,7 @@ describe('a rule of serverless.yml', () => {
     expect((await cloud.rule('pause', 'orders-backup')).out).toMatch(hint);
   });
 
-  test('is told so of no rule that `rule create` made', async () => {
+  test('is reported of no rule that `rule create` made', async () => {
     await cloud.createOrders();
     const ran = await cloud.rule('edit', 'orders-backup', '--memory', '1024', '--yes');
     expect(ran.out + (await cloud.rule('pause', 'orders-backup')).out).not.toContain('scf deploy');

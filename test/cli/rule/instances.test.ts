@@ -1,5 +1,5 @@
 // Several instances of a rule: one timer and one share of the reserved memory for each, made, changed, counted, and
-// taken back where a step fails.
+// undone where a step fails.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../stand-ins/cloud-api/faults.ts';
 import type { ScfFunction } from '../../stand-ins/cloud-api/state.ts';
@@ -224,7 +224,7 @@ describe('Timers that somebody made by hand', () => {
     expect(namesOf(fn).sort()).toEqual(['every-10-minutes', 'every-10-minutes-2', 'nightly']);
   });
 
-  test('on an Exclusive subscription, however many they are, stand in the way of no other change', async () => {
+  test('on an Exclusive subscription, however many they are, are in the way of no other change', async () => {
     const fn = handMade(['one', '0 */5 * * * * *'], ['two', '0 */5 * * * * *']);
     expect(await edit('--memory', '640')).toMatchObject({ code: 0 });
     expect(namesOf(fn)).toEqual(['one', 'two']);
@@ -299,7 +299,7 @@ describe('Intervals that do not divide the hour', () => {
   });
 });
 
-test('A rule that falls behind is told how to get more instances, as a command', async () => {
+test('A rule that falls behind gets the command for more instances', async () => {
   const fallBehind = () => {
     for (const ago of [1, 6]) finish(cloud, ago, { stopReason: 'deadline' });
   };
@@ -372,7 +372,7 @@ describe.each([
   });
 });
 
-describe('An edit of instances and interval, broken at each of its calls, is done or taken back', () => {
+describe('An edit of instances and interval, broken at each of its calls, is done or undone', () => {
   const CALLS: readonly (readonly [action: string, after: number])[] = [
     ['scf:UpdateFunctionConfiguration', 0],
     ['scf:PutReservedConcurrencyConfig', 0],
@@ -401,7 +401,7 @@ describe('An edit of instances and interval, broken at each of its calls, is don
     },
   );
 
-  /** A timer that was taken back stands behind the others. */
+  /** A timer that was undone is behind the others. */
   function inNameOrder(traces: object): object {
     const { functions, ...rest } = traces as { functions: ScfFunction[] };
     const sorted = (fn: ScfFunction) => [...fn.triggers].sort((a, b) => a.name.localeCompare(b.name));

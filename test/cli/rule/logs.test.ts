@@ -81,7 +81,7 @@ test('Without a log topic it says how to switch logs on', async () => {
   expect(ran.err).toContain('tdmq-backup rule edit orders-backup --cls-logset ID --cls-topic ID');
 });
 
-test('A run that SCF ended itself is told with its reason, and once', async () => {
+test('A run that SCF ended itself is reported with its reason, and once', async () => {
   logReport(cloud, 'orders-backup', 4, 'killed', { SCF_StatusCode: '434' });
   const failed = fail(cloud, 3, 'COS refused');
   logReport(cloud, 'orders-backup', 3, failed, { SCF_StatusCode: '430' });
@@ -91,7 +91,7 @@ test('A run that SCF ended itself is told with its reason, and once', async () =
   expect(out).toMatch(/failed .* COS refused/);
 });
 
-test('A run that SCF repeated is told as often as it ran', async () => {
+test('A run that SCF repeated is reported as often as it ran', async () => {
   const requestId = fail(cloud, 3, 'COS refused', { requestId: 'again' });
   logReport(cloud, 'orders-backup', 3, requestId, { SCF_StatusCode: '430' });
   finish(cloud, 2, { requestId }, { SCF_RetryNum: '1' });
@@ -113,7 +113,7 @@ test('A killed run is found among many that failed with many lines', async () =>
   expect(ids(ran.out)[0]).toBe('killed');
 });
 
-test('A log topic that was deleted is told, with what to do', async () => {
+test('A log topic that was deleted is reported, with what to do', async () => {
   cloud.api.state.logTopics.clear();
   const ran = await cloud.rule('logs', 'orders-backup');
   expect(ran.err).toContain('the log topic log-topic of orders-backup does not exist any more');

@@ -320,7 +320,7 @@ describe('The state of a rule', () => {
   });
 });
 
-test('show tells settings without secrets, the timer and the last run', async () => {
+test('show reports settings without secrets, the timer and the last run', async () => {
   deployByHand(cloud, 'orders-backup');
   finish(cloud, 3);
   const ran = await cloud.rule('show', 'orders-backup');
@@ -329,7 +329,7 @@ test('show tells settings without secrets, the timer and the last run', async ()
   expect(ran.out).toContain('0 */5 * * * * * (on)');
 });
 
-test('A rule that does not exist is told with those that do', async () => {
+test('A rule that does not exist is reported with those that do', async () => {
   deployByHand(cloud, 'orders-backup');
   const ran = await cloud.rule('show', 'orders');
   expect(ran.code).toBe(1);

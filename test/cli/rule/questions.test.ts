@@ -148,7 +148,7 @@ test('The command that does the same without questions is shown, and does the sa
   expect(tracesIn(cloud)).toEqual(made);
 });
 
-test('A name that a function has is told at once, and asked for again', async () => {
+test('A name that a function has is reported at once, and asked for again', async () => {
   await cloud.rule(...CREATE);
   subscribe(cloud);
   const ran = await ask(without('--name', '--start'), [
@@ -254,7 +254,7 @@ describe('The start', () => {
       '2026-01-31T00:00:00Z',
     ]);
     expect(ran.code).toBe(0);
-    expect(ran.err).toContain('lies in the future');
+    expect(ran.err).toContain('is in the future');
     expect(tracesIn(cloud)).toMatchObject({
       subscriptions: [{ resetTo: Date.parse('2026-01-31T00:00:00Z') }],
     });
@@ -312,7 +312,7 @@ test('Of several clusters and addresses those of the region are offered', async 
   );
 });
 
-test('An account that lacks what is asked for is told what to make first', async () => {
+test('An account that lacks what is asked for learns what to make first', async () => {
   cloud.cluster.roles.get('backup-reader')?.grants.clear();
   const ran = await ask(without('--tdmq-role'), []);
   expect(ran.code).toBe(2);

@@ -1,5 +1,5 @@
 // Every rule command against an API that throttles, and one that allows nothing: what is throttled is repeated and comes
-// to the same, what is not allowed is told with the action and the policy to attach.
+// to the same, what is not allowed is reported with the action and the policy to attach.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';

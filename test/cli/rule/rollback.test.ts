@@ -1,4 +1,4 @@
-// rule create, broken at each of its calls: what is left is the whole rule or nothing, and the exit code tells which.
+// rule create, broken at each of its calls: what is left is the whole rule or nothing, and the exit code reports which.
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../stand-ins/cloud-api/faults.ts';
 import { CREATE, CREATION, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
@@ -31,7 +31,7 @@ test('The table below has every call that a creation makes once it has begun', a
   expect(made.slice(begun)).toEqual(CREATION);
 });
 
-/** Runs a creation that meets the fault, and answers what was told. */
+/** Runs a creation that meets the fault, and answers what was reported. */
 async function createWith(fault: Fault): Promise<{ code: number; err: string }> {
   cloud.api.fail(fault);
   const ran = await cloud.rule(...CREATE);
@@ -41,7 +41,7 @@ async function createWith(fault: Fault): Promise<{ code: number; err: string }> 
 }
 
 describe.each(CREATION)('%s (after %i of them)', (action, after) => {
-  test('is refused: all is taken back', async () => {
+  test('is refused: all is undone', async () => {
     const ran = await createWith({ action, after, code: 'FailedOperation', message: 'as the test asked' });
     expect(ran.code).toBe(1);
     expect(ran.err).toContain('as the test asked');
@@ -72,7 +72,7 @@ describe.each(CREATION)('%s (after %i of them)', (action, after) => {
     },
   );
 
-  test('is where Ctrl-C is pressed: all is taken back', async () => {
+  test('is where Ctrl-C is pressed: all is undone', async () => {
     const interrupt = new AbortController();
     let seen = 0;
     cloud.api.onCall = (call) => {
@@ -80,7 +80,7 @@ describe.each(CREATION)('%s (after %i of them)', (action, after) => {
     };
     const ran = await cloud.ruleWith({ signal: interrupt.signal }, ...CREATE);
     expect(ran.code).toBe(130);
-    expect(ran.err).toContain('what was done is taken back');
+    expect(ran.err).toContain('what was done is undone');
     expect(ran.err).not.toContain('left behind');
     expect(tracesIn(cloud)).toEqual(nothing);
   });
@@ -105,7 +105,7 @@ test('A function that never becomes active is deleted again', async () => {
   expect(tracesIn(cloud)).toEqual(nothing);
 });
 
-test('A function that is still being made after three minutes is told so', async () => {
+test('A function that is still being made after three minutes is reported', async () => {
   cloud.api.state.pollsUntilActive = Number.POSITIVE_INFINITY;
   const ran = await cloud.rule(...CREATE);
   expect(ran.err).toContain('the function orders-backup is still Creating after 3 minutes');
@@ -124,7 +124,7 @@ test('A function or a policy that somebody else made under the name meanwhile is
   expect([...camPolicies.keys()]).toEqual([99]);
 });
 
-describe('What cannot be taken back is named, with how to remove it', () => {
+describe('What cannot be undone is named, with how to remove it', () => {
   test.each([
     ['tdmq:DeleteSubscriptions', 'the subscription backup', 'topic default/orders of pulsar-abc'],
     [
@@ -148,7 +148,7 @@ describe('What cannot be taken back is named, with how to remove it', () => {
     expect(more).toEqual([]);
     for (const part of [left, 'stuck', byHand]) expect(line).toContain(part);
     expect(ran.err).toContain('no timer today');
-    expect(ran.err).toContain('not everything could be taken back');
+    expect(ran.err).toContain('not everything could be undone');
   });
 
   test('all of it, also after Ctrl-C, and as JSON', async () => {
@@ -186,9 +186,7 @@ describe('What cannot be taken back is named, with how to remove it', () => {
     subscribe(cloud);
     cloud.api.fail({ action: 'scf:CreateTrigger', code: 'FailedOperation' });
     const ran = await cloud.rule(...CREATE, '--start', '2026-01-31T00:00:00Z');
-    expect(ran.err).toContain(
-      'not taken back: the subscription backup stands at 2026-01-31T00:00:00.000Z now',
-    );
+    expect(ran.err).toContain('not undone: the subscription backup is at 2026-01-31T00:00:00.000Z now');
     expect(tracesIn(cloud)).toMatchObject({ functions: [], subscriptions: [{ name: 'backup' }] });
   });
 });

@@ -19,7 +19,7 @@ test('pause and resume switch the timer and nothing else', async () => {
   expect(fn.triggers[0]?.open).toBe(true);
 });
 
-test('pause of several timers is done or taken back, whichever of them fails', async () => {
+test('pause of several timers is done or undone, whichever of them fails', async () => {
   const fn = deployByHand(cloud, 'orders-backup');
   fn.triggers.push({ ...(fn.triggers[0] as (typeof fn.triggers)[0]), name: 'at-night' });
   cloud.api.fail({ action: 'scf:UpdateTriggerStatus', after: 1, code: 'FailedOperation' });
@@ -42,7 +42,7 @@ test('pause and resume of a rule without a timer say what to do', async () => {
 describe('run', () => {
   const summary = { stopReason: 'caught_up', messages: 42, objects: 1, recordBytes: 4200 };
 
-  test('waits and tells what the run stored', async () => {
+  test('waits and reports what the run stored', async () => {
     deployByHand(cloud, 'orders-backup');
     cloud.api.state.run = () => ({ result: summary });
     const ran = await cloud.rule('run', 'orders-backup');
@@ -65,7 +65,7 @@ describe('run', () => {
     expect(cloud.api.calls.map((call) => call.action)).toContain('GetRequestStatus');
   });
 
-  test.each([285, 900])('tells the reason of a failed run (time limit %i s)', async (timeout) => {
+  test.each([285, 900])('reports the reason of a failed run (time limit %i s)', async (timeout) => {
     deployByHand(cloud, 'orders-backup', { timeout });
     cloud.api.state.run = () => ({ error: 'the bucket does not exist' });
     const ran = await cloud.rule('run', 'orders-backup');

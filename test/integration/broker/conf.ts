@@ -40,7 +40,7 @@ export async function brokerConf(options: ConfOptions): Promise<string> {
     .join('');
 }
 
-/** Two parsers read the file, and one refuses a key that stands twice: hence an object. */
+/** Two parsers read the file, and one refuses a key that is there twice: hence an object. */
 function parseConf(text: string): Record<string, string> {
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return Object.fromEntries(

@@ -130,7 +130,7 @@ describe('acknowledgements of the native driver', () => {
   });
 });
 
-describe('a partition taken afresh', () => {
+describe('a partition taken again', () => {
   it('begins at the first unacknowledged entry, and nothing from before comes after', async () => {
     const fixture = nativeFixture(single(0), single(1), batch(2, 2));
     const partition = await fixture.open();

@@ -125,7 +125,7 @@ describe('acknowledging', () => {
     );
   });
 
-  it('says of a batch in part what is left of it, and never goes over it', () => {
+  it('says about a batch in part what is left of it, and never goes over it', () => {
     const plan = planAfter(-1);
     plan.handOut(id(0));
     plan.handOut(id(1), { part: BatchPart.of([0b1111111000], 10) as BatchPart });
@@ -152,7 +152,7 @@ describe('acknowledging', () => {
 });
 
 describe('an entry that comes for the first time behind later ones', () => {
-  it('is too late for this run, also after everything began afresh; what comes again is not', () => {
+  it('is too late for this run, also after everything began again; what comes again is not', () => {
     const plan = planAfter(-1);
     for (const n of [0, 3, 4]) plan.handOut(id(n));
     plan.restart();

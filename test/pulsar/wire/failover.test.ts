@@ -113,7 +113,7 @@ it('is at the end as soon as it is the active one, where the one before it has l
   }
 });
 
-it('loses a partition once when another consumer becomes the active one, and begins afresh if it comes back', async () => {
+it('loses a partition once when another consumer becomes the active one, and begins again if it comes back', async () => {
   const broker = await brokerWith(5, { failoverDelayMs: 0 });
   const one = await openSource(broker, FAILOVER);
   const taken = await take(one.first, 3);

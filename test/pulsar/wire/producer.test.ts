@@ -260,7 +260,7 @@ it('names itself, and the last message of a batch besides the first', async () =
 });
 
 it.each([
-  ['a message whose number came before, sent once', () => [outgoing(5), outgoing(3)], {}, 'Begin afresh'],
+  ['a message whose number came before, sent once', () => [outgoing(5), outgoing(3)], {}, 'Begin again'],
   [
     'chunks, as brokers up to Pulsar 3.0.0 do',
     () => [outgoing(1, { payload: Buffer.alloc(LIMIT_BYTES * 3) })],

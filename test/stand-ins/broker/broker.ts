@@ -266,7 +266,7 @@ export class LoopbackBroker {
     }
   }
 
-  /** Failover: makes the consumer of that name the active one, now, and tells all. Left out or unknown: none is active. */
+  /** Failover: makes the consumer of that name the active one, now, and reports all. Left out or unknown: none is active. */
   setActiveConsumer(topic: string, name: string, consumerName?: string): void {
     for (const subscription of this.#subscriptions(topic, name)) {
       subscription.activate(subscription.consumers.find(({ port }) => port.name === consumerName));

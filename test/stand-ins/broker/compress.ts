@@ -24,7 +24,7 @@ interface Match {
   readonly length: number;
 }
 
-/** Repeats of at least four bytes, found by a table of what stood where; none begins in the last `tail` bytes. */
+/** Repeats of at least four bytes, found by a table of what was where; none begins in the last `tail` bytes. */
 function* findMatches(bytes: Buffer, window: number, maxLength: number, tail: number): Generator<Match> {
   const seen = new Map<number, number>();
   const end = bytes.length - tail;

@@ -114,7 +114,7 @@ test('The log topic of a function is kept, changed, and taken away by an empty o
   expect(await change({ ClsLogsetId: '', ClsTopicId: '' })).toBe('');
 });
 
-test('The retry policy is told as it was set', async () => {
+test('The retry policy is reported as it was set', async () => {
   api.state.pollsUntilActive = 0;
   await scf().CreateFunction(newFunction());
   const AsyncTriggerConfig = { RetryConfig: [{ RetryNum: 1 }], MsgTTL: 600 };
@@ -124,7 +124,7 @@ test('The retry policy is told as it was set', async () => {
   });
 });
 
-test('A run that began more than a quarter of an hour ago is told only where its time is asked for', async () => {
+test('A run that began more than a quarter of an hour ago is reported only where its time is asked for', async () => {
   api.state.pollsUntilActive = 0;
   await scf().CreateFunction(newFunction());
   const { Result } = await scf().Invoke({ FunctionName: 'fn', InvocationType: 'Event' });
@@ -136,7 +136,7 @@ test('A run that began more than a quarter of an hour ago is told only where its
   expect(await scf().GetRequestStatus({ ...about, ...window })).toMatchObject({ TotalCount: 1 });
 });
 
-test('A policy is told and changed by its id', async () => {
+test('A policy is reported and changed by its id', async () => {
   const cam = new CamClient(config());
   const document = (action: string) =>
     JSON.stringify({ version: '2.0', statement: [{ effect: 'allow', action: [action], resource: ['*'] }] });

@@ -51,7 +51,7 @@ export function decompress(
   return out;
 }
 
-/** In words for a person what Node says of a result that has no room. */
+/** In words for a person what Node says about a result that has no room. */
 function sized(decompressOnce: () => Buffer, sizeBytes: number): Buffer {
   try {
     return decompressOnce();

@@ -6,7 +6,7 @@ import type { ScfFunction } from '../state.ts';
 /** Parameters that name a function. */
 export const named = { FunctionName: 'string!', Namespace: 'string' } as const;
 
-/** SCF tells times in China's zone, without saying so. */
+/** SCF reports times in China's zone, without saying so. */
 export const stamp = (ms: number) =>
   new Date(ms + 8 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');
 

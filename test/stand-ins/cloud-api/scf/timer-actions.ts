@@ -7,7 +7,7 @@ import { activeFunctionOf, functionOf, named } from './function.ts';
 /** Documented: triggers of one type for one function. */
 const MAX_OF_A_TYPE = 10;
 
-/** A trigger as the API tells it. */
+/** A trigger as the API reports it. */
 export const describeTrigger = (one: Trigger) => ({
   TriggerName: one.name,
   Type: one.type,
