@@ -11,6 +11,7 @@ import {
   isInRange,
   type ListOptions,
   listRecords,
+  MAX_FOREIGN,
   type TimeRange,
 } from './listing.ts';
 import { dateOfPath, pathOf } from './manifest-content.ts';
@@ -23,8 +24,6 @@ import { entryName, type ListedRaw, listRaw } from './raw-objects.ts';
 const PARALLEL = 16;
 /** Objects that are worked on together. */
 const CHUNK = 500;
-/** So many keys that are not of the archive are kept. */
-export const MAX_FOREIGN = 1_000;
 /** So many paths are kept, to know without asking whether an object is there. */
 const MAX_PATHS = 20_000;
 
@@ -165,7 +164,7 @@ export function streamCatalog(
         const recoveredBy = told.has(pathOf(one.key)) ? 'manifest' : isBegun ? 'object' : undefined;
         return { ...one, recoveredBy };
       }),
-      foreign,
+      foreign: [...foreign, ...tally.foreign.values()].slice(0, MAX_FOREIGN),
       partitionCounts,
       manifests: tally.manifests,
       badManifests: [...tally.bad].sort(),

@@ -20,7 +20,9 @@ export function createFolderStore(folder: string): ObjectStore {
     async head(key) {
       const path = pathOf(key);
       try {
-        const { size, mtime } = await stat(path);
+        const found = await stat(path);
+        if (!found.isFile()) return undefined;
+        const { size, mtime } = found;
         return { key, sizeBytes: size, crc64: undefined, metadata: {}, lastModified: mtime };
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

@@ -18,6 +18,9 @@ const DAY_MS = 86_400_000;
  */
 export const CLOCK_SLACK_MS = 3_600_000;
 
+/** So many keys that are not of the archive are kept. */
+export const MAX_FOREIGN = 1_000;
+
 /** Days of UTC, both included; `undefined`: no end. */
 export interface DateRange {
   readonly from: string | undefined;

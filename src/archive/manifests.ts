@@ -2,9 +2,9 @@
 import { COMMAND_REQUEST_IDS, type ManifestObject, type RecoveredRaw } from '../format/run-manifest.ts';
 import { readWhole } from '../format/stored-object.ts';
 import { createSlots } from '../lib/semaphore.ts';
-import type { CallOptions, ObjectStore } from '../ports.ts';
+import type { CallOptions, ListedObject, ObjectStore } from '../ports.ts';
 import { isOfCommand } from './chain/manifest-link.ts';
-import { type DateRange, daysAfter, isInRange, type TimeRange } from './listing.ts';
+import { type DateRange, daysAfter, isInRange, MAX_FOREIGN, type TimeRange } from './listing.ts';
 import {
   dateOfPath,
   folderOf,
@@ -26,6 +26,8 @@ export interface ManifestTally {
   manifests: number;
   /** Keys of those that cannot be read as such. */
   readonly bad: string[];
+  /** Files of others between them, by key: what a desktop or a broken download leaves in a copy. */
+  readonly foreign: Map<string, ListedObject>;
   readonly recovered: RecoveredRaw[];
   /** The most partitions that a manifest names, by the topic's full name; 0 for a plain topic. */
   readonly partitionCounts: Map<string, number>;
@@ -49,7 +51,10 @@ export interface Manifests {
 
 /** The manifests under `prefix`; reads nothing before it is asked. */
 export function createManifests(store: ObjectStore, prefix: string, call: CallOptions): Manifests {
-  const tally: ManifestTally = { manifests: 0, bad: [], recovered: [], partitionCounts: new Map() };
+  const tally: ManifestTally = {
+    ...{ manifests: 0, bad: [], foreign: new Map(), recovered: [] },
+    partitionCounts: new Map(),
+  };
   const slots = createSlots(PARALLEL);
   const seen = new Set<string>();
   let listing: Promise<readonly Rule[]> | undefined;
@@ -59,19 +64,21 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
   /** Each rule's folder, and the dates in it. */
   async function listRules(): Promise<readonly Rule[]> {
     const folders: string[] = [];
-    for await (const { kind, key } of store.listFolder(`${prefix}_runs/`, call))
-      if (kind === 'folder') folders.push(key);
-      else strays.push(key);
+    for await (const item of store.listFolder(`${prefix}_runs/`, call))
+      if (item.kind === 'folder') folders.push(item.key);
+      else if (isManifest(item.object)) strays.push(item.key);
     return Promise.all(folders.map((folder) => slots.run(() => listDates(folder))));
   }
 
   async function listDates(folder: string): Promise<Rule> {
     const dates: string[] = [];
-    for await (const { kind, key } of store.listFolder(folder, call)) {
+    for await (const item of store.listFolder(folder, call)) {
+      const { kind, key } = item;
       const date = /^date=(\d{4}-\d{2}-\d{2})\/$/.exec(key.slice(folder.length))?.[1];
-      if (kind === 'folder' && date !== undefined) dates.push(date);
-      else if (kind === 'object') strays.push(key);
-      else for await (const listed of store.list(key, call)) strays.push(listed.key);
+      if (kind === 'object') {
+        if (isManifest(item.object)) strays.push(key);
+      } else if (date !== undefined) dates.push(date);
+      else for await (const listed of store.list(key, call)) if (isManifest(listed)) strays.push(listed.key);
     }
     return { folder, dates };
   }
@@ -83,8 +90,16 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
 
   async function keysOf(rule: Rule, date: string): Promise<string[]> {
     const keys: string[] = [];
-    for await (const { key } of store.list(`${rule.folder}date=${date}/`, call)) keys.push(key);
+    for await (const listed of store.list(`${rule.folder}date=${date}/`, call))
+      if (isManifest(listed)) keys.push(listed.key);
     return keys;
+  }
+
+  /** By its name, whether it is to be one: what it holds may be damaged. */
+  function isManifest(listed: ListedObject): boolean {
+    if (/\/[^/.][^/]*\.json$/.test(listed.key)) return true;
+    if (tally.foreign.size < MAX_FOREIGN) tally.foreign.set(listed.key, listed);
+    return false;
   }
 
   async function read(key: string): Promise<Manifest | undefined> {

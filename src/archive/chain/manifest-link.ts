@@ -60,7 +60,7 @@ export interface RunLink {
 /** The path of a manifest's key below `_runs/`; `undefined` where it is none. */
 export function manifestPath(key: unknown): string | undefined {
   if (typeof key !== 'string') return undefined;
-  return /(?:^|\/)_runs\/(rule=[^/]+\/date=[^/]+\/[^/]+\.json)$/.exec(key)?.[1];
+  return /(?:^|\/)_runs\/(rule=[^/]+\/date=[^/]+\/[^/.][^/]*\.json)$/.exec(key)?.[1];
 }
 
 /** The rule of a manifest, by its path. */

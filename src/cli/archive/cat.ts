@@ -161,12 +161,16 @@ async function print(
 ): Promise<number> {
   const output = openOutput(terminal, beforeWriting);
   let count = 0;
-  for await (const one of messages) {
-    if (count++ === 0 && format.head !== undefined) await output.write(format.head);
-    const writing = output.write(format.line(one));
-    if (writing !== undefined) await writing;
-    if (output.isGone) return count;
+  try {
+    for await (const one of messages) {
+      if (count++ === 0 && format.head !== undefined) await output.write(format.head);
+      const writing = output.write(format.line(one));
+      if (writing !== undefined) await writing;
+      if (output.isGone) return count;
+    }
+  } finally {
+    // What came before a damaged object is good.
+    await output.flush();
   }
-  await output.flush();
   return count;
 }

@@ -1,8 +1,9 @@
 // Objects that hold less than they should: cat and restore fail and name them, or go on and name them. A copy without
 // manifests and metadata has only what the objects say by themselves.
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
@@ -156,4 +157,42 @@ it('restore ends at damage, and with --skip-damaged publishes the rest and names
   const skipped = await restore('--skip-damaged');
   expect(skipped.code).toBe(1);
   expect(skipped.report).toMatchObject({ messages: 13, damaged: [{ reason: expect.stringContaining(key) }] });
+});
+
+it('cat prints what comes before the damaged object', async () => {
+  const { folder, file } = copy({ manifests: true });
+  writeFileSync(file, lines(file).slice(0, 3).join(''));
+  const { code, lines: printed } = await archive('cat', '--folder', folder);
+  expect(code).toBe(1);
+  expect(printed.length).toBeGreaterThanOrEqual(5);
+  for (const line of printed) expect(() => JSON.parse(line)).not.toThrow();
+});
+
+it.each([
+  ['a folder', (file: string) => mkdirSync(file)],
+  ['a pipe', (file: string) => execFileSync('bash', ['-c', 'mkfifo "$0"', file])],
+])('%s in the place of an object is no object', async (_, put) => {
+  const { folder, key, file } = copy({ manifests: true });
+  rmSync(file);
+  put(file);
+  for (const command of ['cat', 'verify']) {
+    const { code, lines: printed, err } = await archive(command, '--folder', folder);
+    expect(code).toBe(1);
+    expect(`${printed.join('\n')}${err}`).toContain(key);
+  }
+});
+
+it('files of a desktop or of a broken download between the manifests are no damage', async () => {
+  const { folder } = copy({ manifests: true });
+  const [path = ''] = readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((one) => one.startsWith('_runs') && one.endsWith('.json'));
+  const name = basename(path);
+  for (const other of ['.DS_Store', `._${name}`, `${name}.part`])
+    writeFileSync(join(folder, dirname(path), other), 'x');
+  for (const above of ['_runs', dirname(dirname(path))]) writeFileSync(join(folder, above, '.DS_Store'), 'x');
+  const { code, lines: printed } = await archive('verify', '--json', '--folder', folder);
+  expect(code).toBe(0);
+  const { findings } = JSON.parse(printed.join('\n'));
+  expect(findings.map(({ kind }: { kind: string }) => kind)).toEqual(Array(5).fill('foreign'));
 });
