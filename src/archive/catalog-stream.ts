@@ -59,12 +59,13 @@ export function streamCatalog(
   const begun = new Set<string>();
   let dates: DateRange | undefined = options.dates;
   let raw: readonly ListedRaw[] = [];
+  let withoutBytes: readonly string[] = [];
   let done = 0;
 
   async function* objects(): AsyncGenerator<ArchiveObject, void, undefined> {
     if (time !== undefined && topic !== undefined)
       dates = await datesToList(store, prefix, topic, time, call);
-    raw = await listRaw(store, prefix, topic, call);
+    ({ entries: raw, withoutBytes } = await listRaw(store, prefix, topic, call));
     const describe = createDescribe(store, rawNames(), options);
     let index: ManifestIndex | undefined;
     let found: ListedRecord[] = [];
@@ -152,7 +153,7 @@ export function streamCatalog(
         streamed.add(name);
         await endTopic(await manifests.ofTopic(name, dates));
       }
-    await manifests.readOthers(raw.length > 0);
+    await manifests.readOthers(raw.length + withoutBytes.length > 0);
     const { tally } = manifests;
     for (const [name, count] of tally.partitionCounts)
       partitionCounts.set(name, Math.max(count, partitionCounts.get(name) ?? 0));
@@ -164,6 +165,7 @@ export function streamCatalog(
         const recoveredBy = told.has(pathOf(one.key)) ? 'manifest' : isBegun ? 'object' : undefined;
         return { ...one, recoveredBy };
       }),
+      rawWithoutBytes: withoutBytes.filter((key) => !told.has(pathOf(key))),
       foreign: [...foreign, ...tally.foreign.values()].slice(0, MAX_FOREIGN),
       partitionCounts,
       manifests: tally.manifests,
@@ -174,7 +176,7 @@ export function streamCatalog(
   /** Paths of what was kept raw, and whose messages a manifest finds in objects that are there. */
   async function recoveredByManifest(recovered: readonly RecoveredRaw[]): Promise<ReadonlySet<string>> {
     const told = new Set<string>();
-    const own = new Set(raw.map(({ key }) => pathOf(key)));
+    const own = new Set([...raw.map(({ key }) => pathOf(key)), ...withoutBytes.map(pathOf)]);
     const isThere = (path: string) =>
       paths.has(path) || slots.run(async () => (await store.head(`${prefix}${path}`, call)) !== undefined);
     await Promise.all(

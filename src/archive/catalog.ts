@@ -52,6 +52,8 @@ export interface Surroundings {
   readonly missing: readonly ManifestObject[];
   /** What was kept raw, in the order of messages. */
   readonly raw: readonly RawObject[];
+  /** Keys of what was kept raw, is in no object, and is gone: only the reason beside it is there. */
+  readonly rawWithoutBytes: readonly string[];
   /** Neither objects of records nor ours in another way; no more than MAX_FOREIGN of them. */
   readonly foreign: readonly ListedObject[];
   /** How many partitions a topic has, as far as manifests and keys tell; 0 for a plain topic. By its name. */

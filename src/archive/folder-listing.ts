@@ -1,6 +1,6 @@
 // Lists the files of a local copy as objects under keys, in the order of a bucket. Files are asked for one after the other,
 // which is the cheapest by far, and side by side where the disk is slow. It holds no more than one folder's names.
-import { type Dirent, type Stats, statSync } from 'node:fs';
+import { type Dirent, lstatSync, type Stats, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { BackupError, messageOf } from '../errors.ts';
@@ -100,16 +100,24 @@ async function itemsIn(folder: string, prefix: string, startAfter: string): Prom
 }
 
 /** Whether a link leads to a folder. */
-const isFolderAt = (path: string): boolean =>
-  statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+function isFolderAt(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (cause) {
+    return unlessGone(path, cause) ?? false;
+  }
+}
 
 /** What these files are; those that went meanwhile are left out. */
 function createLook(folder: string, signal: AbortSignal | undefined) {
   const breathe = createBreather();
   let slowBatches = 0;
 
-  const sizeOf = (key: string, stats: Stats | undefined): ListedObject[] =>
-    stats?.isFile() ? [{ key, sizeBytes: stats.size, lastModified: stats.mtime }] : [];
+  const sizeOf = (key: string, stats: Stats | undefined): ListedObject[] => {
+    if (stats?.isFile()) return [{ key, sizeBytes: stats.size, lastModified: stats.mtime }];
+    const link = stats === undefined ? brokenLink(join(folder, key)) : undefined;
+    return link === undefined ? [] : [{ key, sizeBytes: 0, lastModified: link.mtime }];
+  };
 
   return async (keys: readonly string[]): Promise<ListedObject[]> => {
     const found: ListedObject[] = [];
@@ -121,7 +129,8 @@ function createLook(folder: string, signal: AbortSignal | undefined) {
       try {
         found.push(...sizeOf(key, statSync(path, { throwIfNoEntry: false })));
       } catch (cause) {
-        throw fileError('look at', path, cause);
+        unlessGone(path, cause);
+        found.push(...sizeOf(key, undefined));
       }
       if (performance.now() - startedMs > SLOW_MS) slowBatches = SLOW_BATCHES;
     }
@@ -140,8 +149,24 @@ function createLook(folder: string, signal: AbortSignal | undefined) {
 }
 
 function unlessGone(path: string, cause: unknown): undefined {
-  if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError('look at', path, cause);
+  if (!isNowhere(cause)) throw fileError('look at', path, cause);
 }
+
+const isNowhere = (cause: unknown): boolean =>
+  ['ENOENT', 'ELOOP'].includes((cause as NodeJS.ErrnoException).code ?? '');
+
+/**
+ * A link that leads nowhere, where the path is one. Some tools keep large files elsewhere and leave links: the object is
+ * not passed over then, it is empty.
+ */
+function brokenLink(path: string): Stats | undefined {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isSymbolicLink() ? found : undefined;
+}
+
+/** Whether reading failed because the file is a link that leads nowhere. */
+export const isBrokenLink = (path: string, cause: unknown): boolean =>
+  isNowhere(cause) && brokenLink(path) !== undefined;
 
 const WRONG_FOLDER = 'Name the folder that the prefix of the archive was copied to.';
 const NOT_ALLOWED = 'This user may not do that: change the permissions of the copy, or take one of your own.';

@@ -9,18 +9,33 @@ import type { RawObject } from './catalog.ts';
 /** A raw entry by its key. */
 export type ListedRaw = Omit<RawObject, 'recoveredBy'>;
 
-/** The raw entries of a topic, or of all, in the order of messages. @throws BackupError `store` */
+/** What was kept raw. */
+export interface RawListing {
+  /** In the order of messages. */
+  readonly entries: readonly ListedRaw[];
+  /** Keys of those of which only the reason is there: it is stored behind the bytes. */
+  readonly withoutBytes: readonly string[];
+}
+
+/** The raw entries of a topic, or of all. @throws BackupError `store` */
 export async function listRaw(
   store: ObjectStore,
   prefix: string,
   topic: TopicName | undefined,
   call: CallOptions,
-): Promise<readonly ListedRaw[]> {
+): Promise<RawListing> {
   const found: ListedRaw[] = [];
+  const reasons = new Set<string>();
   const base = `${prefix}_unreadable/`;
-  for await (const listed of store.list(topic === undefined ? base : topicFolder(base, topic), call))
-    found.push(...parseRaw(listed, listed.key.slice(prefix.length)));
-  return found.sort(compareRaw);
+  for await (const listed of store.list(topic === undefined ? base : topicFolder(base, topic), call)) {
+    const path = listed.key.slice(prefix.length);
+    found.push(...parseRaw(listed, path));
+    const bytesKey = listed.key.replace(/\.json$/, '.bin');
+    if (bytesKey !== listed.key && parseRaw(listed, bytesKey.slice(prefix.length)).length > 0)
+      reasons.add(bytesKey);
+  }
+  for (const { key } of found) reasons.delete(key);
+  return { entries: found.sort(compareRaw), withoutBytes: [...reasons] };
 }
 
 /** Names an entry among those of all topics. */

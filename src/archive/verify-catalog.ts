@@ -21,7 +21,8 @@ export function verifyCatalog(catalog: Catalog, knowsMetadata: boolean): Finding
 }
 
 /** The findings of what an archive holds besides its objects. */
-export function verifySurroundings({ missing, badManifests, foreign, raw }: Surroundings): Finding[] {
+export function verifySurroundings(surroundings: Surroundings): Finding[] {
+  const { missing, badManifests, foreign, raw, rawWithoutBytes } = surroundings;
   return [
     ...missing.map(({ key, messages }) =>
       damage(
@@ -29,6 +30,9 @@ export function verifySurroundings({ missing, badManifests, foreign, raw }: Surr
         'missing',
         `the manifest of a run names it, with ${messages} messages, and it is not there`,
       ),
+    ),
+    ...rawWithoutBytes.map((key) =>
+      damage(key, 'missing', 'it was kept raw, as the .json beside it says, and is not there'),
     ),
     ...badManifests.map((key) => damage(key, 'manifest', 'it is no manifest of a run')),
     ...foreign.map(({ key }) => notice(key, 'foreign', 'it is no object of this archive')),

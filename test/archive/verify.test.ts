@@ -1,6 +1,7 @@
 // Verify finds each damage, names the object and the kind, and takes duplicates for what they are.
 import { expect, it } from 'vitest';
 import { type VerifyLevel, verifyArchive } from '../../src/archive/verify.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
 import {
   message,
@@ -101,6 +102,20 @@ it('reports the gap that a removed object leaves where no manifest names it', as
   const last = await storeObject(store, messages(1, 20, 24));
   expect(await kinds(store, 'list', 'notice')).toEqual([`gap ${last.key}`]);
   expect((await verify(store, 'list')).damagedObjects).toBe(0);
+});
+
+it('misses the bytes of an entry that was kept raw where only its reason is there', async () => {
+  const { store } = await sampleArchive();
+  const bytes = `${PREFIX}_unreadable/t/ns/orders/partition=1/000000000007-0000000010.bin`;
+  const put = async (key: string) =>
+    store.create(key, { chunks: [Buffer.from('{}')], sizeBytes: 2 }, crc64([Buffer.from('{}')]), {
+      metadata: {},
+      contentType: 'application/json',
+    });
+  await put(bytes.replace('.bin', '.json'));
+  expect(await kinds(store, 'list')).toEqual([`missing ${bytes}`]);
+  await put(bytes);
+  expect(await kinds(store, 'list')).toEqual([]);
 });
 
 it('counts entries that were kept as unreadable as no gap, and names them', async () => {

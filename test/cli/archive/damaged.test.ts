@@ -1,7 +1,16 @@
 // Objects that hold less than they should: cat and restore fail and name them, or go on and name them. A copy without
 // manifests and metadata has only what the objects say by themselves.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -195,4 +204,17 @@ it('files of a desktop or of a broken download between the manifests are no dama
   expect(code).toBe(0);
   const { findings } = JSON.parse(printed.join('\n'));
   expect(findings.map(({ kind }: { kind: string }) => kind)).toEqual(Array(5).fill('foreign'));
+});
+
+it.each(['/nowhere/at/all', 'itself'])('a link to %s is an object without records', async (target) => {
+  for (const manifests of [true, false]) {
+    const { folder, key, file } = copy({ manifests });
+    rmSync(file);
+    symlinkSync(target === 'itself' ? basename(file) : target, file);
+    for (const command of ['cat', 'verify', 'cat --skip-damaged']) {
+      const { code, lines: printed, err } = await archive(...command.split(' '), '--folder', folder);
+      expect(code).toBe(1);
+      expect(`${printed.join('\n')}${err}`).toContain(key);
+    }
+  }
 });
