@@ -84,9 +84,14 @@ function textOf(env: Environment, name: VariableName): string | undefined {
   return undefined;
 }
 
-function unknownVariables(env: Environment): Fault[] {
+/** Whether a variable belongs to somebody else, such as `TZ`: it is neither a setting nor named like one. */
+export const isForeign = (name: string): boolean =>
+  !(name in VARIABLES) && !OUR_PREFIXES.some((prefix) => name.startsWith(prefix));
+
+/** Variables that are named like settings and are none. */
+export function unknownVariables(env: Environment): Fault[] {
   return Object.keys(env)
-    .filter((name) => !(name in VARIABLES) && OUR_PREFIXES.some((prefix) => name.startsWith(prefix)))
+    .filter((name) => !(name in VARIABLES) && !isForeign(name))
     .sort()
     .map((name) => ({
       setting: name,

@@ -2,6 +2,7 @@
 // settings are checked as the function will check them. Everything that is wrong is reported at once; nothing is changed.
 import type { RuleSettings } from '../config.ts';
 import { BackupError, type Fault } from '../errors.ts';
+import { isForeign } from '../read-settings.ts';
 import { ifThere, isForbidden } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
 import { faultsOfLimits, resolveInstances, resolveInterval, resolveRuntime } from './resolve-function.ts';
@@ -98,7 +99,12 @@ export async function resolveRule(
   }
 
   const storedRole = roleToStore(form, faults);
-  const environment = environmentOf({ fields, settings }, cloud.region, topic?.cluster, network);
+  // Variables that somebody else gave the function, such as TZ, are not the rule's to take away.
+  const foreign = Object.entries(options.current?.environment ?? {}).filter(([one]) => isForeign(one));
+  const environment = {
+    ...environmentOf({ fields, settings }, cloud.region, topic?.cluster, network),
+    ...Object.fromEntries(foreign),
+  };
   faults.push(...faultsOfLimits(environment, storedRole === undefined ? undefined : topic?.keyBytes));
   let config: RuleSettings | undefined;
   try {

@@ -1,6 +1,5 @@
 // The form of a rule as a person fills it in: flags, rule.yml, a .env file, or what a deployed rule has. Values are
 // texts; whether the settings among them are right is for read-settings.ts to say.
-import { parseEnv } from 'node:util';
 import { parse as parseYaml } from 'yaml';
 import { BackupError, type Fault } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
@@ -182,15 +181,14 @@ export function formOfRule(rule: Rule): RuleForm {
   };
 }
 
-/** Reads rule.yml or the .env file of a stage, distinguished by what is in them. @throws BackupError `config` */
-export function parseRuleFile(text: string, path: string): RuleForm {
-  const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('#'));
-  const isEnvFile =
-    lines.length > 0 && lines.every((line) => /^\s*(export\s+)?[A-Z][A-Z0-9_]*\s*=/.test(line));
-  return isEnvFile ? formOfSettings(parseEnv(text) as Record<string, string>) : parseRuleYaml(text, path);
+/** Whether a rule file is the .env file of a stage, and no rule.yml: its first line that is no comment shows it. */
+export function isEnvText(text: string): boolean {
+  const first = text.split(/[\r\n]+/).find((line) => !/^\s*(#|$)/.test(line));
+  return first !== undefined && /^\s*(export\s+)?[A-Za-z_][\w.-]*[ \t]*=/.test(first);
 }
 
-function parseRuleYaml(text: string, path: string): RuleForm {
+/** Reads a rule.yml. @throws BackupError `config` with every field at fault */
+export function parseRuleYaml(text: string, path: string): RuleForm {
   const refuse = (what: string, of: { cause?: unknown; faults?: readonly Fault[] } = {}) =>
     new BackupError('config', `${path} ${what}`, {
       ...of,
@@ -243,8 +241,19 @@ export function formatEnvFile(rule: Rule): string {
     ...rule.environment,
   };
   const line = (name: string, value: string) => {
-    const quote = /^[\w./:@,+=-]*$/.test(value) ? '' : ["'", '"', '`'].find((one) => !value.includes(one));
-    return `${name}=${quote}${value}${quote}`;
+    if (/^[\w./:@,+=-]*$/.test(value)) return `${name}=${value}`;
+    // Double quotes would make a new line of `\n`.
+    const quote = ["'", '"', '`'].find(
+      (one) => !value.includes(one) && !(one === '"' && value.includes('\\')),
+    );
+    if (quote !== undefined) return `${name}=${quote}${value}${quote}`;
+    throw new BackupError(
+      'rule',
+      `no line of a settings file can hold the value of ${name}: it has all kinds of quotes`,
+      {
+        hint: 'Export it with --format terraform, or give the value in rule.yml.',
+      },
+    );
   };
   const lines = (Object.entries(VARIABLES) as [string, { fallback?: string }][]).map(
     ([name, { fallback }]) => {

@@ -44,10 +44,11 @@ export function formatTerraform(
   limits: FunctionLimits,
 ): { readonly text: string; readonly secrets: readonly string[] } {
   const secrets = Object.keys(rule.environment).filter(isSecret);
+  const variableOf = variableNames(secrets);
   const { reservedMb, retries } = limits;
   const timers = rule.timers.map((timer, i) => ({ label: `timer_${i + 1}`, timer }));
   const file = {
-    '//': notes(rule, secrets),
+    '//': notes(rule, secrets.map(variableOf)),
     terraform: {
       required_version: '>= 1.5',
       required_providers: {
@@ -69,7 +70,7 @@ export function formatTerraform(
       ),
     },
     resource: {
-      tencentcloud_scf_function: { rule: functionOf(rule) },
+      tencentcloud_scf_function: { rule: functionOf(rule, variableOf) },
       ...(timers.length > 0 && {
         tencentcloud_scf_trigger: Object.fromEntries(
           timers.map(({ label, timer }) => [
@@ -132,7 +133,7 @@ export function formatTerraform(
   return { text: `${JSON.stringify(file, undefined, 2)}\n`, secrets };
 }
 
-function functionOf(rule: Rule): object {
+function functionOf(rule: Rule, variableOf: (name: string) => string): object {
   const environment = Object.entries(rule.environment).map(([name, value]) => [
     name,
     isSecret(name) ? reference(`var.${variableOf(name)}`) : literal(value),
@@ -164,18 +165,29 @@ const isSecret = (name: string): boolean => {
   return variable === undefined || variable.secret === true;
 };
 
-/** `PULSAR_TOKEN` → `pulsar_token`; other names than settings may have any characters. */
-const variableOf = (name: string): string => `rule_${name.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_')}`;
+/** `PULSAR_TOKEN` → `rule_pulsar_token`; names that differ only in what a variable cannot show are numbered. */
+function variableNames(names: readonly string[]): (name: string) => string {
+  const taken = new Set<string>();
+  const byName = new Map<string, string>();
+  for (const name of names) {
+    const plain = `rule_${name.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_')}`;
+    let own = plain;
+    for (let i = 2; taken.has(own); i++) own = `${plain}_${i}`;
+    taken.add(own);
+    byName.set(name, own);
+  }
+  return (name) => byName.get(name) as string;
+}
 
 /** Terraform reads every text as a template: what would begin one is doubled. */
 const literal = (text: string): string => text.replaceAll(/[$%](?=\{)/g, (sign) => sign + sign);
 
-const notes = (rule: Rule, secrets: readonly string[]): string[] => [
+const notes = (rule: Rule, variables: readonly string[]): string[] => [
   `The rule ${rule.name} in ${rule.region}, for Terraform 1.5 or later; written by tdmq-backup rule export.`,
   'The import blocks take over the function that is deployed; remove them to make a new one from this file.',
-  ...(secrets.length > 0
+  ...(variables.length > 0
     ? [
-        `Secrets are variables: set ${secrets.map((name) => `TF_VAR_${variableOf(name)}`).join(', ')}. Terraform's state contains them; protect it.`,
+        `Secrets are variables: set ${variables.map((name) => `TF_VAR_${name}`).join(', ')}. Terraform's state contains them; protect it.`,
       ]
     : []),
   "The provider does not notice a zip that changes under the same name: write each version under a name of its own and set TF_VAR_function_zip to it. It does not set the index of the log topic (`tdmq-backup check` names what is missing), nor SCF's own log topic where the function has none.",

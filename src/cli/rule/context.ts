@@ -69,9 +69,12 @@ export function parseOneName<T extends NonNullable<Parameters<typeof parseArgs>[
   return { values, name };
 }
 
-/** Whether a person can be asked. Questions go to stderr, so that stdout stays for the answer. */
+/**
+ * Whether a person can be asked. Questions go to stderr, so that stdout stays for the answer. A dumb terminal shows no
+ * lists, and Node gives it neither Backspace nor arrow keys.
+ */
 export const isInteractive = (terminal: Terminal) =>
-  terminal.stdin.isTTY === true && terminal.stderr.isTTY === true;
+  terminal.stdin.isTTY === true && terminal.stderr.isTTY === true && terminal.env['TERM'] !== 'dumb';
 
 /** Asks before something is done, no first; where nobody can be asked, `--yes` must have said so. */
 export async function confirm(question: string, isSaid: boolean, terminal: Terminal): Promise<boolean> {

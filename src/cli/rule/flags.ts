@@ -4,15 +4,18 @@ import { join } from 'node:path';
 import { BackupError } from '../../errors.ts';
 import { nearest } from '../../lib/nearest.ts';
 import { packageRoot } from '../../packaging/package-root.ts';
+import { unknownVariables } from '../../read-settings.ts';
 import {
   FIELDS,
   type FieldName,
   flagOf,
   formOfSettings,
-  parseRuleFile,
+  isEnvText,
+  parseRuleYaml,
   type RuleForm,
 } from '../../rules/rule-form.ts';
 import { VARIABLES } from '../../settings.ts';
+import { readEnvFile } from '../env-file.ts';
 import { UsageError } from '../usage-error.ts';
 
 const fieldNames = Object.keys(FIELDS) as FieldName[];
@@ -95,5 +98,12 @@ export async function readRuleFile(path: string): Promise<RuleForm> {
       hint: 'Name a rule.yml, or the .env.<stage> that `tdmq-backup rule export` writes.',
     });
   });
-  return parseRuleFile(text, path);
+  if (!isEnvText(text)) return parseRuleYaml(text, path);
+  const settings = readEnvFile(path);
+  const faults = unknownVariables(settings);
+  if (faults.length === 0) return formOfSettings(settings);
+  throw new BackupError('config', `${path} has faults`, {
+    faults,
+    hint: 'Correct the names; .env.example has every setting.',
+  });
 }

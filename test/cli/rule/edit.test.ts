@@ -64,6 +64,17 @@ test('edit explains what another topic, subscription or prefix means', async () 
   expect(cloud.api.state.functions.get('orders-backup')?.environment['COS_PREFIX']).toBe('tdmq/orders/');
 });
 
+test('edit keeps variables that somebody else gave the function', async () => {
+  const fn = await cloud.createOrders();
+  fn.environment = { ...fn.environment, TZ: 'Asia/Shanghai', NODE_OPTIONS: '--trace-gc' };
+  const ran = await cloud.rule('edit', 'orders-backup', '--interval', '10', '--yes');
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.out).not.toContain('TZ');
+  expect(cloud.api.state.functions.get('orders-backup')?.environment).toMatchObject({
+    ...{ TZ: 'Asia/Shanghai', NODE_OPTIONS: '--trace-gc', RUN_INTERVAL_MINUTES: '10' },
+  });
+});
+
 test('edit of nothing changes nothing, also for a rule that serverless.yml made', async () => {
   deployByHand(cloud, 'orders-backup');
   const ran = await cloud.rule('edit', 'orders-backup', '--interval', '5', '--yes');

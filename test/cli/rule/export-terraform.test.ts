@@ -170,6 +170,17 @@ test('No secret is in the file: each is a sensitive variable without a default, 
   expect(statSync(path()).mode & 0o777).toBe(0o600);
 });
 
+test('Names that differ only in their case become variables of their own', async () => {
+  const environment = { ...deployByHand(cloud, 'orders-backup').environment, Foo: 'a', FOO: 'b' };
+  deployByHand(cloud, 'orders-backup', { environment });
+  const file = await exportRule();
+  expect(Object.keys(file.variable)).toEqual(expect.arrayContaining(['rule_foo', 'rule_foo_2']));
+  expect(file['//'].join()).toContain('TF_VAR_rule_foo, TF_VAR_rule_foo_2');
+  expect(file.resource['tencentcloud_scf_function']?.['rule']).toMatchObject({
+    environment: { Foo: reference('var.rule_foo'), FOO: reference('var.rule_foo_2') },
+  });
+});
+
 test('What Terraform would read as a template stays the text that it is', async () => {
   const odd = { COS_PREFIX: `\${HOME}/%{if}/$\${x}/$HOME/"quoted"/` };
   const { environment } = deployByHand(cloud, 'orders-backup');

@@ -77,13 +77,40 @@ test('A rule that is made from an export goes on from where its subscription is'
 });
 
 test('Values that the file must quote come back as they are', async () => {
-  const prefixes = ["it's/", 'say "so"/', 'a b#c/', `both'"/`, '$HOME/'];
+  const prefixes = ["it's/", "it's \\new/", 'say "so"/', 'a b#c/', `both'"/`, '$HOME/'];
   for (const prefix of prefixes) {
     const environment = { ...deployByHand(cloud, 'orders-backup').environment, COS_PREFIX: prefix };
     deployByHand(cloud, 'orders-backup', { environment });
     await cloud.rule('export', 'orders-backup', '--out', exported(), '--force');
     expect(parseEnv(readFileSync(exported(), 'utf8'))).toMatchObject(environment);
   }
+});
+
+test('A value with all kinds of quotes is refused, and no file is written', async () => {
+  const environment = { ...deployByHand(cloud, 'orders-backup').environment, COS_PREFIX: `'"\`/` };
+  deployByHand(cloud, 'orders-backup', { environment });
+  const ran = await cloud.rule('export', 'orders-backup', '--out', exported());
+  expect(ran).toMatchObject({ code: 1 });
+  expect(ran.err).toContain('COS_PREFIX: it has all kinds of quotes');
+  expect(ran.err).toContain('--format terraform');
+  expect(readdirSync(cloud.folder)).not.toContain('.env.orders');
+});
+
+test('create --file reads an .env file as --env-file does: byte order mark, CRLF, and no line that it would lose', async () => {
+  await cloud.createOrders();
+  await cloud.rule('export', 'orders-backup', '--out', exported());
+  const text = readFileSync(exported(), 'utf8');
+  cloud.api.state.functions.clear();
+  const create = async (lines: string) => {
+    writeFileSync(exported(), lines);
+    return cloud.rule('create', '--file', exported(), '--yes');
+  };
+  expect((await create(`${text}COS_PREFIX=other/\n`)).err).toContain('sets COS_PREFIX twice');
+  expect((await create(`${text}FILE_COMPRESION=gzip\n`)).err).toContain('did you mean FILE_COMPRESSION?');
+  expect((await create(`${text}no setting\n`)).err).toContain('has no setting in line');
+  expect(cloud.api.state.functions.size).toBe(0);
+  expect(await create(`\ufeffTZ=Asia/Shanghai\n${text}`.replaceAll('\n', '\r\n'))).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('orders-backup')?.environment['COS_PREFIX']).toBe('tdmq/orders/');
 });
 
 test('export sets every variable that serverless.yml reads, or comments it out', async () => {

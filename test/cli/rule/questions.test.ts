@@ -44,6 +44,13 @@ test('On a terminal it asks, with lists of what the account has', async () => {
   });
 });
 
+test('A dumb terminal, which shows no lists, is not asked', async () => {
+  const ran = await cloud.ruleOnTerminal(['create'], [], { TERM: 'dumb' });
+  expect(ran).toMatchObject({ code: 1 });
+  expect(ran.err).toContain('not given: --name');
+  expect(cloud.api.calls.filter(({ action }) => /^(Create|Put|Update)/.test(action))).toEqual([]);
+});
+
 test('On a terminal, no means that nothing is made', async () => {
   const ran = await cloud.ruleOnTerminal(
     [
