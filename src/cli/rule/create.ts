@@ -144,8 +144,10 @@ async function agreeOnPlan(
   const wizard = openWizard(questions, given, prompt, { merge: mergeAsked, onFailure: showFailure });
   const change = { label: 'change an answer', value: 'change' } as const;
   const stop = { label: 'make nothing', value: 'stop' } as const;
+  let isComplete = false;
   try {
     await wizard.fill();
+    isComplete = true;
     for (;;) {
       let next: 'make' | 'change' | 'stop' | typeof BACK;
       try {
@@ -164,13 +166,20 @@ async function agreeOnPlan(
         next = await prompt.pick('How to go on', [change, stop]);
       }
       if (next === 'stop' || !wizard.hasAsked) return undefined;
+      isComplete = false;
       await wizard.change();
+      isComplete = true;
     }
   } finally {
     const { form, createRunRole } = wizard.answers;
     const flags = `${flagsOfForm(form)}${createRunRole ? ' --create-run-role' : ''}`;
-    if (wizard.hasAsked)
-      terminal.stderr.write(`The same without questions:\n  tdmq-backup rule create ${flags} --yes\n`);
+    if (wizard.hasAsked) {
+      // With --yes, what was not answered yet would be missing, or take a default that nobody chose.
+      const [title, end] = isComplete
+        ? ['The same without questions', ' --yes']
+        : ['To go on from these answers', ''];
+      terminal.stderr.write(`${title}:\n  tdmq-backup rule create ${flags}${end}\n`);
+    }
   }
 }
 

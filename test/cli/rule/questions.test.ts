@@ -228,6 +228,9 @@ describe('Going back', () => {
     const ran = await cloud.ruleOnTerminal(without('--prefix', '--interval'), ['kept/', CTRL_C]);
     expect(ran.code).toBe(130);
     expect(ran.err).toContain('--prefix kept/');
+    // What is not answered yet is asked by it: it is no command that asks nothing.
+    expect(ran.err).toContain('To go on from these answers:');
+    expect(ran.err).not.toContain('--yes');
     expect(cloud.api.state.functions.size).toBe(0);
   });
 
