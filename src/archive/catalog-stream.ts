@@ -157,15 +157,15 @@ export function streamCatalog(
     const { tally } = manifests;
     for (const [name, count] of tally.partitionCounts)
       partitionCounts.set(name, Math.max(count, partitionCounts.get(name) ?? 0));
-    const told = await recoveredByManifest(tally.recovered);
+    const keysOfRaw = await recoveredByManifest(tally.recovered);
     return {
       missing: missing.sort((a, b) => (a.key < b.key ? -1 : 1)),
       raw: raw.map((one): RawObject => {
         const isBegun = begun.has(entryName(one.topic, one.partition, one.id));
-        const recoveredBy = told.has(pathOf(one.key)) ? 'manifest' : isBegun ? 'object' : undefined;
+        const recoveredBy = keysOfRaw.has(pathOf(one.key)) ? 'manifest' : isBegun ? 'object' : undefined;
         return { ...one, recoveredBy };
       }),
-      rawWithoutBytes: withoutBytes.filter((key) => !told.has(pathOf(key))),
+      rawWithoutBytes: withoutBytes.filter((key) => !keysOfRaw.has(pathOf(key))),
       foreign: [...foreign, ...tally.foreign.values()].slice(0, MAX_FOREIGN),
       partitionCounts,
       manifests: tally.manifests,
@@ -175,7 +175,7 @@ export function streamCatalog(
 
   /** Paths of what was kept raw, and whose messages a manifest finds in objects that are there. */
   async function recoveredByManifest(recovered: readonly RecoveredRaw[]): Promise<ReadonlySet<string>> {
-    const told = new Set<string>();
+    const keysOfRaw = new Set<string>();
     const own = new Set([...raw.map(({ key }) => pathOf(key)), ...withoutBytes.map(pathOf)]);
     const isThere = (path: string) =>
       paths.has(path) || slots.run(async () => (await store.head(`${prefix}${path}`, call)) !== undefined);
@@ -183,10 +183,10 @@ export function streamCatalog(
       recovered.map(async (one) => {
         if (!own.has(pathOf(one.raw))) return;
         const there = await Promise.all(one.objects.map((key) => isThere(pathOf(key))));
-        if (there.every(Boolean)) told.add(pathOf(one.raw));
+        if (there.every(Boolean)) keysOfRaw.add(pathOf(one.raw));
       }),
     );
-    return told;
+    return keysOfRaw;
   }
 
   return { objects, surroundings };

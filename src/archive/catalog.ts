@@ -56,7 +56,7 @@ export interface Surroundings {
   readonly rawWithoutBytes: readonly string[];
   /** Neither objects of records nor ours in another way; no more than MAX_FOREIGN of them. */
   readonly foreign: readonly ListedObject[];
-  /** How many partitions a topic has, as far as manifests and keys tell; 0 for a plain topic. By its name. */
+  /** How many partitions a topic has, as far as manifests and keys show; 0 for a plain topic. By its name. */
   readonly partitionCounts: ReadonlyMap<string, number>;
   readonly manifests: number;
   /** Manifests that cannot be read as such. */

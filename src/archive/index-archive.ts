@@ -1,5 +1,5 @@
 // Writes the manifest that a killed run could not: for the objects that no manifest knows, what is in them, read once.
-// Damaged objects are left out and told; nothing that exists is changed.
+// Damaged objects are left out and reported; nothing that exists is changed.
 import { BackupError } from '../errors.ts';
 import { formatMessageId } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';

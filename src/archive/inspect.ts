@@ -88,7 +88,7 @@ async function inspectLines(
   let latestMs: TimeMs | undefined;
   let least: MessageId | undefined;
   let greatest: MessageId | undefined;
-  const tell = (kind: Finding['kind'], what: string) => {
+  const add = (kind: Finding['kind'], what: string) => {
     if (++wrongLines <= MAX_LINES_TOLD) findings.push(damage(key, kind, `line ${messages}: ${what}`));
   };
   try {
@@ -99,15 +99,15 @@ async function inspectLines(
       try {
         message = decodeRecord(line);
       } catch (error) {
-        tell('record', messageOf(error));
+        add('record', messageOf(error));
         continue;
       }
       if (ids.has(message.id))
-        tell('duplicate-line', `message ${formatMessageId(message.id)} is there twice in this object`);
+        add('duplicate-line', `message ${formatMessageId(message.id)} is there twice in this object`);
       ids.add(message.id);
-      if (message.topic !== topic) tell('record', `it is of ${message.topic}`);
+      if (message.topic !== topic) add('record', `it is of ${message.topic}`);
       if (message.id.partition !== parts.partition)
-        tell('record', `it is of partition ${message.id.partition}`);
+        add('record', `it is of partition ${message.id.partition}`);
       if (last !== undefined && compareMessageIds(message.id, last.id) < 0) disorder++;
       if (least === undefined || compareMessageIds(message.id, least) < 0) least = message.id;
       if (greatest === undefined || compareMessageIds(message.id, greatest) > 0) greatest = message.id;

@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 
 /**
  * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by time
- * only where they are this far outside, as far as ends and manifest tell it.
+ * only where they are this far outside, as far as ends and manifest show it.
  */
 export const CLOCK_SLACK_MS = 3_600_000;
 

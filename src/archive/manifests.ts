@@ -120,7 +120,7 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
   }
 
   /**
-   * The topics of a rule's manifests: it drains one, so the first and the last that it left tell it. `undefined`: any, as
+   * The topics of a rule's manifests: it drains one, so the first and the last that it left show it. `undefined`: any, as
    * those of commands may be.
    */
   async function topicsOf(rule: Rule): Promise<ReadonlySet<string> | undefined> {

@@ -107,8 +107,8 @@ export function factsOf(
   const latest = manifest === undefined ? metadata['latest-publish-time'] : manifest.latestPublishTime;
   const { ledgerId, entryId, partition, batchIndex } = parts;
   // The key has 0 where the message has no place in a batch.
-  const told = parseMessageId(manifest?.firstId ?? metadata['first-id'] ?? '');
-  const isAlone = told !== undefined && told.batchIndex < 0 && batchIndex === 0;
+  const named = parseMessageId(manifest?.firstId ?? metadata['first-id'] ?? '');
+  const isAlone = named !== undefined && named.batchIndex < 0 && batchIndex === 0;
   return {
     messages: manifest?.messages ?? number(metadata['messages']),
     recordBytes: manifest?.recordBytes ?? number(metadata['record-bytes']),

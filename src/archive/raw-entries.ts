@@ -18,9 +18,9 @@ export interface RawContent {
 /** Reads what was kept raw. @throws BackupError `store` */
 export async function readRaw(store: ObjectStore, raw: RawObject, call: CallOptions): Promise<RawContent> {
   const bytes = await readWhole(store, raw.key, call);
-  const told = await readReason(store, raw.key.replace(/\.bin$/, '.json'), call);
-  const entries = bordered(bytes, told) ?? splitChunks(bytes).map((one) => ({ id: raw.id, bytes: one }));
-  return { entries, reason: told?.reason };
+  const kept = await readReason(store, raw.key.replace(/\.bin$/, '.json'), call);
+  const entries = bordered(bytes, kept) ?? splitChunks(bytes).map((one) => ({ id: raw.id, bytes: one }));
+  return { entries, reason: kept?.reason };
 }
 
 /** A run that was killed between the two objects has left no reason. */
@@ -38,11 +38,11 @@ async function readReason(
   }
 }
 
-function bordered(bytes: Buffer, told: Partial<UnreadableReason> | undefined): RawEntry[] | undefined {
-  if (!Array.isArray(told?.entries)) return undefined;
+function bordered(bytes: Buffer, kept: Partial<UnreadableReason> | undefined): RawEntry[] | undefined {
+  if (!Array.isArray(kept?.entries)) return undefined;
   const entries: RawEntry[] = [];
   let end = 0;
-  for (const { id: text, offset, sizeBytes } of told.entries as UnreadableReason['entries']) {
+  for (const { id: text, offset, sizeBytes } of kept.entries as UnreadableReason['entries']) {
     const id = parseMessageId(String(text));
     if (id === undefined || offset !== end) return undefined;
     end = offset + sizeBytes;

@@ -155,16 +155,16 @@ export function createRecoveredObjects(
       return { objects: [...objects].sort(), isNew: missing.size > 0 };
     },
     async manifestObjects(keys) {
-      const told: ManifestObject[] = [];
+      const named: ManifestObject[] = [];
       for (const key of keys) {
         const own = created.get(key);
-        if (own !== undefined) told.push(own);
+        if (own !== undefined) named.push(own);
         const object = byKey.get(key);
         if (object === undefined || object.manifest !== undefined) continue;
         const described = await describeObject(store, object, call);
-        if (described.kind === 'described') told.push(described.object);
+        if (described.kind === 'described') named.push(described.object);
       }
-      return told;
+      return named;
     },
   };
 }

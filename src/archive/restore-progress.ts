@@ -1,4 +1,4 @@
-// What a restore has published, as far as the broker's receipts tell, and when that is written down. Whatever is not
+// What a restore has published, as far as the broker's receipts show, and when that is written down. Whatever is not
 // written down may be published again by a restore that goes on after a kill, so that is never much: when too much of it
 // is under way, publishing waits for the writing.
 import type { Clock, TopicProducer } from '../ports.ts';

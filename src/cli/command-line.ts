@@ -34,7 +34,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exitCode = Math.max(1, Number(process.exitCode ?? 0));
   process.stderr.write(`tdmq-backup: standard output cannot be written: ${error.message}\n`);
 });
-// Nobody is left to be told.
+// Nobody reads it any more.
 process.stderr.on('error', () => {});
 
 const code = await main(process.argv.slice(2), {

@@ -150,7 +150,7 @@ function watchRun(terminal: Terminal) {
       timer = setInterval(() => void look().catch(() => undefined), LOOK_EVERY_MS);
       void look().catch(() => undefined);
     },
-    /** Log lines that a person should see; the end is told by `finish`, a failure by the command line. */
+    /** Log lines that a person should see; `finish` reports the end, the command line a failure. */
     onLine: (line: string) => {
       if (/^\{"level":"(warn|error)"/.test(line) && !line.includes('"message":"run failed"'))
         progress.finish(yellow(`⚠ ${formatLogLine(line.trim())}`));

@@ -1,4 +1,4 @@
-// A wrong command line: told in one line, exit code 2.
+// A wrong command line: reported in one line, exit code 2.
 
 /** Thrown by a command for arguments it cannot use; parseArgs has its own errors for the rest. */
 export class UsageError extends Error {

@@ -65,8 +65,8 @@ export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
         (cos) => cos.headBucket({ Bucket: bucket, Region: region, Headers: {} }),
         options,
       );
-      const told: unknown = answer.headers?.['x-cos-bucket-region'];
-      return { region: typeof told === 'string' ? told : undefined };
+      const reported: unknown = answer.headers?.['x-cos-bucket-region'];
+      return { region: typeof reported === 'string' ? reported : undefined };
     },
     getVersioning: (options) => getVersioning(client, options),
     async getLifecycle(options) {

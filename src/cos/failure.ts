@@ -58,10 +58,10 @@ export function readFailure(thrown: unknown, redact: (text: string) => string): 
   const outer = fieldsOf(thrown);
   const xml = fieldsOf(outer['error']);
   const headers = fieldsOf(outer['headers']);
-  const told = typeof outer['statusCode'] === 'number' ? outer['statusCode'] : undefined;
+  const reported = typeof outer['statusCode'] === 'number' ? outer['statusCode'] : undefined;
   // A connection that is lost within a good answer: no answer.
-  const isCutOff = told !== undefined && told < 300 && textOf(xml['Code']) === undefined;
-  const status = isCutOff ? undefined : told;
+  const isCutOff = reported !== undefined && reported < 300 && textOf(xml['Code']) === undefined;
+  const status = isCutOff ? undefined : reported;
   const code = textOf(xml['Code']) ?? textOf(outer['code']) ?? '';
   const location = textOf(headers['location']) ?? textOf(xml['Endpoint']);
   const date = Date.parse(textOf(headers['date']) ?? textOf(xml['ServerTime']) ?? '');

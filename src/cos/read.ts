@@ -105,9 +105,9 @@ function answeredRange(
     const size = Number(total);
     const from = start < 0 ? Math.max(0, size + start) : start;
     const to = start < 0 ? size - 1 : Math.min(end, size - 1);
-    const told = { sizeBytes: Number(last) - Number(first) + 1 };
-    if (Number(first) === from && Number(last) === to) return told;
-    return { ...told, fault: `bytes ${first} to ${last} came for ${from} to ${to}` };
+    const reported = { sizeBytes: Number(last) - Number(first) + 1 };
+    if (Number(first) === from && Number(last) === to) return reported;
+    return { ...reported, fault: `bytes ${first} to ${last} came for ${from} to ${to}` };
   }
   // The whole object may be what was asked for.
   const isWhole = start < 0 ? (sizeBytes ?? Number.POSITIVE_INFINITY) <= -start : start === 0;

@@ -7,7 +7,7 @@ import vm from 'node:vm';
 /** Memory is looked at each time so many bytes have passed: often enough for small functions, and cheap. */
 const LOOK_EVERY_BYTES = 4 * 1_048_576;
 
-/** Is told of bytes that pass through memory, and collects garbage where more than `limitBytes` are in use. */
+/** Counts bytes that pass through memory, and collects garbage where more than `limitBytes` are in use. */
 export function createMemoryPressure(
   limitBytes: number,
   collect: () => void = collectorOfNode(),

@@ -9,7 +9,7 @@ const zstd = await Zstd.load();
 const { _mainModule: heap, _zstdClass: api } = zstd;
 
 /**
- * Does the first `sizeBytes` of the memory, writes the result over them, and tells its size.
+ * Does the first `sizeBytes` of the memory, writes the result over them, and reports its size.
  * @param {{ kind: string, memory: ArrayBuffer, sizeBytes: number, parameter: number }} job
  */
 function run({ kind, memory, sizeBytes, parameter }) {

@@ -71,7 +71,7 @@ function readBinding(path: string): Uint8Array {
   }
 }
 
-/** Why this binding would not load on the platform; `undefined` where it would, as far as its symbols tell. */
+/** Why this binding would not load on the platform; `undefined` where it would, as far as its symbols show. */
 export function bindingFault(binding: Uint8Array, platform: Platform): string | undefined {
   const bytes = Buffer.from(binding.buffer, binding.byteOffset, binding.byteLength);
   const isElf = bytes.length > 20 && bytes.readUInt32BE(0) === 0x7f454c46;
@@ -98,7 +98,7 @@ function compareVersions(a: string, b: string): number {
   return 0;
 }
 
-/** npm for the packages; then the client's own downloader for the binding, told which platform it is for. */
+/** npm for the packages; then the client's own downloader for the binding, with the platform that it is for. */
 const installFromRegistry: InstallClient = async (folder, version, signal) => {
   writeFileSync(join(folder, 'package.json'), '{"private":true}\n');
   const client = join(folder, 'node_modules/pulsar-client');

@@ -184,8 +184,8 @@ async function inspectSubscription(
   const state = `${name}, backlog ${found.backlog ?? 'unknown'}`;
   if (found.consumers.length === 0) return ok(item, `${state}, no consumers`);
   const isOtherType = found.type !== undefined && found.type !== TYPE_NAMES[subscriptionType];
-  const tell = isOtherType || subscriptionType === 'exclusive' ? fail : warn;
-  return tell(
+  const result = isOtherType || subscriptionType === 'exclusive' ? fail : warn;
+  return result(
     item,
     `${state}, consumers are connected: ${found.consumers.join(', ')}${isOtherType ? `; it is ${found.type}` : ''}`,
     'If they are not runs of this rule, give the rule a subscription of its own: what others acknowledge is not backed up.',

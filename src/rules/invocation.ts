@@ -21,7 +21,7 @@ const CLOCK_SKEW_MS = 10 * 60_000;
 
 /**
  * Invokes the rule's function and waits until the run has ended; it does not end with the signal. A long run's id is
- * told as soon as it has begun. @throws BackupError `rule` where SCF refuses to run it
+ * reported as soon as it has begun. @throws BackupError `rule` where SCF refuses to run it
  */
 export async function invokeRule(
   cloud: Cloud,

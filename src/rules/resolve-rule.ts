@@ -226,7 +226,7 @@ function environmentOf(
     PULSAR_TOPIC: `${cluster?.tenant ?? fields.cluster}/${fields.namespace}/${fields.topic}`,
     PULSAR_SUBSCRIPTION: fields.subscription,
     PULSAR_SUBSCRIPTION_TYPE: fields.subscriptionType,
-    // Only brokers of 2.6.1 need to be told by which of their networks they are reached.
+    // Only brokers of 2.6.1 need to know by which of their networks they are reached.
     PULSAR_LISTENER_NAME:
       cluster?.version.startsWith('2.6') && network !== undefined
         ? `custom:${cluster.id}/${network.vpcId}/${network.subnetId}`

@@ -51,7 +51,7 @@ export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess):
         );
   if (rule.cls === undefined) {
     const how = `tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID`;
-    unknown.push(`runs: the function writes no logs to CLS → ${how}`);
+    unknown.push(`runs: SCF names no CLS topic of the function → ${how}`);
   }
   const hasRun = runs !== undefined && runs.length > 0;
   const source = await attempt('source', () => lookAtSource(cloud, rule, hasRun));

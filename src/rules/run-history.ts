@@ -66,14 +66,14 @@ export const keyOf = ({ requestId, retry }: RunRecord) => `${requestId} ${retry}
 /** The latest runs, the newest first. @throws BackupError `rule`, also where the rule writes no logs to CLS */
 export async function readRuns(cloud: Cloud, rule: Rule, query: RunQuery): Promise<RunRecord[]> {
   const own = query.errorsOnly ? '"run failed"' : '("run finished" OR "run failed")';
-  const told = await search(cloud, rule, own, query);
+  const found = await search(cloud, rule, own, query);
   const platform = await search(cloud, rule, 'SCF_Type:"Platform" AND SCF_StatusCode:>=400', {
     ...query,
     limit: Math.max(PLATFORM_LINES, query.limit),
   });
   const runs = new Map<string, RunRecord>();
   // Our own line says more, so it goes before SCF's.
-  for (const run of [...told.map(runOf), ...platform.map(endedByScf)]) {
+  for (const run of [...found.map(runOf), ...platform.map(endedByScf)]) {
     if (run !== undefined && !runs.has(keyOf(run))) runs.set(keyOf(run), run);
   }
   return [...runs.values()].sort((a, b) => b.endedAtMs - a.endedAtMs).slice(0, query.limit);
@@ -135,7 +135,7 @@ async function search(
 }
 
 function noLogs(rule: Rule): BackupError {
-  return new BackupError('rule', `${rule.name} writes no logs to CLS`, {
+  return new BackupError('rule', `${rule.name} names no CLS topic for its logs`, {
     hint: `Make a log set and a topic in the CLS console, with a full-text index and a key-value index with statistics on our fields (docs/operations.md lists them), and switch it on: tdmq-backup rule edit ${rule.name} --cls-logset ID --cls-topic ID. Until then, the SCF console shows the latest runs.`,
   });
 }

@@ -1,4 +1,4 @@
-// A rule's subscription: made where it is missing, moved where a start is asked for, deleted when told to.
+// A rule's subscription: made where it is missing, moved where a start is asked for, deleted when that is asked for.
 import { ifThere } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';
 import type { ResolvedRule } from './resolve-rule.ts';

@@ -52,15 +52,15 @@ type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
   readonly cause: Gap['cause'] | 'no-message';
 };
 
-/** The gaps of a partition. `stored` is in the order of first entries; what is in `told` was kept raw, or is missed already. */
+/** The gaps of a partition. `stored` is in the order of first entries; what is in `known` was kept raw, or is missed already. */
 export function findGaps(
   stored: Iterable<StoredRange>,
-  told: readonly EntryRange[],
+  known: readonly EntryRange[],
   chains: readonly PartitionChain[],
   missing: readonly MissingManifest[],
 ): PartitionGaps {
   const kept = new EntryRanges();
-  for (const range of told) kept.add(range, undefined);
+  for (const range of known) kept.add(range, undefined);
   const holes = chains.map((chain) => ({ chain, holes: holesOf(chain) }));
   const gaps: Gap[] = [];
   let [places, entries] = [0, 0];

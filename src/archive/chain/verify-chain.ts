@@ -67,18 +67,18 @@ export function verifyChain(
 ): ChainVerification {
   const findings: Finding[] = [...verifyManifests(chain)];
   const partitions: PartitionResult[] = [];
-  const told = new Map<string, EntryRange[]>();
-  const tell = (topic: string, partition: number, first: EntryId, last: EntryId) => {
+  const known = new Map<string, EntryRange[]>();
+  const add = (topic: string, partition: number, first: EntryId, last: EntryId) => {
     const name = partitionName(topic, partition);
-    const own = told.get(name) ?? [];
-    told.set(name, own);
+    const own = known.get(name) ?? [];
+    known.set(name, own);
     own.push({ after: justBefore(first), through: last });
   };
-  for (const { topic, partition, id } of raw) tell(topic, partition, id, id);
+  for (const { topic, partition, id } of raw) add(topic, partition, id, id);
   for (const { key, partition, firstId, lastId } of missing) {
     const [tenant, namespace, topic] = pathOf(key).split('/');
     const [first, last] = [parseMessageId(firstId), parseMessageId(lastId)];
-    if (first && last) tell(`persistent://${tenant}/${namespace}/${topic}`, partition, first, last);
+    if (first && last) add(`persistent://${tenant}/${namespace}/${topic}`, partition, first, last);
   }
   for (const name of [...new Set([...stored.keys(), ...chain.partitions.keys()])]) {
     const own = stored.get(name);
@@ -87,12 +87,12 @@ export function verifyChain(
     const objects = () => own?.inOrder() ?? [];
     const { gaps, withoutMessage } = findGaps(
       objects(),
-      told.get(name) ?? [],
+      known.get(name) ?? [],
       chains,
       chain.missing.filter((one) => one.topic === undefined || one.topic === topic),
     );
     findings.push(
-      ...tellGaps(gaps, topic, partition),
+      ...gapFindings(gaps, topic, partition),
       ...emptyDays(objects()),
       ...unlisted(objects(), chains),
     );
@@ -130,15 +130,15 @@ function* verifyManifests({ missing, changed }: Chain): Generator<Finding> {
     );
 }
 
-function* tellGaps(gaps: readonly Gap[], topic: string, partition: number): Generator<Finding> {
+function* gapFindings(gaps: readonly Gap[], topic: string, partition: number): Generator<Finding> {
   const name = partition < 0 ? topic : `${topic}-partition-${partition}`;
-  const told = new Set<PassedOver>();
+  const named = new Set<PassedOver>();
   for (const gap of gaps) {
     const key = (gap.behind ?? gap.before)?.key ?? gap.hole?.to.key ?? name;
     const entries = `${countText(gap.entries)} between ${formatEntry(gap.range.after)} and ${formatEntry(next(gap.range.through))}`;
     if (gap.passedOver !== undefined) {
-      if (told.has(gap.passedOver)) continue;
-      told.add(gap.passedOver);
+      if (named.has(gap.passedOver)) continue;
+      named.add(gap.passedOver);
       yield tellPassedOver(gap.passedOver, name);
     } else if (gap.cause === 'lost')
       yield damage(

@@ -25,11 +25,11 @@ const SIZE_CLASSES: readonly (readonly [label: string, bytes: number])[] = [
 
 /** A row for each partition, a cell for each day (by the date in the key); the stronger its colour, the more. */
 export function dayChart(objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): string {
-  // One object of unknown count leaves the others told in messages.
+  // One object of unknown count leaves the others counted in messages.
   const knowsMessages = objects.some(({ facts }) => facts.messages !== undefined);
   const amountOf = ({ facts, sizeBytes }: ArchiveObject) =>
     knowsMessages ? (facts.messages ?? 0) : sizeBytes;
-  const tell = (amount: number, unknown: number) =>
+  const describe = (amount: number, unknown: number) =>
     knowsMessages
       ? `${numberText(amount)} messages${unknown === 0 ? '' : `, ${filesText(unknown)} unknown,`}`
       : bytesText(amount);
@@ -57,7 +57,8 @@ export function dayChart(objects: readonly ArchiveObject[], gaps: readonly Repor
     const cells = amounts.map((amount, at) => {
       const count = counts[at] as number;
       const box = `x="${(LABEL_WIDTH + at * cell).toFixed(1)}" y="${y}" width="${(cell - between).toFixed(1)}" height="${ROW_HEIGHT - 3}"`;
-      const what = count === 0 ? 'nothing' : `${tell(amount, unknown[at] as number)} in ${filesText(count)}`;
+      const what =
+        count === 0 ? 'nothing' : `${describe(amount, unknown[at] as number)} in ${filesText(count)}`;
       const title = `${days.text(at)}, partition ${partitionText(partition)}: ${what}${torn.has(at) ? ', with a gap' : ''}`;
       const opacity = (0.18 + 0.82 * (amount / Math.max(1, most))).toFixed(2);
       const fill = count === 0 ? 'class="cell empty"' : `class="cell full" fill-opacity="${opacity}"`;
@@ -132,8 +133,8 @@ export function sizeChart(objects: readonly ArchiveObject[]): string {
     const width = (count / most) * (WIDTH - LABEL_WIDTH - 120);
     const y = i * 24;
     const bar = `<rect class="lane" x="${LABEL_WIDTH + 24}" y="${y}" width="${WIDTH - LABEL_WIDTH - 120}" height="18"/><rect class="files" x="${LABEL_WIDTH + 24}" y="${y}" width="${width.toFixed(1)}" height="18"/>`;
-    const told = `<text class="label count" x="${(LABEL_WIDTH + 32 + width).toFixed(1)}" y="${y + 13}">${numberText(count)}</text>`;
-    return `<text class="label" x="0" y="${y + 13}">${label}</text>${bar}${count === 0 ? '' : told}`;
+    const countLabel = `<text class="label count" x="${(LABEL_WIDTH + 32 + width).toFixed(1)}" y="${y + 13}">${numberText(count)}</text>`;
+    return `<text class="label" x="0" y="${y + 13}">${label}</text>${bar}${count === 0 ? '' : countLabel}`;
   });
   return svg('Sizes of files', SIZE_CLASSES.length * 24, rows.join('\n'));
 }

@@ -82,20 +82,20 @@ export function createDayTally(): DayTally {
     results(findings) {
       endDay();
       name = undefined;
-      const told = new Map<string, { damage: number; notices: number }>();
+      const findingsOf = new Map<string, { damage: number; notices: number }>();
       for (const { key, severity } of findings) {
         const day = dayOf(key);
         if (day === undefined) continue;
         const ownName = dayName(day);
-        const counts = told.get(ownName) ?? { damage: 0, notices: 0 };
+        const counts = findingsOf.get(ownName) ?? { damage: 0, notices: 0 };
         counts[severity === 'damage' ? 'damage' : 'notices']++;
-        told.set(ownName, counts);
+        findingsOf.set(ownName, counts);
         if (!days.has(ownName))
           days.set(ownName, { ...day, objects: 0, bytes: 0, messages: 0, unknown: 0, sha256: undefined });
       }
       return [...days]
         .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([ownName, day]) => ({ ...day, ...(told.get(ownName) ?? { damage: 0, notices: 0 }) }));
+        .map(([ownName, day]) => ({ ...day, ...(findingsOf.get(ownName) ?? { damage: 0, notices: 0 }) }));
     },
   };
 }

@@ -31,7 +31,7 @@ export function reportPage(catalog: Catalog, name: string, madeAt: Date): string
     `<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-back" width="6" height="6"/><rect class="hatch" width="2.5" height="6"/></pattern></defs></svg>
 <header>
 <h1>${asText(name)}</h1>
-<p class="soft">Archive as of ${asText(timeText(madeAt.getTime()))}, told by keys, manifests and metadata; no object was downloaded.</p>
+<p class="soft">Archive as of ${asText(timeText(madeAt.getTime()))}, from keys, manifests and metadata; no object was downloaded.</p>
 </header>
 ${tiles(catalog, findings)}
 ${sections.join('\n')}

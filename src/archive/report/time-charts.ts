@@ -36,8 +36,14 @@ export function laneChart(coverage: Coverage, gaps: readonly ReportGap[]): strin
     const own = gaps.filter((gap) => gap.partition === partition);
     const label = `<text class="label" x="0" y="${top + 20}">partition ${partitionText(partition)}</text>`;
     const back = `<rect class="lane" x="${LABEL_WIDTH}" y="${top}" width="${WIDTH - LABEL_WIDTH}" height="${LANE_HEIGHT}"/>`;
-    const tell = (count: number) => `${numberText(Math.round(count))} messages`;
-    const bars = barsOf(messages, coverage, { className: 'messages', top, height: LANE_HEIGHT, most, tell });
+    const describe = (count: number) => `${numberText(Math.round(count))} messages`;
+    const bars = barsOf(messages, coverage, {
+      className: 'messages',
+      top,
+      height: LANE_HEIGHT,
+      most,
+      describe,
+    });
     return `<g data-partition="${partitionText(partition)}">${label}${back}${bars}${own.map((gap) => gapMark(gap, coverage, top)).join('')}</g>`;
   });
   return svg('Messages over time', height + AXIS_HEIGHT, `${axis(coverage, height)}${lanes.join('\n')}`);
@@ -55,7 +61,7 @@ export function bytesChart(coverage: Coverage): string {
     top: 0,
     height: TOTAL_HEIGHT,
     most,
-    tell: bytesText,
+    describe: bytesText,
   });
   const scale = `<text class="label" x="0" y="10">${bytesText(most)}</text><text class="label" x="0" y="${TOTAL_HEIGHT}">0</text>`;
   const back = `<rect class="lane" x="${LABEL_WIDTH}" y="0" width="${WIDTH - LABEL_WIDTH}" height="${TOTAL_HEIGHT}"/>`;
@@ -77,7 +83,7 @@ interface Bars {
   readonly top: number;
   readonly height: number;
   readonly most: number;
-  readonly tell: (count: number) => string;
+  readonly describe: (count: number) => string;
 }
 
 function barsOf(counts: readonly number[], { fromMs, spanMs }: Coverage, bars: Bars): string {
@@ -87,7 +93,7 @@ function barsOf(counts: readonly number[], { fromMs, spanMs }: Coverage, bars: B
       if (count === 0) return '';
       const height = Math.max(2, (count / bars.most) * bars.height);
       const [x, y] = [LABEL_WIDTH + span * step, bars.top + bars.height - height];
-      const title = asText(`${timeText(fromMs + span * spanMs)}: ${bars.tell(count)}`);
+      const title = asText(`${timeText(fromMs + span * spanMs)}: ${bars.describe(count)}`);
       return `<rect class="${bars.className}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" width="${Math.max(1, step - 0.6).toFixed(1)}" height="${height.toFixed(1)}"><title>${title}</title></rect>`;
     })
     .join('');

@@ -1,4 +1,4 @@
-// Objects that are damaged or gone, for the commands that hand messages on: they end there, or are told to go on and name
+// Objects that are damaged or gone, for the commands that hand messages on: they end there, or go on where that is asked for and name
 // each. They never pass over one without a word.
 import type { Catalog } from '../../archive/catalog.ts';
 import type { DamagedObject } from '../../archive/read-messages.ts';

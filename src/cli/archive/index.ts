@@ -14,7 +14,7 @@ export const command: Command = {
 Usage: tdmq-backup archive index [options]
 
 Reads the objects that no run's manifest knows (their run was killed before it could write it), and writes a manifest
-with what is in them: from then on archive ls tells their counts and ends, and archive verify misses them when they are
+with what is in them: from then on archive ls shows their counts and ends, and archive verify misses them when they are
 gone. Damaged objects are left out, and make the exit code 1. Changes nothing that exists.
 
   --rule NAME      for objects whose metadata names no rule; by default RULE_NAME, else archive

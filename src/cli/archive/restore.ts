@@ -197,7 +197,7 @@ Examples:
       progress.clear();
       const { damaged } = damage;
       const left = { raw: isWithRaw ? 0 : selectedRaw.length, damaged };
-      tell(counts, left, values['dry-run'], target.full, values.json, terminal);
+      report(counts, left, values['dry-run'], target.full, values.json, terminal);
       return reportDamaged(damaged, terminal) || counts.refused.length > 0 ? 1 : 0;
     } catch (error) {
       progress.clear();
@@ -254,7 +254,7 @@ async function openPublisher(terminal: Terminal): Promise<Publisher> {
   return createWirePublisher({ config: { ...pulsar, token }, clock: systemClock, signal });
 }
 
-function tell(
+function report(
   counts: RestoreCounts,
   { raw: rawLeftOut, damaged }: { readonly raw: number; readonly damaged: readonly DamagedObject[] },
   isDry: boolean,

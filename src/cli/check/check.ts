@@ -51,7 +51,7 @@ Examples:
       asksCloud: !values['no-cloud'],
     })) {
       findings.push(finding);
-      if (!values.json) tell(finding, terminal);
+      if (!values.json) print(finding, terminal);
     }
     const failures = findings.filter(({ status }) => status === 'fail').length;
     const warnings = findings.filter(({ status }) => status === 'warn').length;
@@ -78,10 +78,10 @@ async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncG
   yield* deployment;
   yield* checkLimits(config, env);
   const endpoint = env['TENCENTCLOUD_API_ENDPOINT'] || undefined;
-  const told = new Set<string>();
+  const reported = new Set<string>();
   if (asksCloud && (config.cos.endpoint === undefined || endpoint !== undefined)) {
     for (const finding of await askCloud(config, env, endpoint, signal)) {
-      told.add(finding.item);
+      reported.add(finding.item);
       yield finding;
     }
   }
@@ -91,7 +91,7 @@ async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncG
     tdmqEndpoint: endpoint,
   })) {
     // What both the cloud and the broker report is there once.
-    if (!told.has(finding.item)) yield finding;
+    if (!reported.has(finding.item)) yield finding;
   }
   signal.throwIfAborted();
   yield* checkBucket(config, SILENT, { signal, writes: probes });
@@ -121,7 +121,7 @@ function settings(env: Terminal['env']): RuleConfig | CheckResult[] {
   }
 }
 
-function tell({ item, status, cause, hint }: CheckResult, terminal: Terminal): void {
+function print({ item, status, cause, hint }: CheckResult, terminal: Terminal): void {
   const { green, yellow, red, dim } = paint(terminal.stdout, terminal.env);
   const mark = { ok: green('✓'), warn: yellow('⚠'), fail: red('✗') }[status];
   terminal.stdout.write(`${mark} ${item.padEnd(12)}  ${cause}\n`);

@@ -50,7 +50,7 @@ async function reachBucket(
         'Correct COS_BUCKET (name-appid) and COS_REGION, or create the bucket.',
       );
     }
-    // Who may only write below the prefix may not ask for the bucket; the probe will tell.
+    // Who may only write below the prefix may not ask for the bucket; the probe will show it.
     return httpStatusOf(error) === 403
       ? warn(
           item,

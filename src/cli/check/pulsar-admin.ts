@@ -34,7 +34,7 @@ interface Stats {
   >;
 }
 
-/** Asks for the namespace's time to live and the topic's subscriptions. Never throws: what is not told is left out. */
+/** Asks for the namespace's time to live and the topic's subscriptions. Never throws: what is not answered is left out. */
 export async function askAdmin(
   { serviceUrl, topic, subscription, token, runsFrom }: PulsarConfig,
   tls: TlsFiles,

@@ -117,7 +117,7 @@ const TYPE_NAMES = {
   key_shared: 'Key_Shared',
 };
 
-/** What the admin API told of the subscription; nothing where it told nothing. */
+/** What the admin API reports of the subscription; nothing where it reports nothing. */
 function subscriptionAsSeen(
   { subscription }: AdminView,
   pulsar: PulsarConfig,

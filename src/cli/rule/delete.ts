@@ -9,11 +9,11 @@ import { makeChanges, whileChanging } from './changes.ts';
 import { COMMON_HELP, confirm, openAccount, parseOneName, whileWaiting } from './context.ts';
 
 export const command: Command = {
-  summary: 'delete it; the subscription and the stored objects stay unless told otherwise',
+  summary: 'delete it; the subscription and the stored objects stay unless you ask for more',
   help: `
 Usage: tdmq-backup rule delete NAME [--delete-subscription] [--delete-run-role] [--delete-objects] [--yes]
 
-Deletes the function and its timer. The subscription, the run role and the stored objects stay unless told otherwise,
+Deletes the function and its timer. The subscription, the run role and the stored objects stay unless you ask for more,
 and the command says what remains.
 
   --delete-subscription   deletes the subscription too: messages that are not stored yet are lost

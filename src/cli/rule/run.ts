@@ -48,11 +48,11 @@ Example:
       return exitCode;
     }
     const { messages, objects, recordBytes, stopReason } = (run.summary ?? {}) as Record<string, unknown>;
-    const told =
+    const outcome =
       typeof messages === 'number'
         ? `${messages.toLocaleString('en-US')} messages in ${objects} objects, ${formatBytes(Number(recordBytes ?? 0))} (${stopReason})`
         : 'the function returned no summary';
-    terminal.stdout.write(`${green('✓')} ${told}\n  request ${run.requestId}\n`);
+    terminal.stdout.write(`${green('✓')} ${outcome}\n  request ${run.requestId}\n`);
     return exitCode;
   },
 };

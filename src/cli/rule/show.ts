@@ -59,7 +59,7 @@ Examples:
       ],
       ['network', rule.vpc === undefined ? 'no VPC' : `${rule.vpc.vpcId} / ${rule.vpc.subnetId}`],
       ['run role', rule.runRole ?? 'none'],
-      ['logs', rule.cls === undefined ? 'not in CLS' : `CLS topic ${rule.cls.topicId}`],
+      ['logs', rule.cls === undefined ? 'in no CLS topic that SCF names' : `CLS topic ${rule.cls.topicId}`],
     ];
     terminal.stdout.write(`${bold(rule.name)} in ${rule.region}\n`);
     const width = Math.max(...facts.map(([key]) => key.length));

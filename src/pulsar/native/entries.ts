@@ -75,7 +75,7 @@ export class NativeEntries {
     const entryId = { ledgerId: at.ledgerId, entryId: at.entryId };
     const encryption = native.getEncryptionContext?.();
     if (encryption?.isDecryptionFailed) {
-      const reason = `It is encrypted (${encryption.algorithm || 'algorithm not told'}, keys ${encryption.keys.map((one) => one.key).join(', ')}).`;
+      const reason = `It is encrypted (${encryption.algorithm || 'algorithm not named'}, keys ${encryption.keys.map((one) => one.key).join(', ')}).`;
       const raw = [{ id: entryId, bytes: rawOfEncrypted(native, encryption) }];
       this.#release({ kind: 'unreadable', id: entryId, topic: this.#topic, reason, raw }, [id], at.first);
       return;
