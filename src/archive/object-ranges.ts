@@ -8,13 +8,20 @@ import { datesOf } from './coverage.ts';
 
 const DAY_MS = 86_400_000;
 const COMPRESSIONS: readonly Compression[] = ['none', 'gzip', 'zstd'];
-/** Numbers of 32 bits that are kept of an object, and where they are: three for each end, its ledger by a place in a list. */
-const WIDTH = 9;
-const [FIRST, LAST, DAY, LAST_DAY, FLAGS] = [0, 3, 6, 7, 8];
+/** Of an object are kept its first entry (two numbers of 64 bits), and six numbers of 32 bits. */
+const WIDTH = 6;
+const [TO_LAST, FIRST_BATCH, LAST_BATCH, DAY, LAST_DAY, FLAGS] = [0, 1, 2, 3, 4, 5];
+const [LISTED, RECOVERED, ENDED] = [1, 2, 4];
 /** Objects of a piece: what is kept grows by pieces, and none is ever copied. */
 const PIECE = 512;
-const UINT32 = 2 ** 32;
-const [LISTED, RECOVERED, ENDED] = [1, 2, 4];
+const INT32_MAX = 2 ** 31 - 1;
+
+interface Piece {
+  /** Ledger and entry of each object's first message. */
+  readonly entries: Float64Array;
+  /** How many entries behind it the last one is, and the rest. */
+  readonly numbers: Int32Array;
+}
 
 /** An object by its ends. */
 export interface ObjectRange {
@@ -43,11 +50,10 @@ export class ObjectRanges {
   readonly topic: string;
   readonly partition: number;
   readonly #prefix: string;
-  readonly #pieces: Int32Array[] = [];
+  readonly #pieces: Piece[] = [];
   #count = 0;
-  /** Ledgers, each with the upper half of entry ids (0 nearly always), in the order in which they were met. */
-  readonly #ledgers: { readonly ledgerId: number; readonly upper: number }[] = [];
-  readonly #ledgerPlaces = new Map<string, number>();
+  /** Last messages in another ledger than the first, or far behind it. */
+  readonly #lasts = new Map<number, MessageId>();
   /** Keys that do not follow from the least id: of messages in no order, or made longer than they need to be. */
   readonly #keys = new Map<number, string>();
 
@@ -67,35 +73,26 @@ export class ObjectRanges {
       (isRecovered ? RECOVERED : 0) |
       (last !== undefined ? ENDED : 0) |
       (COMPRESSIONS.indexOf(parts.compression) << 4);
-    const at = this.#count++ * WIDTH;
-    if (at % (PIECE * WIDTH) === 0) this.#pieces.push(new Int32Array(PIECE * WIDTH));
-    const piece = this.#pieces.at(-1) as Int32Array;
-    const end = last ?? first;
-    piece.set(
-      [
-        ...[this.#ledgerPlace(first), first.entryId, first.batchIndex],
-        ...[this.#ledgerPlace(end), end.entryId, end.batchIndex],
-        ...[day, lastDay, flags],
-      ],
-      at % (PIECE * WIDTH),
-    );
+    const at = this.#count++;
+    const place = at % PIECE;
+    if (place === 0)
+      this.#pieces.push({
+        entries: new Float64Array(2 * PIECE),
+        numbers: new Int32Array(WIDTH * PIECE),
+      });
+    const { entries, numbers } = this.#pieces.at(-1) as Piece;
+    entries.set([first.ledgerId, first.entryId], 2 * place);
+    const toLast = last?.ledgerId === first.ledgerId ? last.entryId - first.entryId : Number.NaN;
+    if (last !== undefined && !(Math.abs(toLast) <= INT32_MAX)) this.#lasts.set(at, last);
+    numbers.set([toLast, first.batchIndex, last?.batchIndex ?? 0, day, lastDay, flags], WIDTH * place);
     if (this.keyAt(at, first) !== key) this.#keys.set(at, key);
-  }
-
-  #ledgerPlace({ ledgerId, entryId }: MessageId): number {
-    const upper = Math.floor(entryId / UINT32);
-    const name = `${ledgerId}:${upper}`;
-    const known = this.#ledgerPlaces.get(name);
-    if (known !== undefined) return known;
-    this.#ledgerPlaces.set(name, this.#ledgers.length);
-    return this.#ledgers.push({ ledgerId, upper }) - 1;
   }
 
   /** In the order of messages. May be repeated. */
   *inOrder(): Generator<ObjectRange, void, undefined> {
-    const order = Array.from({ length: this.#count }, (_, i) => i * WIDTH);
+    const order = Array.from({ length: this.#count }, (_, i) => i);
     const compare = (a: number, b: number) => {
-      const [one, other] = [this.idAt(a + FIRST), this.idAt(b + FIRST)];
+      const [one, other] = [this.firstAt(a), this.firstAt(b)];
       const difference = one.ledgerId - other.ledgerId || one.entryId - other.entryId;
       return difference || Math.max(0, one.batchIndex) - Math.max(0, other.batchIndex) || a - b;
     };
@@ -105,20 +102,34 @@ export class ObjectRanges {
     for (const at of isInOrder ? order : order.sort(compare)) yield new RangeAt(this, at);
   }
 
-  /** The number at a place. */
-  numberAt(at: number): number {
-    return (this.#pieces[Math.floor(at / (PIECE * WIDTH))] as Int32Array)[at % (PIECE * WIDTH)] as number;
+  /** A number that is kept of the object at a place. */
+  numberAt(at: number, what: number): number {
+    const { numbers } = this.#pieces[Math.floor(at / PIECE)] as Piece;
+    return numbers[WIDTH * (at % PIECE) + what] as number;
   }
 
-  /** The id at a place. */
-  idAt(at: number): MessageId {
-    const { ledgerId, upper } = this.#ledgers[this.numberAt(at)] as { ledgerId: number; upper: number };
+  firstAt(at: number): MessageId {
+    const { entries } = this.#pieces[Math.floor(at / PIECE)] as Piece;
+    const place = 2 * (at % PIECE);
     return {
-      ledgerId,
-      entryId: upper * UINT32 + (this.numberAt(at + 1) >>> 0),
+      ledgerId: entries[place] as number,
+      entryId: entries[place + 1] as number,
       partition: this.partition,
-      batchIndex: this.numberAt(at + 2),
+      batchIndex: this.numberAt(at, FIRST_BATCH),
     };
+  }
+
+  lastAt(at: number): MessageId {
+    const { ledgerId, entryId, partition } = this.firstAt(at);
+    const batchIndex = this.numberAt(at, LAST_BATCH);
+    return (
+      this.#lasts.get(at) ?? {
+        ledgerId,
+        entryId: entryId + this.numberAt(at, TO_LAST),
+        partition,
+        batchIndex,
+      }
+    );
   }
 
   /** The key at a place: it follows from the id there, unless it was kept. */
@@ -126,9 +137,9 @@ export class ObjectRanges {
     const [tenant = '', namespace = '', topic = ''] = this.topic.replace('persistent://', '').split('/');
     const first = {
       id: { ...id, partition: this.partition },
-      publishTimeMs: this.numberAt(at + DAY) * DAY_MS,
+      publishTimeMs: this.numberAt(at, DAY) * DAY_MS,
     };
-    const compression = COMPRESSIONS[this.numberAt(at + FLAGS) >> 4] as Compression;
+    const compression = COMPRESSIONS[this.numberAt(at, FLAGS) >> 4] as Compression;
     return this.#keys.get(at) ?? objectKey(this.#prefix, { tenant, namespace, topic }, first, compression);
   }
 }
@@ -152,11 +163,11 @@ class RangeAt implements ObjectRange {
   }
 
   get first(): MessageId {
-    return this.#id(FIRST);
+    return this.#ranges.firstAt(this.#at);
   }
 
   get last(): MessageId | undefined {
-    return this.#has(ENDED) ? this.#id(LAST) : undefined;
+    return this.#has(ENDED) ? this.#ranges.lastAt(this.#at) : undefined;
   }
 
   get day(): number {
@@ -176,15 +187,11 @@ class RangeAt implements ObjectRange {
   }
 
   #number(what: number): number {
-    return this.#ranges.numberAt(this.#at + what);
+    return this.#ranges.numberAt(this.#at, what);
   }
 
   #has(flag: number): boolean {
     return (this.#number(FLAGS) & flag) !== 0;
-  }
-
-  #id(what: number): MessageId {
-    return this.#ranges.idAt(this.#at + what);
   }
 }
 
