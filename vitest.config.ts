@@ -7,8 +7,8 @@ const report = process.env['TEST_REPORT'];
 export default defineConfig({
   test: {
     pool: 'forks',
-    // Most tests wait for a time-out or an answer, so a few files side by side cost no core.
-    maxWorkers: Math.max(6, availableParallelism()),
+    // Most tests wait for a time-out or an answer, so more files than cores run side by side.
+    maxWorkers: Math.max(8, availableParallelism()),
     hookTimeout: 30_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
