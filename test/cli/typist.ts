@@ -14,6 +14,10 @@ export const CTRL_C = '\u0003';
 /** Takes away what is typed already. */
 export const CTRL_U = '\u0015';
 
+/** Keys that are pressed as they are, whatever the question is. */
+export const literally = (keys: string) => `${LITERAL}${keys}`;
+const LITERAL = '\u0016';
+
 /** Types `answers` into the terminal, one per question, and hangs up at the question after the last. */
 export function typeAnswers(terminal: Terminal, answers: readonly string[]): void {
   const left = [...answers];
@@ -41,6 +45,7 @@ export function typeAnswers(terminal: Terminal, answers: readonly string[]): voi
 
 function keysOf(answer: string, frame: string | undefined): string | undefined {
   if (answer === ESC || answer === CTRL_C) return answer;
+  if (answer.startsWith(LITERAL)) return answer.slice(LITERAL.length);
   // Behind a fault the text that was typed is still there.
   if (frame === undefined) return `${CTRL_U}${answer}${ENTER}`;
   const options = frame

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { seedCluster } from '../../stand-ins/cloud-api/state.ts';
 import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
-import { CTRL_C, CTRL_U, ESC } from '../typist.ts';
+import { CTRL_C, CTRL_U, ESC, literally } from '../typist.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -235,8 +235,10 @@ describe('Going back', () => {
   });
 
   test('letters choose nothing: "maybe" makes no rule', async () => {
-    const ran = await cloud.ruleOnTerminal(without('--prefix'), ['kept/', 'make nothing']);
+    // Then up, from the first choice to the last: to make nothing.
+    const ran = await cloud.ruleOnTerminal(without('--prefix'), ['kept/', literally('maybe\u001b[A\r')]);
     expect(ran.code).toBe(1);
+    expect(ran.err).toContain('Nothing was made');
     expect(cloud.api.state.functions.size).toBe(0);
   });
 });
