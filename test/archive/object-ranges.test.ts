@@ -21,15 +21,18 @@ const kept = fc.record({
   day: fc.integer({ min: 0, max: 40_000 }),
   compression: fc.constantFrom('none', 'gzip', 'zstd'),
   isRecovered: fc.boolean(),
+  // A key that does not follow from the first id, as of messages in no order.
+  isOdd: fc.boolean(),
 });
 
 test('ids, days and keys come back, in the order of messages', () => {
   fc.assert(
     fc.property(fc.array(kept, { maxLength: 1_200, size: 'max' }), (objects) => {
       const ranges = new ObjectRanges(PREFIX, 'persistent://t/ns/orders', 3);
-      const given = objects.map(({ first, last, day, compression, isRecovered }) => {
+      const given = objects.map(({ first, last, day, compression, isRecovered, isOdd }, i) => {
         const id = { ...first, partition: 3 };
-        const key = objectKey(PREFIX, TOPIC, { id, publishTimeMs: day * DAY_MS }, compression as 'none');
+        const regular = objectKey(PREFIX, TOPIC, { id, publishTimeMs: day * DAY_MS }, compression as 'none');
+        const key = isOdd ? `${regular}-${i}` : regular;
         const object = {
           key,
           parts: { date: new Date(day * DAY_MS).toISOString().slice(0, 10), partition: 3, compression },
