@@ -2,6 +2,7 @@
 // partition that another instance has while it drains others: it goes on there if the partition comes back meanwhile. It
 // takes no entry.
 import { setMaxListeners } from 'node:events';
+import { untilAborted } from '../lib/until-aborted.ts';
 import type { Clock } from '../ports.ts';
 import type { PartitionOutcome } from './partition-drain.ts';
 
@@ -73,8 +74,13 @@ export class Standby {
     if (!isOver()) this.#leaving.abort();
   }
 
-  async #isSomethingLeft(): Promise<boolean> {
-    const drained = await Promise.all([...this.#waiting].map((one) => one.isDrained()));
-    return drained.includes(false);
+  #isSomethingLeft(): Promise<boolean> {
+    const drained = Promise.all([...this.#waiting].map((one) => one.isDrained()));
+    // Where the broker does not answer, the end of reading is the last moment to leave.
+    const answer = untilAborted(drained, this.#reading, () => new Error('reading has to stop'));
+    return answer.then(
+      (all) => all.includes(false),
+      () => false,
+    );
   }
 }

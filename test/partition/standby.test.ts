@@ -103,6 +103,25 @@ it('stays for nothing when reading has to stop', async () => {
   expect(stayedMs).toBeLessThan(500);
 });
 
+it('stays no longer than the time to read for an answer that does not come', async () => {
+  const reading = new AbortController();
+  const standby = new Standby(2, hastyClock(), reading.signal);
+  let ask: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
+  const isDrained = () => {
+    ask();
+    return new Promise<boolean>(() => undefined);
+  };
+  const theirs = { ...partitionThat('standby'), isDrained };
+  const outcome = standby.drain(theirs, theirs.drainOnce);
+  await standby.drain(partitionThat(), async () => 'caught_up');
+  await asked;
+  reading.abort();
+  expect(await outcome).toBe('standby');
+});
+
 /** Partition 0 belongs to another instance until the first entries of partition 1 are taken. */
 function sourceWithMove(broker: FakeBroker): Source {
   const source = createFakeSource(broker);
