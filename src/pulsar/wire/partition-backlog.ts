@@ -75,8 +75,8 @@ export class PartitionBacklog {
 
   /** Whether everything up to `end` is acknowledged; true too where nobody can know. */
   async isDrained(end: EntryId): Promise<boolean> {
+    if (!this.#link.isReady) return true;
     try {
-      await this.#link.ready();
       const { acknowledged } = await this.#link.consumer.lastPositions();
       return acknowledged === undefined || isUpTo(end, acknowledged);
     } catch {
