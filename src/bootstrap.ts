@@ -4,7 +4,7 @@
 import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { main_handler } from './index.ts';
-import type { ScfContext } from './run-plan.ts';
+import type { ScfContext } from './run/run-plan.ts';
 
 const WEB_FUNCTION_PORT = 9_000;
 /** SCF's own limit for an event. */

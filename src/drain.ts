@@ -25,7 +25,6 @@
 // is in a file and not acknowledged goes to another consumer when this one dies; so each partition has one such file
 // at most: rolling-file.ts returns only when the file before is acknowledged.
 import { setMaxListeners } from 'node:events';
-import type { Pace } from './deadline.ts';
 import { BackupError, byGravity } from './errors.ts';
 import { formatTime } from './format/record.ts';
 import { heldBackText } from './held-back.ts';
@@ -36,7 +35,8 @@ import { pacedStore } from './paced-store.ts';
 import { PartitionDrain, type PartitionOutcome } from './partition/partition-drain.ts';
 import { Standby } from './partition/standby.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
-import { createTally, type Run, type Tally } from './run-context.ts';
+import type { Pace } from './run/deadline.ts';
+import { createTally, type Run, type Tally } from './run/run-context.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;

@@ -1,11 +1,8 @@
 // One invocation: settings, plan, adapters, the run, the last log line. The one place that catches: what fails is logged
 // with its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
-
-import { abortOrphans, leaveManifest } from './after-drain.ts';
 import { followRuns, type RunChain } from './chain/run-chain.ts';
 import { parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
-import { Deadline } from './deadline.ts';
 import { drain } from './drain.ts';
 import { BackupError } from './errors.ts';
 import { endCompression } from './format/compression.ts';
@@ -20,9 +17,11 @@ import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
 import { type Environment, type RunsFrom, secretsOf } from './read-settings.ts';
 import { retryingStore } from './retrying-store.ts';
-import type { Tally } from './run-context.ts';
-import { logFieldsOf, RunOutcome } from './run-outcome.ts';
-import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } from './run-plan.ts';
+import { abortOrphans, leaveManifest } from './run/after-drain.ts';
+import { Deadline } from './run/deadline.ts';
+import type { Tally } from './run/run-context.ts';
+import { logFieldsOf, RunOutcome } from './run/run-outcome.ts';
+import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } from './run/run-plan.ts';
 
 /** What an invocation is made of; tests replace the outside. */
 export interface HandlerParts {

@@ -1,8 +1,7 @@
 // The entry of the SCF event function: handler `index.main_handler`. Keeps nothing from one invocation to the next.
-
 import type { Summary } from './format/run-manifest.ts';
 import { handleInvocation } from './handler.ts';
-import type { ScfContext } from './run-plan.ts';
+import type { ScfContext } from './run/run-plan.ts';
 
 /** Called by the timer; the event holds nothing that a run needs. Returns the run's summary, or throws. */
 export async function main_handler(_event: unknown, context: ScfContext): Promise<Summary> {

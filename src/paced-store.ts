@@ -1,8 +1,8 @@
 // A store that creates nothing for which the run has no time any more. What it refuses for that stays in the
 // subscription, and is no failure.
-import type { Pace } from './deadline.ts';
 import { BackupError } from './errors.ts';
 import type { ObjectStore, Upload } from './ports.ts';
+import type { Pace } from './run/deadline.ts';
 
 const TOO_LATE = new BackupError('store', 'there was no time left to store another file', {
   retryable: true,

@@ -4,7 +4,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import type { Backlog, SourcePartition } from '../src/ports.ts';
-import { createTally } from '../src/run-context.ts';
+import { createTally } from '../src/run/run-context.ts';
 import {
   connectionLost,
   createFakeBroker,

@@ -4,7 +4,7 @@ import type { Summary } from '../format/run-manifest.ts';
 import { handleInvocation, REAL_PARTS } from '../handler.ts';
 import { createLogger } from '../logger.ts';
 import type { SourcePartition } from '../ports.ts';
-import type { Tally } from '../run-context.ts';
+import type { Tally } from '../run/run-context.ts';
 import type { Command, Terminal } from './command.ts';
 import { ruleEnvironment } from './rule/environment.ts';
 import { formatLogLine } from './terminal/log-line.ts';

@@ -3,11 +3,11 @@
 import { BackupError, gravest } from '../errors.ts';
 import { formatMessageId } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
+import { retryThroughOutage } from '../lib/outage.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
-import { retryThroughOutage } from '../outage.ts';
 import { isOfClock } from '../paced-store.ts';
 import type { EntryId, SourcePartition } from '../ports.ts';
-import type { Run } from '../run-context.ts';
+import type { Run } from '../run/run-context.ts';
 import { FoundObjects } from './found-object.ts';
 import { describeSpan, type MessageMark, type PublishSpan } from './message-range.ts';
 import type { ObjectFile } from './object-file.ts';

@@ -7,7 +7,7 @@ import { parseObjectKey } from '../format/object-key.ts';
 import { compareMessageIds, formatMessageId } from '../format/record.ts';
 import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from '../format/stored-object.ts';
 import type { EntryId, ObjectHead, SourcePartition } from '../ports.ts';
-import type { Run } from '../run-context.ts';
+import type { Run } from '../run/run-context.ts';
 import type { MessageMark, PublishSpan } from './message-range.ts';
 import type { ObjectFile } from './object-file.ts';
 import { firstBehind, keyPosition, type Position, type ResumePoint } from './position.ts';

@@ -1,14 +1,13 @@
 // One partition of a run: what follows each end of reading, whether it is the partition's own, a failure, a found object or
 // another consumer. Joins the parts that keep the ordering argument at the head of drain.ts: position.ts (which messages
 // are taken), rolling-file.ts (what goes into which file), file-chain.ts (create, then acknowledge).
-
 import { BackupError } from '../errors.ts';
 import { logHeldBack } from '../held-back.ts';
+import { retryThroughOutage } from '../lib/outage.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
-import { retryThroughOutage } from '../outage.ts';
 import { isOfClock } from '../paced-store.ts';
 import type { Backlog, HeldBackReason, SourcePartition } from '../ports.ts';
-import type { Run } from '../run-context.ts';
+import type { Run } from '../run/run-context.ts';
 import { EntryRoom } from './entry-room.ts';
 import { FileChain } from './file-chain.ts';
 import { keepRaw, PartitionReader, type ReadOutcome } from './partition-reader.ts';

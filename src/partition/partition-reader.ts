@@ -1,11 +1,10 @@
 // Takes the entries of one partition, up to the end of the run's range, and gives their messages to the rolling file.
 // Decides of each delivery what is due; when files are closed and what becomes of them is not its business.
-
 import { BackupError } from '../errors.ts';
 import { isUpTo } from '../format/entry-order.ts';
 import { storeUnreadable } from '../format/unreadable.ts';
 import type { Delivery, ReadableEntry, SourcePartition, TimeMs, UnreadableEntry } from '../ports.ts';
-import type { Run } from '../run-context.ts';
+import type { Run } from '../run/run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
 import type { FileChain } from './file-chain.ts';
 import type { DrainPosition } from './position.ts';

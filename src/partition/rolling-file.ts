@@ -1,13 +1,12 @@
 // The open file of one partition: what goes into it, when it is closed, and which entries wait for it to be durable. A
 // closed file goes to the end of the chain (file-chain.ts). It takes what it is given; what comes is not its business.
-
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from '../batch.ts';
 import { isUpTo } from '../format/entry-order.ts';
 import { objectKey } from '../format/object-key.ts';
 import { compareMessageIds } from '../format/record.ts';
 import { encodeRecords, type Records } from '../format/record-encoder.ts';
 import type { EntryId, Message, MessageId } from '../ports.ts';
-import type { Run } from '../run-context.ts';
+import type { Run } from '../run/run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
 import type { FileChain } from './file-chain.ts';
 import { type MessageMark, type MessageRange, rangeOf } from './message-range.ts';

@@ -1,7 +1,7 @@
 // Invokes the packaged function (its file and the memory limit are the arguments) once, in a process of its own, measured.
 import { createRequire } from 'node:module';
 import type { Summary } from '../../src/format/run-manifest.ts';
-import type { ScfContext } from '../../src/run-plan.ts';
+import type { ScfContext } from '../../src/run/run-plan.ts';
 import { reportMeasurement } from './measurement.ts';
 
 const [functionFile = '', memoryMb = '512'] = process.argv.slice(2);

@@ -2,7 +2,7 @@
 // arrives, and at last its loss, to them. It decides nothing about them.
 import type { Socket } from 'node:net';
 import { BackupError } from '../../errors.ts';
-import { OUTAGE_HINT } from '../../outage.ts';
+import { OUTAGE_HINT } from '../../lib/outage.ts';
 import type { Clock } from '../../ports.ts';
 import type { RunsFrom } from '../../read-settings.ts';
 import type { Identity } from './authentication.ts';

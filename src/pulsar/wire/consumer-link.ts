@@ -5,9 +5,8 @@
 //   missing     the topic has no such partition any more, and the broker makes none
 //   failed      given up with an error; `renew` tries again, as it does for a missing one
 //   closed      for good
-
 import { BackupError } from '../../errors.ts';
-import { endingOutage } from '../../outage.ts';
+import { endingOutage } from '../../lib/outage.ts';
 import type { Clock, Logger } from '../../ports.ts';
 import { BrokerConsumer, type Subscription } from './broker-consumer.ts';
 import type { Cluster } from './cluster.ts';

@@ -1,6 +1,6 @@
 // Where calls wait for the connection to come back, each for a bounded time.
 import { BackupError } from '../../errors.ts';
-import { OUTAGE_HINT } from '../../outage.ts';
+import { OUTAGE_HINT } from '../../lib/outage.ts';
 import type { Clock } from '../../ports.ts';
 import { startTimer } from './timer.ts';
 

@@ -1,6 +1,6 @@
 // The requests of one connection that wait for their answers, each for a bounded time.
 import { BackupError } from '../../errors.ts';
-import { OUTAGE_HINT } from '../../outage.ts';
+import { OUTAGE_HINT } from '../../lib/outage.ts';
 import type { Clock } from '../../ports.ts';
 import type { Integer } from './protocol/codec.ts';
 import type { Command, CommandFields } from './protocol/frame.ts';

@@ -1,8 +1,8 @@
 // One outage of a partition's consumer, from its loss until there is one again: since when, why, and the tries to end it.
 // It bounds the whole outage, however often the tries begin anew.
 import { BackupError } from '../../errors.ts';
+import { endingOutage } from '../../lib/outage.ts';
 import { retry } from '../../lib/retry.ts';
-import { endingOutage } from '../../outage.ts';
 import type { Clock } from '../../ports.ts';
 import { startTimer, type Timings } from './timer.ts';
 

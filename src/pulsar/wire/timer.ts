@@ -1,5 +1,5 @@
 // Timers on the system's clock, so that tests own time here too.
-import { MAX_OUTAGE_MS } from '../../outage.ts';
+import { MAX_OUTAGE_MS } from '../../lib/outage.ts';
 import type { Clock } from '../../ports.ts';
 
 /** How long each step may take, in milliseconds. */

@@ -1,9 +1,9 @@
 // How long a run waits for a Pulsar that is away: 120 s in all, although one wait is inside another.
 import { expect, test } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import { MAX_OUTAGE_MS, retryThroughOutage } from '../src/outage.ts';
-import { Recovery } from '../src/pulsar/wire/recovery.ts';
-import { virtualClock } from './pulsar/virtual-clock.ts';
+import { BackupError } from '../../src/errors.ts';
+import { MAX_OUTAGE_MS, retryThroughOutage } from '../../src/lib/outage.ts';
+import { Recovery } from '../../src/pulsar/wire/recovery.ts';
+import { virtualClock } from '../pulsar/virtual-clock.ts';
 
 const away = () => Promise.reject(new BackupError('source', 'nobody answers', { retryable: true }));
 const { signal } = new AbortController();

@@ -1,8 +1,8 @@
 // What a run comes to, also where it fails halfway. Its summary is the function's return value, the last log line, and
 // the head of the manifest.
-import type { DrainResult } from './drain.ts';
-import type { EndReason, Summary } from './format/run-manifest.ts';
-import type { Clock } from './ports.ts';
+import type { DrainResult } from '../drain.ts';
+import type { EndReason, Summary } from '../format/run-manifest.ts';
+import type { Clock } from '../ports.ts';
 import { createTally } from './run-context.ts';
 
 /** Kept while the run goes on. */

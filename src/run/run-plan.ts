@@ -1,9 +1,9 @@
 // What a run may use, planned before it begins: its time and its memory. A pure function of the settings, of what SCF
 // says about the invocation, and of the time at which it began; what is measured on the way is deadline.ts.
-import type { RuleConfig } from './config.ts';
-import { BackupError } from './errors.ts';
-import { compressionMemoryMb } from './format/compression.ts';
-import { largestMessageBytes } from './largest-message.ts';
+import type { RuleConfig } from '../config.ts';
+import { BackupError } from '../errors.ts';
+import { compressionMemoryMb } from '../format/compression.ts';
+import { largestMessageBytes } from '../largest-message.ts';
 
 /** What SCF says about an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
 export interface ScfContext {

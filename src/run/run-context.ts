@@ -1,12 +1,12 @@
 // What the partitions of one run share, and what they count together.
-import type { Limits } from './batch.ts';
-import type { Compression, SubscriptionType } from './config.ts';
+import type { Limits } from '../batch.ts';
+import type { Compression, SubscriptionType } from '../config.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
+import type { Slots } from '../lib/semaphore.ts';
+import type { MemoryBudget } from '../memory-budget.ts';
+import type { Clock, Logger, ObjectStore } from '../ports.ts';
+import type { TopicName } from '../topic-name.ts';
 import type { Pace } from './deadline.ts';
-import type { ManifestObject } from './format/run-manifest.ts';
-import type { Slots } from './lib/semaphore.ts';
-import type { MemoryBudget } from './memory-budget.ts';
-import type { Clock, Logger, ObjectStore } from './ports.ts';
-import type { TopicName } from './topic-name.ts';
 
 /** Counted while the run goes on, by all partitions. */
 export interface Tally {

@@ -2,13 +2,13 @@
 // moves. What is acknowledged is stored then, the invocation ends, and the next one goes on from there.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import { formatMessageId } from '../src/format/record.ts';
-import type { Summary } from '../src/format/run-manifest.ts';
-import { type HandlerParts, handleInvocation } from '../src/handler.ts';
-import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
-import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { publishedMessages, silentLogger, storedMessages } from './fakes/run-drain.ts';
+import { BackupError } from '../../src/errors.ts';
+import { formatMessageId } from '../../src/format/record.ts';
+import type { Summary } from '../../src/format/run-manifest.ts';
+import { type HandlerParts, handleInvocation } from '../../src/handler.ts';
+import { createFakeBroker, createFakeSource, type FakeBroker, publish } from '../fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { publishedMessages, silentLogger, storedMessages } from '../fakes/run-drain.ts';
 
 const LIMIT_MS = 60_000;
 const ENV = {

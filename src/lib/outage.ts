@@ -1,7 +1,7 @@
 // How long a run waits for a Pulsar that is away or does not answer: one rule for receiving, acknowledging and resuming.
 // Opening has its own, shorter one: nothing was begun by then.
-import type { BackupError } from './errors.ts';
-import { type RetryOptions, retry } from './lib/retry.ts';
+import type { BackupError } from '../errors.ts';
+import { type RetryOptions, retry } from './retry.ts';
 
 /** Milliseconds from the first sign of an outage. */
 export const MAX_OUTAGE_MS = 120_000;

@@ -1,7 +1,7 @@
 // The end of a run's time: reading stops early enough to store what is open, storing early enough to have the last
 // acknowledgement and to leave the manifest, everything early enough to close and to say so. How long a creation takes
 // is measured in the run itself: with a slow store all of that is sooner.
-import type { Clock } from './ports.ts';
+import type { Clock } from '../ports.ts';
 import type { RunTimes } from './run-plan.ts';
 
 /** A creation, or an acknowledgement, takes seldom longer than so many average ones. */

@@ -1,10 +1,10 @@
 // What a run does once it has drained: it leaves its manifest, and aborts the unfinished uploads of killed runs.
-import type { RuleConfig } from './config.ts';
-import type { DrainResult } from './drain.ts';
-import { topicFolder } from './format/object-key.ts';
-import { type ManifestLink, storeRunManifest } from './format/run-manifest.ts';
-import { isOfClock } from './paced-store.ts';
-import type { Logger, ObjectStore } from './ports.ts';
+import type { RuleConfig } from '../config.ts';
+import type { DrainResult } from '../drain.ts';
+import { topicFolder } from '../format/object-key.ts';
+import { type ManifestLink, storeRunManifest } from '../format/run-manifest.ts';
+import { isOfClock } from '../paced-store.ts';
+import type { Logger, ObjectStore } from '../ports.ts';
 import type { RunOutcome } from './run-outcome.ts';
 
 /**

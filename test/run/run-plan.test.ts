@@ -1,9 +1,9 @@
 // How the time and the memory of an invocation are divided before the run begins.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../src/config.ts';
-import { hasNativeZstd } from '../src/lib/zstd.ts';
-import { planRun, type ScfContext } from '../src/run-plan.ts';
+import { parseConfig } from '../../src/config.ts';
+import { hasNativeZstd } from '../../src/lib/zstd.ts';
+import { planRun, type ScfContext } from '../../src/run/run-plan.ts';
 
 const MIB = 1_048_576;
 const STARTED_MS = 1_000_000;
