@@ -202,7 +202,7 @@ async function start(): Promise<void> {
   if (host) {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const api = { host, port: Number(port ?? 80), agent };
-    // Nobody can tell what state the process is in: give the reason to SCF, then let it start a new one.
+    // The state of the process is unknown: give the reason to SCF, then let it start a new one.
     process.on('uncaughtException', (error) => {
       log('error', 'process failed', { errorMessage: error.message, errorStack: error.stack });
       const fallback = setTimeout(() => process.exit(1), 2_000);

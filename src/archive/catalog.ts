@@ -1,12 +1,12 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
-// objects that no manifest knows. The listing is the truth; the rest is what is said about it.
+// objects that no manifest knows. The listing is the truth; the rest is what is known about it.
 import type { ObjectKeyParts } from '../format/object-key.ts';
 import { compareMessageIds } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import type { EntryId, ListedObject, MessageId, ObjectHead, ObjectStore, TimeMs } from '../ports.ts';
 import { type CatalogOptions, streamCatalog } from './catalog-stream.ts';
 
-/** What is said about an object; `undefined` where nobody says it. */
+/** What is known about an object; `undefined` where nothing is known. */
 export interface ObjectFacts {
   readonly messages: number | undefined;
   /** Uncompressed. */
@@ -86,7 +86,7 @@ export async function readCatalog(
 export const isNothing = ({ objects, raw, missing }: Catalog): boolean =>
   objects.length + raw.length + missing.length === 0;
 
-/** Whether the messages of what was kept raw stand in objects now. */
+/** Whether the messages of what was kept raw are in objects now. */
 export const isRecovered = ({ recoveredBy }: RawObject): boolean => recoveredBy !== undefined;
 
 /** The name of a partition among those of all topics. */

@@ -1,4 +1,4 @@
-// What is said about listed objects: by the manifests of the days around them, and by their metadata where no manifest
+// What is known about listed objects: by the manifests of the days around them, and by their metadata where no manifest
 // knows them. Nothing is downloaded.
 import { dateOf, type ObjectKeyParts } from '../format/object-key.ts';
 import { parseMessageId, parseTime } from '../format/record.ts';

@@ -58,12 +58,10 @@ export async function compareOverlaps(
       }
       if (equal > 0)
         findings.push(
-          notice(object.key, 'duplicates', `${equal} of its messages also stand in ${one.object.key}`),
+          notice(object.key, 'duplicates', `${equal} of its messages are also in ${one.object.key}`),
         );
       if (first !== undefined)
-        findings.push(
-          damage(object.key, 'conflict', `message ${first} stands otherwise in ${one.object.key}`),
-        );
+        findings.push(damage(object.key, 'conflict', `message ${first} differs in ${one.object.key}`));
       duplicates += equal;
     }
     open.push({ object, last, records });

@@ -27,13 +27,13 @@ export interface StoredMessage {
 }
 
 export interface ReadOptions extends CallOptions {
-  /** Also the copies of messages that stand in two objects. */
+  /** Also the copies of messages that are in two objects. */
   readonly withDuplicates?: boolean;
   /** Where many partitions are read side by side: how much of an object is read at a time (ranged-read.ts). */
   readonly rangeBytes?: number;
   readonly onObject?: (object: ArchiveObject) => void;
   readonly onDuplicate?: (message: Message) => void;
-  /** Called with an object that cannot be read to its end, which is gone on behind; without it, reading fails there. */
+  /** Called with an object that cannot be read to its end, which is skipped; without it, reading fails there. */
   readonly onDamaged?: ((damaged: DamagedObject) => void) | undefined;
 }
 

@@ -1,4 +1,4 @@
-// The objects that hold messages of raw entries: looks whether messages stand in one already, and creates what is missing.
+// The objects that hold messages of raw entries: looks whether an object has the messages already, and creates what is missing.
 // It never replaces an object, and never stores a message that it can find.
 import { type Limits, limitPassedBy, type Size } from '../batch.ts';
 import type { Compression } from '../config.ts';
@@ -33,7 +33,7 @@ export interface RecoveredObjectsOptions extends CallOptions {
 }
 
 export interface RecoveredObjects {
-  /** Makes objects of the messages that stand in none; `isNew`: there were some. @throws BackupError `corrupt` where something else is there */
+  /** Makes objects of the messages that are in none; `isNew`: there were some. @throws BackupError `corrupt` where something else is there */
   keep(raw: RawObject, messages: readonly Message[]): Promise<{ objects: readonly string[]; isNew: boolean }>;
   /** The rule that kept it. */
   ruleOf(raw: RawObject): Promise<string>;
@@ -63,7 +63,7 @@ export function createRecoveredObjects(
   const budget = new MemoryBudget(BUFFER_BYTES, clock);
   const slots = createSlots(UPLOADS);
 
-  /** The messages of raw entries that stand in the object, by id, with checksums of their records. Read once. */
+  /** The messages of raw entries that are in the object, by id, with checksums of their records. Read once. */
   function heldIn(object: ArchiveObject): Promise<ReadonlyMap<string, string>> {
     let reading = held.get(object);
     if (reading === undefined) {

@@ -1,4 +1,4 @@
-// What restore does with raw entries: which are meant, where they stand among the messages, and to which partition they go.
+// What restore does with raw entries: which are meant, their place among the messages, and to which partition they go.
 import { BackupError } from '../errors.ts';
 import { readWhole } from '../format/stored-object.ts';
 import type { CallOptions, Message, ObjectStore, RawEntry, TimeMs } from '../ports.ts';

@@ -68,7 +68,7 @@ export interface RestoreOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress?: (counts: Readonly<RestoreCounts>) => void;
-  /** Called with objects that are damaged, which are gone on behind; without it, the restore fails there. */
+  /** Called with objects that are damaged, which are skipped; without it, the restore fails there. */
   readonly onDamaged?: ((damaged: DamagedObject) => void) | undefined;
 }
 
@@ -77,7 +77,7 @@ export interface RestoreCounts {
   messages: number;
   /** Payloads. */
   bytes: number;
-  /** Copies of messages that stand in two objects. */
+  /** Copies of messages that are in two objects. */
   duplicates: number;
   /** Published by an earlier try. */
   skipped: number;

@@ -7,7 +7,7 @@ import { PartitionRanges } from './object-ranges.ts';
 import { verifyEnds } from './overlaps.ts';
 import { verifyFacts } from './verify-object.ts';
 
-/** The findings of a catalog, by what is said about its objects alone; nothing is read, and no run is followed. */
+/** The findings of a catalog, by what is known about its objects alone; nothing is read, and no run is followed. */
 export function verifyCatalog(catalog: Catalog, knowsMetadata: boolean): Finding[] {
   const partitions = new PartitionRanges(catalog.prefix);
   for (const object of catalog.objects) partitions.addObject(object);

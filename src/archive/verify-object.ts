@@ -1,4 +1,4 @@
-// What can be found wrong with one object: what is said about it, and what was read of it, against each other.
+// What can be found wrong with one object: what is known about it, and what was read of it, against each other.
 import { RECORD_FORMAT } from '../format/record.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { damage, type Finding } from './finding.ts';
@@ -54,7 +54,7 @@ export function verifyFacts(
   return findings;
 }
 
-/** What was read of an object against what is said about it. */
+/** What was read of an object against what is known about it. */
 export function verifyInspection(object: ArchiveObject, inspection: Inspection): Finding[] {
   const { key, manifest, head } = object;
   const metadata = head?.metadata ?? {};

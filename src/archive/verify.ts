@@ -29,7 +29,7 @@ import { verifyFacts, verifyInspection } from './verify-object.ts';
 
 /** V8 would let garbage grow to several times of what is in use. */
 const MAX_IN_USE_BYTES = 64 * 1_048_576;
-/** What comes and goes with an object, or with a manifest: its metadata, what is said about it, and keys. */
+/** What comes and goes with an object, or with a manifest: its metadata, what is known about it, and keys. */
 const OBJECT_BYTES = 1_024;
 
 /** `list`: without downloading. `object`: also the checksum of the bytes. `record`: also every line. */
@@ -72,10 +72,10 @@ export interface VerifyReport {
   readonly messages: number;
   /** Objects whose count is not known: `messages` is without theirs. */
   readonly unknown: number;
-  /** Messages that stand in more than one object; only at the level of records. */
+  /** Messages that are in more than one object; only at the level of records. */
   readonly duplicates: number;
   readonly damagedObjects: number;
-  /** Entries kept raw, and how many of them stand in objects all the same. */
+  /** Entries kept raw, and how many of them are in objects all the same. */
   readonly unreadable: number;
   readonly recovered: number;
   /** How far the runs could be followed by their manifests. */

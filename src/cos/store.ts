@@ -286,4 +286,4 @@ const damaged = ({ key, action }: StoreCall & { key: string }, what: string): Ba
   });
 
 const DAMAGED_UPLOAD_HINT =
-  'Nothing of it was acknowledged. Remove the object before the next run: of an object that was uploaded in parts a later run cannot tell that it is damaged, and would take it for stored.';
+  'Nothing of it was acknowledged. Remove the object before the next run: a later run cannot see that an object uploaded in parts is damaged, and would take it for stored.';

@@ -7,7 +7,7 @@ export const CRC64_WASM =
   'AGFzbQEAAAABCAFgA35/fwF+AwIBAAUDAQADBxMCBm1lbW9yeQIABnVwZGF0ZQAACuMFAeAFAgJ/A34gASACaiEDAkADQCABQYAEaiADSw0BQgAhBSABQYACaiEEA0AgACABKQMAhSEGIAUgASkDgAKFIQcgBqdB/wFxQQN0KQOAcCAGQgiIp0H/AXFBA3QpA4BghSAGQhCIp0H/AXFBA3QpA4BQIAZCGIinQf8BcUEDdCkDgECFhSAGQiCIp0H/AXFBA3QpA4AwIAZCKIinQf8BcUEDdCkDgCCFIAZCMIinQf8BcUEDdCkDgBAgBkI4iKdBA3QpAwCFhYUhACAHp0H/AXFBA3QpA4BwIAdCCIinQf8BcUEDdCkDgGCFIAdCEIinQf8BcUEDdCkDgFAgB0IYiKdB/wFxQQN0KQOAQIWFIAdCIIinQf8BcUEDdCkDgDAgB0IoiKdB/wFxQQN0KQOAIIUgB0IwiKdB/wFxQQN0KQOAECAHQjiIp0EDdCkDAIWFhSEFIAFBCGohASABIARJDQALIAUgAKdB/wFxQQN0KQOAgAEgAEIIiKdB/wFxQQN0KQOAkAGFIABCEIinQf8BcUEDdCkDgKABIABCGIinQf8BcUEDdCkDgLABhYUgAEIgiKdB/wFxQQN0KQOAwAEgAEIoiKdB/wFxQQN0KQOA0AGFIABCMIinQf8BcUEDdCkDgOABIABCOIinQQN0KQOA8AGFhYWFIQAgAUGAAmohAQwACwsCQANAIAFBCGogA0sNASAAIAEpAwCFIQYgBqdB/wFxQQN0KQOAcCAGQgiIp0H/AXFBA3QpA4BghSAGQhCIp0H/AXFBA3QpA4BQIAZCGIinQf8BcUEDdCkDgECFhSAGQiCIp0H/AXFBA3QpA4AwIAZCKIinQf8BcUEDdCkDgCCFIAZCMIinQf8BcUEDdCkDgBAgBkI4iKdBA3QpAwCFhYUhACABQQhqIQEMAAsLAkADQCABIANPDQEgAEIIiCAApyABLQAAc0H/AXFBA3QpAwCFIQAgAUEBaiEBDAALCyAACw==';
 
 const POLYNOMIAL = 0xc96c5795d7870f42n;
-/** How many bytes of the second half stand behind the first, see crc64.wat. */
+/** How many bytes of the second half follow the first, see crc64.wat. */
 const HALF_BYTES = 256;
 const TABLES_BYTES = 16 * 256 * 8;
 const BUFFER_BYTES = 131_072;
@@ -71,7 +71,7 @@ export function combineCrc64(first: string, second: string, secondBytes: number)
   return (multiply(factor, BigInt(first)) ^ BigInt(second)).toString();
 }
 
-/** The polynomial 1; its bits stand in reverse, the highest power last. */
+/** The polynomial 1; its bits are reversed, the highest power last. */
 const ONE = 1n << 63n;
 
 /** The product of two polynomials, modulo the checksum's own. */

@@ -1,4 +1,4 @@
-// WebAssembly modules that stand in the source as base64 of their assembled text (*.wat). Refuses nothing: a module that
+// WebAssembly modules that are in the source as base64 of their assembled text (*.wat). Refuses nothing: a module that
 // does not load is a fault of the build, and tests assemble each of them again and compare.
 
 /** Node has it; the types of Node alone do not. */

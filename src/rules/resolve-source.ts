@@ -79,7 +79,7 @@ function timeToLiveWarning(
   ];
 }
 
-/** The role whose key the function has must be there, and may consume. A key that is given stands for itself. */
+/** The role whose key the function has must be there, and may consume. A given key is used as it is. */
 async function resolveTdmqRole(
   cloud: Cloud,
   { fields, settings }: RuleForm,

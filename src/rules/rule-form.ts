@@ -11,7 +11,7 @@ import { instancesOf } from './schedule.ts';
 interface Field {
   readonly what: string;
   readonly example: string;
-  /** The setting that it stands for, one to one. */
+  /** The setting that it fills in, one to one. */
   readonly variable?: keyof typeof VARIABLES;
   /** Its name in the .env file of a stage, where it is none of the function's settings. */
   readonly deployed?: string;
@@ -93,7 +93,7 @@ export type FieldName = keyof typeof FIELDS;
 
 export interface RuleForm {
   readonly fields: Readonly<Partial<Record<FieldName, string>>>;
-  /** Settings that no field stands for, by their variables' names. */
+  /** Settings that no field fills in, by their variables' names. */
   readonly settings: Readonly<Record<string, string>>;
 }
 
@@ -114,7 +114,7 @@ export const notGiven = (field: FieldName, what: string): Fault => ({
   text: `--${flagOf(field)}: not given; ${what}`,
 });
 
-/** The field that stands for a variable. */
+/** The field that fills in a variable. */
 export function fieldOf(variable: string): FieldName | undefined {
   return names.find((name) => {
     const { variable: own, deployed } = FIELDS[name] as Field;
@@ -158,7 +158,7 @@ export function formOfSettings(settings: Readonly<Record<string, string | undefi
   return { fields, settings: rest };
 }
 
-/** The form of a deployed rule. Settings that fields stand for only in part are kept as they are. */
+/** The form of a deployed rule. Settings that fields fill in only in part are kept as they are. */
 export function formOfRule(rule: Rule): RuleForm {
   const { fields, settings } = formOfSettings(rule.environment);
   const kept = ['RULE_NAME', 'PULSAR_TOPIC'].flatMap((name) => {

@@ -83,18 +83,18 @@ export function linkOf({ key, sha256, content = {} }: ReadManifest): RunLink | u
   const previousPath = manifestPath(previous['key']);
   const beside = content['beside'];
   const stored = reachedIn(objectsIn(content['storedObjects']));
-  const isTold = content['format'] === RUN_MANIFEST_FORMAT && typeof content['topic'] === 'string';
+  const isKnown = content['format'] === RUN_MANIFEST_FORMAT && typeof content['topic'] === 'string';
   return {
     ...{ key, path, sha256, startedAtMs },
     rule: ruleOf(path),
     endedAtMs: startedAtMs + Math.max(0, durationMs),
-    topic: isTold ? (content['topic'] as string) : undefined,
+    topic: isKnown ? (content['topic'] as string) : undefined,
     subscription: String(content['subscription'] ?? ''),
     subscriptionType: String(content['subscriptionType'] ?? ''),
     previous:
       previousPath === undefined ? undefined : { path: previousPath, sha256: textOf(previous['sha256']) },
     beside: Array.isArray(beside) ? beside.flatMap((one) => manifestPath(one) ?? []) : undefined,
-    claims: isTold ? objectsIn(content['positions']).flatMap((one) => claimOf(one, stored)) : [],
+    claims: isKnown ? objectsIn(content['positions']).flatMap((one) => claimOf(one, stored)) : [],
     passedOver: objectsIn(content['moved']).flatMap((one) => passedOverOf(one, key, startedAtMs)),
   };
 }

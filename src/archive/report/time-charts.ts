@@ -49,7 +49,7 @@ export function laneChart(coverage: Coverage, gaps: readonly ReportGap[]): strin
   return svg('Messages over time', height + AXIS_HEIGHT, `${axis(coverage, height)}${lanes.join('\n')}`);
 }
 
-/** Bytes of all partitions together, with what the highest bar stands for. */
+/** Bytes of all partitions together, with what the highest bar means. */
 export function bytesChart(coverage: Coverage): string {
   const { partitions, spanMs } = coverage;
   const sums = (partitions[0]?.bytes ?? []).map((_, span) =>
@@ -69,7 +69,7 @@ export function bytesChart(coverage: Coverage): string {
   return svg(`Bytes over time, by ${spanText(spanMs)}`, TOTAL_HEIGHT + AXIS_HEIGHT, drawing);
 }
 
-/** What one bar stands for: `2 h`. */
+/** The time that one bar covers: `2 h`. */
 export function spanText(spanMs: number): string {
   if (spanMs < MINUTE_MS) return `${(spanMs / 1_000).toFixed(1)} s`;
   if (spanMs < 60 * MINUTE_MS) return `${(spanMs / MINUTE_MS).toFixed(1)} min`;

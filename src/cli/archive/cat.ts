@@ -26,11 +26,11 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive cat [options]
 
-Prints the records of a topic: in the order of each partition, partitions merged by publish time. A message that stands
+Prints the records of a topic: in the order of each partition, partitions merged by publish time. A message that is
 in two objects comes once. Uses the same memory whatever the size; \`| head\` ends it.
 
   --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
-  --duplicates     also the copies of messages that stand in two objects
+  --duplicates     also the copies of messages that are in two objects
   --skip-damaged   go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Without it,
                    printing ends there
 ${SELECTION_HELP}

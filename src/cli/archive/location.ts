@@ -1,4 +1,4 @@
-// Where an archive lies: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
+// Where an archive is: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
 // are kept that may be replaced.
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

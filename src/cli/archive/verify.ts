@@ -42,7 +42,7 @@ Every level follows the manifests from run to run: each says where the subscript
 So what is gone together with its manifest, a manifest that was changed or removed, and a day without anything are
 found. What the subscription lost (TTL, skip, reset) is distinguished, and so are ids that never had a message.
 
-Damage makes the exit code 1. Messages that stand in two objects with equal content are duplicates, which happen after
+Damage makes the exit code 1. Messages that are in two objects with equal content are duplicates, which happen after
 crashes and with Shared subscriptions: they are no damage, nor is what the subscription lost, nor are gaps of which no
 run says anything; --strict lets these fail. Entries that are kept raw and were not recovered are named, each with its
 key.

@@ -100,7 +100,7 @@ const cells = (run: RunRecord): (string | number)[] => [
 /** Prints runs given newest first, the newest last: there a person's eye is. */
 type PrintRuns = (runs: readonly RunRecord[]) => void;
 
-/** A table that can be gone on with: further runs stand in its columns. */
+/** A table that can be continued: further runs use its columns. */
 function printTable(terminal: Terminal): PrintRuns {
   const { bold, red } = paint(terminal.stdout, terminal.env);
   const rows: (string | number)[][] = [];

@@ -22,7 +22,7 @@ export const mergeAsked = (...parts: readonly Asked[]): Asked => ({
 /** The choice of typing what is not in the list. */
 export const TYPED = Symbol('typed');
 
-/** An empty text stands for what is there, or for the default: it fills in nothing. */
+/** An empty text means what is there, or for the default: it fills in nothing. */
 export const filled = (fields: Fields): Asked => ({
   form: {
     fields: Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== '')),
