@@ -45,6 +45,17 @@ export interface Message {
   readonly payload: Uint8Array | null;
 }
 
+/** A schema as a broker has it. */
+export interface TopicSchema {
+  /** As `SchemaType` of Pulsar's Java client names it; `TYPE_{n}` for a number without a name. */
+  readonly type: string;
+  readonly name: string;
+  /** In any order. */
+  readonly properties: readonly (readonly [name: Text, value: Text])[];
+  /** Pulsar's `schema_data`. */
+  readonly definition: Uint8Array;
+}
+
 /**
  * An entry with the messages it holds, in order. Empty where the broker stores what no consumer sees (markers,
  * compacted-out messages): then there is nothing to store, but it is acknowledged like any other. A driver may join
