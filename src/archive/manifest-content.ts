@@ -19,6 +19,8 @@ export interface Manifest {
   readonly objects: readonly ManifestObject[];
   readonly partitions: number;
   readonly recovered: readonly RecoveredRaw[];
+  /** See ManifestLink. */
+  readonly spansInKeysSinceMs: number | undefined;
   /** By full name: whether it names partitions of it. */
   readonly topics: ReadonlyMap<string, boolean>;
 }
@@ -64,7 +66,9 @@ export function mayBeWithin(object: ManifestObject, { fromMs, toMs }: TimeRange)
 /** The content of these bytes; `undefined` where they are no manifest. */
 export function parseManifest(bytes: Buffer): Manifest | undefined {
   try {
-    const { format, storedObjects, partitions, recovered, topic } = JSON.parse(bytes.toString('utf8'));
+    const { format, storedObjects, partitions, recovered, topic, spansInKeysSince } = JSON.parse(
+      bytes.toString('utf8'),
+    );
     if (format !== RUN_MANIFEST_FORMAT || !Array.isArray(storedObjects)) return undefined;
     const objects: ManifestObject[] = storedObjects.filter(({ key: one }) => typeof one === 'string');
     const topics = new Map<string, boolean>(typeof topic === 'string' ? [[topic, false]] : []);
@@ -81,6 +85,7 @@ export function parseManifest(bytes: Buffer): Manifest | undefined {
       topics,
       partitions: Number.isInteger(partitions) ? partitions : 0,
       recovered: Array.isArray(recovered) ? recovered : [],
+      spansInKeysSinceMs: typeof spansInKeysSince === 'string' ? Date.parse(spansInKeysSince) : undefined,
     };
   } catch {
     return undefined;

@@ -1,10 +1,18 @@
 // The manifests of an archive, found by rule and date: those that may be of a topic, and no others. It keeps none of them.
+import { dateOf, parseManifestSpan, parseManifestStart } from '../format/object-key.ts';
 import { COMMAND_REQUEST_IDS, type ManifestObject, type RecoveredRaw } from '../format/run-manifest.ts';
 import { readWhole } from '../format/stored-object.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../ports.ts';
 import { isOfCommand } from './chain/manifest-link.ts';
-import { type DateRange, daysAfter, isInRange, MAX_FOREIGN, type TimeRange } from './listing.ts';
+import {
+  CLOCK_SLACK_MS,
+  type DateRange,
+  daysAfter,
+  isInRange,
+  MAX_FOREIGN,
+  type TimeRange,
+} from './listing.ts';
 import {
   dateOfPath,
   folderOf,
@@ -19,7 +27,11 @@ import { createManifestIndex, type ManifestIndex } from './manifest-index.ts';
 /** Requests at a time. */
 const PARALLEL = 16;
 /** Dates that are listed at a time. */
-const DATES_AT_ONCE = 4;
+const DATES_AT_ONCE = 16;
+/** So many days are looked into for the newest manifest of a run. */
+const NEWEST_DATES = 3;
+/** Two versions of a rule's function may run side by side for so long. */
+const MIXED_VERSIONS_MS = 86_400_000;
 
 /** What was read of manifests, whatever topic they are of. */
 export interface ManifestTally {
@@ -189,13 +201,24 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
         if (isElsewhere && mayBeWithin(object, time)) found.set(path, object);
       }
     };
-    for (const rule of await rulesOf(topic))
+    for (const rule of await rulesOf(topic)) {
+      const sinceMs = await spansInKeysSince(rule);
       for (let at = 0; at < rule.dates.length; at += DATES_AT_ONCE) {
         const some = rule.dates.slice(at, at + DATES_AT_ONCE).map((date) => keysOf(rule, date));
-        const keys = (await Promise.all(some)).flat();
+        const keys = (await Promise.all(some)).flat().filter((key) => mayNameOutOfDate(key, sinceMs, time));
         await Promise.all(keys.map((key) => slots.run(() => collect(key))));
       }
+    }
     return [...found.values()];
+  }
+
+  /** Since when keys of the rule's manifests name the days of messages that are out of their date, by its newest one. */
+  async function spansInKeysSince(rule: Rule): Promise<number | undefined> {
+    for (const date of rule.dates.slice(-NEWEST_DATES).reverse()) {
+      const key = (await keysOf(rule, date)).filter((one) => !isOfCommand(one)).at(-1);
+      if (key !== undefined) return (await read(key))?.spansInKeysSinceMs;
+    }
+    return undefined;
   }
 
   return {
@@ -216,6 +239,19 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
       await Promise.all(others.filter((key) => !seen.has(key)).map((key) => slots.run(() => read(key))));
     },
   };
+}
+
+/** Whether the manifest may name objects of other dates with messages of that time, by its key. */
+function mayNameOutOfDate(key: string, sinceMs: number | undefined, { fromMs, toMs }: TimeRange): boolean {
+  const startedAtMs = parseManifestStart(key);
+  const isBefore = sinceMs === undefined || !((startedAtMs ?? 0) >= sinceMs + MIXED_VERSIONS_MS);
+  if (isBefore || isOfCommand(key)) return true;
+  const span = parseManifestSpan(key);
+  return (
+    span !== undefined &&
+    (fromMs === undefined || span.until >= dateOf(fromMs - CLOCK_SLACK_MS)) &&
+    (toMs === undefined || span.from <= dateOf(toMs + CLOCK_SLACK_MS))
+  );
 }
 
 interface Rule {

@@ -44,6 +44,8 @@ export interface EarlierRun {
   readonly keys: ReadonlySet<string>;
   /** The publish time of the last message that it stored, by partition; ISO 8601. */
   readonly lastPublishTimes: ReadonlyMap<number, string>;
+  /** See `ManifestLink`. */
+  readonly spansInKeysSince: string | undefined;
 }
 
 /** The latest manifests of the rule, the newest by the store's clock first. Empty where it has none. @throws BackupError `store` */
@@ -118,9 +120,9 @@ export async function readEarlierRun(
       lastPublishTimes.set(partition, lastPublishTime);
   }
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const { previous, beside } = manifest as Partial<ManifestLink>;
+  const { previous, beside, spansInKeysSince } = manifest as Partial<ManifestLink>;
   const named = [previous?.key, ...(Array.isArray(beside) ? beside : [])].filter((one) => one !== undefined);
-  return { listed, sha256, named, ends, keys, lastPublishTimes };
+  return { listed, sha256, named, ends, keys, lastPublishTimes, spansInKeysSince };
 }
 
 /**

@@ -282,6 +282,7 @@ export function followRuns(options: RunChainOptions): RunChain {
         ...(key !== undefined && { previous: { key, ...(sha256 !== undefined && { sha256 }) } }),
         ...(sha256 !== undefined && { beside: found?.beside ?? [] }),
         ...(moved.length > 0 && { moved: moved.sort((a, b) => a.partition - b.partition) }),
+        spansInKeysSince: found?.run?.spansInKeysSince ?? new Date(options.startedAtMs).toISOString(),
       };
       return { link, isDue: moved.length > 0 || isNews(positions, found, options.startedAtMs) };
     },

@@ -96,10 +96,32 @@ export function unreadableKey(
   return `${topicFolder(`${prefix}_unreadable/`, topic)}partition=${partitionText(partition)}/${entryDigits(id)}.bin`;
 }
 
-/** Where a run's manifest is: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. */
-export function runManifestKey(prefix: string, rule: string, startedAtMs: number, requestId: string): string {
+/** UTC days, both included. */
+export interface DateSpan {
+  readonly from: string;
+  readonly until: string;
+}
+
+/**
+ * Where a run's manifest is: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. With `span`, the days
+ * of messages that are in objects of other dates: `~{from}~{until}` before `.json`.
+ */
+export function runManifestKey(
+  prefix: string,
+  rule: string,
+  startedAtMs: number,
+  requestId: string,
+  span?: DateSpan,
+): string {
   const start = new Date(startedAtMs).toISOString().replaceAll(/[-:.]/g, '');
-  return `${manifestFolder(prefix, rule)}date=${dateOf(startedAtMs)}/${start}-${requestId}.json`;
+  const days = span === undefined ? '' : `~${span.from}~${span.until}`;
+  return `${manifestFolder(prefix, rule)}date=${dateOf(startedAtMs)}/${start}-${requestId}${days}.json`;
+}
+
+/** The days that a manifest's key names; `undefined` where it names none. */
+export function parseManifestSpan(key: string): DateSpan | undefined {
+  const [, from, until] = /~(\d{4}-\d{2}-\d{2})~(\d{4}-\d{2}-\d{2})\.json$/.exec(key) ?? [];
+  return from === undefined || until === undefined ? undefined : { from, until };
 }
 
 /** What COS takes. */
@@ -112,7 +134,7 @@ export function longestKeyBytes(prefix: string, topic: TopicName, rule: string):
   const keys = [
     objectKey(prefix, topic, { id, publishTimeMs: 0 }, 'zstd'),
     unreadableKey(prefix, topic, id.partition, most).replace(/bin$/, 'json'),
-    runManifestKey(prefix, rule, 0, '0'.repeat(36)),
+    runManifestKey(prefix, rule, 0, '0'.repeat(36), { from: dateOf(0), until: dateOf(0) }),
   ];
   return Math.max(...keys.map((key) => Buffer.byteLength(key)));
 }

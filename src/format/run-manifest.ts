@@ -2,7 +2,8 @@
 // the read side asks first; never the truth, which is the objects.
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
-import { runManifestKey } from './object-key.ts';
+import { type DateSpan, dateOf, runManifestKey } from './object-key.ts';
+import { isDate, parseTime } from './record.ts';
 
 /** The `format` of a manifest. */
 export const RUN_MANIFEST_FORMAT = 'tdmq-backup-run/1';
@@ -104,6 +105,11 @@ export interface ManifestLink {
   /** Further ones that it saw and that the newest does not name: other instances left them. So each is named by one. */
   readonly beside?: readonly string[];
   readonly moved?: readonly SubscriptionMoved[];
+  /**
+   * When the first run of the rule began since which keys of manifests name the days of messages that are out of their
+   * date (`outOfDateSpan`). ISO 8601.
+   */
+  readonly spansInKeysSince?: string;
 }
 
 /** Raw bytes under `_unreadable/` that were decoded later. */
@@ -132,7 +138,8 @@ export async function storeRunManifest(
   options: CallOptions,
   recovered?: readonly RecoveredRaw[],
 ): Promise<string> {
-  const key = runManifestKey(prefix, summary.rule, Date.parse(summary.startedAt), summary.requestId);
+  const span = link?.spansInKeysSince === undefined ? undefined : outOfDateSpan(objects);
+  const key = runManifestKey(prefix, summary.rule, Date.parse(summary.startedAt), summary.requestId, span);
   const manifest: RunManifest = {
     format: RUN_MANIFEST_FORMAT,
     ...summary,
@@ -147,3 +154,31 @@ export async function storeRunManifest(
   await store.create(key, body, crc64([bytes]), attributes, options);
   return key;
 }
+
+const DAY_MS = 86_400_000;
+
+/**
+ * The days between the first and the last message of those objects that hold messages of a day further than one from the
+ * date of their key. Who looks for a time lists the days around it, and finds such objects by the key of this manifest.
+ */
+function outOfDateSpan(objects: readonly ManifestObject[]): DateSpan | undefined {
+  let span: DateSpan | undefined;
+  for (const object of objects) {
+    const { firstPublishTime, lastPublishTime, earliestPublishTime, latestPublishTime } = object;
+    const ends = [parseTime(firstPublishTime), parseTime(lastPublishTime)];
+    const between = [earliestPublishTime, latestPublishTime].flatMap((text) => parseTime(text ?? '') ?? []);
+    // Times that no date holds are under the first or the last day, and say nothing of those between.
+    const isAstray = ends.some((timeMs) => timeMs === undefined || !isDate(timeMs));
+    const days = isAstray ? EVER : [...ends, ...between].map((timeMs) => dateOf(timeMs as number)).sort();
+    const [from, until] = [days[0] as string, days.at(-1) as string];
+    const ownMs = Date.parse(dateOf(ends[0] ?? 0));
+    if (from >= dateOf(ownMs - DAY_MS) && until <= dateOf(ownMs + DAY_MS)) continue;
+    span = {
+      from: span === undefined || from < span.from ? from : span.from,
+      until: span === undefined || until > span.until ? until : span.until,
+    };
+  }
+  return span;
+}
+
+const EVER = [dateOf(0), dateOf(Number.POSITIVE_INFINITY)];

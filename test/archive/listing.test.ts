@@ -37,6 +37,7 @@ async function storeManifestOf(
   objects: readonly ManifestObject[],
   startedAtMs: number,
   rule = 'orders-backup',
+  spansInKeysSince?: string,
 ): Promise<string> {
   const summary = {
     rule,
@@ -51,7 +52,9 @@ async function storeManifestOf(
     unreadable: 0,
     partitions: 2,
   };
-  return storeRunManifest(store, PREFIX, summary, objects, {});
+  const link = { topic: TOPIC.full, subscription: 's', subscriptionType: 'exclusive', positions: [] };
+  const since = spansInKeysSince === undefined ? {} : { link: { ...link, spansInKeysSince } };
+  return storeRunManifest(store, PREFIX, { ...summary, ...since }, objects, {});
 }
 
 const datesIn = (calls: readonly string[], kind: string) =>
@@ -150,6 +153,44 @@ it('finds messages of a time in objects of other dates, by what manifests say ab
   const { objects } = await readCatalog(store, PREFIX, { topic: TOPIC, time });
   expect(objects.map(({ key }) => key)).toContain(late.key);
   expect(objects.length).toBeLessThan(10);
+});
+
+it('opens no manifest for a time but those whose keys say that they tell of it, and those from before keys said it', async () => {
+  const store = createMemoryStore();
+  const since = formatTime(START_MS + 100 * DAY_MS);
+  const astray = { 50: 10, 300: 10, 310: 330, 320: 12 } as Record<number, number>;
+  const keys = new Map<number, string>();
+  for (let day = 0; day < 400; day++) {
+    const objects: ManifestObject[] = [];
+    for (let partition = 0; partition < 3; partition++) {
+      const at = (n: number, publishDay: number) =>
+        message(partition, day * 10 + n, { publishTimeMs: START_MS + publishDay * DAY_MS + n });
+      const between = partition === 0 ? astray[day] : undefined;
+      const object = await storeObject(store, [at(0, day), at(1, between ?? day), at(2, day)]);
+      const said = between === undefined ? undefined : formatTime(START_MS + between * DAY_MS + 1);
+      const name = (between ?? 0) < day ? 'earliestPublishTime' : 'latestPublishTime';
+      objects.push(said === undefined ? object : { ...object, [name]: said });
+      if (between !== undefined) keys.set(day, object.key);
+    }
+    const spansSince = day < 100 ? undefined : since;
+    await storeManifestOf(store, objects, START_MS + day * DAY_MS, undefined, spansSince);
+  }
+  store.calls.length = 0;
+  const on = (day: number) => ({ fromMs: START_MS + day * DAY_MS, toMs: START_MS + day * DAY_MS + 1_000 });
+  const { objects } = await readCatalog(store, PREFIX, { topic: TOPIC, time: on(10) });
+  const found = objects.map(({ key }) => key);
+  expect(found).toEqual(expect.arrayContaining([keys.get(50), keys.get(300)]));
+  expect(found).not.toContain(keys.get(310));
+  const manifests = store.calls.filter((call) => call.startsWith('read ')).length;
+  expect(manifests).toBeLessThan(112);
+  const ahead = await readCatalog(store, PREFIX, { topic: TOPIC, time: on(330) });
+  expect(ahead.objects.map(({ key }) => key)).toContain(keys.get(310));
+  // Between the ends of these two there may be messages of any day.
+  const between = await readCatalog(store, PREFIX, { topic: TOPIC, time: on(200) });
+  const others = between.objects.filter(
+    ({ parts }) => Math.abs(Date.parse(parts.date) - on(200).fromMs) > 2 * DAY_MS,
+  );
+  expect(others.map(({ key }) => key)).toEqual([keys.get(300), keys.get(320)]);
 });
 
 it('leaves out what others keep in the bucket, and says what is foreign at the prefix', async () => {

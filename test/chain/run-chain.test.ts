@@ -538,6 +538,26 @@ describe('the manifest', () => {
     });
   });
 
+  it('says in its key which days messages are of that are in objects of other dates, and since when keys say it', async () => {
+    const rule = ruleOf();
+    fill(rule.partition, 2);
+    const first = await rule.run();
+    const since = first.manifest?.['startedAt'];
+    expect(first.manifest).toMatchObject({ spansInKeysSince: since });
+    for (const days of [0, -40, 1, -3, 0])
+      publish(rule.partition, ['replicated'], { publishTimeMs: Date.now() + days * 86_400_000 });
+    const second = await rule.run();
+    expect(second.manifest).toMatchObject({ spansInKeysSince: since });
+    const day = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+    expect(rule.manifests().map((key) => key.replace(/.*-r-/, ''))).toEqual([
+      '001.json',
+      `002~${day(-40)}~${day(1)}.json`,
+    ]);
+    fill(rule.partition, 2);
+    const third = await rule.run();
+    expect(third.manifest).toMatchObject({ previous: { key: rule.manifests()[1] }, spansInKeysSince: since });
+  });
+
   it('names beside the newest one those that other instances left since, and asks the store for nothing more', async () => {
     const rule = ruleOf();
     const times = new Map<string, Date>();

@@ -64,10 +64,12 @@ export async function readManifestsOf(
 ): Promise<Map<string, readonly ManifestObject[]>> {
   const manifests = new Map<string, readonly ManifestObject[]>();
   for (const { rule, startedAt, requestId } of runs) {
-    const key = runManifestKey(prefix, rule, Date.parse(startedAt), requestId);
-    if ((await store.head(key, call)) === undefined) continue;
-    const { storedObjects } = JSON.parse((await readWhole(store, key, call)).toString()) as RunManifest;
-    manifests.set(key, storedObjects);
+    // The key may go on with the days of what else the run has stored.
+    const begin = runManifestKey(prefix, rule, Date.parse(startedAt), requestId).slice(0, -'.json'.length);
+    for await (const { key } of store.list(begin, call)) {
+      const { storedObjects } = JSON.parse((await readWhole(store, key, call)).toString()) as RunManifest;
+      manifests.set(key, storedObjects);
+    }
   }
   return manifests;
 }
