@@ -1,9 +1,15 @@
 // What is in a manifest, as far as a listing asks for it: its objects, and of which topic and time they are.
 import { dateOf } from '../format/object-key.ts';
 import { isDate, parseTime } from '../format/record.ts';
-import { type ManifestObject, type RecoveredRaw, RUN_MANIFEST_FORMAT } from '../format/run-manifest.ts';
+import {
+  COMMAND_REQUEST_IDS,
+  type ManifestObject,
+  type RecoveredRaw,
+  RUN_MANIFEST_FORMAT,
+} from '../format/run-manifest.ts';
 import type { TimeMs } from '../ports.ts';
 import { CLOCK_SLACK_MS, type TimeRange } from './listing.ts';
+import type { ObjectOfRun, RunTimes } from './stored-time.ts';
 
 const OBJECT_PATH_DEPTH = 6;
 
@@ -66,11 +72,14 @@ export function mayBeWithin(object: ManifestObject, { fromMs, toMs }: TimeRange)
 /** The content of these bytes; `undefined` where they are no manifest. */
 export function parseManifest(bytes: Buffer): Manifest | undefined {
   try {
-    const { format, storedObjects, partitions, recovered, topic, spansInKeysSince } = JSON.parse(
-      bytes.toString('utf8'),
-    );
+    const content = JSON.parse(bytes.toString('utf8'));
+    const { format, storedObjects, partitions, recovered, topic, spansInKeysSince } = content;
     if (format !== RUN_MANIFEST_FORMAT || !Array.isArray(storedObjects)) return undefined;
-    const objects: ManifestObject[] = storedObjects.filter(({ key: one }) => typeof one === 'string');
+    const objects: { -readonly [Name in keyof ObjectOfRun]: ObjectOfRun[Name] }[] = storedObjects.filter(
+      ({ key: one }) => typeof one === 'string',
+    );
+    const run = runOf(content);
+    if (run !== undefined) for (const object of objects) object.run = run;
     const topics = new Map<string, boolean>(typeof topic === 'string' ? [[topic, false]] : []);
     let folder: string | undefined;
     for (const object of objects) {
@@ -91,6 +100,16 @@ export function parseManifest(bytes: Buffer): Manifest | undefined {
     return undefined;
   }
 }
+
+/** When the objects were stored that a manifest names; commands that store nothing only found them. */
+function runOf({ requestId, startedAt, durationMs }: Record<string, unknown>): RunTimes | undefined {
+  const isFound = requestId !== COMMAND_REQUEST_IDS.recover && COMMANDS.includes(requestId);
+  const startedMs = Date.parse(String(startedAt));
+  const endedMs = startedMs + Number(durationMs);
+  return isFound || !Number.isFinite(endedMs) ? undefined : { startedMs, endedMs };
+}
+
+const COMMANDS: readonly unknown[] = Object.values(COMMAND_REQUEST_IDS);
 
 /** The full name of the topic that a key is of. */
 function topicOf(key: string): string {

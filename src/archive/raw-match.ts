@@ -9,38 +9,88 @@ export interface RawMatch {
   inLine(line: string): boolean;
 }
 
-/** One of these has to be there. */
-type AnyOf = readonly { readonly text: string; readonly bytes: Buffer }[];
-
-/** Any character can be written as one. */
-const ESCAPE = '\\u';
-
-/** For filters by key and property; `undefined` where nothing can be said without parsing. */
-export function rawMatchOf({ key, properties = [] }: Selection): RawMatch | undefined {
-  const texts = [...(key === undefined ? [] : [key]), ...properties.flat()];
-  const needed = texts.flatMap((text) => {
-    const any = anyOf(text);
-    return any === undefined ? [] : [any];
-  });
-  if (needed.length === 0) return undefined;
-  return {
-    inBytes: (bytes) =>
-      needed.every((any) => any.some((one) => bytes.includes(one.bytes))) || bytes.includes(ESCAPE),
-    inLine: (line) =>
-      needed.every((any) => any.some((one) => line.includes(one.text))) || line.includes(ESCAPE),
-  };
+/** A record as text or as bytes. */
+interface Raw {
+  includes(what: string): boolean;
+  indexOf(what: string, from?: number): number;
+  at(index: number): string | number | undefined;
 }
 
-/** How a text can be in a record: as it is, or as Base64; of it what has no other escape than `\\u`. */
-function anyOf(text: string): AnyOf | undefined {
+/** Whether what is needed may be there. */
+type Needed = (raw: Raw) => boolean;
+
+/** How the names of fields end whose content is Base64. */
+const BASE64 = 'Base64"';
+
+/** For filters by key, property and content; `undefined` where nothing can be said without parsing. */
+export function rawMatchOf({
+  key,
+  properties = [],
+  texts = [],
+  valuePaths = [],
+}: Selection): RawMatch | undefined {
+  const needed = [
+    ...[...(key === undefined ? [] : [key]), ...properties.flat()].map(ofWhole),
+    ...texts.map(ofPart),
+    ...valuePaths.flatMap(({ path }) => path.map(ofName)),
+  ].filter((one) => one !== undefined);
+  if (needed.length === 0) return undefined;
+  const match = (raw: Raw) => needed.every((isThere) => isThere(raw));
+  return { inBytes: match, inLine: match };
+}
+
+/** A text that is all of a field: as it is, or as Base64. */
+function ofWhole(text: string): Needed | undefined {
+  const plain = plainOf(text);
+  const encoded = longestOf(Buffer.from(text).toString('base64').split('/'));
+  if (plain === undefined || encoded === '') return undefined;
+  return (raw) => raw.includes(plain) || raw.includes(encoded) || hasEscape(raw);
+}
+
+/** A text that is somewhere in a field: as it is, or in Base64 from any of three places of a group. */
+function ofPart(text: string): Needed | undefined {
+  const plain = plainOf(text);
+  if (plain === undefined) return undefined;
+  const bytes = Buffer.from(text);
+  const encoded = [0, 1, 2].map((before) => {
+    const base64 = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
+    const own = base64.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+    return longestOf(own.split('/'));
+  });
+  return (raw) =>
+    raw.includes(plain) ||
+    (raw.includes(BASE64) && encoded.some((one) => raw.includes(one))) ||
+    hasEscape(raw);
+}
+
+/** A name in a value that is JSON, which has escapes of its own; a number may be a place in an array. */
+function ofName(name: string): Needed | undefined {
+  const plain = /^\d+$/.test(name) ? undefined : plainOf(name);
+  if (plain === undefined) return undefined;
+  return (raw) => raw.includes(plain) || raw.includes('\\u') || raw.includes(BASE64);
+}
+
+/** The longest piece that has no other escape than `\u`. */
+function plainOf(text: string): string | undefined {
   // What is no text can be read as one that has this character.
   if (text.includes('\ufffd') || Buffer.from(text).toString() !== text) return undefined;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
-  const plain = longestOf(text.split(/["\\/\u0000-\u001f]/));
-  const encoded = longestOf(Buffer.from(text).toString('base64').split('/'));
-  if (plain === '' || encoded === '') return undefined;
-  return [plain, encoded].map((one) => ({ text: one, bytes: Buffer.from(one) }));
+  return longestOf(text.split(/["\\/\u0000-\u001f]/)) || undefined;
 }
+
+const BACKSLASH = '\\'.charCodeAt(0);
+
+/** Whether the record has a `\u`, as which any character can be written: one that is no `\\` before a `u`. */
+function hasEscape(raw: Raw): boolean {
+  for (let at = raw.indexOf('\\u'); at >= 0; at = raw.indexOf('\\u', at + 2)) {
+    let before = at;
+    while (before > 0 && isBackslash(raw.at(before - 1))) before--;
+    if ((at - before) % 2 === 0) return true;
+  }
+  return false;
+}
+
+const isBackslash = (one: string | number | undefined) => one === '\\' || one === BACKSLASH;
 
 const longestOf = (parts: readonly string[]): string =>
   parts.reduce((longest, part) => (part.length > longest.length ? part : longest), '');

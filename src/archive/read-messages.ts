@@ -6,6 +6,7 @@ import { compareMessageIds, decodeRecord } from '../format/record.ts';
 import { readLines, readWhole } from '../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
+import { contentTestOf } from './content-match.ts';
 import { IdSet } from './id-set.ts';
 import type { PartitionObjects } from './object-list.ts';
 import { rangedRead } from './ranged-read.ts';
@@ -70,10 +71,11 @@ export async function* readInOrder(
     seen.begin(object.facts.firstId);
   };
   const match = rawMatchOf(selection);
+  const isFound = contentTestOf(selection);
   const read = (some: Iterable<ArchiveObject>) => readObjects(store, some, options, begin, match);
   const messages = recovered.length === 0 ? read(others()) : mergeById(read(others()), read(recovered));
   for await (const one of messages) {
-    if (!isSelected(one.message, selection)) continue;
+    if (!isSelected(one.message, selection) || isFound?.(one.message) === false) continue;
     if (options.withDuplicates !== true && seen.isDuplicate(one.message.id))
       options.onDuplicate?.(one.message);
     else yield one;

@@ -16,12 +16,12 @@ const HEAD_BYTES = 65_536;
 export async function selectRaw(
   store: ObjectStore,
   raw: readonly RawObject[],
-  { partitions, fromId, toId, fromMs, toMs }: Selection,
+  { partitions, fromId, toId, fromMs, toMs, storedUntilMs = Number.POSITIVE_INFINITY }: Selection,
   call: CallOptions,
 ): Promise<RawObject[]> {
   const selected: RawObject[] = [];
   for (const one of raw) {
-    if (isRecovered(one)) continue;
+    if (isRecovered(one) || one.lastModified.getTime() > storedUntilMs) continue;
     const isTimed = fromMs !== undefined || toMs !== undefined;
     const publishTimeMs = isTimed ? await publishTimeOf(store, one, call).catch(unlessArchived) : undefined;
     const id = { ...one.id, partition: one.partition, batchIndex: -1 };

@@ -5,30 +5,40 @@ import { compareMessageIds } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import type { Message, MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
+import type { ContentFilter } from './content-match.ts';
 import { datesOf } from './coverage.ts';
 import { CLOCK_SLACK_MS } from './listing.ts';
 import { pathOf } from './manifest-content.ts';
 import { factsOf } from './object-facts.ts';
+import { storedAtMs } from './stored-time.ts';
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */
-export interface Selection {
+export interface Selection extends ContentFilter {
   readonly partitions?: readonly number[] | undefined;
   /** Of the publish time. */
   readonly fromMs?: number | undefined;
   readonly toMs?: number | undefined;
   readonly fromId?: MessageId | undefined;
   readonly toId?: MessageId | undefined;
+  /** Of the time at which the object was stored (stored-time.ts). */
+  readonly storedUntilMs?: number | undefined;
   readonly key?: string | undefined;
   readonly properties?: readonly (readonly [name: string, value: string])[] | undefined;
 }
 
+/** Whether what is selected depends on what is in messages: their keys, properties and values. */
+export const isByContent = ({ key, properties, texts, valuePaths }: Selection): boolean =>
+  [key, properties, texts, valuePaths].some((filter) => filter !== undefined);
+
 /** Whether the object may hold selected messages, by what is known without reading it. */
 export function mayHold(
-  { parts, facts }: Pick<ArchiveObject, 'parts' | 'facts'>,
+  object: Pick<ArchiveObject, 'parts' | 'facts' | 'manifest'> & Partial<Pick<ArchiveObject, 'lastModified'>>,
   selection: Selection,
 ): boolean {
-  const { partitions, fromMs, toMs, fromId, toId } = selection;
+  const { parts, facts } = object;
+  const { partitions, fromMs, toMs, fromId, toId, storedUntilMs } = selection;
   if (partitions !== undefined && !partitions.includes(parts.partition)) return false;
+  if (storedUntilMs !== undefined && storedAtMs(object) > storedUntilMs) return false;
   const { firstId, lastId, earliestPublishTimeMs, latestPublishTimeMs } = facts;
   const between = [earliestPublishTimeMs, latestPublishTimeMs].filter((timeMs) => timeMs !== undefined);
   // An end that is astray says nothing of the others, and may be all that is known of a manifest from before. Where it is
@@ -50,10 +60,12 @@ export function mayHoldMissing(object: ManifestObject, selection: Selection, top
   if (parts === undefined) return false;
   const isOfTopic =
     topic === undefined || topic === `persistent://${parts.tenant}/${parts.namespace}/${parts.topic}`;
-  return isOfTopic && mayHold({ parts, facts: factsOf(parts, object, undefined) }, selection);
+  return (
+    isOfTopic && mayHold({ parts, facts: factsOf(parts, object, undefined), manifest: object }, selection)
+  );
 }
 
-/** Whether the message is selected. */
+/** Whether the message is selected, as far as its value does not matter (content-match.ts). */
 export function isSelected(
   message: Pick<Message, 'id' | 'publishTimeMs' | 'key' | 'properties'>,
   selection: Selection,

@@ -1,6 +1,7 @@
 // Records that are tested before they are parsed: none that fits is passed over, however its writer has escaped it.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { contentTestOf } from '../../src/archive/content-match.ts';
 import { createObjectList } from '../../src/archive/object-list.ts';
 import { rawMatchOf } from '../../src/archive/raw-match.ts';
 import { isSelected } from '../../src/archive/selection.ts';
@@ -64,6 +65,74 @@ it('says yes to every record that is selected by key or property', () => {
     ),
     { numRuns: 2_000 },
   );
+});
+
+/** A part of a text or of bytes, as somebody looks for it. */
+const partOf = (whole: string | Uint8Array, [from, length]: [number, number]) => {
+  const bytes = Buffer.from(whole as string);
+  const start = from % Math.max(1, bytes.length);
+  return bytes.subarray(start, start + 1 + length).toString();
+};
+
+it('says yes to every record that has a text in its value, its key or a property', () => {
+  fc.assert(
+    fc.property(
+      fc.record({ value: fc.oneof(TEXT, BYTES), key: fc.oneof(TEXT, BYTES), name: TEXT, content: BYTES }),
+      fc.tuple(fc.nat(12), fc.nat(6)),
+      fc.array(fc.boolean(), { minLength: 1, maxLength: 9 }),
+      fc.boolean(),
+      ({ value, key, name, content }, place, bits, isOurs) => {
+        const own = { key, properties: [[name, content]] as never, payload: Buffer.from(value as string) };
+        const record = encodeRecord(message(0, 1, own)).trimEnd();
+        const line = isOurs ? record : escaped(record, (i) => bits[i % bits.length] as boolean);
+        const decoded = decodeRecord(line);
+        for (const where of [value, key, name, content]) {
+          const texts = [partOf(where, place)].filter((text) => text !== '');
+          if (contentTestOf({ texts })?.(decoded) !== true) continue;
+          expect(rawMatchOf({ texts })?.inLine(line) ?? true, JSON.stringify(texts)).toBe(true);
+          expect(rawMatchOf({ texts })?.inBytes(Buffer.from(line)) ?? true).toBe(true);
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+it('says yes to every record that has a value at a path, whatever is escaped there', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(TEXT, fc.constantFrom('a', 'b', '0')), { minLength: 1, maxLength: 3 }),
+      fc.array(fc.boolean(), { minLength: 1, maxLength: 9 }),
+      fc.boolean(),
+      (path, bits, isOurs) => {
+        const which = (i: number) => bits[i % bits.length] as boolean;
+        const plain = JSON.stringify(path.reduceRight<unknown>((inner, name) => ({ [name]: inner }), 'x'));
+        const other = escaped(plain, which);
+        // Half of a character has no bytes.
+        const payload = Buffer.from(isOurs || Buffer.from(other).toString() !== other ? plain : other);
+        const record = encodeRecord(message(0, 1, { payload })).trimEnd();
+        const line = isOurs ? record : escaped(record, which);
+        const valuePaths = [{ path, expected: 'x' }];
+        expect(contentTestOf({ valuePaths })?.(decodeRecord(line))).toBe(true);
+        expect(rawMatchOf({ valuePaths })?.inLine(line) ?? true).toBe(true);
+        expect(rawMatchOf({ valuePaths })?.inBytes(Buffer.from(line)) ?? true).toBe(true);
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
+
+it('says no to a text that is nowhere, also between escaped backslashes and in Base64', () => {
+  const match = rawMatchOf({ texts: ['customer-7'] });
+  const line = (rest: Parameters<typeof message>[2]) => encodeRecord(message(0, 1, rest)).trimEnd();
+  expect(match?.inLine(line({ payload: Buffer.from(String.raw`{"a":"\u00e9"}`) }))).toBe(false);
+  expect(match?.inLine(line({ payload: Buffer.from([255, 254]) }))).toBe(false);
+  for (const before of [1, 2, 3]) {
+    const payload = Buffer.concat([Buffer.alloc(before, 255), Buffer.from('customer-7')]);
+    expect(match?.inLine(line({ payload }))).toBe(true);
+  }
+  expect(match?.inLine(String.raw`{"value":"\\u00e9"}`)).toBe(false);
+  expect(match?.inLine(String.raw`{"value":"\\\u00e9"}`)).toBe(true);
 });
 
 it('says no to records without the key, and to keys in a part of a word', () => {

@@ -69,12 +69,18 @@ Examples:
       });
       const list = createObjectList(prefix);
       const archived: ListedObject[] = [];
+      let undated = 0;
       for await (const object of catalog.objects()) {
         if (!mayHold(object, selection)) continue;
+        if (isLocal && object.manifest === undefined) undated++;
         list.add(object);
         if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
       }
       const { missing } = await catalog.surroundings();
+      if (selection.storedUntilMs !== undefined && undated > 0) {
+        progress.clear();
+        terminal.stderr.write(`${undatedText(undated)}\n`);
+      }
       const damage = expectWhole({ prefix, missing }, selection, values['skip-damaged'], topic.full);
       await expectReadable(store, archived, { signal });
       const groups = list.partitions();
@@ -99,6 +105,11 @@ Examples:
     }
   },
 };
+
+const undatedText = (objects: number): string =>
+  objects === 1
+    ? '1 object that no manifest names has the time of its file: --stored-until may take it for older or newer'
+    : `${objects} objects that no manifest names have the times of their files: --stored-until may take them for older or newer`;
 
 /** The store, whose reads are shown: how much of all that may hold selected messages, and how long the rest takes. */
 function watchReading(

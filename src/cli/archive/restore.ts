@@ -11,7 +11,7 @@ import {
   restoreMessages,
 } from '../../archive/restore.ts';
 import { selectRaw } from '../../archive/restore-raw.ts';
-import { mayHold } from '../../archive/selection.ts';
+import { isByContent, mayHold } from '../../archive/selection.ts';
 import { parsePulsarAccess } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { formatTime } from '../../format/record.ts';
@@ -105,9 +105,9 @@ Examples:
         values.rate === undefined ? undefined : numberOption('--rate', values.rate, 1, 10_000_000),
     };
     const isWithRaw = values['include-unreadable'];
-    if (isWithRaw && (selection.key !== undefined || selection.properties !== undefined))
+    if (isWithRaw && isByContent(selection))
       throw new UsageError(
-        'what is kept raw cannot be filtered: leave out --key and --property, or --include-unreadable',
+        'what is kept raw cannot be filtered: leave out --key, --property, --grep and --value-path, or --include-unreadable',
       );
     const location = await openLocation(values, terminal);
     const progress = startProgress(terminal.stderr);

@@ -1,5 +1,6 @@
-// The filters of `archive cat` and `archive restore` as options.
+// The filters of commands that select messages as options.
 import type { Selection } from '../../archive/selection.ts';
+import { parseValuePath } from '../../archive/value-path.ts';
 import { compareMessageIds, parseMessageId } from '../../format/record.ts';
 import { timeOption } from '../time-option.ts';
 import { UsageError } from '../usage-error.ts';
@@ -14,6 +15,9 @@ export const SELECTION_OPTIONS = {
   partition: { type: 'string', multiple: true },
   key: { type: 'string' },
   property: { type: 'string', multiple: true },
+  grep: { type: 'string', multiple: true },
+  'value-path': { type: 'string', multiple: true },
+  'stored-until': { type: 'string' },
 } as const;
 
 export const SELECTION_HELP = `  --from TIME      published at this time or later: 2026-11-23, or 2026-11-23T23:21:41.123Z
@@ -23,7 +27,14 @@ export const SELECTION_HELP = `  --from TIME      published at this time or late
   --until-id ID    up to this message, included
   --partition N    one partition; may be repeated; none for a topic without partitions
   --key KEY        messages with this key
-  --property N=V   messages with this property; may be repeated, then all have to fit`;
+  --property N=V   messages with this property; may be repeated, then all have to fit
+  --grep TEXT      messages that have this text in their value, key or a property, upper and lower case distinguished;
+                   in what is no text, its UTF-8 bytes; may be repeated, then all have to fit
+  --value-path P=V  messages whose value is JSON with V at the path P: customer.id=7, lines.0.sku=A-1 (an element of an
+                   array), lines.sku=A-1 (any element); \\. \\= \\\\ are part of a name. V is a text, a number with all of
+                   its digits, true, false or null; in quotes ("7") only the text. May be repeated, then all have to fit
+  --stored-until TIME  messages in objects that were stored by this time: "what did we have at 14:05?". That is the time
+                   that COS has of an object; of a copy, the end of the run where a manifest has it`;
 
 export interface SelectionValues {
   readonly from?: string | undefined;
@@ -33,6 +44,9 @@ export interface SelectionValues {
   readonly partition?: string[] | undefined;
   readonly key?: string | undefined;
   readonly property?: string[] | undefined;
+  readonly grep?: string[] | undefined;
+  readonly 'value-path'?: string[] | undefined;
+  readonly 'stored-until'?: string | undefined;
 }
 
 /** The selection that the options mean. @throws UsageError */
@@ -52,11 +66,19 @@ export function parseSelection(values: SelectionValues): Selection {
   if (isNothingBetween) throw new UsageError('--from has to be before --until: no message is between them');
   if (fromId !== undefined && toId !== undefined && compareMessageIds(fromId, toId) > 0)
     throw new UsageError('--from-id is behind --until-id: no message is between them');
+  if (values.grep?.includes('')) throw new UsageError('--grep must be a text that is not empty');
   return {
     fromMs,
     toMs,
     fromId,
     toId,
+    storedUntilMs: timeOption('--stored-until', values['stored-until']),
+    texts: values.grep,
+    valuePaths: values['value-path']?.map((text) => {
+      const path = parseValuePath(text);
+      if (path === undefined) throw new UsageError('--value-path must be path=value, such as customer.id=7');
+      return path;
+    }),
     partitions: partition === undefined ? named : [partition],
     key: values.key,
     properties: values.property?.map((text) => {
