@@ -12,8 +12,9 @@ export const PARTIAL = '.tdmq-backup-partial';
 
 /** Files that are asked for together. */
 const BATCH = 64;
-/** A call that takes so long waits for a disk. */
+/** A call that takes so long waits for a disk, or the process waited for a CPU: several of a batch, for a disk. */
 const SLOW_MS = 2;
+const SLOW_CALLS = 3;
 /** So many batches are asked for side by side before one file after the other is tried again. */
 const SLOW_BATCHES = 16;
 
@@ -122,6 +123,7 @@ function createLook(folder: string, signal: AbortSignal | undefined) {
   return async (keys: readonly string[]): Promise<ListedObject[]> => {
     const found: ListedObject[] = [];
     let at = 0;
+    let slowCalls = 0;
     for (; at < keys.length && slowBatches === 0; at++) {
       const key = keys[at] as string;
       const path = `${folder}${sep}${key}`;
@@ -132,7 +134,7 @@ function createLook(folder: string, signal: AbortSignal | undefined) {
         unlessGone(path, cause);
         found.push(...sizeOf(key, undefined));
       }
-      if (performance.now() - startedMs > SLOW_MS) slowBatches = SLOW_BATCHES;
+      if (performance.now() - startedMs > SLOW_MS && ++slowCalls >= SLOW_CALLS) slowBatches = SLOW_BATCHES;
     }
     if (at < keys.length) {
       slowBatches--;

@@ -25,17 +25,19 @@ export interface ManifestIndex {
   end(): Promise<readonly ManifestObject[]>;
 }
 
-/** Over `dates` that have manifests, ascending; `load` reads those of a date. */
+/** Over `dates` that have manifests, ascending; `load` reads those of a date. Of their objects those whose paths begin with `folder`. */
 export function createManifestIndex(
   dates: readonly string[],
   asked: DateRange | undefined,
+  folder: string,
   load: (date: string) => Promise<ManifestObject[]>,
 ): ManifestIndex {
-  /** What was not taken, by the date of the manifest and the path. */
-  const held = new Map<string, Map<string, ManifestObject>>();
+  /** What was not taken, by its path. */
+  const held = new Map<string, ManifestObject>();
+  /** The paths that manifests of a date name. */
+  const pathsOf = new Map<string, readonly string[]>();
   const left: ManifestObject[] = [];
   const loaded = new Set<string>();
-  let count = 0;
   let next = 0;
 
   async function read(wanted: readonly string[]): Promise<void> {
@@ -43,38 +45,35 @@ export function createManifestIndex(
     for (const date of fresh) loaded.add(date);
     const found = await Promise.all(fresh.map(load));
     for (const [i, objects] of found.entries()) {
-      const own = new Map<string, ManifestObject>();
+      const paths: string[] = [];
       for (const object of objects) {
         const path = pathOf(object.key);
-        if (isBetter(object, own.get(path))) own.set(path, object);
+        if (!path.startsWith(folder)) continue;
+        paths.push(path);
+        if (isBetter(object, held.get(path))) held.set(path, object);
       }
-      count += own.size;
-      if (own.size > 0) held.set(fresh[i] as string, own);
+      if (paths.length > 0) pathsOf.set(fresh[i] as string, paths);
     }
   }
 
   /** Lets go of what earlier dates have left, where there is no room for all. */
   function forget(before: string): void {
-    for (const [date, own] of held) {
-      if (count <= MAX_HELD) return;
+    for (const [date, paths] of pathsOf) {
       if (date >= before) continue;
-      held.delete(date);
-      count -= own.size;
-      for (const object of own.values()) left.push(object);
+      const rest = paths.filter((path) => held.has(path));
+      if (held.size <= MAX_HELD && rest.length > 0) {
+        if (rest.length < paths.length) pathsOf.set(date, rest);
+        continue;
+      }
+      pathsOf.delete(date);
+      for (const path of rest) left.push(take(path) as ManifestObject);
     }
   }
 
   function take(path: string): ManifestObject | undefined {
-    let best: ManifestObject | undefined;
-    for (const [date, own] of held) {
-      const object = own.get(path);
-      if (object === undefined) continue;
-      if (isBetter(object, best)) best = object;
-      own.delete(path);
-      count--;
-      if (own.size === 0) held.delete(date);
-    }
-    return best;
+    const object = held.get(path);
+    if (object !== undefined) held.delete(path);
+    return object;
   }
 
   async function readNext(upTo: number): Promise<void> {
@@ -95,12 +94,12 @@ export function createManifestIndex(
         await readNext(to);
         forget(dates[to - 1] ?? '');
       }
-      while (asked === undefined && next < dates.length && count < AHEAD)
+      while (asked === undefined && next < dates.length && held.size < AHEAD)
         await readNext(Math.min(dates.length, next + 1));
     },
     on: (wanted) => read([...wanted].filter((date) => dates.includes(date))),
     async further() {
-      if (next >= dates.length || count >= MAX_HELD) return false;
+      if (next >= dates.length || held.size >= MAX_HELD) return false;
       await readNext(Math.min(dates.length, next + 1));
       return true;
     },
@@ -111,7 +110,7 @@ export function createManifestIndex(
         await readNext(Math.min(dates.length, next + DATES_AT_ONCE));
         forget(dates[next - 1] ?? '');
       }
-      return [...left, ...[...held.values()].flatMap((own) => [...own.values()])];
+      return [...left, ...held.values()];
     },
   };
 }

@@ -180,12 +180,10 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
         if (list === undefined) byDate.set(date, [rule]);
         else list.push(rule);
       }
-    const folder = `${folderOf(topic)}/`;
-    return createManifestIndex([...byDate.keys()].sort(), dates, async (date) => {
+    return createManifestIndex([...byDate.keys()].sort(), dates, `${folderOf(topic)}/`, async (date) => {
       const keys = (await Promise.all((byDate.get(date) ?? []).map((rule) => keysOf(rule, date)))).flat();
       const found = keys.map((key) => slots.run(async () => (await read(key))?.objects ?? []));
-      const objects = (await Promise.all(found)).flat();
-      return objects.filter(({ key }) => pathOf(key).startsWith(folder));
+      return (await Promise.all(found)).flat();
     });
   }
 

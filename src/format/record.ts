@@ -20,13 +20,12 @@ export function formatMessageId(id: MessageId): string {
 export function parseMessageId(text: string): MessageId | undefined {
   const match = /^(\d+):(\d+):(-1|\d+):(-1|\d+)$/.exec(text);
   if (match === null) return undefined;
-  const [ledgerId, entryId, partition, batchIndex] = match.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  return { ledgerId, entryId, partition, batchIndex };
+  return {
+    ledgerId: Number(match[1]),
+    entryId: Number(match[2]),
+    partition: Number(match[3]),
+    batchIndex: Number(match[4]),
+  };
 }
 
 /** The broker's order within one partition: negative where `a` comes before `b`. */

@@ -4,7 +4,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { bundleFunction } from '../../src/packaging/bundle.ts';
+import { bundleCli, bundleFunction } from '../../src/packaging/bundle.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
 const out = join(root, 'out');
@@ -59,4 +60,23 @@ test('the code of threads is beside it, as a module of its own', () => {
 
 test('pulsar-client stays outside the bundle', () => {
   expect(readFileSync(join(out, 'index.js'), 'utf8')).toMatch(/(import|require)\("pulsar-client"\)/);
+});
+
+test('a listing of a local copy loads neither the SDK of COS nor what checks settings', async () => {
+  const cli = join(root, 'cli');
+  const { outputs } = await bundleCli(packageRoot(import.meta.url), cli);
+  const loaded = new Set<string>();
+  const packages = new Set<string>();
+  const load = (file: string): void => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const { path, kind, external } of outputs[file]?.imports ?? []) {
+      if (external && !path.startsWith('node:')) packages.add(`${kind} ${path}`);
+      else if (kind === 'import-statement') load(path);
+    }
+  };
+  for (const source of ['command-line', 'archive/commands', 'archive/ls', 'archive/cat', 'archive/verify'])
+    load(Object.keys(outputs).find((file) => outputs[file]?.entryPoint === `src/cli/${source}.ts`) as string);
+  expect(loaded.size).toBeGreaterThan(5);
+  expect([...packages].filter((one) => one.startsWith('import-statement'))).toEqual([]);
 });

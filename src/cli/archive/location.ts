@@ -4,18 +4,11 @@ import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createFolderStore } from '../../archive/folder-store.ts';
 import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
-import { parseCosConfig } from '../../config.ts';
 import type { ThawRequest } from '../../cos/admin.ts';
-import { createCosStore } from '../../cos/store.ts';
 import { BackupError, messageOf } from '../../errors.ts';
-import { readWhole } from '../../format/stored-object.ts';
-import { systemClock } from '../../lib/clock.ts';
-import { retry } from '../../lib/retry.ts';
-import type { Logger, Notes, ObjectStore } from '../../ports.ts';
-import { retryingStore } from '../../retrying-store.ts';
+import type { Notes, ObjectStore } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
-import { ruleEnvironment } from '../rule/environment.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** Options that all commands on an archive take, as parseArgs wants them. */
@@ -55,7 +48,6 @@ export interface Location {
   close(): Promise<void>;
 }
 
-const MIN_SOCKETS = 16;
 const MAX_TOPICS_NAMED = 10;
 
 /** Opens the place that options and environment name, for `parallel` reads at a time; call `close` at the end. @throws BackupError `config` */
@@ -92,35 +84,9 @@ export async function openLocation(
       hint: "Name the rule's settings with --env-file FILE, or the place with --bucket, --region and --prefix, or a copy with --folder.",
     });
   }
-  const env = {
-    ...terminal.env,
-    ...(values.bucket === undefined ? {} : { COS_BUCKET: values.bucket }),
-    ...(values.region === undefined ? {} : { COS_REGION: values.region }),
-    ...(values.prefix === undefined ? {} : { COS_PREFIX: values.prefix }),
-  };
-  const cos = parseCosConfig(await ruleEnvironment({ ...terminal, env }), 'shell');
-  const logger = quietLogger();
-  const inner = createCosStore(cos, { logger, maxSockets: Math.max(MIN_SOCKETS, parallel) });
-  const store = retryingStore(inner, { clock: systemClock, logger, signal: terminal.signal });
-  return {
-    store,
-    prefix: cos.prefix,
-    topic,
-    knowsMetadata: true,
-    notes: {
-      read: (key) => readText(store, `${cos.prefix}${key}`),
-      write: (key, text) => {
-        const body = { chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) };
-        const attributes = { metadata: {}, contentType: 'application/json', isReadByRuns: true };
-        const put = () => inner.admin.putReplaceable(`${cos.prefix}${key}`, body, attributes);
-        return retry(put, { clock: systemClock });
-      },
-    },
-    thaw: (key, request) =>
-      retry(() => inner.admin.thaw(key, request, { signal: terminal.signal }), { clock: systemClock }),
-    name: `${cos.bucket}/${cos.prefix}`,
-    close: () => store.close(),
-  };
+  // What talks to COS takes longer to load than a listing of a copy does.
+  const { openBucket } = await import('./bucket-location.ts');
+  return openBucket(values, topic, terminal, parallel);
 }
 
 /** The topic that is asked for, or the only one. @throws UsageError where there are several; BackupError where there is none */
@@ -136,19 +102,6 @@ export async function onlyTopic(
   const names = topics.slice(0, MAX_TOPICS_NAMED).map((one) => `\n  --topic ${one}`);
   const more = topics.length > MAX_TOPICS_NAMED ? '\n  and more' : '';
   throw new UsageError(`${name} holds several topics: choose one${names.join('')}${more}`);
-}
-
-/** Warnings of the adapters would be in the middle of an output; failures are thrown anyway. */
-const quietLogger = (): Logger => ({
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-});
-
-async function readText(store: ObjectStore, key: string): Promise<string | undefined> {
-  if ((await store.head(key)) === undefined) return undefined;
-  return (await readWhole(store, key, {})).toString('utf8');
 }
 
 function folderNotes(folder: string): Notes {

@@ -5,7 +5,6 @@ import { type Catalog, readCatalog } from '../../archive/catalog.ts';
 import { type CatalogStream, streamCatalog } from '../../archive/catalog-stream.ts';
 import type { DateRange } from '../../archive/listing.ts';
 import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
-import { reportPage } from '../../archive/report/page.ts';
 import { dateOf } from '../../format/object-key.ts';
 import type { Command } from '../command.ts';
 import { openOutput } from '../terminal/output.ts';
@@ -80,8 +79,10 @@ Examples:
         throw topic !== undefined && dates !== undefined
           ? await nothingOf(store, prefix, topic, { isLocal, signal })
           : await nothingFound(store, prefix, { topic, isLocal, signal });
-      if (values.html !== undefined && catalog !== undefined)
+      if (values.html !== undefined && catalog !== undefined) {
+        const { reportPage } = await import('../../archive/report/page.ts');
         await writeFile(values.html, reportPage(catalog, name, new Date()));
+      }
       await listing.end(surroundings);
       return 0;
     } finally {
