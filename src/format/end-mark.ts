@@ -10,39 +10,35 @@ const CLOSING = Buffer.from('  \n');
 /** What the marks add to the records of an object. */
 export const MARK_BYTES = OPENING.length + CLOSING.length - 1;
 
-/** So much at most is held back until it is known whether it is the end. */
-const HELD_BYTES = 16_384;
-
 /** Marks the records of one object, as they come, chunk by chunk. */
 export class EndMarker {
   #isOpened = false;
-  #held: Uint8Array | undefined;
+  /** The last byte is held back until it is known whether it is the end. */
+  #held: number | undefined;
 
-  /** What can be written by now of these records, which are whole ones. */
+  /** What can be written by now of these records, which are whole ones: views of their chunks, and single bytes. */
   *mark(records: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
     for (const chunk of records) {
       if (chunk.length === 0) continue;
-      if (this.#held !== undefined) yield this.#held;
-      const marked = this.#isOpened ? chunk : this.#open(chunk);
-      const split = Math.max(0, marked.length - HELD_BYTES);
-      if (split > 0) yield marked.subarray(0, split);
-      // A view would keep all of a large chunk in memory.
-      this.#held = split > 0 ? Buffer.from(marked.subarray(split)) : marked;
+      if (this.#held !== undefined) yield Buffer.of(this.#held);
+      this.#held = chunk[chunk.length - 1];
+      let start = 0;
+      if (!this.#isOpened) {
+        const end = chunk.indexOf(LINE_FEED);
+        if (end >= 0) {
+          this.#isOpened = true;
+          if (end > 0) yield chunk.subarray(0, end);
+          yield OPENING;
+          start = end;
+        }
+      }
+      if (start < chunk.length - 1) yield chunk.subarray(start, -1);
     }
   }
 
   /** What is left to be written when no more records come. */
   end(): readonly Uint8Array[] {
-    const held = this.#held;
-    this.#held = undefined;
-    return held === undefined ? [] : [held.subarray(0, -1), CLOSING];
-  }
-
-  #open(chunk: Uint8Array): Uint8Array {
-    const end = chunk.indexOf(LINE_FEED);
-    if (end < 0) return chunk;
-    this.#isOpened = true;
-    return Buffer.concat([chunk.subarray(0, end), OPENING, chunk.subarray(end)]);
+    return this.#held === undefined ? [] : [CLOSING];
   }
 }
 

@@ -18,10 +18,19 @@ const BASE64_PIECE_BYTES = 49_152;
 
 /** Records, one after the other. */
 export interface Records {
-  /** To be gone through once or more; of large messages they are made as they are asked for. */
+  /**
+   * Views of memory that the next records take: copy each before anything is awaited, and before other messages are
+   * encoded. May be read again; of large messages they are made as they are read.
+   */
   readonly chunks: Iterable<Uint8Array>;
   readonly sizeBytes: number;
 }
+
+/** The same records in memory of their own, for whoever has to wait before they are read. */
+export const keepRecords = (records: Records): Records =>
+  Array.isArray(records.chunks)
+    ? { chunks: records.chunks.map((chunk) => Buffer.from(chunk)), sizeBytes: records.sizeBytes }
+    : records;
 
 /** The records of the messages; of large ones not all at once in memory. */
 export function encodeRecords(messages: readonly Message[]): Records {
@@ -41,7 +50,7 @@ function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
       yield Buffer.from(encodeRecordHead(message) + OPEN);
       for (let at = 0; at < payload.length; at += MAX_INPUT_BYTES) {
         const end = escapeInto(payload.subarray(at, at + MAX_INPUT_BYTES), 0);
-        yield copyOf(output, end < 0 ? ~end : end);
+        yield output.subarray(0, end < 0 ? ~end : end);
       }
       yield Buffer.from(CLOSE);
     } else {
@@ -54,6 +63,7 @@ function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
 }
 
 function encodeAtOnce(messages: readonly Message[]): Body {
+  // What does not fit is copied; the last, and mostly only, chunk is a view.
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   let used = 0;
@@ -61,7 +71,7 @@ function encodeAtOnce(messages: readonly Message[]): Body {
   let text = '';
   const takeOut = () => {
     if (used === 0) return;
-    chunks.push(copyOf(output, used));
+    chunks.push(Buffer.from(output.subarray(0, used)));
     sizeBytes += used;
     used = 0;
   };
@@ -118,14 +128,8 @@ function encodeAtOnce(messages: readonly Message[]): Body {
     text = CLOSE;
   }
   write();
-  takeOut();
-  return { chunks, sizeBytes };
-}
-
-function copyOf(bytes: Buffer, length: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(length);
-  bytes.copy(copy, 0, 0, length);
-  return copy;
+  if (used > 0) chunks.push(output.subarray(0, used));
+  return { chunks, sizeBytes: sizeBytes + used };
 }
 
 const base64 = (bytes: Uint8Array) =>

@@ -1,13 +1,20 @@
-// Bytes that wait to be sent: a list of chunks. Small ones are copied together, large ones are kept as they are.
+// Bytes that wait to be sent, copied into blocks of one size. Blocks go round: those of a body that was sent once, and
+// whose call has succeeded, take the next bytes. A buffer for each piece would cost a page fault for every 4 KB, and the
+// collector's time.
+import type { Body } from '../ports.ts';
 
-const BLOCK_BYTES = 65_536;
-const SMALL_BYTES = 8_192;
+export const BLOCK_BYTES = 65_536;
+/** So many are kept to be used again: 16 MiB. */
+const MAX_FREE_BLOCKS = 256;
 
+const freeBlocks: Buffer[] = [];
+
+/** Copies what it is given: it may be changed after the call. */
 export class ChunkList {
-  #chunks: Uint8Array[] = [];
+  #blocks: Buffer[] = [];
   #sizeBytes = 0;
-  #block: Buffer | undefined;
-  #blockUsed = 0;
+  /** Of the last block. */
+  #usedBytes = BLOCK_BYTES;
 
   get sizeBytes(): number {
     return this.#sizeBytes;
@@ -15,30 +22,62 @@ export class ChunkList {
 
   append(bytes: Uint8Array): void {
     this.#sizeBytes += bytes.length;
-    if (bytes.length > SMALL_BYTES) {
-      this.#closeBlock();
-      this.#chunks.push(bytes);
-      return;
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#usedBytes === BLOCK_BYTES) {
+        this.#blocks.push(freeBlocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES));
+        this.#usedBytes = 0;
+      }
+      const end = Math.min(bytes.length, at + BLOCK_BYTES - this.#usedBytes);
+      const block = this.#blocks[this.#blocks.length - 1] as Buffer;
+      block.set(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end), this.#usedBytes);
+      this.#usedBytes += end - at;
+      at = end;
     }
-    if (this.#block !== undefined && this.#blockUsed + bytes.length > BLOCK_BYTES) this.#closeBlock();
-    this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES);
-    this.#block.set(bytes, this.#blockUsed);
-    this.#blockUsed += bytes.length;
   }
 
   /** Takes everything out, in order. */
-  takeAll(): { chunks: readonly Uint8Array[]; sizeBytes: number } {
-    this.#closeBlock();
-    const taken = { chunks: this.#chunks, sizeBytes: this.#sizeBytes };
-    this.#chunks = [];
+  takeAll(): BlockBody {
+    const taken = new BlockBody(this.#blocks, this.#sizeBytes);
+    this.#blocks = [];
     this.#sizeBytes = 0;
+    this.#usedBytes = BLOCK_BYTES;
     return taken;
   }
+}
 
-  #closeBlock(): void {
-    if (this.#block === undefined) return;
-    this.#chunks.push(this.#block.subarray(0, this.#blockUsed));
-    this.#block = undefined;
-    this.#blockUsed = 0;
+/** What a list had, to be sent. */
+export class BlockBody implements Body {
+  readonly sizeBytes: number;
+  #blocks: Buffer[];
+  #readings = 0;
+
+  constructor(blocks: Buffer[], sizeBytes: number) {
+    this.#blocks = blocks;
+    this.sizeBytes = sizeBytes;
+  }
+
+  /** For those who send it: whoever asks may keep them for as long as its request lives. */
+  get chunks(): readonly Uint8Array[] {
+    this.#readings++;
+    return [...this.views()];
+  }
+
+  /** The bytes, for those who keep none of them. */
+  *views(): Generator<Uint8Array, void, undefined> {
+    let left = this.sizeBytes;
+    for (const block of this.#blocks) {
+      yield left < BLOCK_BYTES ? block.subarray(0, left) : block;
+      left -= BLOCK_BYTES;
+    }
+  }
+
+  /**
+   * The call that sent it has succeeded: its blocks are used again, unless a request was cut before that one. Such a
+   * request may be sending still, and must not send other bytes.
+   */
+  recycle(): void {
+    const blocks = this.#readings > 1 ? [] : this.#blocks;
+    this.#blocks = [];
+    for (const block of blocks) if (freeBlocks.length < MAX_FREE_BLOCKS) freeBlocks.push(block);
   }
 }

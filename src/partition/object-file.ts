@@ -8,7 +8,7 @@ import { storeContents } from '../format/contents.ts';
 import { EndMarker, MARK_BYTES } from '../format/end-mark.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from '../format/record.ts';
 import type { Records } from '../format/record-encoder.ts';
-import { ChunkList } from '../lib/chunk-list.ts';
+import { type BlockBody, ChunkList } from '../lib/chunk-list.ts';
 import { combineCrc64, crc64 } from '../lib/crc64.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget, Spillable } from '../memory-budget.ts';
@@ -136,10 +136,10 @@ export class ObjectFile implements Size, Spillable {
     budget.upload(records.sizeBytes);
     let heldBytes = records.sizeBytes;
     try {
-      for (const chunk of this.#marker.mark(records.chunks)) {
+      // The compressor works on while the memory behind these views is used again.
+      for (const chunk of copiesOf(this.#marker.mark(records.chunks))) {
         if (this.#failure !== undefined) return;
         await this.#compressor.write(chunk);
-        // What is held back of these records goes with the next ones.
         const freedBytes = Math.min(chunk.length, heldBytes);
         budget.free(freedBytes);
         heldBytes -= freedBytes;
@@ -182,14 +182,16 @@ export class ObjectFile implements Size, Spillable {
     try {
       if (this.#upload === undefined) {
         if (this.#failure !== undefined) throw this.#failure;
-        this.#crc64 = crc64(rest.chunks);
-        for (const chunk of rest.chunks) this.#hash.update(chunk);
+        this.#crc64 = crc64(rest.views());
+        for (const bytes of rest.views()) this.#hash.update(bytes);
         const attributes = this.#attributes({ ...this.#ending(), sha256: this.sha256 });
         await this.#storeContents();
         const answer = await slots.run(() =>
           store.create(this.key, rest, this.#crc64, attributes, this.#call),
         );
-        return answer.kind === 'created' ? { ...answer, sizeBytes: rest.sizeBytes } : answer;
+        if (answer.kind === 'exists') return answer;
+        rest.recycle();
+        return { ...answer, sizeBytes: rest.sizeBytes };
       }
       if (rest.sizeBytes > 0) this.#parts.push(this.#uploadPart(rest, 0));
       await Promise.all(this.#parts);
@@ -238,9 +240,13 @@ export class ObjectFile implements Size, Spillable {
   }
 
   #store(bytes: Uint8Array): void {
-    this.#pending.append(bytes);
     this.#options.budget.hold(bytes.length);
-    if (this.#pending.sizeBytes >= PART_BYTES) this.#sendPart();
+    for (let at = 0; at < bytes.length; ) {
+      const end = Math.min(bytes.length, at + PART_BYTES - this.#pending.sizeBytes);
+      this.#pending.append(bytes.subarray(at, end));
+      at = end;
+      if (this.#pending.sizeBytes >= PART_BYTES) this.#sendPart();
+    }
   }
 
   #sendPart(): void {
@@ -250,14 +256,11 @@ export class ObjectFile implements Size, Spillable {
   }
 
   /** Never rejects: a failure is kept for `create`, which runs later. */
-  async #uploadPart(
-    part: { chunks: readonly Uint8Array[]; sizeBytes: number },
-    heldBytes: number,
-  ): Promise<void> {
+  async #uploadPart(part: BlockBody, heldBytes: number): Promise<void> {
     const { store, slots, budget } = this.#options;
     const number = this.#parts.length + 1;
-    const crc = crc64(part.chunks);
-    for (const chunk of part.chunks) this.#hash.update(chunk);
+    const crc = crc64(part.views());
+    for (const bytes of part.views()) this.#hash.update(bytes);
     this.#crc64 = combineCrc64(this.#crc64, crc, part.sizeBytes);
     this.#storedBytes += part.sizeBytes;
     this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));
@@ -266,6 +269,7 @@ export class ObjectFile implements Size, Spillable {
       if (upload.kind === 'exists') this.#hasConflict = true;
       else if (this.#failure === undefined && !this.#isDiscarded) {
         await slots.run(() => upload.part(number, part, crc, this.#call));
+        part.recycle();
       }
     } catch (error) {
       this.#fail(error);
@@ -304,4 +308,15 @@ export class ObjectFile implements Size, Spillable {
       'record-bytes': String(this.bytes),
     };
   }
+}
+
+/** Each piece in memory of its own, a single byte together with what follows it. */
+function* copiesOf(pieces: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
+  let before: Uint8Array | undefined;
+  for (const piece of pieces) {
+    const copy: Buffer = before === undefined ? Buffer.from(piece) : Buffer.concat([before, piece]);
+    before = copy.length === 1 ? copy : undefined;
+    if (before === undefined) yield copy;
+  }
+  if (before !== undefined) yield before;
 }

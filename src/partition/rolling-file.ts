@@ -4,7 +4,7 @@ import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size }
 import { isUpTo } from '../format/entry-order.ts';
 import { objectKey } from '../format/object-key.ts';
 import { compareMessageIds } from '../format/record.ts';
-import { encodeRecords, type Records } from '../format/record-encoder.ts';
+import { encodeRecords, keepRecords, type Records } from '../format/record-encoder.ts';
 import type { EntryId, Message, MessageId } from '../ports.ts';
 import type { Run } from '../run/run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
@@ -92,12 +92,12 @@ export class RollingFile {
       await this.#append(encodeRecords([message]), rangeOf([message], this.#run.isArchived));
   }
 
-  async #append(records: Records, range: MessageRange): Promise<void> {
-    if (this.#open !== undefined) {
-      const size = { messages: range.messages, bytes: records.sizeBytes };
-      const passed = limitPassedBy(this.#open, size, this.#run.limits);
-      if (passed !== undefined) await this.#roll(passed);
-    }
+  async #append(encoded: Records, range: MessageRange): Promise<void> {
+    const size = { messages: range.messages, bytes: encoded.sizeBytes };
+    const passed = this.#open && limitPassedBy(this.#open, size, this.#run.limits);
+    const mustWait = passed !== undefined || this.#position.hasBorders;
+    const records = mustWait ? keepRecords(encoded) : encoded;
+    if (passed !== undefined) await this.#roll(passed);
     if (this.#position.hasBorders) await this.#heedBorders(range.first.id);
     this.#open ??= this.#openFile(range.first);
     this.#position.moveTo(range.last.id);

@@ -11,7 +11,7 @@ import { createFakeBroker, type FakePartition, publish } from '../fakes/memory-s
 /** In one piece; the body must know its size. */
 function encode(messages: readonly Message[]): Buffer {
   const { chunks, sizeBytes } = encodeRecords(messages);
-  const bytes = Buffer.concat([...chunks]);
+  const bytes = Buffer.concat(Array.from(chunks, (chunk) => Buffer.from(chunk)));
   expect(sizeBytes).toBe(bytes.length);
   return bytes;
 }
@@ -58,7 +58,7 @@ it('makes the records of large entries as they are asked for, and again, whateve
   for (let time = 0; time < 2; time++) {
     const made: Uint8Array[] = [];
     for (const chunk of chunks) {
-      made.push(chunk);
+      made.push(Buffer.from(chunk));
       encodeRecords(messages.slice(0, 1));
     }
     expect(Math.max(...made.map(({ length }) => length))).toBeLessThan(1_000_000);

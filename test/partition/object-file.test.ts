@@ -165,7 +165,7 @@ describe('a file', () => {
       await file.seal('end');
     }
     await Promise.allSettled(files.map((file) => file.create()));
-    expect(callsOf('part')).toBe(6);
+    expect(callsOf('part')).toBe(8);
     expect(most).toBe(2);
   });
 
@@ -174,7 +174,7 @@ describe('a file', () => {
     await append(file, PART_BYTES, PART_BYTES);
     let stored = 0;
     store.hook = async (when, call) => {
-      if (when === 'before' && call === 'complete') expect(stored).toBe(2);
+      if (when === 'before' && call === 'complete') expect(stored).toBe(3);
       if (when !== 'after' || call !== 'part') return;
       for (let turn = 0; turn < 10; turn++) await nextTurn();
       stored++;

@@ -1,0 +1,107 @@
+// Blocks of memory go round between bodies, but never while somebody may still send them: a call that was cut keeps its
+// bytes for as long as it lives, whatever is stored meanwhile.
+import { describe, expect, it } from 'vitest';
+import { BackupError } from '../../src/errors.ts';
+import { BLOCK_BYTES, ChunkList } from '../../src/lib/chunk-list.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
+import { createSlots } from '../../src/lib/semaphore.ts';
+import { MemoryBudget } from '../../src/memory-budget.ts';
+import { rangeOf } from '../../src/partition/message-range.ts';
+import { ObjectFile, PART_BYTES } from '../../src/partition/object-file.ts';
+import type { Body, ObjectStore } from '../../src/ports.ts';
+import { retryingStore } from '../../src/retrying-store.ts';
+import { messages } from '../archive/archive-fixture.ts';
+import { createMemoryStore } from '../fakes/memory-store.ts';
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A store whose first `cuts` sendings of each body end without an answer, and keep what they were to send. */
+function cuttingStore(cuts: number) {
+  const kept: { chunks: readonly Uint8Array[]; crc: string }[] = [];
+  const seen = new WeakMap<Body, number>();
+  const memory = createMemoryStore();
+  const cut = (body: Body, crc: string): void => {
+    const times = (seen.get(body) ?? 0) + 1;
+    seen.set(body, times);
+    if (times > cuts) return;
+    kept.push({ chunks: body.chunks, crc });
+    throw new BackupError('store', 'the call was cut', { retryable: true, outcomeUnknown: false });
+  };
+  const cutting: ObjectStore = {
+    ...memory,
+    async create(key, body, crc, attributes, options) {
+      cut(body, crc);
+      return memory.create(key, body, crc, attributes, options);
+    },
+    async startUpload(key, attributes, options) {
+      const upload = await memory.startUpload(key, attributes, options);
+      if (upload.kind === 'exists') return upload;
+      return {
+        ...upload,
+        async part(number, body, crc, partOptions) {
+          cut(body, crc);
+          await upload.part(number, body, crc, partOptions);
+        },
+      };
+    },
+  };
+  const clock = { ...systemClock, sleep: async () => undefined };
+  return { store: retryingStore(cutting, { clock, logger: quiet }), memory, kept };
+}
+
+async function storeFile(store: ObjectStore, key: string, fill: string, sizeBytes: number): Promise<void> {
+  const signal = new AbortController().signal;
+  const budget = new MemoryBudget(8 * PART_BYTES, systemClock);
+  const options = {
+    key,
+    rule: 'r',
+    compression: 'none' as const,
+    store,
+    budget,
+    slots: createSlots(6),
+    signal,
+  };
+  const file = new ObjectFile(options, 0);
+  const line = Buffer.alloc(sizeBytes, fill);
+  line[sizeBytes - 1] = 0x0a;
+  await file.append({ chunks: [line], sizeBytes }, rangeOf(messages(0, 0, 0)));
+  await file.seal('end');
+  await file.create();
+}
+
+describe.each([
+  ['one PUT', 300_000],
+  ['parts', 2 * PART_BYTES + 100],
+])('a file of %s', (_, sizeBytes) => {
+  it('leaves the bytes of calls that were cut as they were', async () => {
+    const { store, memory, kept } = cuttingStore(1);
+    for (const fill of ['a', 'b', 'c', 'd']) await storeFile(store, fill, fill, sizeBytes);
+    expect(kept.length).toBeGreaterThanOrEqual(4);
+    for (const { chunks, crc } of kept) expect(crc64(chunks)).toBe(crc);
+    expect([...memory.objects.values()].map(({ bytes }) => String.fromCharCode(bytes[0] as number))).toEqual([
+      'a',
+      'b',
+      'c',
+      'd',
+    ]);
+  });
+});
+
+it('blocks that were sent once are used again, others are not', () => {
+  const list = new ChunkList();
+  const bytes = Buffer.alloc(BLOCK_BYTES + 1, 'x');
+  const take = () => {
+    list.append(bytes);
+    return list.takeAll();
+  };
+  const sentOnce = take();
+  const [first] = sentOnce.chunks;
+  sentOnce.recycle();
+  const next = take();
+  const again = next.chunks;
+  expect(again.map(({ buffer }) => buffer)).toContain(first?.buffer);
+  expect(next.chunks).toEqual(again);
+  next.recycle();
+  expect(take().chunks.map(({ buffer }) => buffer)).not.toContain(first?.buffer);
+});
