@@ -62,12 +62,12 @@ export function encodeRecord(message: Message): string {
 
 /** The line up to its value, which is last. */
 export function encodeRecordHead(message: Message): string {
-  const { id, eventTimeMs, key, properties, producer } = message;
-  let line = `{"id":"${formatMessageId(id)}","topic":${topics.quote(message.topic)},"publishTime":${publishTimes.format(message.publishTimeMs)}`;
+  const { id, eventTimeMs, key, producer } = message;
+  let line = `${entryIds.begin(id)}${id.batchIndex}","topic":${topics.quote(message.topic)},"publishTime":${publishTimes.format(message.publishTimeMs)}`;
   if (eventTimeMs !== undefined) line += `,"eventTime":${eventTimes.format(eventTimeMs)}`;
   if (key !== undefined) line += textField('key', key);
   if (message.orderingKey !== undefined) line += `,"orderingKey":"${base64(message.orderingKey)}"`;
-  if (properties.length > 0) line += formatProperties(properties);
+  if (message.properties.length > 0) line += properties.format(message.properties);
   if (typeof producer === 'string') line += `,"producer":${producers.quote(producer)}`;
   else if (producer !== undefined) line += textField('producer', producer);
   if (message.sequenceId !== undefined) line += `,"sequenceId":${message.sequenceId}`;
@@ -101,6 +101,22 @@ function repeatedQuote(): { quote(text: string): string } {
   };
 }
 
+/** Begins a record; the messages of a batch have that in common. */
+function repeatedEntry(): { begin(id: MessageId): string } {
+  let last: MessageId = { ledgerId: -1, entryId: -1, partition: -1, batchIndex: -1 };
+  let start = '';
+  return {
+    begin(id) {
+      if (id.entryId !== last.entryId || id.ledgerId !== last.ledgerId || id.partition !== last.partition) {
+        start = `{"id":"${id.ledgerId}:${id.entryId}:${id.partition}:`;
+        last = id;
+      }
+      return start;
+    },
+  };
+}
+
+const entryIds = repeatedEntry();
 const topics = repeatedQuote();
 const producers = repeatedQuote();
 
@@ -124,6 +140,37 @@ function repeatedTime(): { format(timeMs: TimeMs): string } {
 
 const publishTimes = repeatedTime();
 const eventTimes = repeatedTime();
+
+const MAX_REPEATED_LENGTH = 2_048;
+
+/** Formats properties that are mostly those of the message before. */
+function repeatedProperties(): { format(pairs: Message['properties']): string } {
+  let last: Message['properties'] = [];
+  let text = '';
+  return {
+    format(pairs) {
+      if (!isSame(pairs, last)) {
+        const made = formatProperties(pairs);
+        // What is long is seldom that of before, and would stay in memory.
+        if (made.length > MAX_REPEATED_LENGTH) return made;
+        text = made;
+        last = pairs;
+      }
+      return text;
+    },
+  };
+}
+
+const properties = repeatedProperties();
+
+function isSame(some: Message['properties'], others: Message['properties']): boolean {
+  if (some.length !== others.length) return false;
+  for (let at = 0; at < some.length; at++) {
+    const [a, b] = [some[at] as Message['properties'][number], others[at] as Message['properties'][number]];
+    if (a[0] !== b[0] || a[1] !== b[1]) return false;
+  }
+  return true;
+}
 
 /** Written by hand: a JavaScript object would move names that look like numbers to the front. */
 function formatProperties(pairs: Message['properties']): string {
