@@ -37,6 +37,7 @@ import { Standby } from './partition/standby.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
 import type { Pace } from './run/deadline.ts';
 import { createTally, type Run, type Tally } from './run/run-context.ts';
+import { SchemaKeeper } from './schema-keeper.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;
@@ -48,7 +49,7 @@ const MIN_BYTES_PER_PARTITION = 2 * 1_048_576;
 export type StopReason = 'caught_up' | 'deadline' | 'busy';
 
 export interface DrainOptions
-  extends Omit<Run, 'budget' | 'slots' | 'tally' | 'reading' | 'stopAll' | 'pace'> {
+  extends Omit<Run, 'budget' | 'slots' | 'tally' | 'schemas' | 'reading' | 'stopAll' | 'pace'> {
   readonly source: Source;
   readonly stopReadingAtMs: number;
   /** Plans the end from what is measured; without it only `stopReadingAtMs` and `storingEnd` count. */
@@ -115,6 +116,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
       pace,
       budget,
       tally,
+      schemas: new SchemaKeeper({ ...options, tally, pace }),
       slots: createSlots(CONCURRENT_CALLS),
       reading: reading.signal,
       stopAll: () => reading.abort(),

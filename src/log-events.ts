@@ -36,6 +36,7 @@ const summary = <Reasons extends readonly string[]>(...stopReason: Reasons) =>
     alreadyStored: 'number',
     unreadable: 'number',
     subscriptionMoved: 'number?',
+    schemasMissing: 'number?',
     backlogEntries: 'number?',
     backlogMessages: 'number?',
     backlogOldestPublishTime: 'text?',
@@ -104,6 +105,17 @@ export const LOG_EVENTS = {
     },
     meaning:
       'An earlier run stored the object and could not acknowledge it; if it is not the same, the run goes on behind its last message.',
+  },
+  'schema stored': {
+    level: 'info',
+    fields: { key: 'text', bytes: 'number' },
+    meaning: 'A schema that messages name is kept, before the first object that needs it.',
+  },
+  'schema not kept': {
+    level: 'warn',
+    fields: { version: 'text', reason: 'text', hint: 'text?' },
+    meaning:
+      'The schema of a version that messages name cannot be had; the first of a run is logged, `schemasMissing` counts all. The messages are stored as they are, and the next run that meets the version asks again.',
   },
   'entry unreadable': {
     level: 'error',

@@ -56,6 +56,12 @@ export interface TopicSchema {
   readonly definition: Uint8Array;
 }
 
+/** What a broker answers about a version of a topic's schema. */
+export type SchemaAnswer =
+  | { readonly kind: 'schema'; readonly schema: TopicSchema }
+  /** It has none under this version, does not say, or was not asked. `reason`: one clause for a person. */
+  | { readonly kind: 'unknown'; readonly reason: string; readonly hint?: string | undefined };
+
 /**
  * An entry with the messages it holds, in order. Empty where the broker stores what no consumer sees (markers,
  * compacted-out messages): then there is nothing to store, but it is acknowledged like any other. A driver may join
@@ -244,6 +250,13 @@ export interface SourcePartition {
    * there is none, or the driver cannot ask. Never throws.
    */
   nextBehind(id: EntryId): Promise<EntryId | undefined>;
+
+  /**
+   * The topic's schema of this version, as it is in `schemaVersion` of a message. The broker is asked for a version once
+   * for all partitions, and again only after a consumer had to subscribe again: the topic may be another one since.
+   * Never throws; takes a few seconds at most, and delays no delivery.
+   */
+  schema(version: Uint8Array): Promise<SchemaAnswer>;
 }
 
 /** Messages from a subscription. One per run. */

@@ -31,6 +31,8 @@ export interface ManifestObject extends PublishTimes {
   readonly crc64?: string;
   /** SHA-256 of the stored bytes, hex; absent in manifests from before it was written. */
   readonly sha256?: string;
+  /** Of the schemas that its messages mean (`schemaName`), as far as they are kept; absent where there are none. */
+  readonly schemas?: readonly string[];
   /** It was there before this run. */
   readonly alreadyStored: boolean;
 }
@@ -66,6 +68,8 @@ export interface Summary<Reason extends EndReason = EndReason> {
   readonly partitions: number;
   /** In how many partitions somebody else has moved the subscription forwards; absent where it was none. */
   readonly subscriptionMoved?: number;
+  /** How many versions of schemas messages name that could not be had; absent where it was none. */
+  readonly schemasMissing?: number;
 }
 
 /** Where the subscription was in a partition; entries as `ledger:entry`, absent where it is not known. */

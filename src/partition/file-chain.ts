@@ -118,12 +118,14 @@ export class FileChain {
     try {
       const resumePoint = await this.#found.resumePointIn(file);
       if (resumePoint !== undefined) return await this.#dropFor(resumePoint, file);
+      const schemas = await Promise.all(file.schemas);
+      const names = [...new Set(schemas.filter((name) => name !== undefined))].sort();
       const answer = await file.create();
-      if (answer.kind === 'created') this.#countStored(file, answer.sizeBytes, answer.crc64);
+      if (answer.kind === 'created') this.#countStored(file, names, answer.sizeBytes, answer.crc64);
       else {
         const found = await this.#found.compare(file);
         if (found.kind === 'other') return await this.#dropFor(found.resumePoint, file);
-        this.#run.tally.stored.push(this.#manifestObject(file, found.sizeBytes, file.crc64, true));
+        this.#run.tally.stored.push(this.#manifestObject(file, names, found.sizeBytes, file.crc64, true));
         await file.discard();
       }
       this.durable = (file.last as MessageMark).id;
@@ -147,12 +149,12 @@ export class FileChain {
     await file.discard();
   }
 
-  #countStored(file: ObjectFile, sizeBytes: number, crc: string): void {
+  #countStored(file: ObjectFile, schemas: readonly string[], sizeBytes: number, crc: string): void {
     const { tally, logger, clock } = this.#run;
     tally.objects++;
     tally.messages += file.messages;
     tally.recordBytes += file.bytes;
-    tally.stored.push(this.#manifestObject(file, sizeBytes, crc, false));
+    tally.stored.push(this.#manifestObject(file, schemas, sizeBytes, crc, false));
     const { key, messages, rollReason } = file;
     const durationMs = clock.now() - file.openedAtMs;
     logger.info({ key, messages, bytes: sizeBytes, rollReason, durationMs }, 'object stored');
@@ -160,6 +162,7 @@ export class FileChain {
 
   #manifestObject(
     file: ObjectFile,
+    schemas: readonly string[],
     size: number,
     crc: string | undefined,
     alreadyStored: boolean,
@@ -177,6 +180,7 @@ export class FileChain {
       ...describeSpan(file as PublishSpan),
       ...(crc === undefined ? {} : { crc64: crc }),
       sha256: file.sha256,
+      ...(schemas.length === 0 ? {} : { schemas }),
       alreadyStored,
     };
   }

@@ -13,6 +13,7 @@ import { combineCrc64, crc64 } from '../lib/crc64.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget, Spillable } from '../memory-budget.ts';
 import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from '../ports.ts';
+import type { NeededSchema } from '../schema-keeper.ts';
 import type { MessageMark, MessageRange } from './message-range.ts';
 
 /** A buffer of this size is uploaded as a part; a whole file below it is one PUT. */
@@ -54,6 +55,8 @@ export class ObjectFile implements Size, Spillable {
   readonly key: string;
   /** Entries that are wholly in this file or before it: to be acknowledged when it is durable. */
   readonly entries: EntryId[] = [];
+  /** Of the schemas that its messages name: to be durable before it is. */
+  readonly schemas = new Set<NeededSchema>();
   readonly openedAtMs: number;
   messages = 0;
   /** Of uncompressed records, with the marks of their end. */

@@ -42,7 +42,7 @@ export class PartitionDrain {
     this.#partition = partition;
     this.#position = new DrainPosition(isInOrder);
     this.#chain = new FileChain(run, partition, isInOrder);
-    this.#file = new RollingFile(run, this.#chain, this.#position, room);
+    this.#file = new RollingFile(run, partition, this.#chain, this.#position, room);
     this.#reader = new PartitionReader(run, partition, this.#chain, this.#file, this.#position, room);
   }
 

@@ -5,9 +5,10 @@ import { isUpTo } from '../format/entry-order.ts';
 import { objectKey } from '../format/object-key.ts';
 import { compareMessageIds } from '../format/record.ts';
 import { encodeRecords, keepRecords, type Records } from '../format/record-encoder.ts';
-import type { EntryId, Message, MessageId } from '../ports.ts';
+import type { EntryId, Message, MessageId, SourcePartition } from '../ports.ts';
 import type { Run } from '../run/run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
+import { EntrySchemas } from './entry-schemas.ts';
 import type { FileChain } from './file-chain.ts';
 import { type MessageMark, type MessageRange, rangeOf } from './message-range.ts';
 import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
@@ -19,6 +20,7 @@ const MAX_PENDING_ACKS = 1_000;
 /** One for each partition. */
 export class RollingFile {
   readonly #run: Run;
+  readonly #schemas: EntrySchemas;
   readonly #chain: FileChain;
   readonly #position: DrainPosition;
   readonly #room: EntryRoom;
@@ -28,8 +30,15 @@ export class RollingFile {
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #pendingAcks: EntryId[] = [];
 
-  constructor(run: Run, chain: FileChain, position: DrainPosition, room: EntryRoom) {
+  constructor(
+    run: Run,
+    partition: SourcePartition,
+    chain: FileChain,
+    position: DrainPosition,
+    room: EntryRoom,
+  ) {
     this.#run = run;
+    this.#schemas = new EntrySchemas(run.schemas, partition);
     this.#chain = chain;
     this.#position = position;
     this.#room = room;
@@ -49,6 +58,7 @@ export class RollingFile {
     const records = encodeRecords(messages);
     const size = { messages: messages.length, bytes: records.sizeBytes };
     this.#room.measure(size.bytes);
+    this.#schemas.take(id, messages[0]?.schemaVersion);
     const appending =
       needsSplit(size, this.#run.limits) || this.#position.hasBorderIn(messages)
         ? this.#appendOneByOne(messages, size)
@@ -101,6 +111,7 @@ export class RollingFile {
     if (this.#position.hasBorders) await this.#heedBorders(range.first.id);
     this.#open ??= this.#openFile(range.first);
     this.#position.moveTo(range.last.id);
+    if (this.#schemas.needed !== undefined) this.#open.schemas.add(this.#schemas.needed);
     const appending = this.#open.append(records, range);
     // The file holds them: only now others may have the room that was kept.
     this.#room.free(records.sizeBytes);

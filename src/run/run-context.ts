@@ -5,6 +5,7 @@ import type { ManifestObject } from '../format/run-manifest.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import type { Clock, Logger, ObjectStore } from '../ports.ts';
+import type { SchemaKeeper } from '../schema-keeper.ts';
 import type { TopicName } from '../topic-name.ts';
 import type { Pace } from './deadline.ts';
 
@@ -17,6 +18,8 @@ export interface Tally {
   unreadable: number;
   /** Partitions in which somebody else has moved the subscription forwards. */
   subscriptionMoved: number;
+  /** Versions of schemas that messages name, and that could not be had. */
+  schemasMissing: number;
   /** Some file could not be finished in time and was dropped; its messages come again. */
   cutByDeadline: number;
   /** The last failure that was answered with another try. */
@@ -32,6 +35,7 @@ export function createTally(): Tally {
     alreadyStored: 0,
     unreadable: 0,
     subscriptionMoved: 0,
+    schemasMissing: 0,
     cutByDeadline: 0,
     lastRetried: undefined,
     stored: [],
@@ -57,6 +61,7 @@ export interface Run {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly tally: Tally;
+  readonly schemas: SchemaKeeper;
   /** Aborted when reading has to stop, so that what is open can still be stored. */
   readonly reading: AbortSignal;
   /** Aborted when the time for storing and acknowledging is over. */

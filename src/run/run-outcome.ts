@@ -37,6 +37,7 @@ export class RunOutcome {
       alreadyStored: tally.alreadyStored,
       unreadable: tally.unreadable,
       ...(tally.subscriptionMoved === 0 ? {} : { subscriptionMoved: tally.subscriptionMoved }),
+      ...(tally.schemasMissing === 0 ? {} : { schemasMissing: tally.schemasMissing }),
       ...(drained?.backlog === undefined ? {} : { backlog: drained.backlog }),
       ...(drained?.heldBack === undefined ? {} : { heldBack: drained.heldBack }),
       partitions: drained?.partitions ?? 0,

@@ -1,6 +1,7 @@
 // A loopback broker as surroundings of the contract suite of Source.
 import { systemClock } from '../../src/lib/clock.ts';
 import { Secret } from '../../src/lib/secret.ts';
+import { SCHEMA_TYPE } from '../../src/pulsar/wire/protocol/tables.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import { type CreateSource, contractOptions } from './contract-options.ts';
@@ -31,6 +32,9 @@ export async function startLoopbackSurroundings(create: CreateSource): Promise<S
         return { ledgerId, entryId };
       }),
     publishEncrypted: async (topic, payload) => broker.appendEntry(topic, ENCRYPTED, payload),
+    async registerSchema(topic) {
+      broker.registerSchema(topic.full, { type: SCHEMA_TYPE.STRING });
+    },
     createSource: (config, limits) =>
       create(contractOptions({ serviceUrl: broker.serviceUrl, token: new Secret(TOKEN), ...config }, limits)),
     backlogEntries: async (topic, subscription) => broker.subscriptionBacklog(topic.full, subscription),

@@ -49,6 +49,29 @@ export function describePositions(contract: SourceContract): void {
   });
 }
 
+/** The schemas that messages name. */
+export function describeSchemas(contract: SourceContract): void {
+  const { can, openSource, topicWith } = contract;
+
+  describe('schemas', () => {
+    it('are those of the broker, by their versions, where the driver can ask; else it says that it cannot', async () => {
+      const { topic } = await topicWith(...singles(1));
+      await contract.around.registerSchema(topic);
+      const { first } = await openSource({ topic });
+      const [known, unknown] = await Promise.all([
+        first.schema(Buffer.alloc(8)),
+        first.schema(Buffer.alloc(8, 7)),
+      ]);
+      expect(unknown).toMatchObject({ kind: 'unknown', reason: expect.stringMatching(/./) });
+      expect(known).toMatchObject(
+        can.exactFields
+          ? { kind: 'schema', schema: { type: 'STRING', properties: [], definition: Buffer.alloc(0) } }
+          : { kind: 'unknown', hint: expect.stringContaining('wire') },
+      );
+    });
+  });
+}
+
 /** Why nothing comes. */
 export function describeSilence(contract: SourceContract): void {
   const { can, openSource, topicWith, take, expectIdle } = contract;

@@ -51,6 +51,10 @@ export async function startRealSurroundings(
       const [id] = await publisher.publish(topic, [{ bytes, messages: 1, isChunk: false }]);
       return id as NonNullable<typeof id>;
     },
+    async registerSchema({ tenant, namespace, topic }) {
+      const path = `schemas/${tenant}/${namespace}/${topic}/schema`;
+      await broker.admin('POST', path, { type: 'STRING', schema: '', properties: {} });
+    },
     createSource: (config, limits) => create(contractOptions({ serviceUrl, token, ...config }, limits)),
     backlogEntries: (topic, subscription) => backlogOf(broker, topic.full, subscription),
     async unload(topic) {

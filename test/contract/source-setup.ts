@@ -61,6 +61,8 @@ export interface SourceSurroundings {
   publish(topic: string, entries: readonly PublishedEntry[]): Promise<EntryId[]>;
   /** Publishes an entry that no consumer without the key can decrypt. */
   publishEncrypted(topic: string, payload: Uint8Array): Promise<EntryId>;
+  /** Gives a topic its first schema, of type STRING. */
+  registerSchema(topic: TopicName): Promise<void>;
   /** A source with the right token, unless asked otherwise. */
   createSource(config: ContractConfig, limits?: SourceLimits): Source;
   /** Entries the subscription has not acknowledged, over all partitions, as the broker counts them. */

@@ -9,7 +9,7 @@ import {
 import { SourceContract } from './source-contract.ts';
 import { describeDelivery } from './source-delivery.ts';
 import { describeClosing, describeOpening } from './source-open.ts';
-import { describePositions, describeSilence } from './source-positions.ts';
+import { describePositions, describeSchemas, describeSilence } from './source-positions.ts';
 import type { SourceCapabilities, SourceSurroundings } from './source-setup.ts';
 
 /** Runs the contract. `start` brings up the surroundings, once for all tests. */
@@ -29,6 +29,7 @@ export function describeSourceContract(
     describeRestarting(contract);
     describePositions(contract);
     describeSilence(contract);
+    describeSchemas(contract);
     describeInterruptions(contract);
     describeSharing(contract);
     describeClosing(contract);

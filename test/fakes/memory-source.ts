@@ -8,6 +8,7 @@ import type {
   EntryId,
   Message,
   ReadableEntry,
+  SchemaAnswer,
   Source,
   SourcePartition,
   SubscriptionPosition,
@@ -47,6 +48,10 @@ export interface FakeBroker {
   hasTransactions: boolean;
   /** Whether the broker reports where the subscription is. */
   arePositionsKnown: boolean;
+  /** What it answers about a schema version, by its bytes in hex; the others are unknown. */
+  readonly schemas: Map<string, SchemaAnswer | (() => Promise<SchemaAnswer>)>;
+  /** Versions that were asked for, in hex, in order. */
+  readonly schemasAsked: string[];
   /** What was asked to be acknowledged, in order. */
   readonly acknowledgements: (readonly EntryId[])[];
   /** How long each receive would have waited. */
@@ -82,6 +87,8 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     isEndKnown: true,
     hasTransactions: false,
     arePositionsKnown: true,
+    schemas: new Map(),
+    schemasAsked: [],
     acknowledgements: [],
     waitsMs: [],
     deliveryOrder: (entries) => entries,
@@ -253,6 +260,12 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
     entriesAtOpen: async () => undefined,
     heldBack: async () => undefined,
     giveUpChunks: async () => [],
+    async schema(version) {
+      const hex = Buffer.from(version).toString('hex');
+      broker.schemasAsked.push(hex);
+      const answer = broker.schemas.get(hex) ?? { kind: 'unknown', reason: 'there is none' };
+      return typeof answer === 'function' ? answer() : answer;
+    },
     async nextBehind(id) {
       return fake.entries.find((entry) => compareEntries(entry.id, id) > 0)?.id;
     },

@@ -63,6 +63,7 @@ export async function startFakeSurroundings(isOld = false): Promise<SourceSurrou
       pulsar.publish(topic, { ...id, messages: [{ data: payload, encryption }], isBatch: false });
       return id;
     },
+    registerSchema: async () => undefined,
     createSource: (config, limits) =>
       createNativeSource(
         {

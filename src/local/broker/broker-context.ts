@@ -1,6 +1,7 @@
 // What all connections of the broker share: its data, its settings, its faults.
 import type { Tokens } from './access.ts';
 import type { Faults } from './faults.ts';
+import type { Schemas } from './schemas.ts';
 import type { SubscriptionOptions } from './subscription.ts';
 import type { Topics } from './topics.ts';
 
@@ -10,6 +11,7 @@ export const PROXIED_BROKER = 'broker-1.loopback.invalid:6650';
 /** What all sessions share. */
 export interface BrokerContext {
   readonly topics: Topics;
+  readonly schemas: Schemas;
   readonly faults: Faults;
   readonly tokens: Tokens;
   readonly subscriptionOptions: SubscriptionOptions;

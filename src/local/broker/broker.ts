@@ -1,6 +1,6 @@
 // A stand-in for a Pulsar broker, for `demo`: the binary protocol and a little of the HTTP API on 127.0.0.1, with all
 // data in memory. It is no Pulsar: nothing is durable, nothing is secured but by static tokens, and transactions,
-// compaction, schemas, delayed delivery, retention, geo-replication and clusters are missing. What a real broker does
+// compaction, compatibility of schemas, delayed delivery, retention, geo-replication and clusters are missing. What a real broker does
 // is shown by the integration suite. Tests control and inspect it through test/stand-ins/broker.
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -18,6 +18,7 @@ import type { Tokens } from './access.ts';
 import { Faults } from './faults.ts';
 import { answerHttp, type HttpContext } from './http.ts';
 import { sendRefusal } from './refusal.ts';
+import { Schemas } from './schemas.ts';
 import { Session } from './session.ts';
 import type { SubscriptionOptions } from './subscription.ts';
 import type { Topic } from './topic.ts';
@@ -59,6 +60,7 @@ export class LocalBroker {
   readonly faults = new Faults();
   readonly #options: LocalBrokerOptions;
   readonly topics: Topics;
+  readonly schemas = new Schemas();
   /** See every command that comes in before it is acted upon, and that goes out before it is sent. */
   readonly hooks: { readonly incoming: Set<CommandHook>; readonly outgoing: Set<CommandHook> } = {
     incoming: new Set(),
@@ -89,6 +91,7 @@ export class LocalBroker {
     };
     this.#context = {
       topics: this.topics,
+      schemas: this.schemas,
       faults: this.faults,
       tokens: options.tokens,
       subscriptionOptions: this.subscriptionOptions,

@@ -8,9 +8,6 @@ import { isChecksumRight } from './frames.ts';
 import { Refusal } from './refusal.ts';
 import type { Topic } from './topic.ts';
 
-/** The version of every schema that a client brings. */
-export const FIRST_SCHEMA = Buffer.alloc(8);
-
 /** Where Pulsar says that a duplicate is. */
 const NOWHERE: Position = { ledgerId: -1, entryId: -1 };
 
@@ -32,7 +29,11 @@ export class SessionProducers {
   }
 
   /** Answers PRODUCER. @throws Refusal */
-  open({ producerId, requestId, producerName, schema }: CommandFields<'producer'>, topic: Topic): void {
+  open(
+    { producerId, requestId, producerName }: CommandFields<'producer'>,
+    topic: Topic,
+    schemaVersion: Uint8Array = new Uint8Array(),
+  ): void {
     if (topic.isTerminated) throw terminated();
     const name = producerName ?? `loopback-0-${++generatedNames}`;
     if (!topic.producers.connect(name)) {
@@ -45,7 +46,7 @@ export class SessionProducers {
       producerName: name,
       lastSequenceId: topic.producers.lastSequenceId(name),
       producerReady: true,
-      schemaVersion: (schema?.type ?? 0) === 0 ? Buffer.alloc(0) : FIRST_SCHEMA,
+      schemaVersion,
     });
   }
 

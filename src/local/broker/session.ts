@@ -1,6 +1,6 @@
 // What one client has at the broker: its role, and the answer to each command. Its consumers are session-consumers.ts,
 // its producers session-producers.ts.
-// Transactions, compaction, delayed delivery, schemas and quotas are not there.
+// Transactions, compaction, delayed delivery, compatibility of schemas and quotas are not there.
 
 import type { CommandFields, CommandName } from '../../pulsar/wire/protocol/frame.ts';
 import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE, SERVER_ERROR } from '../../pulsar/wire/protocol/tables.ts';
@@ -10,7 +10,7 @@ import { type BrokerContext, PROXIED_BROKER } from './broker-context.ts';
 import type { Command } from './frames.ts';
 import { Refusal, sendRefusal } from './refusal.ts';
 import { SessionConsumers } from './session-consumers.ts';
-import { FIRST_SCHEMA, SessionProducers } from './session-producers.ts';
+import { SessionProducers } from './session-producers.ts';
 import type { Topic } from './topic.ts';
 
 /** The commands of one connection. */
@@ -124,7 +124,7 @@ export class Session {
           `${this.role.role} may not produce to ${topic.name}`,
         );
       }
-      this.producers.open(fields, topic);
+      this.producers.open(fields, topic, this.#context.schemas.register(topic.name, fields.schema));
     },
     send: (fields, rest) => this.producers.store(fields, rest),
     closeProducer: (fields) => this.producers.close(fields),
@@ -137,8 +137,18 @@ export class Session {
         changed: true,
       });
     },
-    getOrCreateSchema: ({ requestId }) => {
-      this.#connection.send('getOrCreateSchemaResponse', { requestId, schemaVersion: FIRST_SCHEMA });
+    getSchema: ({ requestId, topic, schemaVersion = new Uint8Array() }) => {
+      const schema = this.#context.schemas.find(this.#topicName(topic), schemaVersion);
+      this.#connection.send('getSchemaResponse', {
+        requestId,
+        ...(schema === undefined
+          ? { errorCode: SERVER_ERROR.TopicNotFound, errorMessage: 'Topic not found or no-schema' }
+          : { schema, schemaVersion }),
+      });
+    },
+    getOrCreateSchema: ({ requestId, topic, schema }) => {
+      const schemaVersion = this.#context.schemas.register(this.#topicName(topic), schema);
+      this.#connection.send('getOrCreateSchemaResponse', { requestId, schemaVersion });
     },
   };
 

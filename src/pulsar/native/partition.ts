@@ -2,7 +2,7 @@
 // client does not report is not made up: `end` is 'unknown', there is no backlog, Failover's signals do not exist.
 import { BackupError } from '../../errors.ts';
 import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
-import type { Clock, Delivery, EntryId, Logger, SourcePartition } from '../../ports.ts';
+import type { Clock, Delivery, EntryId, Logger, SchemaAnswer, SourcePartition } from '../../ports.ts';
 import type { LogRoute, NativeConsumer, NativeMessage, NativeMessageId } from './addon.ts';
 import { resultOf, sourceError } from './addon-failure.ts';
 import { NativeEntries, type NativeEntry } from './entries.ts';
@@ -330,6 +330,15 @@ export class NativePartition implements SourcePartition {
 
   async nextBehind(): Promise<undefined> {
     return undefined;
+  }
+
+  /** The addon has no call for it. */
+  async schema(): Promise<SchemaAnswer> {
+    return {
+      kind: 'unknown',
+      reason: 'pulsar-client cannot ask for schemas',
+      hint: 'Use PULSAR_DRIVER=wire.',
+    };
   }
 
   /** Ends the consumer, awaited; what acknowledgements still wait leave with it. Never throws. */

@@ -67,6 +67,11 @@ export class Cluster {
     return this.#options.serviceUrl.http ? this.#locateByHttp(topic) : this.#locateByCommand(topic);
   }
 
+  /** One more connection to where this one leads: what is asked there, and its loss, leaves the other alone. */
+  beside({ address, proxyTo }: Connection): Promise<Connection> {
+    return this.#connect(address, proxyTo, 'beside');
+  }
+
   /** Ends every connection, awaited. May be repeated; never throws. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -180,9 +185,9 @@ export class Cluster {
     }
   }
 
-  async #connect(address: Address, proxyTo: string | undefined): Promise<Connection> {
+  async #connect(address: Address, proxyTo: string | undefined, which = ''): Promise<Connection> {
     if (this.#isClosed) throw new BackupError('source', 'the source was closed');
-    const key = `${brokerUrl(address)} ${proxyTo ?? ''}`;
+    const key = `${brokerUrl(address)} ${proxyTo ?? ''} ${which}`;
     let entry = this.#connections.get(key);
     if (entry === undefined || entry.connection.isLost) {
       const connection = new Connection(address, proxyTo, this.#options);

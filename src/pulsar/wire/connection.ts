@@ -56,6 +56,7 @@ type RequestName =
   | 'partitionMetadata'
   | 'getLastMessageId'
   | 'consumerStats'
+  | 'getSchema'
   | 'getTopicsOfNamespace'
   | 'addSubscriptionToTxn';
 
@@ -63,9 +64,10 @@ type RequestName =
 export class Connection {
   /** Who it leads to, for messages to people. */
   readonly name: string;
+  readonly address: Address;
+  /** See the constructor. */
+  readonly proxyTo: string | undefined;
   readonly #options: ConnectionOptions;
-  readonly #address: Address;
-  readonly #proxyTo: string | undefined;
   #socket: Socket | undefined;
   readonly #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
   readonly #requests: PendingRequests;
@@ -80,8 +82,8 @@ export class Connection {
   /** `proxyTo`: the broker (`host:port`) that a Pulsar proxy at `address` is to connect to. */
   constructor(address: Address, proxyTo: string | undefined, options: ConnectionOptions) {
     this.name = brokerUrl(address) + (proxyTo === undefined ? '' : ` (proxy to ${proxyTo})`);
-    this.#address = address;
-    this.#proxyTo = proxyTo;
+    this.address = address;
+    this.proxyTo = proxyTo;
     this.#options = options;
     this.#requests = new PendingRequests(options.clock);
     this.#receivers = new Receivers(this.name);
@@ -136,9 +138,9 @@ export class Connection {
 
   #connect(): void {
     const { tls, runsFrom } = this.#options;
-    const attempt = { isTls: this.#address.tls, tls, runsFrom };
-    this.#socket = openSocket(this.#address, tls, {
-      onOpen: () => this.send('connect', connectFields(this.#options, this.#address.tls, this.#proxyTo)),
+    const attempt = { isTls: this.address.tls, tls, runsFrom };
+    this.#socket = openSocket(this.address, tls, {
+      onOpen: () => this.send('connect', connectFields(this.#options, this.address.tls, this.proxyTo)),
       onData: (chunk) => this.#onData(chunk),
       onError: (error) => this.#lose(socketError(this.name, error, attempt)),
       onClose: () =>
@@ -146,7 +148,7 @@ export class Connection {
           new BackupError('source', `${this.name} closed the connection`, {
             retryable: true,
             hint: !this.#hasMet
-              ? `${this.#address.tls ? `${afterHandshakeHint(tls)} ` : ''}${SCHEME_HINT}`
+              ? `${this.address.tls ? `${afterHandshakeHint(tls)} ` : ''}${SCHEME_HINT}`
               : OUTAGE_HINT,
           }),
         ),
@@ -235,7 +237,7 @@ export class Connection {
       this.#lose(
         new BackupError('source', `${this.name} sent what is not Pulsar's protocol: ${error.message}`, {
           retryable: this.#hasMet,
-          hint: (!this.#hasMet ? otherProtocolHint(chunk, this.#address.tls) : undefined) ?? SCHEME_HINT,
+          hint: (!this.#hasMet ? otherProtocolHint(chunk, this.address.tls) : undefined) ?? SCHEME_HINT,
           cause: error,
         }),
       );
@@ -257,7 +259,7 @@ export class Connection {
         this.#onConnected(fields as CommandFields<'connected'>);
         break;
       case 'authChallenge':
-        this.send('authResponse', authResponseFields(this.#options, this.#address.tls));
+        this.send('authResponse', authResponseFields(this.#options, this.address.tls));
         break;
       case 'closeConsumer':
         this.#onConsumerClosed((fields as CommandFields<'closeConsumer'>).consumerId ?? -1);
@@ -283,7 +285,7 @@ export class Connection {
   #onAnswer(command: Command): void {
     if (this.#handshake !== undefined && command.name === 'error') {
       const fields = command.fields as CommandFields<'error'>;
-      this.#lose(refusalOf(this.name, fields, this.#options, this.#address.tls));
+      this.#lose(refusalOf(this.name, fields, this.#options, this.address.tls));
     } else this.#requests.answer(command);
   }
 

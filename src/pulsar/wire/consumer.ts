@@ -14,6 +14,7 @@ import type {
   EntryId,
   HeldBackReason,
   RunPositions,
+  SchemaAnswer,
   SourcePartition,
   UnreadableEntry,
 } from '../../ports.ts';
@@ -31,6 +32,7 @@ import { readStoredEntry, type StoredEntry } from './protocol/entry-decoder.ts';
 import { isServerError } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
+import type { SchemaReader } from './schema-reader.ts';
 
 /** What a partition subscribes to, and what it may hold in memory. */
 export interface ConsumerOptions extends LinkOptions {
@@ -38,6 +40,8 @@ export interface ConsumerOptions extends LinkOptions {
   /** The largest message that is put together in memory. */
   readonly limitBytes: number;
   readonly heldChunks: HeldChunks;
+  /** One for all partitions. */
+  readonly schemas: SchemaReader;
 }
 
 /** A partition of the topic with the consumer on it. */
@@ -182,6 +186,10 @@ export class Consumer implements SourcePartition {
     return this.#positions.report();
   }
 
+  schema(version: Uint8Array): Promise<SchemaAnswer> {
+    return this.#options.schemas.read(this.topic, version);
+  }
+
   giveUpChunks(publishedBeforeMs: number): Promise<readonly UnreadableEntry[]> {
     return this.#backlog.giveUpChunks(publishedBeforeMs);
   }
@@ -231,6 +239,7 @@ export class Consumer implements SourcePartition {
   }
 
   #onReady(isAgain: boolean): void {
+    if (isAgain) this.#options.schemas.forget();
     if (isAgain) this.#failover.reconnected(this.#acks.hasOpen);
     this.#deliveries.readOn();
     this.#deliveries.beginAgain();

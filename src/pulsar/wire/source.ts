@@ -17,6 +17,7 @@ import { isServerError } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { runEnded } from './run-ended.ts';
+import { SchemaReader } from './schema-reader.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { networkHint } from './socket-error.ts';
 import { DEFAULT_TIMINGS, startTimer, type Timings } from './timer.ts';
@@ -148,6 +149,7 @@ class WireSource implements Source {
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
     const budget = new ReceiveBudget(receiveBudgetBytes, clock);
     const heldChunks = { sizeBytes: 0 };
+    const schemas = new SchemaReader(this.#cluster, clock);
     this.#consumers = partitions.map(
       (partition) =>
         new Consumer({
@@ -164,6 +166,7 @@ class WireSource implements Source {
           budget,
           limitBytes,
           heldChunks,
+          schemas,
           nextConsumerId: () => ++this.#lastConsumerId,
           signal: this.#ended.signal,
         }),

@@ -6,6 +6,7 @@ import { LocalBroker, type LocalBrokerOptions } from '../../../src/local/broker/
 import { describeEntry, type Position, type StoredEntry } from '../../../src/local/broker/entry.ts';
 import type { Corruption, Faults } from '../../../src/local/broker/faults.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
+import type { StoredSchema } from '../../../src/local/broker/schemas.ts';
 import type { Subscription, SubscriptionType } from '../../../src/local/broker/subscription.ts';
 import type { Topic } from '../../../src/local/broker/topic.ts';
 import type { Fields } from '../../../src/pulsar/wire/protocol/codec.ts';
@@ -86,10 +87,16 @@ export class LoopbackBroker {
       each.subscribe(name, from, this.#local.subscriptionOptions);
   }
 
-  /** Deletes a topic by force. */
+  /** Adds a schema to a topic; returns its version. */
+  registerSchema(topic: string, schema: StoredSchema): Buffer {
+    return this.#local.schemas.register(topic, schema) ?? Buffer.alloc(0);
+  }
+
+  /** Deletes a topic by force, with its schemas. */
   deleteTopic(topic: string): void {
     for (const each of this.#local.topics.all(topic)) this.#local.closeProducers(each);
     this.#local.topics.delete(topic);
+    this.#local.schemas.delete(topic);
   }
 
   /** Deletes a subscription by force. */

@@ -41,8 +41,14 @@ export const MESSAGES = {
   Schema: {
     name: [1, 'string'],
     schemaData: [3, 'bytes'],
+    /** SCHEMA_TYPE */
     type: [4, 'int32'],
-    properties: [5, 'KeyValue', 'repeated'],
+    properties: [5, 'KeyValueBytes', 'repeated'],
+  },
+  /** KeyValue, read as bytes: what is no UTF-8 stays what it is. */
+  KeyValueBytes: {
+    key: [1, 'bytes'],
+    value: [2, 'bytes'],
   },
 
   /** What a producer writes before the payload of each entry. */
@@ -520,8 +526,32 @@ export const PRODUCER_ACCESS_MODE = {
   ExclusiveWithFencing: 3,
 } as const;
 
-/** Schema.type, as far as a producer of plain bytes or text needs it. */
-export const SCHEMA_TYPE = { None: 0, String: 1, Json: 2, Protobuf: 3, Avro: 4 } as const;
+/** Schema.type, by the names of `SchemaType` in the Java client (that of 5 is Bool in PulsarApi.proto, and so on). */
+export const SCHEMA_TYPE = {
+  NONE: 0,
+  STRING: 1,
+  JSON: 2,
+  PROTOBUF: 3,
+  AVRO: 4,
+  BOOLEAN: 5,
+  INT8: 6,
+  INT16: 7,
+  INT32: 8,
+  INT64: 9,
+  FLOAT: 10,
+  DOUBLE: 11,
+  DATE: 12,
+  TIME: 13,
+  TIMESTAMP: 14,
+  KEY_VALUE: 15,
+  INSTANT: 16,
+  LOCAL_DATE: 17,
+  LOCAL_TIME: 18,
+  LOCAL_DATE_TIME: 19,
+  PROTOBUF_NATIVE: 20,
+  AUTO_CONSUME: 21,
+  EXTERNAL: 22,
+} as const;
 
 /** Every `error` and `errorCode`. */
 export const SERVER_ERROR = {

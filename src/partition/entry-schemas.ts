@@ -1,0 +1,38 @@
+// The schema that the entry at hand needs: all messages of an entry have one version, and most entries that of the entry
+// before, for which nothing is asked.
+import type { EntryId, SourcePartition } from '../ports.ts';
+import type { NeededSchema, SchemaKeeper } from '../schema-keeper.ts';
+
+/** One for each partition. */
+export class EntrySchemas {
+  readonly #keeper: SchemaKeeper;
+  readonly #partition: SourcePartition;
+  #version: Uint8Array = new Uint8Array();
+  #ledgerId = -1;
+  #needed: NeededSchema | undefined;
+
+  constructor(keeper: SchemaKeeper, partition: SourcePartition) {
+    this.#keeper = keeper;
+    this.#partition = partition;
+  }
+
+  /** Of the entry taken last; `undefined`: its messages have no schema. */
+  get needed(): NeededSchema | undefined {
+    return this.#needed;
+  }
+
+  /** Takes the next entry. Producers of bytes write a version of no bytes, or none. */
+  take({ ledgerId }: EntryId, version: Uint8Array = new Uint8Array()): void {
+    if (ledgerId === this.#ledgerId && isSame(version, this.#version)) return;
+    this.#ledgerId = ledgerId;
+    this.#version = new Uint8Array(version);
+    this.#needed =
+      version.length === 0 ? undefined : this.#keeper.need(this.#partition, ledgerId, this.#version);
+  }
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
+}

@@ -1,0 +1,180 @@
+// Keeps the schemas that the messages of a run name: asks the broker for each version, and stores what it answers before
+// the first object that needs it. What cannot be had fails no run: it is logged once, counted, and asked for again by the
+// next run that meets it. Another definition under a version that is taken gets a name of its own.
+import { BackupError } from './errors.ts';
+import {
+  encodeKeptSchema,
+  keepSchema,
+  MAX_VERSION_BYTES,
+  parseKeptSchema,
+  SCHEMA_FORMAT,
+  schemaFolder,
+  schemaKey,
+  schemaName,
+  versionText,
+} from './format/kept-schema.ts';
+import { crc64 } from './lib/crc64.ts';
+import { createSlots } from './lib/semaphore.ts';
+import { untilAborted } from './lib/until-aborted.ts';
+import type { Clock, Logger, ObjectStore, SchemaAnswer, SourcePartition, TopicSchema } from './ports.ts';
+import type { Pace } from './run/deadline.ts';
+import type { Tally } from './run/run-context.ts';
+import type { TopicName } from './topic-name.ts';
+
+/** Schemas of megabytes are several times as large on their way. */
+const AT_ONCE = 2;
+/** A broker that does not answer may take so much of the time that is left when reading is over. */
+const PATIENCE_MS = 500;
+
+/** What a keeper needs of its run. */
+export interface SchemaKeeperOptions {
+  readonly store: ObjectStore;
+  readonly prefix: string;
+  readonly topic: TopicName;
+  readonly tally: Tally;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly pace: Pace;
+}
+
+/** The name of the schema's object once it is durable; `undefined`: it cannot be had. @throws BackupError `store` */
+export type NeededSchema = Promise<string | undefined>;
+
+/** One for all partitions of a run. */
+export class SchemaKeeper {
+  readonly #options: SchemaKeeperOptions;
+  /** By partition, ledger and version: a topic that is made anew has other ledgers. */
+  readonly #needed = new Map<string, NeededSchema>();
+  /** By version and definition. */
+  readonly #kept = new Map<string, Promise<string>>();
+  readonly #missing = new Set<string>();
+  readonly #slots = createSlots(AT_ONCE);
+  readonly #impatient = new AbortController();
+
+  constructor(options: SchemaKeeperOptions) {
+    const { pace, clock } = options;
+    this.#options = options;
+    const onEnd = () => void clock.sleep(PATIENCE_MS, pace.storing).then(this.#hurry, this.#hurry);
+    if (pace.reading.aborted) onEnd();
+    else pace.reading.addEventListener('abort', onEnd, { once: true });
+  }
+
+  /** Begins to keep the schema of a version that messages of this ledger name. */
+  need(partition: SourcePartition, ledgerId: number, version: Uint8Array): NeededSchema {
+    const key = `${partition.partition} ${ledgerId} ${versionText(version)}`;
+    const known = this.#needed.get(key);
+    if (known !== undefined) return known;
+    const needed = this.#slots.run(() => this.#keep(partition, version));
+    // Whoever creates the object meets the failure; there may be nobody.
+    needed.catch(() => undefined);
+    this.#needed.set(key, needed);
+    return needed;
+  }
+
+  readonly #hurry = (): void => this.#impatient.abort();
+
+  async #keep(partition: SourcePartition, version: Uint8Array): NeededSchema {
+    const answer = await this.#ask(partition, version);
+    if (answer.kind === 'unknown') return this.#isMissing(version, answer);
+    try {
+      return await this.#store(version, answer.schema);
+    } catch (error) {
+      // What may pass fails the run, as it does for the object that needs the schema.
+      if (!(error instanceof BackupError) || error.retryable) throw error;
+      return this.#isMissing(version, { reason: error.message, hint: error.hint });
+    }
+  }
+
+  #ask(partition: SourcePartition, version: Uint8Array): Promise<SchemaAnswer> {
+    if (version.length > MAX_VERSION_BYTES)
+      return Promise.resolve({
+        kind: 'unknown',
+        reason: `${version.length} bytes are no version of a schema`,
+      });
+    const late = () => new BackupError('source', 'the broker had not answered when the time was over');
+    return untilAborted(partition.schema(version), this.#impatient.signal, late).catch(
+      (error: BackupError): SchemaAnswer => ({ kind: 'unknown', reason: error.message }),
+    );
+  }
+
+  async #isMissing(
+    version: Uint8Array,
+    { reason, hint }: { readonly reason: string; readonly hint?: string | undefined },
+  ): Promise<undefined> {
+    const text = versionText(version);
+    if (this.#missing.has(text) || (await this.#isKeptAlready(text))) return undefined;
+    this.#missing.add(text);
+    const { tally, logger } = this.#options;
+    const isFirst = tally.schemasMissing++ === 0;
+    if (isFirst) logger.warn({ version: text, reason, hint }, 'schema not kept');
+    return undefined;
+  }
+
+  /** An earlier run has kept what the broker does not have any more. */
+  async #isKeptAlready(version: string): Promise<boolean> {
+    const { store, prefix, topic, pace } = this.#options;
+    const start = `${schemaFolder(prefix, topic)}${version}`;
+    try {
+      for await (const { key } of store.list(start, { signal: pace.storing })) {
+        if (/^(?:-[0-9a-f]{12})?\.json$/.test(key.slice(start.length))) return true;
+      }
+    } catch {
+      // Then it is reported once too often.
+    }
+    return false;
+  }
+
+  #store(version: Uint8Array, schema: TopicSchema): Promise<string> {
+    const kept = keepSchema(this.#options.topic, version, schema);
+    const id = `${kept.version} ${kept.sha256}`;
+    const known = this.#kept.get(id);
+    if (known !== undefined) return known;
+    const name = this.#createOnce(version, kept.sha256, encodeKeptSchema(kept));
+    this.#kept.set(id, name);
+    // A failure is met by who asked; the next one tries again.
+    name.catch(() => this.#kept.delete(id));
+    return name;
+  }
+
+  async #createOnce(version: Uint8Array, sha256: string, bytes: Buffer): Promise<string> {
+    const { prefix, topic } = this.#options;
+    for (const name of [schemaName(version), schemaName(version, sha256)]) {
+      const key = schemaKey(prefix, topic, name);
+      if ((await this.#holds(key, sha256, bytes)) ?? (await this.#create(key, sha256, bytes))) return name;
+    }
+    throw new BackupError('store', `what is under the name of a schema is not that schema`, {
+      hint: `Remove ${schemaKey(prefix, topic, schemaName(version, sha256))}: the next run stores it anew.`,
+    });
+  }
+
+  /** Whether the schema is at the key. `undefined`: nothing is. */
+  async #holds(key: string, sha256: string, bytes: Buffer): Promise<boolean | undefined> {
+    const { store, pace } = this.#options;
+    const call = { signal: pace.storing };
+    const head = await store.head(key, call);
+    if (head === undefined) return undefined;
+    if (head.crc64 === crc64([bytes])) return true;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of store.read(key, call)) chunks.push(chunk);
+    try {
+      return parseKeptSchema(Buffer.concat(chunks)).sha256 === sha256;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Creates the object, if nothing is at its key; returns whether the schema is there then. */
+  async #create(key: string, sha256: string, bytes: Buffer): Promise<boolean> {
+    const { store, logger, pace } = this.#options;
+    const attributes = {
+      metadata: { format: SCHEMA_FORMAT },
+      contentType: 'application/json',
+      isReadByRuns: true,
+    };
+    const body = { chunks: [bytes], sizeBytes: bytes.length };
+    const answer = await store.create(key, body, crc64([bytes]), attributes, { signal: pace.storing });
+    if (answer.kind === 'exists') return (await this.#holds(key, sha256, bytes)) === true;
+    logger.info({ key, bytes: bytes.length }, 'schema stored');
+    return true;
+  }
+}
