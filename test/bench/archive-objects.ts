@@ -86,6 +86,17 @@ async function measureOne(copy: string): Promise<string[][]> {
   await add('ls of one day', own('ls', ...day), ['find', findDay]);
   await add('cat of one day', own('cat', ...day), ['cat', catDay]);
   await add('cat --key', own('cat', ...key), ['cat | grep', grep]);
+  const text = '"order":70007,';
+  const inValue = text.replaceAll('"', '\\\\"');
+  const grepValue = await add(
+    'cat | grep, in values',
+    shell(`find '${topic}' -type f -print0 | xargs -0 cat | grep -cF '${inValue}' > /dev/null || true`),
+  );
+  await add('cat --grep', own('cat', '--grep', text), ['cat | grep', grepValue]);
+  await add('cat --grep --count', own('cat', '--count', '--grep', '"quantity":7'), ['cat | grep', grepValue]);
+  await add('cat --count', own('cat', '--count'), ['cat | grep', grepValue]);
+  await add('cat --count-by key', own('cat', '--count-by', 'key'), ['cat | grep', grepValue]);
+  await add('cat --latest-per-key', own('cat', '--latest-per-key'), ['cat | grep', grepValue]);
   await add('verify --level list', own('verify', '--level', 'list'), ['find', find]);
   return rows;
 }

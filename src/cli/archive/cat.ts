@@ -1,25 +1,29 @@
-// `tdmq-backup archive cat`: the records of a topic as lines, values or a table, streaming.
+// `tdmq-backup archive cat`: the records of a topic as lines, values or a table, how many there are, or the last one of each
+// key; streaming.
 import { parseArgs } from 'node:util';
 import { expectReadable, listedPart } from '../../archive/archived.ts';
 import { streamCatalog } from '../../archive/catalog-stream.ts';
+import { type LeftOut, latestPerKey, type Recorded } from '../../archive/message-groups.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
 import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
 import { rangeBytesFor } from '../../archive/ranged-read.ts';
-import { mergeByTime, readInOrder, type StoredMessage } from '../../archive/read-messages.ts';
+import { mergeByTime, readInOrder } from '../../archive/read-messages.ts';
+import { selectRaw } from '../../archive/restore-raw.ts';
 import { mayHold } from '../../archive/selection.ts';
+import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
-import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { ListedObject, ObjectStore } from '../../ports.ts';
-import type { Command, Terminal } from '../command.ts';
-import { openOutput } from '../terminal/output.ts';
+import type { Command } from '../command.ts';
+import { type Output, openOutput } from '../terminal/output.ts';
 import { type Progress, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
+import { groupByOption, printCount, printCounts } from './cat-counts.ts';
+import { FORMATS, type Format } from './cat-formats.ts';
 import { expectWhole, reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, onlyTopic, openLocation } from './location.ts';
+import { rawText } from './raw-text.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
-
-const WIDTHS = [24, 22, 20] as const;
 
 export const command: Command = {
   summary: 'print the records of a topic',
@@ -27,9 +31,16 @@ export const command: Command = {
 Usage: tdmq-backup archive cat [options]
 
 Prints the records of a topic: in the order of each partition, partitions merged by publish time. A message that is
-in two objects comes once. Uses the same memory whatever the size; \`| head\` ends it.
+in two objects comes once. Uses the same memory whatever the size; \`| head\` ends it. More keys than fit into memory
+are sorted in a temporary file (TMPDIR). Exit code 1: nothing is selected, or something is damaged.
 
   --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
+  --count          how many there are, instead of the records
+  --count-by WHAT  how many there are of each key, partition, hour (of the publish time, UTC) or property:NAME
+  --latest-per-key  the last selected record of each key, by key: what a compacted topic has. A key whose last value is
+                   null (a tombstone) or empty is deleted and left out, and so is what has no key
+  --deleted        with --latest-per-key also the records that deleted their key
+  --json           counts as JSON; records are JSON lines anyway
   --duplicates     also the copies of messages that are in two objects
   --skip-damaged   go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Without it,
                    printing ends there
@@ -39,6 +50,9 @@ ${LOCATION_HELP}
 Examples:
   tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --key customer-7
   tdmq-backup archive cat --folder ./copy --topic t/ns/orders --format value | head
+  tdmq-backup archive cat --env-file .env.orders --grep 'time-out' --value-path customer.id=7
+  tdmq-backup archive cat --env-file .env.orders --count-by key | sort -rn | head
+  tdmq-backup archive cat --env-file .env.orders --latest-per-key --until 2026-11-24
 `,
   endsWithinMs: 500,
   async run(args, terminal) {
@@ -47,13 +61,17 @@ Examples:
       options: {
         ...LOCATION_OPTIONS,
         ...SELECTION_OPTIONS,
-        format: { type: 'string', default: 'jsonl' },
+        format: { type: 'string' },
+        count: { type: 'boolean', default: false },
+        'count-by': { type: 'string' },
+        'latest-per-key': { type: 'boolean', default: false },
+        deleted: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
         duplicates: { type: 'boolean', default: false },
         'skip-damaged': { type: 'boolean', default: false },
       },
     });
-    const format = FORMATS[values.format];
-    if (format === undefined) throw new UsageError('--format must be jsonl, value or table');
+    const answer = answerOption(values);
     const selection = parseSelection(values);
     const location = await openLocation(values, terminal);
     const progress = startProgress(terminal.stderr);
@@ -76,7 +94,7 @@ Examples:
         list.add(object);
         if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
       }
-      const { missing } = await catalog.surroundings();
+      const { missing, raw } = await catalog.surroundings();
       if (selection.storedUntilMs !== undefined && undated > 0) {
         progress.clear();
         terminal.stderr.write(`${undatedText(undated)}\n`);
@@ -94,11 +112,17 @@ Examples:
           ...ranges,
         }),
       );
-      const count = await print(mergeByTime(partitions), format, terminal, progress.clear);
+      const output = openOutput(terminal, progress.clear);
+      const leftOut = { keyless: 0, deleted: 0 };
+      const count = await answer(mergeByTime(partitions), output, leftOut);
       progress.clear();
+      const unread = raw.length === 0 ? [] : await selectRaw(store, raw, selection, { signal });
+      for (const note of notesOn(leftOut, unread.length)) terminal.stderr.write(`${note}\n`);
       const code = reportDamaged(damage.damaged, terminal);
       if (count > 0 || code > 0) return code;
-      throw await nothingOf(store, prefix, topic, { isLocal, signal });
+      throw leftOut.keyless + leftOut.deleted > 0
+        ? noKeyIsLeft(leftOut)
+        : await nothingOf(store, prefix, topic, { isLocal, signal });
     } finally {
       progress.clear();
       await location.close();
@@ -132,45 +156,60 @@ function watchReading(
   return { ...store, read };
 }
 
-interface Format {
-  readonly head?: string;
-  readonly line: (one: StoredMessage) => string | Buffer;
+/** What is printed of the messages. */
+type Answer = (messages: AsyncIterable<Recorded>, output: Output, leftOut: LeftOut) => Promise<number>;
+
+interface AnswerValues {
+  readonly format?: string | undefined;
+  readonly count: boolean;
+  readonly 'count-by'?: string | undefined;
+  readonly 'latest-per-key': boolean;
+  readonly deleted: boolean;
+  readonly json: boolean;
 }
 
-const FORMATS: Readonly<Record<string, Format>> = {
-  jsonl: { line: ({ line }) => `${line}\n` },
-  value: { line: ({ message }) => Buffer.concat([message.payload ?? Buffer.alloc(0), Buffer.from('\n')]) },
-  table: { head: tableRow('published', 'id', 'key', 'value'), line: tableLine },
-};
-
-function tableLine({ message }: StoredMessage): string {
-  const { key, payload } = message;
-  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('utf8', 0, 200);
-  return tableRow(
-    formatTime(message.publishTimeMs),
-    formatMessageId(message.id),
-    key === undefined ? '' : typeof key === 'string' ? key : text(key),
-    payload === null ? '(null)' : text(payload),
-  );
+/** What the options ask for: it prints, and gives how many messages are in it. @throws UsageError */
+function answerOption(values: AnswerValues): Answer {
+  const { count, 'count-by': countBy, 'latest-per-key': isLatest, deleted, json } = values;
+  const format = FORMATS[values.format ?? 'jsonl'];
+  if (format === undefined) throw new UsageError('--format must be jsonl, value or table');
+  const isCounting = count || countBy !== undefined;
+  if (values.format !== undefined && (isCounting || (json && values.format !== 'jsonl')))
+    throw new UsageError('--format is for records: leave it out with --count, --count-by and --json');
+  if (countBy !== undefined && (count || isLatest))
+    throw new UsageError('--count-by cannot be put together with --count or --latest-per-key');
+  if (deleted && !isLatest) throw new UsageError('--deleted is for --latest-per-key');
+  const by = countBy === undefined ? undefined : groupByOption(countBy);
+  return (messages, output, leftOut) => {
+    const asked = isLatest ? latestPerKey(messages, leftOut, deleted) : messages;
+    if (by !== undefined) return printCounts(asked, by, output, json);
+    return count ? printCount(asked, output, json) : print(asked, format, output);
+  };
 }
 
-function tableRow(...cells: [string, string, string, string]): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they would move a terminal's cursor
-  const [time, id, key, value] = cells.map((cell) => cell.replace(/[\u0000-\u001f\u007f-\u009f]/g, '·'));
-  const inWidth = (cell = '', width = 0) =>
-    cell.length > width ? `${cell.slice(0, width - 1)}…` : cell.padEnd(width);
-  const [timeWidth, idWidth, keyWidth] = WIDTHS;
-  return `${inWidth(time, timeWidth)}  ${inWidth(id, idWidth)}  ${inWidth(key, keyWidth)}  ${(value ?? '').slice(0, 80)}\n`;
+/** What else there is to know. */
+function notesOn({ keyless, deleted }: LeftOut, unread: number): string[] {
+  const notes: string[] = [];
+  if (keyless > 0) notes.push(`left out: ${counted(keyless, 'message')} without a key`);
+  if (deleted > 0) notes.push(`deleted: ${counted(deleted, 'key')} whose last value is null or empty`);
+  if (unread > 0) notes.push(`not in it: ${rawText(unread, 0)}`);
+  return notes;
 }
+
+const counted = (count: number, what: string): string =>
+  `${count.toLocaleString('en-US')} ${what}${count === 1 ? '' : 's'}`;
+
+const noKeyIsLeft = ({ keyless, deleted }: LeftOut): BackupError =>
+  deleted > 0
+    ? new BackupError('config', `nothing found: the last value of every key (${deleted}) is null or empty`, {
+        hint: '--deleted prints the records that deleted them.',
+      })
+    : new BackupError('config', `nothing found: none of ${keyless} selected messages has a key`, {
+        hint: 'Leave out --latest-per-key.',
+      });
 
 /** Prints them, and gives how many. */
-async function print(
-  messages: AsyncIterable<StoredMessage>,
-  format: Format,
-  terminal: Terminal,
-  beforeWriting: () => void,
-): Promise<number> {
-  const output = openOutput(terminal, beforeWriting);
+async function print(messages: AsyncIterable<Recorded>, format: Format, output: Output): Promise<number> {
   let count = 0;
   try {
     for await (const one of messages) {

@@ -1,0 +1,17 @@
+// Texts from outside (values, keys, topic names, error messages) as a person may look at them: what would move a terminal's
+// cursor, colour it, or turn letters round is written out, as JSON escapes it. What programs read is not for here.
+
+/** Control characters of both sets, what sets the direction of letters, separators of lines, and the mark of byte orders. */
+const HIDDEN = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
+/** The same, but for line breaks and tabs. */
+const HIDDEN_IN_LINES = /[^\P{Cc}\t\n]|[\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
+
+const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+const escaped = (one: string): string =>
+  SHORT[one] ?? `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** The text as one line without anything hidden. */
+export const visibleText = (text: string): string => text.replace(HIDDEN, escaped);
+
+/** Lines without anything hidden in them. */
+export const visibleLines = (text: string): string => text.replace(HIDDEN_IN_LINES, escaped);
