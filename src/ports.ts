@@ -439,10 +439,27 @@ export interface TopicProducer {
   close(): Promise<void>;
 }
 
+/** A topic as a producer finds it. */
+export interface TopicLook {
+  /** 0 for a plain topic. */
+  readonly partitions: number;
+  /** The largest entry that its brokers take; a larger message goes in chunks. */
+  readonly maxEntryBytes: number;
+  /** Whether no partition has a message; `undefined` where the role may not know. */
+  readonly isEmpty: boolean | undefined;
+  /** How long a broker takes to answer. */
+  readonly roundTripMs: number;
+}
+
 /** Messages to topics. */
 export interface Publisher {
   /** How many partitions the topic has; 0 for a plain topic. @throws BackupError `source` */
   partitions(topic: TopicName): Promise<number>;
+  /**
+   * Looks at a topic before anything is published to it, by a producer on each partition that sends nothing.
+   * @throws BackupError `source` where publishing would be refused: no such topic, no permission, a schema that is enforced
+   */
+  look(topic: TopicName): Promise<TopicLook>;
   /** A producer of this name on a topic partition; a name is one producer's at a time. @throws BackupError `source` */
   open(topicPartition: string, producerName: string, options: PublishOptions): Promise<TopicProducer>;
   /** Ends all producers and connections. May be repeated; never throws, always ends. */

@@ -1,6 +1,7 @@
 // The objects of a topic in the order of messages, in as little memory as their order needs: about 40 bytes for each. What
 // else is known of an object is not kept; its key is made again from its place.
 import { formatObjectKey, type ObjectKeyParts } from '../format/object-key.ts';
+import { compareMessageIds } from '../format/record.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { fullTopic } from './object-facts.ts';
 
@@ -141,7 +142,7 @@ function createColumns(prefix: string, sample: ObjectKeyParts) {
       const order = isSorted ? undefined : Uint32Array.from({ length: count }, (_, i) => i).sort(compare);
       return {
         partition,
-        recovered: recovered.sort((a, b) => (a.key < b.key ? -1 : 1)),
+        recovered: recovered.sort((a, b) => compareMessageIds(a.parts, b.parts)),
         count: count + recovered.length,
         bytes,
         *others() {

@@ -15,15 +15,16 @@ export interface RestoreProgress {
   track(source: string, producers: ReadonlyMap<number, TopicProducer>): void;
   /** Counts what was handed to a producer. A promise: wait for it before the next. @throws what `save` throws */
   sent(bytes: number): Promise<void> | undefined;
-  /** Writes down how far it is. @throws what `save` throws */
+  /** Writes down how far it is, where anything was tracked. @throws what `save` throws */
   finish(): Promise<void>;
 }
 
-/** Begins with `before`. `save` is never called side by side. */
+/** Begins with `before`. `save` is called after so many bytes at the latest, never side by side. */
 export function createProgress(
   before: Acknowledged,
   save: (acknowledged: Acknowledged) => Promise<void>,
   clock: Clock,
+  saveEveryBytes = SAVE_EVERY_BYTES,
 ): RestoreProgress {
   const tracked: { source: string; producers: ReadonlyMap<number, TopicProducer> }[] = [];
   const acknowledged: Acknowledged = structuredClone(before);
@@ -64,13 +65,13 @@ export function createProgress(
     sent(bytes) {
       if (failure !== undefined) throw failure;
       unsavedBytes += bytes;
-      const isDue = unsavedBytes >= SAVE_EVERY_BYTES || clock.now() - lastMs >= SAVE_EVERY_MS;
+      const isDue = unsavedBytes >= saveEveryBytes || clock.now() - lastMs >= SAVE_EVERY_MS;
       if (isDue) saving ??= saveNow();
-      return unsavedBytes >= 2 * SAVE_EVERY_BYTES ? saving : undefined;
+      return unsavedBytes >= 2 * saveEveryBytes ? saving : undefined;
     },
     async finish() {
       await saving;
-      await save(collect());
+      if (tracked.length > 0) await save(collect());
     },
   };
 }

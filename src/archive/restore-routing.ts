@@ -2,16 +2,23 @@
 import { BackupError } from '../errors.ts';
 import type { Message } from '../ports.ts';
 
+/** `auto`, `same`, `key`; or the one partition that everything goes to. */
+export type Route = 'auto' | 'same' | 'key' | number;
+
 /**
  * `auto`: the message's own partition where both topics have as many, else by key. `same`: its own partition, which
  * has to be there. `key`: by key, as Pulsar's Java client does by default; messages without one stay together by their
  * old partition. The partition of a plain topic is -1. @throws BackupError `config`
  */
 export function choosePartition(
-  route: 'auto' | 'same' | 'key',
+  route: Route,
   sourcePartitions: number,
   targetPartitions: number,
 ): (message: Pick<Message, 'id' | 'key'>) => number {
+  if (typeof route === 'number') {
+    if (route >= targetPartitions) throw noSuchPartition(route, targetPartitions);
+    return () => route;
+  }
   if (targetPartitions === 0) {
     if (route === 'same' && sourcePartitions > 0) throw tooFew(sourcePartitions, targetPartitions);
     return () => -1;
@@ -39,4 +46,16 @@ const tooFew = (sourcePartitions: number, targetPartitions: number): BackupError
     'config',
     `the archive has ${sourcePartitions} partitions, the topic to restore into ${targetPartitions}`,
     { hint: 'Make a topic with as many partitions, or let messages go by key (--route key).' },
+  );
+
+const noSuchPartition = (partition: number, targetPartitions: number): BackupError =>
+  new BackupError(
+    'config',
+    targetPartitions === 0
+      ? `the topic to restore into has no partitions, so no partition ${partition}`
+      : `the topic to restore into has ${targetPartitions} partitions, and no partition ${partition}`,
+    {
+      hint:
+        targetPartitions === 0 ? 'Leave out --to-partition.' : `Partitions are 0 to ${targetPartitions - 1}.`,
+    },
   );

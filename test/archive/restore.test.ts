@@ -1,9 +1,11 @@
 // Restoring: what is published, to which partition, in which order; and that no stop makes a message come twice.
 import { expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
-import { type RestoreOptions, restoreMessages } from '../../src/archive/restore.ts';
+import { createObjectList } from '../../src/archive/object-list.ts';
+import { type RestoreOptions, restoreMessages, shareBudget } from '../../src/archive/restore.ts';
 import type { Acknowledged } from '../../src/archive/restore-progress.ts';
 import { choosePartition, javaStringHash } from '../../src/archive/restore-routing.ts';
+import { mayHold } from '../../src/archive/selection.ts';
 import { formatMessageId } from '../../src/format/record.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { OutgoingMessage, Publisher } from '../../src/ports.ts';
@@ -20,6 +22,7 @@ function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}
   let left = options.failAfter ?? Number.POSITIVE_INFINITY;
   const publisher: Publisher = {
     partitions: async () => 2,
+    look: async () => ({ partitions: 2, maxEntryBytes: 5_000_000, isEmpty: true, roundTripMs: 0 }),
     async open(topic, producerName) {
       const name = `${topic} ${producerName}`;
       let acknowledged = -1;
@@ -48,15 +51,19 @@ function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}
 async function restore(
   store: MemoryStore,
   publisher: Publisher | undefined,
-  rest: Partial<RestoreOptions> = {},
+  rest: Partial<RestoreOptions> & { messagesPerSecond?: number } = {},
 ) {
   const { objects } = await readCatalog(store, PREFIX);
+  const list = createObjectList(PREFIX);
+  const { selection = {}, clock = systemClock } = rest;
+  for (const object of objects) if (mayHold(object, selection)) list.add(object);
+  const signal = rest.signal ?? new AbortController().signal;
   let saved: Acknowledged = {};
   const run = restoreMessages({
     store,
-    objects,
+    partitions: list.partitions(),
     raw: [],
-    selection: {},
+    selection,
     target: TARGET,
     sourcePartitions: 2,
     targetPartitions: 2,
@@ -66,10 +73,10 @@ async function restore(
     isResumed: false,
     compression: 'none',
     batching: true,
-    messagesPerSecond: undefined,
+    budget: shareBudget({ topics: 1, partitions: 2 }, rest.messagesPerSecond, clock, signal),
     acknowledged: {},
-    clock: systemClock,
-    signal: new AbortController().signal,
+    clock,
+    signal,
     ...rest,
     save: async (acknowledged) => {
       saved = structuredClone(acknowledged);

@@ -85,6 +85,19 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         expect(await (await createPublisher()).partitions(topic)).toBe(partitions);
       });
 
+      it.each([0, 2])('is looked at before it is published to, with %i partitions', async (partitions) => {
+        const topic = await around.createTopic(partitions);
+        const publisher = await createPublisher();
+        const { maxEntryBytes } = around;
+        expect(await publisher.look(topic)).toMatchObject({ partitions, isEmpty: true, maxEntryBytes });
+        const name = partitions === 0 ? topic.full : `${topic.full}-partition-1`;
+        const producer = await publisher.open(name, 'restore', OPTIONS);
+        await sendAll(producer, 0, 3);
+        await producer.flush();
+        expect(await publisher.look(topic)).toMatchObject({ partitions, isEmpty: false });
+        expect(await around.stored(name)).toHaveLength(3);
+      });
+
       it('publishes to each partition by its name', async () => {
         const topic = await around.createTopic(2);
         const publisher = await createPublisher();
@@ -393,6 +406,8 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         const failure = await failureOf(openAs(topic, { role: 'may-not-produce' }));
         expect(failure).toMatchObject({ code: 'source', retryable: false });
         expect(failure.hint).toContain('permission to produce');
+        const look = (await createPublisher({ role: 'may-not-produce' })).look(topic);
+        expect((await failureOf(look)).hint).toContain('permission to produce');
       });
 
       it('of a wrong token says so, and does not show it', async () => {
@@ -410,6 +425,7 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         const failure = await failureOf(openAs(topic, {}));
         expect(failure).toMatchObject({ code: 'source', retryable: false });
         expect(failure.hint).toContain('Create the topic');
+        expect((await failureOf((await createPublisher()).look(topic))).hint).toContain('Create the topic');
       });
 
       it('of everything, where nobody listens, says where', async () => {

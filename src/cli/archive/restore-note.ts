@@ -1,14 +1,17 @@
-// What is kept beside the archive about a restore: which objects it began with and how far it came, so that the same
-// command goes on after a kill, and does not begin again what was done.
-import { createHash } from 'node:crypto';
+// What is kept beside the archive about the restore of a topic: which objects it began with and how far it came, so that
+// the same command goes on after a kill, and does not begin again what was done. It holds no list of keys in memory.
+import { createHash, randomBytes } from 'node:crypto';
+import { createKeySet, type KeySet } from '../../archive/key-set.ts';
 import type { Acknowledged } from '../../archive/restore-progress.ts';
 import { BackupError } from '../../errors.ts';
 import { createSlots } from '../../lib/semaphore.ts';
-import type { ListedObject, ObjectStore } from '../../ports.ts';
+import type { ObjectStore } from '../../ports.ts';
 import type { Location } from './location.ts';
 
 /** Requests at a time. */
 const PARALLEL = 16;
+/** Of one list: about 2 MB. */
+const KEYS_PER_LIST = 20_000;
 
 /** What is kept beside the archive of a restore under way. */
 interface Note {
@@ -17,96 +20,129 @@ interface Note {
   readonly what: object;
   /** Messages have their places by it. */
   readonly targetPartitions: number;
+  /** How many lists of keys there are, named after `id`; absent in notes from before: one, named as the note. */
+  readonly lists?: number;
   readonly startedAt: string;
   readonly isDone: boolean;
+  /** Objects and raw entries that it left out, because they are damaged or no broker takes them. */
+  readonly leftOut?: number;
   readonly acknowledged: Acknowledged;
 }
 
-/** Finds the note of this very restore, or begins one. */
+export interface RestoreNote {
+  readonly id: string;
+  /** Of a restore that was done: when it began, and what it left out. */
+  readonly done: { readonly startedAt: string; readonly leftOut: number } | undefined;
+  readonly isResumed: boolean;
+  readonly acknowledged: Acknowledged;
+  /** What the restore began with: its numbers count through these. `undefined`: it begins now, with what is there. */
+  readonly began: KeySet | undefined;
+  /** Writes down what a restore begins with. @throws BackupError where one that was begun does not fit */
+  begin(keys: () => Iterable<string>, targetPartitions: number | undefined): Promise<void>;
+  /** How many of the objects that it began with, and that nobody has taken from `began`, are gone. */
+  countGone(store: ObjectStore): Promise<number>;
+  save(acknowledged: Acknowledged): Promise<void>;
+  finish(leftOut: number): Promise<void>;
+}
+
+/** Finds the note of this very restore, or begins one. @throws BackupError */
 export async function openNote(
-  location: Location,
+  { notes }: Pick<Location, 'notes'>,
   what: object,
-  { keys, targetPartitions }: { keys: readonly string[]; targetPartitions: number },
   { again, isDry }: { again: boolean; isDry: boolean },
-) {
+): Promise<RestoreNote> {
   const hash = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16);
-  const [noteKey, keysKey] = [`_restores/${hash}.json`, `_restores/${hash}.objects.json`];
-  const fresh: Note = {
-    format: 'tdmq-backup-restore/1',
-    id: `${hash.slice(0, 8)}-${Date.now().toString(36)}`,
-    what,
-    targetPartitions,
-    startedAt: new Date().toISOString(),
-    isDone: false,
-    acknowledged: {},
+  const noteKey = `_restores/${hash}.json`;
+  const saved = again ? undefined : await notes.read(noteKey);
+  let note: Note =
+    saved === undefined
+      ? {
+          format: 'tdmq-backup-restore/1',
+          id: `${hash.slice(0, 8)}-${randomBytes(6).toString('hex')}`,
+          what,
+          targetPartitions: 0,
+          startedAt: new Date().toISOString(),
+          isDone: false,
+          acknowledged: {},
+        }
+      : (JSON.parse(saved) as Note);
+  const listKey = (at: number) =>
+    note.lists === undefined
+      ? `_restores/${hash}.objects.json`
+      : `_restores/${note.id}${at === 0 ? '' : `-${at + 1}`}.objects.json`;
+  const isOfLists = saved !== undefined && !note.isDone;
+
+  async function* lists(): AsyncGenerator<readonly string[], void, undefined> {
+    for (let at = 0; at < (note.lists ?? 1); at++) yield await readKeys({ notes }, listKey(at));
+  }
+
+  const write = async (changed: Partial<Note>) => {
+    note = { ...note, ...changed };
+    if (!isDry) await notes.write(noteKey, `${JSON.stringify(note)}\n`);
   };
-  const saved = again || isDry ? undefined : await location.notes.read(noteKey);
-  const note = saved === undefined ? fresh : (JSON.parse(saved) as Note);
-  if (note.isDone) {
-    throw new BackupError('config', `this restore was done, begun at ${note.startedAt}`, {
-      hint: 'Add --again to publish all of it once more.',
-    });
+
+  async function begin(keys: () => Iterable<string>, targetPartitions: number | undefined): Promise<void> {
+    if (saved !== undefined) {
+      if (targetPartitions !== undefined && note.targetPartitions !== targetPartitions)
+        throw otherPartitions(targetPartitions, note.targetPartitions);
+      return;
+    }
+    if (isDry || targetPartitions === undefined) return;
+    // The lists first: what the note does not name is no list.
+    note = { ...note, lists: 0 };
+    let list: string[] = [];
+    let count = 0;
+    const writeList = () => notes.write(listKey(count++), `${JSON.stringify(list)}\n`);
+    for (const key of keys()) {
+      if (list.length === KEYS_PER_LIST) {
+        await writeList();
+        list = [];
+      }
+      list.push(key);
+    }
+    await writeList();
+    await write({ lists: count, targetPartitions });
   }
-  if (note.targetPartitions !== targetPartitions) {
-    throw new BackupError(
-      'config',
-      `the topic has ${targetPartitions} partitions, and had ${note.targetPartitions} when this restore was begun`,
-      {
-        hint: 'What is published already has its place by those. Add --again to begin again, into an empty topic.',
-      },
-    );
+
+  let began: KeySet | undefined;
+  if (isOfLists) {
+    began = createKeySet();
+    for await (const keys of lists()) for (const key of keys) began.add(key);
   }
-  let listed = keys;
-  const write = (content: Note) => location.notes.write(noteKey, `${JSON.stringify(content)}\n`);
-  if (saved !== undefined) listed = await readKeys(location, keysKey);
-  else if (!isDry) {
-    await location.notes.write(keysKey, `${JSON.stringify(keys)}\n`);
-    await write(note);
-  }
-  let acknowledged = note.acknowledged;
+  const { id, acknowledged } = note;
   return {
-    id: note.id,
+    ...{ id, acknowledged, began, begin },
+    done: note.isDone ? { startedAt: note.startedAt, leftOut: note.leftOut ?? 0 } : undefined,
     isResumed: saved !== undefined,
-    /** What the restore began with: its numbers count through these. */
-    keys: listed,
-    acknowledged: note.acknowledged,
-    save: async (now: Acknowledged) => {
-      acknowledged = now;
-      if (!isDry) await write({ ...note, acknowledged });
+    async countGone(store) {
+      if (began === undefined) return 0;
+      // What has none of the selected messages may be listed or not.
+      const slots = createSlots(PARALLEL);
+      let gone = 0;
+      for await (const keys of lists()) {
+        const left = keys.filter((key) => !began.isTaken(key));
+        const look = async (key: string) => {
+          if ((await store.head(key)) === undefined) gone++;
+        };
+        await Promise.all(left.map((key) => slots.run(() => look(key))));
+      }
+      return gone;
     },
-    finish: async () => {
-      if (!isDry) await write({ ...note, acknowledged, isDone: true });
-    },
+    save: (now) => write({ acknowledged: now }),
+    finish: (leftOut) => write({ isDone: true, ...(leftOut > 0 && { leftOut }) }),
   };
 }
+
+const otherPartitions = (now: number, then: number): BackupError =>
+  new BackupError('config', `the topic has ${now} partitions, and had ${then} when this restore was begun`, {
+    hint: 'What is published already has its place by those. Add --again to begin again, into an empty topic.',
+  });
 
 /** @throws BackupError where they are gone: nobody knows then what the numbers in the note count */
-async function readKeys(location: Location, keysKey: string): Promise<readonly string[]> {
-  const text = await location.notes.read(keysKey);
+async function readKeys({ notes }: Pick<Location, 'notes'>, listKey: string): Promise<readonly string[]> {
+  const text = await notes.read(listKey);
   if (text !== undefined) return JSON.parse(text) as string[];
-  throw new BackupError('config', `${keysKey}, which reports what this restore began with, is gone`, {
+  throw new BackupError('config', `${listKey}, which reports what this restore began with, is gone`, {
     hint: 'Bring it back, or add --again to begin again with what is there.',
-  });
-}
-
-/** What the restore began with; what was stored since is not part of it. @throws BackupError where some of it is gone */
-export async function stillThere<O extends ListedObject, R extends ListedObject>(
-  store: ObjectStore,
-  found: { readonly objects: readonly O[]; readonly raw: readonly R[] },
-  keys: readonly string[],
-): Promise<{ objects: O[]; raw: R[] }> {
-  const began = new Set(keys);
-  const objects = found.objects.filter(({ key }) => began.has(key));
-  const raw = found.raw.filter(({ key }) => began.has(key));
-  for (const { key } of [...objects, ...raw]) began.delete(key);
-  // What has none of the selected messages may be listed or not.
-  const slots = createSlots(PARALLEL);
-  const there = await Promise.all(
-    [...began].map((key) => slots.run(async () => (await store.head(key)) !== undefined)),
-  );
-  const gone = there.filter((isThere) => !isThere).length;
-  if (gone === 0) return { objects, raw };
-  throw new BackupError('config', `${gone} objects that this restore began with are gone`, {
-    hint: 'Bring them back, or add --again to begin again with what is there.',
   });
 }

@@ -1,40 +1,46 @@
-// `tdmq-backup archive restore`: publishes what was stored to a topic, and goes on where a killed restore stopped.
+// `tdmq-backup archive restore`: publishes what was stored to topics, and goes on where a killed restore stopped.
 import { parseArgs } from 'node:util';
-import { expectReadable } from '../../archive/archived.ts';
-import { type ArchiveObject, readCatalog } from '../../archive/catalog.ts';
-import { nothingOf } from '../../archive/nothing-found.ts';
-import type { DamagedObject } from '../../archive/read-messages.ts';
-import {
-  ID_PROPERTY,
-  PUBLISH_TIME_PROPERTY,
-  type RestoreCounts,
-  restoreMessages,
-} from '../../archive/restore.ts';
-import { selectRaw } from '../../archive/restore-raw.ts';
-import { isByContent, mayHold } from '../../archive/selection.ts';
+import { listTopics } from '../../archive/archive-topics.ts';
+import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
+import { isNone, noCounts } from '../../archive/restore-counts.ts';
+import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore-partition.ts';
+import type { Route } from '../../archive/restore-routing.ts';
+import { openTarget } from '../../archive/restore-target.ts';
+import { isByContent } from '../../archive/selection.ts';
 import { parsePulsarAccess } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
-import { formatTime } from '../../format/record.ts';
 import { systemClock } from '../../lib/clock.ts';
-import type { ObjectStore, Publisher } from '../../ports.ts';
+import type { Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
-import { parseTopicName } from '../../topic-name.ts';
+import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
-import { paint } from '../terminal/paint.ts';
-import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
-import { formatBytes, formatTable } from '../terminal/table.ts';
+import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
-import { expectWhole, reportDamaged } from './damaged.ts';
-import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
-import { openNote, stillThere } from './restore-note.ts';
+import { reportDamaged } from './damaged.ts';
+import {
+  LOCATION_HELP,
+  LOCATION_OPTIONS,
+  type Location,
+  numberOption,
+  onlyTopic,
+  openLocation,
+} from './location.ts';
+import { pairTopics, parseMaps, type TopicMap, type TopicPair } from './restore-map.ts';
+import { keysOf, type OpenPlan, planRestore, type RestorePlan } from './restore-plan.ts';
+import { restorePlans } from './restore-plans.ts';
+import { printReport, reportAsJson, type TopicReport } from './restore-report.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
+/** Nothing was left to do: a restore that goes on until it is done, from a timer, ends with it. */
+const DONE_ALREADY = 3;
+
 export const command: Command = {
-  summary: 'publish what was stored to a topic',
+  summary: 'publish what was stored to topics',
   help: `
 Usage: tdmq-backup archive restore --to TOPIC [options]
+       tdmq-backup archive restore --map OLD=NEW [--map OLD=NEW]... [options]
 
 Publishes the messages of a topic's archive to another topic: value (also null), key, ordering key, properties and event
 time as they were; the old id and publish time as the properties ${ID_PROPERTY} and ${PUBLISH_TIME_PROPERTY}.
@@ -54,8 +60,15 @@ was on its way.
 
 Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the permission to produce.
 
+Exit codes: 0 published; 1 failed, or something was left out; 2 wrong usage; 3 this restore was done already, and nothing
+was published; 130 interrupted.
+
   --to TOPIC           tenant/namespace/topic; not the one that was backed up, unless --into-same-topic
+  --map OLD=NEW        several topics at once, each to its own: may be repeated, and t/ns/*=t/other/* maps all of a
+                       namespace. Every topic of the archive has to be named (or --topic names the one that is meant);
+                       OLD= leaves one out. Several may go into one
   --into-same-topic    restore into the topic that was backed up: its rule will back the messages up once more
+  --to-partition N     everything to one partition of the topic
   --route HOW          auto (default): the partition it had where both topics have as many, else by key; same; key
   --rate N             messages per second at most
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
@@ -63,7 +76,9 @@ Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the perm
   --include-unreadable publish what is kept raw too, unchanged
   --skip-damaged       go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Mend
                        none of them before such a restore is done: messages have their places without theirs
-  --dry-run            only report what would be published
+  --dry-run            only report what would be published, about how long it takes, and whether the topic is there, empty,
+                       and takes it
+  --offline            with --dry-run: ask no broker
   --again              begin again although this restore was done, or begun
   --json               the counts as JSON
 ${SELECTION_HELP}
@@ -72,6 +87,7 @@ ${LOCATION_HELP}
 Examples:
   tdmq-backup archive restore --env-file .env.orders --to t/ns/orders-replay --dry-run
   tdmq-backup archive restore --env-file .env.orders --to t/ns/orders-replay --from 2026-11-23 --rate 5000
+  tdmq-backup archive restore --env-file .env.all --map 't/ns/*=t/replay/*' --map t/ns/audit=
 `,
   // Receipts of what is on its way, and the note of how far it came.
   endsWithinMs: 900,
@@ -82,27 +98,41 @@ Examples:
         ...LOCATION_OPTIONS,
         ...SELECTION_OPTIONS,
         to: { type: 'string' },
+        map: { type: 'string', multiple: true },
+        'to-partition': { type: 'string' },
         'into-same-topic': { type: 'boolean', default: false },
-        route: { type: 'string', default: 'auto' },
+        route: { type: 'string' },
         rate: { type: 'string' },
         compression: { type: 'string', default: 'zlib' },
         'no-batching': { type: 'boolean', default: false },
         'include-unreadable': { type: 'boolean', default: false },
         'skip-damaged': { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
+        offline: { type: 'boolean', default: false },
         again: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
       },
     });
+    const isDry = values['dry-run'];
+    if (values.offline && !isDry) throw new UsageError('--offline asks no broker: it is for --dry-run');
+    const maps = values.map === undefined ? undefined : parseMaps(values.map);
+    if (maps !== undefined && values.to !== undefined)
+      throw new UsageError('--to and --map are two ways to name a topic: choose one');
     const target = parseTopicName(values.to ?? '');
-    if (target === undefined) throw new UsageError('--to must be a topic: tenant/namespace/topic');
+    if (maps === undefined && target === undefined)
+      throw new UsageError('--to must be a topic: tenant/namespace/topic; --map OLD=NEW names several');
+    if (values['to-partition'] !== undefined && values.route !== undefined)
+      throw new UsageError('--to-partition sends everything to one partition: leave out --route');
+    const route: Route =
+      values['to-partition'] === undefined
+        ? choice('--route', values.route ?? 'auto', ['auto', 'same', 'key'] as const)
+        : numberOption('--to-partition', values['to-partition'], 0, 1_000_000);
     const selection = parseSelection(values);
-    const how = {
-      route: choice('--route', values.route, ['auto', 'same', 'key'] as const),
+    const messagesPerSecond =
+      values.rate === undefined ? undefined : numberOption('--rate', values.rate, 1, 10_000_000);
+    const publishing = {
       compression: choice('--compression', values.compression, ['none', 'zlib', 'zstd'] as const),
       batching: !values['no-batching'],
-      messagesPerSecond:
-        values.rate === undefined ? undefined : numberOption('--rate', values.rate, 1, 10_000_000),
     };
     const isWithRaw = values['include-unreadable'];
     if (isWithRaw && isByContent(selection))
@@ -116,92 +146,81 @@ Examples:
     try {
       const { store, prefix } = location;
       const { signal } = terminal;
-      const topic = await onlyTopic(location, signal);
       const isLocal = !location.knowsMetadata;
-      const catalog = await readCatalog(store, prefix, {
-        topic,
-        signal,
-        isLocal,
-        time: selection,
-        onProgress: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
-      });
-      const { objects: found } = catalog;
-      const source = topic.full;
-      if (found.length + catalog.raw.length === 0)
-        throw await nothingOf(store, prefix, topic, { isLocal, signal });
-      if (isWithin(source, target.full) && !values['into-same-topic']) {
-        throw new BackupError('config', `${target.full} is the topic that was backed up`, {
-          hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
+      const topics = await topicsOf(location, maps, values.topic, signal);
+      const pairs =
+        maps === undefined
+          ? [{ source: topics[0] as TopicName, target: target as TopicName }]
+          : pairTopics(topics, maps, values.topic === undefined ? undefined : topics[0]);
+      if (!values['into-same-topic']) expectOtherTopics(pairs, topics);
+      const planned: RestorePlan[] = [];
+      const reports: TopicReport[] = [];
+      for (const pair of pairs) {
+        const plan = await planRestore(location, pair, {
+          ...{
+            selection,
+            route,
+            isWithRaw,
+            isDry,
+            signal,
+            again: values.again,
+            isSkipping: values['skip-damaged'],
+          },
+          onListed: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
         });
+        const names = { source: pair.source.full, target: pair.target.full };
+        if ('done' in plan) {
+          const { startedAt: doneAt, leftOut } = plan.done;
+          if (leftOut > 0) throw leftOutThen(names.source, doneAt, leftOut);
+          reports.push({ ...names, doneAt, counts: noCounts(), rawLeftOut: 0, damaged: [] });
+          continue;
+        }
+        if (plan.isNothing) throw await nothingOf(store, prefix, pair.source, { isLocal, signal });
+        planned.push(plan);
       }
-      const isSkipping = values['skip-damaged'];
-      const damage = expectWhole(catalog, selection, isSkipping, source);
-      const wanted = [
-        ...found.filter((object) => mayHold(object, selection)),
-        ...(isWithRaw ? catalog.raw : []),
-      ];
-      await expectReadable(store, wanted, { signal });
-      const selectedRaw = await selectRaw(store, catalog.raw, selection, { signal: terminal.signal });
-      publisher = await openPublisher(terminal);
-      const targetPartitions = await publisher.partitions(target);
-      const note = await openNote(
-        location,
-        {
-          ...{ source, target: target.full, route: how.route, selection },
-          ...(isWithRaw && { isWithRaw }),
-          ...(isSkipping && { isSkipping }),
-        },
-        { keys: [...found, ...(isWithRaw ? selectedRaw : [])].map(({ key }) => key), targetPartitions },
-        { again: values.again, isDry: values['dry-run'] },
-      );
-      const { objects, raw } = await stillThere(store, { objects: found, raw: catalog.raw }, note.keys);
+      if (planned.length > 0 && !values.offline) publisher = await openPublisher(terminal);
+      const plans: OpenPlan[] = [];
+      for (const plan of planned) {
+        const { sourcePartitions } = plan;
+        const opened =
+          publisher &&
+          (await openTarget(publisher, plan.target, { route, sourcePartitions, withLook: isDry }));
+        plans.push({ ...plan, opened });
+      }
+      // Once every target is known to be there: what is stored after this is no part of the restore.
+      for (const plan of plans) await plan.note.begin(() => keysOf(plan), plan.opened?.partitions);
       progress.clear();
-      const sourcePartitions = catalog.partitionCounts.get(source) ?? 0;
-      if (!values.json) {
-        const doing = values['dry-run'] ? 'Counting' : note.isResumed ? 'Going on with' : 'Restoring';
-        const places = `${source} (${partitionsText(sourcePartitions)}) to ${target.full} (${partitionsText(targetPartitions)})`;
-        terminal.stderr.write(`${doing} ${location.name}: ${places}\n`);
-      }
-      const selected = objects.filter((object) => mayHold(object, selection));
-      const read = countReads(store, selected);
+      if (!values.json)
+        for (const plan of plans) terminal.stderr.write(beginText(plan, location.name, isDry));
       const startedMs = Date.now();
-      const counts = await restoreMessages({
-        ...how,
-        store: read.store,
-        objects,
-        raw,
-        selection,
-        target,
-        sourcePartitions,
-        targetPartitions,
-        publisher: values['dry-run'] ? undefined : publisher,
-        restoreId: note.id,
-        isResumed: note.isResumed,
-        acknowledged: note.acknowledged,
-        save: note.save,
-        clock: systemClock,
-        signal: terminal.signal,
-        onDamaged: damage.onDamaged,
-        onProgress: ({ messages, bytes }) => {
-          const tookMs = Date.now() - startedMs;
-          const rate = Math.round((messages * 1_000) / Math.max(1, tookMs));
-          progress.update(
-            `${bar(read.share())} ${messages.toLocaleString('en-US')} messages  ${formatBytes(bytes)}  ${rate.toLocaleString('en-US')}/s  ${timeLeft(read.share(), tookMs)}`,
-          );
-        },
+      const restored = await restorePlans(plans, {
+        ...publishing,
+        ...{ store, selection, route, messagesPerSecond, signal, progress },
+        publisher: isDry ? undefined : publisher,
       });
-      const { messages, skipped, rawEntries, refused } = counts;
-      const isNothing = messages + skipped + rawEntries + refused.length + damage.damaged.length === 0;
-      if (isNothing) throw await nothingOf(store, prefix, topic, { isLocal, signal });
-      await note.finish();
+      const isDone = reports.length > 0;
+      reports.push(...restored);
+      const damaged = restored.flatMap((one) => one.damaged);
+      const isNothing = restored.every(({ counts }) => isNone(counts)) && damaged.length === 0;
+      if (isNothing && !isDone) {
+        const [pair, another] = pairs as [TopicPair, TopicPair?];
+        throw another === undefined
+          ? await nothingOf(store, prefix, pair.source, { isLocal, signal })
+          : nothingOfAny(pairs.length);
+      }
       progress.clear();
-      const { damaged } = damage;
-      const left = { raw: isWithRaw ? 0 : selectedRaw.length, damaged };
-      report(counts, left, values['dry-run'], target.full, values.json, terminal);
-      return reportDamaged(damaged, terminal) || counts.refused.length > 0 ? 1 : 0;
+      const report = { isDry, topics: reports, readMs: Date.now() - startedMs, messagesPerSecond };
+      if (values.json) terminal.stdout.write(`${reportAsJson(report)}\n`);
+      if (isNothing) {
+        if (!values.json) terminal.stderr.write(doneText(reports));
+        return DONE_ALREADY;
+      }
+      if (!values.json) printReport(report, terminal);
+      const isRefused = restored.some(({ counts }) => counts.refused.length > 0);
+      return reportDamaged(damaged, terminal) || isRefused ? 1 : 0;
     } catch (error) {
       progress.clear();
-      if (terminal.signal.aborted && !values['dry-run'])
+      if (terminal.signal.aborted && !isDry)
         terminal.stderr.write('Stopped. The same command goes on from what was published.\n');
       throw error;
     } finally {
@@ -210,6 +229,63 @@ Examples:
     }
   },
 };
+
+/** The topics that are meant: with --map all of the archive, or the one that --topic names. */
+async function topicsOf(
+  location: Location,
+  maps: readonly TopicMap[] | undefined,
+  named: string | undefined,
+  signal: AbortSignal,
+): Promise<TopicName[]> {
+  if (maps === undefined) return [await onlyTopic(location, signal)];
+  if (named !== undefined && location.topic !== undefined) return [location.topic];
+  const { store, prefix } = location;
+  const topics = await listTopics(store, prefix, { signal });
+  if (topics.length > 0) return topics;
+  throw await nothingFound(store, prefix, { isLocal: !location.knowsMetadata, signal });
+}
+
+/** @throws BackupError where messages would go into a topic that this archive is of */
+function expectOtherTopics(pairs: readonly TopicPair[], topics: readonly TopicName[]): void {
+  for (const { target } of pairs) {
+    if (!topics.some((topic) => isWithin(topic.full, target.full))) continue;
+    throw new BackupError('config', `${target.full} is the topic that was backed up`, {
+      hint: 'Its rule would back the restored messages up once more. Restore into another topic, or add --into-same-topic.',
+    });
+  }
+}
+
+const nothingOfAny = (topics: number): BackupError =>
+  new BackupError('config', `nothing found: no message of the ${topics} topics is selected`, {
+    hint: 'tdmq-backup archive ls shows times, ids and partitions.',
+  });
+
+const leftOutThen = (source: string, startedAt: string, leftOut: number): BackupError =>
+  new BackupError(
+    'config',
+    `this restore was done, begun at ${startedAt}, but for ${leftOut} objects or raw entries of ${source}`,
+    { hint: 'Add --again to publish all of it once more.' },
+  );
+
+const doneText = (reports: readonly TopicReport[]): string =>
+  reports
+    .flatMap(({ source, target, doneAt }) => (doneAt === undefined ? [] : [{ source, target, doneAt }]))
+    .map(
+      ({ source, target, doneAt }) =>
+        `Nothing to do: this restore was done, begun at ${doneAt}: ${source} to ${target}\n`,
+    )
+    .concat('  → Add --again to publish all of it once more.\n')
+    .join('');
+
+function beginText(
+  { note, source, sourcePartitions, target, opened }: OpenPlan,
+  place: string,
+  isDry: boolean,
+): string {
+  const doing = isDry ? 'Counting' : note.isResumed ? 'Going on with' : 'Restoring';
+  const of = opened === undefined ? '' : ` (${partitionsText(opened.partitions)})`;
+  return `${doing} ${place}: ${source.full} (${partitionsText(sourcePartitions)}) to ${target.full}${of}\n`;
+}
 
 function choice<T extends string>(option: string, text: string, known: readonly T[]): T {
   const found = known.find((one) => one === text);
@@ -223,19 +299,6 @@ const isWithin = (a: string, b: string): boolean =>
 
 const partitionsText = (partitions: number): string =>
   partitions === 0 ? 'no partitions' : partitions === 1 ? '1 partition' : `${partitions} partitions`;
-
-/** The store, and which share of the objects' bytes was read from it. */
-function countReads(store: ObjectStore, objects: readonly ArchiveObject[]) {
-  const total = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let bytes = 0;
-  const read: ObjectStore['read'] = async function* (key, options) {
-    for await (const chunk of store.read(key, options)) {
-      bytes += chunk.byteLength;
-      yield chunk;
-    }
-  };
-  return { store: { ...store, read }, share: () => Math.min(1, bytes / Math.max(1, total)) };
-}
 
 async function openPublisher(terminal: Terminal): Promise<Publisher> {
   if (!terminal.env['PULSAR_SERVICE_URL']) {
@@ -252,61 +315,4 @@ async function openPublisher(terminal: Terminal): Promise<Publisher> {
   // Not ended by Ctrl-C: what is on its way then is waited for.
   const { signal } = new AbortController();
   return createWirePublisher({ config: { ...pulsar, token }, clock: systemClock, signal });
-}
-
-function report(
-  counts: RestoreCounts,
-  { raw: rawLeftOut, damaged }: { readonly raw: number; readonly damaged: readonly DamagedObject[] },
-  isDry: boolean,
-  target: string,
-  asJson: boolean,
-  terminal: Terminal,
-): void {
-  const { messages, bytes, duplicates, skipped, objects, rawEntries, refused } = counts;
-  const routes = [...counts.routes].sort(([a], [b]) => (a < b ? -1 : 1));
-  if (asJson) {
-    const byRoute = Object.fromEntries(routes);
-    const report = {
-      isDryRun: isDry,
-      target,
-      messages,
-      bytes,
-      duplicates,
-      skipped,
-      objects,
-      rawEntries,
-      rawLeftOut,
-      refused,
-      damaged,
-      routes: byRoute,
-    };
-    // JSON of ours has no integers beyond 2^53; those of times are reported roughly here.
-    const rounded = (_: string, one: unknown) => (typeof one === 'bigint' ? Number(one) : one);
-    terminal.stdout.write(`${JSON.stringify(report, rounded)}\n`);
-    return;
-  }
-  const say = (text: string) => terminal.stdout.write(`${text}\n`);
-  const rows = routes.map(([name, route]) => [
-    name.replaceAll('-1', 'none'),
-    route.messages,
-    formatBytes(route.bytes),
-    formatTime(route.firstPublishTimeMs),
-    formatTime(route.lastPublishTimeMs),
-  ]);
-  if (rows.length > 0)
-    for (const line of formatTable(['partition', 'messages', 'payloads', 'first', 'last'], rows)) say(line);
-  const rest = [
-    duplicates > 0 ? `${duplicates} copies left out` : '',
-    rawEntries > 0 ? `${rawEntries} raw entries besides, as they are` : '',
-    skipped > 0 ? `${skipped.toLocaleString('en-US')} published before` : '',
-  ].filter(Boolean);
-  const { green, red, yellow } = paint(terminal.stdout, terminal.env);
-  say(
-    `${isDry ? 'Would publish' : `${green('✓')} Published`} ${messages.toLocaleString('en-US')} messages, ${formatBytes(bytes)}, to ${target}${rest.length > 0 ? ` (${rest.join(', ')})` : ''}`,
-  );
-  for (const { key, reason } of refused) say(`${red('✗')} ${key}\n    not published: ${reason}`);
-  if (rawLeftOut > 0)
-    say(
-      `${yellow('⚠')} ${rawLeftOut} raw entries under _unreadable/ left out: archive recover, or --include-unreadable`,
-    );
 }

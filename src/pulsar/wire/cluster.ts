@@ -40,15 +40,15 @@ export class Cluster {
   }
 
   /**
-   * How many partitions a topic has; 0 for a plain topic. Older brokers create a missing topic when they are asked
-   * this, where the namespace has it so; `creates: false` finds out first. @throws BackupError `source`
+   * How many partitions a topic has; 0 for a plain topic. Creates none: older brokers create a missing topic when they are
+   * asked this, where the namespace has it so, and are asked for the list first. @throws BackupError `source`
    */
-  async partitions(topic: TopicName, { creates }: { readonly creates: boolean }): Promise<number> {
+  async partitions(topic: TopicName): Promise<number> {
     if (this.#options.serviceUrl.http) {
       return this.#atAnyAddress((address) => httpPartitions(address, topic, this.#options));
     }
     const service = await this.#serviceConnection();
-    if (!creates && !service.broker.createsNoTopicUnasked) await expectListed(service, topic);
+    if (!service.broker.createsNoTopicUnasked) await expectListed(service, topic);
     const what = `reading the partitions of ${topic.full}`;
     const answer = await service.request(
       'partitionMetadata',

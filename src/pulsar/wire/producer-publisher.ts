@@ -1,12 +1,18 @@
 // The Publisher over Pulsar's binary protocol: one connection per broker, one producer per topic partition.
+import { randomBytes } from 'node:crypto';
 import type { PulsarConfig } from '../../config.ts';
-import type { Clock, Publisher } from '../../ports.ts';
+import type { Clock, Publisher, PublishOptions } from '../../ports.ts';
+import { partitionTopic, type TopicName } from '../../topic-name.ts';
 import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { WireProducer } from './producer.ts';
 import { publishError } from './publish-error.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
+import { isTopicEmpty } from './topic-look.ts';
+
+/** For a producer that sends nothing. */
+const LOOKING: PublishOptions = { compression: 'none', batching: false, windowBytes: 0, mayRepeat: false };
 
 /** Where to publish, and as whom. */
 type PublisherConfig = Pick<
@@ -37,35 +43,50 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
   });
   const producers = new Set<WireProducer>();
   let lastProducerId = 0;
+
+  async function partitions(topic: TopicName): Promise<number> {
+    try {
+      return await cluster.partitions(topic);
+    } catch (error) {
+      throw publishError(error, topic.full);
+    }
+  }
+
+  async function open(topic: string, producerName: string, options: PublishOptions): Promise<WireProducer> {
+    const nextProducerId = () => ++lastProducerId;
+    const place = { cluster, clock, topic, producerName, nextProducerId, signal };
+    const producer = new WireProducer({ ...options, ...place });
+    producers.add(producer);
+    try {
+      await producer.open();
+    } catch (error) {
+      await producer.close();
+      throw error;
+    }
+    return producer;
+  }
+
   return {
-    async partitions(topic) {
-      try {
-        // A producer creates its topic where the namespace has it so; and the list lacks a topic without partitions.
-        return await cluster.partitions(topic, { creates: true });
-      } catch (error) {
-        throw publishError(error, topic.full);
-      }
-    },
-    async open(topic, producerName, options) {
-      const nextProducerId = () => ++lastProducerId;
-      const producer = new WireProducer({
-        ...options,
-        cluster,
-        clock,
-        topic,
-        producerName,
-        nextProducerId,
-        signal,
-      });
-      producers.add(producer);
-      try {
-        await producer.open();
-      } catch (error) {
+    partitions,
+    async look(topic) {
+      await partitions(topic);
+      const startedMs = clock.now();
+      const count = await partitions(topic);
+      const roundTripMs = clock.now() - startedMs;
+      const producerName = `tdmq-restore-look-${randomBytes(4).toString('hex')}`;
+      let maxEntryBytes = Number.POSITIVE_INFINITY;
+      let isEmpty: boolean | undefined = true;
+      for (let at = 0; at < Math.max(1, count); at++) {
+        const name = partitionTopic(topic, count === 0 ? -1 : at);
+        const producer = await open(name, producerName, LOOKING);
+        maxEntryBytes = Math.min(maxEntryBytes, producer.maxEntryBytes);
         await producer.close();
-        throw error;
+        producers.delete(producer);
+        if (isEmpty === true) isEmpty = await isTopicEmpty(cluster, name);
       }
-      return producer;
+      return { partitions: count, maxEntryBytes, isEmpty, roundTripMs };
     },
+    open,
     async close() {
       await Promise.all([...producers].map((producer) => producer.close()));
       await cluster.close();

@@ -64,6 +64,11 @@ export class WireProducer implements TopicProducer {
   #closing: Promise<void> | undefined;
   readonly #onStop = () => this.#fail(new BackupError('source', 'publishing was stopped'));
 
+  /** The largest entry that its broker takes; 0 before `open`. */
+  get maxEntryBytes(): number {
+    return this.#maxEntryBytes;
+  }
+
   constructor(options: WireProducerOptions) {
     this.#options = options;
     this.#window = new SendWindow(options.windowBytes);

@@ -24,13 +24,18 @@ export function publishError(error: unknown, topic: string): unknown {
   const isMissing = error instanceof BackupError && error.hint === NO_TOPIC;
   if (isServerError(error, 'TopicNotFound') || isMissing)
     return again(
-      'Create the topic to restore into first (--to), its tenant and namespace too; the cluster does not create it by itself.',
+      'Create the topic to restore into first, with its partitions and a subscription or a retention (else the broker drops what nobody waits for), its tenant and namespace too; the cluster does not create it by itself.',
       false,
     );
   if (error instanceof BackupError && error.hint === BAD_NAME)
-    return again('Check --to: the cluster does not accept this name.', false);
+    return again('Check the name of the topic to restore into: the cluster does not accept it.', false);
   if (isServerError(error, 'TopicTerminatedError'))
     return again('The topic was terminated and takes no messages any more: restore into another one.', false);
+  if (isServerError(error, 'IncompatibleSchema'))
+    return again(
+      'The namespace lets only producers with a schema publish to a topic that has one, and a restore publishes bytes: switch schema-validation-enforced off meanwhile, or restore into a topic without a schema.',
+      false,
+    );
   if (
     isServerError(error, 'ProducerBlockedQuotaExceededError') ||
     isServerError(error, 'ProducerBlockedQuotaExceededException')

@@ -143,7 +143,7 @@ class WireSource implements Source {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
     const limitBytes = this.#options.largestMessageBytes ?? largestMessageBytes(0);
     if (this.#ended.signal.aborted) throw runEnded(undefined);
-    const count = await this.#cluster.partitions(config.topic, { creates: false });
+    const count = await this.#cluster.partitions(config.topic);
     if (this.#ended.signal.aborted) throw runEnded(undefined);
     onProgress();
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);

@@ -178,8 +178,10 @@ test('what was stored since a restore began is no part of it', async () => {
 test('a restore that was done is refused, until told to do it again', async () => {
   expect((await restore([])).code).toBe(0);
   const second = await restore([]);
-  expect(second.code).toBe(1);
+  expect(second.code).toBe(3);
   expect(second.err).toContain('--again');
+  expect(JSON.parse((await restore(['--json'])).out)).toMatchObject({ isDone: true, messages: 0 });
+  expect((await restore(['--dry-run'])).code).toBe(3);
   expect((await restore(['--again'])).code).toBe(0);
   expect(await values()).toEqual([...all, ...all].toSorted());
 });
