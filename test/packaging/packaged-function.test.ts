@@ -22,6 +22,7 @@ test('the bundle holds nothing of the command line, the stand-ins, the packaging
   const ours = Object.keys(metafile.inputs).filter((path) => path.startsWith('src/'));
   expect(ours).toContain('src/drain.ts');
   expect(ours.filter((path) => /^src\/(cli|local|packaging|archive)\//.test(path))).toEqual([]);
+  expect(Object.keys(metafile.inputs).filter((path) => path.includes('@bufbuild'))).toEqual([]);
 });
 
 test('of the control plane it holds what reads the role key, and no generated client of any service', () => {
