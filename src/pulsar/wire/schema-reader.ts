@@ -107,7 +107,8 @@ function unknownFor(error: unknown): SchemaAnswer {
   // Brokers have no code of its own for it.
   if (isServerError(error, 'TopicNotFound'))
     return { kind: 'unknown', reason: 'the broker has no such schema' };
-  const hint = error instanceof BackupError ? error.hint : undefined;
+  // Hints of what is tried again promise more than is done here.
+  const hint = error instanceof BackupError && !error.retryable ? error.hint : undefined;
   return { kind: 'unknown', reason: messageOf(error), hint };
 }
 
