@@ -1,6 +1,6 @@
 // Positions in one partition, and how far its drain has come: which messages it has taken, which it takes no more because
 // an object holds them, and where no file may go further. It reads no entry and writes no file.
-import { formatEntry, isUpTo } from '../format/entry-order.ts';
+import { compareEntries, formatEntry, isUpTo } from '../format/entry-order.ts';
 import { compareMessageIds, formatMessageId } from '../format/record.ts';
 import type { EntryId, Message, MessageId, ReadableEntry } from '../ports.ts';
 
@@ -131,6 +131,15 @@ export class DrainPosition {
     const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
     const border = this.borderBehind(first.id);
     return border !== undefined && compareMessageIds(border, keyPosition(last.id)) <= 0;
+  }
+
+  /**
+   * Whether the entry comes before the end of a found object that is not forgotten. Acknowledged that far, the object's
+   * first message would not come again, and could not find it.
+   */
+  isInsideStored(id: EntryId): boolean {
+    const through = this.#storedThrough;
+    return through !== undefined && compareEntries(id, through) < 0;
   }
 
   /**

@@ -73,7 +73,8 @@ export class RollingFile {
     // In order, the last one says all before it: what comes again must not take its place.
     if (this.#position.isInOrder && last !== undefined && isUpTo(id, last)) return;
     pending.push(id);
-    if (this.#pendingAcks.length >= MAX_PENDING_ACKS) this.#acknowledgePending();
+    if (this.#pendingAcks.length >= MAX_PENDING_ACKS && this.#mayAcknowledge(this.#pendingAcks))
+      this.#acknowledgePending();
   }
 
   /** Closes the open file, and resolves when everything is acknowledged, or has failed. */
@@ -160,6 +161,8 @@ export class RollingFile {
     if (file === undefined) return;
     await file.seal(reason);
     this.#open = undefined;
+    // Whatever is acknowledged next says these, too.
+    if (!this.#mayAcknowledge(file.entries)) file.entries.length = 0;
     this.#chain.push(file);
     if (this.#position.isInOrder) return;
     // Without order, whatever is not acknowledged may be stored once more by another consumer: never more than a file.
@@ -167,8 +170,14 @@ export class RollingFile {
     this.#position.entriesSettled();
   }
 
+  /** Of a found object all is acknowledged at once: its first message finds it until then. */
+  #mayAcknowledge(entries: readonly EntryId[]): boolean {
+    const last = entries[entries.length - 1];
+    return last !== undefined && !this.#position.isInsideStored(last);
+  }
+
   #acknowledgePending(): void {
-    if (this.#pendingAcks.length > 0) this.#chain.pushAcknowledgement(this.#pendingAcks);
+    if (this.#mayAcknowledge(this.#pendingAcks)) this.#chain.pushAcknowledgement(this.#pendingAcks);
     this.#pendingAcks = [];
   }
 }

@@ -55,6 +55,28 @@ describe('an object that is there already', () => {
     });
   }
 
+  it('is acknowledged as a whole: a run that ends in the midst of it leaves its first message', async () => {
+    const broker = createFakeBroker(1);
+    fill(broker, 1_500);
+    const store = createMemoryStore();
+    await crashBeforeAcknowledging(broker, store, limits(1_400));
+    for (const end of [3, 1_200]) {
+      const stop = new AbortController();
+      let receives = Number.NaN;
+      broker.hook = (call) => {
+        if (call === 'restart') receives = 0;
+        if (call === 'next' && ++receives > end) stop.abort();
+      };
+      const cut = await runDrain(broker, store, { ...limits(1), stop: stop.signal });
+      expect(cut).toMatchObject({ stopReason: 'deadline', failure: undefined });
+      expect(broker.acknowledgements).toEqual([]);
+    }
+    broker.hook = undefined;
+    await runDrain(broker, store, limits(5));
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
   it('and was a multipart upload: its end is read from the object', async () => {
     const broker = createFakeBroker(1);
     fill(broker, 20, 1, 1_000_000);
