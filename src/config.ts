@@ -70,6 +70,8 @@ export interface RuleSettings {
     /** Of uncompressed records. */
     readonly maxBytes: number;
     readonly compression: Compression;
+    /** So long a rest that is no full file waits in the subscription. */
+    readonly lingerMinutes: number;
   };
   readonly run: {
     readonly intervalMinutes: number;
@@ -164,6 +166,7 @@ function ruleOf(settings: Settings, runsFrom: RunsFrom): RuleSettings {
       maxMessages: settings.FILE_MAX_MESSAGES,
       maxBytes: settings.FILE_MAX_BYTES,
       compression: settings.FILE_COMPRESSION,
+      lingerMinutes: settings.FILE_LINGER_MINUTES,
     },
     run: {
       intervalMinutes: settings.RUN_INTERVAL_MINUTES,

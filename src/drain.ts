@@ -27,6 +27,7 @@
 import { setMaxListeners } from 'node:events';
 import { BackupError, byGravity } from './errors.ts';
 import { formatTime } from './format/record.ts';
+import type { Lingering } from './format/run-manifest.ts';
 import { heldBackText } from './held-back.ts';
 import { createSlots } from './lib/semaphore.ts';
 import { untilAborted } from './lib/until-aborted.ts';
@@ -70,6 +71,8 @@ export interface DrainResult {
   readonly partitions: number;
   readonly tally: Tally;
   readonly backlog: { entries?: number; messages?: number; oldestPublishTime?: string } | undefined;
+  /** What was left in the subscription until it is old enough; no part of the backlog. */
+  readonly lingering: Lingering | undefined;
   /** Why the broker did not hand out what is left; reasons joined by `, `. */
   readonly heldBack: string | undefined;
   readonly peakBufferBytes: number;
@@ -101,6 +104,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     partitions: 0,
     tally,
     backlog: undefined,
+    lingering: undefined,
     heldBack: undefined,
     peakBufferBytes: budget.peakBytes,
     failure: undefined,
@@ -138,6 +142,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
       backlog,
+      lingering: lingeringOf(drains),
       heldBack: await heldBackOf(drains, backlog, pace.asking),
       failure: failure ?? failureOfClock(tally),
     });
@@ -201,7 +206,9 @@ async function backlogOf(
 ): Promise<DrainResult['backlog']> {
   if (end.aborted) return undefined;
   const backlogs = await Promise.all(
-    drains.map((one) => untilAborted(one.backlog(), end, timeIsUp).catch(() => undefined)),
+    drains
+      .filter((one) => one.knowsBacklog)
+      .map((one) => untilAborted(one.backlog(), end, timeIsUp).catch(() => undefined)),
   );
   const known = backlogs.filter((backlog) => backlog !== undefined);
   if (known.length === 0 || known.length < backlogs.length) return undefined;
@@ -210,6 +217,17 @@ async function backlogOf(
       ? { [name]: known.reduce((sum, backlog) => sum + (backlog[name] ?? 0), 0) }
       : {};
   return { ...total('entries'), ...total('messages'), ...oldestOf(known) };
+}
+
+/** What the partitions left in the subscription, together. */
+function lingeringOf(drains: readonly PartitionDrain[]): Lingering | undefined {
+  const left = drains.flatMap(({ lingering }) => lingering ?? []);
+  const [oldest] = left.map(({ oldestMs }) => oldestMs).sort((a, b) => (a < b ? -1 : 1));
+  if (oldest === undefined) return undefined;
+  return {
+    messages: left.reduce((sum, { messages }) => sum + messages, 0),
+    oldestPublishTime: formatTime(oldest),
+  };
 }
 
 /** Named only where something is left, or may be: what was held back while the run went on may have come since. */

@@ -158,6 +158,7 @@ async function run(invocation: Invocation): Promise<void> {
       isArchived: isArchiveClass(config.cos.storageClass),
       onUnreadable: config.run.onUnreadable,
       chunkExpiryMs: config.run.chunkExpiryMinutes * 60_000,
+      lingerMs: config.file.lingerMinutes * 60_000,
       ...{ source, store, clock, logger, tally, startedAtMs },
       stopReadingAtMs: deadline.stopReadingAtMs,
       storingEnd: deadline.storingEnd,

@@ -40,6 +40,8 @@ const summary = <Reasons extends readonly string[]>(...stopReason: Reasons) =>
     backlogEntries: 'number?',
     backlogMessages: 'number?',
     backlogOldestPublishTime: 'text?',
+    lingeringMessages: 'number?',
+    lingeringOldestPublishTime: 'text?',
     heldBack: 'text?',
     partitions: 'number',
   }) as const;

@@ -130,6 +130,13 @@ function contradictions(settings: Partial<Settings>): Fault[] {
   if (has('COS_SSE_KMS_KEY_ID') && settings.COS_SSE !== 'cos/kms') {
     refuse('COS_SSE_KMS_KEY_ID', 'COS_SSE_KMS_KEY_ID needs COS_SSE=cos/kms');
   }
+  const { FILE_LINGER_MINUTES: linger = 0, PULSAR_SUBSCRIPTION_TYPE: type } = settings;
+  if (linger > 0 && (type === 'shared' || type === 'key_shared')) {
+    refuse(
+      'FILE_LINGER_MINUTES',
+      `FILE_LINGER_MINUTES=${linger} needs PULSAR_SUBSCRIPTION_TYPE exclusive or failover: what a ${type} subscription does not acknowledge goes to any consumer, in any order; leave FILE_LINGER_MINUTES out, or set it to 0`,
+    );
+  }
   return faults;
 }
 

@@ -170,6 +170,7 @@ export const VARIABLES = {
   FILE_MAX_MESSAGES: { ...wholeNumber(1, 5000), fallback: '5000' },
   FILE_MAX_BYTES: { ...wholeNumber(1_048_576, 500_000_000), fallback: '500000000' },
   FILE_COMPRESSION: { ...oneOf('none', 'gzip', 'zstd'), fallback: 'none' },
+  FILE_LINGER_MINUTES: { ...wholeNumber(0, 720, 60), fallback: '0' },
   RUN_INTERVAL_MINUTES: { ...wholeNumber(5, 15, 5), fallback: '5' },
   RUN_RESERVE_SECONDS: { ...wholeNumber(1, 600, 15), fallback: '15' },
   RUN_ON_UNREADABLE: { ...oneOf('store', 'fail'), fallback: 'store' },

@@ -45,7 +45,7 @@ describe('the settings of a rule', () => {
         tdmqRole: undefined,
       },
       cos: { prefix: '', storageClass: 'STANDARD', sse: undefined, endpoint: undefined },
-      file: { maxMessages: 5000, maxBytes: 500_000_000, compression: 'none' },
+      file: { maxMessages: 5000, maxBytes: 500_000_000, compression: 'none', lingerMinutes: 0 },
       run: { intervalMinutes: 5, reserveSeconds: 15, onUnreadable: 'store', chunkExpiryMinutes: 1440 },
       logLevel: 'info',
     });
@@ -119,6 +119,7 @@ describe('the settings of a rule', () => {
     ['FILE_MAX_MESSAGES', ['0', '5001', '1.5', 'many', '-1', '1e3']],
     ['FILE_MAX_BYTES', ['1048575', '500000001', '500MB']],
     ['FILE_COMPRESSION', ['lz4']],
+    ['FILE_LINGER_MINUTES', ['-1', '721', '1.5', '1h']],
     ['RUN_INTERVAL_MINUTES', ['4', '16']],
     ['RUN_RESERVE_SECONDS', ['0', '601']],
     ['RUN_ON_UNREADABLE', ['skip']],
@@ -229,6 +230,20 @@ describe('the error of wrong settings', () => {
       expect(faultsOf({ ...MINIMAL, [name]: '/var/user/x.pem' })).toContain(
         'PULSAR_TLS_CERT_FILE and PULSAR_TLS_KEY_FILE go together',
       );
+    }
+  });
+
+  it('refuse a linger where acknowledgements have no order, and name the two settings', () => {
+    for (const type of ['shared', 'key_shared']) {
+      const env = { ...MINIMAL, PULSAR_SUBSCRIPTION_TYPE: type };
+      expect(faultsOf({ ...env, FILE_LINGER_MINUTES: '60' })).toContain(
+        'FILE_LINGER_MINUTES=60 needs PULSAR_SUBSCRIPTION_TYPE exclusive or failover',
+      );
+      expect(parseConfig({ ...env, FILE_LINGER_MINUTES: '0' }).file.lingerMinutes).toBe(0);
+    }
+    for (const type of ['exclusive', 'failover']) {
+      const env = { ...MINIMAL, PULSAR_SUBSCRIPTION_TYPE: type, FILE_LINGER_MINUTES: '720' };
+      expect(parseConfig(env).file.lingerMinutes).toBe(720);
     }
   });
 

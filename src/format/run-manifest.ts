@@ -37,6 +37,13 @@ export interface ManifestObject extends PublishTimes {
   readonly alreadyStored: boolean;
 }
 
+/** Messages that wait in the subscription, no part of its backlog: each run reads them again (FILE_LINGER_MINUTES). */
+export interface Lingering {
+  readonly messages: number;
+  /** As formatTime writes it. */
+  readonly oldestPublishTime: string;
+}
+
 /** How a run ended; `failed` only in the log line and the manifest of a run that threw. */
 export type EndReason = 'caught_up' | 'deadline' | 'busy' | 'failed';
 
@@ -56,13 +63,15 @@ export interface Summary<Reason extends EndReason = EndReason> {
   /** Found from an earlier run that could not acknowledge them. */
   readonly alreadyStored: number;
   readonly unreadable: number;
-  /** What the subscription still had at the end, where the broker reports it. */
+  /** What the subscription still had at the end besides what lingers, where the broker reports it. */
   readonly backlog?: {
     readonly messages?: number;
     readonly entries?: number;
     /** ISO 8601, UTC: how far behind the rule is. Known mostly where the run ended at its deadline. */
     readonly oldestPublishTime?: string;
   };
+  /** What this run left in the subscription until it is old enough for a file; absent where that is nothing. */
+  readonly lingering?: Lingering;
   /** Why the broker did not hand out what is left, where something is left and it is known. */
   readonly heldBack?: string;
   readonly partitions: number;

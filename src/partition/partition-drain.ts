@@ -6,10 +6,11 @@ import { logHeldBack } from '../held-back.ts';
 import { retryThroughOutage } from '../lib/outage.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
 import { isOfClock } from '../paced-store.ts';
-import type { Backlog, HeldBackReason, SourcePartition } from '../ports.ts';
+import type { Backlog, HeldBackReason, SourcePartition, UnreadableEntry } from '../ports.ts';
 import type { Run } from '../run/run-context.ts';
 import { EntryRoom } from './entry-room.ts';
 import { FileChain } from './file-chain.ts';
+import type { LeftRest } from './linger.ts';
 import { keepRaw, PartitionReader, type ReadOutcome } from './partition-reader.ts';
 import { DrainPosition, type ResumePoint } from './position.ts';
 import { RollingFile } from './rolling-file.ts';
@@ -32,6 +33,7 @@ export class PartitionDrain {
   readonly #file: RollingFile;
   readonly #reader: PartitionReader;
   #outcome: PartitionOutcome | undefined;
+  #lingering: LeftRest | undefined;
   /** Whether it was drained before, and came back. */
   #isAgain = false;
 
@@ -51,11 +53,21 @@ export class PartitionDrain {
     return this.#chain.files + (this.#file.isOpen ? 1 : 0);
   }
 
-  /** What is left, after `drain`. The next message is not that of the driver where files were dropped. */
+  /** What was left to a later run, after `drain`, because it is young. */
+  get lingering(): LeftRest | undefined {
+    return this.#lingering;
+  }
+
+  /** False, after `drain`, where another instance has the partition: only that one knows what of it lingers. */
+  get knowsBacklog(): boolean {
+    return this.#outcome !== 'standby' || this.#run.lingerMs === 0;
+  }
+
+  /** What is left besides what lingers, after `drain`. The next message is not that of the driver where files were dropped. */
   async backlog(): Promise<Backlog | undefined> {
     const backlog = await this.#partition.backlog();
     if (backlog === undefined) return undefined;
-    const { nextPublishTimeMs, ...counts } = backlog;
+    const { nextPublishTimeMs, ...counts } = withoutLingering(backlog, this.#lingering);
     const next = this.#reader.firstUnreadMs ?? nextPublishTimeMs;
     return next === undefined || this.#chain.isInterrupted ? counts : { ...counts, nextPublishTimeMs: next };
   }
@@ -73,7 +85,8 @@ export class PartitionDrain {
 
   /** After `standby`: whether whoever has the partition has drained it, as far as that can be known. */
   isDrained(): Promise<boolean> {
-    return this.#partition.isDrained();
+    // From here, what lingers there looks like what is not drained: that is not worth a stay.
+    return this.#run.lingerMs > 0 ? Promise.resolve(true) : this.#partition.isDrained();
   }
 
   /**
@@ -86,13 +99,15 @@ export class PartitionDrain {
     this.#isAgain = true;
     try {
       for (;;) {
+        this.#lingering = undefined;
         const outcome = await this.#reader.read().catch((error: unknown) => this.#failed(error));
         if (outcome === 'lost') {
           await this.#beginAgain();
           continue;
         }
+        let expired: readonly UnreadableEntry[] = [];
         if (outcome === 'standby' || !(await this.#canAcknowledge(outcome))) await this.#file.drop();
-        else await this.#file.rollAndAcknowledge(outcome === 'deadline' ? 'deadline' : 'end');
+        else expired = await this.#closeRest(outcome);
         const { resumePoint } = chain;
         const isToGoOn = resumePoint !== undefined && !this.#run.reading.aborted;
         // Where a failure stays, it comes again, behind what was stored already.
@@ -101,7 +116,7 @@ export class PartitionDrain {
           if (isResumed) continue;
         }
         this.#outcome = typeof outcome === 'object' || resumePoint !== undefined ? 'deadline' : outcome;
-        if (this.#outcome === 'caught_up' && chain.failure === undefined) await this.#settleRest();
+        if (this.#outcome === 'caught_up' && chain.failure === undefined) await this.#settleRest(expired);
         if (typeof outcome === 'object') chain.fail(outcome.failure);
         if (chain.failure !== undefined) throw chain.failure;
         return this.#outcome;
@@ -109,6 +124,18 @@ export class PartitionDrain {
     } finally {
       await this.#file.drop();
     }
+  }
+
+  /** Stores what is open, or leaves it to a later run. Returns chunks that are to be kept raw, if it has asked for them. */
+  async #closeRest(outcome: PartitionOutcome | Failed): Promise<readonly UnreadableEntry[]> {
+    const file = this.#file;
+    // Acknowledging them acknowledges all that was handed out before: then nothing can be left.
+    const expired = outcome === 'caught_up' && file.mayLinger ? await this.#expiredChunks() : [];
+    if (expired.length === 0 && file.mayLinger) {
+      const left = await file.leave();
+      if (!this.#chain.isInterrupted) this.#lingering = left;
+    } else await file.rollAndAcknowledge(outcome === 'deadline' ? 'deadline' : 'end');
+    return expired;
   }
 
   /** A failure ends reading as other ends do. */
@@ -151,9 +178,10 @@ export class PartitionDrain {
     this.#position.resumeAfter(this.#chain.durable);
   }
 
-  /** All is acknowledged but what does not come, or not whole. */
-  async #settleRest(): Promise<void> {
-    const failed = await this.#giveUpChunks().catch((error: unknown) => this.#failed(error));
+  /** All is acknowledged but what lingers, and what does not come, or not whole. */
+  async #settleRest(expired: readonly UnreadableEntry[]): Promise<void> {
+    const keeping = this.#lingering === undefined ? this.#giveUpChunks(expired) : undefined;
+    const failed = await keeping?.catch((error: unknown) => this.#failed(error));
     if (typeof failed === 'object') this.#chain.fail(failed.failure);
     const { reasons, entries } = this.#reader.silence;
     if (reasons.length > 0 && entries !== 0)
@@ -161,17 +189,32 @@ export class PartitionDrain {
   }
 
   /** Chunks of producers that are gone. They come before all that is acknowledged by now, so each goes by itself. */
-  async #giveUpChunks(): Promise<void> {
-    const { clock, chunkExpiryMs } = this.#run;
-    for (;;) {
-      const given = await this.#partition.giveUpChunks(clock.now() - chunkExpiryMs);
+  async #giveUpChunks(expired: readonly UnreadableEntry[]): Promise<void> {
+    let given = expired.length > 0 ? expired : await this.#expiredChunks();
+    while (given.length > 0) {
       for (const entry of given) {
         await keepRaw(this.#run, this.#partition, entry);
         this.#chain.pushAcknowledgement([entry.id]);
         this.#reader.silence.gaveUp(entry.raw.length);
       }
       await this.#chain.settle();
-      if (given.length === 0 || this.#chain.isInterrupted) return;
+      if (this.#chain.isInterrupted) return;
+      given = await this.#expiredChunks();
     }
   }
+
+  #expiredChunks(): Promise<readonly UnreadableEntry[]> {
+    const { clock, chunkExpiryMs } = this.#run;
+    return this.#partition.giveUpChunks(clock.now() - chunkExpiryMs);
+  }
+}
+
+function withoutLingering(backlog: Backlog, lingering: LeftRest | undefined): Backlog {
+  if (lingering === undefined) return backlog;
+  const { entries, messages, ...next } = backlog;
+  return {
+    ...next,
+    ...(entries !== undefined && { entries: Math.max(0, entries - lingering.entries) }),
+    ...(messages !== undefined && { messages: Math.max(0, messages - lingering.messages) }),
+  };
 }

@@ -41,6 +41,7 @@ export class PartitionReader {
     this.#room = room;
     this.silence = new Silence(partition, position.isInOrder, run.reading, {
       openEntries: () => file.openEntries,
+      mayLinger: () => file.mayLinger,
       isBusy: () => chain.isBusy,
       settle: () => chain.settle(),
       isInterrupted: () => chain.isInterrupted,
@@ -126,7 +127,8 @@ export class PartitionReader {
 
   #take(entry: ReadableEntry): Promise<void> | undefined {
     const messages = this.#position.notYetTaken(entry);
-    if (messages.length > 0) return this.#file.add(entry.id, messages);
+    if (messages.length > 0)
+      return this.#file.add(entry.id, messages, messages.length < entry.messages.length);
     this.#file.addPendingAck(entry.id);
     return undefined;
   }
@@ -137,6 +139,8 @@ export class PartitionReader {
       this.#position.movePast(entry.id);
     }
     this.#file.addPendingAck(entry.id);
+    // It is stored and reported: once is enough.
+    this.#file.holdsStored();
   }
 }
 

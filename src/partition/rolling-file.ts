@@ -5,17 +5,25 @@ import { isUpTo } from '../format/entry-order.ts';
 import { objectKey } from '../format/object-key.ts';
 import { compareMessageIds } from '../format/record.ts';
 import { encodeRecords, keepRecords, type Records } from '../format/record-encoder.ts';
-import type { EntryId, Message, MessageId, SourcePartition } from '../ports.ts';
+import type { EntryId, Message, MessageId, SourcePartition, TimeMs } from '../ports.ts';
 import type { Run } from '../run/run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
 import { EntrySchemas } from './entry-schemas.ts';
 import type { FileChain } from './file-chain.ts';
-import { type MessageMark, type MessageRange, rangeOf } from './message-range.ts';
+import { isYoung, type LeftRest } from './linger.ts';
+import { type MessageMark, type MessageRange, type PublishSpan, rangeOf } from './message-range.ts';
 import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
 import { type DrainPosition, keyPosition, type Position } from './position.ts';
 
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_PENDING_ACKS = 1_000;
+
+/** Whether `id` is in the entry of `begin`, and behind it. */
+const isInside = (id: MessageId | undefined, begin: MessageId): boolean =>
+  id !== undefined &&
+  id.ledgerId === begin.ledgerId &&
+  id.entryId === begin.entryId &&
+  id.batchIndex > begin.batchIndex;
 
 /** One for each partition. */
 export class RollingFile {
@@ -27,6 +35,10 @@ export class RollingFile {
   #open: ObjectFile | undefined;
   /** The first border behind the beginning of the open file. */
   #border: Position | undefined;
+  /** Whether something in the range of the open file is stored already: a later run would find, or report, it once more. */
+  #isTied = false;
+  /** How many entries of the open file come before its first message. */
+  #leading = 0;
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #pendingAcks: EntryId[] = [];
 
@@ -53,8 +65,23 @@ export class RollingFile {
     return (this.#open?.entries.length ?? 0) + this.#pendingAcks.length;
   }
 
-  /** Adds messages of an entry, which are at least one, and are all of it that is not stored. */
-  add(id: EntryId, messages: readonly Message[]): Promise<void> {
+  /** Whether the open file may wait in the subscription: nothing of it has left, and it is young enough. */
+  get mayLinger(): boolean {
+    const file = this.#open;
+    if (file === undefined || file.isUploading || file.hasConflict) return false;
+    // Before the begin or the end of a found object: its first message has to find it.
+    if (this.#isTied || this.#border !== undefined) return false;
+    return isYoung(file as PublishSpan, this.#run.lingerMs, this.#run.clock.now());
+  }
+
+  /** Something is stored already that came since the begin of the open file. */
+  holdsStored(): void {
+    this.#isTied = true;
+  }
+
+  /** Adds messages of an entry, which are at least one, and are all of it that is not stored. `isPart`: the others are. */
+  add(id: EntryId, messages: readonly Message[], isPart = false): Promise<void> {
+    const { id: begin } = messages[0] as Message;
     const records = encodeRecords(messages);
     const size = { messages: messages.length, bytes: records.sizeBytes };
     this.#room.measure(size.bytes);
@@ -63,7 +90,12 @@ export class RollingFile {
       needsSplit(size, this.#run.limits) || this.#position.hasBorderIn(messages)
         ? this.#appendOneByOne(messages, size)
         : this.#append(records, rangeOf(messages, this.#run.isArchived));
-    return appending.then(() => this.#finishEntry(id));
+    return appending.then(() => {
+      // Its begin is in the file before: until all of it is durable, that file is not acknowledged.
+      const isSplit = this.#open !== undefined && isInside(this.#open.first?.id, begin);
+      if (isPart || isSplit) this.#isTied = true;
+      return this.#finishEntry(id);
+    });
   }
 
   /** The entry is to be acknowledged once everything taken before it is durable. */
@@ -82,6 +114,20 @@ export class RollingFile {
     await this.#roll(reason);
     this.#acknowledgePending();
     await this.#chain.settle();
+  }
+
+  /** Leaves what is open to a later run, and resolves when everything before it is acknowledged, or has failed. */
+  async leave(): Promise<LeftRest> {
+    const file = this.#open as ObjectFile;
+    this.#open = undefined;
+    const leading = file.entries.slice(0, this.#leading);
+    if (leading.length > 0) this.#chain.pushAcknowledgement(leading);
+    await file.discard();
+    // Asked for, and kept early: an answer that comes after the end would look like one that cannot be had.
+    await Promise.allSettled(file.schemas);
+    await this.#chain.settle();
+    const { messages, earliestMs } = file;
+    return { entries: file.entries.length - leading.length, messages, oldestMs: earliestMs as TimeMs };
   }
 
   /** Drops what is open or in line: it is not ours any more, or comes again. */
@@ -137,6 +183,8 @@ export class RollingFile {
       clock.now(),
     );
     file.entries.push(...this.#pendingAcks);
+    this.#leading = this.#pendingAcks.length;
+    this.#isTied = false;
     this.#pendingAcks = [];
     this.#border = this.#position.borderBehind(first.id);
     return file;

@@ -20,6 +20,8 @@ const IDLE_UNKNOWN_END_MS = 1_000;
 export interface UnderWay {
   /** Entries that it has and has not put in line to be acknowledged. */
   openEntries(): number;
+  /** Whether they may stay unacknowledged at the end. */
+  mayLinger(): boolean;
   /** Whether a file or an acknowledgement is under way. */
   isBusy(): boolean;
   /** Resolves when all that is in line is acknowledged, or failed. */
@@ -111,8 +113,9 @@ export class Silence {
     if (this.#partition.hasArrivals()) return false;
     const open = this.#underWay.openEntries();
     if (!this.#isBounded) {
-      if (open > 0) await this.#underWay.rollAndAcknowledge();
-      return open === 0 && !wasBusy && (await this.#isExplained());
+      if (this.#hasToSeal) await this.#underWay.rollAndAcknowledge();
+      else return !wasBusy && (await this.#isExplained());
+      return false;
     }
     const left = await this.#left();
     if (this.#reading.aborted || this.#underWay.isInterrupted()) return false;
@@ -124,12 +127,17 @@ export class Silence {
     if (missing > 0 && wasBusy) return false;
     const reasons = missing <= 0 ? [] : await this.#askReasons(missing);
     if (reasons === undefined) return await this.#isStalled(missing);
-    if (open > 0) {
+    if (this.#hasToSeal) {
       await this.#underWay.rollAndAcknowledge();
       // The broker may have more by now.
       if ((await this.#left()) !== Math.max(0, missing)) return false;
     }
     return this.#ends(reasons, missing);
+  }
+
+  /** Whether something is open that has to be acknowledged before the end. */
+  get #hasToSeal(): boolean {
+    return this.#underWay.openEntries() > 0 && !this.#underWay.mayLinger();
   }
 
   /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */

@@ -54,6 +54,8 @@ export interface Run {
   readonly onUnreadable: 'store' | 'fail';
   /** After so long, chunks of a message that is not complete are kept raw. */
   readonly chunkExpiryMs: number;
+  /** A rest that is no full file is stored when its oldest message is so old; until then it waits in the subscription. */
+  readonly lingerMs: number;
   readonly startedAtMs: number;
   readonly store: ObjectStore;
   readonly budget: MemoryBudget;

@@ -39,6 +39,7 @@ export class RunOutcome {
       ...(tally.subscriptionMoved === 0 ? {} : { subscriptionMoved: tally.subscriptionMoved }),
       ...(tally.schemasMissing === 0 ? {} : { schemasMissing: tally.schemasMissing }),
       ...(drained?.backlog === undefined ? {} : { backlog: drained.backlog }),
+      ...(drained?.lingering === undefined ? {} : { lingering: drained.lingering }),
       ...(drained?.heldBack === undefined ? {} : { heldBack: drained.heldBack }),
       partitions: drained?.partitions ?? 0,
     };
@@ -47,12 +48,14 @@ export class RunOutcome {
 
 /** The summary as fields of a log line. Every line has rule and request id already. */
 export function logFieldsOf<Reason extends EndReason>(summary: Summary<Reason>) {
-  const { rule: _rule, requestId: _requestId, backlog, heldBack, partitions, ...counts } = summary;
+  const { rule: _rule, requestId: _requestId, backlog, lingering, heldBack, partitions, ...counts } = summary;
   return {
     ...counts,
     backlogEntries: backlog?.entries,
     backlogMessages: backlog?.messages,
     backlogOldestPublishTime: backlog?.oldestPublishTime,
+    lingeringMessages: lingering?.messages,
+    lingeringOldestPublishTime: lingering?.oldestPublishTime,
     heldBack,
     partitions,
   };

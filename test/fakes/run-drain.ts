@@ -32,6 +32,7 @@ export function runDrain(
     compression: 'none',
     onUnreadable: 'store',
     chunkExpiryMs: 86_400_000,
+    lingerMs: 0,
     source: createFakeSource(broker),
     store,
     clock: systemClock,

@@ -1,0 +1,392 @@
+// A rest that is young waits in the subscription: which rest is, what becomes of everything else, and that nothing is lost,
+// stored twice or stored late by it. Over fakes, with a clock that a test sets.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { DrainOptions } from '../src/drain.ts';
+import { BackupError } from '../src/errors.ts';
+import { formatMessageId } from '../src/format/record.ts';
+import type { Clock, TimeMs, UnreadableEntry } from '../src/ports.ts';
+import {
+  createFakeBroker,
+  createFakeSource,
+  type FakeBroker,
+  publish,
+  publishUnreadable,
+} from './fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
+import { expectAllStoredOnce, publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
+
+const MINUTE_MS = 60_000;
+const BEGIN_MS = Date.UTC(2026, 10, 28, 12);
+const LINGER_MS = 60 * MINUTE_MS;
+
+/** A clock that a test puts forward; what waits for a long time waits for ever. */
+function handClock(): Clock & { nowMs: number } {
+  return {
+    nowMs: BEGIN_MS,
+    now() {
+      return this.nowMs;
+    },
+    sleep: (ms) => (ms > 10_000 ? new Promise<void>(() => undefined) : Promise.resolve()),
+  };
+}
+
+/** One topic, its archive and its time. */
+function setUp(partitions = 1) {
+  const broker = createFakeBroker(partitions);
+  const store = createMemoryStore();
+  const clock = handClock();
+  const [first] = broker.partitions as [FakeBroker['partitions'][number]];
+  const run = (options: Partial<DrainOptions> = {}) =>
+    runDrain(broker, store, {
+      clock,
+      lingerMs: LINGER_MS,
+      startedAtMs: clock.nowMs,
+      stopReadingAtMs: clock.nowMs + MINUTE_MS,
+      ...options,
+    });
+  /** Publishes a message to the first partition that is so many minutes old; ahead of the clock where that is below 0. */
+  const add = (minutesOld = 0, batch = 1) =>
+    publish(
+      first,
+      Array.from({ length: batch }, () => 'a payload'),
+      { publishTimeMs: clock.nowMs - minutesOld * MINUTE_MS },
+    );
+  return { broker, store, clock, first, run, add };
+}
+
+const objectsOf = (store: MemoryStore) =>
+  [...store.objects.values()].filter(({ key }) => key.includes('.jsonl'));
+const full = { maxMessages: 5, maxBytes: 1e9 };
+
+describe('the rest of a partition', () => {
+  it('waits in the subscription while its oldest message is young, and comes again', async () => {
+    const { broker, store, clock, run, add } = setUp();
+    for (let tick = 0; tick < 12; tick++) {
+      add();
+      const result = await run();
+      expect(result).toMatchObject({
+        stopReason: 'caught_up',
+        failure: undefined,
+        backlog: { entries: 0 },
+        lingering: { messages: tick + 1, oldestPublishTime: '2026-11-28T12:00:00.000Z' },
+      });
+      expect(result.tally).toMatchObject({ messages: 0, objects: 0 });
+      clock.nowMs += 5 * MINUTE_MS;
+    }
+    expect(broker.acknowledgements).toEqual([]);
+    const result = await run();
+    expect(result).toMatchObject({ lingering: undefined, tally: { messages: 12, objects: 1 } });
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('is stored at once without a linger, also what earlier runs left', async () => {
+    const { broker, store, run, add } = setUp();
+    add();
+    await run();
+    expect(store.objects.size).toBe(0);
+    expect(await run({ lingerMs: 0 })).toMatchObject({ lingering: undefined, tally: { messages: 1 } });
+    expectAllStoredOnce(broker, store);
+  });
+
+  it('is as old as the oldest of its messages, wherever that is', async () => {
+    for (const place of [0, 1, 2]) {
+      const { store, run, add } = setUp();
+      for (let i = 0; i < 3; i++) add(i === place ? 60 : 1);
+      await run();
+      expect(objectsOf(store)).toHaveLength(1);
+    }
+    const { store, run, add } = setUp();
+    for (let i = 0; i < 3; i++) add(59);
+    await run();
+    expect(objectsOf(store)).toHaveLength(0);
+  });
+
+  it('is old where a clock was astray: in the future, before 1970, or beyond all numbers', async () => {
+    for (const publishTimeMs of [BEGIN_MS + 1, 0, -1, 2n ** 63n - 1n, -(2n ** 63n)] as TimeMs[]) {
+      for (const isFirst of [true, false]) {
+        const { broker, store, first, run, add } = setUp();
+        if (!isFirst) add();
+        publish(first, ['astray'], { publishTimeMs });
+        if (isFirst) add();
+        await run();
+        expectAllStoredOnce(broker, store);
+        expect(broker.backlog()).toBe(0);
+      }
+    }
+  });
+
+  it('begins behind the full files, which are stored and acknowledged', async () => {
+    const { broker, store, run, add } = setUp();
+    for (let i = 0; i < 13; i++) add();
+    const result = await run({ limits: full });
+    expect(result).toMatchObject({ lingering: { messages: 3 }, backlog: { entries: 0 } });
+    expect(objectsOf(store)).toHaveLength(2);
+    expect(broker.backlog()).toBe(3);
+    add();
+    add();
+    expect(await run({ limits: full })).toMatchObject({ lingering: undefined, tally: { messages: 5 } });
+    expectAllStoredOnce(broker, store);
+  });
+
+  it('is stored where some of it has left as parts of an upload', async () => {
+    const { broker, store, clock, first, run } = setUp();
+    for (let i = 0; i < 9; i++)
+      publish(first, [Buffer.alloc(1_048_576, 'x')], { publishTimeMs: clock.nowMs });
+    await run();
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('frees its memory for other partitions, and leaves no upload', async () => {
+    const { broker, store, clock, run } = setUp(8);
+    for (const partition of broker.partitions)
+      for (let i = 0; i < 3; i++)
+        publish(partition, [Buffer.alloc(300_000, 'x')], { publishTimeMs: clock.nowMs });
+    const result = await run({ bufferBytes: 2 * 1_048_576 });
+    expect(result).toMatchObject({ stopReason: 'caught_up', lingering: { messages: 24 } });
+    expect(result.peakBufferBytes).toBeLessThan(2 * 1_048_576);
+    expect(store.uploads.size).toBe(0);
+  });
+
+  it('waits, or is stored, at the deadline as at any other end', async () => {
+    for (const isOld of [false, true]) {
+      const { broker, store, run, add } = setUp();
+      for (let i = 0; i < 8; i++) add(isOld ? 60 : 1);
+      const stop = new AbortController();
+      let receives = 0;
+      broker.hook = (call) => {
+        if (call === 'next' && ++receives > 7) stop.abort();
+      };
+      const result = await run({ limits: full, stop: stop.signal });
+      expect(result).toMatchObject({ stopReason: 'deadline', failure: undefined });
+      expect(result.lingering?.messages).toBe(isOld ? undefined : 2);
+      expect(result.backlog).toMatchObject({ entries: 1 });
+      expect(storedMessages(store).size).toBe(isOld ? 7 : 5);
+      broker.hook = undefined;
+      await run({ lingerMs: 0 });
+      expectAllStoredOnce(broker, store);
+    }
+  });
+
+  it('is left where the run fails, and neither lost nor stored twice', async () => {
+    const { broker, store, run, add } = setUp();
+    for (let i = 0; i < 8; i++) add();
+    let receives = 0;
+    broker.hook = (call) => {
+      if (call === 'next' && ++receives > 7) throw new BackupError('source', 'refused');
+    };
+    const failed = await run({ limits: full });
+    expect(failed.failure).toMatchObject({ message: 'refused' });
+    broker.hook = undefined;
+    await run({ lingerMs: 0 });
+    expectAllStoredOnce(broker, store);
+  });
+});
+
+describe('what is stored of a rest already', () => {
+  it('has the rest stored with it: an entry that is split over files', async () => {
+    const { broker, store, run, add } = setUp();
+    add(0, 13);
+    add();
+    const result = await run({ limits: full });
+    expect(result).toMatchObject({ lingering: undefined, tally: { alreadyStored: 0 } });
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('has the rest stored with it: an entry that cannot be decoded', async () => {
+    const { broker, store, first, run, add } = setUp();
+    add();
+    publishUnreadable(first);
+    add();
+    const result = await run();
+    expect(result).toMatchObject({ lingering: undefined, tally: { messages: 2, unreadable: 1 } });
+    expect(broker.backlog()).toBe(0);
+    expectAllStoredOnce(broker, store);
+  });
+
+  it('is acknowledged where it comes before the rest, and reported once', async () => {
+    const { broker, first, run, add } = setUp();
+    publishUnreadable(first);
+    first.entries.push({ kind: 'entry', id: { ...first.nextId }, messages: [] });
+    first.nextId = { ...first.nextId, entryId: first.nextId.entryId + 1 };
+    add();
+    add();
+    expect(await run()).toMatchObject({ lingering: { messages: 2 }, tally: { unreadable: 1 } });
+    expect(broker.backlog()).toBe(2);
+    expect(await run()).toMatchObject({ lingering: { messages: 2 }, tally: { unreadable: 0 } });
+  });
+
+  it('is acknowledged where a killed run left it: what is behind waits', async () => {
+    const { broker, store, run, add } = setUp();
+    for (let i = 0; i < 4; i++) add(60);
+    broker.hook = (call) => {
+      if (call === 'acknowledge') throw new BackupError('source', 'killed');
+    };
+    await run();
+    broker.hook = undefined;
+    expect(storedMessages(store).size).toBe(4);
+    for (let i = 0; i < 3; i++) add();
+    expect(await run()).toMatchObject({
+      lingering: { messages: 3 },
+      tally: { alreadyStored: 1, objects: 0 },
+    });
+    expect(broker.backlog()).toBe(3);
+    expect(await run()).toMatchObject({ lingering: { messages: 3 }, tally: { alreadyStored: 0 } });
+    await run({ lingerMs: 0 });
+    expectAllStoredOnce(broker, store);
+  });
+
+  it('has the rest stored with it where an object goes on behind: what a transaction gave back', async () => {
+    const { broker, store, first, run, add } = setUp();
+    for (let i = 0; i < 6; i++) add(i === 0 ? 60 : 1);
+    first.held.add('7:1');
+    broker.hook = (call) => {
+      if (call === 'acknowledge') throw new BackupError('source', 'killed');
+    };
+    await run();
+    broker.hook = undefined;
+    first.held.clear();
+    expect(storedMessages(store).size).toBe(5);
+    expect(await run()).toMatchObject({ lingering: undefined });
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('has the rest stored with it: chunks of a producer that is gone, which are acknowledged with all before them', async () => {
+    const { broker, store, first, run, add } = setUp();
+    add();
+    const chunk = publishUnreadable(first);
+    first.entries.pop();
+    add();
+    const given: UnreadableEntry[] = [chunk];
+    const source = createFakeSource(broker);
+    const open = async () =>
+      ((await source.open()) as Exclude<Awaited<ReturnType<typeof source.open>>, 'busy'>).map((one) => ({
+        ...one,
+        giveUpChunks: async () => given.splice(0),
+      }));
+    const result = await run({ source: { ...source, open } });
+    expect(result).toMatchObject({ lingering: undefined, tally: { messages: 2, unreadable: 1 } });
+    expectAllStoredOnce(broker, store);
+  });
+});
+
+describe('a rule of 64 partitions with a run every five minutes', () => {
+  it('leaves 64 objects an hour instead of 768', async () => {
+    const objects: number[] = [];
+    for (const lingerMs of [0, LINGER_MS - 5 * MINUTE_MS]) {
+      const { broker, store, clock, run } = setUp(64);
+      for (let tick = 0; tick < 12; tick++) {
+        for (const partition of broker.partitions)
+          publish(partition, [`tick ${tick}`], { publishTimeMs: clock.nowMs });
+        await run({ lingerMs });
+        clock.nowMs += 5 * MINUTE_MS;
+      }
+      expectAllStoredOnce(broker, store);
+      objects.push(objectsOf(store).length);
+    }
+    expect(objects).toEqual([768, 64]);
+  });
+});
+
+describe('whatever happens', () => {
+  const tick = fc.record({
+    /** To each partition: batches, as how long before the tick they were published, in minutes. */
+    published: fc.array(
+      fc.record({
+        messages: fc.integer({ min: 1, max: 12 }),
+        minutesOld: fc.oneof(
+          { weight: 8, arbitrary: fc.integer({ min: 0, max: 9 }) },
+          fc.integer({ min: -5, max: 200 }),
+        ),
+      }),
+      { maxLength: 6 },
+    ),
+    lingerMinutes: fc.constantFrom(0, 7, 30, 30, 30, 60),
+    maxMessages: fc.integer({ min: 1, max: 30 }),
+    /** The process dies at the n-th step; 0: it does not. */
+    crashAt: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 40 })),
+    /** Reading has to stop at the n-th receive; 0: it need not. */
+    stopAt: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 20 })),
+    isUnreadable: fc.boolean(),
+  });
+
+  it('nothing is lost, nothing stored twice, and nothing later than linger and interval', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(tick, { minLength: 2, maxLength: 10 }), async (ticks) => {
+        const { broker, store, clock, run } = setUp(2);
+        const seen = new Map<string, string>();
+        let hasCrashed = false;
+        const runAt = async (one: Omit<(typeof ticks)[number], 'published'>) => {
+          const { lingerMinutes, maxMessages, crashAt, stopAt } = one;
+          const stop = new AbortController();
+          let [steps, receives] = [0, 0];
+          const isDead = () => crashAt > 0 && steps >= crashAt;
+          broker.hook = (call) => {
+            if (call === 'next' && ++receives === stopAt) stop.abort();
+            steps++;
+            if (isDead()) throw new BackupError('source', 'killed');
+          };
+          store.hook = (when) => {
+            if (when === 'before') steps++;
+            if (isDead()) throw new BackupError('store', 'killed');
+          };
+          const result = await run({
+            lingerMs: lingerMinutes * MINUTE_MS,
+            limits: { maxMessages, maxBytes: 1e9 },
+            stop: stop.signal,
+          });
+          hasCrashed ||= isDead();
+          const isUndisturbed = !isDead() && !stop.signal.aborted;
+          const stored = storedMessages(store);
+          for (const { entries, acknowledged } of broker.partitions) {
+            for (const { kind, id, ...entry } of entries) {
+              if (!acknowledged.has(`7:${id.entryId}`) || kind !== 'entry') continue;
+              const { messages } = entry as {
+                messages: readonly { id: Parameters<typeof formatMessageId>[0] }[];
+              };
+              for (const message of messages) expect(stored.has(formatMessageId(message.id))).toBe(true);
+            }
+          }
+          for (const { key, crc64 } of objectsOf(store)) {
+            expect(seen.get(key) ?? crc64, 'no object is ever replaced').toBe(crc64);
+            seen.set(key, crc64);
+          }
+          if (!isUndisturbed) return;
+          expect(result.failure).toBeUndefined();
+          const waiting = [...publishedMessages(broker)].filter(([id]) => !stored.has(id));
+          for (const [, { publishTimeMs }] of waiting) {
+            expect(publishTimeMs).toBeGreaterThan(clock.nowMs - lingerMinutes * MINUTE_MS);
+            expect(publishTimeMs).toBeLessThanOrEqual(clock.nowMs);
+          }
+          // What a killed run stored and could not acknowledge is found once the rest that it is in is stored.
+          const left = result.lingering?.messages ?? 0;
+          if (hasCrashed) expect(left).toBeGreaterThanOrEqual(waiting.length);
+          else expect(left).toBe(waiting.length);
+          expect(result.backlog).toMatchObject({ entries: 0 });
+        };
+        for (const one of ticks) {
+          for (const partition of broker.partitions) {
+            for (const { messages, minutesOld } of one.published)
+              publish(
+                partition,
+                Array.from({ length: messages }, () => 'a payload'),
+                { publishTimeMs: clock.nowMs - minutesOld * MINUTE_MS },
+              );
+            if (one.isUnreadable) publishUnreadable(partition);
+          }
+          await runAt(one);
+          clock.nowMs += 5 * MINUTE_MS;
+        }
+        const last = { maxMessages: 15, crashAt: 0, stopAt: 0, isUnreadable: false };
+        await runAt({ ...last, lingerMinutes: 0 });
+        expectAllStoredOnce(broker, store);
+        expect(broker.backlog()).toBe(0);
+      }),
+      { numRuns: 150 },
+    );
+  }, 60_000);
+});
