@@ -1,5 +1,5 @@
 // Reads settings from an environment, and finds everything that is wrong with them at once. No fault contains a secret.
-import type * as z from 'zod';
+import type * as z from 'zod/mini';
 import { BackupError, type Fault } from './errors.ts';
 import { longestKeyBytes, MAX_KEY_BYTES } from './format/object-key.ts';
 import { nearest } from './lib/nearest.ts';

@@ -1,6 +1,6 @@
 // The settings of a rule: the variables of the function's environment, and what each may be. Data only: config.ts reads
 // an environment by it, and tests hold docs/settings.md and .env.example to it.
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { parseTopicName } from './topic-name.ts';
 
 /** Regions in which TDMQ for Apache Pulsar backs up to COS. */
@@ -28,7 +28,7 @@ const STORAGE_CLASSES = [
 
 /** One setting. */
 export interface Variable {
-  readonly schema: z.ZodType<unknown, string>;
+  readonly schema: z.ZodMiniType<unknown, string>;
   readonly expected: string;
   readonly example: string;
   /** What an unset variable means; `undefined` where it has no default. */
@@ -43,8 +43,13 @@ const oneOf = <const Values extends readonly [string, ...string[]]>(...values: V
   example: values[0],
 });
 
+const text = (pattern: RegExp) => z.string().check(z.regex(pattern));
+
 const wholeNumber = (min: number, max: number, example = max) => ({
-  schema: z.string().regex(/^\d+$/).transform(Number).pipe(z.number().min(min).max(max)),
+  schema: z.pipe(
+    z.pipe(text(/^\d+$/), z.transform(Number)),
+    z.number().check(z.minimum(min), z.maximum(max)),
+  ),
   expected: `a whole number from ${min} to ${max}`,
   example: String(example),
 });
@@ -55,34 +60,39 @@ const HOST_LIST =
 /** The variables of a rule, by name. */
 export const VARIABLES = {
   RULE_NAME: {
-    schema: z.string().regex(/^[A-Za-z0-9_-]{2,60}$/),
+    schema: text(/^[A-Za-z0-9_-]{2,60}$/),
     expected: "2 to 60 letters, digits, '-' or '_'; by default the function's name",
     example: 'orders-backup',
     required: true,
   },
   PULSAR_SERVICE_URL: {
-    schema: z.string().refine((value) => {
-      const match = /^(?:pulsar|pulsar\+ssl|http|https):\/\/(.+)$/.exec(value);
-      return match?.[1] !== undefined && HOST_LIST.test(match[1]);
-    }),
+    schema: z.string().check(
+      z.refine((value) => {
+        const match = /^(?:pulsar|pulsar\+ssl|http|https):\/\/(.+)$/.exec(value);
+        return match?.[1] !== undefined && HOST_LIST.test(match[1]);
+      }),
+    ),
     expected: 'pulsar://, pulsar+ssl://, http:// or https:// and host:port',
     example: 'http://pulsar-abc.tdmq.ap-gz.qcloud.tencenttdmq.com:5035',
     required: true,
   },
   PULSAR_TOPIC: {
-    schema: z.string().transform((value, context) => {
-      const topic = parseTopicName(value);
-      if (topic !== undefined) return topic;
-      context.addIssue('not a topic name');
-      return z.NEVER;
-    }),
+    schema: z.pipe(
+      z.string(),
+      z.transform((value: string, context) => {
+        const topic = parseTopicName(value);
+        if (topic !== undefined) return topic;
+        context.issues.push({ code: 'custom', message: 'not a topic name', input: value });
+        return z.NEVER;
+      }),
+    ),
     expected:
       "persistent://tenant/namespace/topic or tenant/namespace/topic, no part of which is '.' or '..'",
     example: 'pulsar-abc/default/orders',
     required: true,
   },
   PULSAR_SUBSCRIPTION: {
-    schema: z.string().regex(/^\P{Cc}{1,150}$/u),
+    schema: text(/^\P{Cc}{1,150}$/u),
     expected: "a subscription's name, 1 to 150 characters, none of them a control character",
     example: 'backup',
     required: true,
@@ -93,44 +103,44 @@ export const VARIABLES = {
   },
   PULSAR_INITIAL_POSITION: { ...oneOf('earliest', 'latest'), fallback: 'earliest' },
   PULSAR_TOKEN: {
-    schema: z.string().regex(/^[\x21-\x7e]+$/),
+    schema: text(/^[\x21-\x7e]+$/),
     expected: 'the key of a TDMQ role (a JWT), on one line',
     example: 'eyJ…',
     secret: true,
   },
   PULSAR_LISTENER_NAME: {
-    schema: z.string().regex(/^[^\s]+$/),
+    schema: text(/^[^\s]+$/),
     expected: "a listener's name, without spaces",
     example: 'custom:pulsar-abc/vpc-abc/subnet-abc',
   },
   PULSAR_TLS_CA_FILE: {
-    schema: z.string().min(1),
+    schema: text(/./s),
     expected: 'the path of a PEM file with the CA certificates to trust',
     example: '/var/user/ca.pem',
   },
   PULSAR_TLS_CERT_FILE: {
-    schema: z.string().min(1),
+    schema: text(/./s),
     expected: "the path of a PEM file with the client's certificate, together with PULSAR_TLS_KEY_FILE",
     example: '/var/user/client.pem',
   },
   PULSAR_TLS_KEY_FILE: {
-    schema: z.string().min(1),
+    schema: text(/./s),
     expected: "the path of a PEM file with the certificate's key, without a passphrase",
     example: '/var/user/client.key',
   },
   TDMQ_CLUSTER_ID: {
-    schema: z.string().regex(/^[A-Za-z0-9-]+$/),
+    schema: text(/^[A-Za-z0-9-]+$/),
     expected: "the cluster's id, together with TDMQ_ROLE_NAME and instead of PULSAR_TOKEN",
     example: 'pulsar-abc',
   },
   TDMQ_ROLE_NAME: {
-    schema: z.string().regex(/^[A-Za-z0-9_-]+$/),
+    schema: text(/^[A-Za-z0-9_-]+$/),
     expected: "the TDMQ role's name, together with TDMQ_CLUSTER_ID and instead of PULSAR_TOKEN",
     example: 'backup-reader',
   },
   PULSAR_DRIVER: { ...oneOf('wire', 'native'), fallback: 'wire' },
   COS_BUCKET: {
-    schema: z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-\d{5,}$/),
+    schema: text(/^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-\d{5,}$/),
     expected: "the bucket's full name, name-appid",
     example: 'archive-1250000000',
     required: true,
@@ -141,12 +151,12 @@ export const VARIABLES = {
     required: true,
   },
   COS_PREFIX: {
-    schema: z
-      .string()
-      .max(300)
+    schema: z.string().check(
+      z.maxLength(300),
       // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-      .regex(/^(?:(?!\/)(?!.*\/\/)[^\u0000-\u001f\u007f]*\/)?$/)
-      .refine((value) => !/(^|\/)(_runs|_unreadable)\//.test(value) && !/(^|\/)\.\.?\//.test(value)),
+      z.regex(/^(?:(?!\/)(?!.*\/\/)[^\u0000-\u001f\u007f]*\/)?$/),
+      z.refine((value) => !/(^|\/)(_runs|_unreadable)\//.test(value) && !/(^|\/)\.\.?\//.test(value)),
+    ),
     expected:
       "a path that ends with '/', does not begin with one, has no '//', no '.' or '..' and no reserved name in it",
     example: 'tdmq/orders/',
@@ -155,15 +165,17 @@ export const VARIABLES = {
   COS_STORAGE_CLASS: { ...oneOf(...STORAGE_CLASSES), fallback: 'STANDARD' },
   COS_SSE: oneOf('AES256', 'cos/kms'),
   COS_SSE_KMS_KEY_ID: {
-    schema: z.string().regex(/^[A-Za-z0-9-]+$/),
+    schema: text(/^[A-Za-z0-9-]+$/),
     expected: 'the id of a KMS key, with COS_SSE=cos/kms',
     example: '00000000-0000-0000-0000-000000000000',
   },
   COS_ENDPOINT: {
-    schema: z.string().refine((value) => {
-      const match = /^https?:\/\/(.+)$/.exec(value);
-      return match?.[1] !== undefined && !match[1].includes(',') && HOST_LIST.test(match[1]);
-    }),
+    schema: z.string().check(
+      z.refine((value) => {
+        const match = /^https?:\/\/(.+)$/.exec(value);
+        return match?.[1] !== undefined && !match[1].includes(',') && HOST_LIST.test(match[1]);
+      }),
+    ),
     expected: 'http(s)://host:port, without a path',
     example: 'http://127.0.0.1:9000',
   },

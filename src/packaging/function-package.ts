@@ -25,11 +25,8 @@ const START_SCRIPTS = ['bootstrap', 'scf_bootstrap'];
 export function collectFunction(root: string, bundle = join(root, 'dist/function')): PackageFile[] {
   let files: PackageFile[];
   try {
-    files = ['index.js', 'bootstrap.js', 'zstd-worker.mjs', 'package.json'].map((path) => ({
-      path,
-      mode: 0o644,
-      bytes: readFileSync(join(bundle, path)),
-    }));
+    const names = new Set(['index.js', 'bootstrap.js', 'package.json', ...readdirSync(bundle)]);
+    files = [...names].map((path) => ({ path, mode: 0o644, bytes: readFileSync(join(bundle, path)) }));
   } catch (cause) {
     throw new BackupError('rule', `there is no function bundle at ${bundle}`, {
       hint: 'Run `npm run build` in the repository, or install the published package, which holds the bundle.',
