@@ -25,6 +25,8 @@ import { contentMd5, streamOf } from './request-body.ts';
 /** The objects of one bucket, and what `check` and `restore` need besides. */
 export interface CosStore extends ObjectStore {
   readonly admin: CosAdmin;
+  /** As `startUpload`, for what may be replaced: whoever reads the key gets the one object or the other. Never for the archive itself. */
+  startReplacement(key: string, attributes: ObjectAttributes, options?: CallOptions): Promise<Upload>;
 }
 
 /** What the SDK answers, as far as it is the same for all calls. */
@@ -133,22 +135,33 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     callOptions: CallOptions = {},
   ): Promise<Upload | Exists> {
     if (await guard.exists(key, callOptions)) return { kind: 'exists' };
-    const headers = { ...objectHeaders(config, attributes), ...forbidOverwrite() };
+    const upload = await unlessExists(beginUpload(key, attributes, forbidOverwrite, callOptions));
+    return upload ?? { kind: 'exists' };
+  }
+
+  async function beginUpload(
+    key: string,
+    attributes: ObjectAttributes,
+    conditions: () => Record<string, string>,
+    callOptions: CallOptions = {},
+  ): Promise<Upload> {
+    const headers = { ...objectHeaders(config, attributes), ...conditions() };
     const act: StoreCall = { doing: 'begin the upload of', action: 'InitiateMultipartUpload', key };
-    const answer = await unlessExists(
-      client.call(act, (cos) => cos.multipartInit({ ...at(key), Headers: headers }), callOptions),
+    const answer = await client.call(
+      act,
+      (cos) => cos.multipartInit({ ...at(key), Headers: headers }),
+      callOptions,
     );
-    if (answer === undefined) return { kind: 'exists' };
     if (!answer.UploadId) {
       throw new BackupError('store', `COS gave no upload id for ${key}`, {
         retryable: true,
         hint: ODD_ANSWER,
       });
     }
-    return uploadOf(key, answer.UploadId);
+    return uploadOf(key, answer.UploadId, conditions);
   }
 
-  function uploadOf(key: string, uploadId: string): Upload {
+  function uploadOf(key: string, uploadId: string, conditions: () => Record<string, string>): Upload {
     const etags = new Map<number, string>();
     return {
       kind: 'upload',
@@ -168,7 +181,8 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
         etags.set(number, answer.ETag);
       },
       async complete(whole, callOptions = {}) {
-        if (await guard.exists(key, callOptions)) return { kind: 'exists' };
+        const isNew = conditions === forbidOverwrite;
+        if (isNew && (await guard.exists(key, callOptions))) return { kind: 'exists' };
         const act = {
           doing: 'complete the upload of',
           action: 'CompleteMultipartUpload',
@@ -184,7 +198,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
                 ...at(key),
                 UploadId: uploadId,
                 Parts: parts.map(([number, etag]) => ({ PartNumber: number, ETag: etag })),
-                Headers: forbidOverwrite(),
+                Headers: conditions(),
               }),
             callOptions,
           ),
@@ -208,6 +222,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   return {
     create,
     startUpload,
+    startReplacement: (key, attributes, callOptions) => beginUpload(key, attributes, () => ({}), callOptions),
     head,
     read: (key, callOptions) => readObject(client, key, callOptions),
     list: (prefix, callOptions) => listObjects(client, prefix, callOptions),

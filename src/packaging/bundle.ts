@@ -91,12 +91,20 @@ async function toAscii(file: string): Promise<void> {
   await writeFile(file, (await readFile(file, 'utf8')).replaceAll(/[^\x00-\x7f]/g, asEscape));
 }
 
-/** The code of a thread, which is started from a file of its own beside the rest. */
-const bundleWorker = (root: string, outDir: string, options: Pick<BuildOptions, 'target' | 'packages'>) =>
+const ZSTD_WORKER = 'src/lib/zstd-worker.mjs';
+
+/** The code of threads, each of which is started from a file of its own beside the rest. */
+const bundleWorkers = (
+  root: string,
+  outDir: string,
+  entryPoints: string[],
+  options: Pick<BuildOptions, 'target' | 'packages'>,
+) =>
   build({
     absWorkingDir: root,
-    entryPoints: ['src/lib/zstd-worker.mjs'],
+    entryPoints,
     outdir: outDir,
+    entryNames: '[name]',
     outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
@@ -131,7 +139,7 @@ export async function bundleFunction(root: string, outDir: string): Promise<Meta
   });
   await toAscii(join(outDir, 'index.js'));
   const packages = await bundlePackages(root, outDir, metafile);
-  await bundleWorker(root, outDir, { target: 'node18' });
+  await bundleWorkers(root, outDir, [ZSTD_WORKER], { target: 'node18' });
   await writeFile(join(outDir, 'package.json'), `${JSON.stringify(FUNCTION_MANIFEST)}\n`);
   return {
     inputs: { ...metafile.inputs, ...packages.inputs },
@@ -139,7 +147,7 @@ export async function bundleFunction(root: string, outDir: string): Promise<Meta
   };
 }
 
-/** Writes tdmq-backup.js, the chunks it loads lazily and zstd-worker.mjs to `outDir`, which is emptied first. Packages stay outside. */
+/** Writes tdmq-backup.js, the chunks it loads lazily and the code of its threads to `outDir`, which is emptied first. Packages stay outside. */
 export async function bundleCli(root: string, outDir: string): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
   const { metafile } = await build({
@@ -156,7 +164,8 @@ export async function bundleCli(root: string, outDir: string): Promise<Metafile>
     metafile: true,
     logLevel: 'warning',
   });
-  await bundleWorker(root, outDir, { target: 'node20', packages: 'external' });
+  const workers = [ZSTD_WORKER, 'src/archive/export/parquet-worker.mjs'];
+  await bundleWorkers(root, outDir, workers, { target: 'node20', packages: 'external' });
   await chmod(join(outDir, 'tdmq-backup.js'), 0o755);
   return metafile;
 }

@@ -26,6 +26,8 @@ beforeAll(async () => {
     `import { main_handler } from './index.ts';\nexport const started = main_handler;\n`,
   );
   source('lib/zstd-worker.mjs', `import { parentPort } from 'node:worker_threads';\nparentPort?.close();\n`);
+  mkdirSync(join(root, 'src/archive/export'), { recursive: true });
+  source('archive/export/parquet-worker.mjs', `import '@duckdb/node-api';\n`);
   await bundleFunction(root, out);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -52,7 +52,7 @@ export async function openBucket(
 }
 
 /** Warnings of the adapters would be in the middle of an output; failures are thrown anyway. */
-const quietLogger = (): Logger => ({
+export const quietLogger = (): Logger => ({
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

@@ -2,7 +2,7 @@
 import type { CommandGroup } from '../command.ts';
 
 export const command: CommandGroup = {
-  summary: 'read what was stored: ls, index, cat, verify, recover, restore, thaw',
+  summary: 'read what was stored: ls, index, cat, verify, recover, restore, export, thaw',
   help: `
 Usage: tdmq-backup archive <command> [options]
 
@@ -12,6 +12,7 @@ Usage: tdmq-backup archive <command> [options]
   verify   look for damage
   recover  decode what was kept raw, and store its messages
   restore  publish what was stored to a topic
+  export   write the messages as Parquet tables
   thaw     ask COS for readable copies of archived objects
 
 The archive is the bucket and prefix of the rule's settings (COS_BUCKET, COS_REGION, COS_PREFIX and API keys, also by
@@ -29,6 +30,7 @@ Examples:
     recover: async () => (await import('./recover.ts')).command,
     verify: async () => (await import('./verify.ts')).command,
     restore: async () => (await import('./restore.ts')).command,
+    export: async () => (await import('./export.ts')).command,
     thaw: async () => (await import('./thaw.ts')).command,
   },
   aliases: { list: 'ls', check: 'verify' },

@@ -1,0 +1,260 @@
+// Writes the days of a topic as tables that are not there yet, or that are of other objects than today. A day is read
+// again as a whole, in the order of each partition, and takes the place of what there was only when it is complete.
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BackupError } from '../../errors.ts';
+import { dateOf } from '../../format/object-key.ts';
+import type { ObjectStore } from '../../ports.ts';
+import type { TopicName } from '../../topic-name.ts';
+import type { ArchiveObject } from '../catalog.ts';
+import { type DamagedObject, readInOrder } from '../read-messages.ts';
+import type { Selection } from '../selection.ts';
+import { BASE_COLUMNS, type Column, selectOf } from './columns.ts';
+import {
+  type DayNote,
+  dayFolder,
+  EXPORT_FORMAT,
+  noteFolder,
+  noteKey,
+  parseDayNote,
+  type SourceObject,
+  sourcesSha256,
+} from './day-note.ts';
+import { cutOf, type Days, isSelectedDay } from './days.ts';
+import type { ParquetCompression, ParquetFile, ParquetWriter } from './parquet-file.ts';
+import { rowLine } from './row-line.ts';
+import { type Draft, type ExportTarget, fileName } from './target.ts';
+
+/** How rows look, and how files are made. */
+export interface ExportOptions {
+  readonly topic: TopicName;
+  readonly selection: Selection;
+  /** What must be the same in all days; see settingsOf. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly compression: ParquetCompression;
+  readonly fileBytes: number;
+  readonly signal: AbortSignal;
+  /** See ReadOptions. */
+  readonly onDamaged: ((damaged: DamagedObject) => void) | undefined;
+  /** Bytes of objects as they are read. */
+  readonly onRead?: ((date: string, bytes: number) => void) | undefined;
+}
+
+/** What became of a day. */
+export interface DayResult {
+  readonly date: string;
+  readonly state: 'written' | 'unchanged';
+  readonly rows: number;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** A day as it is to be: why it is written, or that it is not. */
+export interface DayPlan {
+  readonly date: string;
+  readonly isStale: boolean;
+  readonly note: KnownDay | undefined;
+}
+
+/** What is kept of a day's note: of its objects, no more than a checksum. */
+interface KnownDay extends Omit<DayNote, 'sources'> {
+  readonly sourcesSha256: string;
+}
+
+/** The notes of the days that an export has of a topic, and which objects it found on other days than those of their keys. */
+export async function readNotes(
+  target: ExportTarget,
+  topic: TopicName,
+): Promise<{ notes: Map<string, KnownDay>; learned: Map<string, string[]> }> {
+  const notes = new Map<string, KnownDay>();
+  const learned = new Map<string, string[]>();
+  for await (const key of target.notesIn(noteFolder(topic))) {
+    const text = await target.readNote(key);
+    if (text === undefined) continue;
+    const { sources, ...note } = parseDayNote(text, key);
+    notes.set(note.date, { ...note, sourcesSha256: sourcesSha256(sources) });
+    for (const { path, isOfOtherDay } of sources)
+      if (isOfOtherDay) learned.set(path, [...(learned.get(path) ?? []), note.date]);
+  }
+  return { notes, learned };
+}
+
+/** Whether a day has to be written, by its note and its files. @throws BackupError `config` where the export is of something else */
+export async function planDay(
+  date: string,
+  sources: readonly SourceObject[],
+  note: KnownDay | undefined,
+  target: ExportTarget,
+  { topic, selection, settings }: Pick<ExportOptions, 'topic' | 'selection' | 'settings'>,
+): Promise<DayPlan> {
+  if (note === undefined) return { date, isStale: true, note };
+  if (JSON.stringify(note.settings) !== JSON.stringify(settings)) throw otherExport(target, note, settings);
+  const cut = cutOf(date, selection);
+  const isSame =
+    note.sourcesSha256 === sourcesSha256(sources) &&
+    note.fromMs === cut.fromMs &&
+    note.toMs === cut.toMs &&
+    note.columns === columnsText(BASE_COLUMNS) &&
+    (note.damaged ?? []).length === 0;
+  if (!isSame) return { date, isStale: true, note };
+  const files = await target.filesOf(dayFolder(topic, date));
+  const isThere =
+    files.size === note.files.length &&
+    note.files.every(({ name, sizeBytes }) => files.get(name) === sizeBytes);
+  return { date, isStale: !isThere, note };
+}
+
+const columnsText = (columns: readonly Column[]): string => columns.map(({ name }) => name).join(' ');
+
+const otherExport = (target: ExportTarget, note: KnownDay, settings: object) =>
+  new BackupError(
+    'config',
+    `${target.name} has an export of another selection: ${JSON.stringify(note.settings)} instead of ${JSON.stringify(settings)}`,
+    { hint: 'Use the same options but --from and --until as before, or another place with --to.' },
+  );
+
+/** Writes what is stale of the days, and answers all. @throws BackupError */
+export async function writeDays(
+  store: ObjectStore,
+  days: Days,
+  notes: ReadonlyMap<string, KnownDay>,
+  target: ExportTarget,
+  writer: () => Promise<ParquetWriter>,
+  options: ExportOptions,
+): Promise<DayResult[]> {
+  const results = new Map<string, DayResult>();
+  const queue = days.dates();
+  for (let date = queue.shift(); date !== undefined; date = queue.shift()) {
+    const plan = await planDay(date, days.sourcesOf(date), notes.get(date), target, options);
+    if (!plan.isStale && !results.has(date)) {
+      const { rows, files } = plan.note as KnownDay;
+      results.set(date, { date, state: 'unchanged', rows, ...sumOf(files) });
+      continue;
+    }
+    await expectSources(target, options.topic, date, days.sourcesOf(date), options);
+    const onOtherDay = (object: ArchiveObject, other: string) => {
+      if (!isSelectedDay(other, options.selection) || days.learn(object, other)) return;
+      // Days behind this one are in the queue already, unless nothing was known of them.
+      if (!queue.includes(other)) queue.push(other);
+      queue.sort();
+    };
+    results.set(date, await writeDay(store, date, days, target, await writer(), onOtherDay, options));
+  }
+  return [...results.values()].sort((a, b) => (a.date < b.date ? -1 : 1));
+}
+
+const sumOf = (files: readonly { sizeBytes: number }[]) => ({
+  files: files.length,
+  bytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+});
+
+/** Refuses to write a day anew without rows that it has: of objects that are gone. @throws BackupError `corrupt` */
+async function expectSources(
+  target: ExportTarget,
+  topic: TopicName,
+  date: string,
+  sources: readonly SourceObject[],
+  { onDamaged }: Pick<ExportOptions, 'onDamaged'>,
+): Promise<void> {
+  const key = noteKey(topic, date);
+  const text = await target.readNote(key);
+  if (text === undefined) return;
+  const now = new Set(sources.map(({ path }) => path));
+  const gone = parseDayNote(text, key).sources.filter(({ path }) => !now.has(path));
+  if (gone.length === 0) return;
+  const reason = `it has rows in the export of ${date}, and is not there any more`;
+  for (const { path } of gone) onDamaged?.({ key: path, reason: `${path}: ${reason}` });
+  if (onDamaged !== undefined) return;
+  throw new BackupError(
+    'corrupt',
+    `${date} has to be written anew, and ${gone.length} of its objects are gone`,
+    {
+      hint: `A lifecycle rule, or somebody, removed them: ${gone[0]?.path}. The export has their rows still; --skip-damaged writes the day without them, --from leaves it as it is.`,
+    },
+  );
+}
+
+async function writeDay(
+  store: ObjectStore,
+  date: string,
+  days: Days,
+  target: ExportTarget,
+  writer: ParquetWriter,
+  onOtherDay: (object: ArchiveObject, date: string) => void,
+  options: ExportOptions,
+): Promise<DayResult> {
+  const { topic, selection, signal, compression, fileBytes, settings } = options;
+  const folder = dayFolder(topic, date);
+  const before = await target.filesOf(folder);
+  // One file is replaced at once on any disk: a day that is one stays one.
+  const maxBytes = target.canSplit && before.size !== 1 ? fileBytes : Number.POSITIVE_INFINITY;
+  const sources = days.sourcesOf(date);
+  const drafts: Draft[] = [];
+  const damaged: string[] = [];
+  let file: (ParquetFile & { readonly path: string }) | undefined;
+
+  const closeFile = async () => {
+    if (file === undefined) return;
+    const { rows } = await file.close();
+    const { size: sizeBytes } = await stat(file.path);
+    drafts.push({ path: file.path, name: fileName(drafts.length), rows, sizeBytes });
+    file = undefined;
+  };
+  const openFile = async () => {
+    await mkdir(target.draftFolder, { recursive: true });
+    const path = join(target.draftFolder, `${drafts.length}.partial`);
+    const select = selectOf(BASE_COLUMNS);
+    return { path, ...writer.open({ path, select, compression, fileBytes: maxBytes }) };
+  };
+
+  const readOptions = {
+    signal,
+    onDamaged:
+      options.onDamaged &&
+      ((one: DamagedObject) => {
+        damaged.push(one.key);
+        options.onDamaged?.(one);
+      }),
+    onObject: ({ sizeBytes }: ArchiveObject) => options.onRead?.(date, sizeBytes),
+  };
+  try {
+    for (const objects of days.partitionsOf(date)) {
+      for await (const one of readInOrder(store, objects, selection, readOptions)) {
+        const own = dateOf(one.message.publishTimeMs);
+        if (own !== date) {
+          onOtherDay(one.object, own);
+          continue;
+        }
+        file ??= await openFile();
+        const writing = file.write(rowLine(one));
+        if (writing === undefined) continue;
+        await writing;
+        signal.throwIfAborted();
+        const written = await stat(file.path).catch(() => undefined);
+        if (written !== undefined && written.size >= maxBytes) await closeFile();
+      }
+    }
+    await closeFile();
+  } catch (error) {
+    await file?.discard();
+    throw error;
+  }
+  signal.throwIfAborted();
+  await target.publish(folder, drafts, signal);
+  const files = drafts.map(({ name, sizeBytes, rows }) => ({ name, sizeBytes, rows }));
+  const rows = files.reduce((sum, one) => sum + one.rows, 0);
+  const note: DayNote = {
+    format: EXPORT_FORMAT,
+    topic: topic.full,
+    date,
+    settings,
+    ...cutOf(date, selection),
+    columns: columnsText(BASE_COLUMNS),
+    rows,
+    files,
+    ...(damaged.length > 0 && { damaged }),
+    sources,
+  };
+  await target.writeNote(noteKey(topic, date), `${JSON.stringify(note)}\n`);
+  return { date, state: 'written', rows, ...sumOf(files) };
+}

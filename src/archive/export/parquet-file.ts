@@ -1,0 +1,166 @@
+// Writes Parquet files, one at a time, from rows as lines of JSON. DuckDB does it on a thread of its own: rows leave in
+// pieces, no more than a few are on their way, so memory does not grow with a file. It never replaces a file that is read.
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { BackupError } from '../../errors.ts';
+import { sqlText } from './columns.ts';
+
+const ENCODER = new TextEncoder();
+const PIECE_LENGTH = 1_000_000;
+const PIECES_ON_THEIR_WAY = 3;
+const MEMORY_LIMIT = '256MB';
+/** Of rows before they are compressed: engines read a group as a whole, and a group is held while it is written. */
+const ROW_GROUP_BYTES = 32_000_000;
+
+export type ParquetCompression = 'zstd' | 'snappy';
+
+export interface ParquetOptions {
+  readonly path: string;
+  /** See selectOf. */
+  readonly select: string;
+  readonly compression: ParquetCompression;
+  /** Files are not meant to be larger: then row groups are smaller than this too. */
+  readonly fileBytes: number;
+}
+
+/** A file that is being written. */
+export interface ParquetFile {
+  /** Wait for the answer, if there is one, before the next call. @throws BackupError */
+  write(line: string): Promise<void> | undefined;
+  /** Resolves when the file is whole. @throws BackupError `corrupt` where rows are missing in it */
+  close(): Promise<{ rows: number }>;
+  /** Ends it; what there is of the file is for nobody. Never throws. */
+  discard(): Promise<void>;
+}
+
+/** The thread that writes files. */
+export interface ParquetWriter {
+  open(options: ParquetOptions): ParquetFile;
+  /** Never throws. */
+  end(): Promise<void>;
+}
+
+/** @throws BackupError `config` where DuckDB is not installed */
+export function expectDuckDb(): void {
+  try {
+    createRequire(import.meta.url).resolve('@duckdb/node-api');
+  } catch (cause) {
+    throw withoutDuckDb(cause);
+  }
+}
+
+const withoutDuckDb = (cause: unknown) =>
+  new BackupError('config', 'DuckDB is not installed: this command needs the package @duckdb/node-api', {
+    hint: 'npm install @duckdb/node-api, where tdmq-backup is installed (70 MB, nothing else is downloaded). The other commands do without.',
+    cause,
+  });
+
+/** Starts the thread; `folder` gets what does not fit into its memory. @throws BackupError `config` where DuckDB does not load */
+export async function startParquetWriter(folder: string): Promise<ParquetWriter> {
+  expectDuckDb();
+  const { port1: port, port2 } = new MessageChannel();
+  const pieces = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL('./parquet-worker.mjs', import.meta.url), {
+    workerData: { port: port2, pieces, folder, memoryLimit: MEMORY_LIMIT },
+    transferList: [port2],
+    execArgv: [],
+  });
+  let onTaken: () => void = () => undefined;
+  let onFailed: (error: unknown) => void = () => undefined;
+  let onWaiting = 0;
+  port.on('message', () => {
+    onWaiting--;
+    onTaken();
+  });
+  port.unref();
+  worker.on('error', (error) => onFailed(withoutDuckDb(error)));
+  await Promise.race([
+    once(worker, 'message'),
+    new Promise<never>((_, reject) => {
+      onFailed = reject;
+    }),
+  ]);
+
+  function send(piece: Uint8Array<ArrayBuffer> | null): void {
+    port.postMessage(piece, piece === null ? [] : [piece.buffer]);
+    Atomics.add(pieces, 0, 1);
+    Atomics.notify(pieces, 0);
+  }
+
+  function open({ path, select, compression, fileBytes }: ParquetOptions): ParquetFile {
+    const groupBytes = Math.max(100_000, Math.min(ROW_GROUP_BYTES, fileBytes));
+    const format = `FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 122880, ROW_GROUP_SIZE_BYTES ${groupBytes}, USE_TMP_FILE false`;
+    let lines: string[] = [];
+    let length = 0;
+    let sent = 0;
+    let failure: BackupError | undefined;
+    const ended = new Promise<{ rows: number }>((resolve, reject) => {
+      onFailed = reject;
+      worker.once('message', ({ rows, fault }: { rows?: number; fault?: string }) => {
+        if (fault === undefined) resolve({ rows: Number(rows) });
+        else reject(notWritten(path, fault));
+      });
+    });
+    ended.catch((error) => {
+      failure = error;
+      onTaken();
+    });
+    onWaiting = 0;
+    worker.postMessage({ sql: `COPY (${select}) TO ${sqlText(path)} (${format})` });
+
+    function sendLines(): Promise<void> | undefined {
+      if (failure !== undefined) throw failure;
+      const piece = ENCODER.encode(lines.join('\n'));
+      sent += lines.length;
+      lines = [];
+      length = 0;
+      onWaiting++;
+      send(piece);
+      return onWaiting < PIECES_ON_THEIR_WAY ? undefined : untilTaken();
+    }
+
+    async function untilTaken(): Promise<void> {
+      while (onWaiting >= PIECES_ON_THEIR_WAY && failure === undefined)
+        await new Promise<void>((resolve) => {
+          onTaken = resolve;
+        });
+      if (failure !== undefined) throw failure;
+    }
+
+    return {
+      write(line) {
+        lines.push(line);
+        length += line.length;
+        return length >= PIECE_LENGTH ? sendLines() : undefined;
+      },
+      async close() {
+        if (lines.length > 0) await sendLines();
+        send(new Uint8Array(0));
+        const { rows } = await ended;
+        if (rows === sent) return { rows };
+        throw notWritten(path, `${rows} of ${sent} rows are in it`);
+      },
+      async discard() {
+        send(null);
+        await ended.catch(() => undefined);
+      },
+    };
+  }
+
+  return {
+    open,
+    async end() {
+      port.close();
+      await worker.terminate();
+    },
+  };
+}
+
+const notWritten = (path: string, what: string) =>
+  new BackupError('corrupt', `${path} could not be written: ${what}`, {
+    hint: /No space|disk/i.test(what)
+      ? 'The disk is full: make room, and call the command again.'
+      : 'What was exported before is as it was. Call the command again; if it fails again, the message says which value DuckDB does not take.',
+    details: { path },
+  });

@@ -1,0 +1,59 @@
+// The thread of parquet-file.ts: DuckDB writes one Parquet file after the other from lines that come in pieces, and waits
+// where none has come: a table function of DuckDB's has to answer at once, so it has a thread of its own to wait in.
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { BLOB, DuckDBInstance, DuckDBTableFunction } from '@duckdb/node-api';
+
+const { port, pieces, folder, memoryLimit } = workerData;
+
+const instance = await DuckDBInstance.create(':memory:', {
+  // Rows stay in their order with one thread.
+  threads: '1',
+  preserve_insertion_order: 'false',
+  memory_limit: memoryLimit,
+  temp_directory: folder,
+  autoinstall_known_extensions: 'false',
+  autoload_known_extensions: 'false',
+});
+const connection = await instance.connect();
+await connection.run("SET TimeZone = 'UTC'");
+
+/** The next piece, when there is one; an empty one is the end, `null` gives the file up. */
+function nextPiece() {
+  for (;;) {
+    const seen = Atomics.load(pieces, 0);
+    const received = receiveMessageOnPort(port);
+    if (received !== undefined) return received.message;
+    Atomics.wait(pieces, 0, seen);
+  }
+}
+
+connection.registerTableFunction(
+  DuckDBTableFunction.create({
+    name: 'rows_to_write',
+    bindFunction: (info) => info.addResultColumn('lines', BLOB),
+    initFunction: (info) => info.setMaxThreads(1),
+    mainFunction(info, output) {
+      const piece = nextPiece();
+      if (piece === null) {
+        info.setError('given up');
+        return;
+      }
+      output.rowCount = piece.byteLength > 0 ? 1 : 0;
+      if (piece.byteLength === 0) return;
+      const column = output.getColumnVector(0);
+      column.setItem(0, { bytes: piece });
+      column.flush();
+      port.postMessage(undefined);
+    },
+  }),
+);
+
+parentPort?.on('message', async ({ sql }) => {
+  try {
+    const { rowsChanged } = await connection.run(sql);
+    parentPort?.postMessage({ rows: rowsChanged });
+  } catch (error) {
+    parentPort?.postMessage({ fault: String(error?.message ?? error) });
+  }
+});
+parentPort?.postMessage({ isReady: true });

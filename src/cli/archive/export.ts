@@ -1,0 +1,285 @@
+// `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { expectReadable, listedPart } from '../../archive/archived.ts';
+import { isRecovered } from '../../archive/catalog.ts';
+import { streamCatalog } from '../../archive/catalog-stream.ts';
+import { settingsOf } from '../../archive/export/day-note.ts';
+import { createDays } from '../../archive/export/days.ts';
+import {
+  type DayResult,
+  type ExportOptions,
+  planDay,
+  readNotes,
+  writeDays,
+} from '../../archive/export/export-topic.ts';
+import { openFolderTarget } from '../../archive/export/folder-target.ts';
+import { expectDuckDb, type ParquetWriter, startParquetWriter } from '../../archive/export/parquet-file.ts';
+import type { ExportTarget } from '../../archive/export/target.ts';
+import { findTopics, nothingFound, nothingOf } from '../../archive/nothing-found.ts';
+import { mayHold, type Selection } from '../../archive/selection.ts';
+import { isArchiveClass } from '../../format/contents.ts';
+import type { ListedObject } from '../../ports.ts';
+import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import type { Command, Terminal } from '../command.ts';
+import { startProgress, timeLeft } from '../terminal/progress.ts';
+import { formatBytes } from '../terminal/table.ts';
+import { UsageError } from '../usage-error.ts';
+import { expectWhole, reportDamaged } from './damaged.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, type Location, openLocation } from './location.ts';
+import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
+
+const MIN_FILE_BYTES = 100_000;
+/** What tables take of the bytes of records; of compressed objects nearly all. Only for the estimate. */
+const SHARES = { none: 0.25, gzip: 0.95, zstd: 1 } as const;
+
+export const command: Command = {
+  summary: 'write the messages as Parquet tables, and later what is new',
+  help: `
+Usage: tdmq-backup archive export --to DIR|cos://bucket/prefix/ [options]
+
+Writes Parquet files that DuckDB, Spark, Polars, pandas and others read as one table:
+{tenant}/{namespace}/{topic}/date=2026-11-23/part-00000.parquet, a folder for each day (UTC) on which messages were
+published; rows in the order of each partition, each message once. The archive stays as it is. The same command later
+adds what is new: days of which something has come since are written anew as a whole, and appear at once. Without
+--topic it exports every topic. Columns: docs/reading-back.md. Needs the package @duckdb/node-api.
+
+  --to DIR         a folder, or cos://bucket-appid/prefix/ (one object a day there, made in the folder for temporary files)
+  --to-region NAME  of that bucket, instead of COS_REGION
+  --file-size SIZE  a new day of more is several files of about this size; 256MB by default. Not in a bucket, nor where
+                   a day has one file already
+  --compression C  zstd (default) or snappy
+  --skip-damaged   leave out objects that are damaged or gone; each is named, and makes the exit code 1
+  --dry-run        only say what would be written, and about how much
+  --json           the result as JSON
+${SELECTION_HELP}
+${LOCATION_HELP}
+
+Examples:
+  tdmq-backup archive export --env-file .env.orders --to ./tables
+  tdmq-backup archive export --env-file .env.orders --to cos://tables-1250000000/orders/ --from 2026-11-01
+  duckdb -c "select date, count(*) from read_parquet('tables/**/*.parquet') group by date"
+`,
+  endsWithinMs: 500,
+  async run(args, terminal) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        ...LOCATION_OPTIONS,
+        ...SELECTION_OPTIONS,
+        to: { type: 'string' },
+        'to-region': { type: 'string' },
+        'file-size': { type: 'string', default: '256' },
+        compression: { type: 'string', default: 'zstd' },
+        'skip-damaged': { type: 'boolean', default: false },
+        'dry-run': { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    if (values.to === undefined) throw new UsageError('--to DIR or --to cos://bucket/prefix/ is missing');
+    const { compression } = values;
+    if (compression !== 'zstd' && compression !== 'snappy')
+      throw new UsageError('--compression must be zstd or snappy');
+    const fileBytes = parseFileSize(values['file-size']);
+    const selection = parseSelection(values);
+    expectDuckDb();
+    const location = await openLocation(values, terminal);
+    let target: ExportTarget | undefined;
+    let writer: Promise<ParquetWriter> | undefined;
+    const progress = startProgress(terminal.stderr);
+    try {
+      expectApart(values.to, values.folder, location);
+      progress.update('listing the archive');
+      const topics = await topicsOf(location, terminal.signal);
+      target = await openTarget(values.to, values['to-region'], terminal);
+      const place = target;
+      const results: TopicResult[] = [];
+      let exitCode = 0;
+      for (const topic of topics) {
+        const settings = settingsOf(selection, undefined);
+        const options = {
+          topic,
+          selection,
+          settings,
+          compression,
+          fileBytes,
+          signal: terminal.signal,
+        } as const;
+        const found = await listDays(location, topic, selection, place, terminal, values['skip-damaged']);
+        if (found.days.dates().length === 0) {
+          if (topics.length === 1) throw await nothingOfTopic(location, topic, terminal.signal);
+          continue;
+        }
+        if (values['dry-run']) {
+          results.push({
+            topic: topic.full,
+            days: await planAll(found, place, options),
+            rawEntries: found.raw,
+          });
+          continue;
+        }
+        const startedMs = Date.now();
+        let readBytes = 0;
+        const days = await writeDays(
+          location.store,
+          found.days,
+          found.notes,
+          place,
+          () => (writer ??= startParquetWriter(place.draftFolder)),
+          {
+            ...options,
+            onDamaged: found.damage.onDamaged,
+            onRead(date, bytes) {
+              readBytes += bytes;
+              const share = Math.min(0.999, readBytes / Math.max(1, found.bytes));
+              progress.update(
+                `${topic.topic} ${date}: ${formatBytes(readBytes)} of ${formatBytes(found.bytes)} read  ${timeLeft(share, Date.now() - startedMs)}`,
+              );
+            },
+          },
+        );
+        progress.clear();
+        exitCode ||= reportDamaged(found.damage.damaged, terminal);
+        results.push({ topic: topic.full, days, rawEntries: found.raw });
+      }
+      progress.clear();
+      report(results, { isDry: values['dry-run'], isJson: values.json, to: values.to }, terminal);
+      return exitCode;
+    } finally {
+      progress.clear();
+      await (await writer?.catch(() => undefined))?.end();
+      await target?.close();
+      await location.close();
+    }
+  },
+};
+
+/** A day in the report. */
+type DayReport = Omit<DayResult, 'state' | 'files'> & { readonly state: string; readonly files?: number };
+
+interface TopicResult {
+  readonly topic: string;
+  readonly days: readonly DayReport[];
+  /** What could not be decoded, and is in no table. */
+  readonly rawEntries: number;
+}
+
+type Found = Awaited<ReturnType<typeof listDays>>;
+
+function parseFileSize(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?) ?(?:([kMG])B?)?$/i.exec(text) ?? [];
+  const bytes = Number(number) * ({ k: 1_000, g: 1_000_000_000 }[unit?.toLowerCase() ?? ''] ?? 1_000_000);
+  if (bytes >= MIN_FILE_BYTES) return bytes;
+  throw new UsageError('--file-size must be megabytes (256), or a number with its unit: 500kB, 64MB, 1GB');
+}
+
+const openTarget = async (
+  to: string,
+  region: string | undefined,
+  terminal: Terminal,
+): Promise<ExportTarget> => {
+  if (!to.includes('://')) return openFolderTarget(to);
+  const { openBucketTarget } = await import('./bucket-target.ts');
+  return openBucketTarget(to, region, terminal);
+};
+
+/** Tables among the objects of an archive would be foreign to it. @throws UsageError */
+function expectApart(to: string, folder: string | undefined, { name }: Location): void {
+  const [from, into] =
+    folder === undefined
+      ? [`cos://${name}`, `${to.replace(/\/*$/, '')}/`]
+      : [`${resolve(folder)}/`, `${to.includes('://') ? to : resolve(to)}/`];
+  if (into.startsWith(from))
+    throw new UsageError(`--to ${to} is inside of the archive: name a place outside of ${name}`);
+}
+
+async function topicsOf(location: Location, signal: AbortSignal): Promise<TopicName[]> {
+  const { store, prefix, topic, knowsMetadata } = location;
+  if (topic !== undefined) return [topic];
+  const names = await findTopics(store, prefix, { signal }, Number.POSITIVE_INFINITY);
+  if (names.length === 0) throw await nothingFound(store, prefix, { isLocal: !knowsMetadata, signal });
+  return names.map((name) => parseTopicName(name) as TopicName);
+}
+
+const nothingOfTopic = ({ store, prefix, knowsMetadata }: Location, topic: TopicName, signal: AbortSignal) =>
+  nothingOf(store, prefix, topic, { isLocal: !knowsMetadata, signal });
+
+/** The days of a topic, and what an earlier export has of them. @throws BackupError where objects are gone or archived */
+async function listDays(
+  location: Location,
+  topic: TopicName,
+  selection: Selection,
+  target: ExportTarget,
+  { signal }: Terminal,
+  isSkipping: boolean,
+) {
+  const { store, prefix } = location;
+  const isLocal = !location.knowsMetadata;
+  const { notes, learned } = await readNotes(target, topic);
+  const catalog = streamCatalog(store, prefix, { topic, signal, isLocal, time: selection });
+  const days = createDays(prefix, selection);
+  const archived: ListedObject[] = [];
+  let bytes = 0;
+  for await (const object of catalog.objects()) {
+    if (!mayHold(object, selection)) continue;
+    bytes += object.sizeBytes;
+    days.add(object, learned.get(object.key.slice(prefix.length)) ?? []);
+    if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
+  }
+  const { missing, raw } = await catalog.surroundings();
+  const damage = expectWhole({ prefix, missing }, selection, isSkipping, topic.full);
+  await expectReadable(store, archived, { signal });
+  return { days, notes, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
+}
+
+async function planAll(
+  { days, notes }: Found,
+  target: ExportTarget,
+  options: Pick<ExportOptions, 'topic' | 'selection' | 'settings'>,
+): Promise<DayReport[]> {
+  const plans: DayReport[] = [];
+  for (const date of days.dates()) {
+    const sources = days.sourcesOf(date);
+    const { isStale, note } = await planDay(date, sources, notes.get(date), target, options);
+    const ending = (path: string) =>
+      path.endsWith('.gz') ? 'gzip' : path.endsWith('.zst') ? 'zstd' : 'none';
+    const estimate = sources.reduce((sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[ending(path)], 0);
+    const rows = days
+      .partitionsOf(date)
+      .flatMap(({ recovered, others }) => [...recovered, ...others()])
+      .reduce((sum, { facts }) => sum + (facts.messages ?? 0), 0);
+    plans.push(
+      isStale
+        ? { date, state: note === undefined ? 'new' : 'changed', rows, bytes: Math.round(estimate) }
+        : { date, state: 'unchanged', rows: note?.rows ?? 0, bytes: 0 },
+    );
+  }
+  return plans;
+}
+
+function report(
+  results: readonly TopicResult[],
+  { isDry, isJson, to }: { isDry: boolean; isJson: boolean; to: string },
+  { stdout }: Terminal,
+): void {
+  if (isJson) {
+    stdout.write(
+      `${JSON.stringify({ format: 'tdmq-backup-export-report/1', to, dryRun: isDry, topics: results })}\n`,
+    );
+    return;
+  }
+  for (const { topic, days, rawEntries } of results) {
+    const written = days.filter(({ state }) => state !== 'unchanged');
+    const sum = (name: 'rows' | 'bytes' | 'files') =>
+      written.reduce((total, day) => total + (day[name] ?? 0), 0);
+    const size = formatBytes(sum('bytes'));
+    const rest = days.length - written.length;
+    const rows = `${sum('rows').toLocaleString('en-US')} rows`;
+    const what = isDry
+      ? `would write ${written.length} days, at most ${rows}, about ${size}`
+      : `${written.length} days written, ${rows}, ${sum('files')} files, ${size}`;
+    stdout.write(`${topic}: ${what}${rest > 0 ? `; ${rest} days are as before` : ''}\n`);
+    if (rawEntries > 0)
+      stdout.write(`${topic}: ${rawEntries} raw entries are in no table: archive recover decodes them\n`);
+  }
+}
