@@ -82,10 +82,6 @@ export async function readCatalog(
   return { prefix, objects: objects.sort(compareObjects), ...(await stream.surroundings()) };
 }
 
-/** Whether there is neither an object, nor one that should be there: what is true of it would be true of nothing. */
-export const isNothing = ({ objects, raw, missing }: Catalog): boolean =>
-  objects.length + raw.length + missing.length === 0;
-
 /** Whether the messages of what was kept raw are in objects now. */
 export const isRecovered = ({ recoveredBy }: RawObject): boolean => recoveredBy !== undefined;
 

@@ -1,5 +1,6 @@
 // Sums over objects as they are listed: one for each date and partition, and what is where in time. The memory that it
 // takes follows dates and partitions, not objects.
+import type { MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { type CoveredObject, datesOf } from './coverage.ts';
 
@@ -16,8 +17,11 @@ export interface DateGroup {
   unknown: number;
   /** Uncompressed, as far as it is known. */
   recordBytes: number;
-  readonly first: ArchiveObject;
-  last: ArchiveObject;
+  /** Of the first object that came, and of the last one. */
+  readonly firstId: MessageId;
+  readonly firstPublishTimeMs: TimeMs | undefined;
+  lastId: MessageId | undefined;
+  lastPublishTimeMs: TimeMs | undefined;
 }
 
 /** So many spans of time are distinguished in a partition, all partitions together. */
@@ -75,7 +79,9 @@ export function createDateGroups() {
       let group = groups.get(name);
       if (group === undefined) {
         const sums = { objects: 0, bytes: 0, messages: 0, unknown: 0, recordBytes: 0 };
-        group = { topic, date: parts.date, partition: parts.partition, ...sums, first: object, last: object };
+        const { firstId, firstPublishTimeMs, lastId, lastPublishTimeMs } = facts;
+        const ends = { firstId, firstPublishTimeMs, lastId, lastPublishTimeMs };
+        group = { topic, date: parts.date, partition: parts.partition, ...sums, ...ends };
         groups.set(name, group);
       }
       group.objects++;
@@ -83,7 +89,8 @@ export function createDateGroups() {
       if (facts.messages === undefined) group.unknown++;
       group.messages += facts.messages ?? 0;
       group.recordBytes += facts.recordBytes ?? 0;
-      group.last = object;
+      group.lastId = facts.lastId;
+      group.lastPublishTimeMs = facts.lastPublishTimeMs;
       addToSpans(object);
     },
     /** By date and partition. */

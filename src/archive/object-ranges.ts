@@ -25,6 +25,8 @@ interface Piece {
 
 /** An object by its ends. */
 export interface ObjectRange {
+  /** The how manieth of its partition it was that came, from 0. */
+  readonly place: number;
   readonly key: string;
   readonly compression: Compression;
   /** Of the least id that it is known to hold. */
@@ -152,6 +154,10 @@ class RangeAt implements ObjectRange {
   constructor(ranges: ObjectRanges, at: number) {
     this.#ranges = ranges;
     this.#at = at;
+  }
+
+  get place(): number {
+    return this.#at;
   }
 
   get key(): string {

@@ -17,9 +17,11 @@ import {
 import { type EntryMetadata, isChunk } from '../pulsar/wire/protocol/entry-metadata.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../topic-name.ts';
 import { expectReadable } from './archived.ts';
-import { isNothing, partitionName, type RawObject, readCatalog } from './catalog.ts';
+import { partitionName, type RawObject } from './catalog.ts';
+import { streamCatalog } from './catalog-stream.ts';
 import { commandSummary } from './index-archive.ts';
 import { nothingFound } from './nothing-found.ts';
+import { PartitionRanges } from './object-ranges.ts';
 import { readRaw } from './raw-entries.ts';
 import {
   createRecoveredObjects,
@@ -91,9 +93,13 @@ export async function recoverArchive(
   const { topic, clock, onProgress } = options;
   const startedAtMs = clock.now();
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const catalog = await readCatalog(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
-  if (isNothing(catalog))
-    throw await nothingFound(store, prefix, { ...call, topic, isLocal: !options.knowsMetadata });
+  const listing = { ...call, topic, isLocal: !options.knowsMetadata };
+  const stream = streamCatalog(store, prefix, listing);
+  const partitions = new PartitionRanges(prefix);
+  for await (const object of stream.objects()) partitions.addObject(object);
+  const catalog = await stream.surroundings();
+  if (partitions.size + catalog.raw.length + catalog.missing.length === 0)
+    throw await nothingFound(store, prefix, listing);
   const trials = catalog.raw
     .filter(({ recoveredBy }) => recoveredBy !== 'manifest')
     .map((raw): Trial => ({ raw, objects: new Set(), messages: 0, isNew: false, reason: undefined }));
@@ -104,7 +110,8 @@ export async function recoverArchive(
   );
   const objects = createRecoveredObjects(
     store,
-    catalog,
+    prefix,
+    partitions,
     trials.map(({ raw }) => raw),
     options,
   );

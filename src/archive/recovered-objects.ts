@@ -3,8 +3,8 @@
 import { type Limits, limitPassedBy, type Size } from '../batch.ts';
 import type { Compression } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { objectKey } from '../format/object-key.ts';
-import { compareMessageIds, decodeRecord, formatMessageId } from '../format/record.ts';
+import { objectKey, parseObjectKey } from '../format/object-key.ts';
+import { compareMessageIds, decodeRecord, formatMessageId, parseMessageId } from '../format/record.ts';
 import { encodeRecords } from '../format/record-encoder.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import { readLines } from '../format/stored-object.ts';
@@ -12,11 +12,15 @@ import { createSlots } from '../lib/semaphore.ts';
 import { MemoryBudget } from '../memory-budget.ts';
 import { describeSpan, type PublishSpan, rangeOf } from '../partition/message-range.ts';
 import { ObjectFile } from '../partition/object-file.ts';
-import type { CallOptions, Clock, Message, ObjectStore } from '../ports.ts';
+import type { CallOptions, Clock, Message, MessageId, ObjectStore } from '../ports.ts';
 import { parseTopicName, type TopicName } from '../topic-name.ts';
-import { type ArchiveObject, byPartition, type Catalog, partitionName, type RawObject } from './catalog.ts';
+import type { RawObject } from './catalog.ts';
 import { describeObject } from './index-archive.ts';
+import { factsOf } from './object-facts.ts';
+import type { PartitionRanges } from './object-ranges.ts';
 import { digestOf } from './overlaps.ts';
+import { createRawHolders, type Holder } from './raw-holders.ts';
+import { entryName } from './raw-objects.ts';
 
 /** Not those of the settings: an entry has to be split at the same places in every try. */
 const LIMITS: Limits = { maxMessages: 5_000, maxBytes: 500_000_000 };
@@ -41,63 +45,65 @@ export interface RecoveredObjects {
   manifestObjects(keys: readonly string[]): Promise<ManifestObject[]>;
 }
 
-/** Over the catalog as it was before; `waiting` are the raw entries whose messages may be asked for. */
+/** Over the objects of the archive as they were before; `waiting` are the raw entries whose messages may be asked for. */
 export function createRecoveredObjects(
   store: ObjectStore,
-  catalog: Catalog,
+  prefix: string,
+  partitions: PartitionRanges,
   waiting: readonly RawObject[],
   options: RecoveredObjectsOptions,
 ): RecoveredObjects {
   const { compression, isDry, clock } = options;
   const signal = options.signal ?? new AbortController().signal;
   const call: CallOptions = { signal };
-  const partitions = byPartition(catalog.objects);
-  const byKey = new Map(catalog.objects.map((object) => [object.key, object]));
-  const wanted = new Set(
-    waiting.map(
-      ({ topic, partition, id }) => `${partitionName(topic, partition)} ${id.ledgerId}:${id.entryId}`,
-    ),
-  );
-  const held = new Map<ArchiveObject, Promise<ReadonlyMap<string, string>>>();
+  const wanted = new Set(waiting.map(({ topic, partition, id }) => entryName(topic, partition, id)));
+  /** By key: the messages of raw entries that are in the object, by id, with checksums of their records. */
+  const held = new Map<string, Promise<ReadonlyMap<string, string>>>();
+  const holders = new Map<string, Holder>();
   const created = new Map<string, ManifestObject>();
   const budget = new MemoryBudget(BUFFER_BYTES, clock);
   const slots = createSlots(UPLOADS);
+  const mayHoldEntry = createRawHolders(partitions, async (holder) => {
+    const found = await readHeld(holder);
+    if (found.size > 0) held.set(holder.key, Promise.resolve(found));
+    return [...found.keys()].map((id) => parseMessageId(id) as MessageId);
+  });
 
-  /** The messages of raw entries that are in the object, by id, with checksums of their records. Read once. */
-  function heldIn(object: ArchiveObject): Promise<ReadonlyMap<string, string>> {
-    let reading = held.get(object);
+  /** Read once. */
+  function heldIn(holder: Holder): Promise<ReadonlyMap<string, string>> {
+    let reading = held.get(holder.key);
     if (reading === undefined) {
-      reading = readHeld(object);
-      held.set(object, reading);
+      reading = readHeld(holder);
+      held.set(holder.key, reading);
     }
     return reading;
   }
 
-  async function readHeld(object: ArchiveObject): Promise<ReadonlyMap<string, string>> {
+  async function readHeld({ key, compression: own, topic, partition }: Holder) {
     const found = new Map<string, string>();
-    const name = partitionName(object.topic, object.parts.partition);
-    for await (const line of readLines(store, object.key, object.parts.compression, call)) {
+    for await (const line of readLines(store, key, own, call)) {
       const message = decodeRecord(line);
-      const { ledgerId, entryId } = message.id;
-      if (wanted.has(`${name} ${ledgerId}:${entryId}`))
+      if (wanted.has(entryName(topic, partition, message.id)))
         found.set(formatMessageId(message.id), digestOf(message));
     }
     return found;
   }
 
-  /** Objects that begin with the entry, or begin before it and reach beyond it, or to where nobody says. */
-  function mayHoldEntry(raw: RawObject, first: Message): ArchiveObject[] {
-    const own = partitions.get(partitionName(raw.topic, raw.partition)) ?? [];
-    return own.filter(({ parts, facts: { firstId, lastId } }) => {
-      if (parts.ledgerId === first.id.ledgerId && parts.entryId === first.id.entryId) return true;
-      if (compareMessageIds(firstId, first.id) > 0) return false;
-      return lastId === undefined || compareMessageIds(lastId, first.id) >= 0;
-    });
+  /** What a manifest says about an object that none names. */
+  async function describe({ key, topic }: Holder): Promise<ManifestObject[]> {
+    const head = await store.head(key, call);
+    const parts = parseObjectKey(prefix, key);
+    if (head === undefined || parts === undefined) return [];
+    const facts = factsOf(parts, undefined, head);
+    const { sizeBytes, lastModified } = head;
+    const object = { key, sizeBytes, lastModified, parts, topic, manifest: undefined, head, facts };
+    const described = await describeObject(store, { ...object, isRecovered: true }, call);
+    return described.kind === 'described' ? [described.object] : [];
   }
 
   async function create(raw: RawObject, messages: readonly Message[]): Promise<string> {
     const first = messages[0] as Message;
-    const key = objectKey(catalog.prefix, parseTopicName(raw.topic) as TopicName, first, compression);
+    const key = objectKey(prefix, parseTopicName(raw.topic) as TopicName, first, compression);
     if (isDry) return key;
     const rule = await ruleOf(raw);
     const file = new ObjectFile({ key, rule, compression, store, budget, slots, signal }, clock.now());
@@ -137,7 +143,8 @@ export function createRecoveredObjects(
       const first = messages[0];
       if (first === undefined) return { objects: [], isNew: true };
       const missing = new Map(messages.map((message) => [formatMessageId(message.id), message]));
-      for (const object of mayHoldEntry(raw, first)) {
+      for (const object of await mayHoldEntry(raw.topic, raw.partition, first.id)) {
+        holders.set(object.key, object);
         const found = await heldIn(object);
         for (const [id, digest] of found) {
           const message = missing.get(id);
@@ -146,7 +153,7 @@ export function createRecoveredObjects(
           objects.add(object.key);
           missing.delete(id);
         }
-        const beginning = messages.find(({ id }) => compareMessageIds(id, object.facts.firstId) === 0);
+        const beginning = messages.find(({ id }) => compareMessageIds(id, object.first) === 0);
         if (beginning !== undefined && !found.has(formatMessageId(beginning.id)))
           throw otherObject(object.key, beginning);
       }
@@ -159,10 +166,8 @@ export function createRecoveredObjects(
       for (const key of keys) {
         const own = created.get(key);
         if (own !== undefined) named.push(own);
-        const object = byKey.get(key);
-        if (object === undefined || object.manifest !== undefined) continue;
-        const described = await describeObject(store, object, call);
-        if (described.kind === 'described') named.push(described.object);
+        const holder = holders.get(key);
+        if (holder !== undefined && !holder.isListed) named.push(...(await describe(holder)));
       }
       return named;
     },

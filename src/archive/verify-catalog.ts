@@ -1,5 +1,5 @@
 // What can be found wrong with an archive as a whole: what is missing, what is not of it, and what no object holds.
-import { type ArchiveObject, type Catalog, isRecovered, type Surroundings } from './catalog.ts';
+import { type ArchiveObject, isRecovered, type Surroundings } from './catalog.ts';
 import { NO_CHAIN } from './chain/follow-runs.ts';
 import { verifyChain } from './chain/verify-chain.ts';
 import { damage, type Finding, notice } from './finding.ts';
@@ -7,17 +7,24 @@ import { PartitionRanges } from './object-ranges.ts';
 import { verifyEnds } from './overlaps.ts';
 import { verifyFacts } from './verify-object.ts';
 
-/** The findings of a catalog, by what is known about its objects alone; nothing is read, and no run is followed. */
-export function verifyCatalog(catalog: Catalog, knowsMetadata: boolean): Finding[] {
-  const partitions = new PartitionRanges(catalog.prefix);
-  for (const object of catalog.objects) partitions.addObject(object);
-  return [
-    ...verifySurroundings(catalog),
-    ...catalog.objects.flatMap((object: ArchiveObject) => verifyFacts(object, knowsMetadata)),
-    ...[...partitions.values()].flatMap((own) => [...verifyEnds(own.inOrder())]),
-    // Where an object is missing, there is a gap between others.
-    ...verifyChain(partitions, { raw: catalog.raw, missing: [] }, NO_CHAIN).findings,
-  ];
+/** Collects the findings of a catalog, by what is known about its objects alone; nothing is read, and no run is followed. */
+export function createCatalogCheck(prefix: string) {
+  const partitions = new PartitionRanges(prefix);
+  const ofObjects: Finding[] = [];
+  return {
+    partitions,
+    add(object: ArchiveObject): void {
+      partitions.addObject(object);
+      ofObjects.push(...verifyFacts(object, false));
+    },
+    findings: (surroundings: Surroundings): Finding[] => [
+      ...verifySurroundings(surroundings),
+      ...ofObjects,
+      ...[...partitions.values()].flatMap((own) => [...verifyEnds(own.inOrder())]),
+      // Where an object is missing, there is a gap between others.
+      ...verifyChain(partitions, { raw: surroundings.raw, missing: [] }, NO_CHAIN).findings,
+    ],
+  };
 }
 
 /** The findings of what an archive holds besides its objects. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
 import { recoverArchive } from '../../src/archive/recover.ts';
-import { verifyCatalog } from '../../src/archive/verify-catalog.ts';
+import { createCatalogCheck } from '../../src/archive/verify-catalog.ts';
 import { BackupError } from '../../src/errors.ts';
 import type { RunManifest, Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';
@@ -611,7 +611,9 @@ describe('the manifest', () => {
     expect((await rule.run()).manifest).toMatchObject({ storedObjects: [], moved: [{ to: '7:9' }] });
     const catalog = await readCatalog(rule.store, 'p/', {});
     expect(catalog).toMatchObject({ manifests: 2, badManifests: [], missing: [], foreign: [] });
-    expect(verifyCatalog(catalog, false).filter(({ severity }) => severity === 'damage')).toEqual([]);
+    const check = createCatalogCheck('p/');
+    for (const object of catalog.objects) check.add(object);
+    expect(check.findings(catalog).filter(({ severity }) => severity === 'damage')).toEqual([]);
   });
 
   it('is looked for with one list and one read, and none is left where nothing happened', async () => {

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readCatalog } from '../../src/archive/catalog.ts';
-import { reportPage } from '../../src/archive/report/page.ts';
+import { createReportPage } from '../../src/archive/report/page.ts';
 import type { Message } from '../../src/ports.ts';
 import { messages, PREFIX, storeManifest, storeObject } from '../archive/archive-fixture.ts';
-import { createMemoryStore } from '../fakes/memory-store.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { startBrowser } from './browser.ts';
 
 const DAY_MS = 86_400_000;
@@ -48,11 +48,14 @@ async function makePage(): Promise<string> {
   }
   await storeManifest(store, stored);
   store.objects.delete(stored.find(({ key }) => /date=2026-11-19\/partition=1/.test(key))?.key as string);
-  return reportPage(
-    await readCatalog(store, PREFIX),
-    'archive-1250000000/tdmq/',
-    new Date(Date.UTC(2026, 10, 24)),
-  );
+  return pageOf(store);
+}
+
+async function pageOf(store: MemoryStore): Promise<string> {
+  const catalog = await readCatalog(store, PREFIX);
+  const report = createReportPage(PREFIX);
+  for (const object of catalog.objects) report.add(object);
+  return report.page(catalog, 'archive-1250000000/tdmq/', new Date(Date.UTC(2026, 10, 24)));
 }
 
 async function makePageOfManyDays(): Promise<string> {
@@ -64,11 +67,7 @@ async function makePageOfManyDays(): Promise<string> {
       messages(0, day, day).map((one) => ({ ...one, publishTimeMs })),
     );
   }
-  return reportPage(
-    await readCatalog(store, PREFIX),
-    'archive-1250000000/tdmq/',
-    new Date(Date.UTC(2026, 10, 24)),
-  );
+  return pageOf(store);
 }
 
 beforeAll(async () => {

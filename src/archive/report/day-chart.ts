@@ -1,5 +1,5 @@
 // Which days and partitions have data, and how much, as a field of cells; and how large the files are.
-import { type ArchiveObject, byPartition } from '../catalog.ts';
+import type { DateGroup } from '../date-groups.ts';
 import type { ReportGap } from './missing-times.ts';
 import { asText, bytesText, filesText, numberText, partitionText, shortNumber } from './text.ts';
 import { dayText, LABEL_WIDTH, svg, WIDTH } from './time-charts.ts';
@@ -24,29 +24,29 @@ const SIZE_CLASSES: readonly (readonly [label: string, bytes: number])[] = [
 ];
 
 /** A row for each partition, a cell for each day (by the date in the key); the stronger its colour, the more. */
-export function dayChart(objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): string {
+export function dayChart(groups: readonly DateGroup[], gaps: readonly ReportGap[]): string {
   // One object of unknown count leaves the others counted in messages.
-  const knowsMessages = objects.some(({ facts }) => facts.messages !== undefined);
-  const amountOf = ({ facts, sizeBytes }: ArchiveObject) =>
-    knowsMessages ? (facts.messages ?? 0) : sizeBytes;
+  const knowsMessages = groups.some(({ objects, unknown }) => unknown < objects);
   const describe = (amount: number, unknown: number) =>
     knowsMessages
       ? `${numberText(amount)} messages${unknown === 0 ? '' : `, ${filesText(unknown)} unknown,`}`
       : bytesText(amount);
-  const days = daysOf(objects, gaps);
+  const days = daysOf(groups, gaps);
   const cell = Math.min(MAX_CELL, (WIDTH - LABEL_WIDTH) / days.count);
   const between = cell < NARROW_CELL ? cell * 0.15 : 2;
-  const rows = [...byPartition(objects).values()].map((own) => {
+  const partitions = [...new Set(groups.map(({ partition }) => partition))].sort((a, b) => a - b);
+  const rows = partitions.map((partition) => {
     const amounts = new Array<number>(days.count).fill(0);
     const counts = new Array<number>(days.count).fill(0);
     const unknown = new Array<number>(days.count).fill(0);
-    for (const object of own) {
-      const at = days.indexOf(Date.parse(object.parts.date));
-      amounts[at] = (amounts[at] as number) + amountOf(object);
-      counts[at] = (counts[at] as number) + 1;
-      if (object.facts.messages === undefined) unknown[at] = (unknown[at] as number) + 1;
+    for (const group of groups) {
+      if (group.partition !== partition) continue;
+      const at = days.indexOf(Date.parse(group.date));
+      amounts[at] = (amounts[at] as number) + (knowsMessages ? group.messages : group.bytes);
+      counts[at] = (counts[at] as number) + group.objects;
+      unknown[at] = (unknown[at] as number) + group.unknown;
     }
-    return { partition: (own[0] as ArchiveObject).parts.partition, amounts, counts, unknown };
+    return { partition, amounts, counts, unknown };
   });
   const most = rows.reduce((highest, { amounts }) => Math.max(highest, ...amounts), 0);
   const drawn = rows.map(({ partition, amounts, counts, unknown }, row) => {
@@ -86,8 +86,8 @@ interface Days {
   readonly stepMs: number;
 }
 
-function daysOf(objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): Days {
-  const dates = objects.map(({ parts }) => Date.parse(parts.date));
+function daysOf(groups: readonly DateGroup[], gaps: readonly ReportGap[]): Days {
+  const dates = groups.map(({ date }) => Date.parse(date));
   const times = [...dates, ...gaps.flatMap(({ fromMs, toMs }) => [fromMs, toMs])];
   const first = times.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY);
   const last = times.reduce((most, one) => Math.max(most, one), first);
@@ -120,13 +120,13 @@ function dayLabels(days: Days, cell: number, y: number): string {
   return labels.join('');
 }
 
-/** How many files there are of each class of sizes. */
-export function sizeChart(objects: readonly ArchiveObject[]): string {
-  const counts = SIZE_CLASSES.map(
-    ([, upTo], i) =>
-      objects.filter(({ sizeBytes }) => sizeBytes < upTo && sizeBytes >= (SIZE_CLASSES[i - 1]?.[1] ?? 0))
-        .length,
-  );
+/** How many files there are of each class of sizes; of these sizes, in bytes. */
+export function sizeChart(sizes: readonly number[]): string {
+  const counts = SIZE_CLASSES.map(() => 0);
+  for (const size of sizes) {
+    const at = SIZE_CLASSES.findIndex(([, upTo]) => size < upTo);
+    counts[at] = (counts[at] as number) + 1;
+  }
   const most = Math.max(1, ...counts);
   const rows = SIZE_CLASSES.map(([label], i) => {
     const count = counts[i] as number;
@@ -140,8 +140,8 @@ export function sizeChart(objects: readonly ArchiveObject[]): string {
 }
 
 /** The smallest, the middle and the largest. */
-export function sizesText(objects: readonly ArchiveObject[]): string {
-  const sizes = objects.map(({ sizeBytes }) => sizeBytes).sort((a, b) => a - b);
-  const at = (share: number) => bytesText(sizes[Math.floor((sizes.length - 1) * share)] ?? 0);
+export function sizesText(sizes: readonly number[]): string {
+  const inOrder = Float64Array.from(sizes).sort();
+  const at = (share: number) => bytesText(inOrder[Math.floor((inOrder.length - 1) * share)] ?? 0);
   return `smallest ${at(0)}, median ${at(0.5)}, largest ${at(1)}`;
 }

@@ -1,8 +1,9 @@
 // Where something is missing in an archive, placed in time, so that it can be drawn.
 import { parseTime } from '../../format/record.ts';
-import { type ArchiveObject, byPartition, type Catalog } from '../catalog.ts';
+import type { ManifestObject } from '../../format/run-manifest.ts';
 import { datesOf } from '../coverage.ts';
 import type { Finding } from '../finding.ts';
+import type { ObjectRange } from '../object-ranges.ts';
 
 /** A place without messages that had some. */
 export interface ReportGap {
@@ -16,12 +17,8 @@ export interface ReportGap {
   readonly detail: string;
 }
 
-/** The gaps among the findings of the catalog, as far as it is reported when they were. */
-export function placeGaps(catalog: Catalog, findings: readonly Finding[]): ReportGap[] {
-  return [...missingObjects(catalog), ...gapsBetween(catalog.objects, findings)];
-}
-
-function missingObjects({ missing }: Catalog): ReportGap[] {
+/** Objects that are not there, as far as it is reported when their messages were published. */
+export function missingObjects(missing: readonly ManifestObject[]): ReportGap[] {
   return missing.flatMap(({ key, partition, messages, firstPublishTime, lastPublishTime }) => {
     const dates = datesOf({
       firstPublishTimeMs: parseTime(firstPublishTime),
@@ -43,25 +40,34 @@ function missingObjects({ missing }: Catalog): ReportGap[] {
   });
 }
 
-function gapsBetween(objects: readonly ArchiveObject[], findings: readonly Finding[]): ReportGap[] {
+/** A partition's objects in order, and of each, by its place, when its first and its last message were published; NaN: unknown. */
+export interface TimedRanges {
+  readonly topic: string;
+  readonly partition: number;
+  inOrder(): Iterable<ObjectRange>;
+  readonly firstMs: readonly number[];
+  readonly lastMs: readonly number[];
+}
+
+/** The gaps among the findings, in one partition, as far as it is reported when they were. */
+export function gapsBetween(
+  { topic, partition, inOrder, firstMs, lastMs }: TimedRanges,
+  findings: readonly Finding[],
+): ReportGap[] {
   const details = new Map(
     findings.filter(({ kind }) => kind === 'gap').map(({ key, detail }) => [key, detail]),
   );
+  if (details.size === 0) return [];
   const gaps: ReportGap[] = [];
-  for (const own of byPartition(objects).values()) {
-    for (const [i, object] of own.entries()) {
-      const detail = details.get(object.key);
-      const [toMs] = datesOf(object.facts);
-      if (detail === undefined || toMs === undefined) continue;
-      const before = own[i - 1]?.facts;
-      const fromMs = (before && datesOf(before).at(-1)) ?? toMs;
-      const { topic, parts } = object;
-      gaps.push({
-        ...{ topic, partition: parts.partition, kind: 'gap', detail },
-        fromMs: Math.min(fromMs, toMs),
-        toMs,
-      });
+  let beforeMs = Number.NaN;
+  for (const { key, place } of inOrder()) {
+    const detail = details.get(key);
+    const toMs = firstMs[place] as number;
+    if (detail !== undefined && !Number.isNaN(toMs)) {
+      const fromMs = Number.isNaN(beforeMs) ? toMs : Math.min(beforeMs, toMs);
+      gaps.push({ topic, partition, kind: 'gap', detail, fromMs, toMs });
     }
+    beforeMs = lastMs[place] as number;
   }
   return gaps;
 }

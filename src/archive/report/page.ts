@@ -1,55 +1,104 @@
 // An archive as one self-contained HTML page: which days and partitions have data, what is where in time, gaps, and the
-// sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit.
-import { type ArchiveObject, byPartition, type Catalog, isRecovered } from '../catalog.ts';
-import { coverageOf } from '../coverage.ts';
+// sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit. Made of objects as they are listed,
+// of each of which it keeps a few numbers.
+import { type ArchiveObject, isRecovered, partitionName, type Surroundings } from '../catalog.ts';
+import { coverageOf, datesOf } from '../coverage.ts';
+import { createDateGroups, type DateGroup, sumGroups } from '../date-groups.ts';
 import type { Finding } from '../finding.ts';
-import { countMessages, countText, knownText } from '../message-count.ts';
-import { verifyCatalog } from '../verify-catalog.ts';
+import { countText, knownText } from '../message-count.ts';
+import { createCatalogCheck } from '../verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';
 import { findingList, htmlPage, tile } from './html.ts';
-import { placeGaps, type ReportGap } from './missing-times.ts';
+import { gapsBetween, missingObjects, type ReportGap } from './missing-times.ts';
 import { asText, bytesText, filesText, numberText, partitionText, timeText } from './text.ts';
 import { bytesChart, laneChart, spanText } from './time-charts.ts';
 
 const SPANS = 180;
 
-/** The page. `name` is what the archive is called, `madeAt` when it was looked at. */
-export function reportPage(catalog: Catalog, name: string, madeAt: Date): string {
-  const { objects } = catalog;
-  const topics = [...new Set(objects.map(({ topic }) => topic))];
-  const findings = verifyCatalog(catalog, false);
-  const gaps = placeGaps(catalog, findings);
-  const sections = topics.map((topic) =>
-    topicSection(
-      topic,
-      objects.filter((object) => object.topic === topic),
-      gaps.filter((gap) => gap.topic === topic),
-    ),
-  );
-  return htmlPage(
-    `Archive ${name}`,
-    `<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-back" width="6" height="6"/><rect class="hatch" width="2.5" height="6"/></pattern></defs></svg>
+/** What is kept of the objects of a topic. */
+interface TopicSums {
+  readonly groups: ReturnType<typeof createDateGroups>;
+  readonly sizes: number[];
+}
+
+/** Publish times of the objects of a partition in the order in which they came; NaN: not known. */
+interface Times {
+  readonly firstMs: number[];
+  readonly lastMs: number[];
+}
+
+/** Makes a page of the objects that are added. */
+export function createReportPage(prefix: string) {
+  const topics = new Map<string, TopicSums>();
+  const times = new Map<string, Times>();
+  const check = createCatalogCheck(prefix);
+
+  function gapsOf(findings: readonly Finding[], { missing }: Surroundings): ReportGap[] {
+    const between = [...check.partitions].flatMap(([name, ranges]) => {
+      const { topic, partition } = ranges;
+      const own = times.get(name) as Times;
+      return gapsBetween({ topic, partition, inOrder: () => ranges.inOrder(), ...own }, findings);
+    });
+    return [...missingObjects(missing), ...between];
+  }
+
+  return {
+    add(object: ArchiveObject): void {
+      const { topic, parts, facts, sizeBytes } = object;
+      const own = topics.get(topic) ?? { groups: createDateGroups(), sizes: [] };
+      topics.set(topic, own);
+      own.groups.add(object);
+      own.sizes.push(sizeBytes);
+      const name = partitionName(topic, parts.partition);
+      const { firstMs, lastMs } = times.get(name) ?? { firstMs: [], lastMs: [] };
+      times.set(name, { firstMs, lastMs });
+      const dates = datesOf(facts);
+      firstMs.push(dates[0] ?? Number.NaN);
+      lastMs.push(dates.at(-1) ?? Number.NaN);
+      check.add(object);
+    },
+    /** The page. `name` is what the archive is called, `madeAt` when it was looked at. */
+    page(surroundings: Surroundings, name: string, madeAt: Date): string {
+      const findings = check.findings(surroundings);
+      const gaps = gapsOf(findings, surroundings);
+      const sections = [...topics].map(([topic, sums]) =>
+        topicSection(
+          topic,
+          sums,
+          gaps.filter((gap) => gap.topic === topic),
+        ),
+      );
+      const groups = [...topics.values()].flatMap((own) => own.groups.groups());
+      return htmlPage(
+        `Archive ${name}`,
+        `<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-back" width="6" height="6"/><rect class="hatch" width="2.5" height="6"/></pattern></defs></svg>
 <header>
 <h1>${asText(name)}</h1>
 <p class="soft">Archive as of ${asText(timeText(madeAt.getTime()))}, from keys, manifests and metadata; no object was downloaded.</p>
 </header>
-${tiles(catalog, findings)}
+${tiles(groups, surroundings, findings)}
 ${sections.join('\n')}
 ${findingSection(findings)}`,
-  );
+      );
+    },
+  };
 }
 
-function tiles({ objects, missing, raw }: Catalog, findings: readonly Finding[]): string {
-  const days = new Set(objects.map(({ parts }) => parts.date)).size;
-  const count = countMessages(objects);
+function tiles(
+  groups: readonly DateGroup[],
+  { missing, raw }: Surroundings,
+  findings: readonly Finding[],
+): string {
+  const days = new Set(groups.map(({ date }) => date)).size;
+  const sums = sumGroups(groups);
   const gaps = findings.filter(({ kind }) => kind === 'gap').length;
   return `<div class="tiles">${[
     tile(
-      count.unknown === 0 ? 'messages' : `messages; ${filesText(count.unknown)} unknown`,
-      knownText(count, objects.length),
+      sums.unknown === 0 ? 'messages' : `messages; ${filesText(sums.unknown)} unknown`,
+      knownText(sums, sums.objects),
     ),
-    tile('stored', bytesText(bytesOf(objects))),
-    tile('files', numberText(objects.length)),
+    tile('stored', bytesText(sums.bytes)),
+    tile('files', numberText(sums.objects)),
     tile('days with data', numberText(days)),
     tile('gaps in entry ids', numberText(gaps), gaps > 0),
     tile('files missing', numberText(missing.length), missing.length > 0),
@@ -58,9 +107,11 @@ function tiles({ objects, missing, raw }: Catalog, findings: readonly Finding[])
   ].join('')}</div>`;
 }
 
-function topicSection(topic: string, objects: readonly ArchiveObject[], gaps: readonly ReportGap[]): string {
-  const coverage = coverageOf(objects, SPANS);
-  const count = countMessages(objects);
+function topicSection(topic: string, own: TopicSums, gaps: readonly ReportGap[]): string {
+  const coverage = coverageOf(own.groups.spans(), SPANS);
+  const groups = own.groups.groups();
+  const sums = sumGroups(groups);
+  const period = [...new Set([groups[0]?.date, groups.at(-1)?.date])].join(' to ');
   const figure = (title: string, soft: string, chart: string) =>
     `<figure><figcaption><h3>${title}</h3><span class="soft">${soft}</span></figcaption>${chart}</figure>`;
   const legend =
@@ -75,30 +126,26 @@ function topicSection(topic: string, objects: readonly ArchiveObject[], gaps: re
         ) + figure('Bytes over time', 'as stored, all partitions', bytesChart(coverage));
   return `<section>
 <h2>${asText(topic)}</h2>
-<p class="soft">${knownText(count, objects.length)} messages in ${filesText(objects.length)}${count.unknown === 0 ? '' : `, ${numberText(count.unknown)} unknown`}, ${bytesText(bytesOf(objects))}, ${asText(periodText(objects))}</p>
-${figure('Days with data', legend, dayChart(objects, gaps))}
+<p class="soft">${knownText(sums, sums.objects)} messages in ${filesText(sums.objects)}${sums.unknown === 0 ? '' : `, ${numberText(sums.unknown)} unknown`}, ${bytesText(sums.bytes)}, ${asText(period)}</p>
+${figure('Days with data', legend, dayChart(groups, gaps))}
 ${times}
-${figure('Sizes of files', sizesText(objects), sizeChart(objects))}
-${partitionTable(objects)}
+${figure('Sizes of files', sizesText(own.sizes), sizeChart(own.sizes))}
+${partitionTable(groups)}
 </section>`;
 }
 
-function periodText(objects: readonly ArchiveObject[]): string {
-  const dates = objects.map(({ parts }) => parts.date).sort();
-  return dates[0] === dates.at(-1) ? (dates[0] ?? '') : `${dates[0]} to ${dates.at(-1)}`;
-}
-
-function partitionTable(objects: readonly ArchiveObject[]): string {
-  const rows = [...byPartition(objects).values()].map((own) => {
-    const first = own[0] as ArchiveObject;
-    const last = own.at(-1) as ArchiveObject;
+function partitionTable(groups: readonly DateGroup[]): string {
+  const partitions = [...new Set(groups.map(({ partition }) => partition))].sort((a, b) => a - b);
+  const rows = partitions.map((partition) => {
+    const own = groups.filter((group) => group.partition === partition);
+    const sums = sumGroups(own);
     const cells = [
-      `<td>${partitionText(first.parts.partition)}</td>`,
-      `<td class="number">${numberText(own.length)}</td>`,
-      `<td class="number">${countText(countMessages(own), own.length)}</td>`,
-      `<td class="number">${bytesText(bytesOf(own))}</td>`,
-      `<td class="soft">${timeText(first.facts.firstPublishTimeMs)}</td>`,
-      `<td class="soft">${timeText(last.facts.lastPublishTimeMs)}</td>`,
+      `<td>${partitionText(partition)}</td>`,
+      `<td class="number">${numberText(sums.objects)}</td>`,
+      `<td class="number">${countText(sums, sums.objects)}</td>`,
+      `<td class="number">${bytesText(sums.bytes)}</td>`,
+      `<td class="soft">${timeText(own[0]?.firstPublishTimeMs)}</td>`,
+      `<td class="soft">${timeText(own.at(-1)?.lastPublishTimeMs)}</td>`,
     ];
     return `<tr>${cells.join('')}</tr>`;
   });
@@ -111,6 +158,3 @@ function findingSection(findings: readonly Finding[]): string {
     ? '<section><h2>Gaps</h2><p>None between objects, and no object is missing.</p></section>'
     : `<section><h2>Gaps and other findings</h2>${findingList(findings)}</section>`;
 }
-
-const bytesOf = (objects: readonly ArchiveObject[]) =>
-  objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);

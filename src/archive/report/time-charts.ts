@@ -33,7 +33,7 @@ export function laneChart(coverage: Coverage, gaps: readonly ReportGap[]): strin
   const height = partitions.length * LANE_STEP;
   const lanes = partitions.map(({ partition, messages }, lane) => {
     const top = lane * LANE_STEP;
-    const own = gaps.filter((gap) => gap.partition === partition);
+    const own = distinctGaps(gaps, partition, coverage);
     const label = `<text class="label" x="0" y="${top + 20}">partition ${partitionText(partition)}</text>`;
     const back = `<rect class="lane" x="${LABEL_WIDTH}" y="${top}" width="${WIDTH - LABEL_WIDTH}" height="${LANE_HEIGHT}"/>`;
     const describe = (count: number) => `${numberText(Math.round(count))} messages`;
@@ -97,6 +97,19 @@ function barsOf(counts: readonly number[], { fromMs, spanMs }: Coverage, bars: B
       return `<rect class="${bars.className}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" width="${Math.max(1, step - 0.6).toFixed(1)}" height="${height.toFixed(1)}"><title>${title}</title></rect>`;
     })
     .join('');
+}
+
+/** Of gaps that would be drawn over each other the first. */
+function distinctGaps(gaps: readonly ReportGap[], partition: number, coverage: Coverage): ReportGap[] {
+  const drawn = new Set<string>();
+  return gaps.filter((gap) => {
+    if (gap.partition !== partition) return false;
+    const [from, to] = [gap.fromMs, gap.toMs].map((timeMs) => Math.round(xOf(timeMs, coverage)));
+    const place = `${gap.kind} ${from} ${to}`;
+    const isNew = !drawn.has(place);
+    drawn.add(place);
+    return isNew;
+  });
 }
 
 function gapMark({ kind, fromMs, toMs, detail }: ReportGap, coverage: Coverage, top: number): string {

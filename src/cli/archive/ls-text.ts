@@ -107,10 +107,10 @@ function groupTable(groups: readonly DateGroup[]): string[] {
       group.objects,
       countCell(group),
       formatBytes(group.bytes),
-      idText(group.first.facts.firstId),
-      timeText(group.first.facts.firstPublishTimeMs),
-      idText(group.last.facts.lastId),
-      timeText(group.last.facts.lastPublishTimeMs),
+      idText(group.firstId),
+      timeText(group.firstPublishTimeMs),
+      idText(group.lastId),
+      timeText(group.lastPublishTimeMs),
     ]),
   );
 }

@@ -1,8 +1,7 @@
 // `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type Catalog, readCatalog } from '../../archive/catalog.ts';
-import { type CatalogStream, streamCatalog } from '../../archive/catalog-stream.ts';
+import { streamCatalog } from '../../archive/catalog-stream.ts';
 import type { DateRange } from '../../archive/listing.ts';
 import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
 import { dateOf } from '../../format/object-key.ts';
@@ -28,7 +27,7 @@ objects that no manifest knows. \`?\` means that nobody reports it: an object of
   --until DAY      and before this one
   --objects        each object
   --json           everything, as JSON
-  --html FILE      writes a page of its own besides: messages and bytes over time, gaps, sizes of files; holds all in memory
+  --html FILE      writes a page of its own besides: messages and bytes over time, gaps, sizes of files
 ${LOCATION_HELP}
 
 Examples:
@@ -60,9 +59,8 @@ Examples:
       progress.update('listing the archive');
       const onProgress = (objects: number) =>
         progress.update(`${objects.toLocaleString('en-US')} objects listed`);
-      const options = { topic, dates, signal, isLocal, onProgress };
-      const catalog = values.html === undefined ? undefined : await readCatalog(store, prefix, options);
-      const stream = catalog === undefined ? streamCatalog(store, prefix, options) : streamOf(catalog);
+      const stream = streamCatalog(store, prefix, { topic, dates, signal, isLocal, onProgress });
+      const report = values.html === undefined ? undefined : await loadReport(prefix);
       const output = openOutput(terminal, progress.clear);
       const listing = values.json
         ? createJsonListing(output)
@@ -70,19 +68,18 @@ Examples:
       let objects = 0;
       for await (const object of stream.objects()) {
         objects++;
+        report?.add(object);
         const writing = listing.add(object);
         if (writing !== undefined) await writing;
-        if (output.isGone) break;
+        if (output.isGone && report === undefined) break;
       }
       const surroundings = await stream.surroundings();
       if (objects + surroundings.raw.length + surroundings.missing.length === 0)
         throw topic !== undefined && dates !== undefined
           ? await nothingOf(store, prefix, topic, { isLocal, signal })
           : await nothingFound(store, prefix, { topic, isLocal, signal });
-      if (values.html !== undefined && catalog !== undefined) {
-        const { reportPage } = await import('../../archive/report/page.ts');
-        await writeFile(values.html, reportPage(catalog, name, new Date()));
-      }
+      if (values.html !== undefined && report !== undefined)
+        await writeFile(values.html, report.page(surroundings, name, new Date()));
       await listing.end(surroundings);
       return 0;
     } finally {
@@ -92,13 +89,11 @@ Examples:
   },
 };
 
-/** What is in memory already. */
-const streamOf = (catalog: Catalog): CatalogStream => ({
-  async *objects() {
-    yield* catalog.objects;
-  },
-  surroundings: async () => catalog,
-});
+/** What draws is loaded only where it is asked for. */
+async function loadReport(prefix: string) {
+  const { createReportPage } = await import('../../archive/report/page.ts');
+  return createReportPage(prefix);
+}
 
 function datesOption(from: string | undefined, until: string | undefined): DateRange | undefined {
   const [fromMs, untilMs] = [timeOption('--from', from), timeOption('--until', until)];
