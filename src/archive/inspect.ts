@@ -82,6 +82,7 @@ async function inspectLines(
   let recordBytes = 0;
   let wrongLines = 0;
   let disorder = 0;
+  let skipped = 0;
   let first: Message | undefined;
   let last: Message | undefined;
   let earliestMs: TimeMs | undefined;
@@ -109,6 +110,7 @@ async function inspectLines(
       if (message.id.partition !== parts.partition)
         add('record', `it is of partition ${message.id.partition}`);
       if (last !== undefined && compareMessageIds(message.id, last.id) < 0) disorder++;
+      if (last !== undefined && !isNext(message.id, last.id)) skipped++;
       if (least === undefined || compareMessageIds(message.id, least) < 0) least = message.id;
       if (greatest === undefined || compareMessageIds(message.id, greatest) > 0) greatest = message.id;
       const { publishTimeMs } = message;
@@ -125,6 +127,14 @@ async function inspectLines(
     findings.push(damage(key, 'record', `${wrongLines - MAX_LINES_TOLD} more lines are wrong`));
   if (disorder > 0)
     findings.push(notice(key, 'unordered', `${disorder} messages come before earlier ones (Shared)`));
+  else if (skipped > 0 && object.facts.messages === undefined)
+    findings.push(
+      notice(
+        key,
+        'gap',
+        `between its records ids are left out in ${skipped} places (records taken out, or chunks, markers, compaction), and neither manifest nor metadata says how many messages it should have`,
+      ),
+    );
   if (messages === 0) findings.push(damage(key, 'record', 'it holds no record'));
   if (first !== undefined && last !== undefined) findings.push(...compareRange(object, first, last));
   return {
@@ -138,6 +148,13 @@ async function inspectLines(
     ...(greatest === undefined ? {} : { greatest }),
     findings,
   };
+}
+
+/** Whether no id is left out between two messages; into which entry another ledger begins, nobody can know. */
+function isNext(id: MessageId, last: MessageId): boolean {
+  if (id.ledgerId !== last.ledgerId) return true;
+  if (id.entryId === last.entryId) return id.batchIndex <= last.batchIndex + 1;
+  return id.entryId === last.entryId + 1 && id.batchIndex <= 0;
 }
 
 /** Key, metadata and manifest say with which message the object begins and ends. */

@@ -10,6 +10,8 @@ export function verifyFacts(
   knowsMetadata: boolean,
 ): Finding[] {
   const findings: Finding[] = [];
+  if (sizeBytes === 0 && (manifest?.size ?? 0) === 0)
+    findings.push(damage(key, 'size', 'it has 0 bytes: an object holds at least one record'));
   if (manifest !== undefined && manifest.size !== sizeBytes)
     findings.push(damage(key, 'size', `it has ${sizeBytes} bytes, its manifest says ${manifest.size}`));
   if (manifest?.crc64 !== undefined && head?.crc64 !== undefined && head.crc64 !== manifest.crc64)

@@ -3,6 +3,8 @@
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a5;
 const RLE_BLOCK = 1;
+const COMPRESSED_BLOCK = 2;
+const MAX_BLOCK_BYTES = 131_072;
 const RESERVED_BLOCK = 3;
 
 /** Where a frame ends and what it says about itself. */
@@ -11,6 +13,8 @@ export interface ZstdFrame {
   readonly isSkippable: boolean;
   /** `undefined` where the frame does not report it, as those of streaming encoders. */
   readonly contentBytes: number | undefined;
+  /** What its blocks can hold, whatever it reports. */
+  readonly contentAtMostBytes: number;
 }
 
 /** The frame that the bytes begin with; `undefined` where its end is not among them. @throws Error where it is none */
@@ -19,7 +23,9 @@ export function readFrame(bytes: Buffer): ZstdFrame | undefined {
   const magic = bytes.readUInt32LE(0);
   if (magic >>> 4 === SKIPPABLE_MAGIC) {
     const sizeBytes = 8 + bytes.readUInt32LE(4);
-    return sizeBytes > bytes.length ? undefined : { sizeBytes, isSkippable: true, contentBytes: undefined };
+    return sizeBytes > bytes.length
+      ? undefined
+      : { sizeBytes, isSkippable: true, contentBytes: undefined, contentAtMostBytes: 0 };
   }
   if (magic !== MAGIC) throw new Error('what follows is no frame');
   const descriptor = bytes[4] as number;
@@ -28,6 +34,7 @@ export function readFrame(bytes: Buffer): ZstdFrame | undefined {
   const sizeAt = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
   const sizeFieldBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
   let at = sizeAt + sizeFieldBytes;
+  let contentAtMostBytes = 0;
   for (let isLast = false; !isLast; ) {
     if (at + 3 > bytes.length) return undefined;
     const block = bytes.readUIntLE(at, 3);
@@ -35,10 +42,12 @@ export function readFrame(bytes: Buffer): ZstdFrame | undefined {
     if (type === RESERVED_BLOCK) throw new Error('a block is of no known type');
     isLast = (block & 1) === 1;
     at += 3 + (type === RLE_BLOCK ? 1 : block >> 3);
+    contentAtMostBytes += type === COMPRESSED_BLOCK ? MAX_BLOCK_BYTES : block >> 3;
   }
   if ((descriptor & 4) !== 0) at += 4;
   if (at > bytes.length) return undefined;
-  return { sizeBytes: at, isSkippable: false, contentBytes: contentSize(bytes, sizeAt, sizeFieldBytes) };
+  const contentBytes = contentSize(bytes, sizeAt, sizeFieldBytes);
+  return { sizeBytes: at, isSkippable: false, contentBytes, contentAtMostBytes };
 }
 
 function contentSize(bytes: Buffer, at: number, fieldBytes: number): number | undefined {

@@ -71,12 +71,12 @@ export async function* decompressFrames(source: AsyncIterable<Uint8Array>): Asyn
   if (rest.length > 0) throw new Error('the last frame is cut off');
 }
 
-async function decompressFrame(bytes: Uint8Array, { contentBytes }: ZstdFrame): Promise<Uint8Array> {
-  if ((contentBytes ?? 0) > MAX_CONTENT_BYTES)
-    throw new Error(`a frame holds more than ${MAX_CONTENT_BYTES} bytes`);
+async function decompressFrame(
+  bytes: Uint8Array,
+  { contentBytes, contentAtMostBytes }: ZstdFrame,
+): Promise<Uint8Array> {
+  const roomBytes = contentBytes ?? Math.min(contentAtMostBytes, MAX_CONTENT_BYTES);
+  if (roomBytes > MAX_CONTENT_BYTES) throw new Error(`a frame holds more than ${MAX_CONTENT_BYTES} bytes`);
   if (nativeDecompress) return await nativeDecompress(bytes, { maxOutputLength: MAX_CONTENT_BYTES });
-  if (contentBytes === undefined)
-    throw new Error('a frame does not report its size: reading it needs Node 22.15 or later');
-  if (contentBytes === 0) return new Uint8Array(0);
-  return thread.decompress(bytes, contentBytes);
+  return roomBytes === 0 ? new Uint8Array(0) : thread.decompress(bytes, roomBytes);
 }

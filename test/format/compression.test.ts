@@ -67,6 +67,29 @@ it('writes what other programs read: gzip by zlib, zstd by another decoder', asy
   expect(Buffer.concat([...decoder.decodeStreaming([zstd])]).equals(records)).toBe(true);
 });
 
+it('reads zstd frames that do not report the size of their content, as streaming encoders leave them', async () => {
+  const zstd = await Zstd.load();
+  // With the size left out, and a window of 8 MiB instead; what follows is the same.
+  const withoutSize = (content: Buffer) => {
+    const frame = Buffer.from(zstd.compress(content));
+    const descriptor = frame[4] as number;
+    const isSingle = (descriptor & 0x20) !== 0;
+    const sizeFieldBytes = [isSingle ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
+    const sizeAt = isSingle ? 5 : 6;
+    return Buffer.concat([
+      frame.subarray(0, 4),
+      Buffer.from([descriptor & 0x04, 13 << 3]),
+      frame.subarray(sizeAt + sizeFieldBytes),
+    ]);
+  };
+  const long = Buffer.concat([records, records, Buffer.alloc(200_000, 'x'), records]);
+  const whole = Buffer.concat([withoutSize(records), withoutSize(long), withoutSize(Buffer.from('{}\n'))]);
+  const expected = Buffer.concat([records, long, Buffer.from('{}\n')]);
+  expect((await collect(decompress('zstd', pieces(whole, 1_000)))).equals(expected)).toBe(true);
+  const cut = pieces(whole.subarray(0, whole.length - 5), 1_000);
+  await expect(collect(decompress('zstd', cut))).rejects.toMatchObject({ code: 'corrupt' });
+});
+
 it('reads a zstd object that begins with a skippable frame and holds an empty one', async () => {
   const skippable = Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
   const zstd = await Zstd.load();

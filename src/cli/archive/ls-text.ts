@@ -14,6 +14,8 @@ const SPANS = 48;
 const SHADES = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /** Rows of objects that one table has: of more, nobody could wait for the widest. */
 const TABLE_ROWS = 2_000;
+/** Of the objects that are not there so many are named. */
+const MISSING_NAMED = 10;
 
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
 /** To the second: `--json` has the milliseconds. */
@@ -74,8 +76,11 @@ export function createListing(output: Output, prefix: string, name: string, with
           ? `${name} holds no objects of messages.`
           : `${totalText(sum, sum.objects)}, ${formatBytes(sum.bytes)}`,
       );
-      if (missing.length > 0)
+      if (missing.length > 0) {
         await say(`${missing.length} objects are in manifests, but not there: archive verify`);
+        for (const { key } of missing.slice(0, MISSING_NAMED)) await say(`  ${key}`);
+        if (missing.length > MISSING_NAMED) await say('  and more');
+      }
       if (raw.length > 0) await say(rawText(raw.length, raw.filter(isRecovered).length));
       if (foreign.length > 0) await say(`${foreign.length} objects are not of this archive`);
       if (badManifests.length > 0) await say(`${badManifests.length} manifests cannot be read`);

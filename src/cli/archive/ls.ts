@@ -21,7 +21,8 @@ Usage: tdmq-backup archive ls [options]
 
 Lists what an archive holds without downloading it: from the keys, the manifests of the runs, and the metadata of the
 objects that no manifest knows. \`?\` means that nobody reports it: an object of several parts of a run that was killed;
-\`archive index\` reads such objects once and writes down what is in them.
+\`archive index\` reads such objects once and writes down what is in them. The exit code is 1 where a manifest names an
+object that is not there.
 
   --from DAY       objects that begin on this day (UTC) or later
   --until DAY      and before this one
@@ -71,7 +72,7 @@ Examples:
         report?.add(object);
         const writing = listing.add(object);
         if (writing !== undefined) await writing;
-        if (output.isGone && report === undefined) break;
+        if (output.isGone && report === undefined) return 0;
       }
       const surroundings = await stream.surroundings();
       if (objects + surroundings.raw.length + surroundings.missing.length === 0)
@@ -81,7 +82,7 @@ Examples:
       if (values.html !== undefined && report !== undefined)
         await writeFile(values.html, report.page(surroundings, name, new Date()));
       await listing.end(surroundings);
-      return 0;
+      return surroundings.missing.length > 0 ? 1 : 0;
     } finally {
       progress.clear();
       await location.close();

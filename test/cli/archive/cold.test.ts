@@ -150,3 +150,38 @@ it('of a class that can be read, thaw has nothing to ask for', async () => {
     out: expect.stringMatching(/^None of the \d selected objects is archived/),
   });
 });
+
+describe.each(['ARCHIVE', 'DEEP_ARCHIVE'])('the tier %s of INTELLIGENT_TIERING', (tier) => {
+  /** As COS moves objects that nobody has read for months: a list still shows the class, only a HEAD the tier. */
+  const moveTo = (to: string) => {
+    for (const { headers } of objects()) (headers as Record<string, string>)['x-cos-storage-tier'] = to;
+  };
+  beforeEach(async () => {
+    expect((await command(['run'], { COS_STORAGE_CLASS: 'INTELLIGENT_TIERING' })).code).toBe(0);
+  });
+
+  it.each([['cat'], ['verify'], ['restore', '--to', 'public/default/replay', '--dry-run']])(
+    '%s reads what is in a tier that can be read, and else says what is archived and what to do',
+    async (...args) => {
+      moveTo('INFREQUENT');
+      expect((await command(['archive', ...args])).code).toBe(0);
+      moveTo(tier);
+      const { code, err } = await command(['archive', ...args]);
+      expect(code, err).toBe(1);
+      expect(err).toContain('archive');
+      expect(err).toContain(objects()[0]?.key);
+      expect(err).toMatch(/→ .*archive thaw/);
+    },
+  );
+
+  it('thaw asks for it without days, and it comes back for good', async () => {
+    moveTo(tier);
+    const count = objects().length;
+    const thaw = async () => JSON.parse((await command(['archive', 'thaw', '--json'])).out);
+    expect(await thaw()).toMatchObject({ archived: 0, underWay: count, askedNow: count });
+    aheadMs += 25 * HOUR_MS;
+    moveTo('FREQUENT');
+    expect(await thaw()).toMatchObject({ inArchiveClass: 0, askedNow: 0 });
+    expect((await command(['archive', 'cat'])).code).toBe(0);
+  });
+});

@@ -61,7 +61,7 @@ function copy({ manifests }: { manifests: boolean }) {
 async function archive(...args: string[]) {
   const { terminal, out, err } = testTerminal();
   const code = await main(['archive', ...args], terminal);
-  return { code, lines: out().split('\n').slice(0, -1), err: err() };
+  return { code, out: out(), lines: out().split('\n').slice(0, -1), err: err() };
 }
 
 const lines = (file: string) => readFileSync(file, 'utf8').match(/.*\n/g) as string[];
@@ -138,6 +138,43 @@ it('an object that manifests name and that is gone fails cat and restore, and is
   const skipped = await archive('cat', '--skip-damaged', '--folder', folder);
   expect({ code: skipped.code, printed: skipped.lines.length }).toEqual({ code: 1, printed: 10 });
   expect(skipped.err).toContain(`${key}: it is in a manifest`);
+});
+
+it('an object that manifests name and that is gone makes the exit code of ls 1, which names it', async () => {
+  const { folder, key, file } = copy({ manifests: true });
+  expect((await archive('ls', '--folder', folder)).code).toBe(0);
+  rmSync(file);
+  const text = await archive('ls', '--folder', folder);
+  expect(text.code).toBe(1);
+  expect(text.out).toMatch(/1 objects are in manifests, but not there: archive verify\n {2}.*/);
+  expect(text.out).toContain(key);
+  const json = await archive('ls', '--json', '--folder', folder);
+  expect(json.code).toBe(1);
+  expect(JSON.parse(json.out)).toMatchObject({ totals: { objects: 2, missing: 1 } });
+});
+
+it.each(['jsonl', 'jsonl.gz', 'jsonl.zst'])(
+  'an empty %s is damage to verify at every level, whatever else is lost',
+  async (extension) => {
+    const { folder, file } = copy({ manifests: false });
+    const [, name = ''] = /^(.*)\.jsonl$/.exec(basename(file)) ?? [];
+    rmSync(file);
+    writeFileSync(join(dirname(file), `${name}.${extension}`), '');
+    for (const level of ['list', 'object', 'record']) {
+      const { code, out } = await archive('verify', '--level', level, '--folder', folder);
+      expect(code, level).toBe(1);
+      expect(out, level).toContain('it has 0 bytes');
+    }
+  },
+);
+
+it('verify mentions ids that are left out inside an object of a copy without manifests', async () => {
+  const { folder, key, file } = copy({ manifests: false });
+  expect((await archive('verify', '--folder', folder)).out).not.toContain('ids are left out');
+  writeFileSync(file, lines(file).toSpliced(2, 1).join(''));
+  const { out } = await archive('verify', '--folder', folder);
+  expect(out).toContain(key);
+  expect(out).toContain('between its records ids are left out in 1 places');
 });
 
 it('restore ends at damage, and with --skip-damaged publishes the rest and names it', async () => {
