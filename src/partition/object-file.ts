@@ -125,9 +125,9 @@ export class ObjectFile implements Size, Spillable {
     for (const run of range.idRuns ?? []) this.#idRuns.push(run);
     this.bytes += records.sizeBytes;
     if (this.#compressor === undefined) {
-      for (const chunk of this.#marker.mark(records.chunks)) {
+      for (const chunks of readTogether(records)) {
         const parts = this.#parts.length;
-        this.#store(chunk);
+        for (const piece of this.#marker.mark(chunks)) this.#store(piece);
         // Records that are made as they are asked for must not become parts faster than parts are stored.
         if (records.sizeBytes > LARGE_BYTES && this.#parts.length > parts) await this.#parts.at(-PARTS_AHEAD);
       }
@@ -139,13 +139,15 @@ export class ObjectFile implements Size, Spillable {
     budget.upload(records.sizeBytes);
     let heldBytes = records.sizeBytes;
     try {
-      // The compressor works on while the memory behind these views is used again.
-      for (const chunk of copiesOf(this.#marker.mark(records.chunks))) {
-        if (this.#failure !== undefined) return;
-        await this.#compressor.write(chunk);
-        const freedBytes = Math.min(chunk.length, heldBytes);
-        budget.free(freedBytes);
-        heldBytes -= freedBytes;
+      for (const chunks of readTogether(records)) {
+        // The compressor works on while the memory behind these views is used again.
+        for (const copy of [...copiesOf(this.#marker.mark(chunks))]) {
+          if (this.#failure !== undefined) return;
+          await this.#compressor.write(copy);
+          const freedBytes = Math.min(copy.length, heldBytes);
+          budget.free(freedBytes);
+          heldBytes -= freedBytes;
+        }
       }
     } catch (error) {
       this.#fail(error);
@@ -311,6 +313,12 @@ export class ObjectFile implements Size, Spillable {
       'record-bytes': String(this.bytes),
     };
   }
+}
+
+/** Chunks that are to be read before anything is awaited: all that are there, else each that is made. */
+function* readTogether({ chunks }: Records): Generator<Iterable<Uint8Array>, void, undefined> {
+  if (Array.isArray(chunks)) yield chunks;
+  else for (const chunk of chunks) yield [chunk];
 }
 
 /** Each piece in memory of its own, a single byte together with what follows it. */

@@ -1,7 +1,10 @@
 // Blocks of memory go round between bodies, but never while somebody may still send them: a call that was cut keeps its
 // bytes for as long as it lives, whatever is stored meanwhile.
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
+import { encodeRecord } from '../../src/format/record.ts';
+import { encodeRecords } from '../../src/format/record-encoder.ts';
 import { BLOCK_BYTES, ChunkList } from '../../src/lib/chunk-list.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
@@ -105,3 +108,38 @@ it('blocks that were sent once are used again, others are not', () => {
   next.recycle();
   expect(take().chunks.map(({ buffer }) => buffer)).not.toContain(first?.buffer);
 });
+
+// What is encoded next takes the memory of what was encoded before.
+describe.each(['none', 'gzip'] as const)(
+  'files that are written side by side, compression %s',
+  (compression) => {
+    it.each([
+      ['of many records', 50, 400],
+      ['of one large record', 1, 3 * PART_BYTES],
+    ])('%s have each their own', async (_, count, sizeBytes) => {
+      const memory = createMemoryStore();
+      const budget = new MemoryBudget(16 * PART_BYTES, systemClock);
+      const slots = createSlots(6);
+      const { signal } = new AbortController();
+      const expected = await Promise.all(
+        ['a', 'b', 'c'].map(async (key) => {
+          const payload = Buffer.alloc(sizeBytes, key);
+          const its = messages(0, 0, count - 1).map((message) => ({ ...message, payload }));
+          const file = new ObjectFile(
+            { key, rule: 'r', compression, store: memory, budget, slots, signal },
+            0,
+          );
+          await file.append(encodeRecords(its), rangeOf(its));
+          await file.seal('end');
+          await file.create();
+          return its.map(encodeRecord).join('');
+        }),
+      );
+      const stored = ['a', 'b', 'c'].map((key) => {
+        const bytes = memory.objects.get(key)?.bytes ?? Buffer.alloc(0);
+        return (compression === 'gzip' ? gunzipSync(bytes) : bytes).toString().replaceAll(/ +\n/g, '\n');
+      });
+      for (const [i, text] of stored.entries()) expect(text === expected[i], `file ${i}`).toBe(true);
+    });
+  },
+);
