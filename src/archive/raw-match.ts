@@ -1,6 +1,7 @@
 // Whether a record can be one of those that are asked for, by its bytes alone: most are not, and need not be parsed. It
 // says yes too often, and never no where a parsed record would fit.
 import type { Selection } from './selection.ts';
+import { writtenAs } from './value-path.ts';
 
 export interface RawMatch {
   /** Whether one of the records in these bytes may fit. */
@@ -19,6 +20,11 @@ interface Raw {
 /** Whether what is needed may be there. */
 type Needed = (raw: Raw) => boolean;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
+const ESCAPED = /["\\/\u0000-\u001f]/;
+/** A longer number is looked for by its name alone. */
+const MAX_DIGITS = 24;
+
 /** How the names of fields end whose content is Base64. */
 const BASE64 = 'Base64"';
 
@@ -32,7 +38,7 @@ export function rawMatchOf({
   const needed = [
     ...[...(key === undefined ? [] : [key]), ...properties.flat()].map(ofWhole),
     ...texts.map(ofPart),
-    ...valuePaths.flatMap(({ path }) => path.map(ofName)),
+    ...valuePaths.flatMap(({ path, expected }) => [...path.map(ofName), ofExpected(expected)]),
   ].filter((one) => one !== undefined);
   if (needed.length === 0) return undefined;
   const match = (raw: Raw) => needed.every((isThere) => isThere(raw));
@@ -63,20 +69,41 @@ function ofPart(text: string): Needed | undefined {
     hasEscape(raw);
 }
 
-/** A name in a value that is JSON, which has escapes of its own; a number may be a place in an array. */
-function ofName(name: string): Needed | undefined {
-  const plain = /^\d+$/.test(name) ? undefined : plainOf(name);
-  if (plain === undefined) return undefined;
-  return (raw) => raw.includes(plain) || raw.includes('\\u') || raw.includes(BASE64);
+/** A text in a value that is JSON, which has escapes of its own. */
+function ofJson(text: string): Needed | undefined {
+  const plain = longestOf(text.split(ESCAPED));
+  return plain === '' || !isText(text) ? undefined : ofJsonAs([plain]);
 }
 
-/** The longest piece that has no other escape than `\u`. */
-function plainOf(text: string): string | undefined {
-  // What is no text can be read as one that has this character.
-  if (text.includes('\ufffd') || Buffer.from(text).toString() !== text) return undefined;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
-  return longestOf(text.split(/["\\/\u0000-\u001f]/)) || undefined;
+/** A name; a number may be a place in an array. */
+const ofName = (name: string): Needed | undefined => (/^\d+$/.test(name) ? undefined : ofJson(name));
+
+/** What a name is expected to have: digits may have a point between them. */
+function ofExpected(expected: string): Needed | undefined {
+  const written = writtenAs(expected);
+  if ('text' in written) return ofJson(written.text);
+  const { digits } = written;
+  if (digits === '0' || digits.length > MAX_DIGITS) return undefined;
+  const pointed = Array.from({ length: digits.length - 1 }, (_, i) => i + 1);
+  return ofJsonAs([digits, ...pointed.map((at) => `${digits.slice(0, at)}.${digits.slice(at)}`)]);
 }
+
+const ofJsonAs =
+  (any: readonly string[]): Needed =>
+  (raw) =>
+    any.some((one) => raw.includes(one)) || raw.includes('\\u') || raw.includes(BASE64);
+
+/** The longest piece that has one form only, besides `\u`. */
+function plainOf(text: string): string | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
+  const pieces = text.split(/[/\u0000-\u0007\u000b\u000e-\u001f]/);
+  return isText(text)
+    ? longestOf(pieces.map((piece) => JSON.stringify(piece).slice(1, -1))) || undefined
+    : undefined;
+}
+
+/** What is no text can be read as one that has this character. */
+const isText = (text: string): boolean => !text.includes('\ufffd') && Buffer.from(text).toString() === text;
 
 const BACKSLASH = '\\'.charCodeAt(0);
 

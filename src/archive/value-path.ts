@@ -66,6 +66,12 @@ const LITERALS = new Map<string, boolean | null>([
 ]);
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
+/** What JSON has of an expected value if it has it: a text, or the digits of a number without zeros at both ends. */
+export function writtenAs(expected: string): { readonly text: string } | { readonly digits: string } {
+  if (!NUMBER.test(expected)) return { text: quotedText(expected) ?? expected };
+  return { digits: normalNumber(expected).replace(/^-|e.*$/g, '') };
+}
+
 function quotedText(text: string): string | undefined {
   if (!text.startsWith('"') || !text.endsWith('"')) return undefined;
   try {

@@ -32,6 +32,8 @@ export interface Command {
   run(args: readonly string[], terminal: Terminal): Promise<number>;
   /** After Ctrl-C it is left so long to end what it began, and then ended; without it, as long as it takes. */
   readonly endsWithinMs?: number;
+  /** What it prints on stdout is for programs, with and without `--json`: in a pipe it stays as it is. */
+  readonly isForPrograms?: boolean;
   readonly subcommands?: undefined;
 }
 

@@ -32,6 +32,7 @@ Examples:
   source <(tdmq-backup completion zsh)                                           # behind compinit in ~/.zshrc
   tdmq-backup completion fish > ~/.config/fish/completions/tdmq-backup.fish
 `,
+  isForPrograms: true,
   async run(args, terminal) {
     const { positionals } = parseArgs({ args: [...args], allowPositionals: true });
     const [shell, ...more] = positionals;

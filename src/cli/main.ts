@@ -2,10 +2,12 @@
 // command does is in its own file, which is loaded only when it is called.
 import { BackupError, type ErrorCode, messageOf } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
+import { visibleText } from '../lib/visible-text.ts';
 import { packageRoot, packageVersion } from '../packaging/package-root.ts';
 import type { Command, CommandGroup, Commands, Terminal } from './command.ts';
 import { readEnvFile } from './env-file.ts';
 import { paint } from './terminal/paint.ts';
+import { safeOutput } from './terminal/safe-output.ts';
 import { InterruptedError, UsageError } from './usage-error.ts';
 
 /** What asks for an answer in JSON, failures too. */
@@ -34,9 +36,11 @@ const PLACES: Readonly<Record<ErrorCode, string>> = {
 /** Runs the command that `args` name and answers its exit code: 0 fine, 1 failed, 2 wrong usage, 130 interrupted. */
 export async function main(
   args: readonly string[],
-  terminal: Terminal,
+  streams: Terminal,
   commands: Commands = COMMANDS,
 ): Promise<number> {
+  const isJson = isForJson(args);
+  const terminal = safeTerminal(streams, isJson);
   const [name, ...rest] = args;
   if (name === '--version' || name === '-v') {
     terminal.stdout.write(`${packageVersion(packageRoot(import.meta.url))}\n`);
@@ -67,16 +71,25 @@ export async function main(
     }
     if (command.subcommands !== undefined)
       throw new UsageError(`name what to do: ${Object.keys(command.subcommands).join(', ')}`);
-    const running = command.run(others, envFile === undefined ? terminal : withSettings(envFile, terminal));
+    const safe = command.isForPrograms ? safeTerminal(streams, true) : terminal;
+    const running = command.run(others, envFile === undefined ? safe : withSettings(envFile, safe));
     return await untilLeft(running, command.endsWithinMs, terminal.signal);
   } catch (error) {
-    return reportFailure(
-      path,
-      error,
-      JSON_FLAGS.some((one) => own.includes(one)),
-      terminal,
-    );
+    return reportFailure(path, error, isJson, terminal);
   }
+}
+
+/** Whether the answer is asked for in JSON. */
+function isForJson(args: readonly string[]): boolean {
+  const own = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length);
+  return JSON_FLAGS.some((one) => own.includes(one));
+}
+
+/** A terminal gets nothing that it would obey; a program that reads what is for programs gets all of it. */
+function safeTerminal(terminal: Terminal, isForPrograms: boolean): Terminal {
+  const { stdout, stderr } = terminal;
+  const isExact = isForPrograms && stdout.isTTY !== true;
+  return { ...terminal, stdout: isExact ? stdout : safeOutput(stdout), stderr: safeOutput(stderr) };
 }
 
 /** What the environment sets already stays. */
@@ -199,11 +212,13 @@ function reportFailure(name: string, error: unknown, json: boolean, terminal: Te
     return 1;
   }
   const { red, dim } = paint(terminal.stderr, terminal.env);
-  const details = Object.entries(error.details).map(([key, value]) => `${key} ${value}`);
-  terminal.stderr.write(`${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${error.summary}\n`);
-  for (const { text } of error.faults) terminal.stderr.write(`    ${text}\n`);
+  const details = Object.entries(error.details).map(([key, value]) => visibleText(`${key} ${value}`));
+  terminal.stderr.write(
+    `${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${visibleText(error.summary)}\n`,
+  );
+  for (const { text } of error.faults) terminal.stderr.write(`    ${visibleText(text)}\n`);
   if (details.length > 0) terminal.stderr.write(`  ${dim(details.join(', '))}\n`);
-  if (error.hint !== undefined) terminal.stderr.write(`  → ${error.hint}\n`);
+  if (error.hint !== undefined) terminal.stderr.write(`  → ${visibleText(error.hint)}\n`);
   return 1;
 }
 

@@ -37,6 +37,7 @@ Examples:
   tdmq-backup run --env-file .env.orders
   tdmq-backup run --env-file .env.orders --minutes 60 | tee run.log
 `,
+  isForPrograms: true,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],

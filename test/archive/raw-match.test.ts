@@ -122,6 +122,45 @@ it('says yes to every record that has a value at a path, whatever is escaped the
   );
 });
 
+it('says yes to every record that has a number at a path, however it is written', () => {
+  const digits = fc.stringMatching(/^(0|[1-9][0-9]{0,5})$/);
+  const fraction = fc.stringMatching(/^(\.[0-9]{1,5})?$/);
+  const exponent = fc.constantFrom('', 'e1', 'E+2', 'e-3', 'e0');
+  const number = fc
+    .tuple(fc.constantFrom('', '-'), digits, fraction, exponent)
+    .map((parts) => parts.join(''));
+  fc.assert(
+    fc.property(number, fc.integer({ min: -6, max: 6 }), fc.boolean(), (expected, shift, isOther) => {
+      // The same value in other digits: the point elsewhere, and zeros at the ends.
+      const [, sign = '', whole = '', after = '', e = '0'] =
+        /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(expected) ?? [];
+      const all = `000000000000${whole}${after}000000000000`;
+      const point = 12 + whole.length + shift;
+      const front = all.slice(0, point).replace(/^0+(?=\d)/, '');
+      const other = `${sign}${front}.${all.slice(point)}e${Number(e) - shift}`;
+      const payload = Buffer.from(`{"a":${isOther ? other : expected}}`);
+      const line = encodeRecord(message(0, 1, { payload })).trimEnd();
+      const valuePaths = [{ path: ['a'], expected }];
+      expect(contentTestOf({ valuePaths })?.(decodeRecord(line)), line).toBe(true);
+      expect(rawMatchOf({ valuePaths })?.inLine(line) ?? true, line).toBe(true);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it('says no to a value in which the name is, and not what it is expected to have', () => {
+  const line = encodeRecord(message(0, 1, { payload: Buffer.from('{"a":{"id":71},"say":"hi"}') }));
+  for (const [expected, answer] of [
+    ['71', true],
+    ['72', false],
+    ['hi', true],
+    ['ho', false],
+  ] as const)
+    expect(rawMatchOf({ valuePaths: [{ path: ['a', 'id'], expected }] })?.inLine(line)).toBe(answer);
+  expect(rawMatchOf({ texts: ['"id":71'] })?.inLine(line)).toBe(true);
+  expect(rawMatchOf({ texts: ['"id":72'] })?.inLine(line)).toBe(false);
+});
+
 it('says no to a text that is nowhere, also between escaped backslashes and in Base64', () => {
   const match = rawMatchOf({ texts: ['customer-7'] });
   const line = (rest: Parameters<typeof message>[2]) => encodeRecord(message(0, 1, rest)).trimEnd();

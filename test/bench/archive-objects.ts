@@ -86,7 +86,7 @@ async function measureOne(copy: string): Promise<string[][]> {
   await add('ls of one day', own('ls', ...day), ['find', findDay]);
   await add('cat of one day', own('cat', ...day), ['cat', catDay]);
   await add('cat --key', own('cat', ...key), ['cat | grep', grep]);
-  const text = '"order":70007,';
+  const text = '"order":40007,';
   const inValue = text.replaceAll('"', '\\\\"');
   const grepValue = await add(
     'cat | grep, in values',

@@ -2,6 +2,7 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { bar, startProgress, timeLeft } from '../../src/cli/terminal/progress.ts';
+import { safeOutput } from '../../src/cli/terminal/safe-output.ts';
 
 const CLEAR = '\r\u001b[2K';
 
@@ -16,7 +17,7 @@ function fakeStream(isTTY: boolean, columns?: number) {
 
 test('is one line, no longer than the terminal, and can be taken away', () => {
   const { stream, text } = fakeStream(true, 10);
-  const progress = startProgress(stream);
+  const progress = startProgress(safeOutput(stream));
   progress.clear();
   expect(text()).toBe('');
   progress.update('0123456789abc');
@@ -29,13 +30,13 @@ test('is one line, no longer than the terminal, and can be taken away', () => {
 
 test('takes 80 columns where the terminal reports none', () => {
   const { stream, text } = fakeStream(true, 0);
-  startProgress(stream).update('x'.repeat(100));
+  startProgress(safeOutput(stream)).update('x'.repeat(100));
   expect(text()).toBe(`${CLEAR}${'x'.repeat(79)}`);
 });
 
 test('writes nothing into a pipe', () => {
   const { stream, text } = fakeStream(false);
-  const progress = startProgress(stream);
+  const progress = startProgress(safeOutput(stream));
   progress.update('half');
   progress.clear();
   expect(text()).toBe('');

@@ -1,11 +1,16 @@
 // Numbers, times and names as an HTML page shows them. Whatever comes from outside goes through `asText`.
 
 import { formatTime } from '../../format/record.ts';
+import { visibleLines } from '../../lib/visible-text.ts';
 import type { TimeMs } from '../../ports.ts';
 
-/** Text for HTML and its attributes: topic names may hold anything. */
+/** Text for HTML and its attributes, with nothing hidden: topic names may hold anything. */
 export const asText = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  visibleLines(text)
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
 
 /** Grouped by thousands; `?` where nobody reports it. */
 export const numberText = (value: number | undefined): string => value?.toLocaleString('en-US') ?? '?';

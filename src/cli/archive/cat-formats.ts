@@ -1,8 +1,13 @@
-// How `archive cat` prints records.
+// How `archive cat` prints records: a table is for a person, the others are for programs too.
+import { isUtf8 } from 'node:buffer';
 import type { Recorded } from '../../archive/message-groups.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
+import { fitColumns, padColumns } from '../terminal/table.ts';
 
 const WIDTHS = [24, 22, 20] as const;
+const VALUE_WIDTH = 80;
+/** Of a value that is text, and of one that is none: more than fits into its column. */
+const [TEXT_BYTES, BINARY_BYTES] = [1_000, 40];
 
 /** What is printed first, and of each record. */
 export interface Format {
@@ -19,20 +24,25 @@ export const FORMATS: Readonly<Record<string, Format>> = {
 
 function tableLine({ message }: Recorded): string {
   const { key, payload } = message;
-  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('utf8', 0, 200);
   return tableRow(
     formatTime(message.publishTimeMs),
     formatMessageId(message.id),
-    key === undefined ? '' : typeof key === 'string' ? key : text(key),
-    payload === null ? '(null)' : text(payload),
+    key === undefined ? '' : typeof key === 'string' ? key : binaryText(key),
+    payload === null ? '(null)' : isUtf8(payload) ? textOf(payload, TEXT_BYTES) : binaryText(payload),
   );
 }
 
+const textOf = (bytes: Uint8Array, length: number) => Buffer.from(bytes.subarray(0, length)).toString();
+
+/** How much it is, and how it begins. */
+const binaryText = (bytes: Uint8Array): string =>
+  `(${bytes.length} bytes) ${Buffer.from(bytes.subarray(0, BINARY_BYTES)).toString('hex')}`;
+
 function tableRow(...cells: [string, string, string, string]): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they would move a terminal's cursor
-  const [time, id, key, value] = cells.map((cell) => cell.replace(/[\u0000-\u001f\u007f-\u009f]/g, '·'));
-  const inWidth = (cell = '', width = 0) =>
-    cell.length > width ? `${cell.slice(0, width - 1)}…` : cell.padEnd(width);
-  const [timeWidth, idWidth, keyWidth] = WIDTHS;
-  return `${inWidth(time, timeWidth)}  ${inWidth(id, idWidth)}  ${inWidth(key, keyWidth)}  ${(value ?? '').slice(0, 80)}\n`;
+  const [time, id, key, value] = cells;
+  const columns = [time, id, key].map((cell, i) => {
+    const width = WIDTHS[i] as number;
+    return padColumns(fitColumns(cell, width), width);
+  });
+  return `${[...columns, fitColumns(value, VALUE_WIDTH)].join('  ')}\n`;
 }

@@ -55,6 +55,7 @@ Examples:
   tdmq-backup archive cat --env-file .env.orders --latest-per-key --until 2026-11-24
 `,
   endsWithinMs: 500,
+  isForPrograms: true,
   async run(args, terminal) {
     const { values } = parseArgs({
       args: [...args],

@@ -4,6 +4,7 @@ import type { Catalog } from '../../archive/catalog.ts';
 import type { DamagedObject } from '../../archive/read-messages.ts';
 import { mayHoldMissing, type Selection } from '../../archive/selection.ts';
 import { BackupError } from '../../errors.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 
@@ -46,7 +47,7 @@ export function expectWhole(
 /** Names what was skipped, and gives the exit code. */
 export function reportDamaged(damaged: readonly DamagedObject[], terminal: Terminal): 0 | 1 {
   const { red } = paint(terminal.stderr, terminal.env);
-  for (const { reason } of damaged) terminal.stderr.write(`${red('✗')} ${reason}\n`);
+  for (const { reason } of damaged) terminal.stderr.write(`${red('✗')} ${visibleText(reason)}\n`);
   if (damaged.length === 0) return 0;
   terminal.stderr.write(`${damaged.length} damaged objects were skipped: archive verify says more\n`);
   return 1;

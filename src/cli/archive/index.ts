@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { indexArchive } from '../../archive/index-archive.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
@@ -56,8 +57,8 @@ Example:
       if (values.json) terminal.stdout.write(`${JSON.stringify(result)}\n`);
       else {
         for (const { key, kind, detail } of result.findings)
-          terminal.stdout.write(`${red('✗')} ${key}\n    ${kind}: ${detail}\n`);
-        for (const key of result.manifests) terminal.stdout.write(`${key}\n`);
+          terminal.stdout.write(`${red('✗')} ${visibleText(key)}\n    ${kind}: ${visibleText(detail)}\n`);
+        for (const key of result.manifests) terminal.stdout.write(`${visibleText(key)}\n`);
         terminal.stdout.write(
           `${green('✓')} ${result.objects} objects with ${result.messages} messages indexed\n`,
         );

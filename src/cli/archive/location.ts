@@ -6,6 +6,7 @@ import { createFolderStore } from '../../archive/folder-store.ts';
 import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
 import type { ThawRequest } from '../../cos/admin.ts';
 import { BackupError, messageOf } from '../../errors.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import type { Notes, ObjectStore } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
@@ -99,7 +100,7 @@ export async function onlyTopic(
   const [first] = topics;
   if (first === undefined) throw await nothingFound(store, prefix, { isLocal: !knowsMetadata, signal });
   if (topics.length === 1) return parseTopicName(first) as TopicName;
-  const names = topics.slice(0, MAX_TOPICS_NAMED).map((one) => `\n  --topic ${one}`);
+  const names = topics.slice(0, MAX_TOPICS_NAMED).map((one) => `\n  --topic ${visibleText(one)}`);
   const more = topics.length > MAX_TOPICS_NAMED ? '\n  and more' : '';
   throw new UsageError(`${name} holds several topics: choose one${names.join('')}${more}`);
 }

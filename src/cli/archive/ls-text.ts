@@ -5,6 +5,7 @@ import { type Coverage, coverageOf } from '../../archive/coverage.ts';
 import { createDateGroups, type DateGroup, sumGroups } from '../../archive/date-groups.ts';
 import { countText, totalText } from '../../archive/message-count.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import type { MessageId, TimeMs } from '../../ports.ts';
 import type { Output } from '../terminal/output.ts';
 import { formatBytes, formatDuration, formatTable } from '../terminal/table.ts';
@@ -56,7 +57,7 @@ export function createListing(output: Output, prefix: string, name: string, with
         await endTopic();
         topic = object.topic;
         hasHead = false;
-        await say(topic);
+        await say(visibleText(topic));
       }
       groups.add(object);
       if (!withObjects) return;
@@ -73,7 +74,7 @@ export function createListing(output: Output, prefix: string, name: string, with
       };
       await say(
         sum.objects === 0
-          ? `${name} holds no objects of messages.`
+          ? `${visibleText(name)} holds no objects of messages.`
           : `${totalText(sum, sum.objects)}, ${formatBytes(sum.bytes)}`,
       );
       if (missing.length > 0) {

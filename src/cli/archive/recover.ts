@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { type RecoverResult, recoverArchive } from '../../archive/recover.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import { createDecrypt, type Decrypt } from '../../pulsar/wire/protocol/decrypt.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
@@ -125,7 +126,7 @@ function print(result: RecoverResult, isDry: boolean, terminal: Terminal): void 
   const { red, green, yellow } = paint(terminal.stdout, terminal.env);
   const say = (text: string) => terminal.stdout.write(`${text}\n`);
   for (const { key, outcome, messages, objects, reason } of result.outcomes) {
-    if (outcome === 'remaining') say(`${red('✗')} ${key}\n    ${reason}`);
+    if (outcome === 'remaining') say(`${red('✗')} ${visibleText(key)}\n    ${visibleText(reason ?? '')}`);
     else if (outcome === 'already') say(`${green('✓')} ${key}\n    already recovered: ${objects.join(', ')}`);
     else
       say(

@@ -5,6 +5,7 @@ import { totalText } from '../../archive/message-count.ts';
 import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
 import { dateOf } from '../../format/object-key.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';
 import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
@@ -155,9 +156,10 @@ function print(report: VerifyReport, terminal: Terminal): void {
   const say = (text: string) => terminal.stdout.write(`${text}\n`);
   const damages = report.findings.filter(({ severity }) => severity === 'damage');
   const notices = report.findings.filter(({ severity }) => severity === 'notice');
-  for (const { key, kind, detail } of damages) say(`${red('✗')} ${key}\n    ${kind}: ${detail}`);
+  for (const { key, kind, detail } of damages)
+    say(`${red('✗')} ${visibleText(key)}\n    ${kind}: ${visibleText(detail)}`);
   for (const { key, kind, detail } of notices.slice(0, MAX_NOTICES_SHOWN))
-    say(`${yellow('⚠')} ${key}\n    ${kind}: ${detail}`);
+    say(`${yellow('⚠')} ${visibleText(key)}\n    ${kind}: ${visibleText(detail)}`);
   if (notices.length > MAX_NOTICES_SHOWN)
     say(dim(`  and ${notices.length - MAX_NOTICES_SHOWN} more notices; --json has them all`));
   const duplicates = report.duplicates === 0 ? '' : `, ${report.duplicates} of them twice`;

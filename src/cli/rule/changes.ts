@@ -6,6 +6,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { runSteps, type Step, type StepOptions } from '../../rules/steps.ts';
 import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
+import { CLEAR_LINE } from '../terminal/safe-output.ts';
 
 /** Runs the steps. @throws BackupError `rule` as runSteps does */
 export async function makeChanges(steps: readonly Step[], terminal: Terminal): Promise<void> {
@@ -46,7 +47,7 @@ export function showCalls(steps: readonly Step[], terminal: Terminal): void {
 function stepReporter(terminal: Terminal): NonNullable<StepOptions['onStep']> {
   const { green, red, yellow } = paint(terminal.stderr, terminal.env);
   const isTerminal = terminal.stderr.isTTY === true;
-  const over = (text: string) => terminal.stderr.write(isTerminal ? `\r\u001b[2K${text}` : text);
+  const over = (text: string) => terminal.stderr.write(isTerminal ? `${CLEAR_LINE}${text}` : text);
   return (title, state) => {
     if (state === 'begun' || state === 'undoing') {
       // A line that wraps could not be written over.

@@ -7,6 +7,7 @@ import { type Cloud, openCloud } from '../../rules/cloud.ts';
 import { findCredentials, findRegion } from '../../rules/credentials.ts';
 import type { Terminal } from '../command.ts';
 import { openPrompt } from '../terminal/prompt.ts';
+import { CLEAR_LINE } from '../terminal/safe-output.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** Flags of every rule command. */
@@ -94,7 +95,7 @@ export async function whileWaiting<T>(what: string, terminal: Terminal, work: ()
   const startedMs = Date.now();
   const show = () => {
     const seconds = Math.round((Date.now() - startedMs) / 1_000);
-    terminal.stderr.write(`\r\u001b[2K… ${what}${seconds > 2 ? ` (${seconds} s)` : ''}`);
+    terminal.stderr.write(`${CLEAR_LINE}… ${what}${seconds > 2 ? ` (${seconds} s)` : ''}`);
   };
   show();
   const timer = setInterval(show, 1_000);
@@ -102,7 +103,7 @@ export async function whileWaiting<T>(what: string, terminal: Terminal, work: ()
     return await work();
   } finally {
     clearInterval(timer);
-    terminal.stderr.write('\r\u001b[2K');
+    terminal.stderr.write(CLEAR_LINE);
   }
 }
 

@@ -30,6 +30,7 @@ Examples:
   tdmq-backup rule export orders-backup --out .env.prod
   tdmq-backup rule export orders-backup --format terraform
 `,
+  isForPrograms: true,
   async run(args, terminal) {
     const { values, name } = parseOneName(args, {
       format: { type: 'string', default: 'env' },

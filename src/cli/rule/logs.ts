@@ -1,6 +1,7 @@
 // `tdmq-backup rule logs`: the history of a rule's runs as a table, the lines of one run, or the runs as they come.
 import { BackupError } from '../../errors.ts';
 import { parseTimeText, TIME_EXPECTED } from '../../lib/time-text.ts';
+import { visibleText } from '../../lib/visible-text.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { findRule, type Rule } from '../../rules/rule.ts';
 import { keyOf, type LogLine, type RunRecord, readRunLines, readRuns } from '../../rules/run-history.ts';
@@ -57,7 +58,8 @@ Examples:
         terminal.stderr.write(`No lines of ${values.request} within a week.\n`);
         return 1;
       }
-      for (const line of lines) terminal.stdout.write(`${json ? jsonLine(line) : textLine(line)}\n`);
+      for (const line of lines)
+        terminal.stdout.write(`${json ? jsonLine(line) : visibleText(textLine(line))}\n`);
       return 0;
     }
     const query = { fromMs, limit: Number(values.limit), errorsOnly: values.errors };
@@ -68,7 +70,7 @@ Examples:
     else print(runs);
     const [last] = runs;
     if (!json && last?.result === 'failed' && last.hint !== undefined)
-      terminal.stdout.write(`→ ${last.hint}\n`);
+      terminal.stdout.write(`→ ${visibleText(last.hint)}\n`);
     return 0;
   },
 };
@@ -182,7 +184,7 @@ async function follow(
     } catch (error) {
       if (terminal.signal.aborted) break;
       if (!(error instanceof BackupError && error.retryable)) throw error;
-      terminal.stderr.write(`${error.message}; going on\n`);
+      terminal.stderr.write(`${visibleText(error.message)}; going on\n`);
     }
   }
   terminal.stdout.removeListener('error', onGone);

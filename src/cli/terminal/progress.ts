@@ -1,5 +1,7 @@
 // Progress for a person: one line that changes at a terminal; only its last state where output is piped.
+import { visibleText } from '../../lib/visible-text.ts';
 import type { Terminal } from '../command.ts';
+import { CLEAR_LINE } from './safe-output.ts';
 
 export interface Progress {
   /** Shows `text` in place of what was shown. Shown at a terminal only, a few times a second. */
@@ -15,13 +17,13 @@ export function startProgress(stream: Terminal['stdout']): Progress {
   let lastMs = 0;
   let isShown = false;
   const isTerminal = stream.isTTY === true;
-  const clear = isTerminal ? '\r\u001b[2K' : '';
+  const clear = isTerminal ? CLEAR_LINE : '';
   return {
     update(text) {
       if (!isTerminal || Date.now() - lastMs < 100) return;
       lastMs = Date.now();
       isShown = true;
-      stream.write(`${clear}${text.slice(0, (stream.columns || 80) - 1)}`);
+      stream.write(`${clear}${visibleText(text).slice(0, (stream.columns || 80) - 1)}`);
     },
     finish(text) {
       isShown = false;

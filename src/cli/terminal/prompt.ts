@@ -1,9 +1,11 @@
 // Questions at a terminal, over @clack/prompts: a line of text, one of a list (arrow keys, or type to search), a choice.
 // Esc goes back to the question before; Ctrl-C and an input that ends stop the command.
 import type { Readable, Writable } from 'node:stream';
+import { visibleText } from '../../lib/visible-text.ts';
 import type { Terminal } from '../command.ts';
 import { InputEndedError, InterruptedError, UsageError } from '../usage-error.ts';
 import { paint } from './paint.ts';
+import { bareOutput } from './safe-output.ts';
 
 export interface Choice<T> {
   readonly label: string;
@@ -36,9 +38,10 @@ export async function openPrompt(terminal: Terminal): Promise<Prompt> {
   const { autocomplete, isCancel, select, text } = await import('@clack/prompts');
   const input = terminal.stdin as Readable;
   // A terminal that reports no size, as some that programs make, would show one choice, a character a line.
+  const stderr = bareOutput(terminal.stderr) as Writable;
   const output: Writable = terminal.stderr.columns
-    ? (terminal.stderr as Writable)
-    : Object.create(terminal.stderr, { columns: { value: 80 }, rows: { value: 24 } });
+    ? stderr
+    : Object.create(stderr, { columns: { value: 80 }, rows: { value: 24 } });
   const { bold } = paint(terminal.stderr, terminal.env);
 
   /** One question. The library answers Esc, Ctrl-C and its signal with the same symbol: here they are distinguished. */
@@ -96,7 +99,7 @@ export async function openPrompt(terminal: Terminal): Promise<Prompt> {
     pick: <T>(message: string, choices: readonly Choice<T>[], initial?: T) => {
       if (choices.length === 0) throw new UsageError(`${message}: there is nothing to choose from`);
       // The library compares values by identity: indexes serve for any kind of value.
-      const options = choices.map(({ label }, value) => ({ label, value }));
+      const options = choices.map(({ label }, value) => ({ label: visibleText(label), value }));
       const at = choices.findIndex((one) => one.value === initial);
       const chosen = { message, options, ...(at >= 0 && { initialValue: at }) };
       const ask = (io: Parameters<Parameters<typeof question<number>>[0]>[0]) =>

@@ -1,4 +1,20 @@
-// Columns for a person to read: columns with numbers to the right, others to the left.
+// Columns for a person to read: columns with numbers to the right, others to the left; as wide as a terminal shows them.
+import widthOf from 'fast-string-truncated-width';
+import { visibleText } from '../../lib/visible-text.ts';
+
+/** How many columns of a terminal a text takes: some letters take two, some none. */
+const columnsOf = (text: string): number => widthOf(text).width;
+
+/** The text with spaces behind it, up to so many columns. */
+export const padColumns = (text: string, columns: number): string =>
+  text + ' '.repeat(Math.max(0, columns - columnsOf(text)));
+
+/** The text as one visible line of at most so many columns; one that is cut ends with `…`. */
+export function fitColumns(text: string, columns: number): string {
+  const line = visibleText(text);
+  const { index, ellipsed } = widthOf(line, { limit: columns, ellipsis: '…', ellipsisWidth: 1 });
+  return ellipsed ? `${line.slice(0, index)}…` : line;
+}
 
 /** Lines of a table with a head, two spaces between columns. Numbers are grouped by thousands. */
 export function formatTable(
@@ -6,13 +22,17 @@ export function formatTable(
   rows: readonly (readonly (string | number)[])[],
 ): string[] {
   const texts = rows.map((row) =>
-    row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-US') : cell)),
+    row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-US') : visibleText(cell))),
   );
-  const widths = head.map((title, i) => Math.max(title.length, ...texts.map((row) => row[i]?.length ?? 0)));
+  const widths = head.map((title, i) =>
+    Math.max(title.length, ...texts.map((row) => columnsOf(row[i] ?? ''))),
+  );
   const isNumber = head.map((_, i) => rows.some((row) => typeof row[i] === 'number'));
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, i) => (isNumber[i] ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number)))
+      .map((cell, i) =>
+        isNumber[i] ? cell.padStart(widths[i] as number) : padColumns(cell, widths[i] as number),
+      )
       .join('  ')
       .trimEnd();
   return [line(head), ...texts.map(line)];
