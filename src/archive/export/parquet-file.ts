@@ -7,6 +7,7 @@ import { BackupError } from '../../errors.ts';
 import { sqlText } from './columns.ts';
 
 const ENCODER = new TextEncoder();
+/** Of lines that leave together. */
 const PIECE_LENGTH = 1_000_000;
 const PIECES_ON_THEIR_WAY = 3;
 const MEMORY_LIMIT = '256MB';
@@ -91,6 +92,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   function open({ path, select, compression, fileBytes }: ParquetOptions): ParquetFile {
     const groupBytes = Math.max(100_000, Math.min(ROW_GROUP_BYTES, fileBytes));
     const format = `FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 122880, ROW_GROUP_SIZE_BYTES ${groupBytes}, USE_TMP_FILE false`;
+    const pieceLength = Math.min(PIECE_LENGTH, groupBytes);
     let lines: string[] = [];
     let length = 0;
     let sent = 0;
@@ -109,7 +111,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
     onWaiting = 0;
     worker.postMessage({ sql: `COPY (${select}) TO ${sqlText(path)} (${format})` });
 
-    function sendLines(): Promise<void> | undefined {
+    function sendLines(): Promise<void> {
       if (failure !== undefined) throw failure;
       const piece = ENCODER.encode(lines.join('\n'));
       sent += lines.length;
@@ -117,7 +119,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
       length = 0;
       onWaiting++;
       send(piece);
-      return onWaiting < PIECES_ON_THEIR_WAY ? undefined : untilTaken();
+      return untilTaken();
     }
 
     async function untilTaken(): Promise<void> {
@@ -132,7 +134,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
       write(line) {
         lines.push(line);
         length += line.length;
-        return length >= PIECE_LENGTH ? sendLines() : undefined;
+        return length >= pieceLength ? sendLines() : undefined;
       },
       async close() {
         if (lines.length > 0) await sendLines();
