@@ -248,7 +248,7 @@ const timeAt = (heads: readonly { next: StoredMessage }[], at: number): TimeMs =
   heads[at]?.next.message.publishTimeMs ?? 0;
 
 /** Recognizes messages of a partition that came before, and forgets those that cannot come again. */
-function createDuplicateFilter(): {
+export function createDuplicateFilter(): {
   begin(firstId: MessageId): void;
   isDuplicate(id: MessageId): boolean;
 } {

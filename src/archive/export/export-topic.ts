@@ -1,15 +1,12 @@
 // Writes the days of a topic as tables that are not there yet, or that are of other objects than today. A day is read
 // again as a whole, in the order of each partition, and takes the place of what there was only when it is complete.
-import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { BackupError } from '../../errors.ts';
-import { dateOf } from '../../format/object-key.ts';
 import type { ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import type { ArchiveObject } from '../catalog.ts';
-import { type DamagedObject, readInOrder } from '../read-messages.ts';
+import type { DamagedObject } from '../read-messages.ts';
 import type { Selection } from '../selection.ts';
 import { BASE_COLUMNS, type Column, selectOf } from './columns.ts';
+import { createDayFiles, fill, fillQuickly, isQuick, type OnOtherDay } from './day-files.ts';
 import {
   type DayNote,
   dayFolder,
@@ -21,9 +18,8 @@ import {
   sourcesSha256,
 } from './day-note.ts';
 import { cutOf, type Days, isSelectedDay } from './days.ts';
-import type { ParquetCompression, ParquetFile, ParquetWriter } from './parquet-file.ts';
-import { rowLine } from './row-line.ts';
-import { type Draft, type ExportTarget, fileName } from './target.ts';
+import type { ParquetCompression, ParquetWriter } from './parquet-file.ts';
+import type { Draft, ExportTarget } from './target.ts';
 
 /** How rows look, and how files are made. */
 export interface ExportOptions {
@@ -132,7 +128,7 @@ export async function writeDays(
       continue;
     }
     await expectSources(target, options.topic, date, days.sourcesOf(date), options);
-    const onOtherDay = (object: ArchiveObject, other: string) => {
+    const onOtherDay: OnOtherDay = (object, other) => {
       if (!isSelectedDay(other, options.selection) || days.learn(object, other)) return;
       // Days behind this one are in the queue already, unless nothing was known of them.
       if (!queue.includes(other)) queue.push(other);
@@ -174,13 +170,14 @@ async function expectSources(
   );
 }
 
+/** Makes the files of a day, and puts them in place. */
 async function writeDay(
   store: ObjectStore,
   date: string,
   days: Days,
   target: ExportTarget,
   writer: ParquetWriter,
-  onOtherDay: (object: ArchiveObject, date: string) => void,
+  onOtherDay: OnOtherDay,
   options: ExportOptions,
 ): Promise<DayResult> {
   const { topic, selection, signal, compression, fileBytes, settings } = options;
@@ -189,56 +186,24 @@ async function writeDay(
   // One file is replaced at once on any disk: a day that is one stays one.
   const maxBytes = target.canSplit && before.size !== 1 ? fileBytes : Number.POSITIVE_INFINITY;
   const sources = days.sourcesOf(date);
-  const drafts: Draft[] = [];
+  const partitions = days.partitionsOf(date);
+  const select = selectOf(BASE_COLUMNS);
+  const open = () => createDayFiles(target.draftFolder, writer, { select, compression, fileBytes: maxBytes });
   const damaged: string[] = [];
-  let file: (ParquetFile & { readonly path: string }) | undefined;
-
-  const closeFile = async () => {
-    if (file === undefined) return;
-    const { rows } = await file.close();
-    const { size: sizeBytes } = await stat(file.path);
-    drafts.push({ path: file.path, name: fileName(drafts.length), rows, sizeBytes });
-    file = undefined;
-  };
-  const openFile = async () => {
-    await mkdir(target.draftFolder, { recursive: true });
-    const path = join(target.draftFolder, `${drafts.length}.partial`);
-    const select = selectOf(BASE_COLUMNS);
-    return { path, ...writer.open({ path, select, compression, fileBytes: maxBytes }) };
-  };
-
-  const readOptions = {
-    signal,
+  const onDamaged = options.onDamaged && ((one: DamagedObject) => void damaged.push(one.key));
+  const reading = {
+    ...options,
     onDamaged:
-      options.onDamaged &&
+      onDamaged &&
       ((one: DamagedObject) => {
-        damaged.push(one.key);
+        onDamaged(one);
         options.onDamaged?.(one);
       }),
-    onObject: ({ sizeBytes }: ArchiveObject) => options.onRead?.(date, sizeBytes),
   };
-  try {
-    for (const objects of days.partitionsOf(date)) {
-      for await (const one of readInOrder(store, objects, selection, readOptions)) {
-        const own = dateOf(one.message.publishTimeMs);
-        if (own !== date) {
-          onOtherDay(one.object, own);
-          continue;
-        }
-        file ??= await openFile();
-        const writing = file.write(rowLine(one));
-        if (writing === undefined) continue;
-        await writing;
-        signal.throwIfAborted();
-        const written = await stat(file.path).catch(() => undefined);
-        if (written !== undefined && written.size >= maxBytes) await closeFile();
-      }
-    }
-    await closeFile();
-  } catch (error) {
-    await file?.discard();
-    throw error;
-  }
+  let drafts: readonly Draft[] | undefined;
+  if (isQuick(partitions, selection))
+    drafts = await fillQuickly(store, date, partitions, open(), onOtherDay, reading);
+  drafts ??= await fill(store, date, partitions, open(), onOtherDay, reading);
   signal.throwIfAborted();
   await target.publish(folder, drafts, signal);
   const files = drafts.map(({ name, sizeBytes, rows }) => ({ name, sizeBytes, rows }));

@@ -8,7 +8,8 @@ import { sqlText } from './columns.ts';
 
 const ENCODER = new TextEncoder();
 /** Of lines that leave together. */
-const PIECE_LENGTH = 1_000_000;
+const PIECE_BYTES = 1_000_000;
+const LINE_FEED = 0x0a;
 const PIECES_ON_THEIR_WAY = 3;
 const MEMORY_LIMIT = '256MB';
 /** Of rows before they are compressed: engines read a group as a whole, and a group is held while it is written. */
@@ -27,8 +28,10 @@ export interface ParquetOptions {
 
 /** A file that is being written. */
 export interface ParquetFile {
-  /** Wait for the answer, if there is one, before the next call. @throws BackupError */
-  write(line: string): Promise<void> | undefined;
+  /** `line`: JSON, whose bytes are copied. Whether to call `untilTaken` before much more is written. */
+  write(line: string | Uint8Array): boolean;
+  /** Resolves when there is room for more. @throws BackupError */
+  untilTaken(): Promise<void>;
   /** Resolves when the file is whole. @throws BackupError `corrupt` where rows are missing in it */
   close(): Promise<{ rows: number }>;
   /** Ends it; what there is of the file is for nobody. Never throws. */
@@ -70,7 +73,9 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   let onTaken: () => void = () => undefined;
   let onFailed: (error: unknown) => void = () => undefined;
   let onWaiting = 0;
-  port.on('message', () => {
+  let files = 0;
+  port.on('message', (file: number) => {
+    if (file !== files) return;
     onWaiting--;
     onTaken();
   });
@@ -84,7 +89,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   ]);
 
   function send(piece: Uint8Array<ArrayBuffer> | null): void {
-    port.postMessage(piece, piece === null ? [] : [piece.buffer]);
+    port.postMessage({ file: files, piece }, piece === null ? [] : [piece.buffer]);
     Atomics.add(pieces, 0, 1);
     Atomics.notify(pieces, 0);
   }
@@ -92,10 +97,10 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   function open({ path, select, compression, fileBytes }: ParquetOptions): ParquetFile {
     const groupBytes = Math.max(100_000, Math.min(ROW_GROUP_BYTES, fileBytes));
     const format = `FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 122880, ROW_GROUP_SIZE_BYTES ${groupBytes}, USE_TMP_FILE false`;
-    const pieceLength = Math.min(PIECE_LENGTH, groupBytes);
-    let lines: string[] = [];
-    let length = 0;
-    let sent = 0;
+    const pieceBytes = Math.min(PIECE_BYTES, groupBytes);
+    let piece = new Uint8Array(0);
+    let used = 0;
+    let rows = 0;
     let failure: BackupError | undefined;
     const ended = new Promise<{ rows: number }>((resolve, reject) => {
       onFailed = reject;
@@ -109,17 +114,26 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
       onTaken();
     });
     onWaiting = 0;
-    worker.postMessage({ sql: `COPY (${select}) TO ${sqlText(path)} (${format})` });
+    files++;
+    worker.postMessage({ file: files, sql: `COPY (${select}) TO ${sqlText(path)} (${format})` });
 
-    function sendLines(): Promise<void> {
-      if (failure !== undefined) throw failure;
-      const piece = ENCODER.encode(lines.join('\n'));
-      sent += lines.length;
-      lines = [];
-      length = 0;
+    function sendPiece(): void {
+      if (used === 0) return;
+      send(piece.subarray(0, used));
       onWaiting++;
-      send(piece);
-      return untilTaken();
+      piece = new Uint8Array(0);
+      used = 0;
+    }
+
+    /** Lines in a piece are apart by a line feed. */
+    function append(line: Uint8Array): void {
+      if (used + 1 + line.byteLength > piece.byteLength) {
+        sendPiece();
+        piece = new Uint8Array(Math.max(pieceBytes, line.byteLength));
+      }
+      if (used > 0) piece[used++] = LINE_FEED;
+      piece.set(line, used);
+      used += line.byteLength;
     }
 
     async function untilTaken(): Promise<void> {
@@ -132,16 +146,17 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
 
     return {
       write(line) {
-        lines.push(line);
-        length += line.length;
-        return length >= pieceLength ? sendLines() : undefined;
+        append(typeof line === 'string' ? ENCODER.encode(line) : line);
+        rows++;
+        return onWaiting >= PIECES_ON_THEIR_WAY;
       },
+      untilTaken,
       async close() {
-        if (lines.length > 0) await sendLines();
+        sendPiece();
         send(new Uint8Array(0));
-        const { rows } = await ended;
-        if (rows === sent) return { rows };
-        throw notWritten(path, `${rows} of ${sent} rows are in it`);
+        const written = await ended;
+        if (written.rows === rows) return { rows };
+        throw notWritten(path, `${written.rows} of ${rows} rows are in it`);
       },
       async discard() {
         send(null);

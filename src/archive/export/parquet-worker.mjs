@@ -17,12 +17,16 @@ const instance = await DuckDBInstance.create(':memory:', {
 const connection = await instance.connect();
 await connection.run("SET TimeZone = 'UTC'");
 
+/** Number of the file that is written; of one before, pieces may be left. */
+let file = 0;
+
 /** The next piece, when there is one; an empty one is the end, `null` gives the file up. */
 function nextPiece() {
   for (;;) {
     const seen = Atomics.load(pieces, 0);
     const received = receiveMessageOnPort(port);
-    if (received !== undefined) return received.message;
+    if (received?.message.file === file) return received.message.piece;
+    if (received !== undefined) continue;
     Atomics.wait(pieces, 0, seen);
   }
 }
@@ -43,12 +47,13 @@ connection.registerTableFunction(
       const column = output.getColumnVector(0);
       column.setItem(0, { bytes: piece });
       column.flush();
-      port.postMessage(undefined);
+      port.postMessage(file);
     },
   }),
 );
 
-parentPort?.on('message', async ({ sql }) => {
+parentPort?.on('message', async ({ file: next, sql }) => {
+  file = next;
   try {
     const { rowsChanged } = await connection.run(sql);
     parentPort?.postMessage({ rows: rowsChanged });

@@ -1,7 +1,16 @@
 // An export that is called again: what is as before stays, what has changed is written anew as a whole, and whoever reads
 // meanwhile gets the one or the other.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -30,7 +39,9 @@ const day = (archive: Archive, date: string) => join(archive.tables, 't/ns/order
 async function exportDays(archive: Archive, ...args: string[]) {
   const { code, out, err } = await archive.run('export', '--to', archive.tables, '--json', ...args);
   expect({ code, err }).toEqual({ code: 0, err: '' });
-  const [topic] = JSON.parse(out).topics as { days: { date: string; state: string; rows: number; files: number }[] }[];
+  const [topic] = JSON.parse(out).topics as {
+    days: { date: string; state: string; rows: number; files: number }[];
+  }[];
   return Object.fromEntries((topic?.days ?? []).map(({ date, state, rows }) => [date, `${state} ${rows}`]));
 }
 
@@ -90,8 +101,10 @@ it.each([
 
 it('splits a new day into files that appear together, and replaces them together', async () => {
   const archive = emptyArchive();
-  const payload = () => Buffer.from(Array.from({ length: 20_000 }, () => Math.random().toString(36).slice(2, 6)).join(''));
-  const large = (from: number, to: number) => ofDay(0, from, to).map((one) => ({ ...one, payload: payload() }));
+  const payload = () =>
+    Buffer.from(Array.from({ length: 20_000 }, () => Math.random().toString(36).slice(2, 6)).join(''));
+  const large = (from: number, to: number) =>
+    ofDay(0, from, to).map((one) => ({ ...one, payload: payload() }));
   await archive.store([large(0, 39), large(40, 79)]);
   await exportDays(archive, '--file-size', '500kB');
   const files = readdirSync(day(archive, '2026-11-23')).sort();
@@ -197,7 +210,9 @@ it('says what it would write, and writes nothing', async () => {
   const { code, out } = await archive.run('export', '--to', archive.tables, '--dry-run');
   expect({ code, out }).toEqual({
     code: 0,
-    out: expect.stringMatching(/^persistent:\/\/t\/ns\/orders: would write 2 days, at most 20 rows, about [\d.]+ k?B\n$/),
+    out: expect.stringMatching(
+      /^persistent:\/\/t\/ns\/orders: would write 2 days, at most 20 rows, about [\d.]+ k?B\n$/,
+    ),
   });
   expect(existsSync(join(archive.tables, 't'))).toBe(false);
 });

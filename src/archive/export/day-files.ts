@@ -1,0 +1,159 @@
+// The rows of one day into files, by partition and in order. Quickly, where nothing is to be found in messages and nothing
+// is odd about the objects; else, or where that fails, with care: as `archive cat` reads, which knows damage.
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BackupError } from '../../errors.ts';
+import { dateOf } from '../../format/object-key.ts';
+import { parseTime } from '../../format/record.ts';
+import type { CallOptions, ObjectStore, TimeMs } from '../../ports.ts';
+import type { ArchiveObject } from '../catalog.ts';
+import type { PartitionObjects } from '../object-list.ts';
+import { createDuplicateFilter, type ReadOptions, readInOrder } from '../read-messages.ts';
+import { isByContent, isSelected, type Selection } from '../selection.ts';
+import type { ParquetFile, ParquetOptions, ParquetWriter } from './parquet-file.ts';
+import { CareNeeded, type QuickRow, readQuickly } from './quick-rows.ts';
+import { rowLine } from './row-line.ts';
+import { type Draft, fileName } from './target.ts';
+
+/** A message of an object was published on another day. */
+export type OnOtherDay = (object: ArchiveObject, date: string) => void;
+
+/** What the filling of a day is told. */
+export interface FillOptions extends CallOptions, Pick<ReadOptions, 'onDamaged'> {
+  readonly selection: Selection;
+  readonly onRead?: ((date: string, bytes: number) => void) | undefined;
+}
+
+/** The files of a day that is being written. */
+export interface DayFiles {
+  /** Whether to call `untilTaken` before much more is written. */
+  write(line: string | Uint8Array): boolean;
+  /** Begins another file where one is large. @throws BackupError */
+  untilTaken(): Promise<void>;
+  close(): Promise<readonly Draft[]>;
+  /** Never throws. */
+  discard(): Promise<void>;
+}
+
+/** Files in `folder`, of at most about `fileBytes` each. */
+export async function createDayFiles(
+  folder: string,
+  writer: ParquetWriter,
+  options: Omit<ParquetOptions, 'path'>,
+): Promise<DayFiles> {
+  await mkdir(folder, { recursive: true });
+  const drafts: Draft[] = [];
+  let file: (ParquetFile & { readonly path: string }) | undefined;
+
+  async function closeFile(): Promise<void> {
+    if (file === undefined) return;
+    const { path } = file;
+    const { rows } = await file.close();
+    file = undefined;
+    drafts.push({ path, name: fileName(drafts.length), rows, sizeBytes: (await stat(path)).size });
+  }
+
+  return {
+    write(line) {
+      if (file === undefined) {
+        const path = join(folder, `${drafts.length}.partial`);
+        file = { path, ...writer.open({ ...options, path }) };
+      }
+      return file.write(line);
+    },
+    async untilTaken() {
+      if (file === undefined) return;
+      await file.untilTaken();
+      if (options.fileBytes === Number.POSITIVE_INFINITY) return;
+      const written = await stat(file.path).catch(() => undefined);
+      if (written !== undefined && written.size >= options.fileBytes) await closeFile();
+    },
+    async close() {
+      await closeFile();
+      return drafts;
+    },
+    async discard() {
+      await file?.discard();
+    },
+  };
+}
+
+/** Whether a day can be tried quickly: only ids and times say what is selected, and no message has its place between others. */
+export const isQuick = (partitions: readonly PartitionObjects[], selection: Selection): boolean =>
+  !isByContent(selection) && partitions.every(({ recovered }) => recovered.length === 0);
+
+/** The files of a day; `undefined` where it has to be read with care. @throws BackupError `store` */
+export async function fillQuickly(
+  store: ObjectStore,
+  date: string,
+  partitions: readonly PartitionObjects[],
+  opening: Promise<DayFiles>,
+  onOtherDay: OnOtherDay,
+  { selection, signal, onRead }: FillOptions,
+): Promise<readonly Draft[] | undefined> {
+  const files = await opening;
+  const isTimed = selection.fromMs !== undefined || selection.toMs !== undefined;
+  let mayWait = false;
+  try {
+    for (const { others } of partitions) {
+      const seen = createDuplicateFilter();
+      for (const object of others()) {
+        seen.begin(object.facts.firstId);
+        const onRow = ({ id, date: own, publishTime, line }: QuickRow) => {
+          const publishTimeMs = isTimed ? (parseTime(publishTime) as TimeMs) : 0;
+          if (!isSelected({ id, publishTimeMs, key: undefined, properties: [] }, selection)) return;
+          if (seen.isDuplicate(id)) return;
+          if (own === date) mayWait = files.write(line) || mayWait;
+          else onOtherDay(object, own);
+        };
+        const untilTaken = () => {
+          signal?.throwIfAborted();
+          if (!mayWait) return undefined;
+          mayWait = false;
+          return files.untilTaken();
+        };
+        await readQuickly(store, object, signal === undefined ? {} : { signal }, onRow, untilTaken);
+        onRead?.(date, object.sizeBytes);
+      }
+    }
+    return await files.close();
+  } catch (error) {
+    await files.discard();
+    const isOdd = error instanceof CareNeeded || (error instanceof BackupError && error.code === 'corrupt');
+    if (!isOdd || signal?.aborted) throw error;
+    return undefined;
+  }
+}
+
+/** The files of a day, read as `archive cat` reads. @throws BackupError */
+export async function fill(
+  store: ObjectStore,
+  date: string,
+  partitions: readonly PartitionObjects[],
+  opening: Promise<DayFiles>,
+  onOtherDay: OnOtherDay,
+  { selection, signal, onDamaged, onRead }: FillOptions,
+): Promise<readonly Draft[]> {
+  const files = await opening;
+  const readOptions = {
+    ...(signal !== undefined && { signal }),
+    onDamaged,
+    onObject: ({ sizeBytes }: ArchiveObject) => onRead?.(date, sizeBytes),
+  };
+  try {
+    for (const objects of partitions) {
+      for await (const one of readInOrder(store, objects, selection, readOptions)) {
+        const own = dateOf(one.message.publishTimeMs);
+        if (own !== date) onOtherDay(one.object, own);
+        else if (files.write(rowLine(one))) {
+          await files.untilTaken();
+          signal?.throwIfAborted();
+        }
+      }
+    }
+    return await files.close();
+  } catch (error) {
+    await files.discard();
+    throw error;
+  }
+}
