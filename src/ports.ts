@@ -70,7 +70,24 @@ export type SchemaAnswer =
 export interface ReadableEntry {
   readonly kind: 'entry';
   readonly id: EntryId;
+  /** May be decoded when it is read first. */
   readonly messages: readonly Message[];
+  /** The same messages, undecoded; only of a batch that is whole and of the plain kind (format/packed-batch.ts). */
+  readonly packed?: PackedBatch;
+}
+
+/** What all messages of an entry have in common. */
+export type CommonFields = Pick<
+  Message,
+  'id' | 'topic' | 'publishTimeMs' | 'producer' | 'sequenceId' | 'schemaVersion' | 'replicatedFrom'
+>;
+
+/** A batch as its producer packed it: each message is its size, a SingleMessageMetadata (PulsarApi.proto) and a payload. */
+export interface PackedBatch {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  /** The id is that of the first message; the sequence id is for messages without one of their own. */
+  readonly common: CommonFields;
 }
 
 /** One stored entry as the broker sent it. */

@@ -3,7 +3,7 @@
 // the object it is about, and named after that one's checksum, so that it is true of these bytes and no others.
 import { BackupError } from '../errors.ts';
 import { crc64 } from '../lib/crc64.ts';
-import type { CallOptions, Message, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
+import type { CallOptions, EntryId, Message, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
 import { formatMessageId } from './record.ts';
 
 const FORMAT = 'tdmq-backup-contents/1';
@@ -28,8 +28,12 @@ export function idRunsOf(messages: readonly Message[]): string[] {
       last.to = id.batchIndex;
     else runs.push({ ledgerId: id.ledgerId, entryId: id.entryId, from: id.batchIndex, to: id.batchIndex });
   }
-  return runs.map(({ ledgerId, entryId, from, to }) => `${ledgerId}:${entryId}:${from}..${to}`);
+  return runs.map(({ from, to, ...entry }) => formatIdRun(entry, from, to));
 }
+
+/** Messages of an entry that follow each other, by their first and last place in the batch. */
+export const formatIdRun = ({ ledgerId, entryId }: EntryId, from: number, to: number): string =>
+  `${ledgerId}:${entryId}:${from}..${to}`;
 
 /** Stores what the object at `key` will hold. May be repeated. @throws BackupError `store` */
 export async function storeContents(

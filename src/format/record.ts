@@ -5,7 +5,7 @@
 // The same message gives the same line in every run; `decodeRecord(encodeRecord(m))` gives back every byte.
 import { isUtf8 } from 'node:buffer';
 import { BackupError } from '../errors.ts';
-import type { Message, MessageId, Text, TimeMs } from '../ports.ts';
+import type { CommonFields, Message, MessageId, Text, TimeMs } from '../ports.ts';
 import { compareEntries } from './entry-order.ts';
 
 /** The `x-cos-meta-format` of every object of records. */
@@ -62,18 +62,43 @@ export function encodeRecord(message: Message): string {
 
 /** The line up to its value, which is last. */
 export function encodeRecordHead(message: Message): string {
-  const { id, eventTimeMs, key, producer } = message;
-  let line = `${entryIds.begin(id)}${id.batchIndex}","topic":${topics.quote(message.topic)},"publishTime":${publishTimes.format(message.publishTimeMs)}`;
+  const { id, eventTimeMs, key } = message;
+  let line = `${entryIds.begin(id)}${id.batchIndex}${topicAndTime(message)}`;
   if (eventTimeMs !== undefined) line += `,"eventTime":${eventTimes.format(eventTimeMs)}`;
   if (key !== undefined) line += textField('key', key);
   if (message.orderingKey !== undefined) line += `,"orderingKey":"${base64(message.orderingKey)}"`;
   if (message.properties.length > 0) line += properties.format(message.properties);
-  if (typeof producer === 'string') line += `,"producer":${producers.quote(producer)}`;
-  else if (producer !== undefined) line += textField('producer', producer);
-  if (message.sequenceId !== undefined) line += `,"sequenceId":${message.sequenceId}`;
-  if (message.schemaVersion !== undefined) line += `,"schemaVersion":"${base64(message.schemaVersion)}"`;
-  if (message.replicatedFrom !== undefined) line += textField('replicatedFrom', message.replicatedFrom);
-  return line;
+  return `${line}${producerField(message)}${sequenceField(message)}${lastFields(message)}`;
+}
+
+/**
+ * What the lines of a batch have in common: before and behind the place in the batch, the producer, the sequence id of a
+ * message without one, and what is between that and the value.
+ */
+export const encodeCommon = (common: CommonFields): readonly string[] => [
+  entryIds.begin(common.id),
+  topicAndTime(common),
+  producerField(common),
+  sequenceField(common),
+  lastFields(common),
+];
+
+const topicAndTime = ({ topic, publishTimeMs }: CommonFields): string =>
+  `","topic":${topics.quote(topic)},"publishTime":${publishTimes.format(publishTimeMs)}`;
+
+function producerField({ producer }: CommonFields): string {
+  if (producer === undefined) return '';
+  return typeof producer === 'string'
+    ? `,"producer":${producers.quote(producer)}`
+    : textField('producer', producer);
+}
+
+const sequenceField = ({ sequenceId }: CommonFields): string =>
+  sequenceId === undefined ? '' : `,"sequenceId":${sequenceId}`;
+
+function lastFields({ schemaVersion, replicatedFrom }: CommonFields): string {
+  const version = schemaVersion === undefined ? '' : `,"schemaVersion":"${base64(schemaVersion)}"`;
+  return replicatedFrom === undefined ? version : version + textField('replicatedFrom', replicatedFrom);
 }
 
 /** Bytes that are no valid UTF-8 get a field of their own: readers of JSON take no others for texts. */

@@ -1,7 +1,7 @@
 (module
-  ;; 256 escapes of 8 bytes (up to 6 of text, the last is the length) from address 0, then input and output; see
-  ;; json-text.ts, which fills the table.
-  (memory (export "memory") 20)
+  ;; 256 escapes of 8 bytes (up to 6 of text, the last is the length) from address 0, then input and output, and
+  ;; room for whoever else writes records; see json-text.ts, which fills the table.
+  (memory (export "memory") 25)
   ;; Writes the bytes from $at to $end as the inside of a JSON string to $out, and up to 16 bytes behind it. Gives the
   ;; end of what it wrote, or that with all bits turned over if there were bytes beyond ASCII.
   (func (export "escape") (param $at i32) (param $end i32) (param $out i32) (result i32)

@@ -5,9 +5,12 @@
 const { WebAssembly } = globalThis as unknown as {
   WebAssembly: {
     Module: new (code: Uint8Array) => object;
-    Instance: new (module: object) => { exports: object };
+    Instance: new (module: object, imports?: Imports) => { exports: object };
   };
 };
+
+/** What a module imports, by its module's name and its own. */
+type Imports = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 /** What a module with a memory of its own exports besides its functions. */
 export interface WithMemory {
@@ -15,7 +18,7 @@ export interface WithMemory {
 }
 
 /** Loads a module, at once; `T` is what it exports. */
-export function instantiate<T extends WithMemory>(base64: string): T {
-  return new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, 'base64')))
+export function instantiate<T>(base64: string, imports?: Imports): T {
+  return new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, 'base64')), imports)
     .exports as unknown as T;
 }

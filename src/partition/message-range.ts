@@ -1,8 +1,8 @@
 // Consecutive messages by their ends, without keeping one of them: their ids, and between which times they were published.
-import { idRunsOf } from '../format/contents.ts';
+import { formatIdRun, idRunsOf } from '../format/contents.ts';
 import { formatTime } from '../format/record.ts';
 import type { PublishTimes } from '../format/run-manifest.ts';
-import type { Message, TimeMs } from '../ports.ts';
+import type { Message, PackedBatch, TimeMs } from '../ports.ts';
 
 /** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
 export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;
@@ -49,5 +49,18 @@ export function rangeOf(messages: readonly Message[], withIds = false): MessageR
     ...(withIds && { idRuns: idRunsOf(messages) }),
     first: { id: first.id, publishTimeMs: first.publishTimeMs },
     last: { id: last.id, publishTimeMs: last.publishTimeMs },
+  };
+}
+
+/** The range of the messages of a batch. */
+export function rangeOfPacked({ count, common }: PackedBatch, withIds = false): MessageRange {
+  const { id, publishTimeMs } = common;
+  return {
+    earliestMs: publishTimeMs,
+    latestMs: publishTimeMs,
+    messages: count,
+    ...(withIds && { idRuns: [formatIdRun(id, 0, count - 1)] }),
+    first: { id, publishTimeMs },
+    last: { id: { ...id, batchIndex: count - 1 }, publishTimeMs },
   };
 }

@@ -71,6 +71,13 @@ export class DrainPosition {
     return rest.filter((one) => !this.#storedIds.has(formatMessageId(one.id)));
   }
 
+  /** Whether no file of this run and no object found in the store holds anything of the entry. */
+  isNew(id: EntryId): boolean {
+    if (this.#storedIds.size > 0) return false;
+    if (!this.isInOrder) return !this.#unacknowledged.has(formatEntry(id));
+    return this.#last === undefined || compareEntries(id, this.#last) > 0;
+  }
+
   /** Whether the entry came before, as a whole, in order. */
   hasPassed(id: EntryId): boolean {
     return this.#last !== undefined && isUpTo(id, this.#last);

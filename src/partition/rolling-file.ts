@@ -3,15 +3,22 @@
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from '../batch.ts';
 import { isUpTo } from '../format/entry-order.ts';
 import { objectKey } from '../format/object-key.ts';
+import { encodePacked } from '../format/packed-batch.ts';
 import { compareMessageIds } from '../format/record.ts';
 import { encodeRecords, keepRecords, type Records } from '../format/record-encoder.ts';
-import type { EntryId, Message, MessageId, SourcePartition, TimeMs } from '../ports.ts';
+import type { EntryId, Message, MessageId, ReadableEntry, SourcePartition, TimeMs } from '../ports.ts';
 import type { Run } from '../run/run-context.ts';
 import type { EntryRoom } from './entry-room.ts';
 import { EntrySchemas } from './entry-schemas.ts';
 import type { FileChain } from './file-chain.ts';
 import { isYoung, type LeftRest } from './linger.ts';
-import { type MessageMark, type MessageRange, type PublishSpan, rangeOf } from './message-range.ts';
+import {
+  type MessageMark,
+  type MessageRange,
+  type PublishSpan,
+  rangeOf,
+  rangeOfPacked,
+} from './message-range.ts';
 import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
 import { type DrainPosition, keyPosition, type Position } from './position.ts';
 
@@ -81,21 +88,39 @@ export class RollingFile {
 
   /** Adds messages of an entry, which are at least one, and are all of it that is not stored. `isPart`: the others are. */
   add(id: EntryId, messages: readonly Message[], isPart = false): Promise<void> {
-    const { id: begin } = messages[0] as Message;
+    const [{ id: begin, schemaVersion }] = messages as [Message];
     const records = encodeRecords(messages);
     const size = { messages: messages.length, bytes: records.sizeBytes };
-    this.#room.measure(size.bytes);
-    this.#schemas.take(id, messages[0]?.schemaVersion);
-    const appending =
-      needsSplit(size, this.#run.limits) || this.#position.hasBorderIn(messages)
-        ? this.#appendOneByOne(messages, size)
-        : this.#append(records, rangeOf(messages, this.#run.isArchived));
-    return appending.then(() => {
-      // Its begin is in the file before: until all of it is durable, that file is not acknowledged.
-      const isSplit = this.#open !== undefined && isInside(this.#open.first?.id, begin);
-      if (isPart || isSplit) this.#isTied = true;
-      return this.#finishEntry(id);
-    });
+    const isSplit = needsSplit(size, this.#run.limits) || this.#position.hasBorderIn(messages);
+    this.#begin(id, size, schemaVersion);
+    const appending = isSplit
+      ? this.#appendOneByOne(messages, size)
+      : this.#append(records, rangeOf(messages, this.#run.isArchived));
+    return appending.then(() => this.#end(id, begin, isPart));
+  }
+
+  /** Adds all messages of an entry without decoding them; `undefined` where they have to be given to `add`. */
+  addPacked({ id, packed }: ReadableEntry): Promise<void> | undefined {
+    const records = packed && !this.#position.hasBorders ? encodePacked(packed) : undefined;
+    if (packed === undefined || records === undefined) return undefined;
+    const size = { messages: packed.count, bytes: records.sizeBytes };
+    if (needsSplit(size, this.#run.limits)) return undefined;
+    const { id: begin, schemaVersion } = packed.common;
+    this.#begin(id, size, schemaVersion);
+    const appending = this.#append(records, rangeOfPacked(packed, this.#run.isArchived));
+    return appending.then(() => this.#end(id, begin, false));
+  }
+
+  #begin(id: EntryId, { bytes }: Size, schemaVersion: Uint8Array | undefined): void {
+    this.#room.measure(bytes);
+    this.#schemas.take(id, schemaVersion);
+  }
+
+  #end(id: EntryId, begin: MessageId, isPart: boolean): Promise<void> {
+    // Its begin is in the file before: until all of it is durable, that file is not acknowledged.
+    const isSplit = this.#open !== undefined && isInside(this.#open.first?.id, begin);
+    if (isPart || isSplit) this.#isTied = true;
+    return this.#finishEntry(id);
   }
 
   /** The entry is to be acknowledged once everything taken before it is durable. */

@@ -1,8 +1,16 @@
 // From an entry's bytes to its messages: checksum, metadata, decompression, batch. What cannot be decoded becomes an
 // unreadable entry with its raw bytes; nothing is thrown away and nothing is replaced.
 
+import { isPlainBatch } from '../../../format/packed-batch.ts';
 import { assertFitsRecord, hintOf } from '../../../largest-message.ts';
-import type { EntryId, Message, RawEntry, ReadableEntry, UnreadableEntry } from '../../../ports.ts';
+import type {
+  EntryId,
+  Message,
+  PackedBatch,
+  RawEntry,
+  ReadableEntry,
+  UnreadableEntry,
+} from '../../../ports.ts';
 import { BatchPart } from './batch-part.ts';
 import type { Integer } from './codec.ts';
 import { crc32c } from './crc32c.ts';
@@ -130,12 +138,44 @@ export function decodePayload(
 ): ReadableEntry {
   if (metadata.isEncrypted) throw new Error('it is encrypted by its producer');
   const payload = decompress(stored, metadata.compression, metadata.uncompressedSize, context.limitBytes);
-  if (metadata.messagesInBatch === undefined) assertFitsRecord(payload);
-  const messages =
-    metadata.messagesInBatch === undefined
-      ? [singleMessage(id, metadata, payload, context)]
-      : batchMessages(id, metadata, payload, context);
-  return { kind: 'entry', id, messages };
+  const count = metadata.messagesInBatch;
+  if (count === undefined) {
+    assertFitsRecord(payload);
+    return { kind: 'entry', id, messages: [singleMessage(id, metadata, payload, context)] };
+  }
+  const isWhole = metadata.compactedIndexes === undefined && context.part === undefined;
+  return isWhole && isPlainBatch(payload, count)
+    ? new PackedEntry(id, metadata, payload, context)
+    : { kind: 'entry', id, messages: batchMessages(id, metadata, payload, context) };
+}
+
+/** Decodes its messages when somebody asks for them: mostly nobody does. */
+class PackedEntry implements ReadableEntry {
+  readonly kind = 'entry';
+  readonly id: EntryId;
+  readonly packed: PackedBatch;
+  readonly #decode: () => Message[];
+  #messages: Message[] | undefined;
+
+  constructor(id: EntryId, metadata: EntryMetadata, batch: Buffer, context: DecodeContext) {
+    const { topic, partition } = context;
+    const { publishTimeMs, producer, sequenceId, schemaVersion, replicatedFrom } = metadata;
+    this.id = id;
+    this.packed = {
+      bytes: batch,
+      count: metadata.messagesInBatch as number,
+      common: {
+        id: { ledgerId: id.ledgerId, entryId: id.entryId, partition, batchIndex: 0 },
+        ...{ topic, publishTimeMs, producer, sequenceId, schemaVersion, replicatedFrom },
+      },
+    };
+    this.#decode = () => batchMessages(id, metadata, batch, context);
+  }
+
+  get messages(): readonly Message[] {
+    this.#messages ??= this.#decode();
+    return this.#messages;
+  }
 }
 
 function singleMessage(

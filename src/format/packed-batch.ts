@@ -1,0 +1,82 @@
+// The records of a batch from the bytes that its producer packed, without a JavaScript object for each message:
+// WebAssembly, for the plain batches that most are. It only saves time and garbage: the bytes are those of encodeRecord,
+// and where they would not be, it gives up.
+import { isUtf8 } from 'node:buffer';
+import { escapeBytes, memory, OUTPUT_AT, output, SCRATCH_AT, SLACK_BYTES } from '../lib/json-text.ts';
+import { instantiate } from '../lib/wasm.ts';
+import type { PackedBatch } from '../ports.ts';
+import { encodeCommon, formatTime, isDate } from './record.ts';
+import type { Records } from './record-encoder.ts';
+
+/** packed-batch.wat, assembled. A test assembles it again and compares. */
+export const PACKED_BATCH_WASM =
+  'AGFzbQEAAAABNAlgA39/fwF/YAJ/fwF/YAF8AX9gAX8BfmABfwF/YAF/AGACfn8Bf2AAAGAGf39/f39/AX8CPAQEanNvbgZtZW1vcnkCABkEanNvbgZlc2NhcGUAAAJqcwZpc1V0ZjgAAQJqcwxmb3JtYXRTZWNvbmQAAgMREAMEBQUEAAABAAYAAQcEBAgGRQ1/AEGAgNAAC38BQQALfwFBAAt/AUEAC38BQQALfwFBAAt/AUEAC34BQgALfgFCAAt/AUEAC38BQQALfwFBAAt+AUJ/CwcUAgdpc1BsYWluAAgGZW5jb2RlABIK7A0QSQEDfgNAIwEgAE8gAkI4VnIEQEEBJAJCAA8LIwExAAAhAyMBQQFqJAEgASADQv8AgyAChoQhASACQgd8IQIgA0KAAVoNAAsgAQsjAQF+IAAQAyEBIAEgACMBa61WBEBBASQCIwEPCyMBIAGnagumAQEDfyMLQSBPBEBBASQCDwsjAEGAAmojC0EEdGohASMLQQFqJAsgAf0MAAAAAAAAAAAAAAAAAAAAAP0LBAACQANAIwIjASAAT3INASMBLQAAIQIjAUEBaiQBIAJBCkcgAkESR3EEQEEBJAIPCyAAEAQhAyACQQpGBEAgASMBNgIAIAEgAyMBazYCBAUgASMBNgIIIAEgAyMBazYCDAsgAyQBDAALCwvpAQMBfwF+AX9BACQDQQAkBkIAJAhBACQJQQAkCkEAJAsCQANAIwIjASAAT3INASMBLQAAIQEjAUEBaiQBIAFBCkYEQCAAEAQhAyADEAUMAQsgAUESRgRAIAAQBCEDQQEkAyMBJAQgAyQFIAMkAQwBCyAAEAMhAiABQRhGBEAgAkL/////B1YEQEEBJAILIAKnJAkMAQsgAUHAAEYEQEEBJAYgAiQHDAELIAFBKEYEQCACJAgMAQsgAUHIAEYEQCACQgBSJAoMAQsgAlAgAUEgRiABQTBGIAFB0ABGcnJxBEAMAQtBASQCCwsLcwECfyMBQQRqIABLBEBBAA8LIwEoAgAhAiMBQQRqJAEgAkEId0H/gfwHcSACQQh4QYD+g3hxciEBIAEgACMBa0sEQEEADwsjASABaiEBIAEQBiMCIwEgAUdyBEBBAA8LIwkgACMBa0sEQEEADwsjASMJags4AQF/QQAkAiAAJAECQANAIAJFDQEgARAHIQMgA0UEQEEADwsgAyQBIAJBAWshAgwACwsjASABRgs2AQF/IAIgAWohAwJAA0AgAiADTw0BIAIgAP0ABAD9CwQAIABBEGohACACQRBqIQIMAAsLIAMLIAEBfyMAQcABaiAAQQN0aiECIAIoAgAgAigCBCABEAkLGQAgAiMAIABBBHRq/QAEAP0LBAAgAiABagtJAgF/AX4jAEG4AWohAgNAIAJBAWshAiAAQgqAIQMgAkIwIAAgA0IKfn18PAAAIAMhACAAQgBSDQALIAIjAEG4AWogAmsgARAJCx0AIAAgASACEAAhAiACQQBIBEBBASQCQQAPCyACC14BA38gACgCBCABKAIEIAAoAgQgASgCBEkbIQMCQANAIAIgA08NASAAKAIAIAJqLQAAIAEoAgAgAmotAABrIQQgBARAIAQPCyACQQFqIQIMAAsLIAAoAgQgASgCBGsLjgECBX8BeyMAQYACaiEAIAAjC0EEdGohASAAQRBqIQICQANAIAIgAU8NASACIQMCQANAIAMgAEYNASADQRBrIAMQDiEEIARFBEBBASQCDwsgBEEASA0BIAP9AAQAIQUgAyADQRBr/QAEAP0LBAAgA0EQayAF/QsEACADQRBrIQMMAAsLIAJBEGohAgwACwsLowEBAn8QDyMAQYACaiEBIAEjC0EEdGohAkEBQQ8gABALIQADQCAAQSI6AAAgASgCACABKAIAIAEoAgRqIABBAWoQDSEAIwIEQEEADwsgAEGi9IgBNgIAIAEoAgggASgCCCABKAIMaiAAQQNqEA0hACMCBEBBAA8LIABBotgAOwEAIABBAmohACABQRBqIQEgASACSQ0ACyAAQQFrQf0AOgAAIAALiwECAX4BfyMIQugHgCEBIwggAULoB359pyECIAEjDFIEQEJ/JAwgAboQAkUEQEEBJAJBAA8LIAEkDAtBBkEOIAAQCyEAIwBBgAFqQRQgABAJIQAgAEEwIAJB5ABuajoAACAAQTAgAkEKbkEKcGo6AAEgAEEwIAJBCnBqOgACIABB2sQAOwEDIABBBWoLwAIBA39BACQCIAAkAQJAA0AgBiACTw0BIwEhCCABEAchByAHRQRAQQAPCyADIAVBBiAHIAhrbGpqIARLBEBBAA8LQQAgAxAKIQMgBq0gAxAMIQNBASADEAohAyMIQgBSBEAgAxARIQMLIwJFBEAjAwRAQQBBCCADEAshAyMEIwUgAxANIQMjAkUEQCADQSI6AAAgA0EBaiEDCwsLIwJFIwtBAEdxBEAgAxAQIQMLIwIEQEEADwtBAiADEAohAyMGBEBBAkEOIAMQCyEDIwcgAxAMIQMFQQMgAxAKIQMLQQQgAxAKIQMjCgRAQQVBDyADEAshAwVBA0EKIAMQCyEDIwEgByADEAAhAyADQQBIBEAgA0F/cyEDIwEgBxABRQRAQQAPCwtBBEEDIAMQCyEDCyAHJAEgBkEBaiEGDAALCyADCw==';
+
+interface Exports {
+  isPlain(at: number, end: number, count: number): number;
+  encode(at: number, end: number, count: number, out: number, room: number, fixedBytes: number): number;
+}
+
+// What is where behind SCRATCH_AT: see packed-batch.wat.
+const SECOND_AT = 128;
+const PAIRS_AT = 192;
+const TEXTS_AT = 768;
+const INPUT_AT = 16_384;
+const MAX_BATCH_BYTES = 262_144;
+/** Of one message, besides its own bytes and the texts that all have in common. */
+const MAX_FIXED_BYTES = 512;
+const CONSTANTS = [
+  ',"key":"',
+  ',"properties":{',
+  ',"sequenceId":',
+  ',"value":"',
+  '"}\n',
+  ',"value":null}\n',
+  ',"eventTime":"',
+];
+
+const scratch = Buffer.from(memory.buffer, SCRATCH_AT);
+const words = new Uint32Array(memory.buffer, SCRATCH_AT + PAIRS_AT, 10);
+const at = (address: number) => address - SCRATCH_AT;
+
+const { isPlain, encode } = instantiate<Exports>(PACKED_BATCH_WASM, {
+  json: { memory, escape: escapeBytes },
+  js: {
+    isUtf8: (start: number, end: number) => Number(isUtf8(scratch.subarray(at(start), at(end)))),
+    formatSecond(second: number) {
+      if (!isDate(second * 1_000)) return 0;
+      scratch.write(formatTime(second * 1_000).slice(0, 20), SECOND_AT, 'latin1');
+      return 1;
+    },
+  },
+});
+for (const [index, text] of CONSTANTS.entries()) scratch.write(text, index * 16, 'latin1');
+
+/** Whether the batch is so many messages of the plain kind, each whole, and nothing else. */
+export function isPlainBatch(bytes: Uint8Array, count: number): boolean {
+  if (bytes.length > MAX_BATCH_BYTES || count < 1) return false;
+  scratch.set(bytes, INPUT_AT);
+  const start = SCRATCH_AT + INPUT_AT;
+  return isPlain(start, start + bytes.length, count) === 1;
+}
+
+/** The records of a plain batch, as encodeRecords gives those of its messages; `undefined` where that has to be asked. */
+export function encodePacked({ bytes, count, common }: PackedBatch): Records | undefined {
+  const parts = encodeCommon(common);
+  let used = TEXTS_AT;
+  let index = 0;
+  for (const part of parts) {
+    if (used + part.length * 3 > INPUT_AT - SLACK_BYTES) return undefined;
+    const length = scratch.write(part, used);
+    words[index++] = SCRATCH_AT + used;
+    words[index++] = length;
+    used += length;
+  }
+  scratch.set(bytes, INPUT_AT);
+  const start = SCRATCH_AT + INPUT_AT;
+  const fixedBytes = used - TEXTS_AT + MAX_FIXED_BYTES;
+  const end = encode(start, start + bytes.length, count, OUTPUT_AT, SCRATCH_AT - SLACK_BYTES, fixedBytes);
+  if (end === 0) return undefined;
+  const sizeBytes = end - OUTPUT_AT;
+  return { chunks: [output.subarray(0, sizeBytes)], sizeBytes };
+}
