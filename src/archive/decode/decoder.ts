@@ -16,6 +16,7 @@ import type { JsonValue } from './json-value.ts';
 import { Misfit, reasonOf } from './misfit.ts';
 import { primitiveSlot } from './primitive.ts';
 import { protobufNativeSlot } from './protobuf.ts';
+import { protobufParsedSlot } from './protobuf-parsed.ts';
 import { toJson } from './to-json.ts';
 import type { Slot } from './value-type.ts';
 
@@ -153,6 +154,10 @@ function codecOf(part: SchemaPart): Codec {
   }
   if (type === 'PROTOBUF_NATIVE') {
     const slot = protobufNativeSlot(definition);
+    return { slot, read: slot.read };
+  }
+  if (type === 'PROTOBUF') {
+    const slot = protobufParsedSlot(definition, properties);
     return { slot, read: slot.read };
   }
   throw new Misfit(`schemas of type ${type} are not known here`);

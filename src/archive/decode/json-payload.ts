@@ -68,8 +68,18 @@ export function readJson(slot: Slot, bytes: Buffer): JsonValue {
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new Misfit('it is no JSON');
   }
+  expectDepth(value, 0);
   expectFit(slot.type, value);
   return value;
+}
+
+/** Jackson's limit. @throws Misfit */
+const MAX_DEPTH = 1_000;
+
+function expectDepth(value: JsonValue | undefined, depth: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depth > MAX_DEPTH) throw new Misfit('it is nested too deeply');
+  for (const inner of Object.values(value)) expectDepth(inner as JsonValue, depth + 1);
 }
 
 /** @throws Misfit where the value is of a kind that the type is never written as */

@@ -69,7 +69,8 @@ function markNumbers(text: string): string | undefined {
     } else if (char === '-' || (char >= '0' && char <= '9')) {
       NUMBER.lastIndex = at;
       const number = NUMBER.exec(text)?.[0] ?? char;
-      if (String(Number(number)) !== number) {
+      const value = Number(number);
+      if (String(value) !== number || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
         put(at, `"${ESCAPED_MARK}`);
         put(at + number.length, '"');
         isMarked = true;
