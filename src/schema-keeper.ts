@@ -3,17 +3,13 @@
 // next run that meets it. Another definition under a version that is taken gets a name of its own.
 import { BackupError } from './errors.ts';
 import {
-  encodeKeptSchema,
+  type KeptSchema,
   keepSchema,
   MAX_VERSION_BYTES,
-  parseKeptSchema,
-  SCHEMA_FORMAT,
   schemaFolder,
-  schemaKey,
-  schemaName,
   versionText,
 } from './format/kept-schema.ts';
-import { crc64 } from './lib/crc64.ts';
+import { storeSchema } from './format/store-schema.ts';
 import { createSlots } from './lib/semaphore.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import type { Clock, Logger, ObjectStore, SchemaAnswer, SourcePartition, TopicSchema } from './ports.ts';
@@ -129,52 +125,19 @@ export class SchemaKeeper {
     const id = `${kept.version} ${kept.sha256}`;
     const known = this.#kept.get(id);
     if (known !== undefined) return known;
-    const name = this.#createOnce(version, kept.sha256, encodeKeptSchema(kept));
+    const name = this.#storeOnce(kept);
     this.#kept.set(id, name);
     // A failure is met by who asked; the next one tries again.
     name.catch(() => this.#kept.delete(id));
     return name;
   }
 
-  async #createOnce(version: Uint8Array, sha256: string, bytes: Buffer): Promise<string> {
-    const { prefix, topic } = this.#options;
-    for (const name of [schemaName(version), schemaName(version, sha256)]) {
-      const key = schemaKey(prefix, topic, name);
-      if ((await this.#holds(key, sha256, bytes)) ?? (await this.#create(key, sha256, bytes))) return name;
-    }
-    throw new BackupError('store', `what is under the name of a schema is not that schema`, {
-      hint: `Remove ${schemaKey(prefix, topic, schemaName(version, sha256))}: the next run stores it anew.`,
+  async #storeOnce(schema: KeptSchema): Promise<string> {
+    const { store, prefix, topic, logger, pace } = this.#options;
+    const { name, key, isNew, sizeBytes } = await storeSchema(store, prefix, topic, schema, {
+      signal: pace.storing,
     });
-  }
-
-  /** Whether the schema is at the key. `undefined`: nothing is. */
-  async #holds(key: string, sha256: string, bytes: Buffer): Promise<boolean | undefined> {
-    const { store, pace } = this.#options;
-    const call = { signal: pace.storing };
-    const head = await store.head(key, call);
-    if (head === undefined) return undefined;
-    if (head.crc64 === crc64([bytes])) return true;
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of store.read(key, call)) chunks.push(chunk);
-    try {
-      return parseKeptSchema(Buffer.concat(chunks)).sha256 === sha256;
-    } catch {
-      return false;
-    }
-  }
-
-  /** Creates the object, if nothing is at its key; returns whether the schema is there then. */
-  async #create(key: string, sha256: string, bytes: Buffer): Promise<boolean> {
-    const { store, logger, pace } = this.#options;
-    const attributes = {
-      metadata: { format: SCHEMA_FORMAT },
-      contentType: 'application/json',
-      isReadByRuns: true,
-    };
-    const body = { chunks: [bytes], sizeBytes: bytes.length };
-    const answer = await store.create(key, body, crc64([bytes]), attributes, { signal: pace.storing });
-    if (answer.kind === 'exists') return (await this.#holds(key, sha256, bytes)) === true;
-    logger.info({ key, bytes: bytes.length }, 'schema stored');
-    return true;
+    if (isNew) logger.info({ key, bytes: sizeBytes }, 'schema stored');
+    return name;
   }
 }

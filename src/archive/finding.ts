@@ -31,6 +31,10 @@ export type FindingKind =
   | 'unordered'
   /** An entry that is kept raw and was not recovered. */
   | 'unreadable'
+  /** The object of a schema is none, or another one. */
+  | 'schema'
+  /** Records name a version of a schema that is not kept. */
+  | 'schema-missing'
   | 'foreign';
 
 export interface Finding {

@@ -28,6 +28,8 @@ export interface Inspection {
   readonly latestMs?: TimeMs;
   readonly least?: MessageId;
   readonly greatest?: MessageId;
+  /** The versions of schemas that its records name, in Base64; absent where they name none. */
+  readonly schemaVersions?: readonly string[];
   readonly findings: readonly Finding[];
 }
 
@@ -74,6 +76,7 @@ async function inspectLines(
   const { key, parts } = object;
   const findings: Finding[] = [];
   const ids = new IdSet();
+  const schemaVersions = createVersionSet();
   const topic = partitionTopic(
     { tenant: parts.tenant, namespace: parts.namespace, topic: parts.topic, full: object.topic },
     parts.partition,
@@ -113,7 +116,8 @@ async function inspectLines(
       if (last !== undefined && !isNext(message.id, last.id)) skipped++;
       if (least === undefined || compareMessageIds(message.id, least) < 0) least = message.id;
       if (greatest === undefined || compareMessageIds(message.id, greatest) > 0) greatest = message.id;
-      const { publishTimeMs } = message;
+      const { publishTimeMs, schemaVersion } = message;
+      if (schemaVersion !== undefined) schemaVersions.add(schemaVersion);
       if (earliestMs === undefined || publishTimeMs < earliestMs) earliestMs = publishTimeMs;
       if (latestMs === undefined || publishTimeMs > latestMs) latestMs = publishTimeMs;
       first ??= message;
@@ -146,6 +150,7 @@ async function inspectLines(
     ...(latestMs === undefined ? {} : { latestMs }),
     ...(least === undefined ? {} : { least }),
     ...(greatest === undefined ? {} : { greatest }),
+    ...(schemaVersions.all.size === 0 ? {} : { schemaVersions: [...schemaVersions.all] }),
     findings,
   };
 }
@@ -155,6 +160,21 @@ function isNext(id: MessageId, last: MessageId): boolean {
   if (id.ledgerId !== last.ledgerId) return true;
   if (id.entryId === last.entryId) return id.batchIndex <= last.batchIndex + 1;
   return id.entryId === last.entryId + 1 && id.batchIndex <= 0;
+}
+
+/** Versions in Base64, few of them among many messages. */
+function createVersionSet() {
+  const all = new Set<string>();
+  let last: Uint8Array | undefined;
+  return {
+    all,
+    /** Producers without a schema write a version of no bytes. */
+    add(version: Uint8Array): void {
+      if (version.length === 0 || (last !== undefined && Buffer.compare(version, last) === 0)) return;
+      last = version;
+      all.add(Buffer.from(version).toString('base64'));
+    },
+  };
 }
 
 /** Key, metadata and manifest say with which message the object begins and ends. */

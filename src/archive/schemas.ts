@@ -10,6 +10,7 @@ import {
   versionText,
 } from '../format/kept-schema.ts';
 import { readWhole } from '../format/stored-object.ts';
+import { mapInOrder } from '../lib/map-in-order.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../ports.ts';
 import { parseTopicName, type TopicName } from '../topic-name.ts';
 import type { ArchiveObject } from './catalog.ts';
@@ -17,6 +18,11 @@ import { topicFolders } from './listing.ts';
 
 /** What is kept of schemas that were read, in bytes of their objects. */
 const MAX_CACHED_BYTES = 16 * 1_048_576;
+
+/** Of so many schemas a listing says what they are. */
+const MAX_DESCRIBED = 200;
+/** Read at a time. */
+const WIDTH = 6;
 
 /** A schema's object, by its key. */
 export interface ListedSchema extends ListedObject {
@@ -85,6 +91,64 @@ export async function readSchema(
     (name === schema.version || name === `${schema.version}-${schema.sha256.slice(0, 12)}`);
   if (isOfKey) return schema;
   throw new BackupError('corrupt', `the object is the schema ${schema.version} of ${schema.topic}`);
+}
+
+/** A schema as a listing shows it. */
+export interface DescribedSchema extends ListedSchema {
+  /** `undefined`: it was not read, since there are many, or is none. */
+  readonly schema: KeptSchema | undefined;
+}
+
+/** What the first MAX_DESCRIBED of them are, without their definitions in memory at once. @throws BackupError `store` */
+export async function* describeSchemas(
+  store: ObjectStore,
+  listed: readonly ListedSchema[],
+  call: CallOptions,
+): AsyncGenerator<DescribedSchema, void, undefined> {
+  const describe = async (one: ListedSchema): Promise<DescribedSchema> => {
+    const schema = await readSchema(store, one, call).catch((error: unknown) => {
+      if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
+      return undefined;
+    });
+    return { ...one, schema };
+  };
+  yield* mapInOrder(listed.slice(0, MAX_DESCRIBED), WIDTH, describe);
+  for (const one of listed.slice(MAX_DESCRIBED)) yield { ...one, schema: undefined };
+}
+
+/** A schema as lists show it, with names as `archive ls --json` prints them. */
+export interface SchemaSummary {
+  readonly key: string;
+  readonly topic: string;
+  /** See `schemaName`. */
+  readonly name: string;
+  readonly version: string;
+  /** `null` where it was not read, or is no schema. */
+  readonly type: string | null;
+  readonly size: number;
+  readonly sha256: string | null;
+}
+
+/** Without the definition. */
+export const summaryOf = ({
+  key,
+  topic,
+  name,
+  version,
+  sizeBytes,
+  schema,
+}: DescribedSchema): SchemaSummary => ({
+  ...{ key, topic, name },
+  version: versionText(version),
+  type: schema === undefined ? null : typeText(schema),
+  size: sizeBytes,
+  sha256: schema?.sha256 ?? null,
+});
+
+/** `KEY_VALUE` with what key and value are. */
+function typeText({ type, keyValue }: KeptSchema): string {
+  if (keyValue === undefined) return type;
+  return `${type}(${keyValue.key.type}, ${keyValue.value.type}, ${keyValue.encoding})`;
 }
 
 /** Finds the schemas of records. Lists those of a topic once, and reads each once while there is room for it. */

@@ -26,6 +26,7 @@ import { createDayTally, type DayResult } from './report/days.ts';
 import { compareDays, type EarlierReport } from './report/earlier.ts';
 import { verifySurroundings } from './verify-catalog.ts';
 import { verifyFacts, verifyInspection } from './verify-object.ts';
+import { createSchemaCheck, type SchemaResult } from './verify-schemas.ts';
 
 /** V8 would let garbage grow to several times of what is in use. */
 const MAX_IN_USE_BYTES = 64 * 1_048_576;
@@ -78,6 +79,7 @@ export interface VerifyReport {
   /** Entries kept raw, and how many of them are in objects all the same. */
   readonly unreadable: number;
   readonly recovered: number;
+  readonly schemas: SchemaResult;
   /** How far the runs could be followed by their manifests. */
   readonly chain: ChainSummary;
   readonly partitions: readonly PartitionResult[];
@@ -105,6 +107,7 @@ export async function verifyArchive(
   });
   const partitions = new PartitionRanges(prefix);
   const days = createDayTally();
+  const schemaCheck = createSchemaCheck(store, prefix);
   const ofObjects: Finding[] = [];
   const unordered = new Set<string>();
   const total = { objects: 0, bytes: 0, messages: 0, unknown: 0 };
@@ -115,6 +118,7 @@ export async function verifyArchive(
     if (inspection !== undefined) ofObjects.push(...verifyInspection(object, inspection));
     if (inspection?.findings.some(({ kind }) => kind === 'unordered')) unordered.add(object.key);
     partitions.addObject(object, inspection);
+    schemaCheck.add(object, inspection);
     const messages = inspection?.messages ?? object.facts.messages;
     const said = object.manifest?.sha256 ?? object.head?.metadata['sha256'];
     days.add({ object, messages, sha256: inspection?.sha256 ?? said });
@@ -128,8 +132,10 @@ export async function verifyArchive(
   if (total.objects + raw.length + missing.length === 0) throw await nothingFound(store, prefix, listing);
   const { duplicates, findings: ofEnds } = await verifyPartitions(store, partitions, level, call);
   const joined = verifyChain(partitions, surroundings, chain);
+  const { findings: ofSchemas, ...schemas } = await schemaCheck.results(topic, level !== 'list', call);
   const findings = [
     ...verifySurroundings(surroundings),
+    ...ofSchemas,
     ...ofObjects,
     ...[...ofEnds, ...joined.findings]
       // Where messages are in no order, first and last ids are no ranges.
@@ -146,6 +152,7 @@ export async function verifyArchive(
     damagedObjects: new Set(damaged.map(({ key }) => key)).size,
     unreadable: raw.length,
     recovered: raw.filter(isRecovered).length,
+    schemas,
     chain: summariseChain(chain),
     partitions: joined.partitions,
     days: days.results(findings),

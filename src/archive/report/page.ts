@@ -6,6 +6,7 @@ import { coverageOf, datesOf } from '../coverage.ts';
 import { createDateGroups, type DateGroup, sumGroups } from '../date-groups.ts';
 import type { Finding } from '../finding.ts';
 import { countText, knownText } from '../message-count.ts';
+import type { SchemaSummary } from '../schemas.ts';
 import { createCatalogCheck } from '../verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';
 import { findingList, htmlPage, tile } from './html.ts';
@@ -58,7 +59,12 @@ export function createReportPage(prefix: string) {
       check.add(object);
     },
     /** The page. `name` is what the archive is called, `madeAt` when it was looked at. */
-    page(surroundings: Surroundings, name: string, madeAt: Date): string {
+    page(
+      surroundings: Surroundings,
+      name: string,
+      madeAt: Date,
+      schemas: readonly SchemaSummary[] = [],
+    ): string {
       const findings = check.findings(surroundings);
       const gaps = gapsOf(findings, surroundings);
       const sections = [...topics].map(([topic, sums]) =>
@@ -78,6 +84,7 @@ export function createReportPage(prefix: string) {
 </header>
 ${tiles(groups, surroundings, findings)}
 ${sections.join('\n')}
+${schemaSection(schemas)}
 ${findingSection(findings)}`,
       );
     },
@@ -151,6 +158,20 @@ function partitionTable(groups: readonly DateGroup[]): string {
   });
   return `<table><thead><tr><th>partition</th><th class="number">files</th><th class="number">messages</th><th class="number">stored</th><th>first published</th><th>last published</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table>`;
+}
+
+function schemaSection(schemas: readonly SchemaSummary[]): string {
+  if (schemas.length === 0) return '';
+  const rows = schemas.map(({ topic, name, type, size }) => {
+    const cells = [
+      `<td><code>${asText(topic)}</code></td><td>${asText(name)}</td><td>${asText(type ?? '?')}</td>`,
+      `<td class="number">${bytesText(size)}</td>`,
+    ];
+    return `<tr>${cells.join('')}</tr>`;
+  });
+  return `<section><h2>Schemas</h2>
+<table><thead><tr><th>topic</th><th>version</th><th>type</th><th class="number">stored</th></tr></thead>
+<tbody>${rows.join('\n')}</tbody></table></section>`;
 }
 
 function findingSection(findings: readonly Finding[]): string {

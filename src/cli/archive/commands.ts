@@ -14,6 +14,7 @@ Usage: tdmq-backup archive <command> [options]
   restore  publish what was stored to a topic
   export   write the messages as Parquet tables
   thaw     ask COS for readable copies of archived objects
+  schemas  list, print and compare the schemas that messages name; fetch them for an old archive
 
 The archive is the bucket and prefix of the rule's settings (COS_BUCKET, COS_REGION, COS_PREFIX and API keys, also by
 --env-file), or a folder that it was copied to (--folder). \`tdmq-backup archive <command> --help\` says more.
@@ -32,6 +33,7 @@ Examples:
     restore: async () => (await import('./restore.ts')).command,
     export: async () => (await import('./export.ts')).command,
     thaw: async () => (await import('./thaw.ts')).command,
+    schemas: async () => (await import('./schemas.ts')).command,
   },
   aliases: { list: 'ls', check: 'verify' },
 };

@@ -1,6 +1,7 @@
 // What `archive ls --json` prints, and scripts may rely on: one JSON object, written as objects are listed.
 import type { ArchiveObject, Surroundings } from '../../archive/catalog.ts';
 import { isRecovered } from '../../archive/catalog.ts';
+import type { SchemaSummary } from '../../archive/schemas.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { Output } from '../terminal/output.ts';
 
@@ -20,7 +21,10 @@ export function createJsonListing(output: Output) {
       if (facts.messages === undefined) totals.unknown++;
       return output.write(`${before}${JSON.stringify(objectJson(object))}`);
     },
-    async end({ missing, raw, foreign, badManifests }: Surroundings): Promise<void> {
+    async end(
+      { missing, raw, foreign, badManifests }: Surroundings,
+      schemas: readonly SchemaSummary[],
+    ): Promise<void> {
       const rest = {
         totals: {
           topics: topics.size,
@@ -40,6 +44,7 @@ export function createJsonListing(output: Output) {
         missing: missing.map(({ key }) => key),
         foreign: foreign.map(({ key }) => key),
         badManifests,
+        schemas,
       };
       if (totals.objects === 0) await output.write('{"format":"tdmq-backup-ls/1","objects":[');
       await output.write(`],${JSON.stringify(rest).slice(1)}\n`);

@@ -4,6 +4,7 @@ import { isRecovered } from '../../archive/catalog.ts';
 import { type Coverage, coverageOf } from '../../archive/coverage.ts';
 import { createDateGroups, type DateGroup, sumGroups } from '../../archive/date-groups.ts';
 import { countText, totalText } from '../../archive/message-count.ts';
+import type { SchemaSummary } from '../../archive/schemas.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { MessageId, TimeMs } from '../../ports.ts';
@@ -64,8 +65,12 @@ export function createListing(output: Output, prefix: string, name: string, with
       rows.push(object);
       if (rows.length >= TABLE_ROWS) await printObjects();
     },
-    async end({ missing, raw, foreign, badManifests }: Surroundings): Promise<void> {
+    async end(
+      { missing, raw, foreign, badManifests }: Surroundings,
+      schemas: readonly SchemaSummary[],
+    ): Promise<void> {
       await endTopic();
+      for (const line of schemaLines(schemas)) await say(line);
       const sum = {
         objects: totals.reduce((all, one) => all + one.objects, 0),
         bytes: totals.reduce((all, one) => all + one.bytes, 0),
@@ -88,6 +93,21 @@ export function createListing(output: Output, prefix: string, name: string, with
       await output.flush();
     },
   };
+}
+
+/** The schemas of each topic, in a table. */
+export function schemaLines(schemas: readonly SchemaSummary[]): string[] {
+  return [...new Set(schemas.map(({ topic }) => topic))].flatMap((topic) => {
+    const own = schemas.filter((one) => one.topic === topic);
+    const rows = own.map(({ name, type, size, sha256 }) => [
+      name,
+      type ?? '?',
+      formatBytes(size),
+      sha256?.slice(0, 12) ?? '?',
+    ]);
+    const table = formatTable(['version', 'type', 'size', 'sha256'], rows);
+    return [`schemas of ${topic}`, ...table.map((line) => `  ${line}`), ''];
+  });
 }
 
 /** A number, as long as it is one. */

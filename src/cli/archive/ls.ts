@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { streamCatalog } from '../../archive/catalog-stream.ts';
 import type { DateRange } from '../../archive/listing.ts';
 import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
+import { describeSchemas, listSchemas, type SchemaSummary, summaryOf } from '../../archive/schemas.ts';
 import { dateOf } from '../../format/object-key.ts';
 import type { Command } from '../command.ts';
 import { openOutput } from '../terminal/output.ts';
@@ -21,8 +22,8 @@ Usage: tdmq-backup archive ls [options]
 
 Lists what an archive holds without downloading it: from the keys, the manifests of the runs, and the metadata of the
 objects that no manifest knows. \`?\` means that nobody reports it: an object of several parts of a run that was killed;
-\`archive index\` reads such objects once and writes down what is in them. The exit code is 1 where a manifest names an
-object that is not there.
+\`archive index\` reads such objects once and writes down what is in them. Schemas are listed too: \`archive schemas\` prints
+them. The exit code is 1 where a manifest names an object that is not there.
 
   --from DAY       objects that begin on this day (UTC) or later
   --until DAY      and before this one
@@ -79,9 +80,12 @@ Examples:
         throw topic !== undefined && dates !== undefined
           ? await nothingOf(store, prefix, topic, { isLocal, signal })
           : await nothingFound(store, prefix, { topic, isLocal, signal });
+      const schemas: SchemaSummary[] = [];
+      const listed = await listSchemas(store, prefix, topic, { signal });
+      for await (const one of describeSchemas(store, listed, { signal })) schemas.push(summaryOf(one));
       if (values.html !== undefined && report !== undefined)
-        await writeFile(values.html, report.page(surroundings, name, new Date()));
-      await listing.end(surroundings);
+        await writeFile(values.html, report.page(surroundings, name, new Date(), schemas));
+      await listing.end(surroundings, schemas);
       return surroundings.missing.length > 0 ? 1 : 0;
     } finally {
       progress.clear();

@@ -7,15 +7,12 @@ import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore-partit
 import type { Route } from '../../archive/restore-routing.ts';
 import { openTarget } from '../../archive/restore-target.ts';
 import { isByContent } from '../../archive/selection.ts';
-import { parsePulsarAccess } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
-import { readRoleKey } from '../../rules/role-key.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
-import { ruleEnvironment } from '../rule/environment.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
 import { reportDamaged } from './damaged.ts';
@@ -27,6 +24,7 @@ import {
   onlyTopic,
   openLocation,
 } from './location.ts';
+import { pulsarAccess } from './pulsar-access.ts';
 import { pairTopics, parseMaps, type TopicMap, type TopicPair } from './restore-map.ts';
 import { keysOf, type OpenPlan, planRestore, type RestorePlan } from './restore-plan.ts';
 import { restorePlans } from './restore-plans.ts';
@@ -301,18 +299,11 @@ const partitionsText = (partitions: number): string =>
   partitions === 0 ? 'no partitions' : partitions === 1 ? '1 partition' : `${partitions} partitions`;
 
 async function openPublisher(terminal: Terminal): Promise<Publisher> {
-  if (!terminal.env['PULSAR_SERVICE_URL']) {
-    throw new BackupError('config', 'PULSAR_SERVICE_URL is not set', {
-      hint: 'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
-    });
-  }
-  const { pulsar, api } = parsePulsarAccess(await ruleEnvironment(terminal), 'shell');
-  const { tdmqRole, runsFrom } = pulsar;
-  const token =
-    tdmqRole === undefined || api === undefined
-      ? pulsar.token
-      : await readRoleKey({ ...tdmqRole, ...api, signal: terminal.signal, runsFrom });
+  const config = await pulsarAccess(
+    terminal,
+    'Set it to the cluster to restore into, and PULSAR_TOKEN to the key of a role that may produce there.',
+  );
   // Not ended by Ctrl-C: what is on its way then is waited for.
   const { signal } = new AbortController();
-  return createWirePublisher({ config: { ...pulsar, token }, clock: systemClock, signal });
+  return createWirePublisher({ config, clock: systemClock, signal });
 }

@@ -46,7 +46,8 @@ found. What the subscription lost (TTL, skip, reset) is distinguished, and so ar
 Damage makes the exit code 1. Messages that are in two objects with equal content are duplicates, which happen after
 crashes and with Shared subscriptions: they are no damage, nor is what the subscription lost, nor are gaps of which no
 run says anything; --strict lets these fail. Entries that are kept raw and were not recovered are named, each with its
-key.
+key. A schema that a manifest names and that is gone is damage, and so is one that is changed; a schema version that
+records name and that was never kept (in archives from before) is none, with --strict neither.
 
   --level LEVEL    list, object, record or full
   --parallel N     objects at a time; 4 by default
@@ -170,7 +171,11 @@ function print(report: VerifyReport, terminal: Terminal): void {
       : `${red('✗')} ${what}: ${report.damagedObjects} objects are damaged or missing`,
   );
   for (const line of chainLines(report)) say(line);
-  const { unreadable, recovered } = report;
+  const { unreadable, recovered, schemas } = report;
+  if (schemas.kept + schemas.missing > 0)
+    say(
+      `${schemas.kept} schemas kept${schemas.missing === 0 ? '' : `; ${schemas.missing} versions that records name are not: archive schemas fetch`}`,
+    );
   if (unreadable > recovered) say(`${yellow('⚠')} ${rawText(unreadable, recovered)}`);
   else if (unreadable > 0) say(rawText(unreadable, recovered));
 }

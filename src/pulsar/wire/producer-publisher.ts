@@ -29,9 +29,9 @@ export interface PublisherOptions {
   readonly signal: AbortSignal;
 }
 
-/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` where the URL or a TLS file is of no use */
-export function createWirePublisher({ config, clock, signal }: PublisherOptions): Publisher {
-  const cluster = new Cluster({
+/** @throws BackupError `config` where the URL or a TLS file is of no use */
+export function openCluster({ config, clock }: Pick<PublisherOptions, 'config' | 'clock'>): Cluster {
+  return new Cluster({
     clock,
     timings: DEFAULT_TIMINGS,
     token: config.token,
@@ -41,6 +41,11 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
     serviceUrl: parseServiceUrl(config.serviceUrl),
     listenerName: config.listenerName,
   });
+}
+
+/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` where the URL or a TLS file is of no use */
+export function createWirePublisher({ config, clock, signal }: PublisherOptions): Publisher {
+  const cluster = openCluster({ config, clock });
   const producers = new Set<WireProducer>();
   let lastProducerId = 0;
 
