@@ -18,7 +18,7 @@ import {
   listTopics,
   type PulsarCluster,
 } from './tdmq-lookup.ts';
-import { checkTimeToLive } from './time-to-live.ts';
+import { checkKeeping, type Keeping, paceOf } from './time-to-live.ts';
 
 export interface InspectOptions {
   readonly config: RuleSettings;
@@ -127,15 +127,15 @@ function clusterFinding(found: PulsarCluster | undefined, id: string, region: st
 }
 
 function namespaceFindings(
-  found: { name: string; ttlSeconds: number | undefined } | undefined,
-  { pulsar, run }: RuleSettings,
+  found: ({ readonly name: string } & Keeping) | undefined,
+  { pulsar, run, file }: RuleSettings,
   cluster: PulsarCluster,
 ): CheckResult[] {
   if (found === undefined) {
     const cause = `cluster ${cluster.id} has no namespace ${pulsar.topic.namespace}`;
     return [fail('namespace', cause, 'Correct PULSAR_TOPIC: it is tenant/namespace/topic.')];
   }
-  return [ok('namespace', found.name), ...checkTimeToLive(found.ttlSeconds, run.intervalMinutes * 60)];
+  return [ok('namespace', found.name), ...checkKeeping(found, paceOf({ run, file }))];
 }
 
 async function inspectTopic(

@@ -237,6 +237,7 @@ function environmentOf(
     COS_REGION: region,
     COS_PREFIX: fields.prefix,
     RUN_INTERVAL_MINUTES: fields.interval,
+    FILE_LINGER_MINUTES: fields.linger,
     ...settings,
     ...(fields.start && { PULSAR_INITIAL_POSITION: fields.start === 'latest' ? 'latest' : undefined }),
   };

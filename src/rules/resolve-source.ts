@@ -16,7 +16,7 @@ import {
   type PulsarCluster,
   type Subscription,
 } from './tdmq-lookup.ts';
-import { isShortTimeToLive } from './time-to-live.ts';
+import { isShortTimeToLive, type Keeping } from './time-to-live.ts';
 
 /** Milliseconds since the epoch; `undefined`: the subscription stays where it is. */
 export type StartPosition = number | undefined;
@@ -70,12 +70,14 @@ export async function resolveTopic(
 
 function timeToLiveWarning(
   { fields }: RuleForm,
-  { name, ttlSeconds }: { name: string; ttlSeconds: number | undefined },
+  { name, ttlSeconds }: { readonly name: string } & Keeping,
 ): string[] {
   const intervalSeconds = Number(fields.interval ?? VARIABLES.RUN_INTERVAL_MINUTES.fallback) * 60;
-  if (!isShortTimeToLive(ttlSeconds, intervalSeconds)) return [];
+  const lingerSeconds = Number(fields.linger ?? 0) * 60;
+  if (!isShortTimeToLive(ttlSeconds, { intervalSeconds, lingerSeconds })) return [];
+  const what = lingerSeconds === 0 ? '' : `, and messages linger for ${lingerSeconds} s`;
   return [
-    `namespace ${name} drops unread messages after ${ttlSeconds} s; a few failed runs would lose messages`,
+    `namespace ${name} drops unread messages after ${ttlSeconds} s${what}; a few failed runs would lose messages`,
   ];
 }
 

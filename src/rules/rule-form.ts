@@ -64,6 +64,11 @@ export const FIELDS = {
     example: '5',
     variable: 'RUN_INTERVAL_MINUTES',
   },
+  linger: {
+    what: 'minutes that what fills no file waits for more, 0 to 720; exclusive and failover only',
+    example: '60',
+    variable: 'FILE_LINGER_MINUTES',
+  },
   instances: {
     what: 'instances that each tick starts, 1 to 10; several for failover, shared and key_shared',
     example: '1',

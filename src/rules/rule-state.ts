@@ -16,8 +16,10 @@ export interface RuleState extends Outcome {
   readonly lastRun: RunRecord | undefined;
   /** The last run that drained its subscription. */
   readonly lastSuccess: RunRecord | undefined;
-  /** Messages that wait in the subscription. */
+  /** Messages that wait in the subscription, besides those that linger. */
   readonly backlog: number | undefined;
+  /** Messages that the last tick left there until they are old enough for a file. */
+  readonly lingering: number | undefined;
   /** What could not be asked, and why. */
   readonly unknown: readonly string[];
 }
@@ -58,6 +60,7 @@ export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess):
   const settings = settingsOf(rule);
   const bucket =
     settings.config && (await attempt('bucket', () => bucketOf(rule, settings.config.cos, access)));
+  const lingering = runs && lingeringOf(rule, runs);
   if (bucket?.unknown !== undefined) unknown.push(`bucket: ${bucket.unknown}`);
   return {
     ...judge({
@@ -70,10 +73,21 @@ export async function readState(cloud: Cloud, rule: Rule, access: BucketAccess):
     hasRun: runs && runs.length > 0,
     lastRun: runs?.[0],
     lastSuccess: runs?.find((run) => run.result === 'ok' && run.stopReason !== 'busy'),
-    backlog: source?.subscription?.backlog ?? runs?.[0]?.backlog,
+    backlog: backlogOf(source?.subscription, lingering) ?? runs?.[0]?.backlog,
+    lingering,
     unknown,
   };
 }
+
+/** What the runs of the last tick left: each instance that of its own partitions. */
+function lingeringOf(rule: Rule, runs: readonly RunRecord[]): number | undefined {
+  const left = runs.slice(0, Math.max(1, instancesOf(rule))).flatMap((run) => run.lingering ?? []);
+  return left.length === 0 ? undefined : left.reduce((sum, { messages }) => sum + messages, 0);
+}
+
+/** TDMQ counts what lingers, too. */
+const backlogOf = (subscription: Subscription | undefined, lingering = 0): number | undefined =>
+  subscription?.backlog === undefined ? undefined : Math.max(0, subscription.backlog - lingering);
 
 interface SourceView {
   readonly fault?: Fault;

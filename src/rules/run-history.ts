@@ -26,7 +26,12 @@ export interface RunRecord {
   readonly errorCode: string | undefined;
   /** The failing service's own words: `code`, `status`, `serverError`, `apiCode` … */
   readonly errorDetails: Readonly<Record<string, string>>;
+  /** Besides what lingers. */
   readonly backlog: number | undefined;
+  /** Messages that it left in the subscription until they are old enough for a file, and when the oldest was published. */
+  readonly lingering:
+    | { readonly messages: number; readonly oldestPublishTime: string | undefined }
+    | undefined;
   /** Why the broker did not hand out what was left. */
   readonly heldBack: string | undefined;
   /** In how many partitions it found the subscription moved forwards. */
@@ -182,8 +187,18 @@ function runOf(line: LogLine): RunRecord | undefined {
     errorCode: text('errorCode'),
     errorDetails: detailsOf(own),
     backlog: number('backlogMessages') ?? number('backlogEntries'),
+    lingering: lingeringOf(own),
     heldBack: text('heldBack'),
     subscriptionMoved: number('subscriptionMoved') ?? 0,
+  };
+}
+
+function lingeringOf(own: Readonly<Record<string, unknown>>): RunRecord['lingering'] {
+  const { lingeringMessages: messages, lingeringOldestPublishTime: oldest } = own;
+  if (messages === undefined) return undefined;
+  return {
+    messages: Number(messages),
+    oldestPublishTime: oldest === undefined ? undefined : String(oldest),
   };
 }
 
@@ -220,6 +235,7 @@ function endedByScf(line: LogLine): RunRecord | undefined {
     errorCode: undefined,
     errorDetails: { scfStatus: String(status) },
     backlog: undefined,
+    lingering: undefined,
     heldBack: undefined,
     subscriptionMoved: 0,
   };

@@ -2,6 +2,7 @@
 // shape. Reads only; the keys of roles are dropped where they arrive.
 import { ifThere } from './api-failure.ts';
 import { allPages, type Cloud } from './cloud.ts';
+import type { Keeping } from './time-to-live.ts';
 
 export interface PulsarCluster {
   readonly id: string;
@@ -114,11 +115,11 @@ function serviceUrl(endpoint: string): string {
   return /^[a-z+]+:\/\//.test(first) ? first : `http://${first}`;
 }
 
-/** The namespaces of a cluster, with the time after which unread messages are dropped. */
+/** The namespaces of a cluster, with how long they keep messages. TDMQ does not document the unit of their expiry. */
 export async function listNamespaces(
   cloud: Cloud,
   clusterId: string,
-): Promise<{ name: string; ttlSeconds: number | undefined }[]> {
+): Promise<({ readonly name: string } & Keeping)[]> {
   const rows = await allPages(async (Offset) => {
     const answer = await cloud.call('tdmq', 'DescribeEnvironments', {
       ClusterId: clusterId,
@@ -127,7 +128,11 @@ export async function listNamespaces(
     });
     return { rows: answer.EnvironmentSet, total: answer.TotalCount };
   });
-  return rows.map((one) => ({ name: one.EnvironmentId ?? '', ttlSeconds: one.MsgTTL }));
+  return rows.map((one) => ({
+    name: one.EnvironmentId ?? '',
+    ttlSeconds: one.MsgTTL,
+    retentionSeconds: (one.RetentionPolicy?.TimeInMinutes ?? 0) * 60,
+  }));
 }
 
 /** The name that the TDMQ API lists a topic by, also where one of its partitions is meant. */
@@ -206,7 +211,7 @@ export async function findSubscription(
 /** Where messages come from, down to the first part that is not there. */
 export interface FoundSource {
   readonly cluster?: PulsarCluster;
-  readonly namespace?: { readonly name: string; readonly ttlSeconds: number | undefined };
+  readonly namespace?: { readonly name: string } & Keeping;
   readonly topic?: { readonly name: string; readonly partitions: number };
   readonly subscription?: Subscription;
 }

@@ -315,6 +315,43 @@ describe('Pulsar', () => {
       expect((await look()).about('time to live')).toMatchObject({ status });
     });
 
+    test.each<[string, string, Record<string, unknown>]>([
+      ['fail', 'time to live', { '/messageTTL': 3_900 }],
+      ['warn', 'time to live', { '/messageTTL': 5_400 }],
+      ['ok', 'time to live', { '/messageTTL': 86_400 }],
+      ['warn', 'retention', { '/retention': { retentionTimeInMinutes: 70, retentionSizeInMB: 100 } }],
+      ['warn', 'subscription expiry', { '/subscriptionExpirationTime': 70 }],
+      [
+        'fail',
+        'backlog quota',
+        { '/backlogQuotaMap': { message_age: { limitTime: 3_700, policy: 'producer_exception' } } },
+      ],
+    ])('%s of %s near a linger of an hour', async (status, item, answered) => {
+      answers = answered;
+      const { port } = server.address() as AddressInfo;
+      const env = { PULSAR_SERVICE_URL: `http://127.0.0.1:${port}`, FILE_LINGER_MINUTES: '60' };
+      const { about } = await check(env, '--read-only');
+      expect(about(item)).toMatchObject({ status, cause: expect.stringMatching(/3600 s/) });
+    });
+
+    test('what is far from the linger, or limits nothing, is not mentioned', async () => {
+      const far: Record<string, unknown> = {
+        '/messageTTL': 0,
+        '/retention': { retentionTimeInMinutes: 10_000 },
+        '/subscriptionExpirationTime': 10_000,
+        '/backlogQuotaMap': { destination_storage: { limitSize: 1_000, limitTime: -1 } },
+      };
+      const none = { '/retention': { retentionTimeInMinutes: 0 }, '/subscriptionExpirationTime': 0 };
+      const { port } = server.address() as AddressInfo;
+      const env = { PULSAR_SERVICE_URL: `http://127.0.0.1:${port}`, FILE_LINGER_MINUTES: '60' };
+      for (const answered of [far, none, {}]) {
+        answers = answered;
+        const { about } = await check(env, '--read-only');
+        for (const item of ['time to live', 'retention', 'subscription expiry', 'backlog quota'])
+          expect(about(item)).toBeUndefined();
+      }
+    });
+
     test('a time to live of for ever, and one that is not told, are not mentioned', async () => {
       answers = { '/messageTTL': 0 };
       expect((await look()).about('time to live')).toBeUndefined();

@@ -59,6 +59,15 @@ test('It proves a rule: publishes, invokes, finds each message once, and reports
   expect(err).toContain('its other consumers get them too');
 });
 
+test('It proves a rule that lets messages linger: its own are old enough to be stored', async () => {
+  rule = await startSmokeRule({ FILE_LINGER_MINUTES: '720' });
+  rule.broker.publish(SMOKE_TOPIC, [{ payload: 'young' }]);
+  const { code, told } = await smokeJson(['--yes']);
+  expect(statuses(told)).toEqual(stepsOf.map((step) => `${step} ok`));
+  expect(code).toBe(0);
+  expect(copiesOf(`"tdmq-backup-smoke":"${told.left.mark}"`)).toBe(3);
+});
+
 test('It says for a person what is left, and how it could be removed', async () => {
   rule = await startSmokeRule({}, 0);
   const { code, out } = await smoke(['--yes']);

@@ -3,7 +3,9 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'vitest';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { InspectedObject, LoopbackCos } from '../../src/local/cos/server.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import type { PublishedMessage } from './python-clients.ts';
 
 /** A line of an object, as JSON gives it. */
@@ -49,6 +51,14 @@ export function objectsUnder(cos: LoopbackCos, prefix: string): InspectedObject[
     .objects()
     .filter(({ key }) => key.startsWith(prefix))
     .map(({ key }) => cos.object(key) as InspectedObject);
+}
+
+/** A copy of what is under a prefix, that a test may damage. */
+export function copyOf(cos: LoopbackCos, prefix: string): MemoryStore {
+  const store = createMemoryStore();
+  for (const { key, bytes, metadata } of objectsUnder(cos, prefix))
+    store.objects.set(key, { key, bytes, metadata, contentType: '', crc64: crc64([bytes]) });
+  return store;
 }
 
 /** The manifests of the runs under a prefix, oldest first. */

@@ -29,6 +29,7 @@ export interface Summary {
   readonly unreadable: number;
   readonly partitions: number;
   readonly backlog?: { readonly messages?: number; readonly entries?: number };
+  readonly lingering?: { readonly messages: number; readonly oldestPublishTime: string };
   readonly heldBack?: string;
 }
 

@@ -149,6 +149,25 @@ describe.concurrent('killed on a real broker, the next run stores each message o
     },
   );
 
+  it.for(KILL_POINTS)('with a linger, whatever waits: %s', async ([moment, topic, point]) => {
+    const rule = await rules.rule(`linger ${moment}`, 'exclusive', topic());
+    let kill = () => {};
+    point(rule, () => kill());
+    const linger = { FILE_LINGER_MINUTES: '60' };
+    const run = rule.start({ ...linger, FILE_MAX_MESSAGES: '90' });
+    kill = run.kill9;
+    expectKilled(await run.outcome);
+    rule.onCosCall(() => undefined);
+    await rule.gone();
+    const next = await rule.startBeside(broker(), { ...linger, FILE_MAX_MESSAGES: '130' }).outcome;
+    expect(next.summary, next.output).toMatchObject({ stopReason: 'caught_up', backlog: { entries: 0 } });
+    expect(next.output).not.toContain('subscription moved');
+    // Objects of several parts are stored as they are.
+    if (topic() === orders) expect(next.summary?.lingering?.messages).toBeGreaterThan(0);
+    await rule.gone();
+    await rule.expectNextRunToFinish({ FILE_MAX_MESSAGES: '60' });
+  });
+
   it.for([
     // Before it refuses the second consumer of an Exclusive subscription, a broker asks the first whether it lives.
     ['exclusive', 'answers', 'busy', 2],

@@ -14,13 +14,17 @@ export const SECRETS = {
   sessionToken: 'integration-test-session-token-0000',
 };
 
-/** Call it at the top of a file; inside the tests, the function it answers gives the server. Faults end with a test. */
-export function useCos(): () => LoopbackCos {
+/**
+ * Call it at the top of a file; inside the tests, the function it answers gives the server. Faults end with a test.
+ * `clock`: its time.
+ */
+export function useCos(options: { readonly clock?: () => number } = {}): () => LoopbackCos {
   let cos: LoopbackCos | undefined;
   let dir: string | undefined;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'tdmq-backup-cos-'));
-    cos = await startLoopbackCos({ dir, buckets: [{ name: BUCKET, region: REGION }], credentials: SECRETS });
+    const buckets = [{ name: BUCKET, region: REGION }];
+    cos = await startLoopbackCos({ ...options, dir, buckets, credentials: SECRETS });
   });
   afterEach(() => cos?.clearFaults());
   afterAll(async () => {

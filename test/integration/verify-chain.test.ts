@@ -2,9 +2,8 @@
 // subscription or left ids out, and what is then removed from the bucket is named. Run `npm run package` first.
 import { expect, it, vi } from 'vitest';
 import { type VerifyReport, verifyArchive } from '../../src/archive/verify.ts';
-import { crc64 } from '../../src/lib/crc64.ts';
-import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
-import { objectsUnder, runManifests } from './archive-under-test.ts';
+import type { MemoryStore } from '../fakes/memory-store.ts';
+import { copyOf, runManifests } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type Invocation, invoke, startInvocation } from './invoke.ts';
 import { consumersOf } from './proxied-rule.ts';
@@ -64,14 +63,6 @@ function expectDrained({ summary, output }: Invocation, expected: object = {}): 
   expect(summary, output).toMatchObject(expected);
 }
 
-/** A copy of the bucket that a test may damage. */
-function copyOf(prefix: string): MemoryStore {
-  const store = createMemoryStore();
-  for (const { key, bytes, metadata } of objectsUnder(cos(), prefix))
-    store.objects.set(key, { key, bytes, metadata, contentType: '', crc64: crc64([bytes]) });
-  return store;
-}
-
 const verify = (store: MemoryStore, prefix: string): Promise<VerifyReport> =>
   verifyArchive(store, prefix, { level: 'record' });
 
@@ -115,7 +106,7 @@ it('calls nothing a loss on a Failover subscription of several runs and instance
   const lastRun = await rule.publish(40).then(() => rule.run());
   expectDrained(lastRun, { messages: 40 });
 
-  const report = await verify(copyOf(rule.prefix), rule.prefix);
+  const report = await verify(copyOf(cos(), rule.prefix), rule.prefix);
   expect(damages(report)).toEqual([]);
   expect(report.findings.map(({ kind }) => kind).sort()).toEqual(['passed-over', 'passed-over']);
   expect(report.partitions.map(({ passedOver }) => passedOver)).toEqual([
@@ -132,7 +123,7 @@ it('calls nothing a loss on a Failover subscription of several runs and instance
   const manifests = runManifests(cos(), rule.prefix);
   for (const { key, manifest } of manifests.slice(1, -1)) {
     const stored = manifest['storedObjects'] as { key: string; partition: number; messages: number }[];
-    const store = copyOf(rule.prefix);
+    const store = copyOf(cos(), rule.prefix);
     for (const one of [key, ...stored.map((object) => object.key)]) store.objects.delete(one);
     const damaged = await verify(store, rule.prefix);
     expect(damages(damaged)).toContain(`manifest ${key}`);
@@ -169,7 +160,7 @@ it('calls nothing a loss on an Exclusive subscription whose topic was made anew,
     await rule.publish(20);
     expectDrained(await rule.run(exclusive), { messages: 20 });
   }
-  const report = await verify(copyOf(rule.prefix), rule.prefix);
+  const report = await verify(copyOf(cos(), rule.prefix), rule.prefix);
   expect(damages(report)).toEqual([]);
   expect(report.findings.map(({ kind }) => kind)).not.toContain('gap');
 });

@@ -116,6 +116,20 @@ test.each([
   expect((await inspect())['time to live']).toMatchObject({ status });
 });
 
+test('A time to live or a retention near the linger is a warning, and none without one', async () => {
+  const namespace = cluster.environments.get('default');
+  if (namespace) Object.assign(namespace, { ttlSeconds: 6_000, retentionMinutes: 90 });
+  const near = await inspect({ FILE_LINGER_MINUTES: '60' });
+  expect(near['time to live']).toMatchObject({
+    status: 'warn',
+    cause: expect.stringContaining('8 failed runs'),
+  });
+  expect(near['retention']).toMatchObject({ status: 'warn' });
+  const without = await inspect();
+  expect(without['time to live']).toMatchObject({ status: 'ok' });
+  expect(without['retention']).toBeUndefined();
+});
+
 test('A function in another VPC than the address fails, an unknown address is a warning', async () => {
   const vpc = { vpcId: 'vpc-2', subnetId: 'subnet-1' };
   expect((await inspect({}, { vpc }))['network']).toMatchObject({ status: 'fail' });

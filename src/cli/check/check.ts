@@ -12,6 +12,7 @@ import { checkBucket } from './cos.ts';
 import { checkDeployment } from './deployment.ts';
 import { checkLimits } from './limits.ts';
 import { checkPulsar } from './pulsar.ts';
+import { checkObjectSize } from './storage-class.ts';
 
 export const command: Command = {
   summary: 'try out all that a rule needs, before it is deployed',
@@ -85,15 +86,21 @@ async function* check(terminal: Terminal, { probes, asksCloud }: Extent): AsyncG
       yield finding;
     }
   }
+  let partitions: number | undefined;
+  const onPartitions = (count: number) => {
+    partitions = count;
+  };
   for await (const finding of checkPulsar(config, SILENT, {
     signal,
     subscribes: probes,
     tdmqEndpoint: endpoint,
+    onPartitions,
   })) {
     // What both the cloud and the broker report is there once.
     if (!reported.has(finding.item)) yield finding;
   }
   signal.throwIfAborted();
+  yield* checkObjectSize(config, partitions);
   yield* checkBucket(config, SILENT, { signal, writes: probes });
   signal.throwIfAborted();
 }

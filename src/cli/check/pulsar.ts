@@ -11,7 +11,7 @@ import { LISTENER_IGNORED } from '../../pulsar/wire/cluster.ts';
 import { type Address, hostPort, parseServiceUrl } from '../../pulsar/wire/service-url.ts';
 import { type CheckResult, fail, failed, ok, warn } from '../../rules/check-result.ts';
 import { readRoleKey } from '../../rules/role-key.ts';
-import { checkTimeToLive } from '../../rules/time-to-live.ts';
+import { checkKeeping, paceOf } from '../../rules/time-to-live.ts';
 import { type AdminView, askAdmin } from './pulsar-admin.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -23,6 +23,8 @@ export interface PulsarCheck {
   /** Of a role key that is read through the TDMQ API; for tests. */
   readonly tdmqEndpoint?: string | undefined;
   readonly subscribes: boolean;
+  /** Is told how many partitions the topic has. */
+  readonly onPartitions?: (count: number) => void;
 }
 
 /** Asks one thing after the other; ends early where the address is not reached. */
@@ -65,9 +67,9 @@ export async function* checkPulsar(
     return;
   }
   const view = await askAdmin(pulsar, tls, options.signal);
-  yield* checkTimeToLive(view.ttlSeconds, config.run.intervalMinutes * 60);
+  yield* checkKeeping(view.keeping, paceOf(config));
   yield* subscriptionAsSeen(view, pulsar, options.subscribes);
-  if (options.subscribes) yield* subscribe(pulsar, logger, options.signal);
+  if (options.subscribes) yield* subscribe(pulsar, logger, options);
 }
 
 async function reachAddresses(addresses: readonly Address[], signal: AbortSignal): Promise<CheckResult> {
@@ -155,7 +157,7 @@ function subscriptionAsSeen(
 async function* subscribe(
   pulsar: PulsarConfig,
   logger: Logger,
-  signal: AbortSignal,
+  { signal, onPartitions }: PulsarCheck,
 ): AsyncGenerator<CheckResult> {
   const item = 'consume';
   const warnings: string[] = [];
@@ -176,6 +178,7 @@ async function* subscribe(
         'Fine if it is a run of this rule: check again when it has ended. Otherwise choose a subscription of its own.',
       );
     }
+    onPartitions?.(partitions.length);
     const count = partitions[0]?.partition === -1 ? 'no partitions' : `${partitions.length} partitions`;
     yield ok(item, `${pulsar.topic.full}, ${count}, driver ${source.driver}`);
     if (warnings.includes(LISTENER_IGNORED)) {

@@ -1,6 +1,7 @@
 // `tdmq-backup rule show`: one rule with its settings, its state and its last run.
 import { findRule, shownSetting, type Timer } from '../../rules/rule.ts';
 import { readState } from '../../rules/rule-state.ts';
+import type { RunRecord } from '../../rules/run-history.ts';
 import { instancesOf } from '../../rules/schedule.ts';
 import type { Command } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
@@ -51,6 +52,7 @@ Examples:
       ],
       ['last success', formatAgo(state.lastSuccess?.endedAtMs, nowMs, shownNever(state))],
       ['backlog', state.backlog === undefined ? '–' : `${state.backlog.toLocaleString('en-US')} messages`],
+      ...(state.lingering === undefined ? [] : [describeLingering(state.lingering, lastRun, nowMs)]),
       ['instances', `${instancesOf(rule)} for each tick`],
       ['timers', describeTimers(rule.timers)],
       [
@@ -74,6 +76,17 @@ Examples:
     return exitCode;
   },
 };
+
+/** What waits in the subscription until it is old enough for a file. */
+function describeLingering(
+  messages: number,
+  lastRun: RunRecord | undefined,
+  nowMs: number,
+): [string, string] {
+  const oldestMs = Date.parse(lastRun?.lingering?.oldestPublishTime ?? '');
+  const since = Number.isNaN(oldestMs) ? '' : `, the oldest published ${formatAgo(oldestMs, nowMs)}`;
+  return ['lingering', `${messages.toLocaleString('en-US')} messages${since}`];
+}
 
 /** Those that fire together, together. */
 function describeTimers(timers: readonly Timer[]): string {

@@ -29,6 +29,7 @@ export function describeState(rule: Rule, state: RuleState): object {
     lastRun: state.lastRun && { ...state.lastRun, endedAt: iso(state.lastRun.endedAtMs) },
     lastSuccessAt: iso(state.lastSuccess?.endedAtMs),
     backlog: state.backlog,
+    lingering: state.lingering,
     unknown: state.unknown,
   };
 }

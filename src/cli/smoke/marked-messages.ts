@@ -2,9 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { PulsarConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
-import { systemClock } from '../../lib/clock.ts';
 import { untilAborted } from '../../lib/until-aborted.ts';
-import type { Publisher } from '../../ports.ts';
+import type { Clock, Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { partitionTopic } from '../../topic-name.ts';
 import type { Traces } from './traces.ts';
@@ -28,15 +27,16 @@ export const markedText = (mark: string, number: number): string =>
 
 /**
  * Publishes marked messages to all partitions in turn, at most 16, and counts them in `traces` as the broker confirms
- * them. @throws BackupError `source` where it did not confirm all of them
+ * them. `clock` gives their publish times. @throws BackupError `source` where it did not confirm all of them
  */
 export async function publishMarked(
   config: PulsarConfig,
   traces: Traces,
   signal: AbortSignal,
+  clock: Clock,
 ): Promise<void> {
   const ending = AbortSignal.any([signal, AbortSignal.timeout(PUBLISH_TIMEOUT_MS)]);
-  const publisher = createWirePublisher({ config, clock: systemClock, signal: ending });
+  const publisher = createWirePublisher({ config, clock, signal: ending });
   const noAnswer = () =>
     new BackupError('source', `the broker did not confirm within ${PUBLISH_TIMEOUT_MS / 1_000} s`, {
       retryable: true,

@@ -6,7 +6,7 @@ import { type BackupError, messageOf } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { Summary } from '../../format/run-manifest.ts';
 import { systemClock } from '../../lib/clock.ts';
-import type { Logger } from '../../ports.ts';
+import type { Clock, Logger } from '../../ports.ts';
 import { retryingStore } from '../../retrying-store.ts';
 import { type CheckResult, fail, failed, ok, warn } from '../../rules/check-result.ts';
 import type { Cloud } from '../../rules/cloud.ts';
@@ -61,9 +61,10 @@ export async function* proveRule(options: ProofOptions): AsyncGenerator<CheckRes
     return yield attempted('run', error, signal);
   }
 
-  const startedMs = systemClock.now();
+  const clock = clockBehind(deployed.settings.file.lingerMinutes);
+  const startedMs = clock.now();
   const published = publishes
-    ? await publish(options)
+    ? await publish(options, clock)
     : warn('publish', 'nothing is published (--no-publish)', 'This proves only what the run stored.');
   yield published;
   if (published.status === 'fail') return;
@@ -155,20 +156,25 @@ function runText(runs: readonly Summary[]): string {
   return `${sum('messages').toLocaleString('en-US')} messages in ${sum('objects')} objects${times}, caught up`;
 }
 
-async function publish({
-  config,
-  endpoints,
-  mayPublish,
-  traces,
-  during,
-  signal,
-}: ProofOptions): Promise<CheckResult> {
+/** How far the clocks of this machine and of the function may differ. */
+const CLOCK_DIFFERENCE_MS = 60_000;
+
+/** Messages that are published by it are so old that the next run stores them, and leaves none for more to come. */
+const clockBehind = (lingerMinutes: number): Clock => {
+  const behindMs = lingerMinutes === 0 ? 0 : lingerMinutes * 60_000 + CLOCK_DIFFERENCE_MS;
+  return { ...systemClock, now: () => systemClock.now() - behindMs };
+};
+
+async function publish(
+  { config, endpoints, mayPublish, traces, during, signal }: ProofOptions,
+  clock: Clock,
+): Promise<CheckResult> {
   const item = 'publish';
   if (!(await mayPublish()))
     return fail(item, 'nothing was published', '--no-publish proves what comes without it.');
   try {
     await during('publishing', async () =>
-      publishMarked(await withRoleKey(config, endpoints.api, signal), traces, signal),
+      publishMarked(await withRoleKey(config, endpoints.api, signal), traces, signal, clock),
     );
     return ok(item, `${traces.messages} marked messages`);
   } catch (error) {

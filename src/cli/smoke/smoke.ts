@@ -34,7 +34,8 @@ Every step is ✓, ⚠ (not possible here, and why) or ✗, with a hint. The end
 
 The marked messages have the property ${MARK_PROPERTY}. Other consumers of the topic get them too: the command says so and
 asks. Where the role may not produce, or the broker is not reached from here, it proves what the function stores of the
-messages that come. PULSAR_TOKEN in the environment goes before that of the rule: it can be the key of a role that may
+messages that come. With FILE_LINGER_MINUTES they are published with a time so long ago that the next run stores them.
+PULSAR_TOKEN in the environment goes before that of the rule: it can be the key of a role that may
 produce. With NAME the settings are those of the deployed function. The cluster's access address is private: run it inside the VPC. API keys need
 policies/archive-user.json and the right to look up and invoke the function (policies/deploy-user.json).
 

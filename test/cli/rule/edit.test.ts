@@ -39,6 +39,26 @@ test('edit shows the difference and changes settings, timer and concurrency', as
   });
 });
 
+test('edit sets and ends a linger, and refuses one on a subscription without order', async () => {
+  const fn = await cloud.createOrders('--linger', '30');
+  expect(fn.environment).toMatchObject({ FILE_LINGER_MINUTES: '30' });
+  const edit = (...args: string[]) => cloud.rule('edit', 'orders-backup', ...args, '--yes');
+  expect((await edit('--linger', '60')).out).toContain('+ FILE_LINGER_MINUTES 60');
+  expect(fn.environment).toMatchObject({ FILE_LINGER_MINUTES: '60' });
+  const refused = await edit('--subscription-type', 'shared');
+  expect(refused.code).not.toBe(0);
+  expect(refused.err).toContain(
+    'FILE_LINGER_MINUTES=60 needs PULSAR_SUBSCRIPTION_TYPE exclusive or failover',
+  );
+  const namespace = cloud.cluster.environments.get('default');
+  if (namespace) namespace.ttlSeconds = 5_400;
+  expect((await edit('--linger', '61')).out).toContain(
+    'drops unread messages after 5400 s, and messages linger for 3660 s',
+  );
+  await edit('--unset', 'FILE_LINGER_MINUTES');
+  expect(fn.environment).not.toHaveProperty('FILE_LINGER_MINUTES');
+});
+
 test('edit explains what another topic, subscription or prefix means', async () => {
   await cloud.createOrders();
   cloud.cluster.environments

@@ -285,6 +285,13 @@ describe('The state of a rule', () => {
       },
     ],
     [
+      'while what lingers grows',
+      () =>
+        [700, 800, 900].map((lingeringMessages, i) =>
+          finish(cloud, 12 - 5 * i, { lingeringMessages, backlogEntries: 0 }),
+        ),
+    ],
+    [
       'while its backlog shrinks',
       () => [900, 800, 700].map((backlogEntries, i) => finish(cloud, 12 - 5 * i, { backlogEntries })),
     ],
@@ -327,6 +334,19 @@ test('show reports settings without secrets, the timer and the last run', async 
   expect(ran.out).toContain('PULSAR_TOKEN=[secret]');
   expect(ran.out).toContain('1,200 messages in 3 objects, 345.7 kB');
   expect(ran.out).toContain('0 */5 * * * * * (on)');
+});
+
+test('what lingers is shown apart from the backlog, also from that which TDMQ counts', async () => {
+  deployByHand(cloud, 'orders-backup');
+  const lingeringOldestPublishTime = new Date(cloud.clock.now() - 40 * 60_000).toISOString();
+  finish(cloud, 3, { lingeringMessages: 5, lingeringOldestPublishTime });
+  expect((await cloud.rule('show', 'orders-backup')).out).toMatch(
+    /backlog +2 messages\n +lingering +5 messages, the oldest published 40 min ago\n/,
+  );
+  expect(rowOf((await cloud.rule('list')).out, 'orders-backup')).toMatch(/ +2$/);
+  expect(JSON.parse((await cloud.rule('list', '--json')).out)).toMatchObject({
+    rules: [{ state: 'active', backlog: 2, lingering: 5 }],
+  });
 });
 
 test('A rule that does not exist is reported with those that do', async () => {

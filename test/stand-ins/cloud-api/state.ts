@@ -58,6 +58,7 @@ export interface Topic {
 export interface Environment {
   name: string;
   ttlSeconds: number;
+  retentionMinutes?: number;
   topics: Map<string, Topic>;
 }
 

@@ -140,6 +140,7 @@ export const tdmqActions: Readonly<Record<string, Action>> = {
           EnvironmentId: one.name,
           NamespaceName: one.name,
           MsgTTL: one.ttlSeconds,
+          RetentionPolicy: { TimeInMinutes: one.retentionMinutes ?? 0, SizeInMB: 0 },
           TopicNum: one.topics.size,
         })),
       };
