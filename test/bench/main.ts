@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { measureCosts } from './costs.ts';
 import { measureGrowth } from './growth.ts';
 import { measureInstances } from './instances.ts';
+import { measureLinger } from './linger.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
 import {
   functionSide,
@@ -23,6 +24,8 @@ const { values } = parseArgs({
     growth: { type: 'boolean', default: false },
     /** How several instances share, instead of how it compares. */
     instances: { type: 'boolean', default: false },
+    /** What it costs to read again what lingers, instead of how it compares. */
+    linger: { type: 'boolean', default: false },
     /** What the function's work is made of, instead of how it compares. */
     costs: { type: 'boolean', default: false },
     /** Small counts and one round: shows that everything runs, and measures nothing. */
@@ -81,7 +84,9 @@ try {
       ? measureInstances
       : values.costs
         ? measureCosts
-        : compareAll;
+        : values.linger
+          ? measureLinger
+          : compareAll;
   const tables = await measure(surroundings, scale, rounds, values.only);
   const machine = `Node ${process.version}, ${cpus().length} CPUs`;
   process.stdout.write(`${machine}, ${rounds} rounds: median (least–greatest)\n\n${tables}`);

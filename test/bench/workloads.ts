@@ -72,3 +72,15 @@ export const longWorkloads = (scale: number): readonly (readonly [Workload, Work
 /** What is compressed in each way. */
 export const compressionWorkload = (scale: number): Workload =>
   workload('compressions', 4, Math.ceil(200_000 * scale), 1_024);
+
+/** As many as a busy topic has. */
+export const LINGERING_PARTITIONS = 64;
+
+/** So many messages in each partition, which fill no file. */
+export const lingeringWorkload = (each: number): Workload =>
+  workload(
+    `${LINGERING_PARTITIONS} partitions, ${each} waiting`,
+    LINGERING_PARTITIONS,
+    LINGERING_PARTITIONS * each,
+    1_024,
+  );
