@@ -63,7 +63,8 @@ export function readJson(slot: Slot, bytes: Buffer): JsonValue {
   if (!isUtf8(bytes)) throw new Misfit('it is no JSON: it is no valid UTF-8');
   let value: JsonValue;
   try {
-    value = parseJson(bytes.toString());
+    const text = bytes.toString();
+    value = parseJson(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new Misfit('it is no JSON');
@@ -73,7 +74,9 @@ export function readJson(slot: Slot, bytes: Buffer): JsonValue {
   return value;
 }
 
-/** Jackson's limit. @throws Misfit */
+/** Which Jackson passes over. */
+const BYTE_ORDER_MARK = '\ufeff';
+/** Jackson's limit. */
 const MAX_DEPTH = 1_000;
 
 function expectDepth(value: JsonValue | undefined, depth: number): void {

@@ -1,5 +1,6 @@
 // How `archive cat` prints records: a table is for a person, the others are for programs too.
 import { isUtf8 } from 'node:buffer';
+import { withDecodedValue } from '../../archive/decode/decoded-value.ts';
 import type { Recorded } from '../../archive/message-groups.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import { fitColumns, padColumns } from '../terminal/table.ts';
@@ -21,6 +22,18 @@ export const FORMATS: Readonly<Record<string, Format>> = {
   value: { line: ({ message }) => Buffer.concat([message.payload ?? Buffer.alloc(0), Buffer.from('\n')]) },
   table: { head: tableRow('published', 'id', 'key', 'value'), line: tableLine },
 };
+
+/** The same of decoded records: the JSON of their values is in the place of the payloads. */
+export const DECODED_FORMATS: Readonly<Record<string, Format>> = {
+  ...FORMATS,
+  value: decodedFormat('value'),
+  table: decodedFormat('table'),
+};
+
+function decodedFormat(name: 'value' | 'table'): Format {
+  const format = FORMATS[name] as Format;
+  return { ...format, line: (one) => format.line(withDecodedValue(one)) };
+}
 
 function tableLine({ message }: Recorded): string {
   const { key, payload } = message;

@@ -19,7 +19,8 @@ import { type Progress, startProgress, timeLeft } from '../terminal/progress.ts'
 import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { groupByOption, printCount, printCounts } from './cat-counts.ts';
-import { FORMATS, type Format } from './cat-formats.ts';
+import { openDecoding } from './cat-decoding.ts';
+import { DECODED_FORMATS, FORMATS, type Format } from './cat-formats.ts';
 import { expectWhole, reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, onlyTopic, openLocation } from './location.ts';
 import { rawText } from './raw-text.ts';
@@ -35,6 +36,9 @@ in two objects comes once. Uses the same memory whatever the size; \`| head\` en
 are sorted in a temporary file (TMPDIR). Exit code 1: nothing is selected, or something is damaged.
 
   --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
+  --decode         adds each value as JSON, by the schema of its version: decoded (and decodedKey where the schema is a pair),
+                   or decodeError, which makes the exit code 1; with --format value or table the decoded value instead of
+                   the payload. --grep and --value-path look into decoded values
   --count          how many there are, instead of the records
   --count-by WHAT  how many there are of each key, partition, hour (of the publish time, UTC) or property:NAME
   --latest-per-key  the last selected record of each key, by key: what a compacted topic has. A key whose last value is
@@ -51,6 +55,7 @@ Examples:
   tdmq-backup archive cat --env-file .env.orders --from 2026-11-23 --until 2026-11-24 --key customer-7
   tdmq-backup archive cat --folder ./copy --topic t/ns/orders --format value | head
   tdmq-backup archive cat --env-file .env.orders --grep 'time-out' --value-path customer.id=7
+  tdmq-backup archive cat --env-file .env.orders --decode | jq '.decoded.customer'
   tdmq-backup archive cat --env-file .env.orders --count-by key | sort -rn | head
   tdmq-backup archive cat --env-file .env.orders --latest-per-key --until 2026-11-24
 `,
@@ -63,6 +68,7 @@ Examples:
         ...LOCATION_OPTIONS,
         ...SELECTION_OPTIONS,
         format: { type: 'string' },
+        decode: { type: 'boolean', default: false },
         count: { type: 'boolean', default: false },
         'count-by': { type: 'string' },
         'latest-per-key': { type: 'boolean', default: false },
@@ -102,11 +108,12 @@ Examples:
       }
       const damage = expectWhole({ prefix, missing }, selection, values['skip-damaged'], topic.full);
       await expectReadable(store, archived, { signal });
+      const decoding = values.decode ? await openDecoding(store, prefix, selection, { signal }) : undefined;
       const groups = list.partitions();
       const ranges = groups.length > 1 ? { rangeBytes: rangeBytesFor(groups.length) } : {};
       const reading = terminal.stderr.isTTY ? watchReading(store, groups, progress) : store;
       const partitions = groups.map((objects) =>
-        readInOrder(reading, objects, selection, {
+        readInOrder(reading, objects, decoding?.readSelection ?? selection, {
           signal,
           withDuplicates: values.duplicates,
           onDamaged: damage.onDamaged,
@@ -115,11 +122,13 @@ Examples:
       );
       const output = openOutput(terminal, progress.clear);
       const leftOut = { keyless: 0, deleted: 0 };
-      const count = await answer(mergeByTime(partitions), output, leftOut);
+      const messages = mergeByTime(partitions);
+      const count = await answer(decoding?.decode(messages) ?? messages, output, leftOut);
       progress.clear();
       const unread = raw.length === 0 ? [] : await selectRaw(store, raw, selection, { signal });
       for (const note of notesOn(leftOut, unread.length)) terminal.stderr.write(`${note}\n`);
-      const code = reportDamaged(damage.damaged, terminal);
+      const notDecoded = decoding?.report(terminal) ?? 0;
+      const code = Math.max(reportDamaged(damage.damaged, terminal), notDecoded);
       if (count > 0 || code > 0) return code;
       throw leftOut.keyless + leftOut.deleted > 0
         ? noKeyIsLeft(leftOut)
@@ -162,6 +171,7 @@ type Answer = (messages: AsyncIterable<Recorded>, output: Output, leftOut: LeftO
 
 interface AnswerValues {
   readonly format?: string | undefined;
+  readonly decode: boolean;
   readonly count: boolean;
   readonly 'count-by'?: string | undefined;
   readonly 'latest-per-key': boolean;
@@ -172,7 +182,7 @@ interface AnswerValues {
 /** What the options ask for: it prints, and gives how many messages are in it. @throws UsageError */
 function answerOption(values: AnswerValues): Answer {
   const { count, 'count-by': countBy, 'latest-per-key': isLatest, deleted, json } = values;
-  const format = FORMATS[values.format ?? 'jsonl'];
+  const format = (values.decode ? DECODED_FORMATS : FORMATS)[values.format ?? 'jsonl'];
   if (format === undefined) throw new UsageError('--format must be jsonl, value or table');
   const isCounting = count || countBy !== undefined;
   if (values.format !== undefined && (isCounting || (json && values.format !== 'jsonl')))

@@ -103,6 +103,10 @@ test.each([
   expect(decode(payload)).toBe(`it does not fit its schema: ${reason}`);
 });
 
+test('a byte order mark is no part of it', () => {
+  expect(decode('\ufeff{"id":1}')).toBe('{"id":1}');
+});
+
 test('bytes that are no text do not fit', () => {
   expect(decode(Uint8Array.of(0x22, 0xff, 0x22))).toContain('no valid UTF-8');
 });
