@@ -6,7 +6,7 @@ import { BackupError } from '../src/errors.ts';
 import { decodeRecord, encodeRecord, formatMessageId } from '../src/format/record.ts';
 import { createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { publishedMessages, runDrain } from './fakes/run-drain.ts';
+import { publishedMessages, runDrain } from './stage/memory-stage.ts';
 
 /** The objects' records, as text, by message id: one for each object that holds the message. */
 function storedRecords(store: MemoryStore): Map<string, string[]> {

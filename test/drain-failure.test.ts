@@ -16,7 +16,7 @@ import {
   publishUnreadable,
 } from './fakes/memory-source.ts';
 import { createMemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain, storedMessages } from './fakes/run-drain.ts';
+import { expectAllStoredOnce, fill, runDrain, storedMessages } from './stage/memory-stage.ts';
 
 const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -13,7 +13,7 @@ import {
   publish,
 } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { runDrain, storedMessages } from './fakes/run-drain.ts';
+import { runDrain, storedMessages } from './stage/memory-stage.ts';
 
 function fill(broker: FakeBroker, entries: number): void {
   for (const partition of broker.partitions) for (let i = 0; i < entries; i++) publish(partition, [`${i}`]);

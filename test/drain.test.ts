@@ -12,7 +12,7 @@ import {
   publishUnreadable,
 } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain, storedMessages } from './fakes/run-drain.ts';
+import { expectAllStoredOnce, fill, runDrain, storedMessages } from './stage/memory-stage.ts';
 
 const recordsOf = (store: MemoryStore) =>
   [...store.objects.values()].filter(({ key }) => key.includes('.jsonl'));

@@ -14,8 +14,8 @@ import {
   publish,
 } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { storedMessages } from './fakes/run-drain.ts';
 import { virtualClock } from './pulsar/virtual-clock.ts';
+import { storedMessages } from './stage/memory-stage.ts';
 
 const ENV = {
   RULE_NAME: 'orders-backup',

@@ -4,7 +4,7 @@ import type { Backlog, HeldBackReason, Source, SourcePartition } from '../src/po
 import { keepingLogger } from './cos/answering-server.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore } from './fakes/memory-store.ts';
-import { fill, runDrain } from './fakes/run-drain.ts';
+import { fill, runDrain } from './stage/memory-stage.ts';
 
 type Changes = (partition: SourcePartition) => Partial<SourcePartition>;
 

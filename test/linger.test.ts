@@ -14,7 +14,7 @@ import {
   publishUnreadable,
 } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, publishedMessages, runDrain, storedMessages } from './fakes/run-drain.ts';
+import { expectAllStoredOnce, publishedMessages, runDrain, storedMessages } from './stage/memory-stage.ts';
 
 const MINUTE_MS = 60_000;
 const BEGIN_MS = Date.UTC(2026, 10, 28, 12);

@@ -9,8 +9,8 @@ import { handleInvocation } from '../src/handler.ts';
 import { keepingLogger } from './cos/answering-server.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, storedMessages } from './fakes/run-drain.ts';
 import { virtualClock } from './pulsar/virtual-clock.ts';
+import { expectAllStoredOnce, storedMessages } from './stage/memory-stage.ts';
 
 const ENV = {
   RULE_NAME: 'orders-backup',

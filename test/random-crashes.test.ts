@@ -5,7 +5,7 @@ import { BackupError } from '../src/errors.ts';
 import { formatMessageId } from '../src/format/record.ts';
 import { connectionLost, createFakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, runDrain, storedMessages } from './fakes/run-drain.ts';
+import { expectAllStoredOnce, runDrain, storedMessages } from './stage/memory-stage.ts';
 
 describe('whatever happens', () => {
   it('after any crashes with any limits, one undisturbed run leaves every message in exactly one object', async () => {

@@ -7,7 +7,7 @@ import type { Clock, Logger, SchemaAnswer } from '../src/ports.ts';
 import { parseTopicName, type TopicName } from '../src/topic-name.ts';
 import { createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, runDrain, silentLogger } from './fakes/run-drain.ts';
+import { expectAllStoredOnce, runDrain, silentLogger } from './stage/memory-stage.ts';
 
 const topic = parseTopicName('t/n/orders') as TopicName;
 const FOLDER = 'p/_schemas/t/n/orders/';

@@ -5,15 +5,15 @@ import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import { testTerminal } from './terminal.ts';
 
 const COUNT = 40;
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let folder: string;
 
 beforeAll(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   const messages = Array.from({ length: COUNT }, (_, i) => ({
     payload: `message ${i}`,
     key: `key-${i % 4}`,

@@ -3,11 +3,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import { testTerminal } from './terminal.ts';
 
 let certificates: Certificates;
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 beforeAll(async () => {
   certificates = makeCertificates();
   const tls = {
@@ -15,7 +15,7 @@ beforeAll(async () => {
     cert: certificates.text('server.pem'),
     ca: certificates.text('ca.pem'),
   };
-  rule = await startLoopbackRule({ tls });
+  rule = await startLoopbackStage({ tls });
 });
 afterAll(async () => {
   await rule.close();

@@ -7,14 +7,14 @@ import { main } from '../../src/cli/main.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createCosClient } from '../../src/cos/client.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
 import { seedCluster } from '../stand-ins/cloud-api/state.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 beforeEach(async () => {
-  rule = await startLoopbackRule({ namespaces: ['public/default', 'pulsar-abc/default'] });
+  rule = await startLoopbackStage({ namespaces: ['public/default', 'pulsar-abc/default'] });
 });
 afterEach(() => rule.close());
 
@@ -235,7 +235,7 @@ describe('Pulsar', () => {
   });
 
   test('✗ consume for a topic that does not exist', async () => {
-    const strict = await startLoopbackRule({ autoCreatesTopics: false });
+    const strict = await startLoopbackStage({ autoCreatesTopics: false });
     try {
       const { terminal, out } = testTerminal({ ...strict.env, PULSAR_TOPIC: 'public/default/other' });
       expect(await main(['check', '--json'], terminal)).toBe(1);
@@ -253,7 +253,7 @@ describe('Pulsar', () => {
     ['a wrong token', 'wrong-token'],
     ['a role that may not consume', 'token-of-nobody'],
   ])('✗ consume with %s, and no token in the output', async (_, token) => {
-    const guarded = await startLoopbackRule({
+    const guarded = await startLoopbackStage({
       tokens: {
         'right-token': { role: 'reader', isAllowed: true },
         'token-of-nobody': { role: 'nobody', isAllowed: false },

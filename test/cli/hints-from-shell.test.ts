@@ -7,13 +7,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { main } from '../../src/cli/main.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
 import { testTerminal } from './terminal.ts';
 
 const OF_A_FUNCTION = /\bfunction|\bVPC\b|\bpackage\b|run role|deploy/i;
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let copy: string;
 let certificates: Certificates;
 beforeAll(() => {
@@ -21,7 +21,7 @@ beforeAll(() => {
 });
 afterAll(() => certificates.remove());
 beforeEach(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   copy = mkdtempSync(join(tmpdir(), 'tdmq-backup-shell-'));
   rule.broker.publish(TOPIC, [{ payload: 'one' }]);
   expect(await main(['run'], testTerminal(rule.env).terminal)).toBe(0);

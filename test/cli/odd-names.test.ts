@@ -5,15 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule } from '../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage } from '../stage/loopback-stage.ts';
 import { testTerminal } from './terminal.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let copy: string;
 beforeEach(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   copy = mkdtempSync(join(tmpdir(), 'tdmq-backup-odd-'));
 });
 afterEach(async () => {

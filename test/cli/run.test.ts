@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import { testTerminal } from './terminal.ts';
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 beforeEach(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
 });
 afterEach(() => rule.close());
 

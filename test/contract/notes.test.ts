@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openLocation } from '../../src/cli/archive/location.ts';
 import { testTerminal } from '../cli/terminal.ts';
-import { startLoopbackRule } from '../stand-ins/loopback-rule.ts';
+import { startLoopbackStage } from '../stage/loopback-stage.ts';
 
 async function besideFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-notes-'));
@@ -14,7 +14,7 @@ async function besideFolder() {
 }
 
 async function inBucket() {
-  const rule = await startLoopbackRule();
+  const rule = await startLoopbackStage();
   return { open: () => openLocation({}, testTerminal(rule.env).terminal), end: () => rule.close() };
 }
 

@@ -1,9 +1,9 @@
 // COS fails in mid-run, for long, or until the time is over: nothing is acknowledged that is not durable, and after
 // one undisturbed run every message is in one object. Call by call: cos-matrix.test.ts.
 import { describe, expect } from 'vitest';
-import { itWithStack } from './stack.ts';
+import { itWithStage } from '../stage/loopback-stage.ts';
 
-const it = itWithStack();
+const it = itWithStage();
 
 describe('an answer that is no answer to a Complete', () => {
   it.for([
@@ -12,91 +12,91 @@ describe('an answer that is no answer to a Complete', () => {
     { type: 'spaces-first', ending: 'error' },
   ] as const)(
     '%j: is not believed, and everything is in one object in the end',
-    async (action, { stack }) => {
-      stack.publish(200, { bytes: 100_000 });
-      stack.cos.addFault({ kind: 'complete', action, key: 'jsonl' });
-      expect((await stack.run()).error).toBeUndefined();
-      stack.expectExactlyOnce();
-      expect(stack.backlog()).toBe(0);
+    async (action, { stage }) => {
+      stage.publish(200, { bytes: 100_000 });
+      stage.cos.addFault({ kind: 'complete', action, key: 'jsonl' });
+      expect((await stage.run()).error).toBeUndefined();
+      stage.expectExactlyOnce();
+      expect(stage.backlog()).toBe(0);
     },
   );
 });
 
 describe('in the middle of a run', () => {
   it('a refusal keeps the files before it, acknowledged, and the next run stores the rest', async ({
-    stack,
+    stage,
   }) => {
-    stack.publish(600);
-    stack.cos.addFault({
+    stage.publish(600);
+    stage.cos.addFault({
       kind: 'put',
       nth: 4,
       times: 'always',
       action: { type: 'error', code: 'AccessDenied' },
     });
-    const { error } = await stack.run({ env: { FILE_MAX_MESSAGES: '50' } });
+    const { error } = await stage.run({ env: { FILE_MAX_MESSAGES: '50' } });
     expect(error?.code).toBe('store');
-    expect(stack.stored().size).toBe(150);
-    expect(stack.backlog()).toBe(45);
-    stack.cos.clearFaults();
-    await stack.run();
-    stack.expectExactlyOnce();
-    expect(stack.backlog()).toBe(0);
+    expect(stage.stored().size).toBe(150);
+    expect(stage.backlog()).toBe(45);
+    stage.cos.clearFaults();
+    await stage.run();
+    stage.expectExactlyOnce();
+    expect(stage.backlog()).toBe(0);
   });
 
-  it('an outage of everything fails the run within the tries, and loses nothing', async ({ stack }) => {
-    stack.publish(100);
-    stack.cos.addFault({ times: 'always', action: { type: 'status', status: 503, code: 'SlowDown' } });
-    const { error } = await stack.run();
+  it('an outage of everything fails the run within the tries, and loses nothing', async ({ stage }) => {
+    stage.publish(100);
+    stage.cos.addFault({ times: 'always', action: { type: 'status', status: 503, code: 'SlowDown' } });
+    const { error } = await stage.run();
     expect(error).toMatchObject({ code: 'store', retryable: true });
-    expect(stack.backlog()).toBe(10);
-    stack.cos.clearFaults();
-    await stack.run();
-    stack.expectExactlyOnce();
+    expect(stage.backlog()).toBe(10);
+    stage.cos.clearFaults();
+    await stage.run();
+    stage.expectExactlyOnce();
   }, 60_000);
 
   it('a manifest that cannot be stored fails the run, with the messages stored and acknowledged', async ({
-    stack,
+    stage,
   }) => {
-    stack.publish(100);
-    stack.cos.addFault({
+    stage.publish(100);
+    stage.cos.addFault({
       kind: 'put',
       key: '_runs/',
       times: 'always',
       action: { type: 'error', code: 'AccessDenied' },
     });
-    const { error } = await stack.run();
+    const { error } = await stage.run();
     expect(error?.code).toBe('store');
-    stack.expectExactlyOnce();
-    expect(stack.backlog()).toBe(0);
+    stage.expectExactlyOnce();
+    expect(stage.backlog()).toBe(0);
   });
 });
 
 describe('when time runs out', () => {
   it.for(['put', 'init', 'part', 'complete'] as const)(
     'while %s hangs beyond the deadline, the handler returns before its limit and acknowledges nothing of it',
-    async (kind, { stack }) => {
+    async (kind, { stage }) => {
       const [count, bytes] = kind === 'put' ? [60, 100] : [200, 100_000];
-      stack.publish(count, { bytes });
-      stack.cos.addFault({
+      stage.publish(count, { bytes });
+      stage.cos.addFault({
         kind,
         times: 'always',
         action: { type: 'hang', when: 'before-commit' },
         key: 'jsonl',
       });
       const startedAt = Date.now();
-      const { error } = await stack.run({ timeLimitMs: 4_000, env: { RUN_RESERVE_SECONDS: '2' } });
+      const { error } = await stage.run({ timeLimitMs: 4_000, env: { RUN_RESERVE_SECONDS: '2' } });
       expect(Date.now() - startedAt).toBeLessThan(4_000);
       expect(error?.code).toBe('store');
-      expect(stack.backlog()).toBe(count / 10);
-      stack.cos.clearFaults();
-      await stack.run();
-      stack.expectExactlyOnce();
+      expect(stage.backlog()).toBe(count / 10);
+      stage.cos.clearFaults();
+      await stage.run();
+      stage.expectExactlyOnce();
     },
   );
 
-  itWithStack({ partitions: 16 })(
+  itWithStage({ partitions: 16 })(
     'while COS is slow and many files wait in line, every run leaves its manifest and the next goes on',
-    async ({ stack: slow }) => {
+    async ({ stage: slow }) => {
       slow.publish(16 * 150);
       // How long a request takes to COS; nothing is waited for.
       slow.cos.setOnRequest(() => new Promise((resolve) => setTimeout(resolve, 300)));

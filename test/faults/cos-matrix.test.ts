@@ -6,12 +6,12 @@ import { createCosStore } from '../../src/cos/store.ts';
 import type { CosErrorCode } from '../../src/local/cos/cos-error.ts';
 import type { FaultAction } from '../../src/local/cos/fault-plan.ts';
 import { keepingLogger } from '../cos/answering-server.ts';
-import { type Stack, startStack } from './stack.ts';
+import { type RunStage, startRunStage } from '../stage/loopback-stage.ts';
 
 const MINUTE_MS = 60_000;
 
-/** A stack whose COS may have another time. */
-interface Stage extends Stack {
+/** A stage whose COS may have another time. */
+interface Stage extends RunStage {
   cosOffsetMs: number;
 }
 
@@ -145,7 +145,7 @@ const FAILING: Record<string, Failing> = {
 
 async function startStage(): Promise<Stage> {
   const cosClock = () => Date.now() + stage.cosOffsetMs;
-  const stage: Stage = Object.assign(await startStack({ partitions: 1, cosClock }), { cosOffsetMs: 0 });
+  const stage: Stage = Object.assign(await startRunStage({ partitions: 1, cosClock }), { cosOffsetMs: 0 });
   return stage;
 }
 
@@ -154,13 +154,13 @@ for (const [kind, { count, bytes, prepare }] of Object.entries(WORK) as [Kind, W
     it.for(Object.entries(FAILING))(
       '%s',
       async ([, { outcome, unlike, hint, strike }], { onTestFinished }) => {
-        const stack = await startStage();
-        onTestFinished(() => stack.close());
-        stack.publish(count, { bytes });
-        await prepare?.(stack);
-        strike(kind, stack);
-        const { summary, error, lines } = await stack.run();
-        expect(stack.cos.requests().filter((request) => request.kind === kind)).not.toEqual([]);
+        const stage = await startStage();
+        onTestFinished(() => stage.close());
+        stage.publish(count, { bytes });
+        await prepare?.(stage);
+        strike(kind, stage);
+        const { summary, error, lines } = await stage.run();
+        expect(stage.cos.requests().filter((request) => request.kind === kind)).not.toEqual([]);
         const expected = unlike?.[kind] ?? outcome;
         if (expected === 'fails') {
           expect(['store', 'corrupt']).toContain(error?.code);
@@ -170,23 +170,23 @@ for (const [kind, { count, bytes, prepare }] of Object.entries(WORK) as [Kind, W
             level: 'error',
             errorCode: error?.code,
           });
-          const acknowledged = count - stack.backlog() * 10;
+          const acknowledged = count - stage.backlog() * 10;
           expect(acknowledged).toBe(0);
         } else {
           expect(error).toBeUndefined();
           // What was found after a lost answer, and could not be known for ours, is found once more.
           expect((summary?.messages ?? 0) + (summary?.alreadyStored ?? 0) * count).toBe(count);
-          stack.expectExactlyOnce();
-          expect(stack.backlog()).toBe(0);
-          if (expected === 'left') expect(stack.cos.uploads()).toHaveLength(1);
-          else if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
+          stage.expectExactlyOnce();
+          expect(stage.backlog()).toBe(0);
+          if (expected === 'left') expect(stage.cos.uploads()).toHaveLength(1);
+          else if (kind !== 'init') expect(stage.cos.uploads()).toEqual([]);
         }
-        stack.cos.clearFaults();
-        stack.cos.setOnRequest(undefined);
-        expect((await stack.run()).error).toBeUndefined();
-        stack.expectExactlyOnce();
-        expect(stack.backlog()).toBe(0);
-        if (kind !== 'init') expect(stack.cos.uploads()).toEqual([]);
+        stage.cos.clearFaults();
+        stage.cos.setOnRequest(undefined);
+        expect((await stage.run()).error).toBeUndefined();
+        stage.expectExactlyOnce();
+        expect(stage.backlog()).toBe(0);
+        if (kind !== 'init') expect(stage.cos.uploads()).toEqual([]);
       },
     );
   });

@@ -1,30 +1,30 @@
 // Silence from each event of a run on: whenever it begins, the handler ends before the function's limit, and the next
 // run goes on from what was stored.
 import { describe, expect, it } from 'vitest';
-import { expectEndInTimeAndRecovery, withStack } from './end-in-time.ts';
-import type { Stack } from './stack.ts';
+import { type RunStage, withStage } from '../stage/loopback-stage.ts';
+import { expectEndInTimeAndRecovery } from './end-in-time.ts';
 
 /** Runs at a time; they only wait. */
 const SIDE_BY_SIDE = 12;
 
 /** Counts what COS and the broker see and say, and silences some of it. */
 function listen(
-  stack: Stack,
+  stage: RunStage,
   silence: (nth: number, isAnswer: boolean) => boolean,
 ): { count(): number; stop(): void } {
   let count = 0;
   const pass = (isAnswer: boolean) => (silence(++count, isAnswer) ? 'drop' : undefined);
-  const stops = [stack.broker.onCommand(() => pass(false)), stack.broker.onAnswer(() => pass(true))];
+  const stops = [stage.broker.onCommand(() => pass(false)), stage.broker.onAnswer(() => pass(true))];
   let letGo = () => {};
   const going = new Promise<void>((resolve) => {
     letGo = resolve;
   });
-  stack.cos.setOnRequest(() => (pass(false) === 'drop' ? going : undefined));
+  stage.cos.setOnRequest(() => (pass(false) === 'drop' ? going : undefined));
   return {
     count: () => count,
     stop() {
       for (const stop of stops) stop();
-      stack.cos.setOnRequest(undefined);
+      stage.cos.setOnRequest(undefined);
       letGo();
     },
   };
@@ -43,11 +43,11 @@ describe('the handler ends in time, whenever it is', () => {
     '%s',
     async (_when, isPatient, silenceAt) => {
       let events = 0;
-      const publish = (stack: Stack) => stack.publish(160);
-      await withStack(async (stack) => {
-        publish(stack);
-        const listener = listen(stack, () => false);
-        await stack.run({ env: { FILE_MAX_MESSAGES: '60' } });
+      const publish = (stage: RunStage) => stage.publish(160);
+      await withStage(async (stage) => {
+        publish(stage);
+        const listener = listen(stage, () => false);
+        await stage.run({ env: { FILE_MAX_MESSAGES: '60' } });
         events = listener.count();
         listener.stop();
       });
@@ -56,10 +56,10 @@ describe('the handler ends in time, whenever it is', () => {
       const workers = Array.from({ length: SIDE_BY_SIDE }, async () => {
         while (at < events) {
           const n = ++at;
-          await withStack(async (stack) => {
-            publish(stack);
-            const listener = listen(stack, silenceAt(n));
-            await expectEndInTimeAndRecovery({ stack, isPatient, makeWell: listener.stop });
+          await withStage(async (stage) => {
+            publish(stage);
+            const listener = listen(stage, silenceAt(n));
+            await expectEndInTimeAndRecovery({ stage, isPatient, makeWell: listener.stop });
           }).catch((error: unknown) => {
             throw new Error(`at event ${n} of ${events}`, { cause: error });
           });

@@ -3,19 +3,19 @@
 import { describe, expect } from 'vitest';
 import type { SourcePartition } from '../../src/ports.ts';
 import { openSource, take } from '../pulsar/wire/loopback-source.ts';
-import { itWithStack, type Stack, SUBSCRIPTION } from './stack.ts';
+import { itWithStage, type RunStage, SUBSCRIPTION } from '../stage/loopback-stage.ts';
 
 for (const subscriptionType of ['exclusive', 'failover']) {
   describe(`on a subscription of type ${subscriptionType}`, () => {
-    const it = itWithStack({ subscriptionType, partitions: 1 });
+    const it = itWithStage({ subscriptionType, partitions: 1 });
 
-    const partition = (stack: Stack) => `${stack.topic}-partition-0`;
+    const partition = (stage: RunStage) => `${stage.topic}-partition-0`;
 
     /** Acknowledges the last `count` entries one by one, as somebody else who has the subscription. */
-    async function acknowledgeLast(stack: Stack, count: number): Promise<void> {
-      const { source, partitions } = await openSource(stack.broker, { subscriptionType: 'shared' });
+    async function acknowledgeLast(stage: RunStage, count: number): Promise<void> {
+      const { source, partitions } = await openSource(stage.broker, { subscriptionType: 'shared' });
       const [first] = partitions as [SourcePartition];
-      const entries = await take(first, stack.backlog());
+      const entries = await take(first, stage.backlog());
       await first.acknowledge(entries.slice(-count).map(({ id }) => id));
       await source.close();
     }
@@ -25,26 +25,26 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       ['acknowledged in', (subscription: string) => subscription === SUBSCRIPTION],
     ] as const)(
       'messages %s an open transaction are named soon, and stored when it ends',
-      async ([, isHeldFor], { stack }) => {
-        stack.publish(100);
-        stack.broker.faults.keepsBack = (subscription, { place }) => isHeldFor(subscription) && place >= 7;
-        stack.broker.faults.hasTransactions = true;
+      async ([, isHeldFor], { stage }) => {
+        stage.publish(100);
+        stage.broker.faults.keepsBack = (subscription, { place }) => isHeldFor(subscription) && place >= 7;
+        stage.broker.faults.hasTransactions = true;
         for (const messages of [70, 0]) {
-          const { summary, error, lines } = await stack.run();
+          const { summary, error, lines } = await stage.run();
           expect(error).toBeUndefined();
           expect(summary).toMatchObject({ stopReason: 'caught_up', messages, heldBack: 'open transaction' });
           expect(summary?.backlog).toMatchObject({ entries: 3 });
           expect(summary?.durationMs).toBeLessThan(6_000);
           expect(lines).toContainEqual(
             expect.objectContaining({
-              ...{ message: 'backlog held back', topic: partition(stack), entries: 3 },
+              ...{ message: 'backlog held back', topic: partition(stage), entries: 3 },
               ...{ reason: 'open transaction', hint: expect.any(String) },
             }),
           );
         }
-        stack.broker.faults.keepsBack = undefined;
-        expect((await stack.run()).summary).toMatchObject({ messages: 30, backlog: { entries: 0 } });
-        stack.expectExactlyOnce();
+        stage.broker.faults.keepsBack = undefined;
+        expect((await stage.run()).summary).toMatchObject({ messages: 30, backlog: { entries: 0 } });
+        stage.expectExactlyOnce();
       },
     );
 
@@ -53,23 +53,23 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       ['is none', () => undefined],
     ] as const)(
       'the last messages are stored although the reported last id %s',
-      async ([, lastEntry], { stack }) => {
-        stack.publish(70);
-        stack.broker.faults.lastEntry = lastEntry as typeof stack.broker.faults.lastEntry;
-        const { summary, error } = await stack.run();
+      async ([, lastEntry], { stage }) => {
+        stage.publish(70);
+        stage.broker.faults.lastEntry = lastEntry as typeof stage.broker.faults.lastEntry;
+        const { summary, error } = await stage.run();
         expect(error).toBeUndefined();
         expect(summary).toMatchObject({ messages: 70, backlog: { entries: 0 } });
         expect(summary?.durationMs).toBeLessThan(3_000);
-        stack.expectExactlyOnce();
+        stage.expectExactlyOnce();
       },
     );
 
     it.for([10, 3])(
       'of 10 entries the last %i, acknowledged by somebody else, are not waited for',
-      async (n, { stack }) => {
-        stack.publish(100);
-        await acknowledgeLast(stack, n);
-        const { summary, error } = await stack.run();
+      async (n, { stage }) => {
+        stage.publish(100);
+        await acknowledgeLast(stage, n);
+        const { summary, error } = await stage.run();
         expect(error).toBeUndefined();
         expect(summary).toMatchObject({ messages: 100 - 10 * n, backlog: { entries: 0 } });
         expect(summary).not.toHaveProperty('heldBack');
@@ -77,43 +77,43 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       },
     );
 
-    it('a slow broker is waited for', async ({ stack }) => {
-      stack.publish(100);
+    it('a slow broker is waited for', async ({ stage }) => {
+      stage.publish(100);
       let entries = 0;
-      stack.broker.onAnswer((name) => {
+      stage.broker.onAnswer((name) => {
         if (name !== 'message' || ++entries !== 8) return undefined;
         return new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 3_500));
       });
-      const { summary, error } = await stack.run();
+      const { summary, error } = await stage.run();
       expect(error).toBeUndefined();
       expect(summary).toMatchObject({ messages: 100, objects: 1, backlog: { entries: 0 } });
-      stack.expectExactlyOnce();
+      stage.expectExactlyOnce();
     });
   });
 }
 
 for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']) {
   describe(`a producer dies inside a message in chunks (${subscriptionType})`, () => {
-    const it = itWithStack({ subscriptionType, partitions: 1 });
+    const it = itWithStage({ subscriptionType, partitions: 1 });
 
     const MINUTE_MS = 60_000;
     const MIB = 1_048_576;
-    const publishChunk = (stack: Stack, uuid: string, chunkId: number, ageMs: number, of = 3) =>
-      stack.broker.appendEntry(
-        `${stack.topic}-partition-0`,
+    const publishChunk = (stage: RunStage, uuid: string, chunkId: number, ageMs: number, of = 3) =>
+      stage.broker.appendEntry(
+        `${stage.topic}-partition-0`,
         { uuid, chunkId, numChunksFromMsg: of, totalChunkMsgSize: of, publishTime: Date.now() - ageMs },
         Buffer.from(`${uuid}${chunkId}`),
       );
-    const unreadable = (stack: Stack) =>
-      stack.cos.objects().filter(({ key }) => key.includes('_unreadable/'));
+    const unreadable = (stage: RunStage) =>
+      stage.cos.objects().filter(({ key }) => key.includes('_unreadable/'));
 
-    it('its chunks are named until they are old, then kept raw and acknowledged', async ({ stack }) => {
-      stack.publish(20);
-      publishChunk(stack, 'dead', 0, 2 * MINUTE_MS);
-      publishChunk(stack, 'dead', 1, 2 * MINUTE_MS);
-      stack.publish(20);
+    it('its chunks are named until they are old, then kept raw and acknowledged', async ({ stage }) => {
+      stage.publish(20);
+      publishChunk(stage, 'dead', 0, 2 * MINUTE_MS);
+      publishChunk(stage, 'dead', 1, 2 * MINUTE_MS);
+      stage.publish(20);
       for (const messages of [40, 0]) {
-        const { summary, error, lines } = await stack.run();
+        const { summary, error, lines } = await stage.run();
         expect(error).toBeUndefined();
         expect(summary).toMatchObject({ messages, unreadable: 0, heldBack: 'incomplete chunks' });
         expect(summary?.backlog).toMatchObject({ entries: 2 });
@@ -125,38 +125,38 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
           }),
         );
       }
-      const { summary, error } = await stack.run({ env: { RUN_CHUNK_EXPIRY_MINUTES: '1' } });
+      const { summary, error } = await stage.run({ env: { RUN_CHUNK_EXPIRY_MINUTES: '1' } });
       expect(error).toBeUndefined();
       expect(summary).toMatchObject({ unreadable: 1, backlog: { entries: 0 } });
       expect(summary).not.toHaveProperty('heldBack');
-      expect(unreadable(stack)).toHaveLength(2);
-      stack.expectExactlyOnce();
+      expect(unreadable(stage)).toHaveLength(2);
+      stage.expectExactlyOnce();
     });
 
     it('nothing else is acknowledged with them, and what comes to its end meanwhile is stored', async ({
-      stack,
+      stage,
     }) => {
-      publishChunk(stack, 'young', 0, 0, 2);
-      stack.publish(10);
-      publishChunk(stack, 'dead', 0, 2 * MINUTE_MS);
-      stack.publish(10);
+      publishChunk(stage, 'young', 0, 0, 2);
+      stage.publish(10);
+      publishChunk(stage, 'dead', 0, 2 * MINUTE_MS);
+      stage.publish(10);
       const env = { RUN_CHUNK_EXPIRY_MINUTES: '1' };
-      expect((await stack.run({ env })).summary).toMatchObject({
+      expect((await stage.run({ env })).summary).toMatchObject({
         ...{ messages: 20, unreadable: 1, backlog: { entries: 1 }, heldBack: 'incomplete chunks' },
       });
-      publishChunk(stack, 'young', 1, 0, 2);
-      expect((await stack.run({ env })).summary).toMatchObject({ messages: 1, backlog: { entries: 0 } });
+      publishChunk(stage, 'young', 1, 0, 2);
+      expect((await stage.run({ env })).summary).toMatchObject({ messages: 1, backlog: { entries: 0 } });
     });
 
     it('messages that are whole, and too large for memory beside each other, are left for the next runs', async ({
-      stack,
+      stage,
     }) => {
       const of = 5;
       const uuids = ['a', 'b', 'c', 'd'];
       for (const place of Array.from({ length: of }, (_, chunkId) => chunkId))
         for (const uuid of uuids)
-          stack.broker.appendEntry(
-            `${stack.topic}-partition-0`,
+          stage.broker.appendEntry(
+            `${stage.topic}-partition-0`,
             {
               uuid,
               chunkId: place,
@@ -166,7 +166,7 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
             },
             Buffer.alloc(MIB, uuid),
           );
-      const first = await stack.run({ memoryMb: 128 });
+      const first = await stage.run({ memoryMb: 128 });
       expect(first.error).toBeUndefined();
       expect(first.summary).toMatchObject({ unreadable: 0, heldBack: 'too little memory' });
       expect(first.lines.map(({ message }) => message)).not.toContain('chunked message incomplete');
@@ -176,20 +176,20 @@ for (const subscriptionType of ['exclusive', 'failover', 'shared', 'key_shared']
           hint: expect.stringContaining('memorySize'),
         }),
       );
-      const second = await stack.run({ memoryMb: 128 });
+      const second = await stage.run({ memoryMb: 128 });
       expect(second.summary).toMatchObject({ unreadable: 0, backlog: { entries: 0 } });
       expect((first.summary?.messages ?? 0) + (second.summary?.messages ?? 0)).toBe(uuids.length);
     });
 
-    it('with RUN_ON_UNREADABLE=fail the run stores everything else, and fails', async ({ stack }) => {
-      publishChunk(stack, 'dead', 0, 2 * MINUTE_MS);
-      stack.publish(20);
+    it('with RUN_ON_UNREADABLE=fail the run stores everything else, and fails', async ({ stage }) => {
+      publishChunk(stage, 'dead', 0, 2 * MINUTE_MS);
+      stage.publish(20);
       const env = { RUN_CHUNK_EXPIRY_MINUTES: '1', RUN_ON_UNREADABLE: 'fail' };
-      const { error } = await stack.run({ env });
+      const { error } = await stage.run({ env });
       expect(error).toMatchObject({ code: 'corrupt' });
-      expect(stack.backlog()).toBe(1);
-      expect(unreadable(stack)).toEqual([]);
-      stack.expectExactlyOnce();
+      expect(stage.backlog()).toBe(1);
+      expect(unreadable(stage)).toEqual([]);
+      stage.expectExactlyOnce();
     });
   });
 }

@@ -3,14 +3,14 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Fault } from '../../src/local/cos/fault-plan.ts';
 import { deployByHand, log, type RuleCloud, startRuleCloud } from '../cli/rule-cloud.ts';
+import { type RunStage, startRunStage } from '../stage/loopback-stage.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../stand-ins/broker/broker.ts';
-import { type Stack, startStack } from './stack.ts';
 
-let stack: Stack;
+let stage: RunStage;
 let cloud: RuleCloud;
 let guarded: LoopbackBroker;
 beforeEach(async () => {
-  stack = await startStack();
+  stage = await startRunStage();
   cloud = await startRuleCloud();
   deployByHand(cloud, 'orders-backup');
   guarded = await startLoopbackBroker({
@@ -19,15 +19,15 @@ beforeEach(async () => {
       'a-poor-token': { role: 'b', isAllowed: false },
     },
   });
-  guarded.createTopic(stack.topic, 2);
+  guarded.createTopic(stage.topic, 2);
 });
-afterEach(() => Promise.all([stack.close(), cloud.close(), guarded.close()]));
+afterEach(() => Promise.all([stage.close(), cloud.close(), guarded.close()]));
 
 /** Runs the function once, and answers what `rule list` then says about the rule. */
 async function stateAfter(env: Record<string, string> = {}, fault?: Omit<Fault, 'times'>) {
-  if (fault !== undefined) stack.cos.addFault({ ...fault, times: 'always' });
-  stack.publish(20);
-  const { lines } = await stack.run({ env });
+  if (fault !== undefined) stage.cos.addFault({ ...fault, times: 'always' });
+  stage.publish(20);
+  const { lines } = await stage.run({ env });
   for (const line of lines) log(cloud, 'orders-backup', 0, line);
   const ran = await cloud.rule('list', '--json');
   const [rule] = (JSON.parse(ran.out) as { rules: { state: string; reason?: string; hint?: string }[] })
@@ -70,7 +70,7 @@ it.each(['serviceUrl', 'httpUrl'] as const)(
   'source missing, when the topic is unknown, over %s',
   async (url) => {
     const found = await stateAfter({
-      PULSAR_SERVICE_URL: stack.broker[url],
+      PULSAR_SERVICE_URL: stage.broker[url],
       PULSAR_TOPIC: 'persistent://public/default/unknown',
     });
     expect(found).toMatchObject({ state: 'source missing', code: 1 });

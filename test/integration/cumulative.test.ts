@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createFakeBroker } from '../fakes/memory-source.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';
-import { runDrain } from '../fakes/run-drain.ts';
+import { runDrain } from '../stage/memory-stage.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { startBrokerProxy } from './broker-proxy.ts';
 import { publish } from './python-clients.ts';

@@ -1,7 +1,7 @@
 // The packaged function is killed with SIGKILL at the steps of a run that real-broker.test.ts has not, and at random
 // ones. One undisturbed run later, with other limits, every message is in one object. Run `npm run build` first.
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Stack, startStack } from '../faults/stack.ts';
+import { type RunStage, startRunStage } from '../stage/loopback-stage.ts';
 import { invoke, startInvocation } from './invoke.ts';
 import {
   afterCommitOf,
@@ -50,22 +50,22 @@ const FILES = [
   },
 ];
 
-let stack: Stack;
+let stage: RunStage;
 let cosOffsetMs = 0;
 afterEach(async () => {
   cosOffsetMs = 0;
-  await stack.close();
+  await stage.close();
 });
 
 const start = async (options: { partitions: number; subscriptionType: string }) => {
-  stack = await startStack({ ...options, cosClock: () => Date.now() + cosOffsetMs });
+  stage = await startRunStage({ ...options, cosClock: () => Date.now() + cosOffsetMs });
 };
 
 /** Runs the function until `point` kills it. False where it came to its end before. */
 async function runAndKill(point: KillPoint, env: Record<string, string>): Promise<boolean> {
-  const invocation = startInvocation({ env: stack.environment(env), timeLimitMs: 60_000 });
+  const invocation = startInvocation({ env: stage.environment(env), timeLimitMs: 60_000 });
   let isKilled = false;
-  const takeAway = point(stack, () => {
+  const takeAway = point(stage, () => {
     isKilled = true;
     invocation.kill9();
   });
@@ -76,12 +76,12 @@ async function runAndKill(point: KillPoint, env: Record<string, string>): Promis
 }
 
 async function expectTheNextRunToFinish(env: Record<string, string>): Promise<void> {
-  const before = stack.cos.objects().map(({ key, crc64 }) => ({ key, crc64 }));
-  const { summary, output } = await invoke({ env: stack.environment(env) });
+  const before = stage.cos.objects().map(({ key, crc64 }) => ({ key, crc64 }));
+  const { summary, output } = await invoke({ env: stage.environment(env) });
   expect(summary, output).toMatchObject({ stopReason: 'caught_up' });
-  stack.expectExactlyOnce();
-  expect(stack.backlog()).toBe(0);
-  for (const { key, crc64 } of before) expect(stack.cos.object(key)?.crc64, key).toBe(crc64);
+  stage.expectExactlyOnce();
+  expect(stage.backlog()).toBe(0);
+  for (const { key, crc64 } of before) expect(stage.cos.object(key)?.crc64, key).toBe(crc64);
 }
 
 for (const subscriptionType of ['exclusive', 'failover']) {
@@ -89,7 +89,7 @@ for (const subscriptionType of ['exclusive', 'failover']) {
     describe(`${name}, ${subscriptionType}: the next run stores each message once after a kill`, () => {
       it.each(points)('%s', async (moment, point) => {
         await start({ partitions, subscriptionType });
-        stack.publish(publish.count, publish.options);
+        stage.publish(publish.count, publish.options);
         // What the killed run leaves unfinished is old enough for the next one.
         cosOffsetMs = -ORPHAN_AGE_MS - 60_000;
         const [first, smaller, larger] = limits as [string, string, string];
@@ -97,7 +97,7 @@ for (const subscriptionType of ['exclusive', 'failover']) {
         cosOffsetMs = 0;
         const next = points.findIndex(([other]) => other === moment) % 2 === 0 ? smaller : larger;
         await expectTheNextRunToFinish({ FILE_MAX_MESSAGES: next });
-        expect(stack.cos.uploads()).toEqual([]);
+        expect(stage.cos.uploads()).toEqual([]);
       });
     });
   }
@@ -105,10 +105,10 @@ for (const subscriptionType of ['exclusive', 'failover']) {
 
 it('an unfinished upload younger than the longest time-out is left to the instance that may own it', async () => {
   await start({ partitions: 1, subscriptionType: 'exclusive' });
-  stack.publish(180, { batchSize: 10, bytes: 150_000 });
+  stage.publish(180, { batchSize: 10, bytes: 150_000 });
   expect(await runAndKill(atCall('complete', '.jsonl'), {})).toBe(true);
   await expectTheNextRunToFinish({});
-  expect(stack.cos.uploads()).toHaveLength(1);
+  expect(stage.cos.uploads()).toHaveLength(1);
 });
 
 it(`kills at random moments, again and again, lose nothing and store nothing twice`, async () => {
@@ -131,13 +131,13 @@ it(`kills at random moments, again and again, lose nothing and store nothing twi
     const isCompressed = random() < 0.3;
     for (let i = 0; i < 3; i++) {
       const batchSize = from(0, 30);
-      stack.publish(isLarge ? 60 : from(1, 300), { batchSize, bytes: isLarge ? 150_000 : 100 });
+      stage.publish(isLarge ? 60 : from(1, 300), { batchSize, bytes: isLarge ? 150_000 : 100 });
       if (await runAndKill(atEvent(from(5, 90), from(0, 15)), limits())) kills++;
     }
     await expectTheNextRunToFinish(limits()).catch((error: unknown) => {
       throw new Error(`TEST_SEED=${seed}, round ${round}`, { cause: error });
     });
-    if (Date.now() < end) await stack.close();
+    if (Date.now() < end) await stage.close();
   }
   expect(kills).toBeGreaterThan(2);
 });

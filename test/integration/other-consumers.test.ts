@@ -5,7 +5,7 @@ import type { SubscriptionType } from '../../src/config.ts';
 import { BackupError } from '../../src/errors.ts';
 import { createFakeBroker } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
-import { runDrain, storedMessages } from '../fakes/run-drain.ts';
+import { runDrain, storedMessages } from '../stage/memory-stage.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type JavaClient, startJavaClient } from './java-client.ts';
 import { useBroker } from './use-broker.ts';

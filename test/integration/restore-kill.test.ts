@@ -5,7 +5,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bundleCli } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
 import type { StoredMessage } from '../contract/stored-messages.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import {
   afterCommitOf,
   atAnswer,
@@ -27,7 +27,7 @@ const TARGET = 'public/default/replay';
 const RANDOM_SECONDS = 12;
 const NOTES = '_restores/';
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let published: StoredMessage[][];
 let targetPartitions = 2;
 let args: string[] = [];
@@ -53,7 +53,7 @@ async function start({
   partitions = 2,
   options = [],
 }: Setting) {
-  rule = await startLoopbackRule({ maxMessageSizeBytes: 100_000 });
+  rule = await startLoopbackStage({ maxMessageSizeBytes: 100_000 });
   await fillAndBackUp(rule, count, largeBytes);
   published = await storedByPartition(rule, TOPIC, 2);
   targetPartitions = partitions;

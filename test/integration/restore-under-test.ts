@@ -8,8 +8,8 @@ import { main } from '../../src/cli/main.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
 import { testTerminal } from '../cli/terminal.ts';
 import { readStoredMessages, type StoredMessage } from '../contract/stored-messages.ts';
-import type { LoopbackRule } from '../stand-ins/loopback-rule.ts';
-import { TOPIC } from '../stand-ins/loopback-rule.ts';
+import type { LoopbackStage } from '../stage/loopback-stage.ts';
+import { TOPIC } from '../stage/loopback-stage.ts';
 
 export interface CommandRun {
   /** Code and output; the code is `null` where it was killed. */
@@ -55,7 +55,7 @@ const oldIdOf = ({ properties }: StoredMessage) => Object.fromEntries(properties
 
 /** The messages of a topic by their partitions. */
 export async function storedByPartition(
-  rule: LoopbackRule,
+  rule: LoopbackStage,
   topic: string,
   partitions: number,
 ): Promise<StoredMessage[][]> {
@@ -64,7 +64,7 @@ export async function storedByPartition(
 }
 
 /** Publishes messages of several sizes and kinds to the backed-up topic, and backs them up by a run. */
-export async function fillAndBackUp(rule: LoopbackRule, count: number, largeBytes: number): Promise<void> {
+export async function fillAndBackUp(rule: LoopbackStage, count: number, largeBytes: number): Promise<void> {
   const messages = Array.from({ length: count }, (_, i) => ({
     payload: i % 11 === 0 ? null : Buffer.from(`message ${i} `.repeat(1 + (i % 7))),
     ...(i % 3 === 0 ? {} : { key: i % 4 === 0 ? Buffer.from([0xff, i % 9]) : `key-${i % 9}` }),

@@ -4,14 +4,14 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { startStack } from '../faults/stack.ts';
+import { startRunStage } from '../stage/loopback-stage.ts';
 
 it.each(['none', 'zstd'])(
   'a frozen and thawed instance (compression %s) starts clean, with fresh credentials, and nothing keeps it alive afterwards',
   async (compression) => {
-    const stack = await startStack();
+    const stage = await startRunStage();
     const child = fork(join(import.meta.dirname, 'invoke-twice.cjs'), {
-      env: stack.environment({
+      env: stage.environment({
         FILE_COMPRESSION: compression,
         LOG_LEVEL: 'error',
         TENCENTCLOUD_SECRETKEY: 'those-of-yesterday',
@@ -25,22 +25,22 @@ it.each(['none', 'zstd'])(
       return (await answer)[0] as { stopReason: string; messages?: number };
     };
     try {
-      stack.publish(200);
+      stage.publish(200);
       expect((await invoke({})).stopReason).toMatch(/BackupError/);
-      expect(stack.backlog()).toBe(20);
-      const fresh = { TENCENTCLOUD_SECRETKEY: stack.environment()['TENCENTCLOUD_SECRETKEY'] as string };
+      expect(stage.backlog()).toBe(20);
+      const fresh = { TENCENTCLOUD_SECRETKEY: stage.environment()['TENCENTCLOUD_SECRETKEY'] as string };
       expect(await invoke(fresh)).toMatchObject({ stopReason: 'caught_up', messages: 200 });
 
       child.kill('SIGSTOP');
-      stack.publish(200);
-      await stack.broker.stop();
-      await stack.broker.start();
+      stage.publish(200);
+      await stage.broker.stop();
+      await stage.broker.start();
       child.kill('SIGCONT');
       expect(await invoke({})).toMatchObject({ stopReason: 'caught_up', messages: 200 });
-      expect(stack.backlog()).toBe(0);
-      // The stack reads no zstd; runtime.test.ts reads back what this thread writes.
-      if (compression !== 'zstd') stack.expectExactlyOnce();
-      expect(stack.broker.connections()).toEqual([]);
+      expect(stage.backlog()).toBe(0);
+      // The stage reads no zstd; runtime.test.ts reads back what this thread writes.
+      if (compression !== 'zstd') stage.expectExactlyOnce();
+      expect(stage.broker.connections()).toEqual([]);
 
       const returnedMs = performance.now();
       child.disconnect();
@@ -48,7 +48,7 @@ it.each(['none', 'zstd'])(
       expect(performance.now() - returnedMs).toBeLessThan(1_000);
     } finally {
       child.kill('SIGKILL');
-      await stack.close();
+      await stage.close();
     }
   },
 );

@@ -5,7 +5,7 @@ import { BackupError } from '../../src/errors.ts';
 import type { ObjectStore } from '../../src/ports.ts';
 import { connectionLost, createFakeBroker, type FakePartition, publish } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
-import { runDrain, storedMessages } from '../fakes/run-drain.ts';
+import { runDrain, storedMessages } from '../stage/memory-stage.ts';
 
 const MIB = 1_048_576;
 const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });

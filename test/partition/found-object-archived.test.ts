@@ -4,7 +4,7 @@ import { BackupError } from '../../src/errors.ts';
 import type { ObjectStore } from '../../src/ports.ts';
 import { createFakeBroker, type FakeBroker } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain } from '../fakes/run-drain.ts';
+import { expectAllStoredOnce, fill, runDrain } from '../stage/memory-stage.ts';
 
 /** The store, in which the bodies of objects of records cannot be read. */
 function archived(inner: MemoryStore): ObjectStore {

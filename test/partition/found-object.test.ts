@@ -14,7 +14,7 @@ import {
   publishedMessages,
   runDrain,
   storedMessages,
-} from '../fakes/run-drain.ts';
+} from '../stage/memory-stage.ts';
 
 describe('an object that is there already', () => {
   const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });

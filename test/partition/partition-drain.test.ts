@@ -14,7 +14,7 @@ import {
   publishUnreadable,
 } from '../fakes/memory-source.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';
-import { publishedMessages, runDrain, storedMessages } from '../fakes/run-drain.ts';
+import { publishedMessages, runDrain, storedMessages } from '../stage/memory-stage.ts';
 
 const MIB = 1_048_576;
 const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });

@@ -6,7 +6,7 @@ import type { Source } from '../../src/ports.ts';
 import { hastyClock } from '../fakes/hasty-clock.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker } from '../fakes/memory-source.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';
-import { expectAllStoredOnce, fill, runDrain } from '../fakes/run-drain.ts';
+import { expectAllStoredOnce, fill, runDrain } from '../stage/memory-stage.ts';
 
 const READING = new AbortController().signal;
 

@@ -8,7 +8,7 @@ import type { Summary } from '../../src/format/run-manifest.ts';
 import { type HandlerParts, handleInvocation } from '../../src/handler.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
-import { publishedMessages, silentLogger, storedMessages } from '../fakes/run-drain.ts';
+import { publishedMessages, silentLogger, storedMessages } from '../stage/memory-stage.ts';
 
 const LIMIT_MS = 60_000;
 const ENV = {

@@ -2,17 +2,17 @@
 // and `archive thaw` asks for it and says when it is there. Over a stand-in that keeps such objects as COS does.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const HOUR_MS = 3_600_000;
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 /** How far the stand-in is ahead of this machine. */
 let aheadMs: number;
 
 beforeEach(async () => {
   aheadMs = 0;
-  rule = await startLoopbackRule({ cosClock: () => Date.now() + aheadMs });
+  rule = await startLoopbackStage({ cosClock: () => Date.now() + aheadMs });
   rule.broker.createTopic('public/default/replay');
   rule.broker.publish(
     TOPIC,

@@ -15,15 +15,15 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
-import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/whole';
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let bucket: string;
 
 beforeAll(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   rule.broker.createTopic(TOPIC);
   rule.broker.createTopic('public/default/replay');
   rule.broker.publish(

@@ -7,7 +7,7 @@ import { main } from '../../../src/cli/main.ts';
 import { parseCosConfig } from '../../../src/config.ts';
 import { createCosStore } from '../../../src/cos/store.ts';
 import { crc64 } from '../../../src/lib/crc64.ts';
-import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/orders';
@@ -25,7 +25,7 @@ const COMMANDS = [
 
 const root = mkdtempSync(join(tmpdir(), 'tdmq-backup-nothing-'));
 const copy = join(root, 'up', 'copy');
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let bucketEnv: Record<string, string>;
 
 beforeAll(async () => {
@@ -34,7 +34,7 @@ beforeAll(async () => {
   mkdirSync(join(root, 'empty'));
   mkdirSync(join(root, 'other'));
   writeFileSync(join(root, 'other', 'holiday.jpg'), 'x');
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   rule.broker.createTopic('public/default/replay');
   const { PULSAR_TOPIC: _, ...others } = rule.env;
   bucketEnv = others;

@@ -11,17 +11,17 @@ import { handleInvocation, REAL_PARTS } from '../../../src/handler.ts';
 import { crc64 } from '../../../src/lib/crc64.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
 import { createLogger } from '../../../src/logger.ts';
-import { type LoopbackRule, TOPIC as RULE_TOPIC, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, TOPIC as RULE_TOPIC, startLoopbackStage } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const OLD = fileURLToPath(new URL('../../fixtures/golden/unreadable-v1', import.meta.url));
 const RAW = '_unreadable/t/ns/orders/partition=0/';
 const TOPIC = ['--topic', 't/ns/orders'];
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 let folder: string;
 beforeEach(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-raw-'));
   cpSync(OLD, folder, { recursive: true });
   const location = await openLocation({}, testTerminal(rule.env).terminal);

@@ -3,16 +3,16 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { readStoredMessages } from '../../contract/stored-messages.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const SECOND = 'public/default/payments';
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeEach(async () => {
-  rule = await startLoopbackRule({ autoCreatesTopics: false });
+  rule = await startLoopbackStage({ autoCreatesTopics: false });
   rule.broker.createTopic(SECOND, 3);
   await backUp(TOPIC, 40);
   await backUp(SECOND, 30);

@@ -6,18 +6,18 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeMetadata, isChecksumRight } from '../../../src/local/broker/frames.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TARGET = 'public/default/replay';
 const COUNT = 60;
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 
 // A COS call whose connection goes silent is repeated after 20 seconds.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeEach(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   rule.broker.publish(
     TOPIC,
     Array.from({ length: COUNT }, (_, i) => ({ payload: `message ${i}`, key: `key-${i % 4}` })),

@@ -8,8 +8,8 @@ import { main } from '../../../src/cli/main.ts';
 import { parseConfig } from '../../../src/config.ts';
 import { createCosStore } from '../../../src/cos/store.ts';
 import { decodeRecord } from '../../../src/format/record.ts';
-import { silentLogger } from '../../fakes/run-drain.ts';
-import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
+import { silentLogger } from '../../stage/memory-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/replicated';
@@ -18,11 +18,11 @@ const WEEK_MS = 7 * 86_400_000;
 const DAYS = [0, -3, 0, 5, -1, 0, -8, -8, 0, 2, 0, -3, -20, 0];
 /** Files of four begin and end today; what is between them is of other weeks, and one file begins weeks ago. */
 const TIMES = DAYS.map((weeks, i) => NOW_MS + weeks * WEEK_MS + i * 1_000);
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-jumps-'));
 
 beforeAll(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   rule.broker.createTopic(TOPIC);
   rule.broker.createTopic('public/default/replay');
   rule.env['PULSAR_TOPIC'] = TOPIC;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeRecord } from '../../../src/format/record.ts';
-import { type LoopbackRule, startLoopbackRule } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12);
@@ -15,10 +15,10 @@ const TIMES = ODD.flatMap((odd) => [odd, NOW_MS, NOW_MS + 1, NOW_MS + 2, odd, NO
 const PLAIN = 'public/default/odd-times';
 const TARGET = 'public/default/replay';
 const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-times-'));
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 
 beforeAll(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
   rule.broker.createTopic(PLAIN);
   rule.env['PULSAR_TOPIC'] = PLAIN;
   rule.broker.createTopic(TARGET);

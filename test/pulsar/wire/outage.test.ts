@@ -5,7 +5,7 @@ import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
 import { createFakeBroker } from '../../fakes/memory-source.ts';
 import { createMemoryStore } from '../../fakes/memory-store.ts';
-import { runDrain } from '../../fakes/run-drain.ts';
+import { runDrain } from '../../stage/memory-stage.ts';
 import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { scaledClock } from '../scaled-clock.ts';
 import { messages, SUBSCRIPTION, startBroker, TOPIC } from './loopback-source.ts';

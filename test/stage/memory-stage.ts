@@ -5,8 +5,8 @@ import { type DrainOptions, type DrainResult, drain } from '../../src/drain.ts';
 import { decodeRecord, encodeRecord, formatMessageId } from '../../src/format/record.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Logger, Message, ObjectStore } from '../../src/ports.ts';
-import { createFakeSource, type FakeBroker, publish } from './memory-source.ts';
-import type { MemoryStore } from './memory-store.ts';
+import { createFakeSource, type FakeBroker, publish } from '../fakes/memory-source.ts';
+import type { MemoryStore } from '../fakes/memory-store.ts';
 
 export const silentLogger: Logger = {
   debug: () => undefined,
