@@ -78,11 +78,11 @@ describe.each([
   });
 });
 
-test('a restore to a topic that is not there speaks of --to, not of the topic that was backed up', async () => {
+test('a restore to a topic that is not there speaks of that one, not of the topic that was backed up', async () => {
   const broker = await startLoopbackBroker({ autoCreatesTopics: false });
   for (const PULSAR_SERVICE_URL of [broker.serviceUrl, broker.httpUrl]) {
     const told = await failing(RESTORE, { PULSAR_SERVICE_URL });
-    expect(told).toMatch(/Create the topic to restore into first \(--to\)/);
+    expect(told).toMatch(/public\/default\/again.*\n.*\n.*Create the topic to restore into first/);
     expect(told).not.toMatch(/PULSAR_TOPIC/);
   }
   await broker.close();
@@ -98,7 +98,7 @@ test('a restore over a broker that wants client certificates says what is asked 
   broker.createTopic('public/default/again', 2);
   for (const PULSAR_SERVICE_URL of [broker.serviceUrl, broker.httpUrl]) {
     const env = { PULSAR_SERVICE_URL, PULSAR_TLS_CA_FILE: certificates.file('ca.pem') };
-    const told = await failing(RESTORE, env);
+    const told = await failing([...RESTORE, '--again'], env);
     expect(told).toMatch(/asks for a client certificate: set PULSAR_TLS_CERT_FILE/);
     expect(told).not.toMatch(OF_A_FUNCTION);
     const own = {
