@@ -145,7 +145,7 @@ describe('on a subscription without order', () => {
     );
     // Else this would prove nothing.
     expect(duplicates).toBeGreaterThan(0);
-  }, 60_000);
+  }, 180_000);
 });
 
 const sizeOf = (entry: FakeBroker['partitions'][number]['entries'][number]): number =>

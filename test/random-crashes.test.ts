@@ -64,7 +64,7 @@ describe('whatever happens', () => {
       ),
       { numRuns: 300 },
     );
-  }, 60_000);
+  }, 180_000);
 
   it('after any reconnects, moves and crashes, one undisturbed run leaves every message in exactly one object', async () => {
     const step = fc.record({
@@ -137,5 +137,5 @@ describe('whatever happens', () => {
       ),
       { numRuns: 200 },
     );
-  }, 60_000);
+  }, 180_000);
 });

@@ -3,12 +3,10 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { type LoopbackStage, startLoopbackStage } from '../stage/loopback-stage.ts';
 import { testTerminal } from './terminal.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let rule: LoopbackStage;
 let copy: string;

@@ -1,16 +1,10 @@
 // Streams and environment for a command under test. Whatever a test does, no secret may come out of the streams.
 import { PassThrough } from 'node:stream';
-import { afterEach, expect } from 'vitest';
+import { expect } from 'vitest';
 import type { Terminal } from '../../src/cli/command.ts';
+import { afterThisTest } from '../after-each.ts';
 
 const SECRET_NAME = /TOKEN|SECRET/;
-const opened: { readonly secrets: readonly string[]; readonly text: () => string }[] = [];
-
-afterEach(() => {
-  for (const { secrets, text } of opened.splice(0)) {
-    for (const secret of secrets) expect(text()).not.toContain(secret);
-  }
-});
 
 /** An Terminal whose output can be read as text. */
 export function testTerminal(
@@ -29,6 +23,8 @@ export function testTerminal(
   const secrets = Object.entries(env).flatMap(([name, value]) =>
     SECRET_NAME.test(name) && value !== undefined && value.length >= 6 ? [value] : [],
   );
-  opened.push({ secrets, text: () => out() + err() });
+  afterThisTest(() => {
+    for (const secret of secrets) expect(out() + err()).not.toContain(secret);
+  });
   return { terminal, out, err };
 }

@@ -30,6 +30,7 @@ async function expectTheArchiveGoesOn(
 ): Promise<void> {
   const { error, summary } = await stage.run({ env });
   expect(error).toBeUndefined();
+  expect(summary?.stopReason).toBe('caught_up');
   expect(summary?.alreadyStored).toBeGreaterThan(0);
   stage.expectExactlyOnce();
   expect(stage.backlog()).toBe(0);

@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeMetadata, isChecksumRight } from '../../../src/local/broker/frames.ts';
 import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
@@ -14,7 +14,6 @@ const COUNT = 60;
 let rule: LoopbackStage;
 
 // A COS call whose connection goes silent is repeated after 20 seconds.
-vi.setConfig({ testTimeout: 60_000 });
 
 beforeEach(async () => {
   rule = await startLoopbackStage();

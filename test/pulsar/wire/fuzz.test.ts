@@ -1,7 +1,7 @@
 // Whatever bytes come, decoding ends, in an error that says why or in an entry that is kept raw. What garbage does to
 // a live connection is shown in source-faults.test.ts.
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeEntry, encodeFrame } from '../../../src/local/broker/frames.ts';
 import { ChunkJoiner } from '../../../src/pulsar/wire/chunks.ts';
 import { ProtocolError } from '../../../src/pulsar/wire/protocol/codec.ts';
@@ -16,8 +16,6 @@ import { isChunk } from '../../../src/pulsar/wire/protocol/entry-metadata.ts';
 import { decodeCommand, FrameSplitter } from '../../../src/pulsar/wire/protocol/frame.ts';
 import { COMPRESSION_TYPE } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { encodeMessages } from '../../stand-ins/broker/publish.ts';
-
-vi.setConfig({ testTimeout: 20_000 });
 
 const ID = { ledgerId: 1, entryId: 1 };
 const CONTEXT = { topic: 'persistent://t/n/orders', partition: -1, limitBytes: 1 << 16 };

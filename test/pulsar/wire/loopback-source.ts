@@ -1,9 +1,9 @@
 // A wire source over a loopback broker, with short time-outs, and what tests do with both.
-import { afterEach, vi } from 'vitest';
 import type { Clock, Delivery, EntryId, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import type { Timings } from '../../../src/pulsar/wire/timer.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+import { afterThisTest } from '../../after-each.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
 import type { ContractConfig } from '../../contract/source-setup.ts';
 import {
@@ -30,18 +30,10 @@ export interface OpenOptions extends Partial<ContractConfig> {
   readonly clock?: Clock;
 }
 
-// Some of these wait for time-outs, and machines are slow at times.
-vi.setConfig({ testTimeout: 20_000 });
-
-const opened: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
-
 /** A broker that is gone after the test. */
 export async function startBroker(options: LoopbackBrokerOptions = {}): Promise<LoopbackBroker> {
   const broker = await startLoopbackBroker({ autoCreatesTopics: false, failoverDelayMs: 50, ...options });
-  opened.push(broker);
+  afterThisTest(() => broker.close());
   return broker;
 }
 
@@ -57,7 +49,7 @@ export function createSource(broker: Pick<LoopbackBroker, 'serviceUrl'>, options
     },
   );
   const source = createWireSource({ ...made, clock: clock ?? made.clock }, { ...SHORT, ...timings });
-  opened.push(source);
+  afterThisTest(() => source.close());
   return source;
 }
 

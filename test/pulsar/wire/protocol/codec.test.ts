@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   decodeMessage,
   encodeMessage,
@@ -9,8 +9,6 @@ import {
   Reader,
 } from '../../../../src/pulsar/wire/protocol/codec.ts';
 import { type FieldTable, MESSAGES } from '../../../../src/pulsar/wire/protocol/tables.ts';
-
-vi.setConfig({ testTimeout: 20_000 });
 
 const NAMES = (Object.keys(MESSAGES) as MessageName[]).filter((name) => name !== 'BaseCommand');
 

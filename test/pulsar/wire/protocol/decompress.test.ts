@@ -3,13 +3,11 @@ import { deflateSync } from 'node:zlib';
 import { Zstd } from '@hpcc-js/wasm-zstd';
 import fc from 'fast-check';
 import { compress as compressSnappy } from 'snappyjs';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { decompress, loadCodec } from '../../../../src/pulsar/wire/protocol/decompress.ts';
 import { COMPRESSION_TYPE } from '../../../../src/pulsar/wire/protocol/tables.ts';
 import { compress } from '../../../stand-ins/broker/compress.ts';
 import { flushed, REFERENCE, REFUSED, SKIPPABLE, TEXT, VARIANTS } from '../encoder-blocks.ts';
-
-vi.setConfig({ testTimeout: 20_000 });
 
 const { NONE, LZ4, ZLIB, ZSTD, SNAPPY } = COMPRESSION_TYPE;
 const LIMIT = 1 << 20;

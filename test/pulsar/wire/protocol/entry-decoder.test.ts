@@ -1,13 +1,11 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { encodeEntry } from '../../../../src/local/broker/frames.ts';
 import type { Message } from '../../../../src/ports.ts';
 import { encodeMessage } from '../../../../src/pulsar/wire/protocol/codec.ts';
 import { decodeEntry, readStoredEntry } from '../../../../src/pulsar/wire/protocol/entry-decoder.ts';
 import { COMPRESSION_TYPE } from '../../../../src/pulsar/wire/protocol/tables.ts';
 import { encodeMessages, type LoopbackMessage } from '../../../stand-ins/broker/publish.ts';
-
-vi.setConfig({ testTimeout: 20_000 });
 
 const ID = { ledgerId: 12, entryId: 7 };
 const CONTEXT = { topic: 'persistent://t/n/orders-partition-2', partition: 2, limitBytes: 1 << 20 };

@@ -1,0 +1,5 @@
+// Runs before each test file.
+import { afterEach } from 'vitest';
+import { endTest } from './after-each.ts';
+
+afterEach(endTest);
