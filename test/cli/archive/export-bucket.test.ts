@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import type { Fault } from '../../../src/local/cos/fault-plan.ts';
-import { type LoopbackRule, startLoopbackRule, TOPIC } from '../../stand-ins/loopback-rule.ts';
+import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 import { allTables, query } from './exported.ts';
 
-let rule: LoopbackRule;
+let rule: LoopbackStage;
 beforeAll(async () => {
-  rule = await startLoopbackRule();
+  rule = await startLoopbackStage();
 });
 afterAll(() => rule.close());
 
