@@ -6,9 +6,9 @@ import { runCommand } from './run-command.ts';
 
 const here = import.meta.dirname;
 
-/** The interpreter that has `pulsar-client` and `cos-python-sdk-v5` (requirements.txt). */
-async function pythonWithClients(): Promise<string> {
-  const requirements = await readFile(join(here, 'requirements.txt'));
+/** The interpreter that has what a file beside this one pins; requirements.txt: `pulsar-client` and `cos-python-sdk-v5`. */
+export async function pythonWith(pins: string): Promise<string> {
+  const requirements = await readFile(join(here, pins));
   const version = await runCommand('python3', ['-c', 'import sys; print(sys.executable, sys.version)'], {
     timeoutMs: 30_000,
     install: 'Python 3.10 or later, with venv',
@@ -16,11 +16,9 @@ async function pythonWithClients(): Promise<string> {
   const folder = await cachedFolder('python', [requirements, version], async (draft) => {
     // A virtual environment must not be moved, but this much of it does not mind: site-packages and the interpreter.
     await runCommand('python3', ['-m', 'venv', draft], { timeoutMs: 60_000 });
-    await runCommand(
-      join(draft, 'bin', 'python'),
-      ['-m', 'pip', 'install', '-q', '-r', join(here, 'requirements.txt')],
-      { timeoutMs: 240_000 },
-    );
+    await runCommand(join(draft, 'bin', 'python'), ['-m', 'pip', 'install', '-q', '-r', join(here, pins)], {
+      timeoutMs: 480_000,
+    });
   });
   return join(folder, 'bin', 'python');
 }
@@ -31,7 +29,7 @@ export async function runPython(
   args: readonly string[],
   options: { readonly input?: string; readonly timeoutMs?: number } = {},
 ): Promise<string> {
-  const python = await pythonWithClients();
+  const python = await pythonWith('requirements.txt');
   return await runCommand(python, [resolve(here, script), ...args], {
     timeoutMs: options.timeoutMs ?? 120_000,
     ...(options.input === undefined ? {} : { input: options.input }),

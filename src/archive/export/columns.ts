@@ -6,6 +6,8 @@ export interface Column {
   readonly name: string;
   /** Over `j`, the fields of a row. */
   readonly sql: string;
+  /** Of a column that not every export has. */
+  readonly type?: string;
 }
 
 /** The fields of a row, all read as texts: conversions that fail are errors then. */

@@ -11,6 +11,7 @@ import type { PartitionObjects } from '../object-list.ts';
 import { createDuplicateFilter, type ReadOptions, readInOrder } from '../read-messages.ts';
 import { isByContent, isSelected, type Selection } from '../selection.ts';
 import type { ParquetFile, ParquetOptions, ParquetWriter } from './parquet-file.ts';
+import type { PayloadColumns } from './payload-columns.ts';
 import { CareNeeded, type QuickRow, readQuickly } from './quick-rows.ts';
 import { rowLine } from './row-line.ts';
 import { type Draft, fileName } from './target.ts';
@@ -21,6 +22,7 @@ export type OnOtherDay = (object: ArchiveObject, date: string) => void;
 /** What the filling of a day is told. */
 export interface FillOptions extends CallOptions, Pick<ReadOptions, 'onDamaged'> {
   readonly selection: Selection;
+  readonly payload?: PayloadColumns | undefined;
   readonly onRead?: ((date: string, bytes: number) => void) | undefined;
 }
 
@@ -132,7 +134,7 @@ export async function fill(
   partitions: readonly PartitionObjects[],
   opening: Promise<DayFiles>,
   onOtherDay: OnOtherDay,
-  { selection, signal, onDamaged, onRead }: FillOptions,
+  { selection, signal, onDamaged, onRead, payload }: FillOptions,
 ): Promise<readonly Draft[]> {
   const files = await opening;
   const readOptions = {
@@ -144,8 +146,11 @@ export async function fill(
     for (const objects of partitions) {
       for await (const one of readInOrder(store, objects, selection, readOptions)) {
         const own = dateOf(one.message.publishTimeMs);
-        if (own !== date) onOtherDay(one.object, own);
-        else if (files.write(rowLine(one))) {
+        if (own !== date) {
+          onOtherDay(one.object, own);
+          continue;
+        }
+        if (files.write(rowLine(one, await payload?.rowFields(one.message, one.object)))) {
           await files.untilTaken();
           signal?.throwIfAborted();
         }

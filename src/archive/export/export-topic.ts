@@ -3,7 +3,7 @@
 import { BackupError } from '../../errors.ts';
 import type { ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import type { DamagedObject } from '../read-messages.ts';
+import { type DamagedObject, readInOrder } from '../read-messages.ts';
 import type { Selection } from '../selection.ts';
 import { BASE_COLUMNS, type Column, selectOf } from './columns.ts';
 import { createDayFiles, fill, fillQuickly, isQuick, type OnOtherDay } from './day-files.ts';
@@ -19,6 +19,8 @@ import {
 } from './day-note.ts';
 import { cutOf, type Days, isSelectedDay } from './days.ts';
 import type { ParquetCompression, ParquetWriter } from './parquet-file.ts';
+import type { PayloadColumns, PayloadReader } from './payload-columns.ts';
+import { typeFromJson, typeToJson } from './payload-type.ts';
 import type { Draft, ExportTarget } from './target.ts';
 
 /** How rows look, and how files are made. */
@@ -32,6 +34,7 @@ export interface ExportOptions {
   readonly signal: AbortSignal;
   /** See ReadOptions. */
   readonly onDamaged: ((damaged: DamagedObject) => void) | undefined;
+  readonly payload?: PayloadColumns | undefined;
   /** Bytes of objects as they are read. */
   readonly onRead?: ((date: string, bytes: number) => void) | undefined;
 }
@@ -65,6 +68,7 @@ export async function readNotes(
   const notes = new Map<string, KnownDay>();
   const learned = new Map<string, string[]>();
   for await (const key of target.notesIn(noteFolder(topic))) {
+    if (!/date=[0-9-]+\.json$/.test(key)) continue;
     const text = await target.readNote(key);
     if (text === undefined) continue;
     const { sources, ...note } = parseDayNote(text, key);
@@ -81,7 +85,13 @@ export async function planDay(
   sources: readonly SourceObject[],
   note: KnownDay | undefined,
   target: ExportTarget,
-  { topic, selection, settings }: Pick<ExportOptions, 'topic' | 'selection' | 'settings'>,
+  {
+    topic,
+    selection,
+    settings,
+    payload,
+  }: Pick<ExportOptions, 'topic' | 'selection' | 'settings' | 'payload'>,
+  isOfAnyColumns = false,
 ): Promise<DayPlan> {
   if (note === undefined) return { date, isStale: true, note };
   if (JSON.stringify(note.settings) !== JSON.stringify(settings)) throw otherExport(target, note, settings);
@@ -90,7 +100,7 @@ export async function planDay(
     note.sourcesSha256 === sourcesSha256(sources) &&
     note.fromMs === cut.fromMs &&
     note.toMs === cut.toMs &&
-    note.columns === columnsText(BASE_COLUMNS) &&
+    (isOfAnyColumns || note.columns === columnsText(payload)) &&
     (note.damaged ?? []).length === 0;
   if (!isSame) return { date, isStale: true, note };
   const files = await target.filesOf(dayFolder(topic, date));
@@ -100,7 +110,15 @@ export async function planDay(
   return { date, isStale: !isThere, note };
 }
 
-const columnsText = (columns: readonly Column[]): string => columns.map(({ name }) => name).join(' ');
+const columnsOf = (payload: PayloadColumns | undefined): readonly Column[] => [
+  ...BASE_COLUMNS,
+  ...(payload?.columns ?? []),
+];
+
+const columnsText = (payload: PayloadColumns | undefined): string =>
+  columnsOf(payload)
+    .map(({ name, type }) => (type === undefined ? name : `${name} ${type}`))
+    .join(', ');
 
 const otherExport = (target: ExportTarget, note: KnownDay, settings: object) =>
   new BackupError(
@@ -108,6 +126,33 @@ const otherExport = (target: ExportTarget, note: KnownDay, settings: object) =>
     `${target.name} has an export of another selection: ${JSON.stringify(note.settings)} instead of ${JSON.stringify(settings)}`,
     { hint: 'Use the same options but --from and --until as before, or another place with --to.' },
   );
+
+/**
+ * Looks at the messages of all days that have to be written, for the types of their payloads, and keeps what was seen for
+ * the next time. @throws BackupError
+ */
+export async function seePayloads(
+  store: ObjectStore,
+  days: Days,
+  notes: ReadonlyMap<string, KnownDay>,
+  target: ExportTarget,
+  payloads: PayloadReader,
+  options: ExportOptions,
+): Promise<void> {
+  const { topic, selection, signal, onDamaged } = options;
+  const key = `${noteFolder(topic)}payload.json`;
+  const before = await target.readNote(key);
+  for (const date of days.dates()) {
+    const plan = await planDay(date, days.sourcesOf(date), notes.get(date), target, options, true);
+    if (!plan.isStale) continue;
+    // Damage is reported where it is left out of the tables.
+    const reading = { signal, onDamaged: onDamaged && (() => undefined) };
+    for (const objects of days.partitionsOf(date))
+      for await (const { message } of readInOrder(store, objects, selection, reading)) payloads.see(message);
+  }
+  const text = typeToJson(payloads.seen(before === undefined ? undefined : typeFromJson(before)));
+  if (text !== before) await target.writeNote(key, text);
+}
 
 /** Writes what is stale of the days, and answers all. @throws BackupError */
 export async function writeDays(
@@ -187,7 +232,7 @@ async function writeDay(
   const maxBytes = target.canSplit && before.size !== 1 ? fileBytes : Number.POSITIVE_INFINITY;
   const sources = days.sourcesOf(date);
   const partitions = days.partitionsOf(date);
-  const select = selectOf(BASE_COLUMNS);
+  const select = selectOf(columnsOf(options.payload), options.payload?.fields);
   const open = () => createDayFiles(target.draftFolder, writer, { select, compression, fileBytes: maxBytes });
   const damaged: string[] = [];
   const onDamaged = options.onDamaged && ((one: DamagedObject) => void damaged.push(one.key));
@@ -201,7 +246,7 @@ async function writeDay(
       }),
   };
   let drafts: readonly Draft[] | undefined;
-  if (isQuick(partitions, selection))
+  if (options.payload === undefined && isQuick(partitions, selection))
     drafts = await fillQuickly(store, date, partitions, open(), onOtherDay, reading);
   drafts ??= await fill(store, date, partitions, open(), onOtherDay, reading);
   signal.throwIfAborted();
@@ -214,7 +259,7 @@ async function writeDay(
     date,
     settings,
     ...cutOf(date, selection),
-    columns: columnsText(BASE_COLUMNS),
+    columns: columnsText(options.payload),
     rows,
     files,
     ...(damaged.length > 0 && { damaged }),

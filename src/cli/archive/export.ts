@@ -11,10 +11,12 @@ import {
   type ExportOptions,
   planDay,
   readNotes,
+  seePayloads,
   writeDays,
 } from '../../archive/export/export-topic.ts';
 import { openFolderTarget } from '../../archive/export/folder-target.ts';
 import { expectDuckDb, type ParquetWriter, startParquetWriter } from '../../archive/export/parquet-file.ts';
+import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archive/export/payload-columns.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
 import { findTopics, nothingFound, nothingOf } from '../../archive/nothing-found.ts';
 import { mayHold, type Selection } from '../../archive/selection.ts';
@@ -48,6 +50,8 @@ adds what is new: days of which something has come since are written anew as a w
   --to-region NAME  of that bucket, instead of COS_REGION
   --file-size SIZE  a new day of more is several files of about this size; 256MB by default. Not in a bucket, nor where
                    a day has one file already
+  --decode         also the payloads as columns with types, by the schemas that the archive keeps; --decode json: also
+                   those that name no schema, as JSON, with types as all of them have (reads the messages twice)
   --compression C  zstd (default) or snappy
   --skip-damaged   leave out objects that are damaged or gone; each is named, and makes the exit code 1
   --dry-run        only say what would be written, and about how much
@@ -63,10 +67,12 @@ Examples:
   endsWithinMs: 500,
   async run(args, terminal) {
     const { values } = parseArgs({
-      args: [...args],
+      // Without a value it means the schemas.
+      args: args.map((arg, at) => (arg === '--decode' && args[at + 1] !== 'json' ? '--decode=schemas' : arg)),
       options: {
         ...LOCATION_OPTIONS,
         ...SELECTION_OPTIONS,
+        decode: { type: 'string' },
         to: { type: 'string' },
         'to-region': { type: 'string' },
         'file-size': { type: 'string', default: '256' },
@@ -81,6 +87,7 @@ Examples:
     if (compression !== 'zstd' && compression !== 'snappy')
       throw new UsageError('--compression must be zstd or snappy');
     const fileBytes = parseFileSize(values['file-size']);
+    const decode = decodeModeOf(values.decode);
     const selection = parseSelection(values);
     expectDuckDb();
     const location = await openLocation(values, terminal);
@@ -96,7 +103,7 @@ Examples:
       const results: TopicResult[] = [];
       let exitCode = 0;
       for (const topic of topics) {
-        const settings = settingsOf(selection, undefined);
+        const settings = settingsOf(selection, decode);
         const options = {
           topic,
           selection,
@@ -118,6 +125,16 @@ Examples:
           });
           continue;
         }
+        const reading = { ...options, onDamaged: found.damage.onDamaged };
+        const texts = new Map<string, string>();
+        let payload: PayloadColumns | undefined;
+        if (decode !== undefined) {
+          const { store, prefix } = location;
+          const payloads = await openPayloads(store, prefix, topic, decode, { signal: terminal.signal });
+          progress.update(`${topic.topic}: looking at payloads`);
+          if (decode === 'json') await seePayloads(store, found.days, found.notes, place, payloads, reading);
+          payload = payloads.columns((path, reason) => texts.set(path, reason));
+        }
         const startedMs = Date.now();
         let readBytes = 0;
         const days = await writeDays(
@@ -127,8 +144,8 @@ Examples:
           place,
           () => (writer ??= startParquetWriter(place.draftFolder)),
           {
-            ...options,
-            onDamaged: found.damage.onDamaged,
+            ...reading,
+            payload,
             onRead(date, bytes) {
               readBytes += bytes;
               const share = Math.min(0.999, readBytes / Math.max(1, found.bytes));
@@ -140,7 +157,8 @@ Examples:
         );
         progress.clear();
         exitCode ||= reportDamaged(found.damage.damaged, terminal);
-        results.push({ topic: topic.full, days, rawEntries: found.raw });
+        const jsonTexts = [...texts].map(([path, reason]) => ({ path, reason }));
+        results.push({ topic: topic.full, days, rawEntries: found.raw, jsonTexts });
       }
       progress.clear();
       report(results, { isDry: values['dry-run'], isJson: values.json, to: values.to }, terminal);
@@ -162,9 +180,16 @@ interface TopicResult {
   readonly days: readonly DayReport[];
   /** What could not be decoded, and is in no table. */
   readonly rawEntries: number;
+  /** What of the payloads has no common type, and is JSON text. */
+  readonly jsonTexts?: readonly { readonly path: string; readonly reason: string }[];
 }
 
 type Found = Awaited<ReturnType<typeof listDays>>;
+
+function decodeModeOf(text: string | undefined): DecodeMode | undefined {
+  if (text === undefined || text === 'schemas' || text === 'json') return text;
+  throw new UsageError('--decode is alone, or --decode json');
+}
 
 function parseFileSize(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?) ?(?:([kMG])B?)?$/i.exec(text) ?? [];
@@ -240,7 +265,7 @@ async function planAll(
   const plans: DayReport[] = [];
   for (const date of days.dates()) {
     const sources = days.sourcesOf(date);
-    const { isStale, note } = await planDay(date, sources, notes.get(date), target, options);
+    const { isStale, note } = await planDay(date, sources, notes.get(date), target, options, true);
     const ending = (path: string) =>
       path.endsWith('.gz') ? 'gzip' : path.endsWith('.zst') ? 'zstd' : 'none';
     const estimate = sources.reduce((sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[ending(path)], 0);
@@ -268,7 +293,7 @@ function report(
     );
     return;
   }
-  for (const { topic, days, rawEntries } of results) {
+  for (const { topic, days, rawEntries, jsonTexts = [] } of results) {
     const written = days.filter(({ state }) => state !== 'unchanged');
     const sum = (name: 'rows' | 'bytes' | 'files') =>
       written.reduce((total, day) => total + (day[name] ?? 0), 0);
@@ -279,6 +304,8 @@ function report(
       ? `would write ${written.length} days, at most ${rows}, about ${size}`
       : `${written.length} days written, ${rows}, ${sum('files')} files, ${size}`;
     stdout.write(`${topic}: ${what}${rest > 0 ? `; ${rest} days are as before` : ''}\n`);
+    for (const { path, reason } of jsonTexts)
+      stdout.write(`${topic}: ${path} is JSON text, since ${reason}\n`);
     if (rawEntries > 0)
       stdout.write(`${topic}: ${rawEntries} raw entries are in no table: archive recover decodes them\n`);
   }

@@ -1,0 +1,158 @@
+// The columns of decoded payloads: their types over all schemas of a topic (and over what JSON shows, where that is asked
+// for), and what of each message is in them. A message that cannot be decoded says why, and keeps its payload as it is.
+import { versionText } from '../../format/kept-schema.ts';
+import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
+import type { TopicName } from '../../topic-name.ts';
+import type { ArchiveObject } from '../catalog.ts';
+import { createDecoder, type Decoded, type Decoder, type Undecoded } from '../decode/decoder.ts';
+import { type JsonValue, parseJson } from '../decode/json-value.ts';
+import { reasonOf } from '../decode/misfit.ts';
+import { listSchemas, openSchemas, readSchema } from '../schemas.ts';
+import { type Column, sqlText } from './columns.ts';
+import { payloadJson } from './payload-json.ts';
+import {
+  finished,
+  mergeTypes,
+  type OnJsonText,
+  type PayloadType,
+  sqlTypeOf,
+  typeOfJson,
+  typeOfSlot,
+} from './payload-type.ts';
+
+/** Payloads by the kept schemas alone, or those that name none as JSON besides. */
+export type DecodeMode = 'schemas' | 'json';
+
+/** What the columns of a topic are made of. */
+export interface PayloadColumns {
+  readonly columns: readonly Column[];
+  /** For the from_json of selectOf. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** The fields of a message's row, each with a comma before it. @throws BackupError `store` */
+  rowFields(message: Message, object: ArchiveObject): Promise<string>;
+}
+
+/** Finds what messages are: see rowFields. */
+export interface PayloadReader {
+  /** Looks at a message, for the type of payloads that name no schema. */
+  see(message: Message): void;
+  /** That type, by all that was seen; `known`: what an earlier export has seen. */
+  seen(known?: PayloadType): PayloadType;
+  /** The columns for all that is known by now; `onJson` names what became JSON text. */
+  columns(onJson: OnJsonText): PayloadColumns;
+}
+
+const FIELDS = { decoded: 'JSON', decodeError: 'VARCHAR' } as const;
+const NONE: PayloadType = { kind: 'none' };
+
+/** Reads the schemas of the topic. @throws BackupError `store` */
+export async function openPayloads(
+  store: ObjectStore,
+  prefix: string,
+  topic: TopicName,
+  mode: DecodeMode,
+  call: CallOptions,
+): Promise<PayloadReader> {
+  const schemas = openSchemas(store, prefix, call);
+  const decoders = new Map<string, Decoder>();
+  for (const listed of await listSchemas(store, prefix, topic, call)) {
+    const schema = await readSchema(store, listed, call).catch((error) => {
+      if (error?.code !== 'corrupt') throw error;
+      return undefined;
+    });
+    if (schema !== undefined && !decoders.has(schema.sha256))
+      decoders.set(schema.sha256, createDecoder(schema));
+  }
+  let seen: PayloadType = NONE;
+
+  const decode = async (
+    message: Message,
+    object: ArchiveObject,
+  ): Promise<Decoded<JsonValue> | Undecoded | undefined> => {
+    const { payload, schemaVersion, key } = message;
+    if (schemaVersion === undefined || schemaVersion.length === 0) {
+      if (payload === null) return { value: null };
+      return mode === 'json' ? decodeJson(payload) : { error: 'it names no schema' };
+    }
+    const found = await schemas.of(message.topic, schemaVersion, object);
+    if (found.kind !== 'schema') return { error: withoutSchema(found.kind, schemaVersion) };
+    let decoder = decoders.get(found.schema.sha256);
+    if (decoder === undefined) {
+      decoder = createDecoder(found.schema);
+      decoders.set(found.schema.sha256, decoder);
+    }
+    return decoder.decode(typeof key === 'string' ? Buffer.from(key) : key, payload);
+  };
+
+  return {
+    see({ payload, schemaVersion }) {
+      if (mode !== 'json' || payload === null || (schemaVersion?.length ?? 0) > 0) return;
+      const decoded = decodeJson(payload);
+      if (!('error' in decoded))
+        seen = mergeTypes(seen, typeOfJson(decoded.value), 'payload', () => undefined);
+    },
+    seen(known = NONE) {
+      seen = mergeTypes(known, seen, 'payload', () => undefined);
+      return seen;
+    },
+    columns(onJson) {
+      const slots = (side: 'key' | 'value', path: string) =>
+        [...decoders.values()].flatMap((decoder) => {
+          const slot = decoder[side];
+          return slot === undefined ? [] : [typeOfSlot(slot, path, onJson)];
+        });
+      const merged = (types: readonly PayloadType[], path: string) =>
+        finished(types.reduce((a, b) => mergeTypes(a, b, path, onJson), NONE));
+      const keys = slots('key', 'payload_key');
+      const types = {
+        payload: merged([...slots('value', 'payload'), seen], 'payload'),
+        ...(keys.length > 0 && { payload_key: merged(keys, 'payload_key') }),
+      };
+      return {
+        columns: [
+          ...Object.entries(types).map(([name, type]) => columnOf(name, type)),
+          { name: 'decode_error', sql: 'j."decodeError"' },
+        ],
+        fields: FIELDS,
+        async rowFields(message, object) {
+          const decoded = await decode(message, object);
+          if (decoded === undefined) return '';
+          if ('error' in decoded) return `,"decodeError":${JSON.stringify(decoded.error)}`;
+          try {
+            const parts = Object.entries(types).map(([name, type]) => {
+              const value = name === 'payload' ? decoded.value : decoded.key;
+              return `"${name}":${payloadJson(type, value)}`;
+            });
+            return `,"decoded":{${parts.join(',')}}`;
+          } catch (error) {
+            return `,"decodeError":${JSON.stringify(`it does not fit its column: ${reasonOf(error)}`)}`;
+          }
+        },
+      };
+    },
+  };
+}
+
+/** Every field is there in the JSON, and what does not convert is an error; bytes are texts there, with an escape each. */
+function columnOf(name: string, type: PayloadType): Column {
+  const sqlType = sqlTypeOf(type);
+  const types = JSON.stringify({ [name]: sqlTypeOf(type, 'VARCHAR') });
+  const sql = `CAST(from_json_strict(j."decoded", ${sqlText(types)}).${name} AS ${sqlType})`;
+  return { name, sql, type: sqlType };
+}
+
+function decodeJson(payload: Uint8Array): Decoded<JsonValue> | Undecoded {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  try {
+    return { value: parseJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) };
+  } catch (error) {
+    return { error: error instanceof SyntaxError ? 'it is no JSON' : 'it is no text' };
+  }
+}
+
+const withoutSchema = (kind: 'missing' | 'ambiguous' | 'damaged', version: Uint8Array): string =>
+  ({
+    missing: `the archive has no schema ${versionText(version)}`,
+    ambiguous: `schema ${versionText(version)} has had several definitions`,
+    damaged: `schema ${versionText(version)} is damaged`,
+  })[kind];
