@@ -1,44 +1,14 @@
 // What the official clients encode, with the schemas that a broker keeps of it (test/fixtures/schemas), against what the
 // official Java client reads of it: the typed consumer, and AUTO_CONSUME.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { createDecoder, type Decoded } from '../../../src/archive/decode/decoder.ts';
-import { type JsonValue, NumberText, parseJson } from '../../../src/archive/decode/json-value.ts';
-import { schemaOf } from './schemas.ts';
+import type { Decoded } from '../../../src/archive/decode/decoder.ts';
+import { type JsonValue, NumberText } from '../../../src/archive/decode/json-value.ts';
+import { RECORDED, type RecordedValue } from './recordings.ts';
 
 type Fields = { readonly [name: string]: JsonValue };
 
-interface Recorded {
-  readonly topic: string;
-  readonly version: string | null;
-  readonly schema: { type: string; properties: Record<string, string>; definition: string } | null;
-  readonly key?: string;
-  readonly payload: string | null;
-  /** What Java reads: `key` of pairs, and `value`. */
-  readonly typed?: Decoded<JsonValue> | null;
-  readonly generic: Decoded<JsonValue> | null;
-}
-
-function recorded(client: 'java' | 'python'): Recorded[] {
-  const file = join(import.meta.dirname, `../../fixtures/schemas/${client}.jsonl.gz`);
-  const lines = gunzipSync(readFileSync(file)).toString().trimEnd().split('\n');
-  return lines.map((line) => parseJson(line) as unknown as Recorded);
-}
-
-const MESSAGES = [...recorded('java'), ...recorded('python')].filter(({ schema }) => schema !== null);
-
-const fromBase64 = (text: string) => Buffer.from(text, 'base64');
-
-function decode({ schema, key, payload }: Recorded): Decoded<JsonValue> {
-  if (schema === null) throw new Error('it has no schema');
-  const { type, definition, properties } = schema;
-  const decoder = createDecoder(schemaOf(type, fromBase64(definition), properties));
-  const decoded = decoder.decode(
-    key === undefined ? undefined : fromBase64(key),
-    payload === null ? null : fromBase64(payload),
-  );
+function decode({ decoder, key, payload }: RecordedValue): Decoded<JsonValue> {
+  const decoded = decoder.decode(key, payload);
   if ('error' in decoded) throw new Error(decoded.error);
   return decoded;
 }
@@ -52,11 +22,11 @@ const plain = (value: unknown): unknown => {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, plain(one)]));
 };
 
-const topics = [...new Set(MESSAGES.map(({ topic }) => topic))];
-const of = (topic: string) => MESSAGES.filter((message) => message.topic === topic);
+const topics = [...new Set(RECORDED.map(({ topic }) => topic))];
+const of = (topic: string) => RECORDED.filter((message) => message.topic === topic);
 
 test('the recordings hold every type of schema', () => {
-  expect(new Set(MESSAGES.map(({ schema }) => schema?.type))).toEqual(
+  expect(new Set(RECORDED.map(({ type }) => type))).toEqual(
     new Set([
       ...[
         'STRING',
@@ -111,7 +81,7 @@ test('three versions of a schema on one topic: each message is decoded as it was
 
 test('JSON keeps the digits and the forms that its producer wrote', () => {
   const [message] = of('json-times');
-  expect(decode(message as Recorded).value).toEqual({
+  expect(decode(message as RecordedValue).value).toEqual({
     day: [2026, 11, 23],
     date: 1_764_000_000_123,
     at: new NumberText('1764000000.123000000'),
@@ -121,7 +91,7 @@ test('JSON keeps the digits and the forms that its producer wrote', () => {
 });
 
 test('a PROTOBUF schema gives its own fields; what is nested is its bytes, enums are numbers', () => {
-  const [full, empty] = of('protobuf') as [Recorded, Recorded];
+  const [full, empty] = of('protobuf') as [RecordedValue, RecordedValue];
   const expected = full.typed?.value as Fields;
   const item = (name: string, count: number) =>
     Buffer.from([...(count === 0 ? [] : [8, count]), 26, name.length, ...Buffer.from(name)]).toString(
