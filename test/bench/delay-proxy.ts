@@ -7,11 +7,11 @@ export interface DelayProxy {
   stop(): Promise<void>;
 }
 
-/** Passes on to a port of 127.0.0.1; an answer comes `roundTripMs` later than it would. */
-export async function startDelayProxy(targetPort: number, roundTripMs: number): Promise<DelayProxy> {
+/** Passes on to a port of 127.0.0.1, asked for at each connection; an answer comes `roundTripMs` later than it would. */
+export async function startDelayProxy(targetPort: () => number, roundTripMs: number): Promise<DelayProxy> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
-    const target = connect(targetPort, '127.0.0.1');
+    const target = connect(targetPort(), '127.0.0.1');
     for (const [from, to] of [
       [client, target],
       [target, client],

@@ -1,16 +1,15 @@
 // Several instances on one Failover subscription: how much faster they are, how evenly they share, what they read for
 // nothing. Beside each other on this machine, where its CPU binds, and with services that are as far away as a cloud's.
 import { messageOf } from '../../src/errors.ts';
-import { type DelayProxy, startDelayProxy } from './delay-proxy.ts';
+import { startDelayProxy } from './delay-proxy.ts';
 import type { Measurement } from './measurement.ts';
 import { progress, spread, table } from './report.ts';
 import { type Drain, type Result, runFunction } from './sides.ts';
-import type { Surroundings } from './surroundings.ts';
+import { FAR, type Surroundings } from './surroundings.ts';
 import { distantWorkload, sharedWorkload, type Workload } from './workloads.ts';
 
 const INSTANCES = [1, 2, 4];
 const COS_MS = 50;
-const BROKER_MS = 2;
 /** A function waits so long for others before it takes anything (`settleMs` of the wire driver). */
 const SETTLE_MS = 2_000;
 /** Small files, so that waiting for COS is most of the work. */
@@ -38,15 +37,10 @@ export async function measureInstances(
   rounds: number,
   only: string,
 ): Promise<string> {
-  const proxies: DelayProxy[] = [];
+  const cos = await startDelayProxy(() => Number(new URL(surroundings.cosUrl).port), COS_MS);
   try {
-    const [broker, cos] = await Promise.all([
-      startDelayProxy(portOf(surroundings.broker.serviceUrl), BROKER_MS),
-      startDelayProxy(portOf(surroundings.cosUrl), COS_MS),
-    ]);
-    proxies.push(broker, cos);
     const distant = {
-      PULSAR_SERVICE_URL: `pulsar://127.0.0.1:${broker.port}`,
+      PULSAR_LISTENER_NAME: FAR.name,
       COS_ENDPOINT: `http://127.0.0.1:${cos.port}`,
       FILE_MAX_MESSAGES: SMALL_FILE,
     };
@@ -59,11 +53,9 @@ export async function measureInstances(
     }
     return table(HEAD, rows);
   } finally {
-    await Promise.all(proxies.map((one) => one.stop()));
+    await cos.stop();
   }
 }
-
-const portOf = (url: string) => Number(new URL(url).port);
 
 async function measure(
   surroundings: Surroundings,

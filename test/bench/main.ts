@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { measureCosts } from './costs.ts';
 import { measureGrowth } from './growth.ts';
 import { measureInstances } from './instances.ts';
+import { measureLatency } from './latency.ts';
 import { measureLinger } from './linger.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
 import {
@@ -26,6 +27,8 @@ const { values } = parseArgs({
     instances: { type: 'boolean', default: false },
     /** What it costs to read again what lingers, instead of how it compares. */
     linger: { type: 'boolean', default: false },
+    /** What a distance to COS and the broker costs, instead of how it compares. */
+    latency: { type: 'boolean', default: false },
     /** What the function's work is made of, instead of how it compares. */
     costs: { type: 'boolean', default: false },
     /** Small counts and one round: shows that everything runs, and measures nothing. */
@@ -78,15 +81,14 @@ async function compareAll(surroundings: Surroundings): Promise<string> {
 
 const surroundings = await startSurroundings();
 try {
-  const measure = values.growth
-    ? measureGrowth
-    : values.instances
-      ? measureInstances
-      : values.costs
-        ? measureCosts
-        : values.linger
-          ? measureLinger
-          : compareAll;
+  const kinds = [
+    [values.growth, measureGrowth],
+    [values.instances, measureInstances],
+    [values.latency, measureLatency],
+    [values.linger, measureLinger],
+    [values.costs, measureCosts],
+  ] as const;
+  const [, measure = compareAll] = kinds.find(([isAsked]) => isAsked) ?? [];
   const tables = await measure(surroundings, scale, rounds, values.only);
   const machine = `Node ${process.version}, ${cpus().length} CPUs`;
   process.stdout.write(`${machine}, ${rounds} rounds: median (least–greatest)\n\n${tables}`);

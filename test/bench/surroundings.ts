@@ -15,11 +15,16 @@ import { importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createSubscription, createTopic } from '../integration/broker/topics.ts';
 import { runPython } from '../integration/python.ts';
+import { startDelayProxy } from './delay-proxy.ts';
 import type { Workload } from './workloads.ts';
 
 export const BUCKET = 'bench-1250000000';
 export const REGION = 'ap-guangzhou';
 export const SECRETS = { secretId: 'AKIDloopback', secretKey: 'loopback' };
+
+/** Listeners of the broker, by whose names it is that far away: the first is for comparing, with as many hops. */
+export const NEAR = { name: 'near', roundTripMs: 0 };
+export const FAR = { name: 'far', roundTripMs: 2 };
 
 export interface Surroundings {
   readonly broker: Broker;
@@ -82,10 +87,18 @@ async function installNative(functionFolder: string): Promise<string | undefined
 }
 
 async function startServers(folder: string, whyNotNative: string | undefined): Promise<Surroundings> {
+  let brokerPort = 0;
+  const proxies = await Promise.all(
+    [NEAR, FAR].map(({ roundTripMs }) => startDelayProxy(() => brokerPort, roundTripMs)),
+  );
+  const listeners = Object.fromEntries(
+    [NEAR, FAR].map(({ name }, at) => [name, `pulsar://127.0.0.1:${proxies[at]?.port}`]),
+  );
   const [cos, broker] = await Promise.all([
     startCos(folder),
-    startBroker({ fast: false, extraConf: BROKER_CONF }),
+    startBroker({ fast: false, listeners, extraConf: BROKER_CONF }),
   ]);
+  brokerPort = Number(new URL(broker.serviceUrl).port);
   let round = 0;
   return {
     broker,
@@ -118,6 +131,7 @@ async function startServers(folder: string, whyNotNative: string | undefined): P
     },
     async stop() {
       await Promise.all([broker.stop(), cos.stop()]);
+      await Promise.all(proxies.map((one) => one.stop()));
       await rm(folder, { recursive: true, force: true });
     },
   };
