@@ -4,6 +4,7 @@ import type { RunStage } from '../stage/loopback-stage.ts';
 
 /** Of a run that is to end by itself. */
 export const TIME_LIMIT_MS = 6_000;
+const SPEED = 3;
 
 interface Case {
   readonly stage: RunStage;
@@ -22,13 +23,13 @@ export async function expectEndInTimeAndRecovery({
 }: Case): Promise<void> {
   const limitMs = timeLimitMs ?? TIME_LIMIT_MS;
   const published = stage.backlog();
-  const startedMs = performance.now();
-  const { summary, error } = await stage.run({
+  const { summary, error, tookMs } = await stage.run({
     timeLimitMs: limitMs,
     isPatient: isPatient ?? false,
+    speed: SPEED,
     env: { FILE_MAX_MESSAGES: '60' },
   });
-  expect(performance.now() - startedMs).toBeLessThan(limitMs);
+  expect(tookMs).toBeLessThan(limitMs);
   expect(summary ?? error).toBeDefined();
   // What is acknowledged is stored; batches are of 10.
   expect(published - stage.backlog()).toBeLessThanOrEqual(stage.stored().size / 10);

@@ -1,6 +1,15 @@
-// A clock on which time passes faster than on the system's, for waits of minutes over real sockets.
+// A clock on which time passes faster than on the system's, for waits of minutes over real sockets, and only while this
+// process runs: what a machine that is busy does not let it do in time is not late.
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Clock } from '../../src/ports.ts';
+
+/** Real time between two looks at it, while anybody sleeps. */
+const TICK_MS = 5;
+
+interface Sleeper {
+  readonly atMs: number;
+  readonly wake: () => void;
+}
 
 /** A clock that also reports how many of its timers have not rung. */
 export interface ScaledClock extends Clock {
@@ -9,18 +18,60 @@ export interface ScaledClock extends Clock {
 
 /** `factor` times as fast. */
 export function scaledClock(factor: number): ScaledClock {
-  const startedMs = systemClock.now();
-  let sleepers = 0;
+  const sleepers = new Set<Sleeper>();
+  let nowMs = systemClock.now();
+  let seenMs = performance.now();
+  let ticking: NodeJS.Timeout | undefined;
+
+  function tick(): void {
+    const realMs = performance.now();
+    // A tick that comes late was not let run.
+    nowMs += Math.min(realMs - seenMs, 2 * TICK_MS) * factor;
+    seenMs = realMs;
+    const due = [...sleepers].filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs);
+    for (const sleeper of due) {
+      sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+    if (sleepers.size === 0) stopTicking();
+  }
+
+  function stopTicking(): void {
+    clearInterval(ticking);
+    ticking = undefined;
+  }
+
+  function now(): number {
+    if (ticking === undefined) {
+      const realMs = performance.now();
+      nowMs += (realMs - seenMs) * factor;
+      seenMs = realMs;
+    }
+    return nowMs;
+  }
+
   return {
-    now: () => startedMs + (systemClock.now() - startedMs) * factor,
-    async sleep(ms, signal) {
-      sleepers++;
-      try {
-        await systemClock.sleep(ms / factor, signal);
-      } finally {
-        sleepers--;
-      }
-    },
-    sleepers: () => sleepers,
+    now,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) {
+          reject(signal.reason);
+          return;
+        }
+        const wake = () => {
+          signal?.removeEventListener('abort', abort);
+          resolve();
+        };
+        const sleeper = { atMs: now() + ms, wake };
+        const abort = () => {
+          sleepers.delete(sleeper);
+          if (sleepers.size === 0) stopTicking();
+          reject(signal?.reason);
+        };
+        signal?.addEventListener('abort', abort, { once: true });
+        sleepers.add(sleeper);
+        ticking ??= setInterval(tick, TICK_MS);
+      }),
+    sleepers: () => sleepers.size,
   };
 }

@@ -8,10 +8,10 @@ import { createCosStore } from '../../src/cos/store.ts';
 import { BackupError } from '../../src/errors.ts';
 import type { Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';
-import { systemClock } from '../../src/lib/clock.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
+import { scaledClock } from '../pulsar/scaled-clock.ts';
 import {
   type LoopbackBroker,
   type LoopbackBrokerOptions,
@@ -31,7 +31,12 @@ const TEMPORARY_KEYS = {
   sessionToken: 'loopback-session-token',
 };
 
-const SHORT_STORE_TIMES = { connectTimeoutMs: 1_000, idleTimeoutMs: 700, timeoutMs: 5_000 };
+/** On the system's clock, as sockets have no other. */
+const shortStoreTimes = (speed: number) => ({
+  connectTimeoutMs: 1_000 / speed,
+  idleTimeoutMs: 700 / speed,
+  timeoutMs: 5_000 / speed,
+});
 const SHORT_SOURCE_TIMES = {
   connectTimeoutMs: 1_000,
   operationTimeoutMs: 1_000,
@@ -42,6 +47,8 @@ const SHORT_SOURCE_TIMES = {
 interface Outcome {
   readonly summary: Summary | undefined;
   readonly error: BackupError | undefined;
+  /** On the clock of the run. */
+  readonly tookMs: number;
   readonly lines: readonly Record<string, unknown>[];
 }
 
@@ -51,6 +58,8 @@ interface RunOptions {
   readonly memoryMb?: number;
   /** Waits for single calls as long as the deployed function does. */
   readonly isPatient?: boolean;
+  /** Its time passes so many times as fast. */
+  readonly speed?: number;
 }
 
 /** Both stand-ins, and a rule over them. */
@@ -164,7 +173,9 @@ export async function startRunStage(options: RunStageOptions = {}): Promise<RunS
   }
 
   async function run(options: RunOptions = {}): Promise<Outcome> {
-    const { env = {}, timeLimitMs = 30_000, memoryMb = 512, isPatient = false } = options;
+    const { env = {}, timeLimitMs = 30_000, memoryMb = 512, isPatient = false, speed = 1 } = options;
+    const clock = scaledClock(speed);
+    const startedMs = clock.now();
     const lines: Record<string, unknown>[] = [];
     let text = '';
     const destination = {
@@ -180,16 +191,16 @@ export async function startRunStage(options: RunStageOptions = {}): Promise<RunS
     };
     try {
       const summary = await handleInvocation(environment(env), context, {
-        clock: systemClock,
+        clock,
         createStore: ({ cos: config }, logger) =>
-          createCosStore(config, { logger, ...(isPatient ? {} : SHORT_STORE_TIMES) }),
+          createCosStore(config, { logger, ...(isPatient ? {} : shortStoreTimes(speed)) }),
         createSource: async (source) => createWireSource(source, isPatient ? {} : SHORT_SOURCE_TIMES),
         createLogger: (logger) => createLogger({ ...logger, destination }),
       });
-      return { summary, error: undefined, lines };
+      return { summary, error: undefined, tookMs: clock.now() - startedMs, lines };
     } catch (error) {
       if (!(error instanceof BackupError)) throw error;
-      return { summary: undefined, error, lines };
+      return { summary: undefined, error, tookMs: clock.now() - startedMs, lines };
     } finally {
       for (const secret of [TEMPORARY_KEYS.secretKey, TEMPORARY_KEYS.sessionToken]) {
         expect(text).not.toContain(secret);
