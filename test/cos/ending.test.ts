@@ -23,12 +23,21 @@ const logger = keepingLogger();
 
 beforeEach(async () => {
   server = await startAnsweringServer();
-  store = createCosStore(cosConfig(server.endpoint), { logger, idleTimeoutMs: 200, timeoutMs: 800 });
+  store = createCosStore(cosConfig(server.endpoint), { logger });
 });
 afterEach(async () => {
   await store.close();
   await server.close();
 });
+
+/** From here on the store waits for nothing. */
+async function hurry(times: { idleTimeoutMs: number; timeoutMs: number }): Promise<void> {
+  await store.close();
+  store = createCosStore(cosConfig(server.endpoint), { logger, ...times });
+}
+const HURRIED = { idleTimeoutMs: 200, timeoutMs: 800 };
+/** On a busy machine an answer may be too late for a store that waits for nothing. */
+const startHurriedUpload = () => vi.waitFor(startUpload, { timeout: 20_000 });
 
 async function startUpload(): Promise<Upload> {
   server.answer = (_request, response) => {
@@ -89,7 +98,8 @@ describe.each(CALLS)('%s', (name, commits, call) => {
   test.each(silences)(
     'ends when silence comes %s the answer began, and its socket with it',
     async (_when, answer) => {
-      const upload = await startUpload();
+      await hurry(HURRIED);
+      const upload = await startHurriedUpload();
       server.answer = server.answerVersioning = answer;
       if (name !== 'getVersioning') server.answerVersioning = neverVersioned;
       await expect(call(upload, {})).rejects.toMatchObject({ ...problem, details: { code: 'time-out' } });
@@ -99,17 +109,13 @@ describe.each(CALLS)('%s', (name, commits, call) => {
 
   test('ends at once when its signal is raised, and its socket with it', async () => {
     const upload = await startUpload();
-    await store.close();
-    store = createCosStore(cosConfig(server.endpoint), { logger });
     const controller = new AbortController();
-    let again: Upload = upload;
-    if (['part', 'complete', 'abort'].includes(name)) again = await startUpload();
-    else await store.create('warm', body, '1', attributes);
+    if (!['part', 'complete', 'abort'].includes(name)) await store.create('warm', body, '1', attributes);
     const reached = new Promise<void>((resolve) => {
       server.answer = () => resolve();
       if (name === 'getVersioning') server.answerVersioning = server.answer;
     });
-    const outcome = call(again, { signal: controller.signal }).catch((error) => error);
+    const outcome = call(upload, { signal: controller.signal }).catch((error) => error);
     await reached;
     controller.abort();
     await expect(outcome).resolves.toMatchObject({ ...problem, details: { code: 'abort' } });
@@ -141,7 +147,8 @@ const neverVersioned: Answering = (_request, response) => {
 };
 
 test('an answer that trickles without end is ended by the time for the whole call', async () => {
-  const upload = await startUpload();
+  await hurry({ ...HURRIED, idleTimeoutMs: 20_000 });
+  const upload = await startHurriedUpload();
   server.answer = (_request, response) => {
     response.writeHead(200);
     const timer = setInterval(() => response.write(' '), 20);
@@ -154,7 +161,8 @@ test('an answer that trickles without end is ended by the time for the whole cal
 });
 
 test('spaces before the result of a Complete keep the call alive', async () => {
-  const upload = await startUpload();
+  await hurry({ idleTimeoutMs: 1_000, timeoutMs: 20_000 });
+  const upload = await startHurriedUpload();
   server.answer = (_request, response) => {
     response.writeHead(200, { 'x-cos-hash-crc64ecma': '1' });
     let spaces = 0;
@@ -164,7 +172,7 @@ test('spaces before the result of a Complete keep the call alive', async () => {
       if (++spaces < 12) return;
       clearInterval(timer);
       response.end('<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>');
-    }, 25);
+    }, 100);
   };
   await expect(upload.complete({ crc64: '1', sizeBytes: 1 })).resolves.toMatchObject({ kind: 'created' });
 });
@@ -172,6 +180,7 @@ test('spaces before the result of a Complete keep the call alive', async () => {
 test('a body that the server stops reading is ended by silence', async () => {
   const chunks = [Buffer.alloc(8_000_000)];
   const large = { chunks, sizeBytes: 8_000_000 };
+  await hurry(HURRIED);
   server.paused = true;
   await store.create('k', large, '1', attributes).then(
     () => expect.unreachable(),

@@ -26,13 +26,19 @@ const impatient: Clock = { now: () => 0, sleep: async () => {} };
 beforeEach(async () => {
   loopback = await startLoopback();
   logger = keepingLogger();
-  const inner = createCosStore(cosConfig(loopback.cos.url), { logger, idleTimeoutMs: 150 });
-  store = retryingStore(inner, { clock: impatient, logger });
+  store = open();
 });
 afterEach(async () => {
   await store.close();
   await loopback.end();
 });
+
+function open(times: { idleTimeoutMs?: number } = {}): ObjectStore {
+  return retryingStore(createCosStore(cosConfig(loopback.cos.url), { logger, ...times }), {
+    clock: impatient,
+    logger,
+  });
+}
 
 const createSmall = () =>
   store.create('small', { chunks: [SMALL], sizeBytes: SMALL.length }, crc64([SMALL]), attributes);
@@ -110,6 +116,10 @@ test.each(RECOVERABLE)(
   '%s answered by %s is recovered: one whole object, nothing replaced',
   async (kind, _name, action, times) => {
     loopback.cos.addFault({ kind, times, action });
+    if (action.type === 'hang') {
+      await store.close();
+      store = open({ idleTimeoutMs: 150 });
+    }
     await expect(WORK[kind]?.()).resolves.toMatchObject({ kind: 'created' });
     expect(loopback.cos.pendingFaults()).toEqual([]);
     expect(loopback.cos.replacedCount).toBe(0);
