@@ -217,18 +217,23 @@ describe('the connection', () => {
     const before = broker.connections()[0]?.id;
     broker.faults.isSilent = true;
     const next = first.next(60_000);
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await vi.waitUntil(() => broker.connections().every(({ id }) => id !== before), { timeout: 10_000 });
     broker.faults.isSilent = false;
     expect((await next).kind).toBe('entry');
     expect(broker.connections().map(({ id }) => id)).not.toContain(before);
   });
 
   it('answers PING and a challenge to authenticate again', async () => {
-    const broker = await startBroker({ keepAliveMs: 30 });
+    const broker = await startBroker({ keepAliveMs: 500 });
     broker.createTopic(TOPIC);
+    let pongs = 0;
+    broker.onCommand((name) => {
+      if (name === 'pong') pongs++;
+      return undefined;
+    });
     const { first } = await openSource(broker);
     broker.challengeAuth();
-    await first.next(200);
+    await vi.waitUntil(() => pongs > 1 && broker.connections()[0]?.authResponses === 1, { timeout: 10_000 });
     broker.publish(TOPIC, messages(1));
     expect(texts(await take(first, 1))).toEqual(['m0']);
     expect(broker.connections()).toMatchObject([{ authResponses: 1 }]);
