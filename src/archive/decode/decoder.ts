@@ -1,12 +1,12 @@
 // The decoder of a kept schema: makes values of the bytes of messages whose schema it is, always as their writer meant
 // them. What it cannot decode it answers with the reason; it never throws, whatever schema and bytes are.
 //
-//   createDecoder(schema) → { value, key, decode(key, payload), decodeTyped(key, payload) }
+//   createDecoder(schema) → { value, key, decode(key, payload) }
 //
-// `value` and `key` (of KEY_VALUE schemas) are slots: value-type.ts says what their types mean, and how typed values of
-// them are held; `value` is undefined where the schema itself cannot be used. `decode` answers JSON values (json-value.ts:
-// integers beyond 2^53 are bigints, other numbers that JavaScript would change are NumberText), `decodeTyped` typed ones.
-// A payload without a value (a tombstone) is null.
+// `value` and `key` (of KEY_VALUE schemas) are slots: value-type.ts says what their types mean, and how values of them are
+// as JSON; `value` is undefined where the schema itself cannot be used. `decode` answers JSON values (json-value.ts:
+// integers beyond 2^53 are bigints, other numbers that JavaScript would change are NumberText). A payload without a value
+// (a tombstone) is null.
 import type { KeptSchema, SchemaPart } from '../../format/kept-schema.ts';
 import { definitionBytes } from '../../format/kept-schema.ts';
 import { AvroBytes } from './avro-bytes.ts';
@@ -35,7 +35,6 @@ export interface Decoder {
   readonly value: Slot | undefined;
   readonly key: Slot | undefined;
   decode(key: Uint8Array | undefined, payload: Uint8Array | null): Decoded<JsonValue> | Undecoded;
-  decodeTyped(key: Uint8Array | undefined, payload: Uint8Array | null): Decoded<unknown> | Undecoded;
 }
 
 /** Decodes what a schema describes: a whole payload, or the key or the value of one. */
@@ -51,18 +50,15 @@ export function createDecoder(schema: KeptSchema): Decoder {
     return schema.type === 'KEY_VALUE' ? keyValueDecoder(schema) : plainDecoder(codecOf(schema));
   } catch (error) {
     const undecoded = { error: `its schema cannot be used: ${reasonOf(error)}` };
-    return { value: undefined, key: undefined, decode: () => undecoded, decodeTyped: () => undecoded };
+    return { value: undefined, key: undefined, decode: () => undecoded };
   }
 }
 
 function plainDecoder(codec: Codec): Decoder {
-  const decode = <T>(payload: Uint8Array | null, finish: Finish<T>) =>
-    attempt(() => ({ value: decodeSide(codec, payload, finish) }));
   return {
     value: codec.slot,
     key: undefined,
-    decode: (_key, payload) => decode(payload, asJson),
-    decodeTyped: (_key, payload) => decode(payload, asTyped),
+    decode: (_key, payload) => attempt(() => ({ value: jsonOf(codec, payload) })),
   };
 }
 
@@ -70,34 +66,27 @@ function keyValueDecoder({ keyValue }: KeptSchema): Decoder {
   if (keyValue === undefined) throw new Misfit('its definition cannot be taken apart');
   const keyCodec = codecOf(keyValue.key);
   const valueCodec = codecOf(keyValue.value);
-  const decode = <T>(key: Uint8Array | undefined, payload: Uint8Array | null, finish: Finish<T>) =>
-    attempt((): Decoded<T> => {
-      const parts =
-        keyValue.encoding === 'SEPARATED' ? { key: key ?? null, value: payload } : splitPair(payload);
-      if (parts === null) return { value: null };
-      const decodedKey = part('key', () => decodeSide(keyCodec, parts.key, finish));
-      return { value: part('value', () => decodeSide(valueCodec, parts.value, finish)), key: decodedKey };
-    });
+  const isSeparated = keyValue.encoding === 'SEPARATED';
   return {
     value: valueCodec.slot,
     key: keyCodec.slot,
-    decode: (key, payload) => decode(key, payload, asJson),
-    decodeTyped: (key, payload) => decode(key, payload, asTyped),
+    decode: (key, payload) =>
+      attempt(() => {
+        const pair = isSeparated ? { key: key ?? null, value: payload } : splitPair(payload);
+        if (pair === null) return { value: null };
+        const decodedKey = part('key', () => jsonOf(keyCodec, pair.key));
+        return { value: part('value', () => jsonOf(valueCodec, pair.value)), key: decodedKey };
+      }),
   };
 }
 
-type Finish<T> = (codec: Codec, value: unknown) => T;
-
-const asTyped: Finish<unknown> = (_codec, value) => value;
-const asJson: Finish<JsonValue> = ({ slot, json }, value) =>
-  json === undefined ? toJson(slot, value) : json(value);
-
-function decodeSide<T>(codec: Codec, bytes: Uint8Array | null, finish: Finish<T>): T | null {
+function jsonOf({ slot, read, json }: Codec, bytes: Uint8Array | null): JsonValue {
   if (bytes === null) return null;
-  return finish(codec, codec.read(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)));
+  const value = read(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  return json === undefined ? toJson(slot, value) : json(value);
 }
 
-function attempt<T>(decode: () => Decoded<T>): Decoded<T> | Undecoded {
+function attempt(decode: () => Decoded<JsonValue>): Decoded<JsonValue> | Undecoded {
   try {
     return decode();
   } catch (error) {

@@ -13,13 +13,23 @@ import { type Field, nullable, type RecordType, type Slot, type ValueType } from
  */
 export function jsonSlot(definition: string): Slot {
   try {
-    return asJson(parseAvroSchema(definition), new Map());
+    return asJson(parseAvroSchema(withTexts(definition)), new Map());
   } catch {
     return ANY;
   }
 }
 
 const ANY = nullable({ kind: 'json' });
+
+/** Java's characters, which Avro has as integers, are texts in JSON, and arrays of them too. */
+const withTexts = (definition: string): string =>
+  JSON.stringify(
+    JSON.parse(definition, (_, value: Readonly<Record<string, unknown>> | null) =>
+      CHARACTERS.has(value?.['java-class']) ? 'string' : value,
+    ),
+  );
+
+const CHARACTERS = new Set<unknown>(['java.lang.Character', '[C']);
 
 function asJson({ type }: Slot, seen: Map<ValueType, ValueType>): Slot {
   switch (type.kind) {
@@ -95,19 +105,12 @@ function expectFit(type: ValueType, value: JsonValue | undefined): void {
   else if (type.kind === 'integer') expectInteger(type, value);
   else if (type.kind === 'float' && typeof value === 'string' && !(value === 'NaN' || isNumeric(value)))
     throw misfit('a text', type);
-  else if (type.kind === 'array') {
-    // An array of characters is a text.
-    if (Array.isArray(value)) for (const item of value as JsonValue[]) expectFit(type.items.type, item);
-    else if (type.items.type.kind !== 'integer') throw misfit('a text', type);
-  }
+  else if (type.kind === 'array')
+    for (const item of value as readonly JsonValue[]) expectFit(type.items.type, item);
 }
 
-/** A character is an integer, and written as a text. */
 function expectInteger(type: ValueType & { kind: 'integer' }, value: JsonValue): void {
-  if (typeof value === 'string' && !isNumeric(value)) {
-    if ([...value].length !== 1) throw misfit('a text', type);
-    return;
-  }
+  if (typeof value === 'string' && !isNumeric(value)) throw misfit('a text', type);
   const number = Number(value instanceof NumberText ? value.text : value);
   if (!Number.isInteger(number)) throw misfit('a fraction', type);
   if (Math.abs(number) > 2 ** (type.bits - 1)) throw misfit('more digits', type);
@@ -150,7 +153,7 @@ const FITTING: Readonly<Partial<Record<ValueType['kind'], readonly Kind[]>>> = {
   float: ['number', 'text'],
   string: ['text', 'number', 'boolean'],
   uuid: ['text'],
-  array: ['array', 'text'],
+  array: ['array'],
   map: ['object'],
   record: ['object'],
 };

@@ -55,7 +55,7 @@ const PRIMITIVES: ReadonlyMap<string, PrimitiveSlot> = new Map<string, Primitive
   ['DOUBLE', sized({ kind: 'float', bits: 64 }, 8, (bytes) => bytes.readDoubleBE())],
   // java.util.Date, java.sql.Time and java.sql.Timestamp are all a time since 1970.
   ['DATE', sized(timestamp('millis', true), 8, long)],
-  ['TIME', { ...sized(timestamp('millis', true), 8, long), json: sqlTimeJson }],
+  ['TIME', { ...sized({ kind: 'time', unit: 'millis' }, 8, long), json: sqlTimeJson }],
   ['TIMESTAMP', sized(timestamp('millis', true), 8, long)],
   ['INSTANT', sized(timestamp('nanos', true), 12, instant)],
   ['LOCAL_DATE', sized({ kind: 'date' }, 8, long)],

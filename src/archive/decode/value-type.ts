@@ -1,7 +1,7 @@
-// What a schema says of its values, and how a decoded value is held in memory: one vocabulary for Avro, JSON, Protobuf and
-// the primitive types, so that whatever maps schemas to columns needs to know no other. It knows no encoding.
+// What a schema says of its values, and how a decoded value is held in memory and as JSON: one vocabulary for Avro, JSON,
+// Protobuf and the primitive types, so that whatever maps schemas to columns needs to know no other. It knows no encoding.
 //
-//   kind       typed value                                            as JSON
+//   kind       in memory                                              as JSON
 //   null       null                                                   null
 //   boolean    boolean                                                true, false
 //   integer    number; a bigint only beyond 2^53                      number with all its digits
