@@ -1,28 +1,17 @@
-// `npm run bench:archive -- --objects 10000,100000`: an archive of many small objects, as a local copy, read by our
-// commands and, over the same files, by find, cat and grep: what is asked decides what it costs. Linux only.
+// `npm run bench:archive -- --objects 10000,100000`: an archive of many small objects, as a local copy and in the stand-in
+// of COS, read by our commands and, over the same files, by find, cat and grep: what is asked decides what it costs. Linux
+// only.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { objectKey, runManifestKey } from '../../src/format/object-key.ts';
-import { encodeRecord, formatMessageId, formatTime } from '../../src/format/record.ts';
-import { type ManifestObject, RUN_MANIFEST_FORMAT } from '../../src/format/run-manifest.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
-import type { Message } from '../../src/ports.ts';
-import { parseTopicName, partitionTopic, type TopicName } from '../../src/topic-name.ts';
+import { type BenchCos, BUCKET, cosEnvironment, startBenchCos } from './archive-cos.ts';
+import { daysOf, fillObjects, MESSAGES, PARTITIONS } from './archive-objects-fill.ts';
 import { progress, table } from './report.ts';
 
-const TOPIC = parseTopicName('bench/archive/orders') as TopicName;
-const PARTITIONS = 64;
-/** As a rule of 64 partitions leaves them every five minutes; at least so many days. */
-const OBJECTS_A_DAY = 18_432;
-const LEAST_DAYS = 10;
-const MESSAGES = 5;
-const DAY_MS = 86_400_000;
-const START_MS = Date.UTC(2026, 10, 1);
-const KEYS = 1_000;
 const MB = 1_000_000;
 
 interface Cost {
@@ -38,20 +27,57 @@ export async function measureObjects(
   keeps: boolean,
 ): Promise<void> {
   for (const objects of sizes) {
-    const copy = join(folder, `objects-${objects}`);
+    const home = join(folder, `bucket-${objects}`);
     progress(`making ${objects} objects`);
-    if (!existsSync(copy)) fillCopy(copy, objects);
-    const rows = await measureOne(copy);
+    if (!existsSync(home)) fillObjects(home, objects);
+    const rows = await measureCopy(join(home, 'objects', BUCKET));
+    const title = `${objects.toLocaleString('en-US')} objects of ${MESSAGES} messages, ${PARTITIONS} partitions, ${daysOf(objects)} days`;
     process.stdout.write(
-      `\n${objects.toLocaleString('en-US')} objects of ${MESSAGES} messages, ${PARTITIONS} partitions, ${daysOf(objects)} days\n\n${table(['', 'seconds', 'CPU seconds', 'peak MB', 'CPU, times'], rows)}`,
+      `\n${title}, a local copy\n\n${table(['', 'seconds', 'CPU seconds', 'peak MB', 'CPU, times'], rows)}`,
     );
-    if (!keeps) await rm(copy, { recursive: true, force: true });
+    const cos = await startBenchCos(home);
+    try {
+      const ofBucket = await measureBucket(cos);
+      process.stdout.write(
+        `\n${title}, in the stand-in of COS\n\n${table(['', 'seconds', 'CPU seconds', 'peak MB', 'requests'], ofBucket)}`,
+      );
+    } finally {
+      await cos.stop();
+    }
+    if (!keeps) await rm(home, { recursive: true, force: true });
   }
 }
 
-async function measureOne(copy: string): Promise<string[][]> {
-  const day = ['--from', '2026-11-05', '--until', '2026-11-06'];
-  const key = ['--key', 'customer-7'];
+/** What is asked of both. */
+const DAY = ['--from', '2026-11-05', '--until', '2026-11-06'];
+const KEY = ['--key', 'customer-7'];
+
+async function measureBucket(cos: BenchCos): Promise<string[][]> {
+  const rows: string[][] = [];
+  for (const [name, args] of [
+    ['ls', ['ls']],
+    ['ls of one day', ['ls', ...DAY]],
+    ['cat of one day', ['cat', ...DAY]],
+    ['cat --key of one day', ['cat', ...DAY, ...KEY]],
+    ['cat --key', ['cat', ...KEY]],
+    ['verify --level list', ['verify', '--level', 'list']],
+  ] as const) {
+    const before = await cos.requests();
+    const { seconds, cpuSeconds, peakBytes = 0 } = await measureOwn(args, cosEnvironment(cos.url));
+    const requests = (await cos.requests()) - before;
+    rows.push([
+      name,
+      seconds.toFixed(2),
+      cpuSeconds.toFixed(2),
+      (peakBytes / MB).toFixed(0),
+      requests.toLocaleString('en-US'),
+    ]);
+    progress(rows.at(-1)?.join('  ') ?? '');
+  }
+  return rows;
+}
+
+async function measureCopy(copy: string): Promise<string[][]> {
   const topic = join(copy, 'bench');
   const ofDay = join(topic, 'archive/orders/date=2026-11-05');
   const rows: string[][] = [];
@@ -83,9 +109,9 @@ async function measureOne(copy: string): Promise<string[][]> {
     shell(`find '${ofDay}' -type f -print0 | xargs -0 cat > /dev/null`),
   );
   await add('ls', own('ls'), ['find', find]);
-  await add('ls of one day', own('ls', ...day), ['find', findDay]);
-  await add('cat of one day', own('cat', ...day), ['cat', catDay]);
-  await add('cat --key', own('cat', ...key), ['cat | grep', grep]);
+  await add('ls of one day', own('ls', ...DAY), ['find', findDay]);
+  await add('cat of one day', own('cat', ...DAY), ['cat', catDay]);
+  await add('cat --key', own('cat', ...KEY), ['cat | grep', grep]);
   const text = '"order":40007,';
   const inValue = text.replaceAll('"', '\\\\"');
   const grepValue = await add(
@@ -102,21 +128,27 @@ async function measureOne(copy: string): Promise<string[][]> {
 }
 
 /** Our command, in a process of its own as a person runs it. */
-async function measureOwn(args: readonly string[]): Promise<Cost> {
+async function measureOwn(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Cost> {
   const root = packageRoot(import.meta.url);
   const program = join(root, 'dist/cli/tdmq-backup.js');
   const peak = join(import.meta.dirname, 'report-peak.cjs');
   const command = [process.execPath, '--require', peak, program, 'archive', ...args];
   const line = `${command.map((part) => `'${part}'`).join(' ')} > /dev/null`;
-  return measure(['bash', '-c', line]);
+  return measure(['bash', '-c', line], env);
 }
 
 /** Runs a command, and asks bash how long it took, with all that it started. */
-async function measure(command: readonly string[]): Promise<Cost> {
+async function measure(
+  command: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Cost> {
   const line = command.map((part) => `'${part.replaceAll("'", "'\\''")}'`).join(' ');
   const script = `TIMEFORMAT='%R %U %S'; { time ${line} 2>&4 ; } 4>&2 2>&5`;
   const child = spawn('bash', ['-c', script], {
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: { ...env, PATH: process.env['PATH'] ?? '' },
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ignore', 'pipe'],
   });
   const texts = Promise.all([2, 3, 5].map((fd) => textOf(child.stdio[fd] as Readable)));
@@ -131,95 +163,4 @@ async function textOf(stream: Readable): Promise<string> {
   let text = '';
   for await (const piece of stream.setEncoding('utf8')) text += piece;
   return text;
-}
-
-const daysOf = (objects: number): number => Math.max(LEAST_DAYS, Math.ceil(objects / OBJECTS_A_DAY));
-
-/** As the function leaves it: in each run one object of each partition, and a manifest. */
-function fillCopy(copy: string, objects: number): void {
-  const runs = Math.ceil(objects / PARTITIONS);
-  const days = daysOf(objects);
-  const folders = new Set<string>();
-  const write = (key: string, text: string) => {
-    const path = join(copy, key);
-    const folder = dirname(path);
-    if (!folders.has(folder)) mkdirSync(folder, { recursive: true });
-    folders.add(folder);
-    writeFileSync(path, text);
-  };
-  let left = objects;
-  for (let run = 0; run < runs; run++) {
-    const startedAtMs = START_MS + Math.floor((run * days * DAY_MS) / runs);
-    const stored: ManifestObject[] = [];
-    for (let partition = 0; partition < PARTITIONS && left > 0; partition++, left--)
-      stored.push(writeObject(write, partition, run, startedAtMs));
-    const summary = {
-      format: RUN_MANIFEST_FORMAT,
-      rule: 'bench',
-      requestId: `run-${run}`,
-      startedAt: formatTime(startedAtMs),
-      durationMs: 1_000,
-      stopReason: 'caught_up',
-      messages: stored.length * MESSAGES,
-      recordBytes: stored.reduce((sum, one) => sum + one.recordBytes, 0),
-      objects: stored.length,
-      alreadyStored: 0,
-      unreadable: 0,
-      partitions: PARTITIONS,
-      topic: TOPIC.full,
-      subscription: 'bench',
-      subscriptionType: 'failover',
-      positions: stored.map(({ partition, lastId }) => ({
-        partition,
-        begin: `${12 + run - 1}:4`,
-        end: lastId.split(':').slice(0, 2).join(':'),
-      })),
-    };
-    write(
-      runManifestKey('', 'bench', startedAtMs + 2_000, `run-${run}`),
-      `${JSON.stringify({ ...summary, storedObjects: stored })}\n`,
-    );
-  }
-}
-
-function writeObject(
-  write: (key: string, text: string) => void,
-  partition: number,
-  run: number,
-  startedAtMs: number,
-): ManifestObject {
-  const messages = Array.from({ length: MESSAGES }, (_, i): Message => {
-    const number = (run * PARTITIONS + partition) * MESSAGES + i;
-    return {
-      id: { ledgerId: 12 + run, entryId: i, partition, batchIndex: -1 },
-      topic: partitionTopic(TOPIC, partition),
-      publishTimeMs: startedAtMs + i,
-      eventTimeMs: undefined,
-      key: `customer-${number % KEYS}`,
-      orderingKey: undefined,
-      properties: [['type', 'order.created']],
-      producer: 'bench',
-      sequenceId: number,
-      schemaVersion: undefined,
-      replicatedFrom: undefined,
-      payload: Buffer.from(`{"order":${number},"quantity":${number % 13}}`),
-    };
-  });
-  const [first, last] = [messages[0] as Message, messages.at(-1) as Message];
-  const text = messages.map(encodeRecord).join('');
-  const key = objectKey('', TOPIC, first, 'none');
-  write(key, text);
-  const size = Buffer.byteLength(text);
-  return {
-    key,
-    partition,
-    messages: MESSAGES,
-    recordBytes: size,
-    size,
-    firstId: formatMessageId(first.id),
-    lastId: formatMessageId(last.id),
-    firstPublishTime: formatTime(first.publishTimeMs),
-    lastPublishTime: formatTime(last.publishTimeMs),
-    alreadyStored: false,
-  };
 }

@@ -1,20 +1,17 @@
 // `npm run bench:archive`: a small and a 5 GB archive listed, verified, printed and restored into a real broker; time and
 // peak memory of each, as a Markdown table. Peak memory must not grow with the archive. Linux only.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
-import { packageRoot } from '../../src/packaging/package-root.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createTopic } from '../integration/broker/topics.ts';
 import { type ArchiveCommand, COMMANDS, type CommandCost, runArchive } from './archive-commands.ts';
+import { BUCKET, cosEnvironment, startBenchCos } from './archive-cos.ts';
 import { type Filled, fillArchive } from './archive-fill.ts';
 import { measureObjects } from './archive-objects.ts';
 import { progress, table } from './report.ts';
@@ -34,8 +31,6 @@ const { values } = parseArgs({
     keep: { type: 'string' },
   },
 });
-const BUCKET = 'bench-1250000000';
-const REGION = 'ap-guangzhou';
 const TOPIC = parseTopicName('bench/archive/orders') as TopicName;
 const PARTITIONS = 4;
 const MB = 1_000_000;
@@ -55,7 +50,7 @@ if (values.objects !== undefined) {
   if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
   process.exit(0);
 }
-const cos = await startCos(folder);
+const cos = await startBenchCos(folder);
 let broker: Broker | undefined;
 try {
   const archives = [await archiveOf('small'), await archiveOf('large')];
@@ -88,12 +83,8 @@ function env(name: string): Record<string, string> {
     PULSAR_SERVICE_URL: broker?.serviceUrl ?? 'pulsar://127.0.0.1:1',
     PULSAR_TOPIC: TOPIC.full,
     PULSAR_SUBSCRIPTION: 'bench',
-    COS_BUCKET: BUCKET,
-    COS_REGION: REGION,
+    ...cosEnvironment(cos.url),
     COS_PREFIX: `${name}/`,
-    COS_ENDPOINT: cos.url,
-    TENCENTCLOUD_SECRETID: 'AKIDloopback',
-    TENCENTCLOUD_SECRETKEY: 'loopback',
   };
 }
 
@@ -151,25 +142,4 @@ async function topicToRestoreInto(name: string): Promise<string> {
     },
   });
   return createTopic(broker, `restored-${name}`, PARTITIONS);
-}
-
-async function startCos(into: string): Promise<{ url: string; stop(): Promise<void> }> {
-  const root = packageRoot(import.meta.url);
-  const main = join(root, 'test/stand-ins/cos/main.ts');
-  const args = ['--dir', join(into, 'objects'), '--bucket', BUCKET, '--region', REGION, '--no-md5'];
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args, '--until-stdin-ends'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    cwd: root,
-  });
-  for await (const line of createInterface(child.stdout)) {
-    return {
-      url: (JSON.parse(line) as { url: string }).url,
-      async stop() {
-        const ended = once(child, 'exit');
-        child.stdin.end();
-        await ended;
-      },
-    };
-  }
-  throw new Error('the loopback COS did not start');
 }
