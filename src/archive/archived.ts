@@ -22,7 +22,7 @@ export interface ArchivedObject {
 }
 
 /** What may have an archive tier shows that only to a HEAD. */
-const mayBeArchived = ({ storageClass }: ListedObject, withTiers: boolean): boolean =>
+export const mayBeArchived = ({ storageClass }: ListedObject, withTiers: boolean): boolean =>
   isArchiveClass(storageClass) || (withTiers && storageClass?.endsWith('INTELLIGENT_TIERING') === true);
 
 /** Those of the objects that are in an archive class or tier, in their order. @throws BackupError `store` */

@@ -1,11 +1,13 @@
 // `tdmq-backup archive thaw`: asks COS for readable copies of what is in an archive class, and says when they are there.
 import { parseArgs } from 'node:util';
-import { type ArchivedObject, findArchived } from '../../archive/archived.ts';
-import { isRecovered, readCatalog } from '../../archive/catalog.ts';
+import { type ArchivedObject, findArchived, listedPart, mayBeArchived } from '../../archive/archived.ts';
+import { isRecovered } from '../../archive/catalog.ts';
+import { streamCatalog } from '../../archive/catalog-stream.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
 import { mayHold } from '../../archive/selection.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createSlots } from '../../lib/semaphore.ts';
+import type { ListedObject } from '../../ports.ts';
 import type { Command } from '../command.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
@@ -66,11 +68,17 @@ Examples:
         throw new UsageError('a local copy has no archived objects: leave out --folder');
       const { signal } = terminal;
       const topic = await onlyTopic(location, signal);
-      const catalog = await readCatalog(store, prefix, { topic, signal, time: selection });
-      const selected = catalog.objects.filter((object) => mayHold(object, selection));
-      const raw = catalog.raw.filter((one) => !isRecovered(one));
-      if (selected.length + raw.length === 0) throw await nothingOf(store, prefix, topic, { signal });
-      const look = () => findArchived(store, [...selected, ...raw], { signal, withTiers: true });
+      const catalog = streamCatalog(store, prefix, { topic, signal, time: selection });
+      const candidates: ListedObject[] = [];
+      let selected = 0;
+      for await (const object of catalog.objects()) {
+        if (!mayHold(object, selection)) continue;
+        selected++;
+        if (mayBeArchived(object, true)) candidates.push(listedPart(object));
+      }
+      const raw = (await catalog.surroundings()).raw.filter((one) => !isRecovered(one));
+      if (selected + raw.length === 0) throw await nothingOf(store, prefix, topic, { signal });
+      const look = () => findArchived(store, [...candidates, ...raw], { signal, withTiers: true });
       let found = await look();
       const cold = found.filter(({ state }) => state.kind === 'archived');
       if (tier === 'Expedited' && cold.some(({ storageClass }) => storageClass.includes('DEEP')))
@@ -93,8 +101,8 @@ Examples:
         found = await look();
       }
       progress.clear();
-      if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(found, selected.length, asked))}\n`);
-      else terminal.stdout.write(asText(found, selected.length, asked));
+      if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(found, selected, asked))}\n`);
+      else terminal.stdout.write(asText(found, selected, asked));
       return 0;
     } finally {
       progress.clear();
