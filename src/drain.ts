@@ -9,12 +9,13 @@
 //   Rules     a) file-chain.ts creates an object only after the object of the file before it is durable, so what is
 //                stored is always one chain without a hole: a crash leaves no object beyond a gap.
 //             b) file-chain.ts acknowledges an entry only after the object that ends its messages is durable, so a never
-//                passes the end of the chain: nothing is lost.
+//                passes the end of the chain: nothing is lost. What lingers is open and is dropped: neither stored nor
+//                acknowledged, and the last of its partition.
 //             c) A key is a function of the first message in it. A run that takes messages again therefore begins at
 //                a + 1 and finds the object that begins there, if there is one. If that is not its own file to the
 //                byte (found-object.ts), its ids decide: what is in it is stored; what is between them, because a
 //                transaction held it back when the object was made, is stored now, in objects of its own (position.ts).
-//                rolling-file.ts lets no file go over the end of a found object, or over a place where another one
+//                rolling-file.ts acknowledges what a found object holds only as a whole, and lets no file go over the end of a found object, or over a place where another one
 //                begins: whatever was cut where, by whatever limits, each message is in one object. Where others' begin is
 //                known once an object is found, and from the start where a transaction may give back what is before them.
 //             d) Creating never replaces (the port ObjectStore). Two instances that race for a key extend the same

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { DrainOptions } from '../src/drain.ts';
 import { BackupError } from '../src/errors.ts';
 import { formatMessageId } from '../src/format/record.ts';
-import type { Clock, TimeMs, UnreadableEntry } from '../src/ports.ts';
+import type { Clock, SourcePartition, TimeMs, UnreadableEntry } from '../src/ports.ts';
 import {
   createFakeBroker,
   createFakeSource,
@@ -264,13 +264,60 @@ describe('what is stored of a rest already', () => {
     const given: UnreadableEntry[] = [chunk];
     const source = createFakeSource(broker);
     const open = async () =>
-      ((await source.open()) as Exclude<Awaited<ReturnType<typeof source.open>>, 'busy'>).map((one) => ({
+      ((await source.open()) as SourcePartition[]).map((one) => ({
         ...one,
         giveUpChunks: async () => given.splice(0),
       }));
     const result = await run({ source: { ...source, open } });
     expect(result).toMatchObject({ lingering: undefined, tally: { messages: 2, unreadable: 1 } });
     expectAllStoredOnce(broker, store);
+  });
+});
+
+describe('on Failover, what another instance has', () => {
+  /** Of two partitions, the second is another instance's, which never drains it. */
+  async function runBeside(lingerMs: number) {
+    const { broker, clock, add, run } = setUp(2);
+    for (let i = 0; i < 3; i++) add();
+    publish(broker.partitions[1] as FakeBroker['partitions'][number], ['elsewhere']);
+    broker.interruptions.set(1, [{ kind: 'standby' }]);
+    const source = createFakeSource(broker);
+    const waitsMs: number[] = [];
+    const result = await run({
+      lingerMs,
+      subscriptionType: 'failover',
+      clock: {
+        now: () => clock.nowMs,
+        async sleep(ms) {
+          if (ms > 10_000) return new Promise<void>(() => undefined);
+          waitsMs.push(ms);
+          clock.nowMs += ms;
+        },
+      },
+      source: {
+        ...source,
+        open: async () =>
+          ((await source.open()) as SourcePartition[]).map((one) => ({
+            ...one,
+            isDrained: async () => false,
+            untilActive: (signal: AbortSignal) =>
+              new Promise<boolean>((resolve) => signal.addEventListener('abort', () => resolve(false))),
+          })),
+      },
+    });
+    return { result, waitedMs: waitsMs.reduce((sum, ms) => sum + ms, 0) };
+  }
+
+  it('is no backlog of this one, and nothing to stay for: from here, what lingers looks like what is not drained', async () => {
+    const { result, waitedMs } = await runBeside(LINGER_MS);
+    expect(result).toMatchObject({ backlog: { entries: 0 }, lingering: { messages: 3 } });
+    expect(waitedMs).toBe(0);
+  });
+
+  it('is both without a linger', async () => {
+    const { result, waitedMs } = await runBeside(0);
+    expect(result).toMatchObject({ backlog: { entries: 1 }, lingering: undefined });
+    expect(waitedMs).toBe(3_000);
   });
 });
 

@@ -158,10 +158,14 @@ function watchRun(terminal: Terminal) {
       show();
     },
     finish: (summary: Summary) => {
-      const { messages, objects, recordBytes, alreadyStored, unreadable, stopReason, durationMs } = summary;
+      const { messages, objects, recordBytes, alreadyStored, unreadable, stopReason } = summary;
+      const { durationMs, lingering } = summary;
       const rest = [
         alreadyStored > 0 ? `${alreadyStored} objects were there already` : '',
         unreadable > 0 ? `${unreadable} unreadable entries kept` : '',
+        lingering === undefined
+          ? ''
+          : `${lingering.messages.toLocaleString('en-US')} messages linger in the subscription`,
       ].filter(Boolean);
       const ending = {
         caught_up: 'caught up',

@@ -139,10 +139,10 @@ export class PartitionReader {
     if (!this.#position.hasPassed(entry.id)) {
       await keepRaw(this.#run, this.#partition, entry);
       this.#position.movePast(entry.id);
+      // It is stored and reported: once is enough.
+      this.#file.holdsStored();
     }
     this.#file.addPendingAck(entry.id);
-    // It is stored and reported: once is enough.
-    this.#file.holdsStored();
   }
 }
 

@@ -47,7 +47,11 @@ describe('over a real broker', () => {
     rmSync(/The files lie in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere', { recursive: true });
   });
 
-  async function check(topic: string, ...args: string[]): Promise<(item: string) => CheckResult | undefined> {
+  async function check(
+    topic: string,
+    flag?: '--read-only',
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<(item: string) => CheckResult | undefined> {
     const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
     const bucket = { name: 'test-1250000000', region: 'ap-guangzhou' };
     const cos = await startLoopbackCos({
@@ -66,8 +70,9 @@ describe('over a real broker', () => {
         COS_ENDPOINT: cos.url,
         TENCENTCLOUD_SECRET_ID: 'test-id',
         TENCENTCLOUD_SECRET_KEY: 'test-key',
+        ...env,
       });
-      await main(['check', '--json', ...args], terminal);
+      await main(['check', '--json', ...(flag === undefined ? [] : [flag])], terminal);
       expect(err()).toBe('');
       const { findings } = JSON.parse(out()) as { findings: CheckResult[] };
       return (item) => findings.find((finding) => finding.item === item);
@@ -92,6 +97,35 @@ describe('over a real broker', () => {
     const there = await check(topic);
     expect(there('subscription')).toMatchObject({ status: 'ok' });
     expect(there('backlog')?.cause).not.toBe('0 entries wait');
+  });
+
+  it('check reports what the namespace would drop or delete near the linger', async () => {
+    const topic = await createTopic(broker(), 'lingering');
+    await createSubscription(broker(), topic, 'backup');
+    const policies = 'namespaces/public/default';
+    const quota = { limitSize: -1, limitTime: 3_700, policy: 'consumer_backlog_eviction' };
+    const linger = { FILE_LINGER_MINUTES: '60' };
+    const items = ['time to live', 'retention', 'subscription expiry', 'backlog quota'];
+    const statuses = async (env: Record<string, string>) => {
+      const about = await check(topic, '--read-only', env);
+      return items.map((item) => about(item)?.status);
+    };
+    await broker().admin('POST', `${policies}/messageTTL`, 5_400);
+    await broker().admin('POST', `${policies}/retention`, {
+      retentionTimeInMinutes: 70,
+      retentionSizeInMB: -1,
+    });
+    await broker().admin('POST', `${policies}/subscriptionExpirationTime`, 70);
+    await broker().admin('POST', `${policies}/backlogQuota?backlogQuotaType=message_age`, quota);
+    try {
+      expect(await statuses(linger)).toEqual(['warn', 'warn', 'warn', 'fail']);
+      expect(await statuses({})).toEqual(['ok', undefined, undefined, undefined]);
+    } finally {
+      for (const policy of ['messageTTL', 'retention', 'subscriptionExpirationTime'])
+        await broker().admin('DELETE', `${policies}/${policy}`);
+      await broker().admin('DELETE', `${policies}/backlogQuota?backlogQuotaType=message_age`);
+    }
+    expect(await statuses(linger)).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   it('check reports a time to live that is shorter than two runs, and a topic that is not there', async () => {

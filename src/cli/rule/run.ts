@@ -1,4 +1,5 @@
 // `tdmq-backup rule run`: invokes the rule's function now and waits until the run has ended.
+import type { Summary } from '../../format/run-manifest.ts';
 import { invokeRule } from '../../rules/invocation.ts';
 import { findRule } from '../../rules/rule.ts';
 import type { Command } from '../command.ts';
@@ -47,10 +48,13 @@ Example:
       terminal.stdout.write(`  → tdmq-backup rule logs ${rule.name} --request ${run.requestId}\n`);
       return exitCode;
     }
-    const { messages, objects, recordBytes, stopReason } = (run.summary ?? {}) as Record<string, unknown>;
+    const summary = (run.summary ?? {}) as Record<string, unknown>;
+    const { messages, objects, recordBytes, stopReason } = summary;
+    const lingering = (summary['lingering'] as Summary['lingering'])?.messages;
+    const waiting = lingering === undefined ? '' : `; ${lingering.toLocaleString('en-US')} linger`;
     const outcome =
       typeof messages === 'number'
-        ? `${messages.toLocaleString('en-US')} messages in ${objects} objects, ${formatBytes(Number(recordBytes ?? 0))} (${stopReason})`
+        ? `${messages.toLocaleString('en-US')} messages in ${objects} objects, ${formatBytes(Number(recordBytes ?? 0))} (${stopReason})${waiting}`
         : 'the function returned no summary';
     terminal.stdout.write(`${green('✓')} ${outcome}\n  request ${run.requestId}\n`);
     return exitCode;

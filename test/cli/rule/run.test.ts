@@ -50,6 +50,13 @@ describe('run', () => {
     expect(ran.out).toContain('42 messages in 1 objects, 4.2 kB (caught_up)');
   });
 
+  test('says what lingers, apart from what it stored', async () => {
+    deployByHand(cloud, 'orders-backup');
+    const lingering = { messages: 1_234, oldestPublishTime: '2026-11-28T08:00:00.000Z' };
+    cloud.api.state.run = () => ({ result: { ...summary, lingering } });
+    expect((await cloud.rule('run', 'orders-backup')).out).toContain('(caught_up); 1,234 linger');
+  });
+
   test('that returned no summary is no success, though SCF names no error', async () => {
     deployByHand(cloud, 'orders-backup');
     cloud.api.state.run = () => ({ result: null });
