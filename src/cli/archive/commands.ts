@@ -2,7 +2,7 @@
 import type { CommandGroup } from '../command.ts';
 
 export const command: CommandGroup = {
-  summary: 'read what was stored: ls, index, cat, verify, recover, restore, export, thaw',
+  summary: 'read what was stored: ls, index, cat, verify, recover, restore, export, query, thaw',
   help: `
 Usage: tdmq-backup archive <command> [options]
 
@@ -13,6 +13,7 @@ Usage: tdmq-backup archive <command> [options]
   recover  decode what was kept raw, and store its messages
   restore  publish what was stored to a topic
   export   write the messages as Parquet tables
+  query    ask an archive, or tables of it, in SQL
   thaw     ask COS for readable copies of archived objects
   schemas  list, print and compare the schemas that messages name; fetch them for an old archive
 
@@ -32,6 +33,7 @@ Examples:
     verify: async () => (await import('./verify.ts')).command,
     restore: async () => (await import('./restore.ts')).command,
     export: async () => (await import('./export.ts')).command,
+    query: async () => (await import('./query.ts')).command,
     thaw: async () => (await import('./thaw.ts')).command,
     schemas: async () => (await import('./schemas.ts')).command,
   },

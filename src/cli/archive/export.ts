@@ -1,16 +1,11 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { expectReadable, listedPart } from '../../archive/archived.ts';
-import { isRecovered } from '../../archive/catalog.ts';
-import { streamCatalog } from '../../archive/catalog-stream.ts';
 import { settingsOf } from '../../archive/export/day-note.ts';
-import { createDays } from '../../archive/export/days.ts';
 import {
   type DayResult,
   type ExportOptions,
   planDay,
-  readNotes,
   seePayloads,
   writeDays,
 } from '../../archive/export/export-topic.ts';
@@ -18,16 +13,14 @@ import { openFolderTarget } from '../../archive/export/folder-target.ts';
 import { expectDuckDb, type ParquetWriter, startParquetWriter } from '../../archive/export/parquet-file.ts';
 import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archive/export/payload-columns.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
-import { findTopics, nothingFound, nothingOf } from '../../archive/nothing-found.ts';
-import { mayHold, type Selection } from '../../archive/selection.ts';
-import { isArchiveClass } from '../../format/contents.ts';
-import type { ListedObject } from '../../ports.ts';
-import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import { nothingOf } from '../../archive/nothing-found.ts';
+import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
 import { startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
-import { expectWhole, reportDamaged } from './damaged.ts';
+import { reportDamaged } from './damaged.ts';
+import { listDays, topicsOf } from './export-days.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, type Location, openLocation } from './location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
@@ -218,44 +211,8 @@ function expectApart(to: string, folder: string | undefined, { name }: Location)
     throw new UsageError(`--to ${to} is inside of the archive: name a place outside of ${name}`);
 }
 
-async function topicsOf(location: Location, signal: AbortSignal): Promise<TopicName[]> {
-  const { store, prefix, topic, knowsMetadata } = location;
-  if (topic !== undefined) return [topic];
-  const names = await findTopics(store, prefix, { signal }, Number.POSITIVE_INFINITY);
-  if (names.length === 0) throw await nothingFound(store, prefix, { isLocal: !knowsMetadata, signal });
-  return names.map((name) => parseTopicName(name) as TopicName);
-}
-
 const nothingOfTopic = ({ store, prefix, knowsMetadata }: Location, topic: TopicName, signal: AbortSignal) =>
   nothingOf(store, prefix, topic, { isLocal: !knowsMetadata, signal });
-
-/** The days of a topic, and what an earlier export has of them. @throws BackupError where objects are gone or archived */
-async function listDays(
-  location: Location,
-  topic: TopicName,
-  selection: Selection,
-  target: ExportTarget,
-  { signal }: Terminal,
-  isSkipping: boolean,
-) {
-  const { store, prefix } = location;
-  const isLocal = !location.knowsMetadata;
-  const { notes, learned } = await readNotes(target, topic);
-  const catalog = streamCatalog(store, prefix, { topic, signal, isLocal, time: selection });
-  const days = createDays(prefix, selection);
-  const archived: ListedObject[] = [];
-  let bytes = 0;
-  for await (const object of catalog.objects()) {
-    if (!mayHold(object, selection)) continue;
-    bytes += object.sizeBytes;
-    days.add(object, learned.get(object.key.slice(prefix.length)) ?? []);
-    if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
-  }
-  const { missing, raw } = await catalog.surroundings();
-  const damage = expectWhole({ prefix, missing }, selection, isSkipping, topic.full);
-  await expectReadable(store, archived, { signal });
-  return { days, notes, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
-}
 
 async function planAll(
   { days, notes }: Found,

@@ -1,0 +1,52 @@
+// What an archive has to make tables of: topics, and the days of each with their objects. It writes nothing.
+import { expectReadable, listedPart } from '../../archive/archived.ts';
+import { isRecovered } from '../../archive/catalog.ts';
+import { streamCatalog } from '../../archive/catalog-stream.ts';
+import { createDays } from '../../archive/export/days.ts';
+import { readNotes } from '../../archive/export/export-topic.ts';
+import type { ExportTarget } from '../../archive/export/target.ts';
+import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
+import { mayHold, type Selection } from '../../archive/selection.ts';
+import { isArchiveClass } from '../../format/contents.ts';
+import type { ListedObject } from '../../ports.ts';
+import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import type { Terminal } from '../command.ts';
+import { expectWhole } from './damaged.ts';
+import type { Location } from './location.ts';
+
+/** The topic that is asked for, or all. @throws BackupError `config` where there is none */
+export async function topicsOf(location: Location, signal: AbortSignal): Promise<TopicName[]> {
+  const { store, prefix, topic, knowsMetadata } = location;
+  if (topic !== undefined) return [topic];
+  const names = await findTopics(store, prefix, { signal }, Number.POSITIVE_INFINITY);
+  if (names.length === 0) throw await nothingFound(store, prefix, { isLocal: !knowsMetadata, signal });
+  return names.map((name) => parseTopicName(name) as TopicName);
+}
+
+/** The days of a topic, and what an earlier export has of them. @throws BackupError where objects are gone or archived */
+export async function listDays(
+  location: Location,
+  topic: TopicName,
+  selection: Selection,
+  target: ExportTarget,
+  { signal }: Terminal,
+  isSkipping: boolean,
+) {
+  const { store, prefix } = location;
+  const isLocal = !location.knowsMetadata;
+  const { notes, learned } = await readNotes(target, topic);
+  const catalog = streamCatalog(store, prefix, { topic, signal, isLocal, time: selection });
+  const days = createDays(prefix, selection);
+  const archived: ListedObject[] = [];
+  let bytes = 0;
+  for await (const object of catalog.objects()) {
+    if (!mayHold(object, selection)) continue;
+    bytes += object.sizeBytes;
+    days.add(object, learned.get(object.key.slice(prefix.length)) ?? []);
+    if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
+  }
+  const { missing, raw } = await catalog.surroundings();
+  const damage = expectWhole({ prefix, missing }, selection, isSkipping, topic.full);
+  await expectReadable(store, archived, { signal });
+  return { days, notes, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
+}

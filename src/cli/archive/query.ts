@@ -1,0 +1,285 @@
+// `tdmq-backup archive query`: SQL over an archive, or over tables that were exported from one.
+import { createReadStream } from 'node:fs';
+import { copyFile, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { readManifests } from '../../archive/chain/read-manifests.ts';
+import { settingsOf } from '../../archive/export/day-note.ts';
+import { writeDays } from '../../archive/export/export-topic.ts';
+import { openFolderTarget } from '../../archive/export/folder-target.ts';
+import { expectDuckDb, startParquetWriter } from '../../archive/export/parquet-file.ts';
+import { type DecodeMode, openPayloads } from '../../archive/export/payload-columns.ts';
+import {
+  type FileFormat,
+  openTables,
+  type SmallView,
+  type TopicTables,
+} from '../../archive/export/query-tables.ts';
+import { createFolderStore } from '../../archive/folder-store.ts';
+import { findTopics } from '../../archive/nothing-found.ts';
+import { listSchemas, readSchema } from '../../archive/schemas.ts';
+import type { Selection } from '../../archive/selection.ts';
+import { BackupError } from '../../errors.ts';
+import { topicFolder } from '../../format/object-key.ts';
+import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import type { Command, Terminal } from '../command.ts';
+import { openOutput } from '../terminal/output.ts';
+import { startProgress } from '../terminal/progress.ts';
+import { fitColumns, formatTable } from '../terminal/table.ts';
+import { UsageError } from '../usage-error.ts';
+import { reportDamaged } from './damaged.ts';
+import { listDays, topicsOf } from './export-days.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, type Location, openLocation } from './location.ts';
+import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
+
+const MAX_CELL_COLUMNS = 60;
+const FORMATS = ['table', 'csv', 'jsonl', 'parquet'];
+const NO_ROWS = 'no rows\n';
+
+export const command: Command = {
+  summary: 'ask an archive, or tables of it, in SQL',
+  help: `
+Usage: tdmq-backup archive query "SELECT …" [options]
+
+Answers a SELECT of DuckDB's over the view messages: the columns that \`archive export\` writes, and topic. Of an archive
+there are also the views runs (its manifests) and schemas. Over an archive it first makes tables of what --from and the
+other filters select, for this query alone; with --tables it asks tables that an export made, which is at once. A query
+reads nothing else and writes nothing. Needs the package @duckdb/node-api.
+
+  --tables DIR     tables that \`archive export --to DIR\` made, instead of an archive
+  --format FORMAT  table (default): the first 1,000 rows; csv, jsonl or parquet: all of them
+  --out FILE       write them there; parquet needs it
+  --decode         also payload columns, by the schemas that the archive keeps
+  --skip-damaged   leave out objects that are damaged or gone; each is named, and makes the exit code 1
+${SELECTION_HELP}
+${LOCATION_HELP}
+
+Examples:
+  tdmq-backup archive query --tables ./tables "SELECT key, count(*) FROM messages GROUP BY key ORDER BY 2 DESC LIMIT 10"
+  tdmq-backup archive query --env-file .env.orders --from 2026-11-23 "SELECT min(publish_time), max(publish_time) FROM messages"
+  tdmq-backup archive query --env-file .env.orders "SELECT started_at, messages, stop_reason FROM runs" --format csv
+`,
+  endsWithinMs: 500,
+  isForPrograms: true,
+  async run(args, terminal) {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        ...LOCATION_OPTIONS,
+        ...SELECTION_OPTIONS,
+        tables: { type: 'string' },
+        format: { type: 'string', default: 'table' },
+        out: { type: 'string' },
+        decode: { type: 'boolean', default: false },
+        'skip-damaged': { type: 'boolean', default: false },
+      },
+    });
+    const [sql, ...more] = positionals;
+    if (sql === undefined || more.length > 0)
+      throw new UsageError('give one query, in quotes: archive query "SELECT count(*) FROM messages"');
+    if (!FORMATS.includes(values.format)) throw new UsageError(`--format must be ${FORMATS.join(', ')}`);
+    const format = values.format as FileFormat | 'table';
+    if (format === 'parquet' && values.out === undefined)
+      throw new UsageError('--format parquet needs --out FILE');
+    if (format === 'table' && values.out !== undefined)
+      throw new UsageError('--out FILE needs --format csv, jsonl or parquet');
+    const selection = parseSelection(values);
+    if (
+      values.tables !== undefined &&
+      (values.decode || Object.values(settingsOf(selection, undefined)).length > 0)
+    )
+      throw new UsageError(
+        'filters and --decode are for an archive: write them into the query, or export with them',
+      );
+    expectDuckDb();
+    const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-query-'));
+    try {
+      const sources =
+        values.tables === undefined
+          ? await tablesOfArchive(sql, values, selection, folder, terminal)
+          : { topics: await exportedTopics(values.tables, values.topic), views: [], exitCode: 0 as const };
+      const tables = await openTables(folder, sources.topics, sources.views, terminal.signal);
+      try {
+        if (format === 'table') {
+          const { names, rows, hasMore } = await tables.show(sql);
+          const cells = rows.map((row) =>
+            row.map((cell) => (typeof cell === 'string' ? fitColumns(cell, MAX_CELL_COLUMNS) : cell)),
+          );
+          const lines = formatTable(names, cells);
+          terminal.stdout.write(rows.length === 0 ? NO_ROWS : `${lines.join('\n')}\n`);
+          if (hasMore) terminal.stderr.write(`there are more rows: --format csv, jsonl or parquet has all\n`);
+        } else await hand(await tables.write(sql, format), values.out, terminal);
+      } finally {
+        tables.close();
+      }
+      return sources.exitCode;
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+};
+
+interface Sources {
+  readonly topics: readonly TopicTables[];
+  readonly views: readonly SmallView[];
+  readonly exitCode: number;
+}
+
+/** The result, to its file or to standard output. */
+async function hand(path: string, out: string | undefined, terminal: Terminal): Promise<void> {
+  if (out !== undefined) {
+    const partial = `${resolve(out)}.partial`;
+    try {
+      await copyFile(path, partial);
+      await rename(partial, resolve(out));
+    } catch (cause) {
+      await rm(partial, { force: true });
+      throw new BackupError('store', `cannot write ${out}: ${(cause as Error).message}`, {
+        hint: 'Name a file in a folder that is there, and that this user can write.',
+        cause,
+      });
+    }
+    return;
+  }
+  const output = openOutput(terminal);
+  for await (const chunk of createReadStream(path)) {
+    await output.write(chunk as Buffer);
+    if (output.isGone) return;
+  }
+  await output.flush();
+}
+
+/** The topics of an export. @throws BackupError `config` where it has none */
+async function exportedTopics(folder: string, topic: string | undefined): Promise<TopicTables[]> {
+  const isFolder = await stat(folder)
+    .then((found) => found.isDirectory())
+    .catch(() => false);
+  const names = isFolder ? await findTopics(createFolderStore(folder), '', {}, Number.POSITIVE_INFINITY) : [];
+  const asked = topic === undefined ? undefined : parseTopicName(topic);
+  const own = names.filter((name) => asked === undefined || `persistent://${name}` === asked.full);
+  if (own.length > 0)
+    return own.map((name) => ({ topic: `persistent://${name}`, folder: join(resolve(folder), name) }));
+  throw new BackupError('config', `${folder} has no tables${topic === undefined ? '' : ` of ${topic}`}`, {
+    hint: 'Name the folder of archive export --to; without --tables the archive itself is asked.',
+  });
+}
+
+/** What the query names of an archive, as tables in the folder. @throws BackupError */
+async function tablesOfArchive(
+  sql: string,
+  values: Parameters<typeof openLocation>[0] & { readonly decode: boolean; readonly 'skip-damaged': boolean },
+  selection: Selection,
+  folder: string,
+  terminal: Terminal,
+): Promise<Sources> {
+  const isNamed = (name: string) => new RegExp(`\\b${name}\\b`, 'i').test(sql);
+  const location = await openLocation(values, terminal);
+  try {
+    const views = [
+      ...(isNamed('runs') ? [await runsOf(location, terminal.signal)] : []),
+      ...(isNamed('schemas') ? [await schemasOf(location, terminal.signal)] : []),
+    ];
+    if (!isNamed('messages')) return { topics: [], views, exitCode: 0 };
+    const mode = values.decode ? 'schemas' : undefined;
+    const made = await makeTables(location, selection, mode, values['skip-damaged'], folder, terminal);
+    return { ...made, views };
+  } finally {
+    await location.close();
+  }
+}
+
+async function makeTables(
+  location: Location,
+  selection: Selection,
+  mode: DecodeMode | undefined,
+  isSkipping: boolean,
+  folder: string,
+  terminal: Terminal,
+): Promise<Pick<Sources, 'topics' | 'exitCode'>> {
+  const { store, prefix } = location;
+  const { signal } = terminal;
+  const progress = startProgress(terminal.stderr);
+  const target = await openFolderTarget(join(folder, 'tables'));
+  const writer = await startParquetWriter(target.draftFolder);
+  const topics: TopicTables[] = [];
+  let exitCode = 0;
+  try {
+    for (const topic of await topicsOf(location, signal)) {
+      const found = await listDays(location, topic, selection, target, terminal, isSkipping);
+      if (found.days.dates().length === 0) continue;
+      const options = {
+        ...{ topic, selection, settings: settingsOf(selection, mode), signal },
+        ...{ compression: 'snappy' as const, fileBytes: Number.POSITIVE_INFINITY },
+        onDamaged: found.damage.onDamaged,
+        onRead: (date: string) => progress.update(`reading ${topic.topic} of ${date}`),
+      };
+      const payloads = mode && (await openPayloads(store, prefix, topic, mode, { signal }));
+      const payload = payloads?.columns(() => undefined);
+      const made = async () => writer;
+      const days = await writeDays(store, found.days, found.notes, target, made, { ...options, payload });
+      progress.clear();
+      exitCode ||= reportDamaged(found.damage.damaged, terminal);
+      if (days.some(({ rows }) => rows > 0))
+        topics.push({ topic: topic.full, folder: join(folder, 'tables', topicFolder('', topic)) });
+    }
+  } finally {
+    progress.clear();
+    await writer.end();
+    await target.close();
+  }
+  if (topics.length > 0) return { topics, exitCode };
+  throw new BackupError('config', `nothing found: no message of ${location.name} is selected`, {
+    hint: 'tdmq-backup archive ls shows topics, times, ids and partitions.',
+  });
+}
+
+async function runsOf({ store, prefix, topic }: Location, signal: AbortSignal): Promise<SmallView> {
+  const rows: Record<string, unknown>[] = [];
+  for await (const { key, content } of readManifests(store, prefix, { signal })) {
+    const run = content as Readonly<Record<string, unknown>> | undefined;
+    if (run === undefined || (topic !== undefined && run['topic'] !== topic.full)) continue;
+    rows.push({
+      ...{ rule: run['rule'], request_id: run['requestId'], started_at: run['startedAt'] },
+      ...{ duration_ms: run['durationMs'], stop_reason: run['stopReason'], topic: run['topic'] },
+      ...{ subscription: run['subscription'], messages: run['messages'], record_bytes: run['recordBytes'] },
+      ...{
+        objects: run['objects'],
+        already_stored: run['alreadyStored'],
+        unreadable: run['unreadable'],
+        key,
+      },
+    });
+  }
+  return {
+    name: 'runs',
+    rows,
+    columns: {
+      ...{ rule: 'VARCHAR', request_id: 'VARCHAR', started_at: 'TIMESTAMPTZ', duration_ms: 'BIGINT' },
+      ...{ stop_reason: 'VARCHAR', topic: 'VARCHAR', subscription: 'VARCHAR', messages: 'BIGINT' },
+      ...{ record_bytes: 'BIGINT', objects: 'BIGINT', already_stored: 'BIGINT', unreadable: 'BIGINT' },
+      key: 'VARCHAR',
+    },
+  };
+}
+
+async function schemasOf({ store, prefix, topic }: Location, signal: AbortSignal): Promise<SmallView> {
+  const rows: Record<string, unknown>[] = [];
+  for (const listed of await listSchemas(store, prefix, topic as TopicName | undefined, { signal })) {
+    const { version, type, name, definition, definitionBase64, sha256, ...rest } = await readSchema(
+      store,
+      listed,
+      {
+        signal,
+      },
+    );
+    rows.push({ topic: rest.topic, version, type, name, definition: definition ?? definitionBase64, sha256 });
+  }
+  const text = 'VARCHAR';
+  return {
+    name: 'schemas',
+    rows,
+    columns: { topic: text, version: text, type: text, name: text, definition: text, sha256: text },
+  };
+}
