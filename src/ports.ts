@@ -411,6 +411,8 @@ export interface Notes {
 export interface OutgoingMessage
   extends Pick<Message, 'key' | 'orderingKey' | 'properties' | 'eventTimeMs' | 'payload'> {
   readonly sequenceId: number;
+  /** One that `registerSchema` has returned; absent where the message has no schema. */
+  readonly schemaVersion?: Uint8Array | undefined;
 }
 
 export type ProducerCompression = 'none' | 'zlib' | 'zstd';
@@ -423,6 +425,8 @@ export interface PublishOptions {
   readonly windowBytes: number;
   /** Whether an earlier producer of this name may have sent some of what is sent now. */
   readonly mayRepeat: boolean;
+  /** What the producer says that it sends; some topics take none without. Messages may have others. */
+  readonly schema?: TopicSchema | undefined;
 }
 
 /** What became of an entry that was to be published as it is. */
@@ -477,6 +481,11 @@ export interface Publisher {
    * @throws BackupError `source` where publishing would be refused: no such topic, no permission, a schema that is enforced
    */
   look(topic: TopicName): Promise<TopicLook>;
+  /**
+   * The version that the schema has in the topic: a new one where it was not there. May be repeated.
+   * @throws BackupError `source` with the broker's reason where it refuses the schema
+   */
+  registerSchema(topicPartition: string, schema: TopicSchema): Promise<Uint8Array>;
   /** A producer of this name on a topic partition; a name is one producer's at a time. @throws BackupError `source` */
   open(topicPartition: string, producerName: string, options: PublishOptions): Promise<TopicProducer>;
   /** Ends all producers and connections. May be repeated; never throws, always ends. */

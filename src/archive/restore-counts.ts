@@ -16,6 +16,8 @@ export interface RestoreCounts {
   objects: number;
   /** Raw entries that were handed to the broker; with no publisher: would be. */
   rawEntries: number;
+  /** Published without the schema that their records name, since it is not known. */
+  withoutSchema: number;
   /** Raw entries that no broker would take. */
   readonly refused: { readonly key: string; readonly reason: string }[];
   /** By partition of the archive and of the target, `0 → 2`. */
@@ -32,6 +34,7 @@ export interface RouteCounts {
 /** Nothing yet. */
 export const noCounts = (): RestoreCounts => ({
   ...{ messages: 0, bytes: 0, largestBytes: 0, duplicates: 0, skipped: 0, objects: 0, rawEntries: 0 },
+  withoutSchema: 0,
   refused: [],
   routes: new Map(),
 });
@@ -40,12 +43,21 @@ export const noCounts = (): RestoreCounts => ({
 export const isNone = ({ messages, skipped, rawEntries, refused }: RestoreCounts): boolean =>
   messages + skipped + rawEntries + refused.length === 0;
 
+const COUNTED = [
+  'messages',
+  'bytes',
+  'duplicates',
+  'skipped',
+  'objects',
+  'rawEntries',
+  'withoutSchema',
+] as const;
+
 /** Several topics as one; their routes are left out, which are of one topic each. */
 export function sumCounts(all: readonly RestoreCounts[]): RestoreCounts {
   const sum = noCounts();
   for (const one of all) {
-    for (const name of ['messages', 'bytes', 'duplicates', 'skipped', 'objects', 'rawEntries'] as const)
-      sum[name] += one[name];
+    for (const name of COUNTED) sum[name] += one[name];
     sum.largestBytes = Math.max(sum.largestBytes, one.largestBytes);
     sum.refused.push(...one.refused);
   }

@@ -4,7 +4,7 @@ import { BackupError } from '../errors.ts';
 import { formatMessageId, formatTime } from '../format/record.ts';
 import type { Message, OutgoingMessage, TopicProducer } from '../ports.ts';
 import { partitionTopic } from '../topic-name.ts';
-import type { RawObject } from './catalog.ts';
+import type { ArchiveObject, RawObject } from './catalog.ts';
 import type { PartitionObjects } from './object-list.ts';
 import { readRaw } from './raw-entries.ts';
 import { mergeById, readInOrder } from './read-messages.ts';
@@ -65,11 +65,18 @@ export async function restorePartition(
         batching,
         windowBytes,
         mayRepeat,
+        schema: topic.schemas?.ofProducers,
       });
       producers.set(to, producer);
       before.set(to, Math.max(before.get(to) ?? -1, producer.lastSequenceId));
     }
     return producer;
+  }
+
+  async function versionOf(message: Message, object: ArchiveObject): Promise<Uint8Array | undefined> {
+    const version = await topic.schemas?.versionOf(message, object);
+    if (version === undefined && !topic.isWithoutSchemas) counts.withoutSchema++;
+    return version;
   }
 
   let sequenceId = -1;
@@ -116,11 +123,12 @@ export async function restorePartition(
         counts.skipped++;
         continue;
       }
+      const schemaVersion = message.schemaVersion?.length ? await versionOf(message, item.object) : undefined;
       if (producer !== undefined) {
         await pace(() => {
           for (const one of producers.values()) one.push();
         });
-        await producer.send(outgoing(message, sequenceId));
+        await producer.send(outgoing(message, sequenceId, schemaVersion));
         const writing = progress.sent(size + MESSAGE_OVERHEAD_BYTES);
         if (writing !== undefined) await writing;
       }
@@ -142,7 +150,11 @@ export async function restorePartition(
 }
 
 /** What is published of a message: everything but what its broker and its producer's client made. */
-function outgoing(message: Message, sequenceId: number): OutgoingMessage {
+function outgoing(
+  message: Message,
+  sequenceId: number,
+  schemaVersion: Uint8Array | undefined,
+): OutgoingMessage {
   const { key, orderingKey, eventTimeMs, payload } = message;
   const own = message.properties.filter(([name]) => name !== ID_PROPERTY && name !== PUBLISH_TIME_PROPERTY);
   return {
@@ -151,6 +163,7 @@ function outgoing(message: Message, sequenceId: number): OutgoingMessage {
     eventTimeMs,
     payload,
     sequenceId,
+    ...(schemaVersion && { schemaVersion }),
     properties: [
       ...own,
       [ID_PROPERTY, formatMessageId(message.id)],

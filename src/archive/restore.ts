@@ -13,6 +13,7 @@ import { createPace, type Pace } from './restore-pace.ts';
 import { type PartitionRestore, restorePartition } from './restore-partition.ts';
 import { type Acknowledged, createProgress, SAVE_EVERY_BYTES } from './restore-progress.ts';
 import { choosePartition, type Route } from './restore-routing.ts';
+import type { RestoreSchemas } from './restore-schemas.ts';
 import type { Selection } from './selection.ts';
 
 const WINDOW_BYTES = 64 * 1_048_576;
@@ -67,6 +68,10 @@ export interface RestoreOptions {
   readonly isResumed: boolean;
   readonly compression: ProducerCompression;
   readonly batching: boolean;
+  /** What messages mean at the target; `undefined`: their schemas are left out. */
+  readonly schemas?: RestoreSchemas | undefined;
+  /** Schemas are left out because somebody wants it so. */
+  readonly isWithoutSchemas?: boolean;
   readonly budget: RestoreBudget;
   /** What earlier tries have published. */
   readonly acknowledged: Acknowledged;

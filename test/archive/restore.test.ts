@@ -22,6 +22,7 @@ function fakePublisher(options: { remembers?: boolean; failAfter?: number } = {}
   let left = options.failAfter ?? Number.POSITIVE_INFINITY;
   const publisher: Publisher = {
     partitions: async () => 2,
+    registerSchema: async () => new Uint8Array(8),
     look: async () => ({ partitions: 2, maxEntryBytes: 5_000_000, isEmpty: true, roundTripMs: 0 }),
     async open(topic, producerName) {
       const name = `${topic} ${producerName}`;

@@ -5,6 +5,7 @@ import { streamCatalog } from '../../archive/catalog-stream.ts';
 import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
 import { selectRaw } from '../../archive/restore-raw.ts';
 import type { Route } from '../../archive/restore-routing.ts';
+import type { RestoreSchemas } from '../../archive/restore-schemas.ts';
 import type { RestoreTarget } from '../../archive/restore-target.ts';
 import { mayHold, type Selection } from '../../archive/selection.ts';
 import { BackupError } from '../../errors.ts';
@@ -44,6 +45,10 @@ export interface RestorePlan extends TopicPair {
 export interface OpenPlan extends RestorePlan {
   /** `undefined`: no broker is asked. */
   readonly opened: RestoreTarget | undefined;
+  /** How many schemas the archive has of it. */
+  schemasToRegister?: number;
+  /** Once they are registered. */
+  schemas?: RestoreSchemas | undefined;
 }
 
 /** What is to be restored of a topic; `done` where this was done before, and nothing is listed then. @throws BackupError */

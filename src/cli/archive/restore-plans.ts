@@ -20,6 +20,7 @@ export interface PlansOptions {
   readonly route: Route;
   readonly compression: ProducerCompression;
   readonly batching: boolean;
+  readonly isWithoutSchemas: boolean;
   readonly messagesPerSecond: number | undefined;
   /** `undefined`: nothing is published. */
   readonly publisher: Publisher | undefined;
@@ -54,9 +55,10 @@ export async function restorePlans(
 
   async function restoreOne(plan: OpenPlan): Promise<TopicReport> {
     const { note, source, target, sourcePartitions, partitions, raw, damage, opened, rawLeftOut } = plan;
+    const { schemas, schemasToRegister } = plan;
     const counts = await restoreMessages({
       ...how,
-      ...{ store: read.store, budget, partitions, raw, target, sourcePartitions },
+      ...{ store: read.store, budget, partitions, raw, target, sourcePartitions, schemas },
       targetPartitions: opened?.partitions ?? assumedPartitions(how.route, sourcePartitions),
       restoreId: note.id,
       isResumed: note.isResumed,
@@ -73,7 +75,8 @@ export async function restorePlans(
     const { damaged } = damage;
     const leftOut = damaged.length + counts.refused.length;
     if (!isNone(counts) || leftOut > 0) await note.finish(leftOut);
-    return { source: source.full, target: target.full, counts, rawLeftOut, damaged, opened };
+    const names = { source: source.full, target: target.full };
+    return { ...names, counts, rawLeftOut, damaged, opened, schemas: schemasToRegister ?? 0 };
   }
 
   let failure: { readonly error: unknown } | undefined;

@@ -16,6 +16,8 @@ export interface TopicReport {
   readonly rawLeftOut: number;
   readonly damaged: readonly DamagedObject[];
   readonly opened?: RestoreTarget | undefined;
+  /** Registered at the target; in a dry run: would be. */
+  readonly schemas?: number;
 }
 
 export interface RestoreReport {
@@ -65,11 +67,12 @@ export function reportAsJson(report: RestoreReport): string {
     damaged: topics.flatMap(({ damaged }) => damaged),
     ...(only && { routes: Object.fromEntries(sortedRoutes(only.counts)) }),
     ...(isDry && { estimate: estimate(report) }),
-    topics: topics.map(({ source, target, doneAt, counts, rawLeftOut, damaged, opened }) => ({
+    topics: topics.map(({ source, target, doneAt, counts, rawLeftOut, damaged, opened, schemas = 0 }) => ({
       ...{ source, target, isDone: doneAt !== undefined },
       ...(doneAt !== undefined && { startedAt: doneAt }),
       ...countsAsJson(counts),
       ...{ rawLeftOut, damaged },
+      ...(schemas > 0 && { schemas }),
       routes: Object.fromEntries(sortedRoutes(counts)),
       ...(opened?.look && { check: { ...opened.look, largestMessageBytes: counts.largestBytes } }),
     })),
@@ -89,7 +92,7 @@ export function printReport(report: RestoreReport, terminal: Terminal): void {
   const { isDry, topics } = report;
   const { green, red, yellow } = paint(terminal.stdout, terminal.env);
   const say = (text: string) => terminal.stdout.write(`${text}\n`);
-  for (const { source, target, doneAt, counts, rawLeftOut, opened } of topics) {
+  for (const { source, target, doneAt, counts, rawLeftOut, opened, schemas = 0 } of topics) {
     if (doneAt !== undefined) continue;
     const rows = sortedRoutes(counts).map(([name, route]) => [
       name.replaceAll('-1', 'none'),
@@ -104,6 +107,11 @@ export function printReport(report: RestoreReport, terminal: Terminal): void {
     say(
       `${isDry ? 'Would publish' : `${green('✓')} Published`} ${countText(counts)}, to ${target}${restText(counts)}`,
     );
+    if (schemas > 0) say(`${schemas} schemas ${isDry ? 'would be registered' : 'registered'} at ${target}`);
+    if (counts.withoutSchema > 0)
+      say(
+        `${yellow('⚠')} ${counts.withoutSchema.toLocaleString('en-US')} messages published without the schema that their records name, which is not known: archive schemas fetch`,
+      );
     for (const { key, reason } of counts.refused) say(`${red('✗')} ${key}\n    not published: ${reason}`);
     if (rawLeftOut > 0)
       say(

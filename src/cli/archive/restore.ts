@@ -5,13 +5,14 @@ import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
 import { isNone, noCounts } from '../../archive/restore-counts.ts';
 import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore-partition.ts';
 import type { Route } from '../../archive/restore-routing.ts';
+import { registerSchemas, schemasToRestore } from '../../archive/restore-schemas.ts';
 import { openTarget } from '../../archive/restore-target.ts';
 import { isByContent } from '../../archive/selection.ts';
 import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
-import { parseTopicName, type TopicName } from '../../topic-name.ts';
+import { parseTopicName, partitionTopic, type TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
@@ -42,8 +43,9 @@ Usage: tdmq-backup archive restore --to TOPIC [options]
 
 Publishes the messages of a topic's archive to another topic: value (also null), key, ordering key, properties and event
 time as they were; the old id and publish time as the properties ${ID_PROPERTY} and ${PUBLISH_TIME_PROPERTY}.
-The order of each partition is kept. A message that is in two objects is published once. Schema versions,
-producer names and sequence ids are not restored.
+The order of each partition is kept. A message that is in two objects is published once. Producer names and sequence ids are
+not restored. Schemas that are kept (archive schemas) are registered before anything is published; where the target refuses
+one, nothing is. A message whose record names a schema that the archive lacks is published without, and counted.
 
 Entries that are kept raw and were not recovered (archive recover) are left out, and counted; that alone does not change
 the exit code. With --include-unreadable each is published as it is, in its place among the messages: payload, keys,
@@ -72,6 +74,8 @@ was published; 130 interrupted.
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
   --no-batching        each message an entry of its own, for consumers of type Key_Shared
   --include-unreadable publish what is kept raw too, unchanged
+  --schemas HOW        keep (default): register the schemas of the messages at the target, in the order of their
+                       versions, and give each message the version that it has there; none: publish bytes
   --skip-damaged       go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Mend
                        none of them before such a restore is done: messages have their places without theirs
   --dry-run            only report what would be published, about how long it takes, and whether the topic is there, empty,
@@ -105,6 +109,7 @@ Examples:
         'no-batching': { type: 'boolean', default: false },
         'include-unreadable': { type: 'boolean', default: false },
         'skip-damaged': { type: 'boolean', default: false },
+        schemas: { type: 'string', default: 'keep' },
         'dry-run': { type: 'boolean', default: false },
         offline: { type: 'boolean', default: false },
         again: { type: 'boolean', default: false },
@@ -132,6 +137,7 @@ Examples:
       compression: choice('--compression', values.compression, ['none', 'zlib', 'zstd'] as const),
       batching: !values['no-batching'],
     };
+    const isWithoutSchemas = choice('--schemas', values.schemas, ['keep', 'none'] as const) === 'none';
     const isWithRaw = values['include-unreadable'];
     if (isWithRaw && isByContent(selection))
       throw new UsageError(
@@ -185,6 +191,8 @@ Examples:
           (await openTarget(publisher, plan.target, { route, sourcePartitions, withLook: isDry }));
         plans.push({ ...plan, opened });
       }
+      if (publisher !== undefined && !isWithoutSchemas)
+        for (const plan of plans) await addSchemas(plan, { location, publisher, isDry, signal });
       // Once every target is known to be there: what is stored after this is no part of the restore.
       for (const plan of plans) await plan.note.begin(() => keysOf(plan), plan.opened?.partitions);
       progress.clear();
@@ -194,6 +202,8 @@ Examples:
       const restored = await restorePlans(plans, {
         ...publishing,
         ...{ store, selection, route, messagesPerSecond, signal, progress },
+        // A dry run registers none, so it cannot know which messages will get none.
+        isWithoutSchemas: isWithoutSchemas || isDry,
         publisher: isDry ? undefined : publisher,
       });
       const isDone = reports.length > 0;
@@ -227,6 +237,28 @@ Examples:
     }
   },
 };
+
+/** Registers the schemas of what a plan publishes; a dry run only counts them. @throws BackupError where the broker refuses one */
+async function addSchemas(
+  plan: OpenPlan,
+  {
+    location: { store, prefix },
+    publisher,
+    isDry,
+    signal,
+  }: {
+    readonly location: Location;
+    readonly publisher: Publisher;
+    readonly isDry: boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { source, target, opened } = plan;
+  plan.schemasToRegister = (await schemasToRestore(store, prefix, source, { signal })).length;
+  if (isDry || opened === undefined || plan.schemasToRegister === 0) return;
+  const targetPartition = partitionTopic(target, opened.partitions === 0 ? -1 : 0);
+  plan.schemas = await registerSchemas({ store, prefix, source, publisher, targetPartition, signal });
+}
 
 /** The topics that are meant: with --map all of the archive, or the one that --topic names. */
 async function topicsOf(

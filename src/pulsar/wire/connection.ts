@@ -57,6 +57,7 @@ type RequestName =
   | 'getLastMessageId'
   | 'consumerStats'
   | 'getSchema'
+  | 'getOrCreateSchema'
   | 'getTopicsOfNamespace'
   | 'addSubscriptionToTxn';
 

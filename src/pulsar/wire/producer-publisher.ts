@@ -1,18 +1,25 @@
 // The Publisher over Pulsar's binary protocol: one connection per broker, one producer per topic partition.
 import { randomBytes } from 'node:crypto';
 import type { PulsarConfig } from '../../config.ts';
-import type { Clock, Publisher, PublishOptions } from '../../ports.ts';
+import { retry } from '../../lib/retry.ts';
+import type { Clock, Publisher, PublishOptions, TopicSchema } from '../../ports.ts';
 import { partitionTopic, type TopicName } from '../../topic-name.ts';
 import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { WireProducer } from './producer.ts';
+import type { CommandFields } from './protocol/frame.ts';
+import { isServerError, serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
+import { schemaFields } from './schema-fields.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
 import { isTopicEmpty } from './topic-look.ts';
 
 /** For a producer that sends nothing. */
 const LOOKING: PublishOptions = { compression: 'none', batching: false, windowBytes: 0, mayRepeat: false };
+
+/** With pauses: a topic that moves from one broker to another is back then. */
+const REGISTER_ATTEMPTS = 6;
 
 /** Where to publish, and as whom. */
 type PublisherConfig = Pick<
@@ -71,8 +78,37 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
     return producer;
   }
 
+  async function register(topic: string, schema: TopicSchema): Promise<Uint8Array> {
+    const what = `registering a schema of ${topic}`;
+    const connection = await cluster.locate(topic);
+    const fields = { topic, schema: schemaFields(schema) };
+    const command = await connection.request('getOrCreateSchema', fields, what);
+    const answer = command.fields as CommandFields<'getOrCreateSchemaResponse'>;
+    if (answer.errorCode !== undefined) throw serverError(what, answer.errorCode, answer.errorMessage);
+    // The frame holds more than that.
+    return Buffer.from(answer.schemaVersion ?? []);
+  }
+
   return {
     partitions,
+    async registerSchema(topic, schema) {
+      try {
+        return await retry(() => register(topic, schema), { clock, signal, attempts: REGISTER_ATTEMPTS });
+      } catch (error) {
+        if (!isServerError(error, 'TopicNotFound')) throw publishError(error, topic);
+        // Nobody has used the topic yet: a producer creates it, where the namespace has it so.
+        const producer = await open(topic, `tdmq-restore-schema-${randomBytes(4).toString('hex')}`, {
+          ...LOOKING,
+          schema,
+        });
+        try {
+          return await register(topic, schema);
+        } finally {
+          await producer.close();
+          producers.delete(producer);
+        }
+      }
+    },
     async look(topic) {
       await partitions(topic);
       const startedMs = clock.now();

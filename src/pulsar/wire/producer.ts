@@ -15,6 +15,7 @@ import { publishError } from './publish-error.ts';
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts';
 import type { ProducerEvents } from './receivers.ts';
 import { noFurther, ReconnectBackoff } from './reconnect-backoff.ts';
+import { schemaFields } from './schema-fields.ts';
 import { type PendingEntry, SendWindow } from './send-window.ts';
 
 const BATCH_MESSAGES = 1_000;
@@ -100,7 +101,8 @@ export class WireProducer implements TopicProducer {
       for (const entry of encodeSingle(message, this.#entryOptions())) this.#post(entry);
       return;
     }
-    if (this.#batchBytes + size > batchBytes || this.#batch.length >= BATCH_MESSAGES) this.push();
+    const isFull = this.#batchBytes + size > batchBytes || this.#batch.length >= BATCH_MESSAGES;
+    if (isFull || !hasSameSchema(this.#batch[0] ?? message, message)) this.push();
     this.#batch.push(message);
     this.#batchBytes += size;
     await this.#untilRoom();
@@ -240,7 +242,7 @@ export class WireProducer implements TopicProducer {
 
   /** Registers the producer and sends again what has no receipt. */
   async #connect(): Promise<number> {
-    const { cluster, topic, producerName, nextProducerId } = this.#options;
+    const { cluster, topic, producerName, nextProducerId, schema } = this.#options;
     const producerId = nextProducerId();
     const what = `opening a producer on ${topic}`;
     let isOpen = false;
@@ -258,7 +260,8 @@ export class WireProducer implements TopicProducer {
     try {
       connection = await cluster.locate(topic);
       connection.attachProducer(producerId, events);
-      const answer = await connection.request('producer', { topic, producerId, producerName }, what);
+      const fields = { topic, producerId, producerName, ...(schema && { schema: schemaFields(schema) }) };
+      const answer = await connection.request('producer', fields, what);
       this.#over.signal.throwIfAborted();
       if (isGone)
         throw new BackupError('source', `${what}: the broker closed it at once`, { retryable: true });
@@ -296,6 +299,14 @@ export class WireProducer implements TopicProducer {
     this.#wake = [];
     for (const wake of waking) wake();
   }
+}
+
+/** Whether both can be in one entry. */
+function hasSameSchema(
+  { schemaVersion: a }: OutgoingMessage,
+  { schemaVersion: b }: OutgoingMessage,
+): boolean {
+  return a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0);
 }
 
 /** Whether the broker dropped the entry as a duplicate: then it says that it is in ledger -1. */

@@ -1,14 +1,12 @@
 // Asks brokers for the schemas of a topic, each version once. On a connection of its own: a broker that answers late or
 // ends the connection for such a question delays no entry. It throws nothing; what cannot be had has a reason.
-import { isUtf8 } from 'node:buffer';
 import { BackupError, messageOf } from '../../errors.ts';
 import { untilAborted } from '../../lib/until-aborted.ts';
-import type { Clock, SchemaAnswer, Text, TopicSchema } from '../../ports.ts';
+import type { Clock, SchemaAnswer } from '../../ports.ts';
 import type { Cluster } from './cluster.ts';
-import type { Fields } from './protocol/codec.ts';
 import type { CommandFields } from './protocol/frame.ts';
 import { isServerError, serverError } from './protocol/server-error.ts';
-import { SCHEMA_TYPE } from './protocol/tables.ts';
+import { schemaOf } from './schema-fields.ts';
 import { startTimer } from './timer.ts';
 
 /** Brokers from this protocol version on (Pulsar 2.2) know GET_SCHEMA. */
@@ -18,10 +16,6 @@ const ANSWER_TIMEOUT_MS = 5_000;
 const ATTEMPTS = 2;
 /** So many answers in a row that did not come: then the brokers are asked for nothing more. */
 const MAX_SILENCES = 3;
-
-const TYPE_NAMES = new Map<number, string>(
-  Object.entries(SCHEMA_TYPE).map(([name, number]) => [number, name]),
-);
 
 /** One for all partitions of a topic. */
 export class SchemaReader {
@@ -110,19 +104,4 @@ function unknownFor(error: unknown): SchemaAnswer {
   // Hints of what is tried again promise more than is done here.
   const hint = error instanceof BackupError && !error.retryable ? error.hint : undefined;
   return { kind: 'unknown', reason: messageOf(error), hint };
-}
-
-function schemaOf({ name, schemaData, type = 0, properties = [] }: Fields<'Schema'>): TopicSchema {
-  return {
-    type: TYPE_NAMES.get(type) ?? `TYPE_${type}`,
-    name: name ?? '',
-    properties: properties.map(({ key, value }) => [textOf(key), textOf(value)] as const),
-    // The frame holds more than that.
-    definition: Buffer.from(schemaData ?? []),
-  };
-}
-
-function textOf(bytes: Uint8Array = new Uint8Array()): Text {
-  const buffer = Buffer.from(bytes);
-  return isUtf8(buffer) ? buffer.toString() : buffer;
 }

@@ -3,8 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/lib/clock.ts';
-import type { Clock, Message, OutgoingMessage, Publisher, PublishOptions } from '../../../src/ports.ts';
+import type {
+  Clock,
+  Message,
+  OutgoingMessage,
+  Publisher,
+  PublishOptions,
+  TopicSchema,
+} from '../../../src/ports.ts';
 import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher.ts';
+import { SCHEMA_TYPE, SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { readStoredMessages } from '../../contract/stored-messages.ts';
@@ -393,4 +401,76 @@ it('gives the chunks of a message that is sent again an id of their own', async 
   // It takes a second chunk of the same number for disorder, as libpulsar does.
   expect(await readStoredMessages(broker, TOPIC.full)).toHaveLength(1);
   expect(sends).toBeGreaterThan(5);
+});
+
+const STRING_SCHEMA = {
+  type: 'STRING',
+  name: 's',
+  properties: [['a', 'b']],
+  definition: Buffer.alloc(0),
+} as const;
+
+it('registers a schema, which then has the version that messages name', async () => {
+  const other = { ...STRING_SCHEMA, type: 'AVRO', definition: Buffer.from('"int"') };
+  const register = (schema: TopicSchema) => publisher.registerSchema(TOPIC.full, schema);
+  const [first, second, again] = [
+    await register(STRING_SCHEMA),
+    await register(other),
+    await register(STRING_SCHEMA),
+  ];
+  expect([first, second, again].map((version) => Buffer.from(version).readBigUInt64BE())).toEqual([
+    0n,
+    1n,
+    0n,
+  ]);
+});
+
+it('puts messages of different schema versions into different entries, whose metadata names them', async () => {
+  const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, schema: STRING_SCHEMA });
+  const versions = [0, 0, 1, 1, undefined, undefined, 0];
+  for (const [n, version] of versions.entries())
+    await producer.send(outgoing(n, version === undefined ? {} : { schemaVersion: Buffer.from([version]) }));
+  await producer.send(
+    outgoing(7, { schemaVersion: Buffer.from([2]), payload: randomBytes(3 * LIMIT_BYTES) }),
+  );
+  await producer.flush();
+  const read = await readAll();
+  expect(read.map(({ schemaVersion }) => schemaVersion?.[0])).toEqual([...versions, 2]);
+  const entries = new Set(read.slice(0, 7).map(({ id }) => `${id.ledgerId}:${id.entryId}`));
+  expect(entries.size).toBe(4);
+});
+
+it('says to the broker of which schema its producers are', async () => {
+  const asked: unknown[] = [];
+  broker.onCommand((name, fields) => {
+    if (name === 'producer') asked.push(fields['schema']?.type);
+    return undefined;
+  });
+  await publisher.open(TOPIC.full, 'p', { ...OPTIONS, schema: STRING_SCHEMA });
+  await publisher.open(TOPIC.full, 'q', OPTIONS);
+  expect(asked).toEqual([SCHEMA_TYPE.STRING, undefined]);
+});
+
+it.each([
+  [SERVER_ERROR.IncompatibleSchema, 'IncompatibleSchema'],
+  [SERVER_ERROR.AuthorizationError, 'AuthorizationError'],
+])('says why the broker takes no schema: %s', async (error, name) => {
+  broker.onCommand((command) => (command === 'getOrCreateSchema' ? { error, message: 'no' } : undefined));
+  await expect(publisher.registerSchema(TOPIC.full, STRING_SCHEMA)).rejects.toMatchObject({
+    message: expect.stringContaining(name),
+    retryable: false,
+  });
+});
+
+it('registers a schema although the broker cannot at first, and where nobody has used the topic', async () => {
+  let refusals = 2;
+  broker.onCommand((command) =>
+    command === 'getOrCreateSchema' && refusals-- > 0
+      ? {
+          error: refusals > 0 ? SERVER_ERROR.ServiceNotReady : SERVER_ERROR.TopicNotFound,
+          message: 'not yet',
+        }
+      : undefined,
+  );
+  expect(await publisher.registerSchema(TOPIC.full, STRING_SCHEMA)).toEqual(Buffer.alloc(8));
 });

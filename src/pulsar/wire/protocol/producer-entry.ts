@@ -41,7 +41,7 @@ export function sizeInBatch({ payload, key, orderingKey, properties }: OutgoingM
   return size;
 }
 
-/** Several messages as one entry (Pulsar binary protocol: batched messages). */
+/** Several messages of one schema version as one entry (Pulsar binary protocol: batched messages). */
 export function encodeBatch(messages: readonly OutgoingMessage[], options: EntryOptions): OutgoingEntry {
   const parts: Buffer[] = [];
   for (const message of messages) {
@@ -61,6 +61,7 @@ export function encodeBatch(messages: readonly OutgoingMessage[], options: Entry
   const highestSequenceId = messages.at(-1)?.sequenceId ?? sequenceId;
   const metadata = encodeMessage('MessageMetadata', {
     ...common(options, sequenceId, compression, raw.length),
+    ...schemaOf(messages[0]),
     numMessagesInBatch: messages.length,
     highestSequenceId,
   });
@@ -77,7 +78,11 @@ export function encodeSingle(message: OutgoingMessage, options: EntryOptions): O
   const raw = message.payload === null ? Buffer.alloc(0) : asBuffer(message.payload);
   const { compression, payload } = compress(raw, options.compression);
   const { sequenceId } = message;
-  const fields = { ...common(options, sequenceId, compression, raw.length), ...describe(message) };
+  const fields = {
+    ...common(options, sequenceId, compression, raw.length),
+    ...schemaOf(message),
+    ...describe(message),
+  };
   const metadata = encodeMessage('MessageMetadata', fields);
   const send = { sequenceId, highestSequenceId: sequenceId, messages: 1 };
   if (HEAD_BYTES + metadata.length + payload.length <= options.maxEntryBytes)
@@ -114,6 +119,10 @@ function common(
     ...(compression === COMPRESSION_TYPE.NONE ? {} : { compression }),
   };
 }
+
+/** An entry has one version for all of its messages. */
+const schemaOf = (message: OutgoingMessage | undefined) =>
+  message?.schemaVersion === undefined ? {} : { schemaVersion: message.schemaVersion };
 
 /** What MessageMetadata and SingleMessageMetadata have in common, by the same names. */
 function describe({ key, orderingKey, properties, eventTimeMs, payload }: OutgoingMessage) {
