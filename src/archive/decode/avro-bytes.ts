@@ -4,9 +4,9 @@ import { isUtf8 } from 'node:buffer';
 import { Misfit } from './misfit.ts';
 import { exactNumber } from './value-type.ts';
 
-/** Values that may be in a payload beside those that its bytes allow. */
+/** Values that may be in a payload beside those that its bytes allow; items of arrays that take no bytes are of these. */
 const SPARE_VALUES = 100_000;
-const VALUES_PER_BYTE = 2;
+const VALUES_PER_BYTE = 4;
 
 /** How deep values may be nested: far more than a person writes, far less than the stack holds. */
 export const MAX_DEPTH = 500;
@@ -16,6 +16,7 @@ export class AvroBytes {
   readonly #bytes: Buffer;
   #at = 0;
   #values: number;
+  #emptyItems = 0;
   #depth = 0;
 
   constructor(bytes: Uint8Array) {
@@ -31,7 +32,7 @@ export class AvroBytes {
 
   /** Counts one value. */
   count(): void {
-    if (--this.#values < 0) throw new Misfit('it has more values than its bytes can hold');
+    if (--this.#values < 0) throw tooMany();
   }
 
   /** Reads what is inside of something. */
@@ -113,12 +114,16 @@ export class AvroBytes {
         this.long();
       }
       for (; count > 0; count--) {
+        const start = this.#at;
         this.count();
         read();
+        if (this.#at === start && ++this.#emptyItems > SPARE_VALUES) throw tooMany();
       }
     }
   }
 }
+
+const tooMany = () => new Misfit('it has more values than its bytes can hold');
 
 const LOW = 2 ** 49;
 

@@ -18,7 +18,7 @@ export function parseAvroSchema(definition: string): AvroSlot {
   try {
     parsed = JSON.parse(definition);
   } catch {
-    // A primitive type may stand there without quotes.
+    // Some clients write a primitive type without quotes.
     parsed = definition.trim();
   }
   return compile(parsed, { names: new Map(), namespace: '' });

@@ -1,6 +1,6 @@
 // Payloads of JSON schemas: the JSON that the producer wrote, number by number as it wrote it, where it fits the Avro
 // definition that the schema keeps. Only what no JSON library could have written of the type is a misfit: Jackson leaves
-// nulls out, writes dates in several ways, bytes as Base64, and numbers as texts where it is told.
+// nulls out, writes dates in several ways, bytes as Base64, and numbers as texts if it is asked to.
 import { isUtf8 } from 'node:buffer';
 import { parseAvroSchema } from './avro-schema.ts';
 import { type JsonValue, NumberText, parseJson } from './json-value.ts';

@@ -45,7 +45,7 @@ export function parseJson(text: string): JsonValue {
   return marked === undefined ? parsed : (JSON.parse(marked, unmark) as JsonValue);
 }
 
-/** Stands before a number that is in a text, and before a text that begins with it. */
+/** Before a number that is kept as a text, and before a text that begins with it. */
 const MARK = '\u0000';
 const ESCAPED_MARK = '\\u0000';
 

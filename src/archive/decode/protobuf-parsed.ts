@@ -19,7 +19,8 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { parseAvroSchema } from './avro-schema.ts';
 import { Misfit } from './misfit.ts';
-import { type ProtobufSlot, protobufSlot } from './protobuf.ts';
+import { protobufSlot } from './protobuf.ts';
+import type { ProtobufSlot } from './protobuf-message.ts';
 import type { Field, RecordType, ValueType } from './value-type.ts';
 
 const PARSING_INFO = '__PARSING_INFO__';

@@ -15,6 +15,7 @@ const text = (definition: object | string, payload: Uint8Array | readonly number
   const decoded = createDecoder(schemaOf('AVRO', definition)).decode(undefined, Uint8Array.from(payload));
   return 'error' in decoded ? decoded.error : jsonText(decoded.value);
 };
+const field = (name: string, type: unknown) => ({ name, type });
 const record = (...fields: object[]) => ({ type: 'record', name: 'R', namespace: 'n', fields });
 
 /** A type with values of it as avsc takes them, and as JSON has them. */
@@ -237,6 +238,15 @@ test('lengths and counts that the bytes cannot have cost nothing', () => {
   expect(text('"string"', huge)).toContain('bytes should follow');
   expect(text({ type: 'array', items: 'long' }, huge)).toContain('it ends too early');
   expect(text({ type: 'array', items: 'null' }, huge)).toContain('more values than its bytes can hold');
+  const many = Buffer.concat([Buffer.from(huge), Buffer.alloc(5_000_000)]);
+  const nothing = { type: 'record', name: 'Nothing', fields: [{ name: 'a', type: 'null' }] };
+  expect(text({ type: 'array', items: nothing }, many)).toContain('more values than its bytes can hold');
+  // A value of one byte inside of three records.
+  const wrapped = {
+    type: 'array',
+    items: record({ name: 'a', type: { ...record(field('b', 'int')), name: 'S' } }),
+  };
+  expect(decode(wrapped, [0x80, 0xb5, 0x18, ...Array(200_000).fill(2), 0]).length).toBe(200_000);
   const bush = (depth: number): object =>
     depth === 0
       ? { type: 'record', name: 'R0', fields: [] }
