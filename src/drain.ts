@@ -138,13 +138,12 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     );
     const failure = reportFailed(failed, options.logger);
     const outcomes = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
-    const backlog = await backlogOf(drains, pace.asking);
+    const left = { backlog: await backlogOf(drains, pace.asking), lingering: lingeringOf(drains) };
     return result({
       stopReason: stopReasonOf(outcomes, tally),
       partitions: partitions.length,
-      backlog,
-      lingering: lingeringOf(drains),
-      heldBack: await heldBackOf(drains, backlog, pace.asking),
+      ...left,
+      heldBack: await heldBackOf(drains, left, pace.asking),
       failure: failure ?? failureOfClock(tally),
     });
   } catch (error) {
@@ -234,10 +233,12 @@ function lingeringOf(drains: readonly PartitionDrain[]): Lingering | undefined {
 /** Named only where something is left, or may be: what was held back while the run went on may have come since. */
 async function heldBackOf(
   drains: readonly PartitionDrain[],
-  backlog: DrainResult['backlog'],
+  { backlog, lingering }: Pick<DrainResult, 'backlog' | 'lingering'>,
   end: AbortSignal,
 ): Promise<string | undefined> {
-  if (backlog !== undefined && (backlog.entries ?? backlog.messages ?? 0) === 0) return undefined;
+  const left = backlog && (backlog.entries ?? backlog.messages ?? 0);
+  // Chunks that wait for the rest of their message count as what lingers around them.
+  if (left === 0 && lingering === undefined) return undefined;
   const reasons = await Promise.all(
     drains.map((one) => untilAborted(one.heldBack(), end, timeIsUp).catch(() => [])),
   );

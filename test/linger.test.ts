@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DrainOptions } from '../src/drain.ts';
 import { BackupError } from '../src/errors.ts';
-import type { Clock, Message, SourcePartition, TimeMs, UnreadableEntry } from '../src/ports.ts';
+import type { Clock, Delivery, Message, SourcePartition, TimeMs, UnreadableEntry } from '../src/ports.ts';
 import {
   createFakeBroker,
   createFakeSource,
@@ -168,6 +168,50 @@ describe('the rest of a partition', () => {
       await run({ lingerMs: 0 });
       expectAllStoredOnce(broker, store);
     }
+  });
+
+  it('waits where the end is a silence: of a driver that knows no end, and behind an open transaction', async () => {
+    const { broker, run, add } = setUp();
+    for (let i = 0; i < 3; i++) add();
+    broker.isEndKnown = false;
+    expect(await run()).toMatchObject({ stopReason: 'caught_up', lingering: { messages: 3 } });
+    const source = createFakeSource(broker);
+    const open = async () =>
+      ((await source.open()) as SourcePartition[]).map((one) => ({
+        ...one,
+        canExplainSilence: true,
+        backlog: async () => ({ entries: 4 }),
+        heldBack: async () => ['open transaction'] as const,
+      }));
+    const { lingering, heldBack, backlog } = await run({ source: { ...source, open } });
+    expect({ lingering, heldBack, backlog }).toMatchObject({
+      ...{ lingering: { messages: 3 }, heldBack: 'open transaction', backlog: { entries: 1 } },
+    });
+    expect(broker.acknowledgements).toEqual([]);
+  });
+
+  it('counts as the broker does: a message in chunks is as many entries, and no backlog of the others', async () => {
+    const { broker, clock, first, run, add } = setUp();
+    add();
+    for (let chunk = 0; chunk < 3; chunk++) add();
+    const source = createFakeSource(broker);
+    const open = async () =>
+      ((await source.open()) as SourcePartition[]).map((one) => ({
+        ...one,
+        // The second entry to the last are one message.
+        async next(idleMs: number): Promise<Delivery> {
+          const delivery = await one.next(idleMs);
+          const isChunk = delivery.kind === 'entry' && [1, 2].includes(delivery.id.entryId);
+          return isChunk ? { kind: 'pending', id: delivery.id } : delivery;
+        },
+      }));
+    const result = await run({ source: { ...source, open } });
+    expect(result).toMatchObject({ lingering: { messages: 2 }, backlog: { entries: 0 } });
+    expect(broker.backlog()).toBe(4);
+    clock.nowMs += LINGER_MS;
+    publish(first, ['one more'], { publishTimeMs: clock.nowMs });
+    await run();
+    expect(broker.backlog()).toBe(0);
   });
 
   it('is left where the run fails, and neither lost nor stored twice', async () => {

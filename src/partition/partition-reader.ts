@@ -112,6 +112,7 @@ export class PartitionReader {
     let taking: Promise<void> | undefined;
     if (delivery.kind === 'entry') taking = this.#take(delivery);
     else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);
+    else this.#file.addChunk();
     if (!isLast) return taking === undefined ? undefined : taking.then(() => undefined);
     return Promise.resolve(taking)
       .then(() => this.silence.isAtEnd())

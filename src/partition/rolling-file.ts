@@ -46,6 +46,8 @@ export class RollingFile {
   #isTied = false;
   /** How many entries of the open file come before its first message. */
   #leading = 0;
+  /** Chunks that came since a file was closed, but for the last of each message: the broker counts them as entries. */
+  #chunks = 0;
   /** Entries with nothing left to store, to be acknowledged after all files before them. */
   #pendingAcks: EntryId[] = [];
 
@@ -79,6 +81,11 @@ export class RollingFile {
     // Before the begin or the end of a found object: its first message has to find it.
     if (this.#isTied || this.#border !== undefined) return false;
     return isYoung(file as PublishSpan, this.#run.lingerMs, this.#run.clock.now());
+  }
+
+  /** A chunk came whose message is not complete. */
+  addChunk(): void {
+    this.#chunks++;
   }
 
   /** Something is stored already that came since the begin of the open file. */
@@ -152,13 +159,15 @@ export class RollingFile {
     await Promise.allSettled(file.schemas);
     await this.#chain.settle();
     const { messages, earliestMs } = file;
-    return { entries: file.entries.length - leading.length, messages, oldestMs: earliestMs as TimeMs };
+    const entries = file.entries.length - leading.length + this.#chunks;
+    return { entries, messages, oldestMs: earliestMs as TimeMs };
   }
 
   /** Drops what is open or in line: it is not ours any more, or comes again. */
   async drop(): Promise<void> {
     const file = this.#open;
     this.#open = undefined;
+    this.#chunks = 0;
     this.#pendingAcks = [];
     this.#chain.halt();
     await file?.discard();
@@ -234,6 +243,7 @@ export class RollingFile {
     if (file === undefined) return;
     await file.seal(reason);
     this.#open = undefined;
+    this.#chunks = 0;
     // Whatever is acknowledged next says these, too.
     if (!this.#mayAcknowledge(file.entries)) file.entries.length = 0;
     this.#chain.push(file);
