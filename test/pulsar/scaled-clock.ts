@@ -5,6 +5,8 @@ import type { Clock } from '../../src/ports.ts';
 
 /** Real time between two looks at it, while anybody sleeps. */
 const TICK_MS = 5;
+/** A tick that comes later than this was not let run. */
+const MAX_TICK_MS = 25;
 
 interface Sleeper {
   readonly atMs: number;
@@ -25,8 +27,7 @@ export function scaledClock(factor: number): ScaledClock {
 
   function tick(): void {
     const realMs = performance.now();
-    // A tick that comes late was not let run.
-    nowMs += Math.min(realMs - seenMs, 2 * TICK_MS) * factor;
+    nowMs += Math.min(realMs - seenMs, MAX_TICK_MS) * factor;
     seenMs = realMs;
     const due = [...sleepers].filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs);
     for (const sleeper of due) {
