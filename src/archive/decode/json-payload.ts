@@ -80,6 +80,9 @@ export function readJson(slot: Slot, bytes: Buffer): JsonValue {
     throw new Misfit('it is no JSON');
   }
   expectDepth(value, 0);
+  // Inside of it, a class may be written as a scalar.
+  if (slot.type.kind === 'record' && value !== null && kindOf(value) !== 'object')
+    throw misfit(A_KIND[kindOf(value)], slot.type);
   expectFit(slot.type, value);
   return value;
 }
@@ -100,7 +103,8 @@ function expectFit(type: ValueType, value: JsonValue | undefined): void {
   if (value === null || value === undefined || type.kind === 'json') return;
   const kind = kindOf(value);
   if (!FITTING[type.kind]?.includes(kind)) throw misfit(A_KIND[kind], type);
-  if (type.kind === 'record') expectFields(type, value as Readonly<Record<string, JsonValue>>);
+  if (type.kind === 'record' && kind === 'object')
+    expectFields(type, value as Readonly<Record<string, JsonValue>>);
   else if (type.kind === 'map') for (const one of Object.values(value)) expectFit(type.values.type, one);
   else if (type.kind === 'integer') expectInteger(type, value);
   else if (type.kind === 'float' && typeof value === 'string' && !(value === 'NaN' || isNumeric(value)))
@@ -155,7 +159,7 @@ const FITTING: Readonly<Partial<Record<ValueType['kind'], readonly Kind[]>>> = {
   uuid: ['text'],
   array: ['array'],
   map: ['object'],
-  record: ['object'],
+  record: ['object', 'text', 'number', 'boolean'],
 };
 
 const aType = ({ kind }: ValueType) => `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}`;

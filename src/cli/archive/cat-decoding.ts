@@ -1,5 +1,4 @@
 // What `archive cat --decode` does besides: the decoders load only for it, and what they could not decode is reported.
-
 import type { StoredMessage } from '../../archive/read-messages.ts';
 import { openSchemas } from '../../archive/schemas.ts';
 import type { Selection } from '../../archive/selection.ts';
@@ -43,6 +42,6 @@ export async function openDecoding(
 }
 
 const MISSING_HINT =
-  'A schema is kept since the version that keeps them; archive schemas fetch stores what the broker still has.';
+  'Runs of earlier versions kept no schemas: tdmq-backup archive schemas fetch stores what the broker still has.';
 
 const records = (count: number): string => `${count.toLocaleString('en-US')} record${count === 1 ? '' : 's'}`;
