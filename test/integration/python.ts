@@ -17,7 +17,7 @@ export async function pythonWith(pins: string): Promise<string> {
     // A virtual environment must not be moved, but this much of it does not mind: site-packages and the interpreter.
     await runCommand('python3', ['-m', 'venv', draft], { timeoutMs: 60_000 });
     await runCommand(join(draft, 'bin', 'python'), ['-m', 'pip', 'install', '-q', '-r', join(here, pins)], {
-      timeoutMs: 480_000,
+      timeoutMs: 900_000,
     });
   });
   return join(folder, 'bin', 'python');

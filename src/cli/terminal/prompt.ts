@@ -1,7 +1,7 @@
 // Questions at a terminal, over @clack/prompts: a line of text, one of a list (arrow keys, or type to search), a choice.
 // Esc goes back to the question before; Ctrl-C and an input that ends stop the command.
 import type { Readable, Writable } from 'node:stream';
-import { visibleText } from '../../lib/visible-text.ts';
+import { visibleLines, visibleText } from '../../lib/visible-text.ts';
 import type { Terminal } from '../command.ts';
 import { InputEndedError, InterruptedError, UsageError } from '../usage-error.ts';
 import { paint } from './paint.ts';
@@ -86,8 +86,11 @@ export async function openPrompt(terminal: Terminal): Promise<Prompt> {
       question((io) =>
         text({
           ...io,
-          message,
-          ...(fallback !== undefined && { defaultValue: fallback, placeholder: fallback || 'none' }),
+          message: visibleLines(message),
+          ...(fallback !== undefined && {
+            defaultValue: fallback,
+            placeholder: visibleText(fallback) || 'none',
+          }),
           ...(initial !== undefined && { initialValue: initial }),
           validate: standardSchema(async (given) => {
             const value = String(given ?? '').trim() || fallback;
@@ -101,7 +104,7 @@ export async function openPrompt(terminal: Terminal): Promise<Prompt> {
       // The library compares values by identity: indexes serve for any kind of value.
       const options = choices.map(({ label }, value) => ({ label: visibleText(label), value }));
       const at = choices.findIndex((one) => one.value === initial);
-      const chosen = { message, options, ...(at >= 0 && { initialValue: at }) };
+      const chosen = { message: visibleLines(message), options, ...(at >= 0 && { initialValue: at }) };
       const ask = (io: Parameters<Parameters<typeof question<number>>[0]>[0]) =>
         choices.length < MIN_SEARCHED
           ? select({ ...io, ...chosen })

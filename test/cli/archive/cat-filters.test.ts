@@ -2,13 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { storeRunManifest } from '../../../src/format/run-manifest.ts';
 import type { Message } from '../../../src/ports.ts';
 import { message, PREFIX, storeManifest, storeObject } from '../../archive/archive-fixture.ts';
 import { writeCopy } from '../../archive/archive-folder.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';
+import { startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'tdmq-backup-filters-'));
@@ -201,5 +202,32 @@ describe('what was stored by a time', () => {
     writeCopy(store, folder);
     expect(await found(folder, ['--stored-until', '2026-11-23T14:05Z'])).toEqual(['0/0']);
     expect((await cat(folder, ['--stored-until', '2026-11-23T14:15Z'], 1)).err).toContain('is not there');
+  });
+
+  it('takes the times that COS has of the objects of a bucket', async () => {
+    const rule = await startLoopbackStage();
+    try {
+      const cat = async (...args: string[]) => {
+        const { terminal, out } = testTerminal(rule.env);
+        return { code: await main(['archive', 'cat', ...args], terminal), out: out() };
+      };
+      rule.broker.publish(TOPIC, [{ payload: 'first' }]);
+      expect(await main(['run'], testTerminal(rule.env).terminal)).toBe(0);
+      const between = Date.now();
+      // COS tells times to the second.
+      await vi.waitUntil(() => Date.now() >= between + 1_000, { timeout: 5_000 });
+      rule.broker.publish(TOPIC, [{ payload: 'second' }]);
+      expect(await main(['run'], testTerminal(rule.env).terminal)).toBe(0);
+      const until = ['--stored-until', new Date(between).toISOString()];
+      expect(await cat(...until, '--format', 'value')).toEqual({ code: 0, out: 'first\n' });
+      expect(await cat(...until, '--count')).toEqual({ code: 0, out: '1\n' });
+      expect((await cat('--stored-until', '2026-01-01')).code).toBe(1);
+      expect(await cat('--stored-until', new Date().toISOString(), '--count')).toEqual({
+        code: 0,
+        out: '2\n',
+      });
+    } finally {
+      await rule.close();
+    }
   });
 });
