@@ -478,9 +478,10 @@ export interface Publisher {
   partitions(topic: TopicName): Promise<number>;
   /**
    * Looks at a topic before anything is published to it, by a producer on each partition that sends nothing.
+   * `hasSchemas`: what is published has schemas, which are registered then, and not by this.
    * @throws BackupError `source` where publishing would be refused: no such topic, no permission, a schema that is enforced
    */
-  look(topic: TopicName): Promise<TopicLook>;
+  look(topic: TopicName, what: { readonly hasSchemas: boolean }): Promise<TopicLook>;
   /**
    * The version that the schema has in the topic: a new one where it was not there. May be repeated.
    * @throws BackupError `source` with the broker's reason where it refuses the schema

@@ -19,10 +19,16 @@ export interface RestoreTarget {
 export async function openTarget(
   publisher: Publisher,
   topic: TopicName,
-  { route, sourcePartitions, withLook }: { route: Route; sourcePartitions: number; withLook: boolean },
+  how: {
+    readonly route: Route;
+    readonly sourcePartitions: number;
+    readonly withLook: boolean;
+    readonly hasSchemas: boolean;
+  },
 ): Promise<RestoreTarget> {
+  const { route, sourcePartitions, withLook, hasSchemas } = how;
   await expectPartition(publisher, topic);
-  const look = withLook ? await publisher.look(topic) : undefined;
+  const look = withLook ? await publisher.look(topic, { hasSchemas }) : undefined;
   const partitions = look?.partitions ?? (await publisher.partitions(topic));
   choosePartition(route, sourcePartitions, partitions);
   return { topic, partitions, ...(look && { look }) };

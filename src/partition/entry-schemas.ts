@@ -3,11 +3,14 @@
 import type { EntryId, SourcePartition } from '../ports.ts';
 import type { NeededSchema, SchemaKeeper } from '../schema-keeper.ts';
 
+/** Of messages without a schema: producers of bytes write a version of no bytes, or none. */
+const NONE = new Uint8Array();
+
 /** One for each partition. */
 export class EntrySchemas {
   readonly #keeper: SchemaKeeper;
   readonly #partition: SourcePartition;
-  #version: Uint8Array = new Uint8Array();
+  #version = NONE;
   #ledgerId = -1;
   #needed: NeededSchema | undefined;
 
@@ -21,8 +24,8 @@ export class EntrySchemas {
     return this.#needed;
   }
 
-  /** Takes the next entry. Producers of bytes write a version of no bytes, or none. */
-  take({ ledgerId }: EntryId, version: Uint8Array = new Uint8Array()): void {
+  /** Takes the next entry. */
+  take({ ledgerId }: EntryId, version: Uint8Array = NONE): void {
     if (ledgerId === this.#ledgerId && isSame(version, this.#version)) return;
     this.#ledgerId = ledgerId;
     this.#version = new Uint8Array(version);

@@ -89,12 +89,19 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         const topic = await around.createTopic(partitions);
         const publisher = await createPublisher();
         const { maxEntryBytes } = around;
-        expect(await publisher.look(topic)).toMatchObject({ partitions, isEmpty: true, maxEntryBytes });
+        expect(await publisher.look(topic, { hasSchemas: false })).toMatchObject({
+          partitions,
+          isEmpty: true,
+          maxEntryBytes,
+        });
         const name = partitions === 0 ? topic.full : `${topic.full}-partition-1`;
         const producer = await publisher.open(name, 'restore', OPTIONS);
         await sendAll(producer, 0, 3);
         await producer.flush();
-        expect(await publisher.look(topic)).toMatchObject({ partitions, isEmpty: false });
+        expect(await publisher.look(topic, { hasSchemas: false })).toMatchObject({
+          partitions,
+          isEmpty: false,
+        });
         expect(await around.stored(name)).toHaveLength(3);
       });
 
@@ -406,7 +413,7 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         const failure = await failureOf(openAs(topic, { role: 'may-not-produce' }));
         expect(failure).toMatchObject({ code: 'source', retryable: false });
         expect(failure.hint).toContain('permission to produce');
-        const look = (await createPublisher({ role: 'may-not-produce' })).look(topic);
+        const look = (await createPublisher({ role: 'may-not-produce' })).look(topic, { hasSchemas: false });
         expect((await failureOf(look)).hint).toContain('permission to produce');
       });
 
@@ -425,7 +432,9 @@ export function describePublisherContract(name: string, start: () => Promise<Pub
         const failure = await failureOf(openAs(topic, {}));
         expect(failure).toMatchObject({ code: 'source', retryable: false });
         expect(failure.hint).toContain('Create the topic');
-        expect((await failureOf((await createPublisher()).look(topic))).hint).toContain('Create the topic');
+        expect(
+          (await failureOf((await createPublisher()).look(topic, { hasSchemas: false }))).hint,
+        ).toContain('Create the topic');
       });
 
       it('of everything, where nobody listens, says where', async () => {

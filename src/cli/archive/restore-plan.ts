@@ -45,8 +45,8 @@ export interface RestorePlan extends TopicPair {
 export interface OpenPlan extends RestorePlan {
   /** `undefined`: no broker is asked. */
   readonly opened: RestoreTarget | undefined;
-  /** How many schemas the archive has of it. */
-  schemasToRegister?: number;
+  /** How many schemas the archive has of it; 0 where they are left out. */
+  readonly schemasToRegister: number;
   /** Once they are registered. */
   schemas?: RestoreSchemas | undefined;
 }

@@ -76,7 +76,7 @@ export async function restorePlans(
     const leftOut = damaged.length + counts.refused.length;
     if (!isNone(counts) || leftOut > 0) await note.finish(leftOut);
     const names = { source: source.full, target: target.full };
-    return { ...names, counts, rawLeftOut, damaged, opened, schemas: schemasToRegister ?? 0 };
+    return { ...names, counts, rawLeftOut, damaged, opened, schemas: schemasToRegister };
   }
 
   let failure: { readonly error: unknown } | undefined;

@@ -5,7 +5,12 @@ import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
 import { isNone, noCounts } from '../../archive/restore-counts.ts';
 import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore-partition.ts';
 import type { Route } from '../../archive/restore-routing.ts';
-import { registerSchemas, schemasToRestore } from '../../archive/restore-schemas.ts';
+import {
+  type RegisterOptions,
+  type RestoreSchemas,
+  registerSchemas,
+  schemasToRestore,
+} from '../../archive/restore-schemas.ts';
 import { openTarget } from '../../archive/restore-target.ts';
 import { isByContent } from '../../archive/selection.ts';
 import { BackupError } from '../../errors.ts';
@@ -185,14 +190,14 @@ Examples:
       if (planned.length > 0 && !values.offline) publisher = await openPublisher(terminal);
       const plans: OpenPlan[] = [];
       for (const plan of planned) {
-        const { sourcePartitions } = plan;
-        const opened =
-          publisher &&
-          (await openTarget(publisher, plan.target, { route, sourcePartitions, withLook: isDry }));
-        plans.push({ ...plan, opened });
+        const { source, sourcePartitions } = plan;
+        const schemas = isWithoutSchemas ? [] : await schemasToRestore(store, prefix, source, { signal });
+        const how = { route, sourcePartitions, withLook: isDry, hasSchemas: schemas.length > 0 };
+        const opened = publisher && (await openTarget(publisher, plan.target, how));
+        plans.push({ ...plan, opened, schemasToRegister: schemas.length });
       }
-      if (publisher !== undefined && !isWithoutSchemas)
-        for (const plan of plans) await addSchemas(plan, { location, publisher, isDry, signal });
+      if (publisher !== undefined && !isDry)
+        for (const plan of plans) plan.schemas = await schemasAt(plan, { store, prefix, publisher, signal });
       // Once every target is known to be there: what is stored after this is no part of the restore.
       for (const plan of plans) await plan.note.begin(() => keysOf(plan), plan.opened?.partitions);
       progress.clear();
@@ -238,26 +243,14 @@ Examples:
   },
 };
 
-/** Registers the schemas of what a plan publishes; a dry run only counts them. @throws BackupError where the broker refuses one */
-async function addSchemas(
-  plan: OpenPlan,
-  {
-    location: { store, prefix },
-    publisher,
-    isDry,
-    signal,
-  }: {
-    readonly location: Location;
-    readonly publisher: Publisher;
-    readonly isDry: boolean;
-    readonly signal: AbortSignal;
-  },
-): Promise<void> {
-  const { source, target, opened } = plan;
-  plan.schemasToRegister = (await schemasToRestore(store, prefix, source, { signal })).length;
-  if (isDry || opened === undefined || plan.schemasToRegister === 0) return;
+/** Registers the schemas of what a plan publishes. @throws BackupError where the broker refuses one */
+async function schemasAt(
+  { source, target, opened, schemasToRegister }: OpenPlan,
+  how: Pick<RegisterOptions, 'store' | 'prefix' | 'publisher' | 'signal'>,
+): Promise<RestoreSchemas | undefined> {
+  if (opened === undefined || schemasToRegister === 0) return undefined;
   const targetPartition = partitionTopic(target, opened.partitions === 0 ? -1 : 0);
-  plan.schemas = await registerSchemas({ store, prefix, source, publisher, targetPartition, signal });
+  return registerSchemas({ ...how, source, targetPartition });
 }
 
 /** The topics that are meant: with --map all of the archive, or the one that --topic names. */

@@ -17,7 +17,9 @@ export class Schemas {
     return versionOf(known >= 0 ? known : versions.push({ ...schema, name: baseOf(topic) }) - 1);
   }
 
-  find(topic: string, version: Uint8Array): StoredSchema | undefined {
+  /** Without a version: the last one. */
+  find(topic: string, version: Uint8Array | undefined): StoredSchema | undefined {
+    if (version === undefined) return this.#topics.get(baseOf(topic))?.at(-1);
     const number = version.length === 8 ? Number(Buffer.from(version).readBigUInt64BE()) : -1;
     return this.#topics.get(baseOf(topic))?.[number];
   }

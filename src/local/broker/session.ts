@@ -137,7 +137,7 @@ export class Session {
         changed: true,
       });
     },
-    getSchema: ({ requestId, topic, schemaVersion = new Uint8Array() }) => {
+    getSchema: ({ requestId, topic, schemaVersion }) => {
       const schema = this.#context.schemas.find(this.#topicName(topic), schemaVersion);
       this.#connection.send('getSchemaResponse', {
         requestId,

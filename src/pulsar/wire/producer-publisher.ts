@@ -10,7 +10,7 @@ import { WireProducer } from './producer.ts';
 import type { CommandFields } from './protocol/frame.ts';
 import { isServerError, serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
-import { schemaFields } from './schema-fields.ts';
+import { schemaFields, schemaOf } from './schema-fields.ts';
 import { parseServiceUrl } from './service-url.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
 import { isTopicEmpty } from './topic-look.ts';
@@ -78,6 +78,20 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
     return producer;
   }
 
+  /** Where schemas are enforced, as one of the topic's own: then it registers nothing. */
+  async function openToLook(topic: string, producerName: string, hasSchemas: boolean): Promise<WireProducer> {
+    try {
+      return await open(topic, producerName, LOOKING);
+    } catch (error) {
+      if (!hasSchemas || !isServerError(error, 'IncompatibleSchema')) throw error;
+      const connection = await cluster.locate(topic);
+      const command = await connection.request('getSchema', { topic }, `reading the schema of ${topic}`);
+      const { schema } = command.fields as CommandFields<'getSchemaResponse'>;
+      if (schema === undefined) throw error;
+      return open(topic, producerName, { ...LOOKING, schema: schemaOf(schema) });
+    }
+  }
+
   async function register(topic: string, schema: TopicSchema): Promise<Uint8Array> {
     const what = `registering a schema of ${topic}`;
     const connection = await cluster.locate(topic);
@@ -109,7 +123,7 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
         }
       }
     },
-    async look(topic) {
+    async look(topic, { hasSchemas }) {
       await partitions(topic);
       const startedMs = clock.now();
       const count = await partitions(topic);
@@ -119,7 +133,7 @@ export function createWirePublisher({ config, clock, signal }: PublisherOptions)
       let isEmpty: boolean | undefined = true;
       for (let at = 0; at < Math.max(1, count); at++) {
         const name = partitionTopic(topic, count === 0 ? -1 : at);
-        const producer = await open(name, producerName, LOOKING);
+        const producer = await openToLook(name, producerName, hasSchemas);
         maxEntryBytes = Math.min(maxEntryBytes, producer.maxEntryBytes);
         await producer.close();
         producers.delete(producer);

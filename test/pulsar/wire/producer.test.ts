@@ -474,3 +474,18 @@ it('registers a schema although the broker cannot at first, and where nobody has
   );
   expect(await publisher.registerSchema(TOPIC.full, STRING_SCHEMA)).toEqual(Buffer.alloc(8));
 });
+
+it('looks at a topic that takes schemas only as a producer of its own schema, where there are schemas to restore', async () => {
+  broker.registerSchema(TOPIC.full, { type: SCHEMA_TYPE.STRING });
+  const registered: unknown[] = [];
+  broker.onCommand((command, fields) => {
+    if (command === 'getOrCreateSchema') registered.push(fields);
+    if (command !== 'producer' || fields['schema'] !== undefined) return undefined;
+    return { error: SERVER_ERROR.IncompatibleSchema, message: 'without a schema' };
+  });
+  expect(await publisher.look(TOPIC, { hasSchemas: true })).toMatchObject({ partitions: 0 });
+  await expect(publisher.look(TOPIC, { hasSchemas: false })).rejects.toMatchObject({
+    hint: expect.stringContaining('archive schemas fetch'),
+  });
+  expect(registered).toEqual([]);
+});
