@@ -5,6 +5,7 @@ import type { ManifestObject, RecoveredRaw } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../ports.ts';
 import type { ArchiveObject, RawObject, Surroundings } from './catalog.ts';
+import { type CopyScope, readCopyScope } from './copy-scope.ts';
 import {
   type DateRange,
   datesToList,
@@ -31,6 +32,10 @@ export interface CatalogOptions extends ListOptions, DescribeOptions {
   /** Only objects that may hold messages of this time; with a topic. */
   readonly time?: TimeRange | undefined;
   readonly onProgress?: ((objects: number) => void) | undefined;
+  /** What is known of the archive as a copy (copy-scope.ts); it is asked for where this is not given. */
+  readonly scope?: CopyScope | 'none' | undefined;
+  /** Called with what manifests of a copy name and the copy is without. */
+  readonly onLeftOut?: ((object: ManifestObject) => void) | undefined;
 }
 
 /** An archive that is listed once, from end to end. */
@@ -50,7 +55,12 @@ export function streamCatalog(
   const { topic, time } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   const slots = createSlots(PARALLEL);
-  const manifests = createManifests(store, prefix, call);
+  let scope = options.scope === 'none' ? undefined : options.scope;
+  const manifests = createManifests(store, prefix, call, (object) => {
+    if (scope?.isLeftOut(object) !== true) return false;
+    options.onLeftOut?.(object);
+    return true;
+  });
   const foreign: ListedObject[] = [];
   const missing: ManifestObject[] = [];
   const partitionCounts = new Map<string, number>();
@@ -66,7 +76,8 @@ export function streamCatalog(
     if (time !== undefined && topic !== undefined)
       dates = await datesToList(store, prefix, topic, time, call);
     ({ entries: raw, withoutBytes } = await listRaw(store, prefix, topic, call));
-    const describe = createDescribe(store, rawNames(), options);
+    if (options.scope === undefined) scope = await readCopyScope(store, prefix, call);
+    const describe = createDescribe(store, rawNames(), describing());
     let index: ManifestIndex | undefined;
     let found: ListedRecord[] = [];
 
@@ -108,6 +119,9 @@ export function streamCatalog(
       yield* outOfDates(topic.full, dates, time);
   }
 
+  /** A copy in a bucket has lost the times by which manifests are found, as a local one has. */
+  const describing = (): DescribeOptions => ({ ...options, isMoved: scope !== undefined });
+
   const rawNames = () => new Set(raw.map((one) => entryName(one.topic, one.partition, one.id)));
 
   /** Objects under other dates that have messages of that time, by what manifests say. */
@@ -118,7 +132,7 @@ export function streamCatalog(
   ): AsyncGenerator<ArchiveObject, void, undefined> {
     const said = await manifests.outOf(name, range, wanted);
     const index = indexOf(said);
-    const describe = createDescribe(store, rawNames(), options);
+    const describe = createDescribe(store, rawNames(), describing());
     for (let at = 0; at < said.length; at += CHUNK) {
       const heads = said.slice(at, at + CHUNK).map((object) =>
         slots.run(async (): Promise<ListedRecord[]> => {

@@ -1,9 +1,8 @@
 // How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each. Times
 // that no date from 1970 to 9999 holds are left out: all others would be in one span beside them.
 
-import { isDate } from '../format/record.ts';
-import type { TimeMs } from '../ports.ts';
 import { byPartition, type ObjectFacts } from './catalog.ts';
+import { datesOf } from './object-facts.ts';
 
 export interface Coverage {
   readonly fromMs: number;
@@ -52,12 +51,6 @@ export function coverageOf(objects: readonly CoveredObject[], spans: number): Co
   });
   return { fromMs, toMs, spanMs, partitions };
 }
-
-/** What is known of when the first and the last message were published, as far as dates hold it. */
-export const datesOf = (known: Pick<ObjectFacts, 'firstPublishTimeMs' | 'lastPublishTimeMs'>): number[] =>
-  [known.firstPublishTimeMs, known.lastPublishTimeMs].filter(
-    (one: TimeMs | undefined) => one !== undefined && isDate(one),
-  );
 
 const startOf = ({ facts }: CoveredObject): number => datesOf(facts)[0] as number;
 /** Where the end is not known, the beginning: nothing is drawn that nobody said. */

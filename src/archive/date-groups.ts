@@ -2,7 +2,8 @@
 // takes follows dates and partitions, not objects.
 import type { MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
-import { type CoveredObject, datesOf } from './coverage.ts';
+import type { CoveredObject } from './coverage.ts';
+import { datesOf } from './object-facts.ts';
 
 /** The objects of a partition that begin on a day. */
 export interface DateGroup {

@@ -61,8 +61,16 @@ export interface Manifests {
   topics(): Promise<readonly string[]>;
 }
 
-/** The manifests under `prefix`; reads nothing before it is asked. */
-export function createManifests(store: ObjectStore, prefix: string, call: CallOptions): Manifests {
+/**
+ * The manifests under `prefix`; reads nothing before it is asked. `isLeftOut`: what a copy is without, which they name all
+ * the same; nothing is answered of it.
+ */
+export function createManifests(
+  store: ObjectStore,
+  prefix: string,
+  call: CallOptions,
+  isLeftOut: (object: ManifestObject) => boolean = () => false,
+): Manifests {
   const tally: ManifestTally = {
     ...{ manifests: 0, bad: [], foreign: new Map(), recovered: [] },
     partitionCounts: new Map(),
@@ -183,7 +191,7 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
     return createManifestIndex([...byDate.keys()].sort(), dates, `${folderOf(topic)}/`, async (date) => {
       const keys = (await Promise.all((byDate.get(date) ?? []).map((rule) => keysOf(rule, date)))).flat();
       const found = keys.map((key) => slots.run(async () => (await read(key))?.objects ?? []));
-      return (await Promise.all(found)).flat();
+      return (await Promise.all(found)).flat().filter((object) => !isLeftOut(object));
     });
   }
 
@@ -196,7 +204,7 @@ export function createManifests(store: ObjectStore, prefix: string, call: CallOp
       for (const object of parseManifest(bytes)?.objects ?? []) {
         const path = pathOf(object.key);
         const isElsewhere = path.startsWith(folder) && !isInRange(dateOfPath(path), dates);
-        if (isElsewhere && mayBeWithin(object, time)) found.set(path, object);
+        if (isElsewhere && mayBeWithin(object, time) && !isLeftOut(object)) found.set(path, object);
       }
     };
     for (const rule of await rulesOf(topic)) {

@@ -1,10 +1,10 @@
 // What is known about listed objects: by the manifests of the days around them, and by their metadata where no manifest
 // knows them. Nothing is downloaded.
 import { dateOf, type ObjectKeyParts } from '../format/object-key.ts';
-import { parseMessageId, parseTime } from '../format/record.ts';
+import { isDate, parseMessageId, parseTime } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
-import type { CallOptions, ListedObject, ObjectHead, ObjectStore } from '../ports.ts';
+import type { CallOptions, ListedObject, ObjectHead, ObjectStore, TimeMs } from '../ports.ts';
 import type { ArchiveObject, ObjectFacts } from './catalog.ts';
 import { daysAfter } from './listing.ts';
 import { pathOf } from './manifest-content.ts';
@@ -24,6 +24,8 @@ export interface DescribeOptions extends CallOptions {
   /** Whose metadata is asked for: of objects that no manifest knows, of all, of none. A local copy has none. */
   readonly heads?: 'unknown' | 'all' | 'none' | undefined;
   readonly isLocal?: boolean | undefined;
+  /** The store has other times of the objects than that at which they were stored first. */
+  readonly isMoved?: boolean | undefined;
 }
 
 /** Adds what is said to listed objects of one topic; those of about the same date are best asked for together. */
@@ -33,7 +35,7 @@ export type Describe = (found: readonly ListedRecord[], index: ManifestIndex) =>
 export function createDescribe(
   store: ObjectStore,
   raw: ReadonlySet<string>,
-  { signal, isLocal = false, heads = isLocal ? 'none' : 'unknown' }: DescribeOptions,
+  { signal, isLocal = false, isMoved = isLocal, heads = isLocal ? 'none' : 'unknown' }: DescribeOptions,
 ): Describe {
   const call: CallOptions = signal === undefined ? {} : { signal };
   const slots = createSlots(PARALLEL);
@@ -57,8 +59,8 @@ export function createDescribe(
       days.add(day).add(daysAfter(day, -1));
     }
     await index.on(days);
-    // A copy may have lost that time, and has no metadata to ask instead.
-    while (!retry() && isLocal && (await index.further()));
+    // A copy may have lost that time, and a local one has no metadata to ask instead.
+    while (!retry() && isMoved && (await index.further()));
     return said;
   }
 
@@ -122,3 +124,9 @@ export function factsOf(
     lastPublishTimeMs: parseTime(manifest?.lastPublishTime ?? metadata['last-publish-time'] ?? ''),
   };
 }
+
+/** What is known of when the first and the last message were published, as far as dates hold it. */
+export const datesOf = (known: Pick<ObjectFacts, 'firstPublishTimeMs' | 'lastPublishTimeMs'>): number[] =>
+  [known.firstPublishTimeMs, known.lastPublishTimeMs].filter(
+    (one: TimeMs | undefined) => one !== undefined && isDate(one),
+  );

@@ -4,7 +4,7 @@ import type { Compression } from '../config.ts';
 import { objectKey } from '../format/object-key.ts';
 import type { MessageId } from '../ports.ts';
 import { type ArchiveObject, partitionName } from './catalog.ts';
-import { datesOf } from './coverage.ts';
+import { datesOf } from './object-facts.ts';
 
 const DAY_MS = 86_400_000;
 const COMPRESSIONS: readonly Compression[] = ['none', 'gzip', 'zstd'];

@@ -6,10 +6,9 @@ import type { ManifestObject } from '../format/run-manifest.ts';
 import type { Message, MessageId, TimeMs } from '../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import type { ContentFilter } from './content-match.ts';
-import { datesOf } from './coverage.ts';
 import { CLOCK_SLACK_MS } from './listing.ts';
 import { pathOf } from './manifest-content.ts';
-import { factsOf } from './object-facts.ts';
+import { datesOf, factsOf } from './object-facts.ts';
 import { storedAtMs } from './stored-time.ts';
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */

@@ -1,25 +1,34 @@
 // Verifies an archive: follows its runs, then goes over its objects as they are listed, several at a time, then looks at
 // what they have in common and leave out. It changes nothing, and keeps of each object no more than a few numbers. What
 // was verified before can be handed in, so that a verification can be gone on with.
+import { parseObjectKey } from '../format/object-key.ts';
+import { parseMessageId } from '../format/record.ts';
+import type { ManifestObject } from '../format/run-manifest.ts';
 import { mapInOrder } from '../lib/map-in-order.ts';
 import { createMemoryPressure } from '../lib/memory-pressure.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import { untilArchived } from './archived.ts';
-import { type ArchiveObject, isRecovered } from './catalog.ts';
+import { type ArchiveObject, isRecovered, partitionName } from './catalog.ts';
 import { streamCatalog } from './catalog-stream.ts';
 import { type Chain, createRunFollower, ofTopic } from './chain/follow-runs.ts';
+import { justBefore } from './chain/gaps.ts';
+import type { EntryRange } from './chain/marked-ranges.ts';
 import { readManifests } from './chain/read-manifests.ts';
 import {
   type ChainSummary,
+  type LeftOut,
   type PartitionResult,
   summariseChain,
   verifyChain,
 } from './chain/verify-chain.ts';
+import { type CopyNote, type CopyScope, readCopyScope } from './copy-scope.ts';
 import type { Finding } from './finding.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
 import { type ListOptions, listRecords } from './listing.ts';
+import { pathOf } from './manifest-content.ts';
 import { nothingFound } from './nothing-found.ts';
+import { fullTopic } from './object-facts.ts';
 import { PartitionRanges } from './object-ranges.ts';
 import { compareOverlaps, verifyEnds } from './overlaps.ts';
 import { createDayTally, type DayResult } from './report/days.ts';
@@ -80,6 +89,9 @@ export interface VerifyReport {
   readonly unreadable: number;
   readonly recovered: number;
   readonly schemas: SchemaResult;
+  /** Of a copy: what its notes say that was copied, and how many objects its manifests name besides. */
+  readonly copies: readonly CopyNote[];
+  readonly leftOut: number;
   /** How far the runs could be followed by their manifests. */
   readonly chain: ChainSummary;
   readonly partitions: readonly PartitionResult[];
@@ -98,12 +110,16 @@ export async function verifyArchive(
   const dates = from === undefined ? undefined : { from, until: undefined };
   const listing = { ...call, topic, dates, isLocal: !knowsMetadata };
   const pressure = createMemoryPressure(MAX_IN_USE_BYTES);
+  const scope = await readCopyScope(store, prefix, call);
+  const left = scope && createLeftOut(scope);
   // First, so that the objects of every manifest that is there are there as well.
-  const chain = await followRuns(store, prefix, options, call, pressure);
+  const chain = await followRuns(store, prefix, options, call, pressure, scope);
   const catalog = streamCatalog(store, prefix, {
     ...listing,
     ...(knowsMetadata && { heads: 'all' as const }),
     onProgress: options.onChecked,
+    scope: scope ?? 'none',
+    onLeftOut: left?.add,
   });
   const partitions = new PartitionRanges(prefix);
   const days = createDayTally();
@@ -131,7 +147,7 @@ export async function verifyArchive(
   const { raw, missing } = surroundings;
   if (total.objects + raw.length + missing.length === 0) throw await nothingFound(store, prefix, listing);
   const { duplicates, findings: ofEnds } = await verifyPartitions(store, partitions, level, call);
-  const joined = verifyChain(partitions, surroundings, chain);
+  const joined = verifyChain(partitions, surroundings, chain, left);
   const { findings: ofSchemas, ...schemas } = await schemaCheck.results(topic, level !== 'list', call);
   const findings = [
     ...verifySurroundings(surroundings),
@@ -153,6 +169,8 @@ export async function verifyArchive(
     unreadable: raw.length,
     recovered: raw.filter(isRecovered).length,
     schemas,
+    copies: scope?.notes ?? [],
+    leftOut: left?.count() ?? 0,
     chain: summariseChain(chain),
     partitions: joined.partitions,
     days: days.results(findings),
@@ -167,6 +185,7 @@ async function followRuns(
   { topic, from, earlier, onFollowed }: VerifyOptions,
   call: CallOptions,
   pressure: (bytes: number) => void,
+  scope: CopyScope | undefined,
 ): Promise<Chain> {
   const follower = createRunFollower(prefix, earlier?.heads, Date.parse(from ?? '') || 0);
   let manifests = 0;
@@ -177,8 +196,35 @@ async function followRuns(
   }
   const chain = topic === undefined ? follower.finish() : ofTopic(follower.finish(), topic.full);
   const missing: Chain['missing'][number][] = [];
-  for (const one of chain.missing) if ((await store.head(one.key, call)) === undefined) missing.push(one);
+  const wanted = chain.missing.filter(
+    ({ startedAtMs }) => scope?.hasRuns(startedAtMs, startedAtMs) !== false,
+  );
+  for (const one of wanted) if ((await store.head(one.key, call)) === undefined) missing.push(one);
   return { ...chain, missing };
+}
+
+/** Keeps what a copy is without, as far as its partitions are of the copy. */
+function createLeftOut(scope: CopyScope): LeftOut & { add(object: ManifestObject): void; count(): number } {
+  const ranges = new Map<string, EntryRange[]>();
+  let count = 0;
+  return {
+    scope,
+    ranges,
+    count: () => count,
+    add(object) {
+      const parts = parseObjectKey('', pathOf(object.key));
+      if (parts === undefined) return;
+      if (!object.alreadyStored) count++;
+      const [first, last] = [parseMessageId(object.firstId), parseMessageId(object.lastId)];
+      const topic = fullTopic(parts);
+      if (!first || !last || !scope.hasPartition(topic, parts.partition)) return;
+      const name = partitionName(topic, parts.partition);
+      const own = ranges.get(name);
+      const range = { after: justBefore(first), through: last };
+      if (own === undefined) ranges.set(name, [range]);
+      else own.push(range);
+    },
+  };
 }
 
 interface Inspected {

@@ -22,11 +22,28 @@ import { createOverwriteGuard } from './overwrite-guard.ts';
 import { readObject } from './read.ts';
 import { contentMd5, streamOf } from './request-body.ts';
 
-/** The objects of one bucket, and what `check` and `restore` need besides. */
+/** An object of any bucket. */
+export interface CosObject {
+  readonly bucket: string;
+  readonly region: string;
+  readonly key: string;
+}
+
+/** The objects of one bucket, and what `check`, `restore` and `copy` need besides. */
 export interface CosStore extends ObjectStore {
   readonly admin: CosAdmin;
   /** As `startUpload`, for what may be replaced: whoever reads the key gets the one object or the other. Never for the archive itself. */
   startReplacement(key: string, attributes: ObjectAttributes, options?: CallOptions): Promise<Upload>;
+  /**
+   * Asks COS to copy an object of at most 5 GB, with its metadata and type, into the class of this store. What was stored
+   * is to be compared: COS may answer before it ends. @throws BackupError `store`
+   */
+  copyFrom(
+    from: CosObject,
+    key: string,
+    isReadByRuns: boolean,
+    options?: CallOptions,
+  ): Promise<Exists | undefined>;
 }
 
 /** What the SDK answers, as far as it is the same for all calls. */
@@ -127,6 +144,28 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     if (stored === undefined) throw withoutChecksum(act);
     if (stored !== whole.crc64) throw damaged(act, `CRC-64 ${stored} instead of ${whole.crc64}`);
     return { kind: 'created', crc64: stored };
+  }
+
+  async function copyFrom(
+    from: CosObject,
+    key: string,
+    isReadByRuns: boolean,
+    callOptions: CallOptions = {},
+  ): Promise<Exists | undefined> {
+    if (await guard.exists(key, callOptions)) return { kind: 'exists' };
+    const { 'Content-Type': _, ...own } = objectHeaders(config, {
+      metadata: {},
+      contentType: '',
+      isReadByRuns,
+    });
+    const headers = { ...own, ...forbidOverwrite(), 'x-cos-metadata-directive': 'Copy' };
+    const path = from.key.split('/').map(encodeURIComponent).join('/');
+    const CopySource = `${from.bucket}.cos.${from.region}.myqcloud.com/${path}`;
+    const act: StoreCall = { doing: `copy ${from.key} to`, action: 'PutObjectCopy', key, commits: true };
+    const answer = await unlessExists(
+      client.call(act, (cos) => cos.putObjectCopy({ ...at(key), CopySource, Headers: headers }), callOptions),
+    );
+    return answer === undefined ? { kind: 'exists' } : undefined;
   }
 
   async function startUpload(
@@ -233,6 +272,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
       client.close();
     },
     admin: createCosAdmin(client, config),
+    copyFrom,
   };
 }
 

@@ -89,6 +89,8 @@ export interface LoopbackStageOptions extends LoopbackBrokerOptions {
   readonly partitions?: number | undefined;
   /** Of COS, in milliseconds. */
   readonly cosClock?: (() => number) | undefined;
+  /** Names of further buckets. */
+  readonly otherBuckets?: readonly string[];
 }
 
 /** What else a run is like; Exclusive, where nothing is given. */
@@ -101,10 +103,11 @@ export async function startLoopbackStage(
   options: LoopbackStageOptions = {},
   credentials: { secretId: string; secretKey: string; sessionToken?: string } = KEYS,
 ): Promise<LoopbackStage> {
-  const { partitions = 2, cosClock: clock = Date.now } = options;
+  const { partitions = 2, cosClock: clock = Date.now, otherBuckets = [] } = options;
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
   const broker = await startLoopbackBroker(options);
-  const cos = await startLoopbackCos({ dir, buckets: [BUCKET], credentials, clock });
+  const buckets = [BUCKET, ...otherBuckets.map((name) => ({ ...BUCKET, name }))];
+  const cos = await startLoopbackCos({ dir, buckets, credentials, clock });
   broker.createTopic(TOPIC, partitions);
   return {
     broker,

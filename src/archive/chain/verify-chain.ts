@@ -3,6 +3,7 @@ import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { formatTime, parseMessageId } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
 import { partitionName, type Surroundings } from '../catalog.ts';
+import type { CopyScope } from '../copy-scope.ts';
 import { damage, type Finding, notice } from '../finding.ts';
 import { pathOf } from '../manifest-content.ts';
 import type { ObjectRange, PartitionRanges } from '../object-ranges.ts';
@@ -59,11 +60,19 @@ export interface ChainVerification {
   readonly partitions: readonly PartitionResult[];
 }
 
+/** What a copy is without, and is not lost. */
+export interface LeftOut {
+  readonly scope: CopyScope;
+  /** Named by the copy's manifests, by `topic partition`. */
+  readonly ranges: ReadonlyMap<string, readonly EntryRange[]>;
+}
+
 /** Joins what the runs say with what is stored. */
 export function verifyChain(
   stored: PartitionRanges,
   { raw, missing }: Pick<Surroundings, 'raw' | 'missing'>,
   chain: Chain,
+  leftOut?: LeftOut,
 ): ChainVerification {
   const findings: Finding[] = [...verifyManifests(chain)];
   const partitions: PartitionResult[] = [];
@@ -84,13 +93,18 @@ export function verifyChain(
     const own = stored.get(name);
     const chains = chain.partitions.get(name) ?? [];
     const { topic, partition } = (own ?? chains[0]) as { topic: string; partition: number };
+    if (own === undefined && leftOut?.scope.hasPartition(topic, partition) === false) continue;
     const objects = () => own?.inOrder() ?? [];
-    const { gaps, withoutMessage } = findGaps(
+    const { gaps: found, withoutMessage } = findGaps(
       objects(),
-      known.get(name) ?? [],
+      [...(known.get(name) ?? []), ...(leftOut?.ranges.get(name) ?? [])],
       chains,
       chain.missing.filter((one) => one.topic === undefined || one.topic === topic),
     );
+    // What is between runs whose manifests were not copied was left out too.
+    const isCopied = ({ hole }: Gap) =>
+      hole === undefined || leftOut?.scope.hasRuns(hole.from.startedAtMs, hole.to.startedAtMs) !== false;
+    const gaps = found.filter(isCopied);
     findings.push(
       ...gapFindings(gaps, topic, partition),
       ...emptyDays(objects()),

@@ -4,9 +4,9 @@
 import { dateOf } from '../../format/object-key.ts';
 import type { TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog.ts';
-import { datesOf } from '../coverage.ts';
 import { daysAfter } from '../listing.ts';
 import { pathOf } from '../manifest-content.ts';
+import { datesOf } from '../object-facts.ts';
 import { createObjectList, type ObjectList, type PartitionObjects } from '../object-list.ts';
 import type { Selection } from '../selection.ts';
 import type { SourceObject } from './day-note.ts';

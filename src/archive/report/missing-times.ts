@@ -1,8 +1,8 @@
 // Where something is missing in an archive, placed in time, so that it can be drawn.
 import { parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
-import { datesOf } from '../coverage.ts';
 import type { Finding } from '../finding.ts';
+import { datesOf } from '../object-facts.ts';
 import type { ObjectRange } from '../object-ranges.ts';
 
 /** A place without messages that had some. */

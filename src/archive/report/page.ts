@@ -2,10 +2,11 @@
 // sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit. Made of objects as they are listed,
 // of each of which it keeps a few numbers.
 import { type ArchiveObject, isRecovered, partitionName, type Surroundings } from '../catalog.ts';
-import { coverageOf, datesOf } from '../coverage.ts';
+import { coverageOf } from '../coverage.ts';
 import { createDateGroups, type DateGroup, sumGroups } from '../date-groups.ts';
 import type { Finding } from '../finding.ts';
 import { countText, knownText } from '../message-count.ts';
+import { datesOf } from '../object-facts.ts';
 import type { SchemaSummary } from '../schemas.ts';
 import { createCatalogCheck } from '../verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';

@@ -47,6 +47,7 @@ export async function openBucket(
     thaw: (key, request) =>
       retry(() => inner.admin.thaw(key, request, { signal: terminal.signal }), { clock: systemClock }),
     name: `${cos.bucket}/${cos.prefix}`,
+    place: { bucket: cos.bucket, region: cos.region },
     close: () => store.close(),
   };
 }

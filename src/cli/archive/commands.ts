@@ -8,6 +8,7 @@ Usage: tdmq-backup archive <command> [options]
 
   ls       list topics, dates, partitions and objects, without downloading them
   index    write the manifest that a killed run could not
+  copy     copy a selection to a folder or another bucket, with manifests that can be verified there
   cat      print the records of a topic, filtered
   verify   look for damage
   recover  decode what was kept raw, and store its messages
@@ -28,6 +29,7 @@ Examples:
   subcommands: {
     ls: async () => (await import('./ls.ts')).command,
     index: async () => (await import('./index.ts')).command,
+    copy: async () => (await import('./copy.ts')).command,
     cat: async () => (await import('./cat.ts')).command,
     recover: async () => (await import('./recover.ts')).command,
     verify: async () => (await import('./verify.ts')).command,
@@ -37,5 +39,5 @@ Examples:
     thaw: async () => (await import('./thaw.ts')).command,
     schemas: async () => (await import('./schemas.ts')).command,
   },
-  aliases: { list: 'ls', check: 'verify' },
+  aliases: { list: 'ls', check: 'verify', cp: 'copy' },
 };

@@ -46,6 +46,8 @@ export interface Location {
   readonly thaw?: (key: string, request: ThawRequest) => Promise<void>;
   /** For people. */
   readonly name: string;
+  /** Absent for a local copy. */
+  readonly place?: { readonly bucket: string; readonly region: string };
   close(): Promise<void>;
 }
 

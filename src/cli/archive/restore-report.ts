@@ -45,7 +45,7 @@ export function estimate({ topics, readMs, messagesPerSecond }: RestoreReport) {
   );
   const perSecond = (count: number) => Math.round(count / Math.max(0.001, readSeconds));
   return {
-    seconds: Math.round(seconds * 10) / 10,
+    seconds: Math.max(0.1, Math.round(seconds * 10) / 10),
     readSeconds: Math.round(readSeconds * 10) / 10,
     readMessagesPerSecond: perSecond(messages),
     readBytesPerSecond: perSecond(bytes),

@@ -170,6 +170,7 @@ function print(report: VerifyReport, terminal: Terminal): void {
       ? `${green('✓')} ${what}: no damage at the level of ${report.level}s`
       : `${red('✗')} ${what}: ${report.damagedObjects} objects are damaged or missing`,
   );
+  for (const line of copyLines(report)) say(line);
   for (const line of chainLines(report)) say(line);
   const { unreadable, recovered, schemas } = report;
   if (schemas.kept + schemas.missing > 0)
@@ -178,6 +179,27 @@ function print(report: VerifyReport, terminal: Terminal): void {
     );
   if (unreadable > recovered) say(`${yellow('⚠')} ${rawText(unreadable, recovered)}`);
   else if (unreadable > 0) say(rawText(unreadable, recovered));
+}
+
+/** Of a copy, what it says that it holds: the rest is not looked for. */
+function copyLines({ copies, leftOut }: VerifyReport): string[] {
+  const lines = copies.map(({ source, copiedAt, selection }) => {
+    const { topics, partitions, from, until, fromId, untilId } = selection;
+    const parts = [
+      topics?.join(', ') ?? 'all topics',
+      partitions === undefined
+        ? ''
+        : `partitions ${partitions.map((one) => (one < 0 ? 'none' : one)).join(', ')}`,
+      from === undefined ? '' : `from ${from}`,
+      until === undefined ? '' : `until ${until}`,
+      fromId === undefined ? '' : `from id ${fromId}`,
+      untilId === undefined ? '' : `until id ${untilId}`,
+    ].filter(Boolean);
+    return `a copy of ${source}, made at ${copiedAt}: ${parts.join(', ')}`;
+  });
+  if (leftOut > 0)
+    lines.push(`${leftOut.toLocaleString('en-US')} objects that its manifests name are no part of it`);
+  return lines;
 }
 
 /** How far the runs could be followed, and what is in no object. */

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 /** What a request asks for. Faults, hooks and the log go by it. */
 export type CallKind =
   | 'put'
+  | 'copy'
   | 'get'
   | 'head'
   | 'delete'
@@ -36,6 +37,14 @@ export interface Call {
   readonly headers: IncomingHttpHeaders;
 }
 
+/** The object that a copy is made of, as its header names it; `undefined` where it names none. */
+export function copySource(call: Call): { bucket: string; key: string } | undefined {
+  const [host = '', ...rest] = String(call.headers['x-cos-copy-source'] ?? '').split('/');
+  const bucket = HOST.exec(host)?.groups?.['bucket'];
+  const key = decode(rest.join('/'));
+  return bucket === undefined || key === undefined || key === '' ? undefined : { bucket, key };
+}
+
 const HOST =
   /^(?<bucket>[a-z0-9][a-z0-9-]*-\d+)\.cos\.(?<region>[a-z0-9-]+)\.(?:myqcloud\.com|tencentcos\.cn)(?::\d+)?$/;
 
@@ -65,9 +74,10 @@ export function parseCall(method: string, url: string, headers: IncomingHttpHead
   if (key === undefined || query === undefined)
     return { ...parts, query: new Map(), key: '', kind: 'unknown' };
   const has = (name: string) => query.has(name);
-  const isForeign = FOREIGN.some(has) || has('versionId') || headers['x-cos-copy-source'] !== undefined;
+  const isForeign = FOREIGN.some(has) || has('versionId');
   const kind = isForeign ? 'unknown' : key === '' ? bucketCall(method, has) : objectCall(method, has);
-  return { ...parts, query, key, kind };
+  const isCopy = headers['x-cos-copy-source'] !== undefined;
+  return { ...parts, query, key, kind: !isCopy ? kind : kind === 'put' ? 'copy' : 'unknown' };
 }
 
 function bucketCall(method: string, has: (name: string) => boolean): CallKind {

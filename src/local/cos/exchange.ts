@@ -125,6 +125,7 @@ async function serve(
   }
   const text = await receiveText(request);
   strike(action, 'before-commit', struck);
+  if (call.kind === 'copy') return ofObject.copyObject(call, bucket, state.buckets, clock());
   return perform(call, bucket, text, clock());
 }
 

@@ -1,7 +1,8 @@
 // PUT, GET, HEAD and DELETE of one object.
+import { copyFileSync, rmSync } from 'node:fs';
 import { refuseArchived, restoreHeader } from './archive-class.ts';
-import type { Answer, Bucket } from './bucket.ts';
-import type { Call } from './call.ts';
+import { type Answer, type Bucket, xmlAnswer } from './bucket.ts';
+import { type Call, copySource } from './call.ts';
 import { CosError } from './cos-error.ts';
 import type { StoredObject } from './object-folder.ts';
 import type { ReceivedBody } from './received-body.ts';
@@ -28,6 +29,36 @@ export function putObject(call: Call, bucket: Bucket, body: ReceivedBody, nowMs:
   return { status: 200, headers: { ...encryptionOf(headers), ...sumHeaders(body) } };
 }
 
+/** PUT Object - Copy: bytes, metadata and type of another object; class and encryption as the call says. */
+export function copyObject(
+  call: Call,
+  bucket: Bucket,
+  buckets: ReadonlyMap<string, Bucket>,
+  nowMs: number,
+): Answer {
+  const source = copySource(call);
+  const from = source && buckets.get(source.bucket);
+  const object = source && from?.objects.get(source.key);
+  if (from === undefined || object === undefined)
+    throw new CosError('NoSuchKey', 'The specified key does not exist.');
+  refuseArchived(from, object, nowMs);
+  const isKept = call.headers['x-cos-metadata-directive'] !== 'Replaced';
+  const { 'x-cos-storage-class': _, ...own } = object.headers;
+  const given = headersToKeep(call);
+  const headers = isKept ? { ...given, ...own } : given;
+  const file = object.file === undefined ? undefined : bucket.objects.temporaryFile();
+  if (object.file !== undefined && file !== undefined) copyFileSync(object.file, file);
+  try {
+    createObject(call, bucket, { ...object, file }, headers, nowMs);
+  } catch (error) {
+    if (file !== undefined) rmSync(file, { force: true });
+    throw error;
+  }
+  const time = new Date(nowMs).toISOString();
+  const body = `<CopyObjectResult><ETag>"${object.etag}"</ETag><CRC64>${object.crc64}</CRC64><LastModified>${time}</LastModified></CopyObjectResult>`;
+  return xmlAnswer(body, { ...encryptionOf(headers), ...sumHeaders(object) });
+}
+
 /** ETag and CRC-64 as answer headers. */
 export function sumHeaders(body: {
   readonly etag: string;
@@ -40,7 +71,7 @@ export function sumHeaders(body: {
 export function createObject(
   call: Call,
   bucket: Bucket,
-  body: ReceivedBody,
+  body: Pick<ReceivedBody, 'file' | 'sizeBytes' | 'etag'> & { readonly crc64: bigint | string },
   headers: Readonly<Record<string, string>>,
   nowMs: number,
 ): void {

@@ -1,0 +1,155 @@
+// Where `archive copy` copies to: a folder, or a prefix of a bucket, by options or by a settings file of its own. Between
+// buckets COS copies by itself, as long as it lets these keys.
+import { mkdir, realpath, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CopyTarget } from '../../archive/copy-object.ts';
+import { createFolderStore } from '../../archive/folder-store.ts';
+import { type CosConfig, parseCosConfig } from '../../config.ts';
+import { type CosStore, createCosStore } from '../../cos/store.ts';
+import { BackupError } from '../../errors.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { retry } from '../../lib/retry.ts';
+import type { ObjectStore } from '../../ports.ts';
+import { retryingStore } from '../../retrying-store.ts';
+import type { Terminal } from '../command.ts';
+import { readEnvFile } from '../env-file.ts';
+import { ruleEnvironment } from '../rule/environment.ts';
+import { UsageError } from '../usage-error.ts';
+import { quietLogger } from './bucket-location.ts';
+import type { Location, LocationValues } from './location.ts';
+
+/** So many copies that failed one after the other are enough to make all others here. */
+const MAX_FAILURES = 3;
+
+/** As parseArgs wants them. */
+export const TARGET_OPTIONS = {
+  'to-folder': { type: 'string' },
+  'to-bucket': { type: 'string' },
+  'to-region': { type: 'string' },
+  'to-prefix': { type: 'string' },
+  'to-env-file': { type: 'string' },
+} as const;
+
+export type TargetValues = { readonly [Name in keyof typeof TARGET_OPTIONS]?: string | undefined };
+
+export interface OpenTarget extends CopyTarget {
+  close(): Promise<void>;
+}
+
+/** Opens the target. @throws UsageError; BackupError where it is the source itself */
+export async function openCopyTarget(
+  values: TargetValues,
+  source: Location & { readonly given: LocationValues },
+  terminal: Terminal,
+  sockets: number,
+): Promise<OpenTarget> {
+  const { 'to-folder': folder, 'to-bucket': bucket, 'to-region': region, 'to-prefix': prefix } = values;
+  const file = values['to-env-file'];
+  const isBucket = [bucket, region, prefix, file].some((one) => one !== undefined);
+  if (folder !== undefined && isBucket)
+    throw new UsageError('--to-folder is a place by itself: leave out the other --to options');
+  if (folder !== undefined) return openFolder(folder, source);
+  if (!isBucket)
+    throw new UsageError(
+      'say where to: --to-folder DIR, --to-bucket NAME, --to-prefix PREFIX or --to-env-file FILE',
+    );
+  const cos = await targetConfig({ bucket, region, prefix, file }, terminal);
+  return openBucketTarget(cos, source, terminal, sockets);
+}
+
+async function openFolder(
+  folder: string,
+  { given }: { readonly given: LocationValues },
+): Promise<OpenTarget> {
+  await mkdir(folder, { recursive: true });
+  if (given.folder !== undefined && (await realpath(given.folder)) === (await realpath(folder)))
+    throw isSource(folder);
+  const store = createFolderStore(folder);
+  return {
+    store: () => store,
+    ...{ prefix: '', name: folder },
+    keepTime: (key, time) => utimes(join(folder, ...key.split('/')), time, time),
+    close: () => store.close(),
+  };
+}
+
+/** The settings of the file, or else those of the source, with the options. */
+async function targetConfig(
+  { bucket, region, prefix, file }: Record<'bucket' | 'region' | 'prefix' | 'file', string | undefined>,
+  terminal: Terminal,
+): Promise<CosConfig> {
+  const env = {
+    ...(file === undefined ? terminal.env : { ...withoutCos(terminal.env), ...readEnvFile(file) }),
+    ...(bucket !== undefined && { COS_BUCKET: bucket }),
+    ...(region !== undefined && { COS_REGION: region }),
+    ...(prefix !== undefined && { COS_PREFIX: prefix }),
+  };
+  return parseCosConfig(await ruleEnvironment({ ...terminal, env }), 'shell');
+}
+
+/** What a target with a file of its own does not take from the source. */
+const withoutCos = (env: Terminal['env']): Terminal['env'] =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('COS_')));
+
+function openBucketTarget(
+  cos: CosConfig,
+  source: Location,
+  terminal: Terminal,
+  maxSockets: number,
+): OpenTarget {
+  const { signal } = terminal;
+  const name = `${cos.bucket}/${cos.prefix}`;
+  if (source.knowsMetadata && source.name === name && source.place?.region === cos.region)
+    throw isSource(name);
+  const logger = quietLogger();
+  const stores = new Map<string, { inner: CosStore; store: ObjectStore }>();
+  /** One for each storage class. */
+  const open = (storageClass: string = cos.storageClass) => {
+    let own = stores.get(storageClass);
+    if (own === undefined) {
+      const config = { ...cos, storageClass: storageClass as CosConfig['storageClass'] };
+      const inner = createCosStore(config, { logger, maxSockets });
+      own = { inner, store: retryingStore(inner, { clock: systemClock, logger, signal }) };
+      stores.set(storageClass, own);
+    }
+    return own;
+  };
+  const from = source.place;
+  let isRefused = from === undefined;
+  let failures = 0;
+  return {
+    store: (storageClass) => open(storageClass).store,
+    ...{ prefix: cos.prefix, name },
+    async copyWithin(key, to, { storageClass, isReadByRuns }) {
+      if (isRefused || from === undefined) return 'refused';
+      const { inner } = open(storageClass);
+      const copy = async () => {
+        try {
+          return (await inner.copyFrom({ ...from, key }, to, isReadByRuns, { signal })) ?? 'copied';
+        } catch (error) {
+          // These keys may not, or what answers cannot: it is not asked again.
+          if (!(error instanceof BackupError) || (error.retryable && error.details['status'] !== 501))
+            throw error;
+          isRefused = true;
+          return 'refused';
+        }
+      };
+      try {
+        const outcome = await retry(copy, { clock: systemClock, signal, attempts: 3 });
+        failures = 0;
+        return typeof outcome === 'string' ? outcome : 'exists';
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof BackupError)) throw error;
+        isRefused = ++failures >= MAX_FAILURES;
+        return 'refused';
+      }
+    },
+    async close() {
+      await Promise.all([...stores.values()].map(({ store }) => store.close()));
+    },
+  };
+}
+
+const isSource = (name: string): BackupError =>
+  new BackupError('config', `${name} is the archive itself`, { hint: 'Copy it to another place.' });
