@@ -43,6 +43,8 @@ export interface CopyNote {
   /** UTC days of the runs whose manifests were copied, both included; absent: of all runs. */
   readonly runs?: { readonly from: string; readonly until: string };
   readonly manifests: number;
+  /** Where the source was a copy itself: its notes. */
+  readonly of?: readonly CopyNote[];
 }
 
 /** The notes of a copy together. */
@@ -120,6 +122,7 @@ export function scopeOf(notes: readonly CopyNote[]): CopyScope {
     copiedMs: Date.parse(note.copiedAt),
     topics: note.selection.topics && new Set(note.selection.topics),
     selection: selectionOf(note.selection),
+    of: note.of && scopeOf(note.of),
   }));
   const lastMs = Math.max(...parsed.map(({ copiedMs }) => copiedMs));
   const isOf = (topics: ReadonlySet<string> | undefined, topic: string) => topics?.has(topic) !== false;
@@ -134,14 +137,18 @@ export function scopeOf(notes: readonly CopyNote[]): CopyScope {
     },
     hasPartition: (topic, partition) =>
       parsed.some(
-        ({ topics, selection: { partitions } }) =>
-          isOf(topics, topic) && partitions?.includes(partition) !== false,
+        ({ topics, selection: { partitions }, of }) =>
+          isOf(topics, topic) &&
+          partitions?.includes(partition) !== false &&
+          of?.hasPartition(topic, partition) !== false,
       ),
     hasRuns(fromMs, untilMs) {
       if (untilMs > lastMs && fromMs > lastMs) return true;
       for (let ms = Date.parse(dateOf(fromMs)); ms <= Math.min(untilMs, lastMs); ms += DAY_MS) {
         const date = dateOf(ms);
-        const isIn = ({ runs }: CopyNote) => runs === undefined || (date >= runs.from && date <= runs.until);
+        const isIn = ({ runs }: CopyNote, i: number) =>
+          (runs === undefined || (date >= runs.from && date <= runs.until)) &&
+          parsed[i]?.of?.hasRuns(ms, ms) !== false;
         if (!notes.some(isIn)) return false;
       }
       return true;

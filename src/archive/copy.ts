@@ -15,7 +15,14 @@ import type { ArchiveObject } from './catalog.ts';
 import { streamCatalog } from './catalog-stream.ts';
 import { type Days, manifestsToCopy } from './copy-manifests.ts';
 import { type CopyTarget, copyObject } from './copy-object.ts';
-import { COPIES, COPY_FORMAT, type CopyNote, describeSelection, isCopied } from './copy-scope.ts';
+import {
+  COPIES,
+  COPY_FORMAT,
+  type CopyNote,
+  describeSelection,
+  isCopied,
+  readCopyScope,
+} from './copy-scope.ts';
 import { describeObject } from './index-archive.ts';
 import { createKeySet } from './key-set.ts';
 import { pathOf } from './manifest-content.ts';
@@ -79,11 +86,14 @@ export async function copyArchive(
   );
   const paths = createKeySet();
   let around: Days | undefined;
+  // First: what runs store meanwhile is no part of the copy, and neither is what they say about it.
+  const before = createKeySet();
   let hasRuns = false;
-  for await (const _ of store.listFolder(`${prefix}_runs/`, call)) {
+  for await (const { key } of store.list(`${prefix}_runs/`, call)) {
+    before.add(key);
     hasRuns = true;
-    break;
   }
+  const scope = await readCopyScope(store, prefix, call);
 
   /** Copies what is at a key; false where it is not there. @throws BackupError */
   async function copyOne(key: string, manifest?: ManifestObject): Promise<boolean> {
@@ -146,7 +156,7 @@ export async function copyArchive(
   async function copyTopic(topic: TopicName): Promise<void> {
     const catalog = streamCatalog(store, prefix, {
       ...call,
-      ...{ topic, time: selection, isLocal: !options.knowsMetadata },
+      ...{ topic, time: selection, isLocal: !options.knowsMetadata, scope: scope ?? 'none' },
     });
     const places = createKeySet();
     const selected = async function* () {
@@ -193,7 +203,10 @@ export async function copyArchive(
   const wanted =
     isBounded && around !== undefined ? { objects: paths, count: counts.objects, around } : undefined;
   const manifests = await manifestsToCopy(store, prefix, options.isAll ? undefined : names, wanted, call);
-  counts.manifests += await copyAll(manifests.keys());
+  const known = async function* () {
+    for await (const key of manifests.keys()) if (before.take(key)) yield key;
+  };
+  counts.manifests += await copyAll(known());
   if (isDry || counts.archived.length > 0) return counts;
   const copiedAt = new Date(options.clock.now()).toISOString();
   const note: CopyNote = {
@@ -203,6 +216,7 @@ export async function copyArchive(
     ...{ objects: counts.objects, bytes: counts.bytes },
     ...(manifests.days && { runs: manifests.days }),
     manifests: counts.manifests,
+    ...(scope && { of: scope.notes }),
   };
   counts.note = await writeNote(target, note, counts.copied > 0, call);
   return counts;

@@ -6,6 +6,7 @@ import { type CopyOptions, copyArchive } from '../../src/archive/copy.ts';
 import type { CopyTarget } from '../../src/archive/copy-object.ts';
 import { type VerifyReport, verifyArchive } from '../../src/archive/verify.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import type { ObjectStore } from '../../src/ports.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { at, type DocumentedArchive, documentedArchive, PREFIX } from './chain/documented-archive.ts';
@@ -44,12 +45,13 @@ const targetOf = (store: MemoryStore, more: Partial<CopyTarget> = {}): CopyTarge
 });
 
 async function copy(
-  archive: DocumentedArchive,
+  archive: { readonly store: ObjectStore },
   store: MemoryStore,
   { topic, ...options }: Partial<CopyOptions> & { topic?: string } = {},
+  prefix = PREFIX,
 ) {
-  const all = await listTopics(archive.store, PREFIX, {});
-  return copyArchive(archive.store, PREFIX, targetOf(store), {
+  const all = await listTopics(archive.store, prefix, {});
+  return copyArchive(archive.store, prefix, targetOf(store), {
     topics: topic === undefined ? all : [parseTopicName(topic) as TopicName],
     isAll: topic === undefined,
     selection: {},
@@ -136,6 +138,48 @@ it('two copies of days apart are one archive, and what is between them is not lo
     ?.objects[0] as string;
   store.objects.delete(gone.replace(PREFIX, TO));
   expect(damages(await verify(store))).toHaveLength(1);
+});
+
+it('a copy of a copy verifies too, and misses what the first one had', async () => {
+  const archive = archiveOf();
+  const first = createMemoryStore();
+  await copy(archive, first, { topic: 't/ns/orders', selection: { fromMs: day(1), toMs: day(4) } });
+  const second = createMemoryStore();
+  const selection = { partitions: [0], fromMs: day(2) };
+  await copy({ store: first }, second, { topic: 't/ns/orders', selection }, TO);
+  const report = await verify(second);
+  expect([damages(report), report.objects]).toEqual([[], 4]);
+  for (const key of [...second.objects.keys()].filter((one) => one.endsWith('.jsonl'))) {
+    const kept = second.objects.get(key) as NonNullable<ReturnType<typeof second.objects.get>>;
+    second.objects.delete(key);
+    expect(damages(await verify(second)).length, key).toBeGreaterThan(0);
+    second.objects.set(key, kept);
+  }
+});
+
+it('what a run stores while it copies is no part of it, and is not missed', async () => {
+  const archive = archiveOf();
+  const store = createMemoryStore();
+  let isLate = false;
+  const source = {
+    ...archive.store,
+    async *list(...args: Parameters<typeof archive.store.list>) {
+      yield* archive.store.list(...args);
+      // Behind the listing of the last topic.
+      if (!args[0].includes('payments/') || isLate) return;
+      isLate = true;
+      archive.run({
+        ...{ rule: 'orders-backup', topic: 't/ns/orders', startedMs: at(6) },
+        positions: { 0: '7:119 7:129 7:129' },
+        objects: [{ partition: 0, entries: '7:120-129' }],
+      });
+    },
+  };
+  await copy({ store: source }, store);
+  expect(isLate).toBe(true);
+  expect(damages(await verify(store))).toEqual([]);
+  const { copied } = await copy(archive, store);
+  expect(copied).toBe(2);
 });
 
 it('a copy is not written down where an object of it is gone, or is damaged', async () => {

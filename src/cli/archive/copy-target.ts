@@ -1,6 +1,6 @@
 // Where `archive copy` copies to: a folder, or a prefix of a bucket, by options or by a settings file of its own. Between
 // buckets COS copies by itself, as long as it lets these keys.
-import { mkdir, realpath, utimes } from 'node:fs/promises';
+import { realpath, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CopyTarget } from '../../archive/copy-object.ts';
 import { createFolderStore } from '../../archive/folder-store.ts';
@@ -61,9 +61,8 @@ async function openFolder(
   folder: string,
   { given }: { readonly given: LocationValues },
 ): Promise<OpenTarget> {
-  await mkdir(folder, { recursive: true });
-  if (given.folder !== undefined && (await realpath(given.folder)) === (await realpath(folder)))
-    throw isSource(folder);
+  const there = await realpath(folder).catch(() => undefined);
+  if (given.folder !== undefined && (await realpath(given.folder)) === there) throw isSource(folder);
   const store = createFolderStore(folder);
   return {
     store: () => store,
