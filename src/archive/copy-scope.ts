@@ -74,6 +74,21 @@ export function describeSelection(
   };
 }
 
+/** A note in words: of what, when, and what was selected. */
+export function describeCopy({ source, copiedAt, selection, of = [] }: CopyNote): string {
+  const { topics, partitions, from, until, fromId, untilId } = selection;
+  const parts = [
+    topics?.join(', ') ?? 'all topics',
+    partitions && `partitions ${partitions.map((one) => (one < 0 ? 'none' : one)).join(', ')}`,
+    from && `from ${from}`,
+    until && `until ${until}`,
+    fromId && `from id ${fromId}`,
+    untilId && `until id ${untilId}`,
+  ].filter(Boolean);
+  const before = of.length === 0 ? '' : `; that was a copy itself: ${of.map(describeCopy).join('; ')}`;
+  return `${source}, made at ${copiedAt}: ${parts.join(', ')}${before}`;
+}
+
 /** An entry alone means all of its messages. */
 const idText = (id: MessageId): string =>
   id.batchIndex > 2 ** 31 ? `${id.ledgerId}:${id.entryId}` : formatMessageId(id);

@@ -6,6 +6,7 @@ import { type CopyOptions, copyArchive } from '../../src/archive/copy.ts';
 import type { CopyTarget } from '../../src/archive/copy-object.ts';
 import { type VerifyReport, verifyArchive } from '../../src/archive/verify.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { ObjectStore } from '../../src/ports.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
@@ -125,6 +126,41 @@ describe.each(SELECTIONS)('a copy of %s', (_, options) => {
     expect(await copy(archive, store, options)).toMatchObject({ copied: 0, copiedBytes: 0 });
     expect([...store.objects.keys()]).toEqual(keys);
   });
+});
+
+it('takes along what belongs to the objects: schemas of their topics, raw entries, what archived ones hold', async () => {
+  const archive = archiveOf();
+  const put = (path: string) => {
+    const bytes = Buffer.from(`{"about":"${path}"}\n`);
+    const key = `${PREFIX}${path}`;
+    archive.store.objects.set(key, { key, bytes, metadata: {}, contentType: '', crc64: crc64([bytes]) });
+  };
+  const [other, own] = (archive.runs[0]?.objects ?? []).map((key) =>
+    key.slice(PREFIX.length).replace('.jsonl', ''),
+  );
+  const belongs = [
+    '_schemas/t/ns/orders/0.json',
+    '_schemas/t/ns/orders/1-0123456789ab.json',
+    '_unreadable/t/ns/orders/partition=1/000000000007-0000000200.bin',
+    '_unreadable/t/ns/orders/partition=1/000000000007-0000000200.json',
+    `_contents/${own}.123.json`,
+  ];
+  const others = [
+    '_schemas/t/ns/payments/0.json',
+    '_unreadable/t/ns/orders/partition=0/000000000007-0000000200.bin',
+    '_unreadable/t/ns/payments/partition=1/000000000007-0000000200.bin',
+    `_contents/${other}.123.json`,
+  ];
+  for (const path of [...belongs, ...others]) put(path);
+  const store = createMemoryStore();
+  const counts = await copy(archive, store, { topic: 't/ns/orders', selection: { partitions: [1] } });
+  expect(counts.others).toBe(belongs.length);
+  const there = [...store.objects.keys()]
+    .map((key) => key.slice(TO.length))
+    .filter((path) => path.startsWith('_'));
+  const isOfCopy = (path: string) => path.startsWith('_runs/') || path.startsWith('_copies/');
+  expect(there.filter((path) => !isOfCopy(path)).toSorted()).toEqual(belongs.toSorted());
+  expect(damages(await verify(store)).filter((one) => !one.startsWith('schema'))).toEqual([]);
 });
 
 it('two copies of days apart are one archive, and what is between them is not lost', async () => {

@@ -29,7 +29,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
   const large = Buffer.alloc(4_000_000, 'large');
   const messages = Array.from({ length: 60 }, (_, i) => ({
-    payload: i % 20 < 3 ? large : `message ${i}`,
+    payload: i % 20 < 8 ? large : `message ${i}`,
     key: `k${i % 4}`,
   }));
   rule.broker.publish(TOPIC, messages);

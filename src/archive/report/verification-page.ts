@@ -1,6 +1,8 @@
 // A verification as a page to look at and to file: what was looked at, when and with what, how it came out, and each
 // partition and day with its result. The JSON beside it has every figure; the page says which one that is.
+
 import type { PartitionResult } from '../chain/verify-chain.ts';
+import { describeCopy } from '../copy-scope.ts';
 import { countText } from '../message-count.ts';
 import type { VerifyReport } from '../verify.ts';
 import type { DayResult } from './days.ts';
@@ -61,6 +63,15 @@ function facts(report: FiledReport, json: { name: string; sha256: string }): str
       'Selection',
       `${selection.topic ?? 'all topics'}${selection.from === null ? '' : `, from ${selection.from} on`}`,
     ],
+    ...report.copies.map((note): [string, string] => ['A copy of', describeCopy(note)]),
+    ...(report.leftOut === 0
+      ? []
+      : [
+          ['Left out of it', `${numberText(report.leftOut)} objects that its manifests name`] as [
+            string,
+            string,
+          ],
+        ]),
     ['From, until', `${report.startedAt} to ${report.endedAt}`],
     ['With', `${tool.name} ${tool.version}, Node.js ${tool.node}`],
     ['Runs', runsText(chain)],

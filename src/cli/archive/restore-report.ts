@@ -38,14 +38,16 @@ export function estimate({ topics, readMs, messagesPerSecond }: RestoreReport) {
   const { messages, bytes } = sumCounts(topics.map(({ counts }) => counts));
   const roundTripMs = Math.max(0, ...topics.map(({ opened }) => opened?.look?.roundTripMs ?? 0));
   const readSeconds = readMs / 1_000;
+  const atRate = messagesPerSecond === undefined ? 0 : messages / messagesPerSecond;
   const seconds = Math.max(
     readSeconds * PUBLISHING_FACTOR,
     (Math.ceil(bytes / WINDOW_BYTES) * roundTripMs) / 1_000,
-    messagesPerSecond === undefined ? 0 : messages / messagesPerSecond,
+    atRate,
   );
   const perSecond = (count: number) => Math.round(count / Math.max(0.001, readSeconds));
   return {
     seconds: Math.max(0.1, Math.round(seconds * 10) / 10),
+    leastSeconds: Math.round(Math.max(readSeconds, atRate) * 10) / 10,
     readSeconds: Math.round(readSeconds * 10) / 10,
     readMessagesPerSecond: perSecond(messages),
     readBytesPerSecond: perSecond(bytes),
@@ -129,9 +131,10 @@ export function printReport(report: RestoreReport, terminal: Terminal): void {
     );
   }
   if (isDry) {
-    const { seconds, readSeconds, readMessagesPerSecond, readBytesPerSecond } = estimate(report);
+    const { seconds, leastSeconds, readSeconds, readMessagesPerSecond, readBytesPerSecond } =
+      estimate(report);
     say(
-      `It takes about ${durationText(seconds)}: reading took ${durationText(readSeconds)} (${readMessagesPerSecond.toLocaleString('en-US')} messages/s, ${formatBytes(readBytesPerSecond)}/s), and publishing takes up to as long besides; a busy broker takes longer`,
+      `It takes ${leastSeconds < seconds ? `${durationText(leastSeconds)} to ` : ''}${durationText(seconds)}: reading took ${durationText(readSeconds)} (${readMessagesPerSecond.toLocaleString('en-US')} messages/s, ${formatBytes(readBytesPerSecond)}/s), and publishing goes beside it or takes up to as long again; a busy broker takes longer`,
     );
   }
 }

@@ -1,6 +1,7 @@
 // `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
 import { parseArgs } from 'node:util';
 import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
+import { describeCopy } from '../../archive/copy-scope.ts';
 import { totalText } from '../../archive/message-count.ts';
 import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify.ts';
@@ -183,20 +184,7 @@ function print(report: VerifyReport, terminal: Terminal): void {
 
 /** Of a copy, what it says that it holds: the rest is not looked for. */
 function copyLines({ copies, leftOut }: VerifyReport): string[] {
-  const lines = copies.map(({ source, copiedAt, selection }) => {
-    const { topics, partitions, from, until, fromId, untilId } = selection;
-    const parts = [
-      topics?.join(', ') ?? 'all topics',
-      partitions === undefined
-        ? ''
-        : `partitions ${partitions.map((one) => (one < 0 ? 'none' : one)).join(', ')}`,
-      from === undefined ? '' : `from ${from}`,
-      until === undefined ? '' : `until ${until}`,
-      fromId === undefined ? '' : `from id ${fromId}`,
-      untilId === undefined ? '' : `until id ${untilId}`,
-    ].filter(Boolean);
-    return `a copy of ${source}, made at ${copiedAt}: ${parts.join(', ')}`;
-  });
+  const lines = copies.map((note) => `a copy of ${describeCopy(note)}`);
   if (leftOut > 0)
     lines.push(`${leftOut.toLocaleString('en-US')} objects that its manifests name are no part of it`);
   return lines;

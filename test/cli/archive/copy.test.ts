@@ -1,7 +1,16 @@
 // `tdmq-backup archive copy` over the stand-ins: what real runs stored is copied to a folder and to other buckets, and can
 // be verified there alone.
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -19,16 +28,16 @@ let folder: string;
 beforeEach(async () => {
   rule = await startLoopbackStage({ otherBuckets: [OTHER] });
   folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
-  rule.broker.createTopic(SECOND, 3);
+  rule.broker.createTopic(SECOND, 1);
   // Large enough that it is stored in parts.
   for (const [topic, size] of [
     [TOPIC, 10],
-    [SECOND, 900_000],
+    [SECOND, 400_000],
   ] as const) {
     const messages = Array.from({ length: 24 }, (_, i) => ({ payload: randomBytes(size), key: `k${i % 4}` }));
     rule.broker.publish(topic, messages);
     const name = topic.split('/').at(-1) as string;
-    await run(topic, { RULE_NAME: `${name}-backup`, FILE_MAX_MESSAGES: '10' });
+    await run(topic, { RULE_NAME: `${name}-backup`, FILE_MAX_MESSAGES: topic === TOPIC ? '10' : '24' });
   }
 });
 afterEach(async () => {
@@ -179,6 +188,24 @@ test('raw entries, recovered objects and kept schemas go along', async () => {
   expect(raw.map((path) => path.split('.').at(-1)).toSorted()).toEqual(['bin', 'json']);
   const report = await verified('--folder', folder);
   expect(report).toMatchObject({ unreadable: 1, messages: 24 });
+});
+
+test('a settings file of its own names the target and its keys', async () => {
+  const file = join(folder, 'target.env');
+  const { COS_REGION, COS_ENDPOINT, TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY } = rule.env;
+  const settings = { COS_BUCKET: OTHER, COS_PREFIX: 'house/', COS_REGION, COS_ENDPOINT };
+  const keys = { TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY };
+  writeFileSync(
+    file,
+    Object.entries({ ...settings, ...keys })
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
+  expect((await copy('--to-env-file', file)).code).toBe(0);
+  expectCopied();
+  const page = join(folder, 'report');
+  await verified('--bucket', OTHER, '--prefix', 'house/', '--report', page);
+  expect(readFileSync(`${page}.html`, 'utf8')).toContain('test-1250000000/tdmq/, made at ');
 });
 
 test('replaces nothing, and names what is there with other bytes', async () => {
