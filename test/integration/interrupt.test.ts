@@ -119,6 +119,7 @@ const COMMANDS = [
   ['index'],
   ['recover'],
   ['restore', '--to', 'public/default/other'],
+  ['copy', '--to-prefix', 'elsewhere/'],
 ];
 
 test.each(COMMANDS)('%s that waits for a list of COS', { timeout: 60_000 }, async (...args) => {
