@@ -161,7 +161,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     const headers = { ...own, ...forbidOverwrite(), 'x-cos-metadata-directive': 'Copy' };
     const path = from.key.split('/').map(encodeURIComponent).join('/');
     const CopySource = `${from.bucket}.cos.${from.region}.myqcloud.com/${path}`;
-    const act: StoreCall = { doing: `copy ${from.key} to`, action: 'PutObjectCopy', key, commits: true };
+    const act: StoreCall = { doing: `copy ${from.key} to`, action: 'PutObject', key, commits: true };
     const answer = await unlessExists(
       client.call(act, (cos) => cos.putObjectCopy({ ...at(key), CopySource, Headers: headers }), callOptions),
     );
