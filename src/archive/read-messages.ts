@@ -99,9 +99,15 @@ async function* readObjects(
   const call: CallOptions = signal === undefined ? {} : { signal };
   for (const object of objects) {
     begin(object);
-    const read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
+    let read = rangeBytes === undefined ? store.read : rangedRead(store, object.sizeBytes, rangeBytes);
     try {
-      if (match !== undefined && (await isWithout(store, object, call, match))) continue;
+      if (match !== undefined && object.sizeBytes <= SMALL_BYTES && object.parts.compression === 'none') {
+        const bytes = await readWhole(store, object.key, call);
+        if (isWithout(bytes, object, match)) continue;
+        read = async function* () {
+          yield bytes;
+        };
+      }
       for await (const { message, line } of readRecords({ ...store, read }, object, call, match))
         yield { kind: 'message', message, line, object };
     } catch (error) {
@@ -111,15 +117,8 @@ async function* readObjects(
   }
 }
 
-/** Whether a small object is whole, and none of its records can fit: it need not be parsed then. */
-async function isWithout(
-  store: ObjectStore,
-  { key, parts, sizeBytes, facts }: ArchiveObject,
-  call: CallOptions,
-  match: RawMatch,
-): Promise<boolean> {
-  if (sizeBytes > SMALL_BYTES || parts.compression !== 'none') return false;
-  const bytes = await readWhole(store, key, call);
+/** Whether the object is whole with these bytes, and none of its records can fit: it need not be parsed then. */
+function isWithout(bytes: Buffer, { sizeBytes, facts }: ArchiveObject, match: RawMatch): boolean {
   if (bytes.length !== sizeBytes || match.inBytes(bytes)) return false;
   const firstEnd = bytes.indexOf(LINE_FEED);
   if (firstEnd < 0 || bytes[bytes.length - 1] !== LINE_FEED) return false;

@@ -18,6 +18,15 @@ async function read(store: MemoryStore, selection: Selection = {}, options: obje
   return ids;
 }
 
+/** Messages of the fixture are published in the order of their entries, and of partitions within them. */
+const byTime = (a: string, b: string) => {
+  const [[, entryA, partitionA], [, entryB, partitionB]] = [a, b].map((id) => id.split(':').map(Number)) as [
+    number[],
+    number[],
+  ];
+  return Number(entryA) - Number(entryB) || Number(partitionA) - Number(partitionB);
+};
+
 const ids = (partition: number, from: number, to: number) =>
   messages(partition, from, to).map(({ id }) => formatMessageId(id));
 
@@ -54,6 +63,17 @@ it('does not read objects that cannot hold what is selected', async () => {
   await read(store, { partitions: [0], toId: parseMessageId('7:3:0:-1') });
   const reads = store.calls.filter((call) => call.startsWith('read') && call.includes('.jsonl'));
   expect(reads).toEqual([`read ${stored[0]?.key}`]);
+});
+
+it('reads each object once for a key, whether it holds the key or not', async () => {
+  const { store } = await sampleArchive();
+  store.calls.length = 0;
+  expect(await read(store, { key: 'k1' })).toEqual(
+    [...ids(0, 0, 19), ...ids(1, 0, 9)].filter((id) => Number(id.split(':')[1]) % 3 === 1).sort(byTime),
+  );
+  const reads = store.calls.filter((call) => /^read .*\.jsonl/.test(call));
+  expect(reads).toHaveLength(4);
+  expect(new Set(reads).size).toBe(4);
 });
 
 it('gives a message that is in two objects once, unless asked for copies', async () => {
