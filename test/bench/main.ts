@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureCosts } from './costs.ts';
 import { measureGrowth } from './growth.ts';
+import { measureIdle } from './idle.ts';
 import { measureInstances } from './instances.ts';
 import { measureLatency } from './latency.ts';
 import { measureLinger } from './linger.ts';
@@ -27,6 +28,8 @@ const { values } = parseArgs({
     instances: { type: 'boolean', default: false },
     /** What it costs to read again what lingers, instead of how it compares. */
     linger: { type: 'boolean', default: false },
+    /** What a run with nothing to do costs, instead of how it compares. */
+    idle: { type: 'boolean', default: false },
     /** What a distance to COS and the broker costs, instead of how it compares. */
     latency: { type: 'boolean', default: false },
     /** What the function's work is made of, instead of how it compares. */
@@ -84,6 +87,7 @@ try {
   const kinds = [
     [values.growth, measureGrowth],
     [values.instances, measureInstances],
+    [values.idle, measureIdle],
     [values.latency, measureLatency],
     [values.linger, measureLinger],
     [values.costs, measureCosts],

@@ -103,7 +103,12 @@ async function runPythonSide(mode: 'raw' | 'function', drain: Drain): Promise<Me
   return JSON.parse(output) as Measurement;
 }
 
-function ruleEnv({ surroundings, topic, subscription }: Omit<Drain, 'workload'>): Record<string, string> {
+/** The settings of a rule that drains the topic. */
+export function ruleEnv({
+  surroundings,
+  topic,
+  subscription,
+}: Omit<Drain, 'workload'>): Record<string, string> {
   return {
     RULE_NAME: 'bench',
     PULSAR_SERVICE_URL: surroundings.broker.serviceUrl,

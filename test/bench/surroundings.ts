@@ -25,13 +25,15 @@ export const SECRETS = { secretId: 'AKIDloopback', secretKey: 'loopback' };
 /** Listeners of the broker, by whose names it is that far away: the first is for comparing, with as many hops. */
 export const NEAR = { name: 'near', roundTripMs: 0 };
 export const FAR = { name: 'far', roundTripMs: 2 };
+export const CLOSE = { name: 'close', roundTripMs: 1 };
+const PLACES = [NEAR, FAR, CLOSE];
 
 export interface Surroundings {
   readonly broker: Broker;
   readonly cosUrl: string;
   /** Bundles of this folder's processes, by name, and the packaged function. */
   readonly programs: Readonly<
-    Record<'function' | 'function-process' | 'wire-process' | 'stage-process', string>
+    Record<'function' | 'function-process' | 'wire-process' | 'stage-process' | 'idle-process', string>
   >;
   /** Makes the workload's topic and fills it, once; answers its full name. */
   fill(workload: Workload): Promise<string>;
@@ -53,6 +55,7 @@ export async function startSurroundings(): Promise<Surroundings> {
     absWorkingDir: root,
     entryPoints: {
       'function-process': 'test/bench/function-process.ts',
+      'idle-process': 'test/bench/idle-process.ts',
       'stage-process': 'test/bench/stage-process.ts',
       'wire-process': 'test/bench/wire-process.ts',
       'zstd-worker': 'src/lib/zstd-worker.mjs',
@@ -89,10 +92,10 @@ async function installNative(functionFolder: string): Promise<string | undefined
 async function startServers(folder: string, whyNotNative: string | undefined): Promise<Surroundings> {
   let brokerPort = 0;
   const proxies = await Promise.all(
-    [NEAR, FAR].map(({ roundTripMs }) => startDelayProxy(() => brokerPort, roundTripMs)),
+    PLACES.map(({ roundTripMs }) => startDelayProxy(() => brokerPort, roundTripMs)),
   );
   const listeners = Object.fromEntries(
-    [NEAR, FAR].map(({ name }, at) => [name, `pulsar://127.0.0.1:${proxies[at]?.port}`]),
+    PLACES.map(({ name }, at) => [name, `pulsar://127.0.0.1:${proxies[at]?.port}`]),
   );
   const [cos, broker] = await Promise.all([
     startCos(folder),
@@ -107,6 +110,7 @@ async function startServers(folder: string, whyNotNative: string | undefined): P
     programs: {
       function: join(folder, 'function', 'index.js'),
       'function-process': join(folder, 'function-process.mjs'),
+      'idle-process': join(folder, 'idle-process.mjs'),
       'stage-process': join(folder, 'stage-process.mjs'),
       'wire-process': join(folder, 'wire-process.mjs'),
     },
