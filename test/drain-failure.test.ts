@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import type { Clock, Message } from '../src/ports.ts';
-import { keepingLogger } from './cos/answering-server.ts';
+import { keepingLogger } from './fakes/loggers.ts';
 import {
   connectionLost,
   createFakeBroker,

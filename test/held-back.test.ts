@@ -1,7 +1,7 @@
 // What the broker holds back, in the core over fakes: how long a run waits for it, what ends a run, and what it reports.
 import { describe, expect, it } from 'vitest';
 import type { Backlog, HeldBackReason, Source, SourcePartition } from '../src/ports.ts';
-import { keepingLogger } from './cos/answering-server.ts';
+import { keepingLogger } from './fakes/loggers.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore } from './fakes/memory-store.ts';
 import { fill, runDrain } from './stage/memory-stage.ts';

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { LOG_EVENTS, type LogMessage } from '../src/log-events.ts';
 import type { Logger } from '../src/ports.ts';
-import { silentLogger } from './stage/memory-stage.ts';
+import { silentLogger } from './fakes/loggers.ts';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const filesOf = (folder: string) =>

@@ -6,7 +6,7 @@ import { BackupError } from '../src/errors.ts';
 import { formatMessageId } from '../src/format/record.ts';
 import type { RunManifest, Summary } from '../src/format/run-manifest.ts';
 import { handleInvocation } from '../src/handler.ts';
-import { keepingLogger } from './cos/answering-server.ts';
+import { keepingLogger } from './fakes/loggers.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { virtualClock } from './pulsar/virtual-clock.ts';

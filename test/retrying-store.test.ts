@@ -4,7 +4,7 @@ import { BackupError } from '../src/errors.ts';
 import { crc64 } from '../src/lib/crc64.ts';
 import type { Clock, ObjectStore } from '../src/ports.ts';
 import { retryingStore } from '../src/retrying-store.ts';
-import { keepingLogger } from './cos/answering-server.ts';
+import { keepingLogger } from './fakes/loggers.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 
 const bytes = Buffer.from('{"id":"1:2:3:4"}\n');

@@ -2,15 +2,13 @@
 
 import type { PulsarConfig } from '../../src/config.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { Logger, Source } from '../../src/ports.ts';
+import type { Source } from '../../src/ports.ts';
 import type { SourceOptions } from '../../src/pulsar/source-options.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import type { ContractConfig, SourceLimits } from './source-setup.ts';
 
 /** Makes the source under test. */
 export type CreateSource = (options: SourceOptions) => Source;
-
-const silent = () => undefined;
-export const silentLogger: Logger = { debug: silent, info: silent, warn: silent, error: silent };
 
 export function contractOptions(
   config: ContractConfig & Pick<PulsarConfig, 'serviceUrl'>,

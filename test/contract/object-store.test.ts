@@ -1,8 +1,9 @@
 import { createCosStore } from '../../src/cos/store.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { retryingStore } from '../../src/retrying-store.ts';
-import { cosConfig, keepingLogger } from '../cos/answering-server.ts';
+import { cosConfig } from '../cos/answering-server.ts';
 import { startLoopback } from '../cos/loopback.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';
 import { describeObjectStoreContract } from './object-store.ts';
 

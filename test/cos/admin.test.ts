@@ -1,7 +1,8 @@
 // What commands ask of a bucket: settings, and small objects that may be replaced.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
-import { cosConfig, keepingLogger, refused, startAnsweringServer } from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { cosConfig, refused, startAnsweringServer } from './answering-server.ts';
 import { type Loopback, startLoopback } from './loopback.ts';
 
 let loopback: Loopback;

@@ -3,7 +3,6 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net';
 import type { CosConfig } from '../../src/config.ts';
 import { Secret } from '../../src/lib/secret.ts';
-import type { Logger } from '../../src/ports.ts';
 
 /** A request as it arrived, its body read. */
 interface Arrived {
@@ -120,14 +119,3 @@ export const cosConfig = (endpoint: string | undefined, more: Partial<CosConfig>
   },
   ...more,
 });
-
-/** A logger that keeps what it was given. */
-export function keepingLogger(): Logger & {
-  readonly lines: { level: string; message: string; fields: object }[];
-} {
-  const lines: { level: string; message: string; fields: object }[] = [];
-  const log = (level: string) => (fields: object, message: string) => {
-    lines.push({ level, message, fields });
-  };
-  return { lines, debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') };
-}

@@ -3,11 +3,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
 import { BackupError } from '../../src/errors.ts';
 import type { Body } from '../../src/ports.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
 import {
   type AnsweringServer,
   cosConfig,
   errorXml,
-  keepingLogger,
   refused,
   startAnsweringServer,
   stored,

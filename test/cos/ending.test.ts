@@ -5,11 +5,11 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
 import type { CallOptions, Upload } from '../../src/ports.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
 import {
   type Answering,
   type AnsweringServer,
   cosConfig,
-  keepingLogger,
   refused,
   startAnsweringServer,
   stored,

@@ -5,11 +5,11 @@ import { listBuckets } from '../../src/cos/buckets.ts';
 import { readFailure, storeError } from '../../src/cos/failure.ts';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
 import type { BackupError } from '../../src/errors.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
 import {
   type AnsweringServer,
   cosConfig,
   errorXml,
-  keepingLogger,
   refused,
   startAnsweringServer,
 } from './answering-server.ts';

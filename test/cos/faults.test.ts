@@ -7,7 +7,8 @@ import type { CallKind } from '../../src/local/cos/call.ts';
 import type { FaultAction } from '../../src/local/cos/fault-plan.ts';
 import type { Clock, Created, Exists, ObjectStore } from '../../src/ports.ts';
 import { retryingStore } from '../../src/retrying-store.ts';
-import { cosConfig, keepingLogger } from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { cosConfig } from './answering-server.ts';
 import { type Loopback, startLoopback } from './loopback.ts';
 
 const MIB = 1_048_576;

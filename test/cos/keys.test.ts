@@ -7,7 +7,8 @@ import { objectKey, parseObjectKey } from '../../src/format/object-key.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import type { ObjectStore } from '../../src/ports.ts';
 import { parseTopicName } from '../../src/topic-name.ts';
-import { cosConfig, keepingLogger } from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { cosConfig } from './answering-server.ts';
 import { type Loopback, startLoopback } from './loopback.ts';
 
 let loopback: Loopback;

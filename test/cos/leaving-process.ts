@@ -1,6 +1,7 @@
 // A process that uses a store in every way, closes it and prints what is left that would keep it alive.
 import { createCosStore } from '../../src/cos/store.ts';
-import { cosConfig, keepingLogger } from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { cosConfig } from './answering-server.ts';
 
 const store = createCosStore(cosConfig(process.argv[2]), { logger: keepingLogger() });
 const attributes = { metadata: {}, contentType: 'text/plain' };

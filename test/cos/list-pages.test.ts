@@ -1,7 +1,8 @@
 // Listings of many pages, and answers that lead nowhere.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
-import { type AnsweringServer, cosConfig, keepingLogger, startAnsweringServer } from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { type AnsweringServer, cosConfig, startAnsweringServer } from './answering-server.ts';
 
 let server: AnsweringServer;
 let store: CosStore;

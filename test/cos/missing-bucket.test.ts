@@ -2,13 +2,8 @@
 // in which a key is free.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';
-import {
-  type AnsweringServer,
-  cosConfig,
-  keepingLogger,
-  refused,
-  startAnsweringServer,
-} from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { type AnsweringServer, cosConfig, refused, startAnsweringServer } from './answering-server.ts';
 import { type Loopback, startLoopback } from './loopback.ts';
 
 let loopback: Loopback;

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
-import { cosConfig, keepingLogger, refused, startAnsweringServer, stored } from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { cosConfig, refused, startAnsweringServer, stored } from './answering-server.ts';
 import { type Loopback, startLoopback } from './loopback.ts';
 
 let loopback: Loopback;

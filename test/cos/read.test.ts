@@ -2,13 +2,8 @@
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
-import {
-  type AnsweringServer,
-  cosConfig,
-  keepingLogger,
-  refused,
-  startAnsweringServer,
-} from './answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
+import { type AnsweringServer, cosConfig, refused, startAnsweringServer } from './answering-server.ts';
 
 let server: AnsweringServer;
 let store: CosStore;

@@ -5,7 +5,7 @@ import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
 import type { CosErrorCode } from '../../src/local/cos/cos-error.ts';
 import type { FaultAction } from '../../src/local/cos/fault-plan.ts';
-import { keepingLogger } from '../cos/answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
 import { type RunStage, startRunStage } from '../stage/loopback-stage.ts';
 
 const MINUTE_MS = 60_000;

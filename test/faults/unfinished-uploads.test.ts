@@ -2,8 +2,8 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import { startRunStage } from '../stage/loopback-stage.ts';
-import { silentLogger } from '../stage/memory-stage.ts';
 
 const MINUTE_MS = 60_000;
 

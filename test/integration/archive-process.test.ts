@@ -12,7 +12,7 @@ import { packageRoot } from '../../src/packaging/package-root.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { runArchive } from '../bench/archive-commands.ts';
 import { type Filled, fillArchive } from '../bench/archive-fill.ts';
-import { silentLogger } from '../contract/contract-options.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import { createTopic } from './broker/topics.ts';
 import { atCall } from './kill-points.ts';
 import { startCommand } from './restore-under-test.ts';

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
 import type { Delivery, SourcePartition } from '../../src/ports.ts';
-import { keepingLogger } from '../cos/answering-server.ts';
+import { keepingLogger } from '../fakes/loggers.ts';
 import {
   connectionLost,
   createFakeBroker,

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createSource } from '../../src/pulsar/create-source.ts';
-import { memoryLogger, nativeConfig } from './native/fixture.ts';
+import { keepingLogger, silentLogger } from '../fakes/loggers.ts';
+import { nativeConfig } from './native/fixture.ts';
 import { virtualClock } from './virtual-clock.ts';
 
 describe('the driver of PULSAR_DRIVER', () => {
   it.each(['wire', 'native'] as const)('%s runs, and the log says so', async (driver) => {
-    const { logger, lines } = memoryLogger();
+    const logger = keepingLogger();
     const options = {
       config: nativeConfig({ driver }),
       receiveBudgetBytes: 1,
@@ -17,17 +18,16 @@ describe('the driver of PULSAR_DRIVER', () => {
       AuthenticationToken: class {},
     }));
     expect(source.driver).toBe(driver);
-    expect(lines).toEqual([{ level: 'info', message: 'pulsar driver chosen', fields: { driver } }]);
+    expect(logger.lines).toEqual([{ level: 'info', message: 'pulsar driver chosen', fields: { driver } }]);
     await source.close();
   });
 
   it('that does not load is a fault of the settings, before anything is opened', async () => {
-    const { logger } = memoryLogger();
     const options = {
       config: nativeConfig({ driver: 'native' }),
       receiveBudgetBytes: 1,
       clock: virtualClock(),
-      logger,
+      logger: silentLogger,
     };
     await expect(createSource(options, () => Promise.reject(new Error('none')))).rejects.toMatchObject({
       code: 'config',

@@ -5,8 +5,9 @@ import type { EntryId } from '../../src/ports.ts';
 import { createNativeSource } from '../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import type { PublishedEntry, PublishedMessage, SourceSurroundings } from '../contract/source-setup.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import { type FakeEntry, type FakeMessageFields, FakePulsar } from './fake-pulsar-client.ts';
-import { memoryLogger, nativeConfig } from './native/fixture.ts';
+import { nativeConfig } from './native/fixture.ts';
 import { virtualClock } from './virtual-clock.ts';
 
 const TOKEN = 'the-right-token';
@@ -71,7 +72,7 @@ export async function startFakeSurroundings(isOld = false): Promise<SourceSurrou
           receiveBudgetBytes: 2 ** 26,
           ...limits,
           clock,
-          logger: memoryLogger().logger,
+          logger: silentLogger,
         },
         async () => pulsar.module(),
       ),

@@ -6,9 +6,10 @@ import { BackupError } from '../../src/errors.ts';
 import { formatMessageId } from '../../src/format/record.ts';
 import type { Summary } from '../../src/format/run-manifest.ts';
 import { type HandlerParts, handleInvocation } from '../../src/handler.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
-import { publishedMessages, silentLogger, storedMessages } from '../stage/memory-stage.ts';
+import { publishedMessages, storedMessages } from '../stage/memory-stage.ts';
 
 const LIMIT_MS = 60_000;
 const ENV = {

@@ -4,16 +4,10 @@ import type { SubscriptionType } from '../../src/config.ts';
 import { type DrainOptions, type DrainResult, drain } from '../../src/drain.ts';
 import { decodeRecord, encodeRecord, formatMessageId } from '../../src/format/record.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { Logger, Message, ObjectStore } from '../../src/ports.ts';
+import type { Message, ObjectStore } from '../../src/ports.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import { createFakeSource, type FakeBroker, publish } from '../fakes/memory-source.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
-
-export const silentLogger: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 const topic = { tenant: 't', namespace: 'n', topic: 'orders', full: 'persistent://t/n/orders' };
 

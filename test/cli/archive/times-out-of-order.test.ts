@@ -8,8 +8,8 @@ import { main } from '../../../src/cli/main.ts';
 import { parseConfig } from '../../../src/config.ts';
 import { createCosStore } from '../../../src/cos/store.ts';
 import { decodeRecord } from '../../../src/format/record.ts';
+import { silentLogger } from '../../fakes/loggers.ts';
 import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
-import { silentLogger } from '../../stage/memory-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
 const TOPIC = 'public/default/replicated';

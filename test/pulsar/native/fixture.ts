@@ -1,27 +1,14 @@
 // What the tests of the native adapter share: a fake client, its clock, and a source over it.
 import type { PulsarConfig } from '../../../src/config.ts';
-import type { Delivery, Logger, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
+import type { Delivery, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
 import { createNativeSource } from '../../../src/pulsar/native/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
+import { keepingLogger } from '../../fakes/loggers.ts';
 import type { FakeConsumer } from '../fake-consumer.ts';
 import { type FakeEntry, FakePulsar } from '../fake-pulsar-client.ts';
 import { virtualClock } from '../virtual-clock.ts';
 
 export const TOPIC = parseTopicName('t/ns/orders') as TopicName;
-
-/** A logger that keeps its lines. */
-export function memoryLogger() {
-  const lines: {
-    readonly level: string;
-    readonly message: string;
-    readonly fields: Record<string, unknown>;
-  }[] = [];
-  const at = (level: string) => (fields: object, message: string) => {
-    lines.push({ level, message, fields: { ...fields } });
-  };
-  const logger: Logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
-  return { logger, lines };
-}
 
 export function nativeConfig(overrides: Partial<PulsarConfig> = {}): PulsarConfig {
   return {
@@ -41,7 +28,7 @@ export function nativeConfig(overrides: Partial<PulsarConfig> = {}): PulsarConfi
 
 export interface Fixture {
   readonly pulsar: FakePulsar;
-  readonly lines: ReturnType<typeof memoryLogger>['lines'];
+  readonly lines: ReturnType<typeof keepingLogger>['lines'];
   readonly abort: AbortController;
   /** A new source each time, as a new run has. */
   source(overrides?: Partial<PulsarConfig>): Source;
@@ -54,7 +41,7 @@ export interface Fixture {
 export function nativeFixture(...entries: FakeEntry[]): Fixture {
   const clock = virtualClock();
   const pulsar = new FakePulsar(clock);
-  const { logger, lines } = memoryLogger();
+  const logger = keepingLogger();
   const abort = new AbortController();
   pulsar.addTopic(TOPIC.full);
   pulsar.publish(TOPIC.full, ...entries);
@@ -65,7 +52,7 @@ export function nativeFixture(...entries: FakeEntry[]): Fixture {
     );
   return {
     pulsar,
-    lines,
+    lines: logger.lines,
     abort,
     source,
     open: async (overrides) => {

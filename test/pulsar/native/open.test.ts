@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/lib/secret.ts';
-import type { SourcePartition } from '../../../src/ports.ts';
+import type { Logger, SourcePartition } from '../../../src/ports.ts';
 import { createNativeSource } from '../../../src/pulsar/native/source.ts';
 import { makeCertificates } from '../../certificates.ts';
+import { keepingLogger, silentLogger } from '../../fakes/loggers.ts';
 import { virtualClock } from '../virtual-clock.ts';
-import { memoryLogger, nativeConfig, nativeFixture, single, TOPIC, textOf } from './fixture.ts';
+import { nativeConfig, nativeFixture, single, TOPIC, textOf } from './fixture.ts';
 
 describe('opening the native source', () => {
   it('makes one consumer per partition, in order', async () => {
@@ -213,16 +214,16 @@ describe('the log of libpulsar', () => {
     const clock = virtualClock();
     const { pulsar } = nativeFixture();
     const module = pulsar.module();
-    const first = memoryLogger();
-    const second = memoryLogger();
-    const open = (logger: typeof first.logger, subscription: string) =>
+    const first = keepingLogger();
+    const second = keepingLogger();
+    const open = (logger: Logger, subscription: string) =>
       createNativeSource(
         { config: nativeConfig({ subscription }), receiveBudgetBytes: 1, clock, logger },
         async () => module,
       ).open();
-    await open(first.logger, 'a');
+    await open(first, 'a');
     pulsar.log(1, 'Connected');
-    await open(second.logger, 'b');
+    await open(second, 'b');
     pulsar.log(2, 'Reconnecting');
     pulsar.log(3, 'Discarding corrupted message at 7:1');
     expect(pulsar.logHandlers).toBe(1);
@@ -241,8 +242,12 @@ describe('the log of libpulsar', () => {
 
 describe('a pulsar-client that does not load', () => {
   const failing = (error: unknown) => {
-    const { logger } = memoryLogger();
-    const options = { config: nativeConfig(), receiveBudgetBytes: 1, clock: virtualClock(), logger };
+    const options = {
+      config: nativeConfig(),
+      receiveBudgetBytes: 1,
+      clock: virtualClock(),
+      logger: silentLogger,
+    };
     return createNativeSource(options, () => Promise.reject(error)).open();
   };
 
@@ -276,8 +281,12 @@ describe('a pulsar-client that does not load', () => {
   });
 
   it('is one also where the package is something else', async () => {
-    const { logger } = memoryLogger();
-    const options = { config: nativeConfig(), receiveBudgetBytes: 1, clock: virtualClock(), logger };
+    const options = {
+      config: nativeConfig(),
+      receiveBudgetBytes: 1,
+      clock: virtualClock(),
+      logger: silentLogger,
+    };
     await expect(createNativeSource(options, async () => ({ default: {} })).open()).rejects.toMatchObject({
       code: 'config',
     });
