@@ -155,7 +155,9 @@ export const VARIABLES = {
       z.maxLength(300),
       // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
       z.regex(/^(?:(?!\/)(?!.*\/\/)[^\u0000-\u001f\u007f]*\/)?$/),
-      z.refine((value) => !/(^|\/)(_runs|_unreadable)\//.test(value) && !/(^|\/)\.\.?\//.test(value)),
+      z.refine(
+        (value) => !/(^|\/)(_runs|_unreadable|_schemas)\//.test(value) && !/(^|\/)\.\.?\//.test(value),
+      ),
     ),
     expected:
       "a path that ends with '/', does not begin with one, has no '//', no '.' or '..' and no reserved name in it",

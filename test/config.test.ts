@@ -106,6 +106,7 @@ describe('the settings of a rule', () => {
         'a\u0007/',
         '_runs/',
         'a/_unreadable/',
+        '_schemas/',
         'a/../b/',
         '../a/',
         './',

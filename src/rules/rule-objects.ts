@@ -3,6 +3,7 @@
 import { createCosStore } from '../cos/store.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import { isArchiveClass } from '../format/contents.ts';
+import { schemaFolder } from '../format/kept-schema.ts';
 import { topicFolder } from '../format/object-key.ts';
 import { retry } from '../lib/retry.ts';
 import type { CallOptions, Logger } from '../ports.ts';
@@ -99,6 +100,7 @@ function foldersOf({ environment, functionName }: Rule): string[] {
     topicFolder(prefix, topic),
     `${prefix}_runs/rule=${name || functionName}/`,
     topicFolder(`${prefix}_unreadable/`, topic),
+    schemaFolder(prefix, topic),
     ...(isArchiveClass(environment['COS_STORAGE_CLASS']) ? [topicFolder(`${prefix}_contents/`, topic)] : []),
   ];
 }

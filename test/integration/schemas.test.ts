@@ -58,7 +58,7 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
   async function restore(topic: string, target: string, ...more: string[]) {
     const { terminal, out, err } = testTerminal(ruleEnv(cos(), broker().serviceUrl, topic));
     const exitCode = await main(['archive', 'restore', '--to', target, '--json', ...more], terminal);
-    return { exitCode, report: exitCode === 0 ? JSON.parse(out()) : undefined, err: err() };
+    return { exitCode, report: exitCode === 0 ? JSON.parse(out()) : undefined, err: err() + out() };
   }
 
   /** What a consumer gets, whichever topic it is from. */

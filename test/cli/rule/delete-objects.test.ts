@@ -10,11 +10,13 @@ const OWN = [
   'tdmq/orders/pulsar-abc/default/orders/date=2026-01-02/partition=0/000000000001-0000000002-00000.jsonl.gz',
   'tdmq/orders/_runs/rule=orders-backup/date=2026-01-01/20260101T000000000Z-request.json',
   'tdmq/orders/_unreadable/pulsar-abc/default/orders/partition=none/000000000001-0000000003.bin',
+  'tdmq/orders/_schemas/pulsar-abc/default/orders/0.json',
 ];
 const FOREIGN = [
   'readme.txt',
   'tdmq/orders/_runs/rule=orders-backup-2/date=2026-01-01/20260101T000000000Z-request.json',
   'tdmq/orders/_unreadable/pulsar-abc/default/orders-2/partition=none/000000000001-0000000003.bin',
+  'tdmq/orders/_schemas/pulsar-abc/default/orders-2/0.json',
   'tdmq/orders/notes.txt',
   'tdmq/orders/pulsar-abc/default/orders-2/date=2026-01-01/partition=none/000000000001-0000000001-00000.jsonl.gz',
   'tdmq/orders/pulsar-abc/other/orders/date=2026-01-01/partition=none/000000000001-0000000001-00000.jsonl.gz',
@@ -64,18 +66,18 @@ test('With the flag and --yes the rule’s own objects go after the function, an
   });
   const ran = await cloud.rule(...DELETE, '--yes');
   expect(ran).toMatchObject({ code: 0 });
-  expect(ran.err).toContain('remove 4 objects of the bucket archive-1250000000 with the prefix tdmq/orders/');
-  expect(ran.out).toContain('4 objects are removed from archive-1250000000');
+  expect(ran.err).toContain('remove 5 objects of the bucket archive-1250000000 with the prefix tdmq/orders/');
+  expect(ran.out).toContain('5 objects are removed from archive-1250000000');
   expect(ran.out).not.toContain('the stored objects');
   expect(keys()).toEqual([...FOREIGN].sort());
-  expect(removals()).toHaveLength(4);
-  expect(wasThere).toEqual([false, false, false, false]);
+  expect(removals()).toHaveLength(5);
+  expect(wasThere).toEqual([false, false, false, false, false]);
 });
 
 test('On a terminal the name of the rule must be typed, after bucket, prefix and number were reported', async () => {
   const refused = await cloud.ruleOnTerminal(DELETE, ['yes', 'y']);
   expect(refused).toMatchObject({ code: 1 });
-  expect(refused.err).toContain('This removes 4 objects from archive-1250000000/tdmq/orders/ for good');
+  expect(refused.err).toContain('This removes 5 objects from archive-1250000000/tdmq/orders/ for good');
   expect(refused.err).toContain('Nothing was deleted');
   expect(isRuleThere()).toBe(true);
   expect(keys()).toEqual(everything);
@@ -100,7 +102,7 @@ test('A failure in the middle says how many were removed and what remains', asyn
   });
   const ran = await cloud.rule(...DELETE, '--yes');
   expect(ran.code).toBe(1);
-  expect(ran.err).toContain('is deleted, but 3 of its 4 objects were removed, 1 remain');
+  expect(ran.err).toContain('is deleted, but 4 of its 5 objects were removed, 1 remain');
   expect(ran.err).toContain('tdmq/orders/_unreadable/pulsar-abc/default/orders/');
   expect(ran.err).toContain('policies/remove-objects.json');
   expect(isRuleThere()).toBe(false);
@@ -114,8 +116,8 @@ test('Ctrl-C in the middle says how many were removed and what remains', async (
   });
   const ran = await cloud.ruleWith({ signal: interrupt.signal }, ...DELETE, '--yes');
   expect(ran.code).toBe(130);
-  const [, removed, remain] = /(\d) of its 4 objects were removed, (\d) remain/.exec(ran.err) ?? [];
-  expect(Number(removed) + Number(remain)).toBe(4);
+  const [, removed, remain] = /(\d) of its 5 objects were removed, (\d) remain/.exec(ran.err) ?? [];
+  expect(Number(removed) + Number(remain)).toBe(5);
   expect(ran.err).toContain('Remove what remains by hand, in archive-1250000000: tdmq/orders/pulsar-abc/');
 });
 
