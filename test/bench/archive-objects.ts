@@ -14,7 +14,8 @@ import { progress, table } from './report.ts';
 
 const MB = 1_000_000;
 
-interface Cost {
+/** What a command took. */
+export interface Cost {
   readonly seconds: number;
   readonly cpuSeconds: number;
   readonly peakBytes: number | undefined;
@@ -128,7 +129,7 @@ async function measureCopy(copy: string): Promise<string[][]> {
 }
 
 /** Our command, in a process of its own as a person runs it. */
-async function measureOwn(
+export async function measureOwn(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Cost> {
@@ -141,7 +142,7 @@ async function measureOwn(
 }
 
 /** Runs a command, and asks bash how long it took, with all that it started. */
-async function measure(
+export async function measure(
   command: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Cost> {

@@ -14,6 +14,7 @@ import { type ArchiveCommand, COMMANDS, type CommandCost, runArchive } from './a
 import { BUCKET, cosEnvironment, startBenchCos } from './archive-cos.ts';
 import { type Filled, fillArchive } from './archive-fill.ts';
 import { measureObjects } from './archive-objects.ts';
+import { measureTables } from './archive-tables.ts';
 import { progress, table } from './report.ts';
 
 const { values } = parseArgs({
@@ -27,6 +28,8 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     /** Instead of these: archives of so many small objects, a list with commas. */
     objects: { type: 'string' },
+    /** Instead of these: an archive of so many messages as tables. */
+    tables: { type: 'string' },
     /** A folder that keeps the archives for the next time. */
     keep: { type: 'string' },
   },
@@ -47,6 +50,11 @@ const folder =
 await mkdir(folder, { recursive: true });
 if (values.objects !== undefined) {
   await measureObjects(values.objects.split(',').map(Number), folder, values.keep !== undefined);
+  if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
+  process.exit(0);
+}
+if (values.tables !== undefined) {
+  await measureTables(Number(values.tables), folder, values.keep !== undefined);
   if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
   process.exit(0);
 }

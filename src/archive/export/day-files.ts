@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { BackupError } from '../../errors.ts';
 import { dateOf } from '../../format/object-key.ts';
 import { parseTime } from '../../format/record.ts';
+import { readWhole } from '../../format/stored-object.ts';
+import { mapInOrder } from '../../lib/map-in-order.ts';
 import type { CallOptions, ObjectStore, TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog.ts';
 import type { PartitionObjects } from '../object-list.ts';
@@ -15,6 +17,10 @@ import type { PayloadColumns } from './payload-columns.ts';
 import { CareNeeded, type QuickRow, readQuickly } from './quick-rows.ts';
 import { rowLine } from './row-line.ts';
 import { type Draft, fileName } from './target.ts';
+
+/** Objects of this size are read so many at a time. */
+const SMALL_BYTES = 1_048_576;
+const AHEAD = 8;
 
 /** A message of an object was published on another day. */
 export type OnOtherDay = (object: ArchiveObject, date: string) => void;
@@ -84,6 +90,20 @@ export async function createDayFiles(
 export const isQuick = (partitions: readonly PartitionObjects[], selection: Selection): boolean =>
   !isByContent(selection) && partitions.every(({ recovered }) => recovered.length === 0);
 
+/** Reads an object that is small before its turn comes: many of them are mostly waiting. */
+const readSmall =
+  (store: ObjectStore, call: CallOptions) =>
+  async (object: ArchiveObject): Promise<{ object: ArchiveObject; read: ObjectStore['read'] }> => {
+    if (object.sizeBytes > SMALL_BYTES) return { object, read: store.read };
+    const reading = readWhole(store, object.key, call);
+    // Whatever is wrong is thrown where the object is read.
+    await reading.catch(() => undefined);
+    const read = async function* () {
+      yield await reading;
+    };
+    return { object, read };
+  };
+
 /** The files of a day; `undefined` where it has to be read with care. @throws BackupError `store` */
 export async function fillQuickly(
   store: ObjectStore,
@@ -95,11 +115,12 @@ export async function fillQuickly(
 ): Promise<readonly Draft[] | undefined> {
   const files = await opening;
   const isTimed = selection.fromMs !== undefined || selection.toMs !== undefined;
+  const call: CallOptions = signal === undefined ? {} : { signal };
   let mayWait = false;
   try {
     for (const { others } of partitions) {
       const seen = createDuplicateFilter();
-      for (const object of others()) {
+      for await (const { object, read } of mapInOrder(others(), AHEAD, readSmall(store, call))) {
         seen.begin(object.facts.firstId);
         const onRow = ({ id, date: own, publishTime, line }: QuickRow) => {
           const publishTimeMs = isTimed ? (parseTime(publishTime) as TimeMs) : 0;
@@ -114,7 +135,7 @@ export async function fillQuickly(
           mayWait = false;
           return files.untilTaken();
         };
-        await readQuickly(store, object, signal === undefined ? {} : { signal }, onRow, untilTaken);
+        await readQuickly({ ...store, read }, object, call, onRow, untilTaken);
         onRead?.(date, object.sizeBytes);
       }
     }

@@ -1,8 +1,10 @@
 // Writes the days of a topic as tables that are not there yet, or that are of other objects than today. A day is read
 // again as a whole, in the order of each partition, and takes the place of what there was only when it is complete.
 import { BackupError } from '../../errors.ts';
-import type { ObjectStore } from '../../ports.ts';
+import type { ListedObject, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
+import { expectReadable } from '../archived.ts';
+import { pathOf } from '../manifest-content.ts';
 import { type DamagedObject, readInOrder } from '../read-messages.ts';
 import type { Selection } from '../selection.ts';
 import { BASE_COLUMNS, type Column, selectOf } from './columns.ts';
@@ -97,7 +99,7 @@ export async function planDay(
   if (JSON.stringify(note.settings) !== JSON.stringify(settings)) throw otherExport(target, note, settings);
   const cut = cutOf(date, selection);
   const isSame =
-    note.sourcesSha256 === sourcesSha256(sources) &&
+    (note.sourcesSha256 === sourcesSha256(sources) || (await hasAll(target, topic, date, sources))) &&
     note.fromMs === cut.fromMs &&
     note.toMs === cut.toMs &&
     (isOfAnyColumns || note.columns === columnsText(payload)) &&
@@ -108,6 +110,44 @@ export async function planDay(
     files.size === note.files.length &&
     note.files.every(({ name, sizeBytes }) => files.get(name) === sizeBytes);
   return { date, isStale: !isThere, note };
+}
+
+/** Whether the export has the rows of all these objects: of others it may have them too, which are gone. */
+export async function hasAll(
+  target: ExportTarget,
+  topic: TopicName,
+  date: string,
+  sources: readonly SourceObject[],
+): Promise<boolean> {
+  const key = noteKey(topic, date);
+  const text = await target.readNote(key);
+  if (text === undefined) return false;
+  const known = new Map(parseDayNote(text, key).sources.map(({ path, sizeBytes }) => [path, sizeBytes]));
+  return sources.every(({ path, sizeBytes }) => known.get(path) === sizeBytes);
+}
+
+/** Refuses days that have to be written of objects that have to be thawed first. @throws BackupError `store` that names them */
+export async function expectReadableDays(
+  store: ObjectStore,
+  days: Days,
+  notes: ReadonlyMap<string, KnownDay>,
+  target: ExportTarget,
+  archived: readonly ListedObject[],
+  options: Pick<ExportOptions, 'topic' | 'selection' | 'settings' | 'signal'>,
+): Promise<void> {
+  if (archived.length === 0) return;
+  const needed = new Set<string>();
+  for (const date of days.dates()) {
+    const sources = days.sourcesOf(date);
+    const { isStale } = await planDay(date, sources, notes.get(date), target, options, true);
+    if (isStale) for (const { path } of sources) needed.add(path);
+  }
+  const { signal } = options;
+  await expectReadable(
+    store,
+    archived.filter(({ key }) => needed.has(pathOf(key))),
+    { signal },
+  );
 }
 
 const columnsOf = (payload: PayloadColumns | undefined): readonly Column[] => [

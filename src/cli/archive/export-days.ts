@@ -1,13 +1,17 @@
 // What an archive has to make tables of: topics, and the days of each with their objects. It writes nothing.
-import { expectReadable, listedPart } from '../../archive/archived.ts';
+import { listedPart } from '../../archive/archived.ts';
 import { isRecovered } from '../../archive/catalog.ts';
 import { streamCatalog } from '../../archive/catalog-stream.ts';
+import { settingsOf } from '../../archive/export/day-note.ts';
 import { createDays } from '../../archive/export/days.ts';
-import { readNotes } from '../../archive/export/export-topic.ts';
+import { expectReadableDays, hasAll, readNotes } from '../../archive/export/export-topic.ts';
+import type { DecodeMode } from '../../archive/export/payload-columns.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
+import { dateOfPath, pathOf } from '../../archive/manifest-content.ts';
 import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
 import { mayHold, type Selection } from '../../archive/selection.ts';
 import { isArchiveClass } from '../../format/contents.ts';
+import type { ManifestObject } from '../../format/run-manifest.ts';
 import type { ListedObject } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
@@ -30,7 +34,7 @@ export async function listDays(
   selection: Selection,
   target: ExportTarget,
   { signal }: Terminal,
-  isSkipping: boolean,
+  { decode, isSkipping }: { readonly decode: DecodeMode | undefined; readonly isSkipping: boolean },
 ) {
   const { store, prefix } = location;
   const isLocal = !location.knowsMetadata;
@@ -45,8 +49,16 @@ export async function listDays(
     days.add(object, learned.get(object.key.slice(prefix.length)) ?? []);
     if (isArchiveClass(object.storageClass)) archived.push(listedPart(object));
   }
-  const { missing, raw } = await catalog.surroundings();
+  const { missing: all, raw } = await catalog.surroundings();
+  const missing: ManifestObject[] = [];
+  for (const one of all) {
+    const path = pathOf(one.key);
+    const sources = [{ path, sizeBytes: one.size }];
+    // A lifecycle rule has removed it since: the tables have its rows.
+    if (!(await hasAll(target, topic, dateOfPath(path), sources))) missing.push(one);
+  }
   const damage = expectWhole({ prefix, missing }, selection, isSkipping, topic.full);
-  await expectReadable(store, archived, { signal });
-  return { days, notes, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
+  const settings = settingsOf(selection, decode);
+  await expectReadableDays(store, days, notes, target, archived, { topic, selection, settings, signal });
+  return { days, notes, settings, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
 }

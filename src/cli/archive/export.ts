@@ -1,7 +1,6 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { settingsOf } from '../../archive/export/day-note.ts';
 import {
   type DayResult,
   type ExportOptions,
@@ -96,16 +95,11 @@ Examples:
       const results: TopicResult[] = [];
       let exitCode = 0;
       for (const topic of topics) {
-        const settings = settingsOf(selection, decode);
-        const options = {
-          topic,
-          selection,
-          settings,
-          compression,
-          fileBytes,
-          signal: terminal.signal,
-        } as const;
-        const found = await listDays(location, topic, selection, place, terminal, values['skip-damaged']);
+        const how = { decode, isSkipping: values['skip-damaged'] };
+        const found = await listDays(location, topic, selection, place, terminal, how);
+        const { settings } = found;
+        const files = { compression, fileBytes } as const;
+        const options = { topic, selection, settings, ...files, signal: terminal.signal };
         if (found.days.dates().length === 0) {
           if (topics.length === 1) throw await nothingOfTopic(location, topic, terminal.signal);
           continue;

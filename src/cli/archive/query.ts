@@ -207,10 +207,13 @@ async function makeTables(
   let exitCode = 0;
   try {
     for (const topic of await topicsOf(location, signal)) {
-      const found = await listDays(location, topic, selection, target, terminal, isSkipping);
+      const found = await listDays(location, topic, selection, target, terminal, {
+        decode: mode,
+        isSkipping,
+      });
       if (found.days.dates().length === 0) continue;
       const options = {
-        ...{ topic, selection, settings: settingsOf(selection, mode), signal },
+        ...{ topic, selection, settings: found.settings, signal },
         ...{ compression: 'snappy' as const, fileBytes: Number.POSITIVE_INFINITY },
         onDamaged: found.damage.onDamaged,
         onRead: (date: string) => progress.update(`reading ${topic.topic} of ${date}`),

@@ -1,0 +1,94 @@
+// `archive export` is killed with SIGKILL at any moment, again and again, while DuckDB reads the tables: each day is what
+// it was or what it is to be, and the export after it is whole.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, it } from 'vitest';
+import { bundleCli } from '../../src/packaging/bundle.ts';
+import { packageRoot } from '../../src/packaging/package-root.ts';
+import type { Message } from '../../src/ports.ts';
+import { messages } from '../archive/archive-fixture.ts';
+import { allTables, emptyArchive, query } from '../cli/archive/exported.ts';
+
+const root = packageRoot(import.meta.url);
+const ROUNDS = 12;
+const DAY_MS = 86_400_000;
+const DAYS = 3;
+const ROWS = 400;
+
+beforeAll(() => bundleCli(root, join(root, 'dist/cli')), 60_000);
+
+/** Of each day `ROWS` messages, the `round`-th time; large enough for several files. */
+const round = (number: number): Message[][] =>
+  Array.from({ length: DAYS }, (_, day) =>
+    messages(day, number * ROWS, (number + 1) * ROWS - 1).map((one, i) => ({
+      ...one,
+      publishTimeMs: Date.UTC(2026, 10, 23) + day * DAY_MS + i,
+      payload: Buffer.from(`${i} `.repeat(600 + (i % 7) * 100)),
+    })),
+  );
+
+function startExport(archive: string, tables: string) {
+  const program = join(root, 'dist/cli/tdmq-backup.js');
+  const args = ['archive', 'export', '--folder', archive, '--to', tables, '--file-size', '200kB'];
+  const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
+  return { child, exited: once(child, 'exit') };
+}
+
+const hasTables = (tables: string) => {
+  try {
+    return readdirSync(tables, { recursive: true }).some((name) => String(name).endsWith('.parquet'));
+  } catch {
+    return false;
+  }
+};
+
+/** Rows and different ids by day; nothing where a file went while it was read: that is an error, and no wrong answer. */
+async function read(tables: string): Promise<{ date: string; rows: string; ids: string }[] | undefined> {
+  if (!hasTables(tables)) return [];
+  try {
+    const sql = `SELECT date::VARCHAR AS date, count(*) AS rows, count(DISTINCT id) AS ids FROM ${allTables(tables)} GROUP BY 1 ORDER BY 1`;
+    return (await query(sql)) as { date: string; rows: string; ids: string }[];
+  } catch (error) {
+    expect(String(error)).toMatch(/No such file|No files found|could not open|Cannot open/i);
+    return undefined;
+  }
+}
+
+it('leaves nothing half, whenever it is killed', async () => {
+  const archive = emptyArchive();
+  let kills = 0;
+  for (let number = 0; number < ROUNDS; number++) {
+    await archive.store(round(number));
+    const started = Date.now();
+    const { child, exited } = startExport(archive.archive, archive.tables);
+    let isOver = false;
+    void exited.then(() => {
+      isOver = true;
+    });
+    // The whole takes about a second: the kills are spread over it.
+    const killAtMs = started + 250 + (number / ROUNDS) * 1_500;
+    while (!isOver) {
+      for (const { rows, ids } of (await read(archive.tables)) ?? []) {
+        expect(ids).toBe(rows);
+        expect(Number(rows) % ROWS).toBe(0);
+      }
+      if (Date.now() > killAtMs && child.exitCode === null) child.kill('SIGKILL');
+    }
+    await exited;
+    if (child.signalCode === 'SIGKILL') kills++;
+    for (const { rows, ids } of (await read(archive.tables)) ?? []) {
+      expect(ids).toBe(rows);
+      expect(Number(rows) % ROWS).toBe(0);
+    }
+  }
+  expect(kills).toBeGreaterThan(2);
+  const { exited } = startExport(archive.archive, archive.tables);
+  expect(await exited).toEqual([0, null]);
+  const days = await read(archive.tables);
+  expect(days?.map(({ rows, ids }) => [rows, ids])).toEqual(
+    Array.from({ length: DAYS }, () => [String(ROUNDS * ROWS), String(ROUNDS * ROWS)]),
+  );
+  expect(readdirSync(join(archive.tables, '_export'))).toEqual(['t']);
+});
