@@ -86,7 +86,8 @@ function decodeAs(
   return decoder.decode(typeof key === 'string' ? Buffer.from(key) : key, payload);
 }
 
-function reasonOf(found: Exclude<SchemaOfRecord, { kind: 'schema' }>, version: string): string {
+/** Why a message is not decoded whose schema is not there, as a sentence. */
+export function reasonOf(found: Exclude<SchemaOfRecord, { kind: 'schema' }>, version: string): string {
   if (found.kind === 'missing') return `the archive does not have the schema of version ${version}`;
   if (found.kind === 'damaged') return `the schema of version ${version} cannot be read: ${found.reason}`;
   return `version ${version} has had several schemas (${found.names.join(', ')}), and no manifest says which it is`;

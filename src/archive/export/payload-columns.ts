@@ -4,6 +4,7 @@ import { versionText } from '../../format/kept-schema.ts';
 import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { ArchiveObject } from '../catalog.ts';
+import { reasonOf as undecodedReason } from '../decode/decode-messages.ts';
 import { createDecoder, type Decoded, type Decoder, type Undecoded } from '../decode/decoder.ts';
 import { type JsonValue, parseJson } from '../decode/json-value.ts';
 import { reasonOf } from '../decode/misfit.ts';
@@ -72,10 +73,10 @@ export async function openPayloads(
     const { payload, schemaVersion, key } = message;
     if (schemaVersion === undefined || schemaVersion.length === 0) {
       if (payload === null) return { value: null };
-      return mode === 'json' ? decodeJson(payload) : { error: 'it names no schema' };
+      return mode === 'json' ? decodeJson(payload) : undefined;
     }
     const found = await schemas.of(message.topic, schemaVersion, object);
-    if (found.kind !== 'schema') return { error: withoutSchema(found.kind, schemaVersion) };
+    if (found.kind !== 'schema') return { error: undecodedReason(found, versionText(schemaVersion)) };
     let decoder = decoders.get(found.schema.sha256);
     if (decoder === undefined) {
       decoder = createDecoder(found.schema);
@@ -149,10 +150,3 @@ function decodeJson(payload: Uint8Array): Decoded<JsonValue> | Undecoded {
     return { error: error instanceof SyntaxError ? 'it is no JSON' : 'it is no text' };
   }
 }
-
-const withoutSchema = (kind: 'missing' | 'ambiguous' | 'damaged', version: Uint8Array): string =>
-  ({
-    missing: `the archive has no schema ${versionText(version)}`,
-    ambiguous: `schema ${versionText(version)} has had several definitions`,
-    damaged: `schema ${versionText(version)} is damaged`,
-  })[kind];

@@ -139,6 +139,20 @@ it('leaves the days of an export alone of which nothing is asked for or listed a
   expect(await rowsIn(archive)).toBe(20);
 });
 
+it('is as before where an object is gone whose rows it has, though a manifest names it', async () => {
+  const archive = emptyArchive();
+  const [gone] = await archive.store([ofDay(0, 0, 4), ofDay(0, 5, 9), ofDay(1, 10, 19)]);
+  await exportDays(archive);
+  rmSync(join(archive.archive, (gone?.key ?? '').replace('tdmq/', '')));
+  await archive.store([ofDay(2, 20, 24)]);
+  expect(await exportDays(archive)).toEqual({
+    '2026-11-23': 'unchanged 10',
+    '2026-11-24': 'unchanged 10',
+    '2026-11-25': 'written 5',
+  });
+  expect((await archive.run('export', '--to', join(archive.tables, 'others'))).code).toBe(1);
+});
+
 it('refuses to write a day without rows that the export has, unless asked for', async () => {
   const archive = emptyArchive();
   const [gone] = await archive.store([ofDay(0, 0, 4), ofDay(0, 5, 9)], { manifest: false });
