@@ -125,6 +125,11 @@ async function measureCopy(copy: string): Promise<string[][]> {
   await add('cat --count-by key', own('cat', '--count-by', 'key'), ['cat | grep', grepValue]);
   await add('cat --latest-per-key', own('cat', '--latest-per-key'), ['cat | grep', grepValue]);
   await add('verify --level list', own('verify', '--level', 'list'), ['find', find]);
+  await add('restore --dry-run', own('restore', '--to', 'bench/archive/new', '--dry-run', '--offline'));
+  const to = `${copy}-copied`;
+  await add('copy to a folder', own('copy', '--to-folder', to));
+  await add('copy, again', own('copy', '--to-folder', to));
+  await rm(to, { recursive: true, force: true });
   return rows;
 }
 

@@ -21,6 +21,9 @@ import type { Location, LocationValues } from './location.ts';
 /** So many copies that failed one after the other are enough to make all others here. */
 const MAX_FAILURES = 3;
 
+/** No upload of one object takes so long: an older one is of a copy that was killed. */
+const UPLOAD_AGE_MS = 3_600_000;
+
 /** As parseArgs wants them. */
 export const TARGET_OPTIONS = {
   'to-folder': { type: 'string' },
@@ -33,6 +36,8 @@ export const TARGET_OPTIONS = {
 export type TargetValues = { readonly [Name in keyof typeof TARGET_OPTIONS]?: string | undefined };
 
 export interface OpenTarget extends CopyTarget {
+  /** Removes what killed copies have left of objects that were stored in parts, as far as these keys may. */
+  cleanUp(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -68,6 +73,7 @@ async function openFolder(
     store: () => store,
     ...{ prefix: '', name: folder },
     keepTime: (key, time) => utimes(join(folder, ...key.split('/')), time, time),
+    cleanUp: async () => undefined,
     close: () => store.close(),
   };
 }
@@ -142,6 +148,16 @@ function openBucketTarget(
         if (!(error instanceof BackupError)) throw error;
         isRefused = ++failures >= MAX_FAILURES;
         return 'refused';
+      }
+    },
+    async cleanUp() {
+      const { store } = open();
+      try {
+        for await (const { key, uploadId, ageMs } of store.listUploads(cos.prefix))
+          if (ageMs > UPLOAD_AGE_MS) await store.abortUpload(key, uploadId);
+      } catch (error) {
+        // Nothing of it is visible, and lifecycle rules remove it too.
+        if (!(error instanceof BackupError)) throw error;
       }
     },
     async close() {

@@ -84,11 +84,13 @@ Examples:
       const isLocal = !knowsMetadata;
       if (all.length === 0) throw await nothingFound(store, prefix, { isLocal, signal, topic });
       const topics = topic === undefined ? all : [topic];
+      const otherTopics = all
+        .map(({ full }) => full)
+        .filter((full) => topic !== undefined && full !== topic.full);
       const startedMs = Date.now();
       const counts = await copyArchive(store, prefix, target, {
         ...{ topics, selection, knowsMetadata, parallel, isDry, signal },
-        isAll:
-          topics.length === all.length && topics.every(({ full }) => all.some((one) => one.full === full)),
+        isAll: topic === undefined || (otherTopics.length === 0 && all.length === 1),
         isSkipping: values['skip-damaged'],
         name: location.name,
         version: packageVersion(packageRoot(import.meta.url)),
@@ -100,6 +102,7 @@ Examples:
           );
         },
       });
+      if (!isDry) await target.cleanUp();
       progress.clear();
       const isNothing = counts.objects + counts.others + counts.damaged.length + counts.archived.length === 0;
       if (isNothing && topics[0] !== undefined)
@@ -107,9 +110,9 @@ Examples:
       if (counts.archived.length > 0 && !values.json) throw areArchived(counts);
       if (values.json)
         terminal.stdout.write(
-          `${JSON.stringify({ format: 'tdmq-backup-copy-report/1', isDryRun: isDry, from: location.name, to: target.name, ...counts })}\n`,
+          `${JSON.stringify({ format: 'tdmq-backup-copy-report/1', isDryRun: isDry, from: location.name, to: target.name, ...counts, otherTopics })}\n`,
         );
-      else print(counts, isDry, target.name, terminal);
+      else print(counts, otherTopics, isDry, target.name, terminal);
       return reportDamaged(counts.damaged, terminal) || counts.archived.length > 0 ? 1 : 0;
     } catch (error) {
       progress.clear();
@@ -132,7 +135,13 @@ function areArchived({ archived, objects }: CopyCounts): BackupError {
   });
 }
 
-function print(counts: CopyCounts, isDry: boolean, name: string, terminal: Terminal): void {
+function print(
+  counts: CopyCounts,
+  otherTopics: readonly string[],
+  isDry: boolean,
+  name: string,
+  terminal: Terminal,
+): void {
   const { green, yellow } = paint(terminal.stdout, terminal.env);
   const say = (text: string) => terminal.stdout.write(`${text}\n`);
   const count = (value: number) => value.toLocaleString('en-US');
@@ -149,5 +158,9 @@ function print(counts: CopyCounts, isDry: boolean, name: string, terminal: Termi
   if (beyond > 0)
     say(
       `${yellow('⚠')} ${count(beyond)} objects have messages outside of the selection too: objects are copied whole`,
+    );
+  if (otherTopics.length > 0)
+    say(
+      `${yellow('⚠')} ${count(otherTopics.length)} other topics of this archive are no part of the copy: ${otherTopics.slice(0, MAX_KEYS).join(', ')}${otherTopics.length > MAX_KEYS ? ' and more' : ''}`,
     );
 }

@@ -15,6 +15,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
+import { parseCosConfig } from '../../../src/config.ts';
+import { createCosStore } from '../../../src/cos/store.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { retryingStore } from '../../../src/retrying-store.ts';
 import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
 
@@ -24,9 +28,12 @@ const SECOND = 'public/default/payments';
 const OTHER = 'other-1250000000';
 let rule: LoopbackStage;
 let folder: string;
+/** The clock of COS is so far ahead. */
+let aheadMs = 0;
 
 beforeEach(async () => {
-  rule = await startLoopbackStage({ otherBuckets: [OTHER] });
+  aheadMs = 0;
+  rule = await startLoopbackStage({ otherBuckets: [OTHER], cosClock: () => Date.now() + aheadMs });
   folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
   rule.broker.createTopic(SECOND, 1);
   // Large enough that it is stored in parts.
@@ -206,6 +213,36 @@ test('a settings file of its own names the target and its keys', async () => {
   const page = join(folder, 'report');
   await verified('--bucket', OTHER, '--prefix', 'house/', '--report', page);
   expect(readFileSync(`${page}.html`, 'utf8')).toContain('test-1250000000/tdmq/, made at ');
+});
+
+test('what a killed copy has left of an object in parts is removed later, and what is under way is not', async () => {
+  const { TENCENTCLOUD_SECRET_ID: TENCENTCLOUD_SECRETID, TENCENTCLOUD_SECRET_KEY: TENCENTCLOUD_SECRETKEY } =
+    rule.env;
+  const env = { ...rule.env, COS_BUCKET: OTHER, TENCENTCLOUD_SECRETID, TENCENTCLOUD_SECRETKEY };
+  const logger = { debug() {}, info() {}, warn() {}, error() {} };
+  const inner = createCosStore(parseCosConfig(env, 'shell'), { logger });
+  const store = retryingStore(inner, { clock: systemClock, logger });
+  const attributes = { metadata: {}, contentType: 'application/x-ndjson' };
+  const uploads = async () => {
+    const keys: string[] = [];
+    for await (const { key } of store.listUploads('')) keys.push(key);
+    return keys;
+  };
+  await store.startUpload('house/t/ns/killed.jsonl', attributes);
+  await store.startUpload('of-others/t/ns/under-way.jsonl', attributes);
+  expect((await copy(...TO_OTHER)).code).toBe(0);
+  expect(await uploads()).toHaveLength(2);
+  aheadMs += 2 * 3_600_000;
+  expect((await copy(...TO_OTHER)).code).toBe(0);
+  expect(await uploads()).toEqual(['of-others/t/ns/under-way.jsonl']);
+  await store.close();
+});
+
+test('says which topics of the archive it leaves behind', async () => {
+  const { out } = await copy('--to-folder', folder, '--topic', TOPIC);
+  expect(out).toContain(`1 other topics of this archive are no part of the copy: persistent://${SECOND}`);
+  const { out: json } = await copy('--to-folder', folder, '--json');
+  expect(JSON.parse(json).otherTopics).toEqual([]);
 });
 
 test('replaces nothing, and names what is there with other bytes', async () => {
