@@ -123,7 +123,9 @@ export async function restorePartition(
         counts.skipped++;
         continue;
       }
-      const schemaVersion = message.schemaVersion?.length ? await versionOf(message, item.object) : undefined;
+      const { schemaVersion: own } = message;
+      // Producers of bytes write a version of no bytes.
+      const schemaVersion = own !== undefined && own.length > 0 ? await versionOf(message, item.object) : own;
       if (producer !== undefined) {
         await pace(() => {
           for (const one of producers.values()) one.push();

@@ -10,7 +10,7 @@ import { formatMessageId } from '../../src/format/record.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { OutgoingMessage, Publisher } from '../../src/ports.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
-import type { MemoryStore } from '../fakes/memory-store.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { message, messages, PREFIX, sampleArchive, storeManifest, storeObject } from './archive-fixture.ts';
 
 const TARGET = parseTopicName('t/ns/replay') as TopicName;
@@ -223,4 +223,14 @@ it('publishes no faster than it is asked to', async () => {
   expect(published).toHaveLength(30);
   expect(nowMs).toBeGreaterThan(2_500);
   expect(nowMs).toBeLessThan(3_500);
+});
+
+it('publishes messages of producers of bytes as they are: with a version of no bytes, or none', async () => {
+  const store = createMemoryStore();
+  const own = [undefined, new Uint8Array()].map((schemaVersion, n) => message(0, n, { schemaVersion }));
+  await storeManifest(store, [await storeObject(store, own)]);
+  const { publisher, published } = fakePublisher();
+  const { counts } = await restore(store, publisher);
+  expect(counts).toMatchObject({ messages: 2, withoutSchema: 0 });
+  expect(published.map((one) => one.message.schemaVersion?.length)).toEqual([undefined, 0]);
 });

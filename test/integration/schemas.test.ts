@@ -41,6 +41,11 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
   async function backedUp(name: string, partitions: number, ...schemas: JavaSchema[]) {
     const topic = await createTopic(broker(), name, partitions);
     await createSubscription(broker(), topic, 'backup');
+    await backUp(topic, ...schemas);
+    return topic;
+  }
+
+  async function backUp(topic: string, ...schemas: JavaSchema[]) {
     const cases = schemas.map((schema, i) => ({
       topic,
       schema,
@@ -52,7 +57,6 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     const { summary, output } = await invoke({ env: ruleEnv(cos(), broker().serviceUrl, topic) });
     expect(summary, output).toMatchObject({ messages: 10 * schemas.length, stopReason: 'caught_up' });
     expect(output).not.toContain('schema not kept');
-    return topic;
   }
 
   async function restore(topic: string, target: string, ...more: string[]) {
@@ -144,25 +148,52 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     await expectSame(pairs, ['avro-evolved', 'avro', 'auto']);
   });
 
-  it('publishes nothing where the target refuses a schema, and says why and what to do', async () => {
-    const topic = await backedUp('refused', 0, 'avro', 'avro-evolved');
-    const namespace = 'public/incompatible';
-    await broker().admin('PUT', `namespaces/${namespace}`, {});
-    await broker().admin('PUT', `namespaces/${namespace}/schemaCompatibilityStrategy`, 'ALWAYS_INCOMPATIBLE');
-    await broker().admin('PUT', `persistent/${namespace}/again`);
-    const target = `persistent://${namespace}/again`;
-    const { exitCode, err } = await restore(topic, target);
-    expect(exitCode).toBe(1);
-    expect(err).toMatch(/schema 1 of .*refused.*IncompatibleSchema/);
-    expect(err).toContain('--schemas none');
-    expect(await messagesIn(target)).toBe(0);
-    const without = await restore(topic, target, '--schemas', 'none');
-    expect(without.exitCode, without.err).toBe(0);
-    expect(without.report).toMatchObject({ messages: 20, withoutSchema: 0 });
+  it('keeps what messages mean apart where the topic was deleted and made anew with other schemas', async () => {
+    const topic = await backedUp('anew', 0, 'avro');
+    await broker().admin('DELETE', 'persistent/public/default/anew?force=true');
+    await createTopic(broker(), 'anew');
+    await createSubscription(broker(), topic, 'backup');
+    await backUp(topic, 'avro-evolved');
+    const schemas = stored(cos(), topic).filter(({ key }) => key.includes('/_schemas/'));
+    expect(schemas).toHaveLength(2);
+    const target = await createTopic(broker(), 'anew-again');
+    const { exitCode, report, err } = await restore(topic, target);
+    expect(exitCode, err).toBe(0);
+    expect(report).toMatchObject({ messages: 20, withoutSchema: 0 });
+    const read = await readWithSchemas(broker().serviceUrl, [{ topic: target, schema: 'avro-evolved' }]);
+    const values = (price: (n: number) => string) =>
+      Array.from({ length: 10 }, (_, n) => `{id=${n}, name=order ${n}, price=${price(n)}}`);
+    const wanted = [...values(() => 'null'), ...values((n) => (n % 2 === 0 ? '9007199254740993' : 'null'))];
+    expect(read.map(({ value }) => value).sort()).toEqual(wanted.sort());
   });
 
+  it.each([
+    ['schemaCompatibilityStrategy', 'PUT', 'ALWAYS_INCOMPATIBLE', 'schema 1 of'],
+    ['isAllowAutoUpdateSchema', 'POST', false, 'schema 0 of'],
+  ])(
+    'publishes nothing where the target refuses a schema by %s, and says why',
+    async (policy, method, value, which) => {
+      const name = `refused-${policy.toLowerCase()}`;
+      const topic = await backedUp(name, 0, 'avro', 'avro-evolved');
+      const namespace = `public/${name}`;
+      await broker().admin('PUT', `namespaces/${namespace}`, {});
+      await broker().admin(method, `namespaces/${namespace}/${policy}`, value);
+      await broker().admin('PUT', `persistent/${namespace}/again`);
+      const target = `persistent://${namespace}/again`;
+      const { exitCode, err } = await restore(topic, target);
+      expect(exitCode).toBe(1);
+      expect(err).toContain(which);
+      expect(err).toMatch(/refused: IncompatibleSchema/);
+      expect(err).toContain('--schemas none');
+      expect(await messagesIn(target)).toBe(0);
+      const without = await restore(topic, target, '--schemas', 'none');
+      expect(without.exitCode, without.err).toBe(0);
+      expect(without.report).toMatchObject({ messages: 20, withoutSchema: 0 });
+    },
+  );
+
   it('goes round: backed up, deleted, restored and backed up again, records say the same', async () => {
-    const topic = await backedUp('round', 2, 'avro', 'avro-evolved');
+    const topic = await backedUp('round', 2, 'avro', 'avro-evolved', 'bytes');
     const before = recordsIn(cos(), prefixOf(topic));
     await broker().admin('DELETE', 'persistent/public/default/round/partitions?force=true');
     await createTopic(broker(), 'round', 2);
@@ -171,12 +202,12 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     expect(exitCode, err).toBe(0);
     const env = { ...ruleEnv(cos(), broker().serviceUrl, topic), COS_PREFIX: 'again/' };
     const { summary, output } = await invoke({ env });
-    expect(summary, output).toMatchObject({ messages: 20 });
+    expect(summary, output).toMatchObject({ messages: 30 });
     const after = recordsIn(cos(), 'again/');
     expect(after.map(({ said }) => said)).toEqual(before.map(({ said }) => said));
     // Versions are those of the topic as it is now; what they mean is the same.
     expect(after.map(({ definition }) => definition)).toEqual(before.map(({ definition }) => definition));
-    expect(after.every(({ definition }) => definition !== undefined)).toBe(true);
+    expect(after.filter(({ definition }) => definition !== undefined)).toHaveLength(20);
   });
 });
 
@@ -198,7 +229,7 @@ function recordsIn(cos: LoopbackCos, prefix: string) {
       const own = Object.entries(properties as object).filter(([name]) => !name.startsWith('tdmq-backup-'));
       return {
         id,
-        said: JSON.stringify([topic, own, key, value, valueBase64]),
+        said: JSON.stringify([topic, own, key, value, valueBase64, schemaVersion === '']),
         definition: schemas.get(schemaVersion),
       };
     })

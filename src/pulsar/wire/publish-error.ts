@@ -33,7 +33,7 @@ export function publishError(error: unknown, topic: string): unknown {
     return again('The topic was terminated and takes no messages any more: restore into another one.', false);
   if (isServerError(error, 'IncompatibleSchema'))
     return again(
-      'The topic has a schema, and the namespace lets only producers with one publish to it; these messages go without. `archive schemas fetch` may find theirs; or switch schema-validation-enforced off meanwhile, or restore into a topic without a schema.',
+      'The topic has a schema, and the namespace lets only producers with one publish to it: switch schema-validation-enforced off meanwhile, or use a topic without a schema. To restore into it, the archive needs the schemas of its messages: `archive schemas fetch` may find them.',
       false,
     );
   if (
