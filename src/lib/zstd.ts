@@ -9,9 +9,13 @@ import { compressedRoomBytes, type InMemory, ZstdThread } from './zstd-thread.ts
 /** Bytes of input that become one frame. */
 export const FRAME_INPUT_BYTES = 262_144;
 
-const LEVEL = 3;
+/** Of 1 to 22. On records of 1 KiB 3 takes Node's own zstd 1.6 times the time for 1.5 % less, and 1 stores 7 % more. */
+const LEVEL = 2;
 const MAX_FRAME_BYTES = 16 * 1_048_576;
 const MAX_CONTENT_BYTES = 64 * 1_048_576;
+
+/** `ZSTD_c_compressionLevel`. */
+const COMPRESSION_LEVEL = 100;
 
 /** `ZSTD_c_checksumFlag`: each frame ends with a checksum of its content, so that a reader sees damage as with gzip. */
 const CHECKSUM_FLAG = 201;
@@ -45,7 +49,7 @@ export async function compressFrame(bytes: InMemory): Promise<{ frame: Uint8Arra
     const { memory, sizeBytes } = bytes;
     const frame = await nativeCompress(new Uint8Array(memory, 0, sizeBytes), {
       pledgedSrcSize: sizeBytes,
-      params: { [CHECKSUM_FLAG]: 1 },
+      params: { [CHECKSUM_FLAG]: 1, [COMPRESSION_LEVEL]: LEVEL },
     });
     return { frame, memory };
   }

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { collectFunction, zipFunction } from '../../src/packaging/function-package.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
+import { fetchNode, NODE_VERSIONS } from '../integration/node-versions.ts';
 import { progress, spread, table } from './report.ts';
 import { type Drain, MEMORY_MB, type Result, runFunction, runStages } from './sides.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -19,20 +20,34 @@ export async function measureCosts(
   const workload = compressionWorkload(scale);
   progress(`filling ${workload.name}`);
   const topic = await surroundings.fill(workload);
-  const results = new Map<string, Result[]>(COMPRESSIONS.map((name) => [name, []]));
-  for (let round = 0; round < rounds; round++) {
-    for (const [compression, of] of results) {
-      const subscription = await surroundings.subscribe(topic);
-      const drain: Drain = { surroundings, workload, topic, subscription };
-      of.push(await runFunction(drain, { env: { FILE_COMPRESSION: compression } }));
-      await surroundings.unsubscribe(topic, subscription);
+  const compressions: string[][] = [];
+  for (const version of NODE_VERSIONS) {
+    const node = await fetchNode(version);
+    const results = new Map<string, Result[]>(COMPRESSIONS.map((name) => [name, []]));
+    for (let round = 0; round < rounds; round++) {
+      for (const [compression, of] of results) {
+        const subscription = await surroundings.subscribe(topic);
+        const drain: Drain = { surroundings, workload, topic, subscription };
+        of.push(await runFunction(drain, { env: { FILE_COMPRESSION: compression }, node }));
+        await surroundings.unsubscribe(topic, subscription);
+      }
     }
+    const plain = results.get('none') as Result[];
+    for (const [compression, of] of results)
+      compressions.push(compressionRow(version, compression, of, plain));
+    progress(compressions.slice(-COMPRESSIONS.length).join('\n'));
   }
-  const compressions = [...results].map(([compression, of]) => compressionRow(compression, of));
   const stages = await runStages(surroundings, topic);
   return [
     table(
-      ['FILE_COMPRESSION', 'bytes stored per message', 'k msg/s', 'CPU µs/msg', 'GB-s per million messages'],
+      [
+        'FILE_COMPRESSION',
+        'bytes stored per message',
+        'k msg/s',
+        'CPU µs/msg',
+        'times none',
+        'GB-s per million messages',
+      ],
       compressions,
     ),
     table(
@@ -43,13 +58,21 @@ export async function measureCosts(
   ].join('\n');
 }
 
-function compressionRow(compression: string, results: readonly Result[]): string[] {
+function compressionRow(
+  version: string,
+  compression: string,
+  results: readonly Result[],
+  plain: readonly Result[],
+): string[] {
+  const cpu = ({ cpuMs, messages }: Result) => (cpuMs * 1_000) / messages;
+  const ratios = results.map((one, round) => cpu(one) / cpu(plain[round] as Result));
   const cell = (digits: number, pick: (result: Result) => number) => spread(results.map(pick), digits);
   return [
-    compression,
+    `${compression}, Node ${version}`,
     cell(0, ({ storedBytes = 0, messages }) => storedBytes / messages),
     cell(1, ({ messages, wallMs }) => messages / wallMs),
-    cell(1, ({ messages, cpuMs }) => (cpuMs * 1_000) / messages),
+    cell(1, cpu),
+    spread(ratios, 2),
     cell(1, ({ messages, wallMs }) => ((wallMs / 1_000) * (MEMORY_MB / 1_024) * 1e6) / messages),
   ];
 }

@@ -32,16 +32,16 @@ interface FunctionOptions {
   /** For Node, such as --cpu-prof. */
   readonly execArgv?: readonly string[];
   readonly memoryMb?: number;
+  /** The Node that runs it; this one by default. */
+  readonly node?: string;
 }
 
 /** The packaged function as SCF runs it. */
 export async function runFunction(drain: Drain, options: FunctionOptions = {}): Promise<Result> {
   const { programs } = drain.surroundings;
   const args = [programs['function-process'], programs.function, String(options.memoryMb ?? MEMORY_MB)];
-  const { report, output } = await runNode([...(options.execArgv ?? []), ...args], {
-    ...ruleEnv(drain),
-    ...options.env,
-  });
+  const env = { ...ruleEnv(drain), ...options.env };
+  const { report, output } = await runNode([...(options.execArgv ?? []), ...args], env, options.node);
   const stored = output.split('\n').filter((line) => line.includes('"object stored"'));
   const storedBytes = stored.reduce((sum, line) => sum + (JSON.parse(line) as { bytes: number }).bytes, 0);
   return { ...(JSON.parse(report) as Measurement), storedBytes, storedObjects: stored.length };
@@ -127,8 +127,9 @@ export function ruleEnv({
 async function runNode(
   args: readonly string[],
   env: Record<string, string>,
+  node = process.execPath,
 ): Promise<{ report: string; output: string }> {
-  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const child = spawn(node, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   const closed = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject).once('close', resolve);
   });
