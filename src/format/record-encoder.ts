@@ -45,8 +45,11 @@ export function encodeRecords(messages: readonly Message[]): Records {
 function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
   for (const message of messages) {
     const { payload } = message;
-    if (payload === null || payload.length <= MAX_INPUT_BYTES) yield* encodeAtOnce([message]).chunks;
-    else if (isUtf8(payload)) {
+    if (payload === null || payload.length <= MAX_INPUT_BYTES) {
+      // A large head makes several chunks: when the last one is read, others may have encoded theirs over it.
+      const { chunks } = encodeAtOnce([message]);
+      yield* chunks.length > 1 ? chunks.map((chunk) => Buffer.from(chunk)) : chunks;
+    } else if (isUtf8(payload)) {
       yield Buffer.from(encodeRecordHead(message) + OPEN);
       for (let at = 0; at < payload.length; at += MAX_INPUT_BYTES) {
         const end = escapeInto(payload.subarray(at, at + MAX_INPUT_BYTES), 0);

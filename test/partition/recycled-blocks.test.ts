@@ -12,7 +12,7 @@ import { createSlots } from '../../src/lib/semaphore.ts';
 import { MemoryBudget } from '../../src/memory-budget.ts';
 import { rangeOf } from '../../src/partition/message-range.ts';
 import { ObjectFile, PART_BYTES } from '../../src/partition/object-file.ts';
-import type { Body, ObjectStore } from '../../src/ports.ts';
+import type { Body, Message, ObjectStore } from '../../src/ports.ts';
 import { retryingStore } from '../../src/retrying-store.ts';
 import { messages } from '../archive/archive-fixture.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';
@@ -143,3 +143,30 @@ describe.each(['none', 'gzip'] as const)(
     });
   },
 );
+
+it('files keep apart what is in several chunks: a small value behind a large head, in a large entry', async () => {
+  const memory = createMemoryStore();
+  const budget = new MemoryBudget(16 * PART_BYTES, systemClock);
+  const options = { rule: 'r', store: memory, budget, slots: createSlots(6), compression: 'gzip' } as const;
+  const keys = ['a', 'b', 'c'];
+  const expected = await Promise.all(
+    keys.map(async (key) => {
+      const [small, large] = messages(0, 0, 1) as [Message, Message];
+      const its = [
+        { ...large, payload: Buffer.alloc(PART_BYTES, key) },
+        { ...small, properties: [['name', key.repeat(500_000)]], payload: Buffer.alloc(60_000, key) },
+      ] satisfies Message[];
+      const file = new ObjectFile({ ...options, key, signal: new AbortController().signal }, 0);
+      await file.append(encodeRecords(its), rangeOf(its));
+      await file.seal('end');
+      await file.create();
+      return its.map(encodeRecord).join('');
+    }),
+  );
+  const stored = keys.map((key) =>
+    gunzipSync(memory.objects.get(key)?.bytes ?? '')
+      .toString()
+      .replaceAll(/ +\n/g, '\n'),
+  );
+  for (const [i, text] of stored.entries()) expect(text === expected[i], `file ${i}`).toBe(true);
+});
