@@ -60,6 +60,13 @@ export async function planRestore(
   const { store, prefix } = location;
   const { selection, route, isWithRaw, isSkipping, signal } = how;
   const { source, target } = pair;
+  const catalog = streamCatalog(store, prefix, {
+    ...{ topic: source, signal, isLocal: !location.knowsMetadata, time: selection },
+    onProgress: how.onListed,
+  });
+  // First: an archive that does not answer is reported as such, whatever a note says.
+  const objects = catalog.objects();
+  let next = await objects.next();
   const note = await openNote(
     location,
     {
@@ -69,16 +76,16 @@ export async function planRestore(
     },
     how,
   );
-  if (note.done !== undefined) return { done: note.done };
-  const catalog = streamCatalog(store, prefix, {
-    ...{ topic: source, signal, isLocal: !location.knowsMetadata, time: selection },
-    onProgress: how.onListed,
-  });
+  if (note.done !== undefined) {
+    await objects.return(undefined);
+    return { done: note.done };
+  }
   const { began } = note;
   const list = createObjectList(prefix);
   const archived: ListedObject[] = [];
   let found = 0;
-  for await (const object of catalog.objects()) {
+  for (; !next.done; next = await objects.next()) {
+    const object = next.value;
     found++;
     // What was stored since is no part of it.
     const isPart = began?.take(object.key) !== false;
