@@ -95,7 +95,7 @@ const idText = (id: MessageId): string =>
 
 /**
  * Whether a copy of this selection has the object. `hasRuns`: there are manifests; then an object that none names is
- * copied whatever its time, since nothing at the target would tell that it was left out.
+ * copied whatever its time, since nothing at the target would show that it was left out.
  */
 export function isCopied(
   object: Pick<ArchiveObject, 'parts' | 'facts' | 'manifest'>,

@@ -9,7 +9,7 @@ export interface RestoreCounts {
   bytes: number;
   /** The payload of the largest message. */
   largestBytes: number;
-  /** Copies of messages that stand in two objects. */
+  /** Copies of messages that are in two objects. */
   duplicates: number;
   /** Published by an earlier try. */
   skipped: number;

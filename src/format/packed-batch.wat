@@ -5,7 +5,7 @@
   ;;   0    eight constants in slots of 16 bytes: key, properties, sequenceId, value, close, null, eventTime
   ;;   128  the text of a second, 20 bytes: 2026-11-01T00:00:00.
   ;;   160  room for the digits of a number
-  ;;   192  five pairs of where a text begins and its length: what stands before and behind the place in the batch, the
+  ;;   192  five pairs of where a text begins and its length: what is before and behind the place in the batch, the
   ;;        producer, the sequence id of a message without one, and what is before the value
   ;;   256  up to 32 properties, four words each: where the name begins and its length, the same of the value
   (import "json" "memory" (memory 25))

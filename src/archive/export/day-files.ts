@@ -25,7 +25,7 @@ const AHEAD = 8;
 /** A message of an object was published on another day. */
 export type OnOtherDay = (object: ArchiveObject, date: string) => void;
 
-/** What the filling of a day is told. */
+/** What the filling of a day needs to know. */
 export interface FillOptions extends CallOptions, Pick<ReadOptions, 'onDamaged'> {
   readonly selection: Selection;
   readonly payload?: PayloadColumns | undefined;

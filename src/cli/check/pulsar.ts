@@ -23,7 +23,7 @@ export interface PulsarCheck {
   /** Of a role key that is read through the TDMQ API; for tests. */
   readonly tdmqEndpoint?: string | undefined;
   readonly subscribes: boolean;
-  /** Is told how many partitions the topic has. */
+  /** Gets the number of partitions of the topic. */
   readonly onPartitions?: (count: number) => void;
 }
 
