@@ -1,6 +1,16 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { listSchemas, openSchemas } from '../../src/archive/schemas.ts';
-import { encodeKeptSchema, keepSchema, schemaKey, schemaName } from '../../src/format/kept-schema.ts';
+import { createFolderStore } from '../../src/archive/folder-store.ts';
+import { listSchemas, openSchemas, readSchema } from '../../src/archive/schemas.ts';
+import {
+  definitionBytes,
+  encodeKeptSchema,
+  keepSchema,
+  propertiesOf,
+  schemaKey,
+  schemaName,
+} from '../../src/format/kept-schema.ts';
 import type { ManifestObject } from '../../src/format/run-manifest.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
@@ -113,4 +123,22 @@ it('lists the schemas of a topic, or of all, in the order of versions, and nothi
   const own = ['0', '9', other, '10'].map((name) => `${orders.full} ${name}`);
   expect(await names(topicOf('t/n/orders-partition-1'))).toEqual(own);
   expect(await names(undefined)).toEqual(['persistent://t/n/a x01', ...own]);
+});
+
+/** Written once, and never again: every later version reads them as they are. */
+describe('golden schemas', () => {
+  const folder = fileURLToPath(new URL('../fixtures/golden/schema-v1', import.meta.url));
+  const golden = createFolderStore(folder);
+
+  it('are read, and made again to the byte', async () => {
+    const listed = await listSchemas(golden, '', topicOf('t/ns/orders'), {});
+    expect(listed.map(({ name }) => name)).toEqual(['0', '0-2586ee28d6d2', '1', '2']);
+    for (const one of listed) {
+      const bytes = readFileSync(`${folder}/${one.key}`);
+      const kept = await readSchema(golden, one, {});
+      const { type, name } = kept;
+      const schema = { type, name, properties: propertiesOf(kept), definition: definitionBytes(kept) };
+      expect(encodeKeptSchema(keepSchema(topicOf('t/ns/orders'), one.version, schema))).toEqual(bytes);
+    }
+  });
 });
