@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeAll, expect, it } from 'vitest';
 import { bundleCli } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
@@ -70,6 +71,7 @@ it('leaves nothing half, whenever it is killed', { timeout: 300_000 }, async () 
     // The whole takes about a second: the kills are spread over it.
     const killAtMs = started + 250 + (number / ROUNDS) * 1_500;
     while (!isOver) {
+      await nextTurn();
       for (const { rows, ids } of (await read(archive.tables)) ?? []) {
         expect(ids).toBe(rows);
         expect(Number(rows) % ROWS).toBe(0);

@@ -1,13 +1,17 @@
 // What `archive export` writes, read by engines of others and compared with what `archive cat` prints: every row, every
 // value, every type. The archives are golden objects of today's format and messages as odd as a broker lets them be.
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import avro from 'avsc';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseJson } from '../../src/archive/decode/json-value.ts';
 import { main } from '../../src/cli/main.ts';
+import { encodeKeptSchema, keepSchema, schemaKey, schemaName } from '../../src/format/kept-schema.ts';
 import { decodeRecord, formatMessageId } from '../../src/format/record.ts';
 import type { Message, Text } from '../../src/ports.ts';
+import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { message, messages } from '../archive/archive-fixture.ts';
 import { emptyArchive } from '../cli/archive/exported.ts';
 import { testTerminal } from '../cli/terminal.ts';
@@ -156,7 +160,142 @@ describe.each(ENGINES)('%s', (engine) => {
     await command('export', '--folder', archive.archive, '--to', archive.tables);
     await expectSame(engine, archive.archive, archive.tables, 't/ns/orders');
   });
+
+  it('reads decoded payloads as cat --decode prints them, over versions of a schema', async () => {
+    const archive = emptyArchive();
+    const types = keepShopSchemas(archive.archive);
+    const at = { number: 2 ** 52 - 1, at: 1_795_000_000_123_456, local: 1_795_000_000_123, day: 20_780 };
+    const value = {
+      ...at,
+      ratio: 0.5,
+      flag: true,
+      raw: Buffer.from([0xff, 0, 0x27]),
+      amount: Buffer.from([0xff, 0x85]),
+      tags: ['a', 'ü', ''],
+      counts: { x: -1, '': 2 },
+      customer: { 'shop.Customer': { name: 'Ada', lines: [{ sku: 'A', count: 3 }] } },
+    };
+    const empty = { ...value, number: -1, flag: false, tags: [], counts: {}, customer: null };
+    const one = (entryId: number, version: 0 | 1, rest: object) =>
+      message(0, entryId, {
+        schemaVersion: versionOf(version),
+        payload: types[version].toBuffer({ ...value, ...rest }),
+      });
+    await archive.store([
+      [
+        one(0, 0, {}),
+        one(1, 0, empty),
+        one(2, 1, { note: { string: 'later' } }),
+        one(3, 1, { ...empty, note: null }),
+        message(0, 4, { schemaVersion: versionOf(1), payload: null }),
+        message(0, 5, { payload: Buffer.from('names no schema') }),
+      ],
+    ]);
+    const at0 = ['--folder', archive.archive];
+    await command('export', ...at0, '--to', archive.tables, '--decode');
+    const { terminal, out } = testTerminal();
+    await main(['archive', 'cat', ...at0, '--decode'], terminal);
+    const rows = await readTables(engine, archive.tables);
+    expect(rows.size).toBe(6);
+    for (const line of out().trimEnd().split('\n')) {
+      const { id, decoded } = parseJson(line) as unknown as { id: string; decoded?: Shop };
+      expect(rows.get(id)?.['payload']).toEqual(decoded ? expectedPayload(decoded) : null);
+      expect(rows.get(id)?.['decode_error']).toBeNull();
+    }
+  });
 });
+
+/** A decoded value of the shop's schemas. */
+interface Shop {
+  readonly number: number;
+  readonly at: string;
+  readonly local: string;
+  readonly day: string;
+  readonly ratio: number;
+  readonly flag: boolean;
+  readonly raw: string;
+  readonly amount: string;
+  readonly tags: readonly string[];
+  readonly counts: Readonly<Record<string, number>>;
+  readonly customer: {
+    readonly name: string;
+    readonly lines: readonly { sku: string; count: number }[];
+  } | null;
+  readonly note?: string | null;
+}
+
+/** What Python makes of the decoded values of the shop's schemas. */
+function expectedPayload(decoded: Shop): Record<string, unknown> {
+  const { number: count, at, local, day, ratio, flag, raw, amount, tags, counts, customer, note } = decoded;
+  const times = (text: string) => ({
+    time: text.replace('Z', '').padEnd('2026-11-23T00:00:00.000000'.length, '0'),
+  });
+  return {
+    number: number(count),
+    at: times(at),
+    local: times(local),
+    day: { date: day },
+    ratio: { float: String(ratio) },
+    flag,
+    raw: { base64: raw },
+    amount: { number: amount },
+    tags: listOf(tags),
+    counts: Object.fromEntries(Object.entries(counts).map(([key, one]) => [key, number(one)])),
+    customer: customer && {
+      name: customer.name,
+      lines: listOf(customer.lines.map((one) => ({ sku: one.sku, count: number(one.count) }))),
+    },
+    note: note ?? null,
+  };
+}
+
+/** An empty list looks as an empty map does. */
+const listOf = (items: readonly unknown[]) => (items.length === 0 ? {} : items);
+
+const versionOf = (number: number) => Buffer.from([0, 0, 0, 0, 0, 0, 0, number]);
+
+/** Two versions of a schema: a field more, and a wider one. */
+function keepShopSchemas(archive: string): [avro.Type, avro.Type] {
+  const record = (name: string, fields: object[]) => ({ type: 'record', name, namespace: 'shop', fields });
+  const line = record('Line', [
+    { name: 'sku', type: 'string' },
+    { name: 'count', type: 'int' },
+  ]);
+  const fields = (more: object[]) => [
+    { name: 'number', type: 'long' },
+    { name: 'at', type: { type: 'long', logicalType: 'timestamp-micros' } },
+    { name: 'local', type: { type: 'long', logicalType: 'local-timestamp-millis' } },
+    { name: 'day', type: { type: 'int', logicalType: 'date' } },
+    { name: 'ratio', type: more.length === 0 ? 'float' : 'double' },
+    { name: 'flag', type: 'boolean' },
+    { name: 'raw', type: 'bytes' },
+    { name: 'amount', type: { type: 'bytes', logicalType: 'decimal', precision: 12, scale: 2 } },
+    { name: 'tags', type: { type: 'array', items: 'string' } },
+    { name: 'counts', type: { type: 'map', values: 'long' } },
+    {
+      name: 'customer',
+      type: [
+        'null',
+        record('Customer', [
+          { name: 'name', type: 'string' },
+          { name: 'lines', type: { type: 'array', items: line } },
+        ]),
+      ],
+    },
+    ...more,
+  ];
+  const topic = parseTopicName('t/ns/orders') as TopicName;
+  const keep = (number: number, more: object[]) => {
+    const definition = record('Order', fields(more));
+    const bytes = Buffer.from(JSON.stringify(definition));
+    const schema = { type: 'AVRO', name: 'Order', properties: [], definition: bytes };
+    const path = join(archive, schemaKey('', topic, schemaName(versionOf(number))));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, encodeKeptSchema(keepSchema(topic, versionOf(number), schema)));
+    return avro.Type.forSchema(definition as avro.Schema, { logicalTypes: {}, wrapUnions: true });
+  };
+  return [keep(0, []), keep(1, [{ name: 'note', type: ['null', 'string'] }])];
+}
 
 /** The topics of the golden objects. */
 const goldenTopics = (): string[] =>

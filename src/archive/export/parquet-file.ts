@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { BackupError } from '../../errors.ts';
+import { BackupError, messageOf } from '../../errors.ts';
 import { sqlText } from './columns.ts';
 
 const ENCODER = new TextEncoder();
@@ -11,7 +11,6 @@ const ENCODER = new TextEncoder();
 const PIECE_BYTES = 1_000_000;
 const LINE_FEED = 0x0a;
 const PIECES_ON_THEIR_WAY = 3;
-const MEMORY_LIMIT = '256MB';
 /** Of rows before they are compressed: engines read a group as a whole, and a group is held while it is written. */
 const ROW_GROUP_BYTES = 32_000_000;
 
@@ -60,13 +59,19 @@ const withoutDuckDb = (cause: unknown) =>
     cause,
   });
 
+const notLoaded = (cause: unknown) =>
+  new BackupError('config', `DuckDB cannot be loaded: ${messageOf(cause)}`, {
+    hint: 'npm install @duckdb/node-api again: it brings what this machine needs as a package of its own (npm must not leave out optional ones).',
+    cause,
+  });
+
 /** Starts the thread; `folder` gets what does not fit into its memory. @throws BackupError `config` where DuckDB does not load */
 export async function startParquetWriter(folder: string): Promise<ParquetWriter> {
   expectDuckDb();
   const { port1: port, port2 } = new MessageChannel();
   const pieces = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL('./parquet-worker.mjs', import.meta.url), {
-    workerData: { port: port2, pieces, folder, memoryLimit: MEMORY_LIMIT },
+    workerData: { port: port2, pieces, folder },
     transferList: [port2],
     execArgv: [],
   });
@@ -80,7 +85,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
     onTaken();
   });
   port.unref();
-  worker.on('error', (error) => onFailed(withoutDuckDb(error)));
+  worker.on('error', (error) => onFailed(notLoaded(error)));
   await Promise.race([
     once(worker, 'message'),
     new Promise<never>((_, reject) => {

@@ -3,13 +3,12 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { BLOB, DuckDBInstance, DuckDBTableFunction } from '@duckdb/node-api';
 
-const { port, pieces, folder, memoryLimit } = workerData;
+const { port, pieces, folder } = workerData;
 
 const instance = await DuckDBInstance.create(':memory:', {
   // Rows stay in their order with one thread.
   threads: '1',
   preserve_insertion_order: 'false',
-  memory_limit: memoryLimit,
   temp_directory: folder,
   autoinstall_known_extensions: 'false',
   autoload_known_extensions: 'false',

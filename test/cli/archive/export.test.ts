@@ -87,7 +87,7 @@ it('has every field as cat prints it, whatever bytes, times and numbers it has',
         ['n', 'v'],
       ],
     }),
-    message(0, 6, { payload: Buffer.alloc(3_000_000, 'ü') }),
+    message(0, 6, { payload: Buffer.alloc(60_000_000, 'ü') }),
   ];
   await archive.store([own]);
   expect((await archive.run('export', '--to', archive.tables)).code).toBe(0);
@@ -162,5 +162,5 @@ it('has every field as cat prints it, whatever bytes, times and numbers it has',
     replicatedFromBase64: odd.toString('base64'),
     propertiesBase64: { [odd.toString('base64')]: 'dg==' },
   });
-  expect(rows[6]).toMatchObject({ size: '3000000' });
+  expect(rows[6]).toMatchObject({ size: '60000000' });
 });

@@ -1,9 +1,20 @@
 // SQL over an archive and over tables of it: answers in each format, and nothing else than answers.
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { encodeKeptSchema, keepSchema, schemaKey, schemaName } from '../../../src/format/kept-schema.ts';
+import { packageRoot } from '../../../src/packaging/package-root.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { message, messages } from '../../archive/archive-fixture.ts';
 import { testTerminal } from '../terminal.ts';
@@ -149,4 +160,31 @@ it('says how it is called', async () => {
     [SQL, '--tables', 't', '--key', 'k'],
   ];
   for (const args of wrong) expect((await command(...args)).code).toBe(2);
+});
+
+it.each([
+  ['export', '--to', 'tables'],
+  ['query', 'SELECT 1'],
+])('says what to install where DuckDB is missing: %s', (...args) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-hidden-'));
+  const hook = join(folder, 'hide.cjs');
+  writeFileSync(
+    hook,
+    `const Module = require('node:module');
+     const resolve = Module._resolveFilename;
+     Module._resolveFilename = function (name, ...rest) {
+       if (name.startsWith('@duckdb/')) throw Object.assign(new Error('Cannot find module'), { code: 'MODULE_NOT_FOUND' });
+       return resolve.call(this, name, ...rest);
+     };`,
+  );
+  const bin = join(packageRoot(import.meta.url), 'src/cli/tdmq-backup.ts');
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ['--require', hook, '--import', 'tsx', bin, 'archive', ...args, '--folder', folder],
+    { encoding: 'utf8', cwd: packageRoot(import.meta.url) },
+  );
+  rmSync(folder, { recursive: true });
+  expect(status).toBe(1);
+  expect(stderr).toContain('DuckDB is not installed');
+  expect(stderr).toContain('npm install @duckdb/node-api');
 });
