@@ -33,8 +33,11 @@ export interface SchemaKeeperOptions {
   readonly pace: Pace;
 }
 
-/** The name of the schema's object once it is durable; `undefined`: it cannot be had. @throws BackupError `store` */
-export type NeededSchema = Promise<string | undefined>;
+/**
+ * Begins to keep a schema, at its first call. The name of the schema's object once it is durable; `undefined`: it cannot be
+ * had. @throws BackupError `store`
+ */
+export type NeededSchema = () => Promise<string | undefined>;
 
 /** One for all partitions of a run. */
 export class SchemaKeeper {
@@ -55,21 +58,30 @@ export class SchemaKeeper {
     else pace.reading.addEventListener('abort', onEnd, { once: true });
   }
 
-  /** Begins to keep the schema of a version that messages of this ledger name. */
+  /** The schema of a version that messages of this ledger name; the same function for the same one. */
   need(partition: SourcePartition, ledgerId: number, version: Uint8Array): NeededSchema {
     const key = `${partition.partition} ${ledgerId} ${versionText(version)}`;
     const known = this.#needed.get(key);
     if (known !== undefined) return known;
-    const needed = this.#slots.run(() => this.#keep(partition, version));
-    // Whoever creates the object meets the failure; there may be nobody.
-    needed.catch(() => undefined);
+    let keeping: Promise<string | undefined> | undefined;
+    const needed = () => {
+      keeping ??= this.#begin(partition, version);
+      return keeping;
+    };
     this.#needed.set(key, needed);
     return needed;
   }
 
+  #begin(partition: SourcePartition, version: Uint8Array): Promise<string | undefined> {
+    const keeping = this.#slots.run(() => this.#keep(partition, version));
+    // Whoever creates the object meets the failure; there may be nobody.
+    keeping.catch(() => undefined);
+    return keeping;
+  }
+
   readonly #hurry = (): void => this.#impatient.abort();
 
-  async #keep(partition: SourcePartition, version: Uint8Array): NeededSchema {
+  async #keep(partition: SourcePartition, version: Uint8Array): Promise<string | undefined> {
     const answer = await this.#ask(partition, version);
     if (answer.kind === 'unknown') return this.#isMissing(version, answer);
     try {

@@ -104,6 +104,20 @@ describe('a schema that messages name', () => {
     expect(tally.stored[0]).not.toHaveProperty('schemas');
   });
 
+  it('costs a run nothing that leaves its messages in the subscription, and the run that stores them no more', async () => {
+    const broker = brokerWith({ 0: 'zero' });
+    const store = createMemoryStore();
+    const publishTimeMs = Date.now() - 1_000;
+    for (const partition of broker.partitions)
+      publish(partition, ['a', 'b'], { schemaVersion: version(0), publishTimeMs });
+    await runDrain(broker, store, { lingerMs: 3_600_000 });
+    expect([...store.objects.keys(), ...broker.schemasAsked, ...calls(store)]).toEqual([]);
+    const limits = { maxMessages: 2, maxBytes: 1_000_000 };
+    await runDrain(broker, store, { lingerMs: 3_600_000, limits });
+    expect(calls(store)).toEqual([`head ${FOLDER}0.json`, `create ${FOLDER}0.json`]);
+    expectAllStoredOnce(broker, store);
+  });
+
   it('gets a name of its own where the version is taken by another definition, and the manifest says which', async () => {
     const store = createMemoryStore();
     const first = brokerWith({ 0: 'zero' });

@@ -10,13 +10,16 @@ const NONE = new Uint8Array();
 export class EntrySchemas {
   readonly #keeper: SchemaKeeper;
   readonly #partition: SourcePartition;
+  readonly #isEarly: boolean;
   #version = NONE;
   #ledgerId = -1;
   #needed: NeededSchema | undefined;
 
-  constructor(keeper: SchemaKeeper, partition: SourcePartition) {
+  /** `isEarly`: schemas are kept while their messages are read; else not before a file with such messages is stored. */
+  constructor(keeper: SchemaKeeper, partition: SourcePartition, isEarly: boolean) {
     this.#keeper = keeper;
     this.#partition = partition;
+    this.#isEarly = isEarly;
   }
 
   /** Of the entry taken last; `undefined`: its messages have no schema. */
@@ -31,6 +34,8 @@ export class EntrySchemas {
     this.#version = new Uint8Array(version);
     this.#needed =
       version.length === 0 ? undefined : this.#keeper.need(this.#partition, ledgerId, this.#version);
+    // What fails, the file that needs it meets.
+    if (this.#isEarly) void this.#needed?.().catch(() => undefined);
   }
 }
 

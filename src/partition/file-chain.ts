@@ -118,7 +118,7 @@ export class FileChain {
     try {
       const resumePoint = await this.#found.resumePointIn(file);
       if (resumePoint !== undefined) return await this.#dropFor(resumePoint, file);
-      const schemas = await Promise.all(file.schemas);
+      const schemas = await Promise.all([...file.schemas].map((needed) => needed()));
       const names = [...new Set(schemas.filter((name) => name !== undefined))].sort();
       const answer = await file.create();
       if (answer.kind === 'created') this.#countStored(file, names, answer.sizeBytes, answer.crc64);

@@ -59,7 +59,8 @@ export class RollingFile {
     room: EntryRoom,
   ) {
     this.#run = run;
-    this.#schemas = new EntrySchemas(run.schemas, partition);
+    // What lingers is not stored: nothing is asked for it then.
+    this.#schemas = new EntrySchemas(run.schemas, partition, run.lingerMs === 0);
     this.#chain = chain;
     this.#position = position;
     this.#room = room;
