@@ -1,6 +1,5 @@
 // What a failure leaves: everything that was taken before it is stored and acknowledged as far as that is
 // possible, nothing is stored twice, and the next run meets the failure at once. Over fakes.
-import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
@@ -373,8 +372,7 @@ it('whatever fails, however often, every message is stored once and the good one
         });
         expect(result.failure).toMatchObject({ code: 'corrupt' });
         expect(broker.backlog()).toBe(bad.size);
-        const decode = (bytes: Buffer) => (compression === 'gzip' ? gunzipSync(bytes) : bytes);
-        expect(storedMessages(store, decode).size).toBe(2 * batches.reduce((sum, size) => sum + size, 0));
+        expect(storedMessages(store).size).toBe(2 * batches.reduce((sum, size) => sum + size, 0));
       },
     ),
     { numRuns: 150 },

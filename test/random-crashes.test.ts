@@ -20,7 +20,8 @@ describe('whatever happens', () => {
         fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 30 }),
         fc.array(step, { maxLength: 5 }),
         fc.integer({ min: 1, max: 40 }),
-        async (batches, steps, lastMaxMessages) => {
+        fc.constantFrom('none', 'gzip'),
+        async (batches, steps, lastMaxMessages, compression) => {
           const broker = createFakeBroker(2);
           const store = createMemoryStore();
           const seen = new Map<string, string>();
@@ -29,7 +30,10 @@ describe('whatever happens', () => {
               for (const size of sizes)
                 publish(
                   partition,
-                  Array.from({ length: size }, () => 'some payload'),
+                  Array.from(
+                    { length: size },
+                    (_, i) => `payload ${partition.nextId.entryId} ${i} of ${partition.partition}`,
+                  ),
                 );
             }
           };
@@ -45,7 +49,7 @@ describe('whatever happens', () => {
               if (when === 'before') dies();
               else if (count >= crashAt) throw new BackupError('store', 'killed');
             };
-            await runDrain(broker, store, { limits: { maxMessages, maxBytes } });
+            await runDrain(broker, store, { limits: { maxMessages, maxBytes }, compression });
             add(Array.from({ length: more }, (_, i) => i % 5));
             for (const [key, { crc64 }] of store.objects) {
               expect(seen.get(key) ?? crc64, 'no object is ever replaced').toBe(crc64);
@@ -56,6 +60,7 @@ describe('whatever happens', () => {
           store.hook = undefined;
           const result = await runDrain(broker, store, {
             limits: { maxMessages: lastMaxMessages, maxBytes: 1e6 },
+            compression,
           });
           expect(result.failure).toBeUndefined();
           expectAllStoredOnce(broker, store);
@@ -84,14 +89,18 @@ describe('whatever happens', () => {
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 5, maxLength: 40 }),
         fc.array(step, { minLength: 1, maxLength: 4 }),
-        async (batches, steps) => {
+        fc.constantFrom('none', 'gzip'),
+        async (batches, steps, compression) => {
           const broker = createFakeBroker(2);
           const store = createMemoryStore();
           for (const partition of broker.partitions) {
             for (const size of batches)
               publish(
                 partition,
-                Array.from({ length: size }, () => 'a payload'),
+                Array.from(
+                  { length: size },
+                  (_, i) => `payload ${partition.nextId.entryId} ${i} of ${partition.partition}`,
+                ),
               );
           }
           for (const { maxMessages, crashAt, beginsAgainEvery, isMove, breaksEvery, receiptTurns } of steps) {
@@ -116,6 +125,7 @@ describe('whatever happens', () => {
             };
             await runDrain(broker, store, {
               limits: { maxMessages, maxBytes: 1e9 },
+              compression,
               subscriptionType: isMove ? 'failover' : 'exclusive',
               clock: { now: Date.now, sleep },
             });
@@ -129,7 +139,10 @@ describe('whatever happens', () => {
           }
           broker.hook = undefined;
           store.hook = undefined;
-          const result = await runDrain(broker, store, { limits: { maxMessages: 15, maxBytes: 1e9 } });
+          const result = await runDrain(broker, store, {
+            limits: { maxMessages: 15, maxBytes: 1e9 },
+            compression,
+          });
           expect(result.failure).toBeUndefined();
           expectAllStoredOnce(broker, store);
           expect(broker.backlog()).toBe(0);

@@ -3,10 +3,12 @@
 
 import { BackupError } from '../../src/errors.ts';
 import { compareEntries } from '../../src/format/entry-order.ts';
+import { isPlainBatch } from '../../src/format/packed-batch.ts';
 import type {
   Delivery,
   EntryId,
   Message,
+  PackedBatch,
   ReadableEntry,
   SchemaAnswer,
   Source,
@@ -14,6 +16,7 @@ import type {
   SubscriptionPosition,
   UnreadableEntry,
 } from '../../src/ports.ts';
+import { encodeMessage } from '../../src/pulsar/wire/protocol/codec.ts';
 
 export interface FakePartition {
   readonly partition: number;
@@ -128,9 +131,35 @@ export function publish(
     payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
     ...overrides,
   }));
-  const entry: ReadableEntry = { kind: 'entry', id, messages };
+  const packed = isBatch && id.entryId % 2 === 1 ? pack(messages) : undefined;
+  const entry: ReadableEntry = { kind: 'entry', id, messages, ...(packed && { packed }) };
   partition.entries.push(entry);
   return entry;
+}
+
+/** The same batch, undecoded, where it is of the plain kind: a driver gives both. */
+function pack(messages: readonly Message[]): PackedBatch | undefined {
+  const isLike = ({ id, key, orderingKey, properties }: Message, index: number) =>
+    id.batchIndex === index &&
+    typeof key !== 'object' &&
+    orderingKey === undefined &&
+    properties.length === 0;
+  if (!messages.every(isLike)) return undefined;
+  const parts = messages.flatMap(({ key, sequenceId, eventTimeMs: eventTime, payload }) => {
+    const fields = { partitionKey: key as string | undefined, sequenceId, eventTime };
+    const payloadSize = payload?.length ?? 0;
+    const head = encodeMessage('SingleMessageMetadata', {
+      ...fields,
+      payloadSize,
+      nullValue: payload === null,
+    });
+    const size = Buffer.alloc(4);
+    size.writeUInt32BE(head.length);
+    return [size, head, payload ?? new Uint8Array()];
+  });
+  const bytes = Buffer.concat(parts);
+  const count = messages.length;
+  return isPlainBatch(bytes, count) ? { bytes, count, common: messages[0] as Message } : undefined;
 }
 
 /** Adds an entry that cannot be decoded. */

@@ -1,4 +1,5 @@
 // Runs the core over fakes, with settings that a test changes where it has to; and what was published and stored there.
+import { gunzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 import type { SubscriptionType } from '../../src/config.ts';
 import { type DrainOptions, type DrainResult, drain } from '../../src/drain.ts';
@@ -40,11 +41,12 @@ export function runDrain(
 }
 
 /** All messages in the store's objects of records, by id. @throws where one is there twice */
-export function storedMessages(store: MemoryStore, decode = (bytes: Buffer) => bytes): Map<string, Message> {
+export function storedMessages(store: MemoryStore): Map<string, Message> {
   const messages = new Map<string, Message>();
   for (const object of store.objects.values()) {
     if (!object.key.includes('.jsonl')) continue;
-    for (const line of decode(object.bytes).toString().split('\n').slice(0, -1)) {
+    const bytes = object.key.endsWith('.gz') ? gunzipSync(object.bytes) : object.bytes;
+    for (const line of bytes.toString().split('\n').slice(0, -1)) {
       const message = decodeRecord(line);
       const id = formatMessageId(message.id);
       if (messages.has(id)) throw new Error(`${id} is in two objects, the second is ${object.key}`);
