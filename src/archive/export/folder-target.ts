@@ -22,7 +22,7 @@ export async function openFolderTarget(path: string): Promise<ExportTarget> {
   const beside = join(dirname(folder), `.${basename(folder)}.tdmq-backup${own}`);
   const pathOf = (key: string) => join(folder, ...key.split('/'));
   await cleanUp(folder);
-  await attempt('make', folder, () => mkdir(draftFolder, { recursive: true }));
+  const made = await attempt('make', folder, () => mkdir(draftFolder, { recursive: true }));
 
   async function filesOf(dayFolder: string): Promise<Map<string, number>> {
     const files = new Map<string, number>();
@@ -101,6 +101,9 @@ export async function openFolderTarget(path: string): Promise<ExportTarget> {
     async close() {
       for (const one of [draftFolder, beside])
         await rm(one, { recursive: true, force: true }).catch(() => undefined);
+      // Where nothing was written, nothing is left of what was made for it.
+      for (let one = dirname(draftFolder); made !== undefined && one.startsWith(made); one = dirname(one))
+        await rmdir(one).catch(() => undefined);
     },
   };
 }

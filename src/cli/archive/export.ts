@@ -1,18 +1,14 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  type DayResult,
-  type ExportOptions,
-  planDay,
-  seePayloads,
-  writeDays,
-} from '../../archive/export/export-topic.ts';
+import { type DayResult, seePayloads, writeDays } from '../../archive/export/export-topic.ts';
 import { openFolderTarget } from '../../archive/export/folder-target.ts';
 import { expectDuckDb, type ParquetWriter, startParquetWriter } from '../../archive/export/parquet-file.ts';
 import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archive/export/payload-columns.ts';
+import { type PlanOptions, planDay } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
 import { nothingOf } from '../../archive/nothing-found.ts';
+import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
 import { startProgress, timeLeft } from '../terminal/progress.ts';
@@ -148,6 +144,10 @@ Examples:
         results.push({ topic: topic.full, days, rawEntries: found.raw, jsonTexts });
       }
       progress.clear();
+      if (results.length === 0)
+        throw new BackupError('config', `nothing found: no message of ${location.name} is selected`, {
+          hint: 'tdmq-backup archive ls shows topics, times, ids and partitions.',
+        });
       report(results, { isDry: values['dry-run'], isJson: values.json, to: values.to }, terminal);
       return exitCode;
     } finally {
@@ -211,7 +211,7 @@ const nothingOfTopic = ({ store, prefix, knowsMetadata }: Location, topic: Topic
 async function planAll(
   { days, notes }: Found,
   target: ExportTarget,
-  options: Pick<ExportOptions, 'topic' | 'selection' | 'settings'>,
+  options: PlanOptions,
 ): Promise<DayReport[]> {
   const plans: DayReport[] = [];
   for (const date of days.dates()) {

@@ -1,5 +1,6 @@
 // Tables of an archive: what is in them, what a second export adds, and what is there while one is made.
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { message, messages } from '../../archive/archive-fixture.ts';
 import { allTables, emptyArchive, query } from './exported.ts';
@@ -163,4 +164,54 @@ it('has every field as cat prints it, whatever bytes, times and numbers it has',
     propertiesBase64: { [odd.toString('base64')]: 'dg==' },
   });
   expect(rows[6]).toMatchObject({ size: '60000000' });
+});
+
+it('reads records that another writer has left as cat reads them: names twice, half a character, times of any number', async () => {
+  const archive = emptyArchive();
+  const [object] = await archive.store([messages(0, 0, 4)], { manifest: false });
+  const path = join(archive.archive, (object?.key ?? '').replace('tdmq/', ''));
+  const records = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+  const odd = [
+    (one: string) => one.replace('{"n":"0"}', '{"n":"a","n":"b"}'),
+    (one: string) => one.replace('"value":"', '"value":"\\ud800'),
+    (one: string) => one.replace(/"publishTime":"[^"]*"/, '"publishTime":-1'),
+    (one: string) => one.replace('{"id":', '{"more":[1],"id":'),
+    (one: string) => one.replace('"sequenceId":4', '"sequenceId":-4'),
+  ];
+  writeFileSync(path, records.map((one, i) => `${odd[i]?.(one)}\n`).join(''));
+  const { code, err } = await archive.run('export', '--to', archive.tables);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  const rows = await query(
+    `SELECT date::VARCHAR AS date, properties, value, publish_time, sequence_id, other_fields FROM ${allTables(archive.tables)} ORDER BY entry_id`,
+  );
+  const all = rows as Record<string, unknown>[];
+  expect(all[0]).toMatchObject({ properties: [{ key: 'n', value: 'b' }], value: 'value 0/0' });
+  expect(all[1]).toMatchObject({ value: '\ufffdvalue 0/1' });
+  expect(all[2]).toMatchObject({ date: '1970-01-01', publish_time: '1969-12-31 23:59:59.999+00' });
+  expect(all[3]).toMatchObject({ value: 'value 0/3', other_fields: null });
+  expect(all[4]).toMatchObject({ sequence_id: null, other_fields: '{"sequenceId":"-4"}' });
+});
+
+it('says how many entries are in no table, since they could not be decoded', async () => {
+  const archive = emptyArchive();
+  await archive.store([messages(0, 0, 4)]);
+  const raw = join(archive.archive, '_unreadable/t/ns/orders/partition=0');
+  mkdirSync(raw, { recursive: true });
+  writeFileSync(join(raw, '000000000007-0000000100.bin'), 'x');
+  writeFileSync(join(raw, '000000000007-0000000100.json'), '{"reason":"bad checksum"}');
+  const { code, out } = await archive.run('export', '--to', archive.tables);
+  expect(code).toBe(0);
+  expect(out).toContain('1 raw entries are in no table: archive recover decodes them');
+});
+
+it('compresses with snappy, and bounds row groups by their bytes', async () => {
+  const archive = emptyArchive();
+  const payload = Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * 7_919).toString(36)).join(''));
+  await archive.store([messages(0, 0, 199).map((one) => ({ ...one, payload }))]);
+  await archive.run('export', '--to', archive.tables, '--compression', 'snappy', '--file-size', '1GB');
+  const groups = await query(
+    `SELECT count(DISTINCT row_group_id) AS n, any_value(compression) AS compression, bool_and(stats_min_value IS NOT NULL) AS stats FROM parquet_metadata('${archive.tables}/**/*.parquet') WHERE path_in_schema IN ('id', 'publish_time')`,
+  );
+  expect(groups).toEqual([{ n: expect.any(String), compression: 'SNAPPY', stats: true }]);
+  expect(Number((groups as [{ n: string }])[0].n)).toBeGreaterThan(1);
 });
