@@ -111,6 +111,8 @@ export interface UnreadableEntry {
   readonly hint?: string | undefined;
   /** The stored entries that it is made of, in order: one, or the chunks of a message. */
   readonly raw: readonly RawEntry[];
+  /** As of a message, where it can be read all the same. */
+  readonly schemaVersion?: Uint8Array | undefined;
 }
 
 /** What `next` can answer besides entries. */

@@ -6,7 +6,7 @@ import { crc64 } from '../src/lib/crc64.ts';
 import type { Clock, Logger, SchemaAnswer } from '../src/ports.ts';
 import { parseTopicName, type TopicName } from '../src/topic-name.ts';
 import { silentLogger } from './fakes/loggers.ts';
-import { createFakeBroker, type FakeBroker, publish } from './fakes/memory-source.ts';
+import { createFakeBroker, type FakeBroker, publish, publishUnreadable } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
 import { expectAllStoredOnce, runDrain } from './stage/memory-stage.ts';
 
@@ -102,6 +102,18 @@ describe('a schema that messages name', () => {
     expect(broker.schemasAsked).toEqual([]);
     expect(calls(store)).toEqual([]);
     expect(tally.stored[0]).not.toHaveProperty('schemas');
+  });
+
+  it('is kept too where an entry cannot be decoded, before that is kept raw', async () => {
+    const broker = brokerWith({ 3: 'three' });
+    const store = createMemoryStore();
+    const [partition] = broker.partitions;
+    const entry = publishUnreadable(partition as FakeBroker['partitions'][0]);
+    Object.assign(entry, { schemaVersion: version(3) });
+    const { tally } = await runDrain(broker, store);
+    expect(tally.unreadable).toBe(1);
+    const [schema, raw] = [...store.objects.keys()];
+    expect([schema, raw]).toEqual([`${FOLDER}3.json`, expect.stringContaining('_unreadable/')]);
   });
 
   it('costs a run nothing that leaves its messages in the subscription, and the run that stores them no more', async () => {

@@ -148,11 +148,8 @@ export class PartitionReader {
 }
 
 /** Keeps an entry raw that cannot be decoded. @throws BackupError `store`; `corrupt` where the rule wants to fail on it */
-export async function keepRaw(
-  run: Run,
-  { partition }: SourcePartition,
-  entry: UnreadableEntry,
-): Promise<void> {
+export async function keepRaw(run: Run, source: SourcePartition, entry: UnreadableEntry): Promise<void> {
+  const { partition } = source;
   const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = run;
   const { id, reason, hint } = entry;
   if (onUnreadable === 'fail') {
@@ -165,6 +162,10 @@ export async function keepRaw(
       },
     );
   }
+  const { schemaVersion } = entry;
+  // When it is decoded at last, the broker may not have it any more.
+  if (schemaVersion !== undefined && schemaVersion.length > 0)
+    await run.schemas.need(source, id.ledgerId, schemaVersion)();
   const key = await storeUnreadable(store, rule, prefix, topic, partition, entry, { signal: pace.storing });
   tally.unreadable++;
   logger.error({ key, topic: entry.topic, ...id, reason, hint }, 'entry unreadable');

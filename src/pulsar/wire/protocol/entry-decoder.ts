@@ -101,6 +101,7 @@ export const rawOf = ({ id, raw }: StoredEntry): RawEntry => ({ id, bytes: raw }
 /** An entry that cannot be decoded, with the reason as a sentence. */
 export function unreadable(entry: StoredEntry, topic: string, fault: string, hint?: string): UnreadableEntry {
   const { ledgerId, entryId } = entry.id;
+  const schemaVersion = checksumFault(entry.raw) === undefined ? entry.metadata?.schemaVersion : undefined;
   return {
     kind: 'unreadable',
     id: entry.id,
@@ -108,6 +109,7 @@ export function unreadable(entry: StoredEntry, topic: string, fault: string, hin
     reason: `entry ${ledgerId}:${entryId} cannot be decoded: ${fault}`,
     hint,
     raw: [rawOf(entry)],
+    ...(schemaVersion && { schemaVersion }),
   };
 }
 

@@ -169,6 +169,17 @@ describe('an entry', () => {
     expectUnreadable(bytes, /entry 12:7 cannot be decoded: its checksum/);
   });
 
+  it('says its schema version where it is encrypted, and not where its checksum is wrong', () => {
+    const encryptionKeys = [{ key: 'k', value: Buffer.from('v') }];
+    const bytes = encodeEntry(
+      { ...METADATA, encryptionKeys, schemaVersion: Buffer.of(0, 3) },
+      Buffer.from('x'),
+    );
+    expect(decode(bytes)).toMatchObject({ kind: 'unreadable', schemaVersion: Uint8Array.of(0, 3) });
+    bytes[bytes.length - 1] = (bytes[bytes.length - 1] as number) ^ 1;
+    expect(decode(bytes)).not.toHaveProperty('schemaVersion');
+  });
+
   it('is unreadable where it is encrypted, of an unknown codec, or larger than the limit', () => {
     const encryptionKeys = [{ key: 'k', value: Buffer.from('v') }];
     expectUnreadable(encodeEntry({ ...METADATA, encryptionKeys }, Buffer.from('x')), /encrypted/);
