@@ -60,7 +60,8 @@ export async function seePayloads(
     // Damage is reported where it is left out of the tables.
     const reading = { signal, onDamaged: onDamaged && (() => undefined) };
     for (const objects of days.partitionsOf(date))
-      for await (const { message } of readInOrder(store, objects, selection, reading)) payloads.see(message);
+      for await (const { message, object } of readInOrder(store, objects, selection, reading))
+        await payloads.see(message, object);
   }
   const text = typeToJson(payloads.seen(before === undefined ? undefined : typeFromJson(before)));
   if (text !== before) await target.writeNote(key, text);

@@ -8,11 +8,12 @@ import { reasonOf as undecodedReason } from '../decode/decode-messages.ts';
 import { createDecoder, type Decoded, type Decoder, type Undecoded } from '../decode/decoder.ts';
 import { type JsonValue, parseJson } from '../decode/json-value.ts';
 import { reasonOf } from '../decode/misfit.ts';
-import { listSchemas, openSchemas, readSchema } from '../schemas.ts';
+import { listSchemas, openSchemas, readSchema, type SchemaOfRecord } from '../schemas.ts';
 import { type Column, sqlText } from './columns.ts';
 import { payloadJson } from './payload-json.ts';
 import {
   finished,
+  jsonTexts,
   mergeTypes,
   type OnJsonText,
   type PayloadType,
@@ -21,7 +22,7 @@ import {
   typeOfSlot,
 } from './payload-type.ts';
 
-/** Payloads by the kept schemas alone, or those that name none as JSON besides. */
+/** Payloads by the kept schemas alone, or as JSON besides, where they name none, or one that the archive does not have. */
 export type DecodeMode = 'schemas' | 'json';
 
 /** What the columns of a topic are made of. */
@@ -35,8 +36,8 @@ export interface PayloadColumns {
 
 /** Finds what messages are: see rowFields. */
 export interface PayloadReader {
-  /** Looks at a message, for the type of payloads that name no schema. */
-  see(message: Message): void;
+  /** Looks at a message, for the type of payloads that are taken for JSON. */
+  see(message: Message, object: ArchiveObject): Promise<void>;
   /** That type, by all that was seen; `known`: what an earlier export has seen. */
   seen(known?: PayloadType): PayloadType;
   /** The columns for all that is known by now; `onJson` names what became JSON text. */
@@ -65,18 +66,32 @@ export async function openPayloads(
       decoders.set(schema.sha256, createDecoder(schema));
   }
   let seen: PayloadType = NONE;
+  const reasons = new Map<string, string>();
+  const onSeen: OnJsonText = (path, reason) => void reasons.set(path, reason);
+
+  /** `undefined`: it names none. */
+  const schemaOf = async ({ schemaVersion, topic: own }: Message, object: ArchiveObject) =>
+    schemaVersion === undefined || schemaVersion.length === 0
+      ? undefined
+      : await schemas.of(own, schemaVersion, object);
+
+  const isByJson = (found: SchemaOfRecord | undefined): boolean =>
+    mode === 'json' && (found === undefined || found.kind === 'missing');
 
   const decode = async (
     message: Message,
     object: ArchiveObject,
   ): Promise<Decoded<JsonValue> | Undecoded | undefined> => {
     const { payload, schemaVersion, key } = message;
-    if (schemaVersion === undefined || schemaVersion.length === 0) {
-      if (payload === null) return { value: null };
-      return mode === 'json' ? decodeJson(payload) : undefined;
+    const found = await schemaOf(message, object);
+    if (payload !== null && isByJson(found)) {
+      const decoded = decodeJson(payload);
+      // What is no JSON may be of the schema that is not there.
+      if (found === undefined || !('error' in decoded)) return decoded;
     }
-    const found = await schemas.of(message.topic, schemaVersion, object);
-    if (found.kind !== 'schema') return { error: undecodedReason(found, versionText(schemaVersion)) };
+    if (found === undefined) return payload === null ? { value: null } : undefined;
+    if (found.kind !== 'schema')
+      return { error: undecodedReason(found, versionText(schemaVersion as Uint8Array)) };
     let decoder = decoders.get(found.schema.sha256);
     if (decoder === undefined) {
       decoder = createDecoder(found.schema);
@@ -86,14 +101,13 @@ export async function openPayloads(
   };
 
   return {
-    see({ payload, schemaVersion }) {
-      if (mode !== 'json' || payload === null || (schemaVersion?.length ?? 0) > 0) return;
-      const decoded = decodeJson(payload);
-      if (!('error' in decoded))
-        seen = mergeTypes(seen, typeOfJson(decoded.value), 'payload', () => undefined);
+    async see(message, object) {
+      if (message.payload === null || !isByJson(await schemaOf(message, object))) return;
+      const decoded = decodeJson(message.payload);
+      if (!('error' in decoded)) seen = mergeTypes(seen, typeOfJson(decoded.value), 'payload', onSeen);
     },
     seen(known = NONE) {
-      seen = mergeTypes(known, seen, 'payload', () => undefined);
+      seen = mergeTypes(known, seen, 'payload', onSeen);
       return seen;
     },
     columns(onJson) {
@@ -104,6 +118,8 @@ export async function openPayloads(
         });
       const merged = (types: readonly PayloadType[], path: string) =>
         finished(types.reduce((a, b) => mergeTypes(a, b, path, onJson), NONE));
+      for (const path of jsonTexts(seen, 'payload'))
+        onJson(path, reasons.get(path) ?? 'its values have no common type');
       const keys = slots('key', 'payload_key');
       const types = {
         payload: merged([...slots('value', 'payload'), seen], 'payload'),

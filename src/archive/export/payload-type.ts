@@ -215,6 +215,22 @@ function typeOfNumber(text: string): PayloadType {
   return digits <= 15 && Number.isFinite(Number(text)) ? { kind: 'float', bits: 64 } : JSON_TEXT;
 }
 
+/** The places in a type that are JSON text. */
+export function jsonTexts(type: PayloadType, path: string): string[] {
+  switch (type.kind) {
+    case 'json':
+      return [path];
+    case 'list':
+      return jsonTexts(type.items, `${path}[]`);
+    case 'map':
+      return jsonTexts(type.values, `${path}[]`);
+    case 'struct':
+      return [...type.fields].flatMap(([name, one]) => jsonTexts(one, `${path}.${name}`));
+    default:
+      return [];
+  }
+}
+
 /** The type with a type of DuckDB's for all that is in it. */
 export function finished(type: PayloadType): PayloadType {
   switch (type.kind) {

@@ -39,7 +39,7 @@ adds what is new: days of which something has come since are written anew as a w
   --file-size SIZE  a new day of more is several files of about this size; 256MB by default. Not in a bucket, nor where
                    a day has one file already
   --decode         also the payloads as columns with types, by the schemas that the archive keeps; --decode json: also
-                   those that name no schema, as JSON, with types as all of them have (reads the messages twice)
+                   those without a schema here, as JSON, with types as all of them have (reads the messages twice)
   --compression C  zstd (default) or snappy
   --skip-damaged   leave out objects that are damaged or gone; each is named, and makes the exit code 1
   --dry-run        only say what would be written, and about how much
@@ -220,10 +220,11 @@ async function planAll(
     const ending = (path: string) =>
       path.endsWith('.gz') ? 'gzip' : path.endsWith('.zst') ? 'zstd' : 'none';
     const estimate = sources.reduce((sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[ending(path)], 0);
-    const rows = days
+    const counts = days
       .partitionsOf(date)
       .flatMap(({ recovered, others }) => [...recovered, ...others()])
-      .reduce((sum, { facts }) => sum + (facts.messages ?? 0), 0);
+      .map(({ facts }) => facts.messages ?? Number.NaN);
+    const rows = counts.reduce((sum, count) => sum + count, 0);
     plans.push(
       isStale
         ? { date, state: note === undefined ? 'new' : 'changed', rows, bytes: Math.round(estimate) }
@@ -251,8 +252,10 @@ function report(
     const size = formatBytes(sum('bytes'));
     const rest = days.length - written.length;
     const rows = `${sum('rows').toLocaleString('en-US')} rows`;
+    // Of objects that no manifest knows nobody says how many messages they hold.
+    const most = Number.isNaN(sum('rows')) ? '' : `, at most ${rows}`;
     const what = isDry
-      ? `would write ${written.length} days, at most ${rows}, about ${size}`
+      ? `would write ${written.length} days${most}, about ${size}`
       : `${written.length} days written, ${rows}, ${sum('files')} files, ${size}`;
     stdout.write(`${topic}: ${what}${rest > 0 ? `; ${rest} days are as before` : ''}\n`);
     for (const { path, reason } of jsonTexts)

@@ -229,6 +229,9 @@ it('says what it would write, and writes nothing', async () => {
     ),
   });
   expect(existsSync(archive.tables)).toBe(false);
+  await archive.store([ofDay(2, 20, 24)], { manifest: false });
+  const unknown = await archive.run('export', '--to', archive.tables, '--dry-run');
+  expect(unknown.out).toMatch(/would write 3 days, about [\d.]+ k?B\n$/);
 });
 
 it('ends at Ctrl-C, with nothing half that a reader would see', async () => {

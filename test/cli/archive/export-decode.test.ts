@@ -239,6 +239,7 @@ it('finds types in JSON without a schema, keeps them for the next time, and wide
   ]);
   const out = await exportAll(archive, '--decode', 'json');
   expect(out).toContain('1 days written, 4 rows');
+  expect(out).toContain('payload.f is JSON text, since it is integer and text');
   const types = async () =>
     (
       (await query(`DESCRIBE SELECT payload FROM ${allTables(archive.tables)}`)) as [{ column_type: string }]
@@ -264,4 +265,20 @@ it('finds types in JSON without a schema, keeps them for the next time, and wide
   await archive.store([[json(5, '{"z":true}', later)]]);
   expect(await exportAll(archive, '--decode', 'json')).toContain('2 days written, 6 rows');
   expect(await types()).toContain('z BOOLEAN');
+});
+
+it('takes payloads for JSON whose schema the archive does not have, where that is asked for', async () => {
+  const archive = emptyArchive();
+  const schemaVersion = versionOf(3);
+  await archive.store([
+    [
+      message(0, 0, { payload: Buffer.from('{"a":1}'), schemaVersion }),
+      message(0, 1, { payload: Buffer.from([2, 0xff]), schemaVersion }),
+    ],
+  ]);
+  await exportAll(archive, '--decode', 'json');
+  expect(await rowsOf(archive, 'payload, decode_error')).toEqual([
+    { payload: { a: '1' }, decode_error: null },
+    { payload: null, decode_error: 'the archive does not have the schema of version 3' },
+  ]);
 });
