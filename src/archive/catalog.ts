@@ -29,6 +29,8 @@ export interface ArchiveObject extends ListedObject {
   readonly topic: string;
   /** What a run's manifest says about it. */
   readonly manifest: ManifestObject | undefined;
+  /** Of the schemas that its messages mean, where the manifest that says so is not kept. */
+  readonly schemas?: readonly string[] | undefined;
   /** Where it was asked for. */
   readonly head: ObjectHead | undefined;
   readonly facts: ObjectFacts;

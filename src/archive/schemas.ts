@@ -52,7 +52,7 @@ export interface ArchiveSchemas {
   of(
     topic: string,
     version: Uint8Array,
-    object: Pick<ArchiveObject, 'manifest'> | undefined,
+    object: Pick<ArchiveObject, 'manifest' | 'schemas'> | undefined,
   ): Promise<SchemaOfRecord>;
 }
 
@@ -197,7 +197,8 @@ export function openSchemas(store: ObjectStore, prefix: string, call: CallOption
   return {
     async of(topic, version, object) {
       const all = (await candidates(topic)).get(versionText(version)) ?? [];
-      const named = all.filter(({ name }) => object?.manifest?.schemas?.includes(name));
+      const names = object?.schemas ?? object?.manifest?.schemas;
+      const named = all.filter(({ name }) => names?.includes(name));
       const [first, ...others] = named.length > 0 ? named : all;
       if (first === undefined) return { kind: 'missing' };
       try {

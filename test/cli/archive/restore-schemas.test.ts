@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { encodeKeptSchema, keepSchema, schemaKey, schemaName } from '../../../src/format/kept-schema.ts';
-import { objectKey } from '../../../src/format/object-key.ts';
-import { encodeRecord } from '../../../src/format/record.ts';
+import { objectKey, runManifestKey } from '../../../src/format/object-key.ts';
+import { encodeRecord, formatMessageId, formatTime } from '../../../src/format/record.ts';
 import { SCHEMA_TYPE, SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { message } from '../../archive/archive-fixture.ts';
@@ -127,4 +127,29 @@ it('publishes nothing where the target refuses a schema, and can begin again', a
 
 it('refuses another word after --schemas', async () => {
   expect((await restore('--schemas', 'all')).exitCode).toBe(2);
+});
+
+it('knows by the manifest which definition the messages of an object mean, where the version has had two', async () => {
+  const names: string[] = [];
+  for (const [entryId, definition] of ['"int"', '"long"'].entries()) {
+    const one = message(0, entryId * 10, { schemaVersion: version(0) });
+    const schema = { type: 'AVRO', name: 'o', properties: [], definition: Buffer.from(definition) };
+    const kept = keepSchema(SOURCE, version(0), schema);
+    const name = schemaName(version(0), entryId === 0 ? undefined : kept.sha256);
+    names.push(name);
+    write(schemaKey('', SOURCE, name), encodeKeptSchema(kept));
+    const key = objectKey('', SOURCE, one, 'none');
+    write(key, encodeRecord(one));
+    const id = formatMessageId(one.id);
+    const time = formatTime(one.publishTimeMs);
+    const times = { firstPublishTime: time, lastPublishTime: time };
+    const object = { key, partition: 0, messages: 1, firstId: id, lastId: id, ...times, schemas: [name] };
+    const manifest = { format: 'tdmq-backup-run/1', partitions: 1, storedObjects: [object] };
+    write(runManifestKey('', 'rule', one.publishTimeMs as number, `r-${entryId}`), JSON.stringify(manifest));
+  }
+  const { exitCode, out } = await restore('--json');
+  expect(exitCode).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ messages: 2, withoutSchema: 0 });
+  expect(registered).toEqual(['"int"', '"long"']);
+  expect(await versionsAtTarget()).toEqual([1, 2]);
 });
