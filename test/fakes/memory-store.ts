@@ -4,7 +4,8 @@ import { BackupError } from '../../src/errors.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import type { Body, Created, Exists, ObjectAttributes, ObjectStore, Upload } from '../../src/ports.ts';
 
-interface MemoryObject {
+/** An object as it was stored. */
+export interface MemoryObject {
   readonly key: string;
   readonly bytes: Buffer;
   readonly metadata: Readonly<Record<string, string>>;

@@ -1,8 +1,8 @@
 // A rule whose topic and bucket are stand-ins on 127.0.0.1: what commands and whole runs are tested on. Publish, invoke
 // the handler as the timer does or call a command, break something, and look what is in which object.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { expect, it } from 'vitest';
 import { createCosStore } from '../../src/cos/store.ts';
 import { BackupError } from '../../src/errors.ts';
@@ -91,6 +91,8 @@ export interface LoopbackStageOptions extends LoopbackBrokerOptions {
   readonly cosClock?: (() => number) | undefined;
   /** Names of further buckets. */
   readonly otherBuckets?: readonly string[];
+  /** The buckets begin with what those of this stage have, and share its files: nothing may write into one of them. */
+  readonly archiveOf?: LoopbackStage | undefined;
 }
 
 /** What else a run is like; Exclusive, where nothing is given. */
@@ -105,6 +107,7 @@ export async function startLoopbackStage(
 ): Promise<LoopbackStage> {
   const { partitions = 2, cosClock: clock = Date.now, otherBuckets = [] } = options;
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
+  if (options.archiveOf !== undefined) linkFiles(dirname(options.archiveOf.folder), dir);
   const broker = await startLoopbackBroker(options);
   const buckets = [BUCKET, ...otherBuckets.map((name) => ({ ...BUCKET, name }))];
   const cos = await startLoopbackCos({ dir, buckets, credentials, clock });
@@ -131,6 +134,16 @@ export async function startLoopbackStage(
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Gives every file below a folder a second name below another one. */
+function linkFiles(from: string, to: string): void {
+  for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const folder = join(to, relative(from, entry.parentPath));
+    mkdirSync(folder, { recursive: true });
+    linkSync(join(entry.parentPath, entry.name), join(folder, entry.name));
+  }
 }
 
 /** A test with a stage of its own, which is closed after it. */

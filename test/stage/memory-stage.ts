@@ -8,7 +8,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import type { Message, ObjectStore } from '../../src/ports.ts';
 import { silentLogger } from '../fakes/loggers.ts';
 import { createFakeSource, type FakeBroker, publish } from '../fakes/memory-source.ts';
-import type { MemoryStore } from '../fakes/memory-store.ts';
+import type { MemoryObject, MemoryStore } from '../fakes/memory-store.ts';
 
 const topic = { tenant: 't', namespace: 'n', topic: 'orders', full: 'persistent://t/n/orders' };
 
@@ -40,20 +40,28 @@ export function runDrain(
   });
 }
 
+/** The records of objects that were looked at before: no object ever changes, and some tests look after each run. */
+const decoded = new WeakMap<MemoryObject, readonly (readonly [id: string, message: Message])[]>();
+
 /** All messages in the store's objects of records, by id. @throws where one is there twice */
 export function storedMessages(store: MemoryStore): Map<string, Message> {
   const messages = new Map<string, Message>();
   for (const object of store.objects.values()) {
     if (!object.key.includes('.jsonl')) continue;
-    const bytes = object.key.endsWith('.gz') ? gunzipSync(object.bytes) : object.bytes;
-    for (const line of bytes.toString().split('\n').slice(0, -1)) {
-      const message = decodeRecord(line);
-      const id = formatMessageId(message.id);
+    const records = decoded.get(object) ?? recordsIn(object);
+    decoded.set(object, records);
+    for (const [id, message] of records) {
       if (messages.has(id)) throw new Error(`${id} is in two objects, the second is ${object.key}`);
       messages.set(id, message);
     }
   }
   return messages;
+}
+
+function recordsIn(object: MemoryObject): (readonly [id: string, message: Message])[] {
+  const bytes = object.key.endsWith('.gz') ? gunzipSync(object.bytes) : object.bytes;
+  const messages = bytes.toString().split('\n').slice(0, -1).map(decodeRecord);
+  return messages.map((message) => [formatMessageId(message.id), message]);
 }
 
 /** All messages of the broker, by id. */

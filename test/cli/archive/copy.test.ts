@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { parseCosConfig } from '../../../src/config.ts';
 import { createCosStore } from '../../../src/cos/store.ts';
@@ -31,10 +31,17 @@ let folder: string;
 /** The clock of COS is so far ahead. */
 let aheadMs = 0;
 
-beforeEach(async () => {
-  aheadMs = 0;
-  rule = await startLoopbackStage({ otherBuckets: [OTHER], cosClock: () => Date.now() + aheadMs });
-  folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
+/** Filled once by real runs; each test has its own bucket with the same objects. */
+let source: LoopbackStage;
+beforeAll(async () => {
+  source = await filledStage();
+});
+afterAll(() => source.close());
+
+const stageOptions = { otherBuckets: [OTHER], cosClock: () => Date.now() + aheadMs };
+
+async function filledStage(): Promise<LoopbackStage> {
+  rule = await startLoopbackStage(stageOptions);
   rule.broker.createTopic(SECOND, 1);
   // Large enough that it is stored in parts.
   for (const [topic, size] of [
@@ -46,11 +53,24 @@ beforeEach(async () => {
     const name = topic.split('/').at(-1) as string;
     await run(topic, { RULE_NAME: `${name}-backup`, FILE_MAX_MESSAGES: topic === TOPIC ? '10' : '24' });
   }
+  return rule;
+}
+
+beforeEach(async () => {
+  aheadMs = 0;
+  rule = await startLoopbackStage({ ...stageOptions, archiveOf: source });
+  folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-copy-'));
 });
 afterEach(async () => {
   await rule.close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** For what goes on with the topics of the archive. */
+async function refill(): Promise<void> {
+  await rule.close();
+  await filledStage();
+}
 
 async function run(topic: string, env: Record<string, string> = {}) {
   const { terminal, err } = testTerminal({ ...rule.env, PULSAR_TOPIC: topic, ...env });
@@ -181,6 +201,7 @@ test.each([
 });
 
 test('raw entries, recovered objects and kept schemas go along', async () => {
+  await refill();
   const metadata = {
     producerName: 'p',
     sequenceId: 5,
@@ -274,6 +295,7 @@ test('stopped by Ctrl-C there is nothing half and no note, and the same command 
 });
 
 test('names what is archived, copies the rest, and writes no note before all is there', async () => {
+  await refill();
   const names = sourceKeys().filter((key) => key.includes('.jsonl'));
   const cold = names[0] as string;
   await run(TOPIC, { RULE_NAME: 'orders-backup' });

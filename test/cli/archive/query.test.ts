@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { encodeKeptSchema, keepSchema, schemaKey, schemaName } from '../../../src/format/kept-schema.ts';
 import { packageRoot } from '../../../src/packaging/package-root.ts';
@@ -98,27 +98,32 @@ it('writes all rows to a file, exact in each format', async () => {
   ]);
 });
 
-it.each([
-  ['COPY (SELECT 1) TO $OUT', 'refuses'],
-  ['ATTACH $OUT', 'a SELECT'],
-  ['SET threads = 1', 'a SELECT'],
-  ['EXPLAIN ANALYZE COPY (SELECT 1) TO $OUT', 'refuses'],
-  ['EXPLAIN SELECT 1', 'a SELECT'],
-  ['CREATE TABLE t AS SELECT 1', 'a SELECT'],
-  ['SELECT 1) TO $OUT (FORMAT csv); --', 'refuses'],
-  ['SELECT 1; SELECT 2', 'one statement'],
-  ["SELECT * FROM read_text('/etc/passwd')", 'disabled by configuration'],
-  ["SELECT * FROM read_parquet('http://127.0.0.1:1/x.parquet')", 'disabled by configuration'],
-  ['SELECT nothing FROM messages', 'nothing'],
-  ['', 'empty'],
-])('refuses %s', async (sql, reason) => {
+describe('of SQL', () => {
   const archive = emptyArchive();
-  await archive.store([messages(0, 0, 2)]);
-  await archive.run('export', '--to', archive.tables);
-  const out = join(archive.tables, 'written');
-  const { code, err } = await command(sql.replace('$OUT', `'${out}'`), '--tables', archive.tables);
-  expect({ code, isWritten: existsSync(out) }).toEqual({ code: 1, isWritten: false });
-  expect(err).toContain(reason);
+  beforeAll(async () => {
+    await archive.store([messages(0, 0, 2)]);
+    await archive.run('export', '--to', archive.tables);
+  });
+
+  it.each([
+    ['COPY (SELECT 1) TO $OUT', 'refuses'],
+    ['ATTACH $OUT', 'a SELECT'],
+    ['SET threads = 1', 'a SELECT'],
+    ['EXPLAIN ANALYZE COPY (SELECT 1) TO $OUT', 'refuses'],
+    ['EXPLAIN SELECT 1', 'a SELECT'],
+    ['CREATE TABLE t AS SELECT 1', 'a SELECT'],
+    ['SELECT 1) TO $OUT (FORMAT csv); --', 'refuses'],
+    ['SELECT 1; SELECT 2', 'one statement'],
+    ["SELECT * FROM read_text('/etc/passwd')", 'disabled by configuration'],
+    ["SELECT * FROM read_parquet('http://127.0.0.1:1/x.parquet')", 'disabled by configuration'],
+    ['SELECT nothing FROM messages', 'nothing'],
+    ['', 'empty'],
+  ])('refuses %s', async (sql, reason) => {
+    const out = join(archive.tables, 'written');
+    const { code, err } = await command(sql.replace('$OUT', `'${out}'`), '--tables', archive.tables);
+    expect({ code, isWritten: existsSync(out) }).toEqual({ code: 1, isWritten: false });
+    expect(err).toContain(reason);
+  });
 });
 
 it('shows a value for what it is, and no code of a terminal', async () => {

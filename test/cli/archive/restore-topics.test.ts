@@ -1,6 +1,6 @@
 // `tdmq-backup archive restore --map` over the stand-ins: several topics of one archive, each to its own; and what a dry run
 // finds out about the topics before anything is published.
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { readStoredMessages } from '../../contract/stored-messages.ts';
 import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
@@ -11,21 +11,37 @@ let rule: LoopbackStage;
 
 vi.setConfig({ testTimeout: 60_000 });
 
+/** Backed up once; each test has its own bucket with the same objects, and a broker with the same messages. */
+let source: LoopbackStage;
+beforeAll(async () => {
+  rule = source = await publishedStage();
+  await backUp(TOPIC);
+  await backUp(SECOND);
+});
+afterAll(() => source.close());
+
 beforeEach(async () => {
-  rule = await startLoopbackStage({ autoCreatesTopics: false });
-  rule.broker.createTopic(SECOND, 3);
-  await backUp(TOPIC, 40);
-  await backUp(SECOND, 30);
+  rule = await publishedStage(source);
   rule.broker.createTopic('public/default/orders-new', 2);
   rule.broker.createTopic('public/default/payments-new', 3);
 });
 afterEach(() => rule.close());
 
-async function backUp(topic: string, count: number) {
-  rule.broker.publish(
-    topic,
-    Array.from({ length: count }, (_, i) => ({ payload: `${topic} ${i}`, key: `key-${i % 4}` })),
-  );
+async function publishedStage(archiveOf?: LoopbackStage): Promise<LoopbackStage> {
+  const stage = await startLoopbackStage({ autoCreatesTopics: false, archiveOf });
+  stage.broker.createTopic(SECOND, 3);
+  for (const [topic, count] of [
+    [TOPIC, 40],
+    [SECOND, 30],
+  ] as const)
+    stage.broker.publish(
+      topic,
+      Array.from({ length: count }, (_, i) => ({ payload: `${topic} ${i}`, key: `key-${i % 4}` })),
+    );
+  return stage;
+}
+
+async function backUp(topic: string) {
   const name = topic.split('/').at(-1) as string;
   const env = { ...rule.env, PULSAR_TOPIC: topic, RULE_NAME: `${name}-backup`, FILE_MAX_MESSAGES: '5' };
   const { terminal, err } = testTerminal(env);
