@@ -175,6 +175,24 @@ describe('a run', () => {
     expectAllStoredOnce(broker, store);
   });
 
+  it.each([1, 500])(
+    'holds few files where each is of one message and the store is slow (batches of %i)',
+    async (batch) => {
+      const broker = createFakeBroker(1);
+      fill(broker, 500 / batch, batch, 1_000);
+      const store = createMemoryStore();
+      // In the time of one call, all could be read.
+      store.hook = async (when) => {
+        for (let turn = 0; when === 'before' && turn < 20; turn++)
+          await new Promise((resolve) => setImmediate(resolve));
+      };
+      const result = await runDrain(broker, store, { limits: { maxMessages: 1, maxBytes: 1e9 } });
+      expect(result).toMatchObject({ failure: undefined, tally: { objects: 500 } });
+      expect(result.peakBufferBytes).toBeLessThan(150_000);
+      expectAllStoredOnce(broker, store);
+    },
+  );
+
   it('compresses as a stream and acknowledges just the same', async () => {
     const broker = createFakeBroker(1);
     fill(broker, 30, 100, 200);

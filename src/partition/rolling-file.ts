@@ -25,6 +25,12 @@ import { type DrainPosition, keyPosition, type Position } from './position.ts';
 /** Entries without records are acknowledged at the latest when there are so many of them. */
 const MAX_PENDING_ACKS = 1_000;
 
+/**
+ * So many files of a partition wait for the store at most. One takes some 14 KB besides its records, which is nothing but
+ * where files are of few messages: the line of a slow store would take all memory.
+ */
+const MAX_FILES_IN_LINE = 64;
+
 /** Whether `id` is in the entry of `begin`, and behind it. */
 const isInside = (id: MessageId | undefined, begin: MessageId): boolean =>
   id !== undefined &&
@@ -248,7 +254,10 @@ export class RollingFile {
     // Whatever is acknowledged next says these, too.
     if (!this.#mayAcknowledge(file.entries)) file.entries.length = 0;
     this.#chain.push(file);
-    if (this.#position.isInOrder) return;
+    if (this.#position.isInOrder) {
+      if (this.#chain.files >= MAX_FILES_IN_LINE) await this.#chain.settle();
+      return;
+    }
     // Without order, whatever is not acknowledged may be stored once more by another consumer: never more than a file.
     await this.#chain.settle();
     this.#position.entriesSettled();
