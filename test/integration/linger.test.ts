@@ -10,6 +10,7 @@ import { copyOf, runManifests, storedFiles } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { type Invocation, invoke, type Summary, startInvocation } from './invoke.ts';
 import { randomFrom } from './kill-points.ts';
+import { openTransaction } from './transactions.ts';
 import { useBroker } from './use-broker.ts';
 import { prefixOf, ruleEnv, useCos } from './use-cos.ts';
 
@@ -19,7 +20,7 @@ const INTERVAL_MINUTES = 5;
 /** How far all clocks are ahead: the rule's, its producers' and that of COS. */
 let aheadMs = 0;
 const clock = { ...systemClock, now: () => Date.now() + aheadMs };
-const broker = useBroker();
+const broker = useBroker({ extraConf: { transactionCoordinatorEnabled: 'true' } });
 const cos = useCos({ clock: clock.now });
 
 const ahead = () => ({
@@ -165,4 +166,40 @@ it('two instances, other limits at each tick, and some of them killed: each mess
   await expectExactlyOnce(of);
   const { findings } = await verifyArchive(copyOf(cos(), of.prefix), of.prefix, { level: 'record' });
   expect(findings.filter(({ kind }) => kind !== 'unlisted')).toEqual([]);
+});
+
+it('a rest with transactions in it waits as any other, and only an open one is reported', async () => {
+  aheadMs = 0;
+  const of = await openTopic('transactions', 1);
+  const run = async (lingerMinutes = 60) => {
+    const { summary, logs, output } = await invoke({
+      env: of.env({ FILE_LINGER_MINUTES: String(lingerMinutes) }),
+    });
+    expect(alarming(logs)).toEqual([]);
+    expect(summary, output).toBeDefined();
+    const { lingering, backlog, heldBack } = summary as Summary;
+    return { lingering: lingering?.messages, entries: backlog?.entries, heldBack };
+  };
+  const transaction = (count: number) =>
+    openTransaction(broker().serviceUrl, { produce: `${of.topic}-partition-0`, count });
+  try {
+    await of.publish();
+    const aborted = await transaction(3);
+    await of.publish();
+    for (let tick = 0; tick < 2; tick++)
+      expect(await run()).toEqual({ lingering: 1, entries: 4, heldBack: 'open transaction' });
+    await aborted.abort();
+    for (let tick = 0; tick < 2; tick++) expect(await run()).toEqual({ lingering: 2, entries: 0 });
+    await (await transaction(2)).commit();
+    await (await transaction(2)).abort();
+    for (let tick = 0; tick < 2; tick++) expect(await run()).toEqual({ lingering: 4, entries: 0 });
+    expect(storedFiles(cos(), of.prefix)).toEqual([]);
+    expect(await run(0)).toEqual({ entries: 0 });
+    const stored = valuesOf(of);
+    expect(stored).toHaveLength(4);
+    expect(stored).toEqual(expect.arrayContaining(of.published));
+    expect(await backlogOf(broker(), of.topic, 'backup')).toBe(0);
+  } finally {
+    await of.close();
+  }
 });

@@ -37,7 +37,7 @@ let python: string;
 beforeAll(async () => {
   await bundleCli(root, join(root, 'dist/cli'));
   await writeRecipesArchive(join(folder, 'copy'));
-  python = await pythonWith('recipes-requirements.txt');
+  python = await pythonWith('engines.txt');
 }, 1_000_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
