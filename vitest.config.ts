@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/longest-first.ts';
 
 // CI counts the tests in a report of vitest's own.
 const report = process.env['TEST_REPORT'];
@@ -11,6 +12,7 @@ export default defineConfig({
     maxWorkers: Math.max(8, availableParallelism()),
     // Files that share a process load what they test once.
     isolate: false,
+    sequence: { sequencer: LongestFirst },
     setupFiles: ['test/setup.ts'],
     // Time-outs find what hangs: none takes a tenth as long, unless others need the machine.
     hookTimeout: 60_000,

@@ -6,9 +6,9 @@ import { contractOptions } from '../../contract/contract-options.ts';
 import { createFakeBroker } from '../../fakes/memory-source.ts';
 import { createMemoryStore } from '../../fakes/memory-store.ts';
 import { runDrain } from '../../stage/memory-stage.ts';
-import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
+import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { scaledClock } from '../scaled-clock.ts';
-import { messages, SUBSCRIPTION, startBroker, TOPIC } from './loopback-source.ts';
+import { messages, SUBSCRIPTION, TOPIC } from './loopback-source.ts';
 
 /** What is wrong with the broker, and its end. */
 interface Outage {
@@ -35,7 +35,7 @@ const silent: Outage = {
 
 /** A run that meets the outage once a file is stored, or while it reads; how it ends, and how long after. */
 async function runThrough(outage: Outage, when: 'acknowledging' | 'receiving', lastsMs: number) {
-  const broker = await startBroker();
+  const broker = await startLoopbackBroker({ autoCreatesTopics: false });
   broker.createTopic(TOPIC);
   // One entry: all of it is taken before the outage begins.
   broker.publish(TOPIC, messages(10), { batchSize: 10 });
@@ -72,15 +72,13 @@ async function runThrough(outage: Outage, when: 'acknowledging' | 'receiving', l
   });
   const seconds = (clock.now() - beganMs) / 1_000;
   await source.close();
-  return {
-    failure,
-    seconds,
-    backlog: broker.subscriptionBacklog(TOPIC, SUBSCRIPTION),
-    objects: store.objects.size,
-  };
+  const backlog = broker.subscriptionBacklog(TOPIC, SUBSCRIPTION);
+  await broker.close();
+  return { failure, seconds, backlog, objects: store.objects.size };
 }
 
-describe('an outage', () => {
+// They only wait.
+describe.concurrent('an outage', () => {
   it.each([
     ['acknowledging', 'away', away],
     ['acknowledging', 'deaf to acknowledgements', deaf],
