@@ -1,6 +1,7 @@
 // An export that is called again: what is as before stays, what has changed is written anew as a whole, and whoever reads
 // meanwhile gets the one or the other.
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -101,8 +102,7 @@ it.each([
 
 it('splits a new day into files that appear together, and replaces them together', async () => {
   const archive = emptyArchive();
-  const payload = () =>
-    Buffer.from(Array.from({ length: 20_000 }, () => Math.random().toString(36).slice(2, 6)).join(''));
+  const payload = () => Buffer.from(randomBytes(60_000).toString('base64'));
   const large = (from: number, to: number) =>
     ofDay(0, from, to).map((one) => ({ ...one, payload: payload() }));
   await archive.store([large(0, 39), large(40, 79)]);
