@@ -120,7 +120,10 @@ export function streamCatalog(
   }
 
   /** A copy in a bucket has lost the times by which manifests are found, as a local one has. */
-  const describing = (): DescribeOptions => ({ ...options, isMoved: scope !== undefined });
+  const describing = (): DescribeOptions => ({
+    ...options,
+    isMoved: options.isLocal === true || scope !== undefined,
+  });
 
   const rawNames = () => new Set(raw.map((one) => entryName(one.topic, one.partition, one.id)));
 
