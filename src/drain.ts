@@ -39,7 +39,7 @@ import { Standby } from './partition/standby.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
 import type { Pace } from './run/deadline.ts';
 import { createTally, type Run, type Tally } from './run/run-context.ts';
-import { SchemaKeeper } from './schema-keeper.ts';
+import { SchemaKeeper } from './run/schema-keeper.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;

@@ -1,7 +1,7 @@
 // The schema that the entry at hand needs: all messages of an entry have one version, and most entries that of the entry
 // before, for which nothing is asked.
 import type { EntryId, SourcePartition } from '../ports.ts';
-import type { NeededSchema, SchemaKeeper } from '../schema-keeper.ts';
+import type { NeededSchema, SchemaKeeper } from '../run/schema-keeper.ts';
 
 /** Of messages without a schema: producers of bytes write a version of no bytes, or none. */
 const NONE = new Uint8Array();

@@ -13,7 +13,7 @@ import { combineCrc64, crc64 } from '../lib/crc64.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget, Spillable } from '../memory-budget.ts';
 import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from '../ports.ts';
-import type { NeededSchema } from '../schema-keeper.ts';
+import type { NeededSchema } from '../run/schema-keeper.ts';
 import type { MessageMark, MessageRange } from './message-range.ts';
 
 /** A buffer of this size is uploaded as a part; a whole file below it is one PUT. */

@@ -5,9 +5,9 @@ import type { ManifestObject } from '../format/run-manifest.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import type { Clock, Logger, ObjectStore } from '../ports.ts';
-import type { SchemaKeeper } from '../schema-keeper.ts';
 import type { TopicName } from '../topic-name.ts';
 import type { Pace } from './deadline.ts';
+import type { SchemaKeeper } from './schema-keeper.ts';
 
 /** Counted while the run goes on, by all partitions. */
 export interface Tally {

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { BackupError } from '../src/errors.ts';
-import { encodeKeptSchema, keepSchema, parseKeptSchema } from '../src/format/kept-schema.ts';
-import { systemClock } from '../src/lib/clock.ts';
-import { crc64 } from '../src/lib/crc64.ts';
-import type { Clock, Logger, SchemaAnswer } from '../src/ports.ts';
-import { parseTopicName, type TopicName } from '../src/topic-name.ts';
-import { silentLogger } from './fakes/loggers.ts';
-import { createFakeBroker, type FakeBroker, publish, publishUnreadable } from './fakes/memory-source.ts';
-import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';
-import { expectAllStoredOnce, runDrain } from './stage/memory-stage.ts';
+import { BackupError } from '../../src/errors.ts';
+import { encodeKeptSchema, keepSchema, parseKeptSchema } from '../../src/format/kept-schema.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
+import type { Clock, Logger, SchemaAnswer } from '../../src/ports.ts';
+import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
+import { silentLogger } from '../fakes/loggers.ts';
+import { createFakeBroker, type FakeBroker, publish, publishUnreadable } from '../fakes/memory-source.ts';
+import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { expectAllStoredOnce, runDrain } from '../stage/memory-stage.ts';
 
 const topic = parseTopicName('t/n/orders') as TopicName;
 const FOLDER = 'p/_schemas/t/n/orders/';

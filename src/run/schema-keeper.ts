@@ -1,21 +1,21 @@
 // Keeps the schemas that the messages of a run name: asks the broker for each version, and stores what it answers before
 // the first object that needs it. What cannot be had fails no run: it is logged once, counted, and asked for again by the
 // next run that meets it. Another definition under a version that is taken gets a name of its own.
-import { BackupError } from './errors.ts';
+import { BackupError } from '../errors.ts';
 import {
   type KeptSchema,
   keepSchema,
   MAX_VERSION_BYTES,
   schemaFolder,
   versionText,
-} from './format/kept-schema.ts';
-import { storeSchema } from './format/store-schema.ts';
-import { createSlots } from './lib/semaphore.ts';
-import { untilAborted } from './lib/until-aborted.ts';
-import type { Clock, Logger, ObjectStore, SchemaAnswer, SourcePartition, TopicSchema } from './ports.ts';
-import type { Pace } from './run/deadline.ts';
-import type { Tally } from './run/run-context.ts';
-import type { TopicName } from './topic-name.ts';
+} from '../format/kept-schema.ts';
+import { storeSchema } from '../format/store-schema.ts';
+import { createSlots } from '../lib/semaphore.ts';
+import { untilAborted } from '../lib/until-aborted.ts';
+import type { Clock, Logger, ObjectStore, SchemaAnswer, SourcePartition, TopicSchema } from '../ports.ts';
+import type { TopicName } from '../topic-name.ts';
+import type { Pace } from './deadline.ts';
+import type { Tally } from './run-context.ts';
 
 /** Schemas of megabytes are several times as large on their way. */
 const AT_ONCE = 2;
