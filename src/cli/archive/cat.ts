@@ -16,7 +16,7 @@ import type { ListedObject, ObjectStore } from '../../ports.ts';
 import type { Command } from '../command.ts';
 import { type Output, openOutput } from '../terminal/output.ts';
 import { type Progress, startProgress, timeLeft } from '../terminal/progress.ts';
-import { formatBytes } from '../terminal/table.ts';
+import { counted, formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { groupByOption, printCount, printCounts } from './cat-counts.ts';
 import { openDecoding } from './cat-decoding.ts';
@@ -206,9 +206,6 @@ function notesOn({ keyless, deleted }: LeftOut, unread: number): string[] {
   if (unread > 0) notes.push(`not in it: ${rawText(unread, 0)}`);
   return notes;
 }
-
-const counted = (count: number, what: string): string =>
-  `${count.toLocaleString('en-US')} ${what}${count === 1 ? '' : 's'}`;
 
 const noKeyIsLeft = ({ keyless, deleted }: LeftOut): BackupError =>
   deleted > 0

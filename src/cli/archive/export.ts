@@ -12,7 +12,7 @@ import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
 import { startProgress, timeLeft } from '../terminal/progress.ts';
-import { formatBytes } from '../terminal/table.ts';
+import { counted, formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { reportDamaged } from './damaged.ts';
 import { listDays, topicsOf } from './export-days.ts';
@@ -251,13 +251,13 @@ function report(
       written.reduce((total, day) => total + (day[name] ?? 0), 0);
     const size = formatBytes(sum('bytes'));
     const rest = days.length - written.length;
-    const rows = `${sum('rows').toLocaleString('en-US')} rows`;
+    const rows = counted(sum('rows'), 'row');
     // Of objects that no manifest knows nobody says how many messages they hold.
     const most = Number.isNaN(sum('rows')) ? '' : `, at most ${rows}`;
     const what = isDry
-      ? `would write ${written.length} days${most}, about ${size}`
-      : `${written.length} days written, ${rows}, ${sum('files')} files, ${size}`;
-    stdout.write(`${topic}: ${what}${rest > 0 ? `; ${rest} days are as before` : ''}\n`);
+      ? `would write ${counted(written.length, 'day')}${most}, about ${size}`
+      : `${counted(written.length, 'day')} written, ${rows}, ${counted(sum('files'), 'file')}, ${size}`;
+    stdout.write(`${topic}: ${what}${rest > 0 ? `; as before: ${counted(rest, 'day')}` : ''}\n`);
     for (const { path, reason } of jsonTexts)
       stdout.write(`${topic}: ${path} is JSON text, since ${reason}\n`);
     if (rawEntries > 0)

@@ -48,6 +48,10 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(hours / 24)} d${hours % 24 === 0 ? '' : ` ${hours % 24} h`}`;
 }
 
+/** How many there are of something: `1 day`, `1,500 rows`. */
+export const counted = (count: number, what: string): string =>
+  `${count.toLocaleString('en-US')} ${what}${count === 1 ? '' : 's'}`;
+
 /** Bytes as a person says them: `1.2 MB`; decimal, as SCF and COS count. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

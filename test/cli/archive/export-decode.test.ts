@@ -238,7 +238,7 @@ it('finds types in JSON without a schema, keeps them for the next time, and wide
     ],
   ]);
   const out = await exportAll(archive, '--decode', 'json');
-  expect(out).toContain('1 days written, 4 rows');
+  expect(out).toContain('1 day written, 4 rows');
   expect(out).toContain('payload.f is JSON text, since it is integer and text');
   const types = async () =>
     (
@@ -261,7 +261,7 @@ it('finds types in JSON without a schema, keeps them for the next time, and wide
   ]);
   const later = { publishTimeMs: Date.UTC(2026, 10, 24) };
   await archive.store([[json(4, '{"a":2}', later)]]);
-  expect(await exportAll(archive, '--decode', 'json')).toContain('1 days written, 1 rows');
+  expect(await exportAll(archive, '--decode', 'json')).toContain('1 day written, 1 row');
   await archive.store([[json(5, '{"z":true}', later)]]);
   expect(await exportAll(archive, '--decode', 'json')).toContain('2 days written, 6 rows');
   expect(await types()).toContain('z BOOLEAN');
