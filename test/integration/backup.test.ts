@@ -163,6 +163,7 @@ describe('24,000 messages of 1 KiB in 4 partitions', () => {
       topic,
       subscription: 'backup',
       subscriptionType: 'exclusive',
+      spansInKeysSince: startedAt,
     });
     expect(durationMs).toBeTypeOf('number');
     expect(positions).toHaveLength(first?.summary.partitions as number);
