@@ -26,7 +26,7 @@ it('gives the bytes of encodeRecord, whatever is beside a message', () => {
     fc.constantFrom(new Uint8Array(70_000).fill(0xff), new Uint8Array(2_000_000).fill(0xff)),
   );
   fc.assert(
-    fc.property(fc.array(fc.array(payload, { maxLength: 8 }), { maxLength: 8 }), (batches) => {
+    fc.property(fc.array(fc.array(payload, { maxLength: 6 }), { maxLength: 4 }), (batches) => {
       const [partition] = createFakeBroker(1).partitions as [FakePartition];
       for (const batch of batches) {
         const { messages } = publish(partition, batch);
