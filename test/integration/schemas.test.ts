@@ -54,8 +54,12 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
       batching: i % 2 === 0,
     }));
     await publishWithSchemas(broker().serviceUrl, cases);
+    await drained(topic, 10 * schemas.length);
+  }
+
+  async function drained(topic: string, messages: number) {
     const { summary, output } = await invoke({ env: ruleEnv(cos(), broker().serviceUrl, topic) });
-    expect(summary, output).toMatchObject({ messages: 10 * schemas.length, stopReason: 'caught_up' });
+    expect(summary, output).toMatchObject({ messages, stopReason: 'caught_up' });
     expect(output).not.toContain('schema not kept');
   }
 
@@ -69,15 +73,23 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
   const contentOf = (messages: readonly JavaMessage[]) =>
     messages.map(({ topic: _, version: __, ...rest }) => rest);
 
-  /** Holds what consumers get of each pair of topics, with each of these schemas, against each other. */
-  async function expectSame(
-    pairs: readonly { readonly topic: string; readonly target: string }[],
-    readers: readonly (JavaSchema | 'auto')[],
-  ) {
-    const topics = [...new Set(pairs.flatMap(({ topic, target }) => [topic, target]))];
-    const cases = topics.flatMap((topic) => readers.map((schema) => ({ topic, schema })));
-    const all = await readWithSchemas(broker().serviceUrl, cases);
-    for (const { topic, target } of pairs)
+  interface Pair {
+    readonly topic: string;
+    readonly target: string;
+    readonly readers: readonly (JavaSchema | 'auto')[];
+  }
+
+  /** Holds what consumers get of each pair of topics, with each of its schemas, against each other. */
+  async function expectSame(...pairs: Pair[]) {
+    const cases = new Map(
+      pairs.flatMap(({ topic, target, readers }) =>
+        [topic, target].flatMap((name) =>
+          readers.map((schema) => [`${name} ${schema}`, { topic: name, schema }] as const),
+        ),
+      ),
+    );
+    const all = await readWithSchemas(broker().serviceUrl, [...cases.values()]);
+    for (const { topic, target, readers } of pairs)
       for (const schema of readers) {
         const of = (name: string) => all.filter((one) => one.topic === name && one.as === schema);
         expect(contentOf(of(target)), `${target} as ${schema}`).toEqual(contentOf(of(topic)));
@@ -117,23 +129,33 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
     const { exitCode, report, err } = await restore(topic, target);
     expect(exitCode, err).toBe(0);
     expect(report).toMatchObject({ messages: 20, withoutSchema: 0 });
-    await expectSame([{ topic, target }], ['avro-evolved', 'avro', 'auto']);
+    await expectSame({ topic, target, readers: ['avro-evolved', 'avro', 'auto'] });
   });
 
-  it.each(['kv-separated', 'kv-inline', 'json', 'string', 'int64'] as const)(
-    'gives consumers of %s all that was restored',
-    async (schema) => {
-      const topic = await backedUp(`of-${schema}`, 0, schema);
+  it('gives consumers of pairs, JSON and primitive types all that was restored', async () => {
+    const pairs: Pair[] = [];
+    for (const schema of ['kv-separated', 'kv-inline', 'json', 'string', 'int64'] as const) {
+      const topic = await createTopic(broker(), `of-${schema}`);
+      await createSubscription(broker(), topic, 'backup');
       const target = await createTopic(broker(), `of-${schema}-again`);
+      pairs.push({ topic, target, readers: [schema, 'auto'] });
+    }
+    const cases = pairs.map(({ topic, readers: [schema] }) => ({
+      ...{ topic, schema: schema as JavaSchema },
+      ...{ count: 10, from: 0, batching: true },
+    }));
+    await publishWithSchemas(broker().serviceUrl, cases);
+    for (const { topic, target } of pairs) {
+      await drained(topic, 10);
       const { exitCode, err } = await restore(topic, target);
-      expect(exitCode, err).toBe(0);
-      await expectSame([{ topic, target }], [schema, 'auto']);
-    },
-  );
+      expect(exitCode, `${target}: ${err}`).toBe(0);
+    }
+    await expectSame(...pairs);
+  });
 
   it('takes what is restored where schemas are enforced, with each compatibility strategy', async () => {
     const topic = await backedUp('enforced', 2, 'avro', 'avro-evolved');
-    const pairs: { topic: string; target: string }[] = [];
+    const pairs: Pair[] = [];
     for (const strategy of STRATEGIES) {
       const namespace = `public/${strategy.toLowerCase().replaceAll('_', '-')}`;
       await broker().admin('PUT', `namespaces/${namespace}`, {});
@@ -143,9 +165,9 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
       const target = `persistent://${namespace}/again`;
       const { exitCode, err } = await restore(topic, target);
       expect(exitCode, `${strategy}: ${err}`).toBe(0);
-      pairs.push({ topic, target });
+      pairs.push({ topic, target, readers: ['avro-evolved', 'avro', 'auto'] });
     }
-    await expectSame(pairs, ['avro-evolved', 'avro', 'auto']);
+    await expectSame(...pairs);
   });
 
   it('keeps what messages mean apart where the topic was deleted and made anew with other schemas', async () => {
