@@ -99,7 +99,7 @@ async function storeObject(
   messages: readonly Message[],
 ): Promise<ManifestObject> {
   const [first, last] = [messages[0] as Message, messages.at(-1) as Message];
-  const bytes = Buffer.concat([...encodeRecords(messages).chunks]);
+  const bytes = Buffer.concat(Array.from(encodeRecords(messages).chunks, (chunk) => Buffer.from(chunk)));
   const key = objectKey(prefix, topic, first, 'none');
   const crc = crc64([bytes]);
   const begin = {

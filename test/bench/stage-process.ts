@@ -25,7 +25,9 @@ const published = Array.from({ length: MESSAGES }, (_, index) => {
 const stored = encodeMessages(published, 0, { batchSize: PER_ENTRY });
 const entries = stored.map((bytes, entryId) => readStoredEntry({ ledgerId: 12, entryId }, bytes));
 const decoded = entries.map((entry) => decodeEntry(entry, context) as { messages: readonly Message[] });
-const records = decoded.flatMap(({ messages }) => [...encodeRecords(messages).chunks]);
+const records = decoded.flatMap(({ messages }) =>
+  Array.from(encodeRecords(messages).chunks, (chunk) => Buffer.from(chunk)),
+);
 const sizeBytes = records.reduce((sum, one) => sum + one.length, 0);
 
 async function measure(repeats: number, work: () => unknown): Promise<number> {
