@@ -130,7 +130,8 @@ describe('entries that another consumer acknowledges in a transaction', () => {
     await acknowledge('transaction', 20, range(5, 9));
     const { create } = store;
     store.create = async (...call) => {
-      await java.run('abort');
+      // The schema of the messages is stored before them.
+      if (call[0].includes('/date=')) await java.run('abort');
       return create.apply(store, call);
     };
     expect(await run()).toBe(15);
