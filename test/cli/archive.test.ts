@@ -18,6 +18,8 @@ beforeAll(async () => {
     payload: `message ${i}`,
     key: `key-${i % 4}`,
     properties: { n: String(i) },
+    // Each partition gets several times, so that a chart over time has something to draw.
+    publishTimeMs: Date.UTC(2026, 9, 1) + i * 1_000,
   }));
   rule.broker.publish(TOPIC, messages);
   expect(await main(['run'], testTerminal({ ...rule.env, FILE_MAX_MESSAGES: '10' }).terminal)).toBe(0);
