@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { byPartition, readCatalog } from '../../src/archive/catalog.ts';
-import { createFolderStore } from '../../src/archive/folder-store.ts';
-import { mergeByTime, readPartition } from '../../src/archive/read-messages.ts';
-import { verifyArchive } from '../../src/archive/verify.ts';
+import { byPartition, readCatalog } from '../../src/archive/catalog/catalog.ts';
+import { createFolderStore } from '../../src/archive/catalog/folder-store.ts';
+import { mergeByTime, readPartition } from '../../src/archive/read/read-messages.ts';
+import { verifyArchive } from '../../src/archive/verify/verify.ts';
 import { decodeRecord, encodeRecord } from '../../src/format/record.ts';
 import type { Message } from '../../src/ports.ts';
 

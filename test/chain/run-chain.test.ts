@@ -1,9 +1,9 @@
 // What a run says about a subscription that somebody else has moved, and of one that nobody has.
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { readCatalog } from '../../src/archive/catalog.ts';
-import { recoverArchive } from '../../src/archive/recover.ts';
-import { createCatalogCheck } from '../../src/archive/verify-catalog.ts';
+import { readCatalog } from '../../src/archive/catalog/catalog.ts';
+import { recoverArchive } from '../../src/archive/raw/recover.ts';
+import { createCatalogCheck } from '../../src/archive/verify/verify-catalog.ts';
 import { BackupError } from '../../src/errors.ts';
 import type { RunManifest, Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';

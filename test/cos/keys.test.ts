@@ -1,7 +1,7 @@
 // Whatever a key holds, its object is stored, found, listed and read under that key. The stand-in checks signatures.
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFolderStore } from '../../src/archive/folder-store.ts';
+import { createFolderStore } from '../../src/archive/catalog/folder-store.ts';
 import { type CosStore, createCosStore } from '../../src/cos/store.ts';
 import { objectKey, parseObjectKey } from '../../src/format/object-key.ts';
 import { crc64 } from '../../src/lib/crc64.ts';

@@ -2,7 +2,7 @@
 // steps of a run, other limits, and two instances. Run `npm run build` first.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { verifyArchive } from '../../src/archive/verify.ts';
+import { verifyArchive } from '../../src/archive/verify/verify.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { TopicProducer } from '../../src/ports.ts';
 import { createWirePublisher } from '../../src/pulsar/wire/producer-publisher.ts';

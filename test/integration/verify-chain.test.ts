@@ -1,7 +1,7 @@
 // `archive verify` over what runs left on a real broker: nothing is called a loss that is none, whatever moved the
 // subscription or left ids out, and what is then removed from the bucket is named. Run `npm run package` first.
 import { expect, it, vi } from 'vitest';
-import { type VerifyReport, verifyArchive } from '../../src/archive/verify.ts';
+import { type VerifyReport, verifyArchive } from '../../src/archive/verify/verify.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
 import { copyOf, runManifests } from './archive-under-test.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';

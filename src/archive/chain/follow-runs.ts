@@ -2,7 +2,7 @@
 // acknowledged each partition. It looks at no object. Manifests come in the order of their keys; what is kept of them is
 // little, but for those of the last hours.
 import { compareEntries } from '../../format/entry-order.ts';
-import { partitionName } from '../catalog.ts';
+import { partitionName } from '../catalog/catalog.ts';
 import {
   linkOf,
   type PassedOver,

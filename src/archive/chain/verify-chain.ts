@@ -2,11 +2,11 @@
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { formatTime, parseMessageId } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
-import { partitionName, type Surroundings } from '../catalog.ts';
-import type { CopyScope } from '../copy-scope.ts';
-import { damage, type Finding, notice } from '../finding.ts';
-import { pathOf } from '../manifest-content.ts';
-import type { ObjectRange, PartitionRanges } from '../object-ranges.ts';
+import { partitionName, type Surroundings } from '../catalog/catalog.ts';
+import { pathOf } from '../catalog/manifest-content.ts';
+import type { CopyScope } from '../copy/copy-scope.ts';
+import { damage, type Finding, notice } from '../verify/finding.ts';
+import type { ObjectRange, PartitionRanges } from '../verify/object-ranges.ts';
 import { emptyDays } from './empty-days.ts';
 import type { Chain, PartitionChain } from './follow-runs.ts';
 import { findGaps, type Gap, justBefore } from './gaps.ts';

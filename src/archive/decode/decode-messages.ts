@@ -2,9 +2,9 @@
 // fields, and stops at no message: what cannot be decoded says why, and counts.
 import { type KeptSchema, versionText } from '../../format/kept-schema.ts';
 import type { Message } from '../../ports.ts';
-import { type ContentFilter, contentTestOf } from '../content-match.ts';
-import type { StoredMessage } from '../read-messages.ts';
-import type { ArchiveSchemas, SchemaOfRecord } from '../schemas.ts';
+import { type ContentFilter, contentTestOf } from '../read/content-match.ts';
+import type { StoredMessage } from '../read/read-messages.ts';
+import type { ArchiveSchemas, SchemaOfRecord } from '../schemas/schemas.ts';
 import { payloadText } from './decoded-value.ts';
 import { createDecoder, type Decoded, type Decoder, type Undecoded } from './decoder.ts';
 import { type JsonValue, jsonText } from './json-value.ts';

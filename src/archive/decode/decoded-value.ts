@@ -1,6 +1,6 @@
 // The value of a record that decode-messages.ts decoded, or could not. It loads no decoder.
 import { isUtf8 } from 'node:buffer';
-import type { StoredMessage } from '../read-messages.ts';
+import type { StoredMessage } from '../read/read-messages.ts';
 import { type JsonValue, jsonText, parseJson } from './json-value.ts';
 
 /** The payload as the record has it, as an object of its own. */

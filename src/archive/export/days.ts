@@ -3,12 +3,12 @@
 // row is left out.
 import { dateOf } from '../../format/object-key.ts';
 import type { TimeMs } from '../../ports.ts';
-import type { ArchiveObject } from '../catalog.ts';
-import { daysAfter } from '../listing.ts';
-import { pathOf } from '../manifest-content.ts';
-import { datesOf } from '../object-facts.ts';
-import { createObjectList, type ObjectList, type PartitionObjects } from '../object-list.ts';
-import type { Selection } from '../selection.ts';
+import type { ArchiveObject } from '../catalog/catalog.ts';
+import { daysAfter } from '../catalog/listing.ts';
+import { pathOf } from '../catalog/manifest-content.ts';
+import { datesOf } from '../catalog/object-facts.ts';
+import { createObjectList, type ObjectList, type PartitionObjects } from '../catalog/object-list.ts';
+import type { Selection } from '../read/selection.ts';
 import type { SourceObject } from './day-note.ts';
 
 /** An object of more days was published by a clock that went astray: then only its ends are foretold. */

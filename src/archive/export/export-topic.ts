@@ -1,7 +1,7 @@
 // Writes the days of a topic as tables that are not there yet, or that are of other objects than today. A day is read
 // again as a whole, in the order of each partition, and takes the place of what there was only when it is complete.
 import type { ObjectStore } from '../../ports.ts';
-import { type DamagedObject, readInOrder } from '../read-messages.ts';
+import { type DamagedObject, readInOrder } from '../read/read-messages.ts';
 import { selectOf } from './columns.ts';
 import { createDayFiles, fill, fillQuickly, isQuick, type OnOtherDay } from './day-files.ts';
 import { type DayNote, dayFolder, EXPORT_FORMAT, noteFolder, noteKey } from './day-note.ts';

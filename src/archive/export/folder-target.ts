@@ -4,7 +4,7 @@ import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, writeFile } fr
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
-import { fileError } from '../folder-listing.ts';
+import { fileError } from '../catalog/folder-listing.ts';
 import type { Draft, ExportTarget } from './target.ts';
 
 /** In a folder beside the export: which day's folder was moved there, until another is in its place. */

@@ -3,12 +3,12 @@
 import { versionText } from '../../format/kept-schema.ts';
 import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import type { ArchiveObject } from '../catalog.ts';
+import type { ArchiveObject } from '../catalog/catalog.ts';
 import { reasonOf as undecodedReason } from '../decode/decode-messages.ts';
 import { createDecoder, type Decoded, type Decoder, type Undecoded } from '../decode/decoder.ts';
 import { type JsonValue, parseJson } from '../decode/json-value.ts';
 import { reasonOf } from '../decode/misfit.ts';
-import { listSchemas, openSchemas, readSchema, type SchemaOfRecord } from '../schemas.ts';
+import { listSchemas, openSchemas, readSchema, type SchemaOfRecord } from '../schemas/schemas.ts';
 import { type Column, sqlText } from './columns.ts';
 import { payloadJson } from './payload-json.ts';
 import {

@@ -7,7 +7,7 @@ import { createEndCheck } from '../../format/end-mark.ts';
 import { dateOf } from '../../format/object-key.ts';
 import { decodeRecord, formatTime } from '../../format/record.ts';
 import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
-import type { ArchiveObject } from '../catalog.ts';
+import type { ArchiveObject } from '../catalog/catalog.ts';
 import { rowLine } from './row-line.ts';
 
 /** What a head mostly fits into. */

@@ -2,7 +2,7 @@
 // Nearly every record is such a line already. What no column of an export can hold is in the field `other`.
 import { encodeRecordHead, formatTime } from '../../format/record.ts';
 import type { Message, Text, TimeMs } from '../../ports.ts';
-import type { StoredMessage } from '../read-messages.ts';
+import type { StoredMessage } from '../read/read-messages.ts';
 
 /** Spark refuses times before 1900 in files that others wrote; Python has no year 10000. */
 const FIRST_TIME_MS = Date.UTC(1900, 0, 1);

@@ -1,5 +1,5 @@
 // Which days and partitions have data, and how much, as a field of cells; and how large the files are.
-import type { DateGroup } from '../date-groups.ts';
+import type { DateGroup } from '../catalog/date-groups.ts';
 import type { ReportGap } from './missing-times.ts';
 import { asText, bytesText, filesText, numberText, partitionText, shortNumber } from './text.ts';
 import { dayText, LABEL_WIDTH, svg, WIDTH } from './time-charts.ts';

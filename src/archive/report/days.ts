@@ -1,9 +1,9 @@
 // What a verification found of each partition and day (by the date in the key): a row for whoever files it, with one
 // checksum that says which objects of which content were there.
 import { createHash, type Hash } from 'node:crypto';
-import type { ArchiveObject } from '../catalog.ts';
-import type { Finding } from '../finding.ts';
-import { pathOf } from '../manifest-content.ts';
+import type { ArchiveObject } from '../catalog/catalog.ts';
+import { pathOf } from '../catalog/manifest-content.ts';
+import type { Finding } from '../verify/finding.ts';
 
 interface Day {
   readonly topic: string;

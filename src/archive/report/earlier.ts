@@ -4,7 +4,7 @@ import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { KnownHead } from '../chain/follow-runs.ts';
 import { manifestPath } from '../chain/manifest-link.ts';
-import { damage, type Finding } from '../finding.ts';
+import { damage, type Finding } from '../verify/finding.ts';
 import type { DayResult } from './days.ts';
 
 type EarlierDay = Pick<DayResult, 'topic' | 'partition' | 'date' | 'objects'> & {

@@ -1,9 +1,9 @@
 // Where something is missing in an archive, placed in time, so that it can be drawn.
 import { parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
-import type { Finding } from '../finding.ts';
-import { datesOf } from '../object-facts.ts';
-import type { ObjectRange } from '../object-ranges.ts';
+import { datesOf } from '../catalog/object-facts.ts';
+import type { Finding } from '../verify/finding.ts';
+import type { ObjectRange } from '../verify/object-ranges.ts';
 
 /** A place without messages that had some. */
 export interface ReportGap {

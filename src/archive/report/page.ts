@@ -1,14 +1,14 @@
 // An archive as one self-contained HTML page: which days and partitions have data, what is where in time, gaps, and the
 // sizes of files. No script, nothing fetched; it can be mailed, or kept with an audit. Made of objects as they are listed,
 // of each of which it keeps a few numbers.
-import { type ArchiveObject, isRecovered, partitionName, type Surroundings } from '../catalog.ts';
-import { coverageOf } from '../coverage.ts';
-import { createDateGroups, type DateGroup, sumGroups } from '../date-groups.ts';
-import type { Finding } from '../finding.ts';
-import { countText, knownText } from '../message-count.ts';
-import { datesOf } from '../object-facts.ts';
-import type { SchemaSummary } from '../schemas.ts';
-import { createCatalogCheck } from '../verify-catalog.ts';
+import { type ArchiveObject, isRecovered, partitionName, type Surroundings } from '../catalog/catalog.ts';
+import { coverageOf } from '../catalog/coverage.ts';
+import { createDateGroups, type DateGroup, sumGroups } from '../catalog/date-groups.ts';
+import { countText, knownText } from '../catalog/message-count.ts';
+import { datesOf } from '../catalog/object-facts.ts';
+import type { SchemaSummary } from '../schemas/schemas.ts';
+import type { Finding } from '../verify/finding.ts';
+import { createCatalogCheck } from '../verify/verify-catalog.ts';
 import { dayChart, sizeChart, sizesText } from './day-chart.ts';
 import { findingList, htmlPage, tile } from './html.ts';
 import { gapsBetween, missingObjects, type ReportGap } from './missing-times.ts';

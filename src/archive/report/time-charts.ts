@@ -1,5 +1,5 @@
 // Messages of each partition and bytes of all, over time, with what is missing, as SVG. Draws, and computes no coverage.
-import type { Coverage } from '../coverage.ts';
+import type { Coverage } from '../catalog/coverage.ts';
 import type { ReportGap } from './missing-times.ts';
 import { asText, bytesText, numberText, partitionText, timeText } from './text.ts';
 

@@ -1,5 +1,5 @@
 // `archive cat --count` and `--count-by`: how many records there are, instead of the records.
-import { countBy, type Group, type GroupBy, type Recorded } from '../../archive/message-groups.ts';
+import { countBy, type Group, type GroupBy, type Recorded } from '../../archive/read/message-groups.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { Output } from '../terminal/output.ts';
 import { UsageError } from '../usage-error.ts';

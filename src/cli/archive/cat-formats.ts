@@ -1,7 +1,7 @@
 // How `archive cat` prints records: a table is for a person, the others are for programs too.
 import { isUtf8 } from 'node:buffer';
 import { withDecodedValue } from '../../archive/decode/decoded-value.ts';
-import type { Recorded } from '../../archive/message-groups.ts';
+import type { Recorded } from '../../archive/read/message-groups.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import { fitColumns, padColumns } from '../terminal/table.ts';
 

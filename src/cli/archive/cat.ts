@@ -1,15 +1,15 @@
 // `tdmq-backup archive cat`: the records of a topic as lines, values or a table, how many there are, or the last one of each
 // key; streaming.
 import { parseArgs } from 'node:util';
-import { expectReadable, listedPart } from '../../archive/archived.ts';
-import { streamCatalog } from '../../archive/catalog-stream.ts';
-import { type LeftOut, latestPerKey, type Recorded } from '../../archive/message-groups.ts';
-import { nothingOf } from '../../archive/nothing-found.ts';
-import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
-import { rangeBytesFor } from '../../archive/ranged-read.ts';
-import { mergeByTime, readInOrder } from '../../archive/read-messages.ts';
-import { selectRaw } from '../../archive/restore-raw.ts';
-import { mayHold } from '../../archive/selection.ts';
+import { expectReadable, listedPart } from '../../archive/catalog/archived.ts';
+import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
+import { nothingOf } from '../../archive/catalog/nothing-found.ts';
+import { createObjectList, type PartitionObjects } from '../../archive/catalog/object-list.ts';
+import { type LeftOut, latestPerKey, type Recorded } from '../../archive/read/message-groups.ts';
+import { rangeBytesFor } from '../../archive/read/ranged-read.ts';
+import { mergeByTime, readInOrder } from '../../archive/read/read-messages.ts';
+import { mayHold } from '../../archive/read/selection.ts';
+import { selectRaw } from '../../archive/restore/restore-raw.ts';
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { ListedObject, ObjectStore } from '../../ports.ts';

@@ -2,8 +2,8 @@
 // buckets COS copies by itself, as long as it lets these keys.
 import { realpath, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CopyTarget } from '../../archive/copy-object.ts';
-import { createFolderStore } from '../../archive/folder-store.ts';
+import { createFolderStore } from '../../archive/catalog/folder-store.ts';
+import type { CopyTarget } from '../../archive/copy/copy-object.ts';
 import { type CosConfig, parseCosConfig } from '../../config.ts';
 import { type CosStore, createCosStore } from '../../cos/store.ts';
 import { BackupError } from '../../errors.ts';

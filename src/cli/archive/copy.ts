@@ -1,9 +1,9 @@
 // `tdmq-backup archive copy`: a selection to a folder or another bucket, with manifests that can be verified there.
 import { parseArgs } from 'node:util';
-import { listTopics } from '../../archive/archive-topics.ts';
-import { type CopyCounts, copyArchive } from '../../archive/copy.ts';
-import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
-import { isByContent } from '../../archive/selection.ts';
+import { listTopics } from '../../archive/catalog/archive-topics.ts';
+import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
+import { type CopyCounts, copyArchive } from '../../archive/copy/copy.ts';
+import { isByContent } from '../../archive/read/selection.ts';
 import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';

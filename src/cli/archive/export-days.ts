@@ -1,15 +1,15 @@
 // What an archive has to make tables of: topics, and the days of each with their objects. It writes nothing.
-import { listedPart } from '../../archive/archived.ts';
-import { isRecovered } from '../../archive/catalog.ts';
-import { streamCatalog } from '../../archive/catalog-stream.ts';
+import { listedPart } from '../../archive/catalog/archived.ts';
+import { isRecovered } from '../../archive/catalog/catalog.ts';
+import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
+import { dateOfPath, pathOf } from '../../archive/catalog/manifest-content.ts';
+import { findTopics, nothingFound } from '../../archive/catalog/nothing-found.ts';
 import { settingsOf } from '../../archive/export/day-note.ts';
 import { createDays } from '../../archive/export/days.ts';
 import type { DecodeMode } from '../../archive/export/payload-columns.ts';
 import { expectReadableDays, hasAll, readNotes } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
-import { dateOfPath, pathOf } from '../../archive/manifest-content.ts';
-import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
-import { mayHold, type Selection } from '../../archive/selection.ts';
+import { mayHold, type Selection } from '../../archive/read/selection.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import type { ListedObject } from '../../ports.ts';

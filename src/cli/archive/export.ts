@@ -1,13 +1,13 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { nothingOf } from '../../archive/catalog/nothing-found.ts';
 import { type DayResult, seePayloads, writeDays } from '../../archive/export/export-topic.ts';
 import { openFolderTarget } from '../../archive/export/folder-target.ts';
 import { expectDuckDb, type ParquetWriter, startParquetWriter } from '../../archive/export/parquet-file.ts';
 import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archive/export/payload-columns.ts';
 import { type PlanOptions, planDay } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
-import { nothingOf } from '../../archive/nothing-found.ts';
 import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';

@@ -2,8 +2,8 @@
 // are kept that may be replaced.
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { createFolderStore } from '../../archive/folder-store.ts';
-import { findTopics, nothingFound } from '../../archive/nothing-found.ts';
+import { createFolderStore } from '../../archive/catalog/folder-store.ts';
+import { findTopics, nothingFound } from '../../archive/catalog/nothing-found.ts';
 import type { ThawRequest } from '../../cos/admin.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { visibleText } from '../../lib/visible-text.ts';

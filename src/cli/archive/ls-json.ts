@@ -1,7 +1,7 @@
 // What `archive ls --json` prints, and scripts may rely on: one JSON object, written as objects are listed.
-import type { ArchiveObject, Surroundings } from '../../archive/catalog.ts';
-import { isRecovered } from '../../archive/catalog.ts';
-import type { SchemaSummary } from '../../archive/schemas.ts';
+import type { ArchiveObject, Surroundings } from '../../archive/catalog/catalog.ts';
+import { isRecovered } from '../../archive/catalog/catalog.ts';
+import type { SchemaSummary } from '../../archive/schemas/schemas.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import type { Output } from '../terminal/output.ts';
 

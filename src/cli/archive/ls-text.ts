@@ -1,10 +1,10 @@
 // What `archive ls` prints for a person: tables, and a time line of each topic.
-import type { ArchiveObject, Surroundings } from '../../archive/catalog.ts';
-import { isRecovered } from '../../archive/catalog.ts';
-import { type Coverage, coverageOf } from '../../archive/coverage.ts';
-import { createDateGroups, type DateGroup, sumGroups } from '../../archive/date-groups.ts';
-import { countText, totalText } from '../../archive/message-count.ts';
-import type { SchemaSummary } from '../../archive/schemas.ts';
+import type { ArchiveObject, Surroundings } from '../../archive/catalog/catalog.ts';
+import { isRecovered } from '../../archive/catalog/catalog.ts';
+import { type Coverage, coverageOf } from '../../archive/catalog/coverage.ts';
+import { createDateGroups, type DateGroup, sumGroups } from '../../archive/catalog/date-groups.ts';
+import { countText, totalText } from '../../archive/catalog/message-count.ts';
+import type { SchemaSummary } from '../../archive/schemas/schemas.ts';
 import { formatMessageId, formatTime } from '../../format/record.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { MessageId, TimeMs } from '../../ports.ts';

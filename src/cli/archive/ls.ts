@@ -1,10 +1,15 @@
 // `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { streamCatalog } from '../../archive/catalog-stream.ts';
-import type { DateRange } from '../../archive/listing.ts';
-import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
-import { describeSchemas, listSchemas, type SchemaSummary, summaryOf } from '../../archive/schemas.ts';
+import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
+import type { DateRange } from '../../archive/catalog/listing.ts';
+import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
+import {
+  describeSchemas,
+  listSchemas,
+  type SchemaSummary,
+  summaryOf,
+} from '../../archive/schemas/schemas.ts';
 import { dateOf } from '../../format/object-key.ts';
 import type { Command } from '../command.ts';
 import { openOutput } from '../terminal/output.ts';

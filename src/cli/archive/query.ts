@@ -4,6 +4,8 @@ import { copyFile, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { createFolderStore } from '../../archive/catalog/folder-store.ts';
+import { findTopics } from '../../archive/catalog/nothing-found.ts';
 import { readManifests } from '../../archive/chain/read-manifests.ts';
 import { settingsOf } from '../../archive/export/day-note.ts';
 import { writeDays } from '../../archive/export/export-topic.ts';
@@ -16,10 +18,8 @@ import {
   type SmallView,
   type TopicTables,
 } from '../../archive/export/query-tables.ts';
-import { createFolderStore } from '../../archive/folder-store.ts';
-import { findTopics } from '../../archive/nothing-found.ts';
-import { listSchemas, readSchema } from '../../archive/schemas.ts';
-import type { Selection } from '../../archive/selection.ts';
+import type { Selection } from '../../archive/read/selection.ts';
+import { listSchemas, readSchema } from '../../archive/schemas/schemas.ts';
 import { BackupError } from '../../errors.ts';
 import { topicFolder } from '../../format/object-key.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';

@@ -1,8 +1,8 @@
 // What is kept beside the archive about the restore of a topic: which objects it began with and how far it came, so that
 // the same command goes on after a kill, and does not begin again what was done. It holds no list of keys in memory.
 import { createHash, randomBytes } from 'node:crypto';
-import { createKeySet, type KeySet } from '../../archive/key-set.ts';
-import type { Acknowledged } from '../../archive/restore-progress.ts';
+import { createKeySet, type KeySet } from '../../archive/copy/key-set.ts';
+import type { Acknowledged } from '../../archive/restore/restore-progress.ts';
 import { BackupError } from '../../errors.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { ObjectStore } from '../../ports.ts';

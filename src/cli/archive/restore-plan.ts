@@ -1,13 +1,13 @@
 // What a restore of one topic publishes: its objects, in little memory, its raw entries, and the note of how far it is.
-import { expectReadable, listedPart } from '../../archive/archived.ts';
-import type { RawObject } from '../../archive/catalog.ts';
-import { streamCatalog } from '../../archive/catalog-stream.ts';
-import { createObjectList, type PartitionObjects } from '../../archive/object-list.ts';
-import { selectRaw } from '../../archive/restore-raw.ts';
-import type { Route } from '../../archive/restore-routing.ts';
-import type { RestoreSchemas } from '../../archive/restore-schemas.ts';
-import type { RestoreTarget } from '../../archive/restore-target.ts';
-import { mayHold, type Selection } from '../../archive/selection.ts';
+import { expectReadable, listedPart } from '../../archive/catalog/archived.ts';
+import type { RawObject } from '../../archive/catalog/catalog.ts';
+import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
+import { createObjectList, type PartitionObjects } from '../../archive/catalog/object-list.ts';
+import { mayHold, type Selection } from '../../archive/read/selection.ts';
+import { selectRaw } from '../../archive/restore/restore-raw.ts';
+import type { Route } from '../../archive/restore/restore-routing.ts';
+import type { RestoreSchemas } from '../../archive/restore/restore-schemas.ts';
+import type { RestoreTarget } from '../../archive/restore/restore-target.ts';
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { ListedObject } from '../../ports.ts';

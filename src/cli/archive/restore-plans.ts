@@ -1,10 +1,10 @@
 // Carries out what was planned: topics side by side, with what they share, one line of progress, and an end for all where one
 // fails. A topic that is done is written down as done, whatever comes of the others.
-import type { PartitionObjects } from '../../archive/object-list.ts';
-import { restoreMessages, shareBudget } from '../../archive/restore.ts';
-import { isNone, type RestoreCounts, sumCounts } from '../../archive/restore-counts.ts';
-import type { Route } from '../../archive/restore-routing.ts';
-import type { Selection } from '../../archive/selection.ts';
+import type { PartitionObjects } from '../../archive/catalog/object-list.ts';
+import type { Selection } from '../../archive/read/selection.ts';
+import { restoreMessages, shareBudget } from '../../archive/restore/restore.ts';
+import { isNone, type RestoreCounts, sumCounts } from '../../archive/restore/restore-counts.ts';
+import type { Route } from '../../archive/restore/restore-routing.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { ObjectStore, ProducerCompression, Publisher } from '../../ports.ts';
 import { bar, type Progress, timeLeft } from '../terminal/progress.ts';

@@ -1,7 +1,7 @@
 // What a restore came to, for a person and as JSON; of a dry run also how long it takes, and how the targets are.
-import type { DamagedObject } from '../../archive/read-messages.ts';
-import { type RestoreCounts, sumCounts } from '../../archive/restore-counts.ts';
-import type { RestoreTarget } from '../../archive/restore-target.ts';
+import type { DamagedObject } from '../../archive/read/read-messages.ts';
+import { type RestoreCounts, sumCounts } from '../../archive/restore/restore-counts.ts';
+import type { RestoreTarget } from '../../archive/restore/restore-target.ts';
 import { formatTime } from '../../format/record.ts';
 import type { Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';

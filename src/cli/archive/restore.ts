@@ -1,18 +1,18 @@
 // `tdmq-backup archive restore`: publishes what was stored to topics, and goes on where a killed restore stopped.
 import { parseArgs } from 'node:util';
-import { listTopics } from '../../archive/archive-topics.ts';
-import { nothingFound, nothingOf } from '../../archive/nothing-found.ts';
-import { isNone, noCounts } from '../../archive/restore-counts.ts';
-import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore-partition.ts';
-import type { Route } from '../../archive/restore-routing.ts';
+import { listTopics } from '../../archive/catalog/archive-topics.ts';
+import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
+import { isByContent } from '../../archive/read/selection.ts';
+import { isNone, noCounts } from '../../archive/restore/restore-counts.ts';
+import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore/restore-partition.ts';
+import type { Route } from '../../archive/restore/restore-routing.ts';
 import {
   type RegisterOptions,
   type RestoreSchemas,
   registerSchemas,
   schemasToRestore,
-} from '../../archive/restore-schemas.ts';
-import { openTarget } from '../../archive/restore-target.ts';
-import { isByContent } from '../../archive/selection.ts';
+} from '../../archive/restore/restore-schemas.ts';
+import { openTarget } from '../../archive/restore/restore-target.ts';
 import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Publisher } from '../../ports.ts';

@@ -1,8 +1,8 @@
 // `tdmq-backup archive schemas`: lists the schemas of an archive, prints one, compares two, or asks a broker for those that
 // records name and the archive lacks.
 import { parseArgs } from 'node:util';
-import { fetchSchemas } from '../../archive/fetch-schemas.ts';
-import { schemaText } from '../../archive/schema-text.ts';
+import { fetchSchemas } from '../../archive/schemas/fetch-schemas.ts';
+import { schemaText } from '../../archive/schemas/schema-text.ts';
 import {
   describeSchemas,
   type ListedSchema,
@@ -10,7 +10,7 @@ import {
   readSchema,
   type SchemaSummary,
   summaryOf,
-} from '../../archive/schemas.ts';
+} from '../../archive/schemas/schemas.ts';
 import { BackupError } from '../../errors.ts';
 import { encodeKeptSchema, versionText } from '../../format/kept-schema.ts';
 import { systemClock } from '../../lib/clock.ts';

@@ -1,6 +1,6 @@
 // The filters of commands that select messages as options.
-import type { Selection } from '../../archive/selection.ts';
-import { parseValuePath } from '../../archive/value-path.ts';
+import type { Selection } from '../../archive/read/selection.ts';
+import { parseValuePath } from '../../archive/read/value-path.ts';
 import { compareMessageIds, parseMessageId } from '../../format/record.ts';
 import { timeOption } from '../time-option.ts';
 import { UsageError } from '../usage-error.ts';

@@ -1,10 +1,15 @@
 // `tdmq-backup archive thaw`: asks COS for readable copies of what is in an archive class, and says when they are there.
 import { parseArgs } from 'node:util';
-import { type ArchivedObject, findArchived, listedPart, mayBeArchived } from '../../archive/archived.ts';
-import { isRecovered } from '../../archive/catalog.ts';
-import { streamCatalog } from '../../archive/catalog-stream.ts';
-import { nothingOf } from '../../archive/nothing-found.ts';
-import { mayHold } from '../../archive/selection.ts';
+import {
+  type ArchivedObject,
+  findArchived,
+  listedPart,
+  mayBeArchived,
+} from '../../archive/catalog/archived.ts';
+import { isRecovered } from '../../archive/catalog/catalog.ts';
+import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
+import { nothingOf } from '../../archive/catalog/nothing-found.ts';
+import { mayHold } from '../../archive/read/selection.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { ListedObject } from '../../ports.ts';

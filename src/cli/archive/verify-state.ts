@@ -1,9 +1,9 @@
 // The state file of a verification: what was found in each object, so that the next verification need not read it again.
 import { createHash } from 'node:crypto';
 import { appendFileSync, closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import type { ArchiveObject } from '../../archive/catalog.ts';
-import type { Inspection } from '../../archive/inspect.ts';
-import type { VerifyLevel } from '../../archive/verify.ts';
+import type { ArchiveObject } from '../../archive/catalog/catalog.ts';
+import type { Inspection } from '../../archive/verify/inspect.ts';
+import type { VerifyLevel } from '../../archive/verify/verify.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 
 /** Inspections as lines of JSON, appended as they are made, so that a killed verification has lost at most one. */

@@ -1,10 +1,10 @@
 // What the bucket contains of the messages that `smoke` looks for: the objects, read back to their end, and the manifests.
 // Reads only.
-import { type ArchiveObject, byPartition, readCatalog } from '../../archive/catalog.ts';
-import type { Finding } from '../../archive/finding.ts';
-import { inspectObject } from '../../archive/inspect.ts';
-import { readPartition } from '../../archive/read-messages.ts';
-import { verifyFacts, verifyInspection } from '../../archive/verify-object.ts';
+import { type ArchiveObject, byPartition, readCatalog } from '../../archive/catalog/catalog.ts';
+import { readPartition } from '../../archive/read/read-messages.ts';
+import type { Finding } from '../../archive/verify/finding.ts';
+import { inspectObject } from '../../archive/verify/inspect.ts';
+import { verifyFacts, verifyInspection } from '../../archive/verify/verify-object.ts';
 import { runManifestKey } from '../../format/object-key.ts';
 import { formatMessageId, parseMessageId } from '../../format/record.ts';
 import type { ManifestObject, RunManifest, Summary } from '../../format/run-manifest.ts';

@@ -1,7 +1,7 @@
 // `verify` follows the manifests from run to run: every loss is found and named, whatever went with it, and what is no
 // loss is not called one. Over archives made from docs/format.md alone.
 import { describe, expect, it } from 'vitest';
-import { type VerifyReport, verifyArchive } from '../../../src/archive/verify.ts';
+import { type VerifyReport, verifyArchive } from '../../../src/archive/verify/verify.ts';
 import { parseTopicName } from '../../../src/topic-name.ts';
 import {
   at,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { afterAll } from 'vitest';
-import { createFolderStore } from '../../../src/archive/folder-store.ts';
+import { createFolderStore } from '../../../src/archive/catalog/folder-store.ts';
 import { main } from '../../../src/cli/main.ts';
 import type { ManifestObject } from '../../../src/format/run-manifest.ts';
 import type { Message } from '../../../src/ports.ts';

@@ -1,0 +1,189 @@
+// Lists the files of a local copy as objects under keys, in the order of a bucket. Files are asked for one after the other,
+// which is the cheapest by far, and side by side where the disk is slow. It holds no more than one folder's names.
+import { type Dirent, lstatSync, type Stats, statSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { BackupError, messageOf } from '../../errors.ts';
+import { createBreather } from '../../lib/breather.ts';
+import type { CallOptions, FolderItem, ListedObject } from '../../ports.ts';
+
+/** How the name of a file ends that is not whole. */
+export const PARTIAL = '.tdmq-backup-partial';
+
+/** Files that are asked for together. */
+const BATCH = 64;
+/** A call that takes so long waits for a disk, or the process waited for a CPU: several of a batch, for a disk. */
+const SLOW_MS = 2;
+const SLOW_CALLS = 3;
+/** So many batches are asked for side by side before one file after the other is tried again. */
+const SLOW_BATCHES = 16;
+
+/** Links to folders are followed no deeper than any key: they may lead round in a circle. */
+const MAX_LINK_DEPTH = 8;
+
+type ListOptions = CallOptions & { readonly startAfter?: string };
+
+/** The files whose keys begin with `prefix`, in key order. @throws BackupError `store`, from the iterator */
+export async function* listFiles(
+  folder: string,
+  prefix: string,
+  { startAfter = '', signal }: ListOptions = {},
+): AsyncGenerator<ListedObject, void, undefined> {
+  const look = createLook(folder, signal);
+  const open: Iterator<Item>[] = [await itemsIn(folder, prefix, startAfter)];
+  for (;;) {
+    const items = open.at(-1);
+    if (items === undefined) return;
+    let names: string[] = [];
+    let next: Item | undefined;
+    for (let item = items.next(); !item.done; item = items.next()) {
+      if (item.value.isFolder) {
+        next = item.value;
+        break;
+      }
+      names.push(item.value.key);
+      if (names.length < BATCH) continue;
+      yield* await look(names);
+      names = [];
+    }
+    if (names.length > 0) yield* await look(names);
+    signal?.throwIfAborted();
+    if (next === undefined) open.pop();
+    else open.push(await itemsIn(folder, next.key, startAfter));
+  }
+}
+
+/** What is right below `prefix`, in key order. @throws BackupError `store`, from the iterator */
+export async function* listFolder(
+  folder: string,
+  prefix: string,
+  { startAfter = '', signal }: ListOptions = {},
+): AsyncGenerator<FolderItem, void, undefined> {
+  const look = createLook(folder, signal);
+  for (const { key, isFolder } of await itemsIn(folder, prefix, startAfter)) {
+    if (key <= startAfter) continue;
+    if (isFolder) yield { kind: 'folder', key };
+    else for (const object of await look([key])) yield { kind: 'object', key, object };
+  }
+}
+
+interface Item {
+  readonly key: string;
+  readonly isFolder: boolean;
+}
+
+/** Keys in order: a folder's own order is that of `name` against `name/`, as object stores compare whole keys. */
+async function itemsIn(folder: string, prefix: string, startAfter: string): Promise<ArrayIterator<Item>> {
+  const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+  const path = join(folder, ...base.split('/'));
+  let entries: Dirent[];
+  try {
+    entries = await readdir(path, { withFileTypes: true });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if ((code === 'ENOENT' || code === 'ENOTDIR') && base !== '') return [].values();
+    throw fileError('list', path, cause);
+  }
+  const items: Item[] = [];
+  const depth = base.split('/').length;
+  for (const entry of entries) {
+    const isLink = entry.isSymbolicLink();
+    const isFolder =
+      entry.isDirectory() || (isLink && depth < MAX_LINK_DEPTH && isFolderAt(join(path, entry.name)));
+    // A pipe would never be read to its end.
+    if (!isFolder && !entry.isFile() && !isLink) continue;
+    const key = `${base}${entry.name}${isFolder ? '/' : ''}`;
+    if (!key.startsWith(prefix) || key.endsWith(PARTIAL)) continue;
+    if (isFolder ? key > startAfter || startAfter.startsWith(key) : key > startAfter)
+      items.push({ key, isFolder });
+  }
+  return items.sort((a, b) => (a.key < b.key ? -1 : 1)).values();
+}
+
+/** Whether a link leads to a folder. */
+function isFolderAt(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (cause) {
+    return unlessGone(path, cause) ?? false;
+  }
+}
+
+/** What these files are; those that went meanwhile are left out. */
+function createLook(folder: string, signal: AbortSignal | undefined) {
+  const breathe = createBreather();
+  let slowBatches = 0;
+
+  const sizeOf = (key: string, stats: Stats | undefined): ListedObject[] => {
+    if (stats?.isFile()) return [{ key, sizeBytes: stats.size, lastModified: stats.mtime }];
+    const link = stats === undefined ? brokenLink(join(folder, key)) : undefined;
+    return link === undefined ? [] : [{ key, sizeBytes: 0, lastModified: link.mtime }];
+  };
+
+  return async (keys: readonly string[]): Promise<ListedObject[]> => {
+    const found: ListedObject[] = [];
+    let at = 0;
+    let slowCalls = 0;
+    for (; at < keys.length && slowBatches === 0; at++) {
+      const key = keys[at] as string;
+      const path = `${folder}${sep}${key}`;
+      const startedMs = performance.now();
+      try {
+        found.push(...sizeOf(key, statSync(path, { throwIfNoEntry: false })));
+      } catch (cause) {
+        unlessGone(path, cause);
+        found.push(...sizeOf(key, undefined));
+      }
+      if (performance.now() - startedMs > SLOW_MS && ++slowCalls >= SLOW_CALLS) slowBatches = SLOW_BATCHES;
+    }
+    if (at < keys.length) {
+      slowBatches--;
+      const rest = keys.slice(at).map(async (key) => {
+        const path = join(folder, key);
+        return sizeOf(key, await stat(path).catch((cause) => unlessGone(path, cause)));
+      });
+      for (const one of await Promise.all(rest)) found.push(...one);
+    }
+    await breathe();
+    signal?.throwIfAborted();
+    return found;
+  };
+}
+
+function unlessGone(path: string, cause: unknown): undefined {
+  if (!isNowhere(cause)) throw fileError('look at', path, cause);
+}
+
+const isNowhere = (cause: unknown): boolean =>
+  ['ENOENT', 'ELOOP'].includes((cause as NodeJS.ErrnoException).code ?? '');
+
+/**
+ * A link that leads nowhere, where the path is one. Some tools keep large files elsewhere and leave links: the object is
+ * not passed over then, it is empty.
+ */
+function brokenLink(path: string): Stats | undefined {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isSymbolicLink() ? found : undefined;
+}
+
+/** Whether reading failed because the file is a link that leads nowhere. */
+export const isBrokenLink = (path: string, cause: unknown): boolean =>
+  isNowhere(cause) && brokenLink(path) !== undefined;
+
+const WRONG_FOLDER = 'Name the folder that the prefix of the archive was copied to.';
+const NOT_ALLOWED = 'This user may not do that: change the permissions of the copy, or take one of your own.';
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+  EROFS: 'The copy is where nothing can be written: take one that can be written.',
+  ENOSPC: 'The disk is full: make room, and call the command again.',
+  EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
+};
+
+/** What a failed call of the file system means to a person. */
+export function fileError(doing: string, path: string, cause: unknown): BackupError {
+  return new BackupError('store', `cannot ${doing} ${path.split(sep).join('/')}: ${messageOf(cause)}`, {
+    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? WRONG_FOLDER,
+    cause,
+  });
+}

@@ -1,0 +1,94 @@
+// A local copy of an archive as an ObjectStore: files under a folder are objects under keys. It reads, and creates what
+// is not there, whole or not at all; it refuses to replace, and knows neither metadata nor checksums, which a copy has lost.
+import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { constants, copyFile, link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Created, Exists, ObjectStore, Upload } from '../../ports.ts';
+import { createFileReader } from '../read/file-reader.ts';
+import { fileError, listFiles, listFolder, PARTIAL } from './folder-listing.ts';
+
+/** The files under `folder`; their paths below it are the keys. @throws BackupError `store` from the calls */
+export function createFolderStore(folder: string): ObjectStore {
+  const pathOf = (key: string) => join(folder, ...key.split('/'));
+  const readFile = createFileReader();
+  return {
+    create: (key, body, crc64) =>
+      createFile(pathOf(key), crc64, (partial) => writeFile(partial, body.chunks)),
+    startUpload: async (key) => startUpload(pathOf(key)),
+    async head(key) {
+      const path = pathOf(key);
+      try {
+        const found = await stat(path);
+        if (!found.isFile()) return undefined;
+        const { size, mtime } = found;
+        return { key, sizeBytes: size, crc64: undefined, metadata: {}, lastModified: mtime };
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw fileError('look at', path, cause);
+      }
+    },
+    read: (key, options) => readFile(pathOf(key), options),
+    list: (prefix, options) => listFiles(folder, prefix, options),
+    listFolder: (prefix, options) => listFolder(folder, prefix, options),
+    async *listUploads() {},
+    abortUpload: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
+/** A file that is there when all of it is, and not before. */
+async function createFile(
+  path: string,
+  crc64: string,
+  write: (partial: string) => Promise<void>,
+): Promise<Created | Exists> {
+  const partial = `${path}.${randomUUID()}${PARTIAL}`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await write(partial);
+    // Some file systems have no links.
+    await link(partial, path).catch((cause) => {
+      if (cause.code === 'EEXIST') throw cause;
+      return copyFile(partial, path, constants.COPYFILE_EXCL);
+    });
+    return { kind: 'created', crc64 };
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return { kind: 'exists' };
+    throw fileError('write', path, cause);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+/** Parts are files of their own until all of them are there. */
+function startUpload(path: string): Upload {
+  const id = randomUUID();
+  const numbers = new Set<number>();
+  const partOf = (number: number) => `${path}.${id}-${number}${PARTIAL}`;
+  const abort = async () => {
+    for (const number of numbers) await rm(partOf(number), { force: true });
+  };
+  return {
+    kind: 'upload',
+    async part(number, body) {
+      numbers.add(number);
+      try {
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(partOf(number), body.chunks);
+      } catch (cause) {
+        throw fileError('write', partOf(number), cause);
+      }
+    },
+    async complete({ crc64 }) {
+      const answer = await createFile(path, crc64, async (partial) => {
+        for (const number of [...numbers].sort((a, b) => a - b))
+          await pipeline(createReadStream(partOf(number)), createWriteStream(partial, { flags: 'a' }));
+      });
+      await abort();
+      return answer;
+    },
+    abort,
+  };
+}

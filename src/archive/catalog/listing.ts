@@ -1,0 +1,204 @@
+// Lists an archive by what is asked for: a topic, and of it the `date=` folders of a time. Everything comes in the order of
+// keys, as it is read; large folders are listed several at a time. What is about an archive and none of its objects
+// (`_runs/` and the like) is not here.
+import { dateOf, type ObjectKeyParts, parseObjectKey, topicFolder } from '../../format/object-key.ts';
+import { readAhead } from '../../lib/read-ahead.ts';
+import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
+import type { TopicName } from '../../topic-name.ts';
+
+/** Folders that are listed at a time, on each level. */
+const WIDTH = 6;
+/** A page of COS: what fits into one is not worth a list of its folders. */
+const PAGE = 1_000;
+const DAY_MS = 86_400_000;
+
+/**
+ * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by time
+ * only where they are this far outside, as far as ends and manifest show it.
+ */
+export const CLOCK_SLACK_MS = 3_600_000;
+
+/** So many keys that are not of the archive are kept. */
+export const MAX_FOREIGN = 1_000;
+
+/** Days of UTC, both included; `undefined`: no end. */
+export interface DateRange {
+  readonly from: string | undefined;
+  readonly until: string | undefined;
+}
+
+/** Publish times, from `fromMs` on and before `toMs`. */
+export interface TimeRange {
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+}
+
+export interface ListOptions extends CallOptions {
+  readonly topic?: TopicName | undefined;
+  readonly dates?: DateRange | undefined;
+  /** True for a local copy: folders side by side would be no faster. */
+  readonly isLocal?: boolean | undefined;
+}
+
+/** An object under an archive's prefix; `parts` is `undefined` where it is none of its objects of records. */
+export interface ListedRecords {
+  readonly listed: ListedObject;
+  readonly parts: ObjectKeyParts | undefined;
+}
+
+/**
+ * The dates of keys under which messages of this time are stored. A day of slack on both sides: a file is named after its
+ * first message, and clocks of producers differ. `undefined`: all.
+ */
+export function datesOfTime({ fromMs, toMs }: TimeRange): DateRange | undefined {
+  if (fromMs === undefined && toMs === undefined) return undefined;
+  return {
+    from: fromMs === undefined ? undefined : dateOf(fromMs - DAY_MS),
+    until: toMs === undefined ? undefined : dateOf(toMs - 1 + DAY_MS),
+  };
+}
+
+/**
+ * The dates to list for messages of this time: all where the topic is small, since a page more is cheaper than to find out
+ * which objects have times out of order.
+ */
+export async function datesToList(
+  store: ObjectStore,
+  prefix: string,
+  topic: TopicName,
+  time: TimeRange,
+  call: CallOptions,
+): Promise<DateRange | undefined> {
+  const range = datesOfTime(time);
+  if (range === undefined) return undefined;
+  let objects = 0;
+  for await (const _ of store.list(topicFolder(prefix, topic), call)) if (++objects > PAGE) return range;
+  return undefined;
+}
+
+/** Whether the date is one of these. */
+export const isInRange = (date: string, range: DateRange | undefined): boolean =>
+  (range?.from === undefined || date >= range.from) && (range?.until === undefined || date <= range.until);
+
+/** The UTC day `days` after the date. */
+export const daysAfter = (date: string, days: number): string =>
+  dateOf(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS);
+
+/** Everything under the archive's prefix but what begins with `_`, in key order. @throws BackupError `store` */
+export async function* listRecords(
+  store: ObjectStore,
+  prefix: string,
+  options: ListOptions,
+): AsyncGenerator<ListedRecords, void, undefined> {
+  for await (const listed of listKeys(store, prefix, options)) {
+    if (listed.key.endsWith('/')) continue;
+    yield { listed, parts: parseObjectKey(prefix, listed.key) };
+  }
+}
+
+function listKeys(store: ObjectStore, prefix: string, options: ListOptions): AsyncIterable<ListedObject> {
+  const { topic, dates } = options;
+  if (topic === undefined) return listTopics(store, prefix, options);
+  const folder = topicFolder(prefix, topic);
+  return dates === undefined
+    ? listTree(store, folder, options)
+    : listFolders(store, folder, options, (name) => isDateIn(name, dates));
+}
+
+/** `date=2026-11-23/` within the range. */
+function isDateIn(name: string, range: DateRange): boolean {
+  const date = /^date=(\d{4}-\d{2}-\d{2})\/$/.exec(name)?.[1];
+  return date !== undefined && isInRange(date, range);
+}
+
+/** All topics, folder by folder where only some dates are asked for. */
+async function* listTopics(
+  store: ObjectStore,
+  prefix: string,
+  options: ListOptions,
+): AsyncGenerator<ListedObject, void, undefined> {
+  const { dates } = options;
+  if (dates === undefined) {
+    yield* listFolders(store, prefix, options, (name) => !name.startsWith('_'));
+    return;
+  }
+  async function* topics() {
+    for await (const topic of topicFolders(store, prefix, callOf(options)))
+      yield () => listFolders(store, topic, options, (name) => isDateIn(name, dates as DateRange));
+  }
+  yield* readAhead(topics(), { width: options.isLocal ? 1 : WIDTH, ahead: PAGE });
+}
+
+/** `{prefix}{tenant}/{namespace}/{topic}/`, in key order, whatever is in them. @throws BackupError `store` */
+export async function* topicFolders(
+  store: ObjectStore,
+  prefix: string,
+  call: CallOptions,
+  depth = 3,
+): AsyncGenerator<string, void, undefined> {
+  for await (const { kind, key } of store.listFolder(prefix, call)) {
+    if (kind !== 'folder' || (depth === 3 && key.startsWith('_', prefix.length))) continue;
+    if (depth === 1) yield key;
+    else yield* topicFolders(store, key, call, depth - 1);
+  }
+}
+
+/** The objects right below `prefix`, and those in its folders whose names (with their `/`) are asked for. */
+async function* listFolders(
+  store: ObjectStore,
+  prefix: string,
+  options: ListOptions,
+  isAskedFor: (name: string) => boolean,
+): AsyncGenerator<ListedObject, void, undefined> {
+  async function* sources() {
+    for await (const item of store.listFolder(prefix, callOf(options))) {
+      const { key } = item;
+      if (!isAskedFor(key.slice(prefix.length))) continue;
+      yield item.kind === 'folder' ? () => listTree(store, key, options) : () => only(item.object);
+    }
+  }
+  if (options.isLocal) for await (const source of sources()) yield* source();
+  else yield* readAhead(sources(), { width: WIDTH, ahead: PAGE });
+}
+
+/** All objects under `prefix`: as one list where they fit into a page, else folder by folder. */
+export async function* listTree(
+  store: ObjectStore,
+  prefix: string,
+  options: CallOptions & { readonly isLocal?: boolean | undefined },
+): AsyncGenerator<ListedObject, void, undefined> {
+  const call = callOf(options);
+  if (options.isLocal) {
+    yield* store.list(prefix, call);
+    return;
+  }
+  const first: ListedObject[] = [];
+  for await (const listed of store.list(prefix, call)) {
+    first.push(listed);
+    if (first.length > PAGE) break;
+  }
+  if (first.length <= PAGE) {
+    yield* first;
+    return;
+  }
+  const sources: (() => AsyncIterable<ListedObject>)[] = [];
+  let folders = 0;
+  for await (const item of store.listFolder(prefix, call)) {
+    const { key } = item;
+    if (item.kind === 'folder') folders++;
+    sources.push(item.kind === 'folder' ? () => listTree(store, key, options) : () => only(item.object));
+    // Files without folders are one list: it goes on where it is.
+    if (folders === 0 && sources.length > PAGE) break;
+  }
+  if (folders > 1) yield* readAhead(sources, { width: WIDTH, ahead: PAGE });
+  else {
+    yield* first;
+    yield* store.list(prefix, { ...call, startAfter: (first.at(-1) as ListedObject).key });
+  }
+}
+
+async function* only(listed: ListedObject): AsyncGenerator<ListedObject, void, undefined> {
+  yield listed;
+}
+
+const callOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal });

@@ -1,0 +1,58 @@
+// Ids of messages of one partition, in little memory where they come in order: what follows in one batch, or entry by
+// entry where there are no batches, is one run. Others are kept one by one.
+
+import { compareMessageIds, formatMessageId } from '../../format/record.ts';
+import type { MessageId } from '../../ports.ts';
+
+/** From a first id to a last one, with every id between them. */
+interface Run {
+  readonly first: MessageId;
+  last: MessageId;
+}
+
+/** A set of ids. */
+export class IdSet {
+  readonly #runs: Run[] = [];
+  readonly #others = new Set<string>();
+
+  /** The greatest id in it. */
+  get greatest(): MessageId | undefined {
+    return this.#runs.at(-1)?.last;
+  }
+
+  has(id: MessageId): boolean {
+    const greatest = this.greatest;
+    if (greatest === undefined || compareMessageIds(id, greatest) > 0) return false;
+    return this.#isInRun(id) || (this.#others.size > 0 && this.#others.has(formatMessageId(id)));
+  }
+
+  add(id: MessageId): void {
+    const run = this.#runs.at(-1);
+    if (run === undefined || compareMessageIds(id, run.last) > 0) {
+      if (run !== undefined && isNext(run.last, id)) run.last = id;
+      else this.#runs.push({ first: id, last: id });
+    } else if (!this.has(id)) this.#others.add(formatMessageId(id));
+  }
+
+  /** Runs are in order, so the one that could hold it is found by halves. */
+  #isInRun(id: MessageId): boolean {
+    let [low, high] = [0, this.#runs.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareMessageIds((this.#runs[middle] as Run).first, id) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    const run = this.#runs[low - 1];
+    return run !== undefined && compareMessageIds(id, run.last) <= 0 && isLike(run.first, id);
+  }
+}
+
+/** Nobody knows how many messages a batch has: only inside it, or between entries without batches, is there a next. */
+function isNext(a: MessageId, b: MessageId): boolean {
+  if (a.ledgerId !== b.ledgerId) return false;
+  if (a.batchIndex < 0) return b.batchIndex < 0 && b.entryId === a.entryId + 1;
+  return b.entryId === a.entryId && b.batchIndex === a.batchIndex + 1;
+}
+
+/** A run of entries without batches holds no id of a batch. */
+const isLike = (a: MessageId, b: MessageId): boolean => a.batchIndex < 0 === b.batchIndex < 0;

@@ -1,0 +1,46 @@
+// Files of a copy as objects: in the order of a bucket, with what links lead to, and without what is no file.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createFolderStore } from '../../../src/archive/catalog/folder-store.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-folder-'));
+  for (const path of ['a/b/1', 'a/b/2/3', 'a/b0', 'a/c/1']) {
+    mkdirSync(join(folder, path, '..'), { recursive: true });
+    writeFileSync(join(folder, path), path);
+  }
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function keys(prefix = '', startAfter?: string): Promise<string[]> {
+  const found: string[] = [];
+  const options = startAfter === undefined ? {} : { startAfter };
+  for await (const { key } of createFolderStore(folder).list(prefix, options)) found.push(key);
+  return found;
+}
+
+it('lists in the order of whole keys, below a prefix and behind a key', async () => {
+  expect(await keys()).toEqual(['a/b/1', 'a/b/2/3', 'a/b0', 'a/c/1']);
+  expect(await keys('a/b')).toEqual(['a/b/1', 'a/b/2/3', 'a/b0']);
+  expect(await keys('', 'a/b/2/3')).toEqual(['a/b0', 'a/c/1']);
+  expect(await keys('a/b/', 'a/b/1')).toEqual(['a/b/2/3']);
+  expect(await keys('none/')).toEqual([]);
+});
+
+it('follows links, also in a circle, and passes over what is no file', async () => {
+  mkdirSync(join(folder, 'elsewhere'));
+  writeFileSync(join(folder, 'elsewhere/4'), 'x');
+  symlinkSync('../elsewhere', join(folder, 'a/link'));
+  symlinkSync('../elsewhere/4', join(folder, 'a/file'));
+  symlinkSync('../nowhere', join(folder, 'a/broken'));
+  symlinkSync('self', join(folder, 'a/self'));
+  execFileSync('bash', ['-c', 'mkfifo "$0"', join(folder, 'a/pipe')]);
+  const files = ['a/b/1', 'a/b/2/3', 'a/b0', 'a/broken', 'a/c/1', 'a/file', 'a/link/4', 'a/self'];
+  expect(await keys('a/')).toEqual(files);
+  symlinkSync('..', join(folder, 'a/round'));
+  expect((await keys('a/')).length).toBeGreaterThan(6);
+});
