@@ -1,12 +1,12 @@
 // What a rule is set to, in the shapes that the rest of the code asks for. The settings themselves are in settings.ts;
 // reading them and finding their faults is read-settings.ts.
+import type { Compression } from './format/object-key.ts';
 import { Secret } from './lib/secret.ts';
 import { type Environment, type RunsFrom, readSettings, type Settings } from './read-settings.ts';
 import { VARIABLES, type VariableName } from './settings.ts';
 import type { TopicName } from './topic-name.ts';
 
 export type SubscriptionType = 'exclusive' | 'failover' | 'shared' | 'key_shared';
-export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** The role keys of the function, or a person's. */
 export interface Credentials {

@@ -1,6 +1,5 @@
 // What a refusal with 403 is really about. COS has one code for most of them, AccessDenied, and writes the reason into
 // the message; only where it writes none is a missing permission the likely one.
-import type { Failure } from './failure.ts';
 
 /** Reasons by the words for them, in English and Chinese (COS documentation, product/436/40105 and 436/7730). */
 const REASONS: readonly (readonly [words: RegExp, hint: string])[] = [
@@ -38,8 +37,14 @@ const REASONS: readonly (readonly [words: RegExp, hint: string])[] = [
   ],
 ];
 
+/** What of a failure says why it was refused. */
+interface Denial {
+  readonly code: string;
+  readonly message: string;
+}
+
 /** The hint for a reason that is known; `undefined` where COS gives none, or another one. */
-export function deniedHint({ code, message }: Failure): string | undefined {
+export function deniedHint({ code, message }: Denial): string | undefined {
   if (/expired/i.test(message)) {
     return "The signature's time is over: the clock of this machine is wrong, or temporary keys have expired. Set the clock, or the keys anew.";
   }
@@ -47,7 +52,7 @@ export function deniedHint({ code, message }: Failure): string | undefined {
 }
 
 /** Whether COS says more than that it refuses. */
-export const hasReason = ({ code, message }: Pick<Failure, 'code' | 'message'>): boolean =>
+export const hasReason = ({ code, message }: Denial): boolean =>
   code !== '' &&
   message !== code &&
   !/^(?:access ?(?:is )?(?:denied|forbidden)|forbidden)?[.!]?$/i.test(message.trim());

@@ -1,7 +1,6 @@
 // The bytes of records to the bytes of an object, and back, as streams. Compression runs in Node's thread pool, or for
 // zstd on a Node that has none on a thread of its own (zstd.ts).
 import zlib from 'node:zlib';
-import type { Compression } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 import {
   compressFrame,
@@ -11,6 +10,7 @@ import {
   FRAME_INPUT_BYTES,
   hasNativeZstd,
 } from '../lib/zstd.ts';
+import type { Compression } from './object-key.ts';
 
 /** Of 1 to 9. On records of 1 KiB 6 takes twice the time of 5 for one percent less, and 4 stores a tenth more. */
 const GZIP_LEVEL = 5;

@@ -1,8 +1,10 @@
 // Where an object is in the bucket: a function of its first message and of nothing else, so that a repeated run
 // builds the same keys. Zero-padded, so that a listing is in message order; date= and partition= as Hive has them.
-import type { Compression } from '../config.ts';
 import type { EntryId, MessageId, TimeMs } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
+
+/** How objects are compressed; the suffix of a key says it. */
+export type Compression = 'none' | 'gzip' | 'zstd';
 
 export interface ObjectKeyParts {
   readonly tenant: string;

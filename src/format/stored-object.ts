@@ -1,11 +1,11 @@
 // What an object holds that was found at a key: does it begin as our file does, and where does it end? Reads its metadata,
 // and the object itself where that does not say it. Refuses to guess, and to take a damaged one for stored.
 import { createHash } from 'node:crypto';
-import type { Compression } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, Message, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
 import { decompress } from './compression.ts';
 import { createEndCheck } from './end-mark.ts';
+import type { Compression } from './object-key.ts';
 import { decodeRecord, formatMessageId, formatTime, parseMessageId, RECORD_FORMAT } from './record.ts';
 
 /** What to do about a damaged object whose metadata has its SHA-256. */

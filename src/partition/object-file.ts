@@ -2,10 +2,10 @@
 // by `create`. It knows nothing of limits, acknowledgements or other files.
 import { createHash, type Hash } from 'node:crypto';
 import type { RollReason, Size } from '../batch.ts';
-import type { Compression } from '../config.ts';
 import { type Compressor, createCompressor } from '../format/compression.ts';
 import { storeContents } from '../format/contents.ts';
 import { EndMarker, MARK_BYTES } from '../format/end-mark.ts';
+import type { Compression } from '../format/object-key.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from '../format/record.ts';
 import type { Records } from '../format/record-encoder.ts';
 import { type BlockBody, ChunkList } from '../lib/chunk-list.ts';

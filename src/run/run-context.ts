@@ -1,6 +1,7 @@
 // What the partitions of one run share, and what they count together.
 import type { Limits } from '../batch.ts';
-import type { Compression, SubscriptionType } from '../config.ts';
+import type { SubscriptionType } from '../config.ts';
+import type { Compression } from '../format/object-key.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget } from '../memory-budget.ts';

@@ -15,7 +15,6 @@ import { untilAborted } from '../lib/until-aborted.ts';
 import type { Clock, Logger, ObjectStore, SchemaAnswer, SourcePartition, TopicSchema } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import type { Pace } from './deadline.ts';
-import type { Tally } from './run-context.ts';
 
 /** Schemas of megabytes are several times as large on their way. */
 const AT_ONCE = 2;
@@ -27,7 +26,8 @@ export interface SchemaKeeperOptions {
   readonly store: ObjectStore;
   readonly prefix: string;
   readonly topic: TopicName;
-  readonly tally: Tally;
+  /** Counts the versions that cannot be had. */
+  readonly tally: { schemasMissing: number };
   readonly logger: Logger;
   readonly clock: Clock;
   readonly pace: Pace;

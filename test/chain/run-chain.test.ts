@@ -1,8 +1,8 @@
 // What a run says about a subscription that somebody else has moved, and of one that nobody has.
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { readCatalog } from '../../src/archive/catalog/catalog.ts';
-import { recoverArchive } from '../../src/archive/raw/recover.ts';
+import { readCatalog } from '../../src/archive/catalog/read-catalog.ts';
+import { recoverArchive } from '../../src/archive/repair/recover.ts';
 import { createCatalogCheck } from '../../src/archive/verify/verify-catalog.ts';
 import { BackupError } from '../../src/errors.ts';
 import type { RunManifest, Summary } from '../../src/format/run-manifest.ts';

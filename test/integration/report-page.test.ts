@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readCatalog } from '../../src/archive/catalog/catalog.ts';
+import { readCatalog } from '../../src/archive/catalog/read-catalog.ts';
 import { createReportPage } from '../../src/archive/report/page.ts';
 import type { Message } from '../../src/ports.ts';
 import { messages, PREFIX, storeManifest, storeObject } from '../archive/archive-fixture.ts';

@@ -4,9 +4,8 @@ import { type ObjectKeyParts, parseObjectKey } from '../../format/object-key.ts'
 import type { ManifestObject, RecoveredRaw } from '../../format/run-manifest.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
-import { type CopyScope, readCopyScope } from '../copy/copy-scope.ts';
-import { entryName, type ListedRaw, listRaw } from '../raw/raw-objects.ts';
 import type { ArchiveObject, RawObject, Surroundings } from './catalog.ts';
+import { type CopyScope, readCopyScope } from './copy-scope.ts';
 import {
   type DateRange,
   datesToList,
@@ -20,6 +19,7 @@ import { dateOfPath, pathOf } from './manifest-content.ts';
 import { indexOf, type ManifestIndex } from './manifest-index.ts';
 import { createManifests } from './manifests.ts';
 import { createDescribe, type DescribeOptions, fullTopic, type ListedRecord } from './object-facts.ts';
+import { entryName, type ListedRaw, listRaw } from './raw-objects.ts';
 
 /** Requests at a time. */
 const PARALLEL = 16;

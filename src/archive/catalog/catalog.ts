@@ -1,10 +1,8 @@
 // What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
 // objects that no manifest knows. The listing is the truth; the rest is what is known about it.
 import type { ObjectKeyParts } from '../../format/object-key.ts';
-import { compareMessageIds } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
-import type { EntryId, ListedObject, MessageId, ObjectHead, ObjectStore, TimeMs } from '../../ports.ts';
-import { type CatalogOptions, streamCatalog } from './catalog-stream.ts';
+import type { EntryId, ListedObject, MessageId, ObjectHead, TimeMs } from '../../ports.ts';
 
 /** What is known about an object; `undefined` where nothing is known. */
 export interface ObjectFacts {
@@ -65,25 +63,6 @@ export interface Surroundings {
   readonly badManifests: readonly string[];
 }
 
-/** Everything about an archive, in memory: for one that is small, or a part of it. */
-export interface Catalog extends Surroundings {
-  readonly prefix: string;
-  /** By topic, partition and place: in the order of messages. */
-  readonly objects: readonly ArchiveObject[];
-}
-
-/** Reads the catalog of the archive at `prefix`, or of a part of it. @throws BackupError `store` */
-export async function readCatalog(
-  store: ObjectStore,
-  prefix: string,
-  options: CatalogOptions = {},
-): Promise<Catalog> {
-  const stream = streamCatalog(store, prefix, options);
-  const objects: ArchiveObject[] = [];
-  for await (const object of stream.objects()) objects.push(object);
-  return { prefix, objects: objects.sort(compareObjects), ...(await stream.surroundings()) };
-}
-
 /** Whether the messages of what was kept raw are in objects now. */
 export const isRecovered = ({ recoveredBy }: RawObject): boolean => recoveredBy !== undefined;
 
@@ -102,11 +81,4 @@ export function byPartition<
     else list.push(object);
   }
   return partitions;
-}
-
-function compareObjects(a: ArchiveObject, b: ArchiveObject): number {
-  if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
-  return (
-    a.parts.partition - b.parts.partition || compareMessageIds(a.parts, b.parts) || (a.key < b.key ? -1 : 1)
-  );
 }

@@ -6,7 +6,7 @@ import { constants, copyFile, link, mkdir, rm, stat, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Created, Exists, ObjectStore, Upload } from '../../ports.ts';
-import { createFileReader } from '../read/file-reader.ts';
+import { createFileReader } from './file-reader.ts';
 import { fileError, listFiles, listFolder, PARTIAL } from './folder-listing.ts';
 
 /** The files under `folder`; their paths below it are the keys. @throws BackupError `store` from the calls */

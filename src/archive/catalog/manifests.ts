@@ -4,7 +4,6 @@ import { COMMAND_REQUEST_IDS, type ManifestObject, type RecoveredRaw } from '../
 import { readWhole } from '../../format/stored-object.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
-import { isOfCommand } from '../chain/manifest-link.ts';
 import {
   CLOCK_SLACK_MS,
   type DateRange,
@@ -23,6 +22,7 @@ import {
   pathOf,
 } from './manifest-content.ts';
 import { createManifestIndex, type ManifestIndex } from './manifest-index.ts';
+import { isOfCommand } from './manifest-link.ts';
 
 /** Requests at a time. */
 const PARALLEL = 16;

@@ -5,11 +5,11 @@ import { isDate, parseMessageId, parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectHead, ObjectStore, TimeMs } from '../../ports.ts';
-import { entryName } from '../raw/raw-objects.ts';
 import type { ArchiveObject, ObjectFacts } from './catalog.ts';
 import { daysAfter } from './listing.ts';
 import { pathOf } from './manifest-content.ts';
 import type { ManifestIndex } from './manifest-index.ts';
+import { entryName } from './raw-objects.ts';
 
 /** Requests for metadata at a time. */
 const PARALLEL = 16;

@@ -1,8 +1,8 @@
 // Days without an object between days that have some, in one partition: nothing may have been published, or all that was
 // stored of these days may be gone. By the dates of keys and publish times; it reads nothing.
 import { formatTime } from '../../format/record.ts';
-import { type Finding, notice } from '../verify/finding.ts';
-import type { ObjectRange } from '../verify/object-ranges.ts';
+import type { ObjectRange } from '../catalog/object-ranges.ts';
+import { type Finding, notice } from '../finding.ts';
 
 const DAY_MS = 86_400_000;
 /** Under these dates lie the times that no date holds. */

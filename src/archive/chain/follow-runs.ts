@@ -11,7 +11,7 @@ import {
   type RunLink,
   ruleOf,
   startOf,
-} from './manifest-link.ts';
+} from '../catalog/manifest-link.ts';
 import { EntryRanges } from './marked-ranges.ts';
 
 /** So long a manifest is kept as it is: instances that run side by side, and those that name it, come within this time. */

@@ -2,8 +2,8 @@
 // loss. It claims a loss only where the runs say that there was something; where they say nothing, it says so.
 import { compareEntries } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
+import type { PassedOver } from '../catalog/manifest-link.ts';
 import type { MissingManifest, PartitionChain, RunMark } from './follow-runs.ts';
-import type { PassedOver } from './manifest-link.ts';
 import { type EntryRange, EntryRanges, entriesIn, splitRange } from './marked-ranges.ts';
 
 /** An object, by the entries that it reaches from and to; `last` is `undefined` where nobody says it. */

@@ -5,7 +5,7 @@ import { RUN_MANIFEST_FORMAT } from '../../format/run-manifest.ts';
 import { readWhole } from '../../format/stored-object.ts';
 import { mapInOrder } from '../../lib/map-in-order.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
-import type { ReadManifest } from './manifest-link.ts';
+import type { ReadManifest } from '../catalog/manifest-link.ts';
 
 const AHEAD = 16;
 

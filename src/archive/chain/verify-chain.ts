@@ -3,14 +3,14 @@ import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { formatTime, parseMessageId } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
 import { partitionName, type Surroundings } from '../catalog/catalog.ts';
+import type { CopyScope } from '../catalog/copy-scope.ts';
 import { pathOf } from '../catalog/manifest-content.ts';
-import type { CopyScope } from '../copy/copy-scope.ts';
-import { damage, type Finding, notice } from '../verify/finding.ts';
-import type { ObjectRange, PartitionRanges } from '../verify/object-ranges.ts';
+import type { PassedOver } from '../catalog/manifest-link.ts';
+import type { ObjectRange, PartitionRanges } from '../catalog/object-ranges.ts';
+import { damage, type Finding, notice } from '../finding.ts';
 import { emptyDays } from './empty-days.ts';
 import type { Chain, PartitionChain } from './follow-runs.ts';
 import { findGaps, type Gap, justBefore } from './gaps.ts';
-import type { PassedOver } from './manifest-link.ts';
 import type { EntryRange } from './marked-ranges.ts';
 
 /** How one partition came out. */

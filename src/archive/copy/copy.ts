@@ -13,13 +13,6 @@ import type { TopicName } from '../../topic-name.ts';
 import { findArchived } from '../catalog/archived.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import { streamCatalog } from '../catalog/catalog-stream.ts';
-import { describeObject } from '../catalog/index-archive.ts';
-import { pathOf } from '../catalog/manifest-content.ts';
-import type { DamagedObject } from '../read/read-messages.ts';
-import { isSelected, mayHoldMissing, type Selection } from '../read/selection.ts';
-import { selectRaw } from '../restore/restore-raw.ts';
-import { type Days, manifestsToCopy } from './copy-manifests.ts';
-import { type CopyTarget, copyObject } from './copy-object.ts';
 import {
   COPIES,
   COPY_FORMAT,
@@ -27,7 +20,14 @@ import {
   describeSelection,
   isCopied,
   readCopyScope,
-} from './copy-scope.ts';
+} from '../catalog/copy-scope.ts';
+import { pathOf } from '../catalog/manifest-content.ts';
+import { isSelected, mayHoldMissing, type Selection } from '../catalog/selection.ts';
+import type { DamagedObject } from '../read/read-messages.ts';
+import { describeObject } from '../repair/index-archive.ts';
+import { selectRaw } from '../restore/restore-raw.ts';
+import { type Days, manifestsToCopy } from './copy-manifests.ts';
+import { type CopyTarget, copyObject } from './copy-object.ts';
 import { createKeySet } from './key-set.ts';
 
 export interface CopyOptions extends CallOptions {

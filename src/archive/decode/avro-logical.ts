@@ -1,8 +1,13 @@
 // Avro's logical types: what its values mean beyond their encoding. One that does not fit its type is ignored, as Avro says.
-import type { AvroSlot } from './avro-schema.ts';
+import type { AvroBytes } from './avro-bytes.ts';
 import { durationText } from './iso-time.ts';
 import { Misfit } from './misfit.ts';
-import type { ValueType } from './value-type.ts';
+import type { Slot, ValueType } from './value-type.ts';
+
+/** A slot with what reads it. */
+export interface AvroSlot extends Slot {
+  readonly read: (from: AvroBytes) => unknown;
+}
 
 /** The slot with the logical type that the attributes name; as it is, where they name none that fits it. */
 export function logicalType(slot: AvroSlot, attributes: Readonly<Record<string, unknown>>): AvroSlot {

@@ -2,15 +2,10 @@
 // is all that JSON of a value needs. It takes what Java takes and more: names with `$` (nested classes), defaults of
 // another type, names that are defined twice, logical types that do not fit their type (which Avro ignores).
 import type { AvroBytes } from './avro-bytes.ts';
-import { logicalType } from './avro-logical.ts';
+import { type AvroSlot, logicalType } from './avro-logical.ts';
 import { Misfit } from './misfit.ts';
 import { emptyObject } from './to-json.ts';
 import { type Field, nullable, type RecordType, required, type Slot, UnionValue } from './value-type.ts';
-
-/** A slot with what reads it. */
-export interface AvroSlot extends Slot {
-  readonly read: (from: AvroBytes) => unknown;
-}
 
 /** The root of a definition. @throws Misfit that says what is wrong with it */
 export function parseAvroSchema(definition: string): AvroSlot {

@@ -2,7 +2,8 @@
 // fields, and stops at no message: what cannot be decoded says why, and counts.
 import { type KeptSchema, versionText } from '../../format/kept-schema.ts';
 import type { Message } from '../../ports.ts';
-import { type ContentFilter, contentTestOf } from '../read/content-match.ts';
+import type { ContentFilter } from '../catalog/selection.ts';
+import { contentTestOf } from '../read/content-match.ts';
 import type { StoredMessage } from '../read/read-messages.ts';
 import type { ArchiveSchemas, SchemaOfRecord } from '../schemas/schemas.ts';
 import { payloadText } from './decoded-value.ts';

@@ -5,7 +5,7 @@ import { BackupError } from '../../errors.ts';
 import { topicFolder } from '../../format/object-key.ts';
 import { formatMessageId } from '../../format/record.ts';
 import type { TopicName } from '../../topic-name.ts';
-import type { Selection } from '../read/selection.ts';
+import type { Selection } from '../catalog/selection.ts';
 
 /** The `format` of the note of a day. */
 export const EXPORT_FORMAT = 'tdmq-backup-export/1';

@@ -8,7 +8,7 @@ import { daysAfter } from '../catalog/listing.ts';
 import { pathOf } from '../catalog/manifest-content.ts';
 import { datesOf } from '../catalog/object-facts.ts';
 import { createObjectList, type ObjectList, type PartitionObjects } from '../catalog/object-list.ts';
-import type { Selection } from '../read/selection.ts';
+import type { Selection } from '../catalog/selection.ts';
 import type { SourceObject } from './day-note.ts';
 
 /** An object of more days was published by a clock that went astray: then only its ends are foretold. */

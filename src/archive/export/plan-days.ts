@@ -5,8 +5,8 @@ import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
 import { expectReadable } from '../catalog/archived.ts';
 import { pathOf } from '../catalog/manifest-content.ts';
+import type { Selection } from '../catalog/selection.ts';
 import type { ReadOptions } from '../read/read-messages.ts';
-import type { Selection } from '../read/selection.ts';
 import { BASE_COLUMNS, type Column } from './columns.ts';
 import {
   type DayNote,

@@ -1,14 +1,8 @@
 // Whether a message has what is looked for in its content: a text anywhere in it, or something at a place of its value.
 import { isUtf8 } from 'node:buffer';
 import type { Message, Text } from '../../ports.ts';
-import { type ValuePath, valuePathTest } from './value-path.ts';
-
-/** Filters by content; every one has to fit. */
-export interface ContentFilter {
-  /** In the value, the key, or the name or the content of a property; bytes of UTF-8 where these are no text. */
-  readonly texts?: readonly string[] | undefined;
-  readonly valuePaths?: readonly ValuePath[] | undefined;
-}
+import type { ContentFilter } from '../catalog/selection.ts';
+import { valuePathTest } from './value-path.ts';
 
 /** What is tested. */
 export type Content = Pick<Message, 'key' | 'properties' | 'payload'>;

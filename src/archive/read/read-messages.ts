@@ -7,11 +7,11 @@ import { readLines, readWhole } from '../../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import type { PartitionObjects } from '../catalog/object-list.ts';
-import { type RawMatch, rawMatchOf } from '../raw/raw-match.ts';
+import { isSelected, mayHold, type Selection } from '../catalog/selection.ts';
 import { contentTestOf } from './content-match.ts';
 import { IdSet } from './id-set.ts';
 import { rangedRead } from './ranged-read.ts';
-import { isSelected, mayHold, type Selection } from './selection.ts';
+import { type RawMatch, rawMatchOf } from './raw-match.ts';
 
 /** Ids of so many objects are remembered at least; of older ones while they reach into the object that is read. */
 const REMEMBERED_OBJECTS = 8;

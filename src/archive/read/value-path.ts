@@ -1,13 +1,6 @@
 // `a.b=c` over values that are JSON: which values have this at that place. Numbers are compared by all of their digits, as
 // JSON.parse would round them. A value that is no JSON has nothing at any place.
-
-/** A place in a JSON value, and what has to be there. */
-export interface ValuePath {
-  /** Names from the outside to the inside. */
-  readonly path: readonly string[];
-  /** As it was typed: a text, a number, `true`, `false` or `null`; with quotes, a text and nothing else. */
-  readonly expected: string;
-}
+import type { ValuePath } from '../catalog/selection.ts';
 
 /** Reads `a.b=c`; `\` before a dot, an equals sign or itself makes it part of a name. `undefined` where it is none. */
 export function parseValuePath(text: string): ValuePath | undefined {

@@ -1,5 +1,5 @@
 // What the pages have in common: a head that fetches nothing, tiles, and the list of findings.
-import type { Finding } from '../verify/finding.ts';
+import type { Finding } from '../finding.ts';
 import { REPORT_STYLE } from './style.ts';
 import { asText, numberText } from './text.ts';
 

@@ -2,8 +2,8 @@
 import { parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import { datesOf } from '../catalog/object-facts.ts';
-import type { Finding } from '../verify/finding.ts';
-import type { ObjectRange } from '../verify/object-ranges.ts';
+import type { ObjectRange } from '../catalog/object-ranges.ts';
+import type { Finding } from '../finding.ts';
 
 /** A place without messages that had some. */
 export interface ReportGap {

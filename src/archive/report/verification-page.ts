@@ -1,11 +1,11 @@
 // A verification as a page to look at and to file: what was looked at, when and with what, how it came out, and each
 // partition and day with its result. The JSON beside it has every figure; the page says which one that is.
 
+import { describeCopy } from '../catalog/copy-scope.ts';
 import { countText } from '../catalog/message-count.ts';
 import type { PartitionResult } from '../chain/verify-chain.ts';
-import { describeCopy } from '../copy/copy-scope.ts';
+import type { DayResult } from '../verify/days.ts';
 import type { VerifyReport } from '../verify/verify.ts';
-import type { DayResult } from './days.ts';
 import { findingList, htmlPage, tile } from './html.ts';
 import { asText, bytesText, numberText, partitionText } from './text.ts';
 import { dayText, LABEL_WIDTH, svg, WIDTH } from './time-charts.ts';

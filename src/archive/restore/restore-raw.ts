@@ -4,7 +4,7 @@ import { readWhole } from '../../format/stored-object.ts';
 import type { CallOptions, Message, ObjectStore, RawEntry, TimeMs } from '../../ports.ts';
 import { readStoredEntry } from '../../pulsar/wire/protocol/entry-decoder.ts';
 import { isRecovered, type RawObject } from '../catalog/catalog.ts';
-import { isSelected, type Selection } from '../read/selection.ts';
+import { isSelected, type Selection } from '../catalog/selection.ts';
 
 /** Enough for the metadata of nearly any entry. */
 const HEAD_BYTES = 65_536;

@@ -9,8 +9,8 @@ import { Crc64 } from '../../lib/crc64.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../../ports.ts';
 import { partitionTopic } from '../../topic-name.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
+import { damage, type Finding, notice } from '../finding.ts';
 import { IdSet } from '../read/id-set.ts';
-import { damage, type Finding, notice } from './finding.ts';
 
 /** So many lines are reported one by one; of an object that is all wrong the rest is not news. */
 const MAX_LINES_TOLD = 5;

@@ -1,10 +1,10 @@
 // What can be found wrong with an archive as a whole: what is missing, what is not of it, and what no object holds.
 import { type ArchiveObject, isRecovered, type Surroundings } from '../catalog/catalog.ts';
+import { PartitionRanges } from '../catalog/object-ranges.ts';
+import { verifyEnds } from '../catalog/overlaps.ts';
 import { NO_CHAIN } from '../chain/follow-runs.ts';
 import { verifyChain } from '../chain/verify-chain.ts';
-import { damage, type Finding, notice } from './finding.ts';
-import { PartitionRanges } from './object-ranges.ts';
-import { verifyEnds } from './overlaps.ts';
+import { damage, type Finding, notice } from '../finding.ts';
 import { verifyFacts } from './verify-object.ts';
 
 /** Collects the findings of a catalog, by what is known about its objects alone; nothing is read, and no run is followed. */

@@ -1,7 +1,7 @@
 // What can be found wrong with one object: what is known about it, and what was read of it, against each other.
 import { RECORD_FORMAT } from '../../format/record.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
-import { damage, type Finding } from './finding.ts';
+import { damage, type Finding } from '../finding.ts';
 import type { Inspection } from './inspect.ts';
 
 /** Key, size, metadata and manifest against each other. */

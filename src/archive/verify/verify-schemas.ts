@@ -5,8 +5,8 @@ import { schemaKey, versionText } from '../../format/kept-schema.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
+import { damage, type Finding, notice } from '../finding.ts';
 import { listSchemas, readSchema } from '../schemas/schemas.ts';
-import { damage, type Finding, notice } from './finding.ts';
 import type { Inspection } from './inspect.ts';
 
 /** What a verification says about schemas. */

@@ -11,10 +11,13 @@ import type { TopicName } from '../../topic-name.ts';
 import { untilArchived } from '../catalog/archived.ts';
 import { type ArchiveObject, isRecovered, partitionName } from '../catalog/catalog.ts';
 import { streamCatalog } from '../catalog/catalog-stream.ts';
+import { type CopyNote, type CopyScope, readCopyScope } from '../catalog/copy-scope.ts';
 import { type ListOptions, listRecords } from '../catalog/listing.ts';
 import { pathOf } from '../catalog/manifest-content.ts';
 import { nothingFound } from '../catalog/nothing-found.ts';
 import { fullTopic } from '../catalog/object-facts.ts';
+import { PartitionRanges } from '../catalog/object-ranges.ts';
+import { compareOverlaps, verifyEnds } from '../catalog/overlaps.ts';
 import { type Chain, createRunFollower, ofTopic } from '../chain/follow-runs.ts';
 import { justBefore } from '../chain/gaps.ts';
 import type { EntryRange } from '../chain/marked-ranges.ts';
@@ -26,13 +29,10 @@ import {
   summariseChain,
   verifyChain,
 } from '../chain/verify-chain.ts';
-import { type CopyNote, type CopyScope, readCopyScope } from '../copy/copy-scope.ts';
-import { createDayTally, type DayResult } from '../report/days.ts';
-import { compareDays, type EarlierReport } from '../report/earlier.ts';
-import type { Finding } from './finding.ts';
+import type { Finding } from '../finding.ts';
+import { createDayTally, type DayResult } from './days.ts';
+import { compareDays, type EarlierReport } from './earlier.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
-import { PartitionRanges } from './object-ranges.ts';
-import { compareOverlaps, verifyEnds } from './overlaps.ts';
 import { verifySurroundings } from './verify-catalog.ts';
 import { verifyFacts, verifyInspection } from './verify-object.ts';
 import { createSchemaCheck, type SchemaResult } from './verify-schemas.ts';

@@ -9,7 +9,7 @@ import { retryingStore } from '../../retrying-store.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
-import type { Location, LocationValues } from './location.ts';
+import type { Location, LocationValues } from './opened-location.ts';
 
 const MIN_SOCKETS = 16;
 

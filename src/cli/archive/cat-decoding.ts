@@ -1,6 +1,7 @@
 // What `archive cat --decode` does besides: the decoders load only for it, and what they could not decode is reported.
+
+import type { Selection } from '../../archive/catalog/selection.ts';
 import type { StoredMessage } from '../../archive/read/read-messages.ts';
-import type { Selection } from '../../archive/read/selection.ts';
 import { openSchemas } from '../../archive/schemas/schemas.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import type { Terminal } from '../command.ts';

@@ -16,7 +16,7 @@ import { readEnvFile } from '../env-file.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
 import { UsageError } from '../usage-error.ts';
 import { quietLogger } from './bucket-location.ts';
-import type { Location, LocationValues } from './location.ts';
+import type { Location, LocationValues } from './opened-location.ts';
 
 /** So many copies that failed one after the other are enough to make all others here. */
 const MAX_FAILURES = 3;

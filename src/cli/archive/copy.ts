@@ -2,8 +2,8 @@
 import { parseArgs } from 'node:util';
 import { listTopics } from '../../archive/catalog/archive-topics.ts';
 import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
+import { isByContent } from '../../archive/catalog/selection.ts';
 import { type CopyCounts, copyArchive } from '../../archive/copy/copy.ts';
-import { isByContent } from '../../archive/read/selection.ts';
 import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';

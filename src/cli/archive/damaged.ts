@@ -1,8 +1,8 @@
 // Objects that are damaged or gone, for the commands that hand messages on: they end there, or go on where that is asked for and name
 // each. They never pass over one without a word.
-import type { Catalog } from '../../archive/catalog/catalog.ts';
+import type { Catalog } from '../../archive/catalog/read-catalog.ts';
+import { mayHoldMissing, type Selection } from '../../archive/catalog/selection.ts';
 import type { DamagedObject } from '../../archive/read/read-messages.ts';
-import { mayHoldMissing, type Selection } from '../../archive/read/selection.ts';
 import { BackupError } from '../../errors.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { Terminal } from '../command.ts';

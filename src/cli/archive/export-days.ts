@@ -4,19 +4,19 @@ import { isRecovered } from '../../archive/catalog/catalog.ts';
 import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
 import { dateOfPath, pathOf } from '../../archive/catalog/manifest-content.ts';
 import { findTopics, nothingFound } from '../../archive/catalog/nothing-found.ts';
+import { mayHold, type Selection } from '../../archive/catalog/selection.ts';
 import { settingsOf } from '../../archive/export/day-note.ts';
 import { createDays } from '../../archive/export/days.ts';
 import type { DecodeMode } from '../../archive/export/payload-columns.ts';
 import { expectReadableDays, hasAll, readNotes } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
-import { mayHold, type Selection } from '../../archive/read/selection.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import type { ListedObject } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
 import { expectWhole } from './damaged.ts';
-import type { Location } from './location.ts';
+import type { Location } from './opened-location.ts';
 
 /** The topic that is asked for, or all. @throws BackupError `config` where there is none */
 export async function topicsOf(location: Location, signal: AbortSignal): Promise<TopicName[]> {

@@ -16,7 +16,8 @@ import { counted, formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { reportDamaged } from './damaged.ts';
 import { listDays, topicsOf } from './export-days.ts';
-import { LOCATION_HELP, LOCATION_OPTIONS, type Location, openLocation } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, openLocation } from './location.ts';
+import type { Location } from './opened-location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
 const MIN_FILE_BYTES = 100_000;

@@ -1,6 +1,6 @@
 // `tdmq-backup archive index`: writes down what is in objects that no run's manifest knows.
 import { parseArgs } from 'node:util';
-import { indexArchive } from '../../archive/catalog/index-archive.ts';
+import { indexArchive } from '../../archive/repair/index-archive.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { Command } from '../command.ts';

@@ -4,13 +4,13 @@ import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createFolderStore } from '../../archive/catalog/folder-store.ts';
 import { findTopics, nothingFound } from '../../archive/catalog/nothing-found.ts';
-import type { ThawRequest } from '../../cos/admin.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { visibleText } from '../../lib/visible-text.ts';
-import type { Notes, ObjectStore } from '../../ports.ts';
+import type { Notes } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
+import type { Location, LocationValues } from './opened-location.ts';
 
 /** Options that all commands on an archive take, as parseArgs wants them. */
 export const LOCATION_OPTIONS = {
@@ -26,30 +26,6 @@ export const LOCATION_HELP = `  --folder DIR     a local copy of the archive, in
   --region NAME    instead of COS_REGION
   --prefix PREFIX  instead of COS_PREFIX
   --topic TOPIC    one topic; by default PULSAR_TOPIC, or all where that is not set`;
-
-export interface LocationValues {
-  readonly folder?: string | undefined;
-  readonly bucket?: string | undefined;
-  readonly region?: string | undefined;
-  readonly prefix?: string | undefined;
-  readonly topic?: string | undefined;
-}
-
-export interface Location {
-  readonly store: ObjectStore;
-  readonly prefix: string;
-  readonly topic: TopicName | undefined;
-  /** A copy has no metadata. */
-  readonly knowsMetadata: boolean;
-  readonly notes: Notes;
-  /** Asks for a readable copy of an archived object; a copy of the archive has none. */
-  readonly thaw?: (key: string, request: ThawRequest) => Promise<void>;
-  /** For people. */
-  readonly name: string;
-  /** Absent for a local copy. */
-  readonly place?: { readonly bucket: string; readonly region: string };
-  close(): Promise<void>;
-}
 
 const MAX_TOPICS_NAMED = 10;
 

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createFolderStore } from '../../archive/catalog/folder-store.ts';
 import { findTopics } from '../../archive/catalog/nothing-found.ts';
+import type { Selection } from '../../archive/catalog/selection.ts';
 import { readManifests } from '../../archive/chain/read-manifests.ts';
 import { settingsOf } from '../../archive/export/day-note.ts';
 import { writeDays } from '../../archive/export/export-topic.ts';
@@ -18,7 +19,6 @@ import {
   type SmallView,
   type TopicTables,
 } from '../../archive/export/query-tables.ts';
-import type { Selection } from '../../archive/read/selection.ts';
 import { listSchemas, readSchema } from '../../archive/schemas/schemas.ts';
 import { BackupError } from '../../errors.ts';
 import { topicFolder } from '../../format/object-key.ts';
@@ -30,7 +30,8 @@ import { fitColumns, formatTable } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { reportDamaged } from './damaged.ts';
 import { listDays, topicsOf } from './export-days.ts';
-import { LOCATION_HELP, LOCATION_OPTIONS, type Location, openLocation } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, openLocation } from './location.ts';
+import type { Location } from './opened-location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
 const MAX_CELL_COLUMNS = 60;

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type RecoverResult, recoverArchive } from '../../archive/raw/recover.ts';
+import { type RecoverResult, recoverArchive } from '../../archive/repair/recover.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { visibleText } from '../../lib/visible-text.ts';

@@ -6,7 +6,7 @@ import type { Acknowledged } from '../../archive/restore/restore-progress.ts';
 import { BackupError } from '../../errors.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { ObjectStore } from '../../ports.ts';
-import type { Location } from './location.ts';
+import type { Location } from './opened-location.ts';
 
 /** Requests at a time. */
 const PARALLEL = 16;

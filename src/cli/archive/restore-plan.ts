@@ -3,7 +3,7 @@ import { expectReadable, listedPart } from '../../archive/catalog/archived.ts';
 import type { RawObject } from '../../archive/catalog/catalog.ts';
 import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
 import { createObjectList, type PartitionObjects } from '../../archive/catalog/object-list.ts';
-import { mayHold, type Selection } from '../../archive/read/selection.ts';
+import { mayHold, type Selection } from '../../archive/catalog/selection.ts';
 import { selectRaw } from '../../archive/restore/restore-raw.ts';
 import type { Route } from '../../archive/restore/restore-routing.ts';
 import type { RestoreSchemas } from '../../archive/restore/restore-schemas.ts';
@@ -12,7 +12,7 @@ import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { ListedObject } from '../../ports.ts';
 import { type DamageWatch, expectWhole } from './damaged.ts';
-import type { Location } from './location.ts';
+import type { Location } from './opened-location.ts';
 import type { TopicPair } from './restore-map.ts';
 import { openNote, type RestoreNote } from './restore-note.ts';
 

@@ -1,7 +1,7 @@
 // Carries out what was planned: topics side by side, with what they share, one line of progress, and an end for all where one
 // fails. A topic that is done is written down as done, whatever comes of the others.
 import type { PartitionObjects } from '../../archive/catalog/object-list.ts';
-import type { Selection } from '../../archive/read/selection.ts';
+import type { Selection } from '../../archive/catalog/selection.ts';
 import { restoreMessages, shareBudget } from '../../archive/restore/restore.ts';
 import { isNone, type RestoreCounts, sumCounts } from '../../archive/restore/restore-counts.ts';
 import type { Route } from '../../archive/restore/restore-routing.ts';

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { listTopics } from '../../archive/catalog/archive-topics.ts';
 import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
-import { isByContent } from '../../archive/read/selection.ts';
+import { isByContent } from '../../archive/catalog/selection.ts';
 import { isNone, noCounts } from '../../archive/restore/restore-counts.ts';
 import { ID_PROPERTY, PUBLISH_TIME_PROPERTY } from '../../archive/restore/restore-partition.ts';
 import type { Route } from '../../archive/restore/restore-routing.ts';
@@ -22,14 +22,8 @@ import type { Command, Terminal } from '../command.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
 import { reportDamaged } from './damaged.ts';
-import {
-  LOCATION_HELP,
-  LOCATION_OPTIONS,
-  type Location,
-  numberOption,
-  onlyTopic,
-  openLocation,
-} from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
+import type { Location } from './opened-location.ts';
 import { pulsarAccess } from './pulsar-access.ts';
 import { pairTopics, parseMaps, type TopicMap, type TopicPair } from './restore-map.ts';
 import { keysOf, type OpenPlan, planRestore, type RestorePlan } from './restore-plan.ts';

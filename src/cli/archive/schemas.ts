@@ -20,8 +20,9 @@ import type { Command, Terminal } from '../command.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
-import { LOCATION_HELP, LOCATION_OPTIONS, type Location, numberOption, openLocation } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
 import { schemaLines } from './ls-text.ts';
+import type { Location } from './opened-location.ts';
 import { pulsarAccess } from './pulsar-access.ts';
 
 const CONTEXT_LINES = 3;

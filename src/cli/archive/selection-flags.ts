@@ -1,5 +1,5 @@
 // The filters of commands that select messages as options.
-import type { Selection } from '../../archive/read/selection.ts';
+import type { Selection } from '../../archive/catalog/selection.ts';
 import { parseValuePath } from '../../archive/read/value-path.ts';
 import { compareMessageIds, parseMessageId } from '../../format/record.ts';
 import { timeOption } from '../time-option.ts';

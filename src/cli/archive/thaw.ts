@@ -9,7 +9,7 @@ import {
 import { isRecovered } from '../../archive/catalog/catalog.ts';
 import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
 import { nothingOf } from '../../archive/catalog/nothing-found.ts';
-import { mayHold } from '../../archive/read/selection.ts';
+import { mayHold } from '../../archive/catalog/selection.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { ListedObject } from '../../ports.ts';

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type EarlierReport, parseEarlier } from '../../archive/report/earlier.ts';
 import { type FiledReport, verificationPage } from '../../archive/report/verification-page.ts';
+import { type EarlierReport, parseEarlier } from '../../archive/verify/earlier.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 
 /** Where a verification is going to be filed. */

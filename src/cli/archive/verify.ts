@@ -1,8 +1,8 @@
 // `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
 import { parseArgs } from 'node:util';
+import { describeCopy } from '../../archive/catalog/copy-scope.ts';
 import { totalText } from '../../archive/catalog/message-count.ts';
 import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
-import { describeCopy } from '../../archive/copy/copy-scope.ts';
 import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify/verify.ts';
 import { dateOf } from '../../format/object-key.ts';

@@ -6,10 +6,8 @@ import { untilAborted } from '../../lib/until-aborted.ts';
 import type { Clock, Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { partitionTopic } from '../../topic-name.ts';
-import type { Traces } from './traces.ts';
+import { MARK_PROPERTY, type Traces } from './traces.ts';
 
-/** The property of each marked message; its value is the mark. */
-export const MARK_PROPERTY = 'tdmq-backup-smoke';
 /** Which of them it is. */
 export const NUMBER_PROPERTY = 'tdmq-backup-smoke-number';
 

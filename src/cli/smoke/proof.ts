@@ -14,23 +14,7 @@ import { readRoleKey } from '../../rules/role-key.ts';
 import { checkSettings, findRule, type Rule } from '../../rules/rule.ts';
 import { publishMarked } from './marked-messages.ts';
 import { runUntilCaughtUp } from './runs.ts';
-import { proveMarked, proveWhatCame } from './stored-proof.ts';
-import type { Traces } from './traces.ts';
-
-/** What a proof works with. */
-export interface ProofOptions {
-  readonly cloud: Cloud;
-  readonly config: RuleConfig;
-  /** Instead of the cloud's own domains. */
-  readonly endpoints: { readonly cos: string | undefined; readonly api: string | undefined };
-  readonly publishes: boolean;
-  /** Asks the person, as late as possible. */
-  readonly mayPublish: () => Promise<boolean>;
-  /** Shows that something slow is under way. */
-  readonly during: <T>(what: string, work: () => Promise<T>) => Promise<T>;
-  readonly traces: Traces;
-  readonly signal: AbortSignal;
-}
+import { type ProofOptions, proveMarked, proveWhatCame } from './stored-proof.ts';
 
 /** Each step as soon as it is done; the first that fails ends it. */
 export async function* proveRule(options: ProofOptions): AsyncGenerator<CheckResult, void, undefined> {

@@ -17,9 +17,9 @@ import {
 } from '../rule/context.ts';
 import { paint } from '../terminal/paint.ts';
 import { UsageError } from '../usage-error.ts';
-import { MARK_PROPERTY, newMark } from './marked-messages.ts';
+import { newMark } from './marked-messages.ts';
 import { proveRule } from './proof.ts';
-import { startTraces, type Traces, tracesLines } from './traces.ts';
+import { MARK_PROPERTY, startTraces, type Traces, tracesLines } from './traces.ts';
 
 export const command: Command = {
   summary: 'prove a deployed rule with a few marked messages, before you trust it',

@@ -1,8 +1,9 @@
 // What the bucket contains of the messages that `smoke` looks for: the objects, read back to their end, and the manifests.
 // Reads only.
-import { type ArchiveObject, byPartition, readCatalog } from '../../archive/catalog/catalog.ts';
+import { type ArchiveObject, byPartition } from '../../archive/catalog/catalog.ts';
+import { readCatalog } from '../../archive/catalog/read-catalog.ts';
+import type { Finding } from '../../archive/finding.ts';
 import { readPartition } from '../../archive/read/read-messages.ts';
-import type { Finding } from '../../archive/verify/finding.ts';
 import { inspectObject } from '../../archive/verify/inspect.ts';
 import { verifyFacts, verifyInspection } from '../../archive/verify/verify-object.ts';
 import { runManifestKey } from '../../format/object-key.ts';
@@ -11,7 +12,8 @@ import type { ManifestObject, RunManifest, Summary } from '../../format/run-mani
 import { readWhole } from '../../format/stored-object.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import { MARK_PROPERTY, markedText, NUMBER_PROPERTY } from './marked-messages.ts';
+import { markedText, NUMBER_PROPERTY } from './marked-messages.ts';
+import { MARK_PROPERTY } from './traces.ts';
 
 /** Where the archive is, and of which topic. */
 export interface Archive {

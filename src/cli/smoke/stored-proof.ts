@@ -1,10 +1,28 @@
 // What `smoke` takes for proved: messages in one object each, the objects whole as they are read back, and named by a
 // manifest. Other instances may still be storing when it begins.
+
+import type { RuleConfig } from '../../config.ts';
 import type { ManifestObject, Summary } from '../../format/run-manifest.ts';
 import type { CallOptions } from '../../ports.ts';
 import { type CheckResult, fail, ok } from '../../rules/check-result.ts';
-import type { ProofOptions } from './proof.ts';
+import type { Cloud } from '../../rules/cloud.ts';
 import { type Archive, damageOf, findMarked, findStored, readManifestsOf } from './stored-messages.ts';
+import type { Traces } from './traces.ts';
+
+/** What a proof works with. */
+export interface ProofOptions {
+  readonly cloud: Cloud;
+  readonly config: RuleConfig;
+  /** Instead of the cloud's own domains. */
+  readonly endpoints: { readonly cos: string | undefined; readonly api: string | undefined };
+  readonly publishes: boolean;
+  /** Asks the person, as late as possible. */
+  readonly mayPublish: () => Promise<boolean>;
+  /** Shows that something slow is under way. */
+  readonly during: <T>(what: string, work: () => Promise<T>) => Promise<T>;
+  readonly traces: Traces;
+  readonly signal: AbortSignal;
+}
 
 /** How long another instance may take to store what it has. */
 const SETTLE_MS = 60_000;

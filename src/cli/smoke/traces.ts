@@ -1,5 +1,7 @@
 // What `smoke` leaves behind, as far as it knows at any moment, and what a person can do about it.
-import { MARK_PROPERTY } from './marked-messages.ts';
+
+/** The property of each marked message; its value is the mark. */
+export const MARK_PROPERTY = 'tdmq-backup-smoke';
 
 /** Grows while the command works; it is the `left` of its JSON. */
 export interface Traces {

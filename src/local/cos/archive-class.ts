@@ -15,12 +15,6 @@ const HOURS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   DEEP_ARCHIVE: { Standard: 24, Bulk: 48 },
 };
 
-/** A copy of an archived object that can be read. */
-export interface RestoredCopy {
-  readonly readyAtMs: number;
-  readonly untilMs: number;
-}
-
 /** The archive class or tier of the object; `undefined`: it can be read at any time. */
 function archiveClassOf({ headers }: StoredObject): string | undefined {
   const tier = headers['x-cos-storage-tier'];

@@ -1,7 +1,12 @@
 // A bucket of the loopback COS, and what every call may answer.
-import type { RestoredCopy } from './archive-class.ts';
 import type { ObjectFolder } from './object-folder.ts';
 import type { UploadFolder } from './upload-folder.ts';
+
+/** A copy of an archived object that can be read. */
+export interface RestoredCopy {
+  readonly readyAtMs: number;
+  readonly untilMs: number;
+}
 
 export type VersioningStatus = 'Enabled' | 'Suspended';
 

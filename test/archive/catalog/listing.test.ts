@@ -1,7 +1,7 @@
 // What is listed and read of an archive: no more than was asked for, and the same as if everything was.
 import { expect, it } from 'vitest';
-import { readCatalog } from '../../../src/archive/catalog/catalog.ts';
 import { streamCatalog } from '../../../src/archive/catalog/catalog-stream.ts';
+import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
 import { formatTime } from '../../../src/format/record.ts';
 import type { ManifestObject } from '../../../src/format/run-manifest.ts';
 import { storeRunManifest } from '../../../src/format/run-manifest.ts';

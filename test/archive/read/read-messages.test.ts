@@ -1,8 +1,9 @@
 // Messages out of objects: in order, filtered, each once.
 import { expect, it } from 'vitest';
-import { byPartition, readCatalog } from '../../../src/archive/catalog/catalog.ts';
+import { byPartition } from '../../../src/archive/catalog/catalog.ts';
+import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
+import type { Selection } from '../../../src/archive/catalog/selection.ts';
 import { mergeByTime, readPartition } from '../../../src/archive/read/read-messages.ts';
-import type { Selection } from '../../../src/archive/read/selection.ts';
 import { formatMessageId, parseMessageId } from '../../../src/format/record.ts';
 import type { MessageId } from '../../../src/ports.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';

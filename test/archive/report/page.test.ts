@@ -2,7 +2,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
-import { type ArchiveObject, readCatalog } from '../../../src/archive/catalog/catalog.ts';
+import type { ArchiveObject } from '../../../src/archive/catalog/catalog.ts';
+import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
 import { createReportPage } from '../../../src/archive/report/page.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';
 import { messages, PREFIX, sampleArchive, storeObject } from '../archive-fixture.ts';

@@ -1,9 +1,10 @@
 // Restoring: what is published, to which partition, in which order; and that no stop makes a message come twice.
 import { expect, it } from 'vitest';
-import { readCatalog } from '../../../src/archive/catalog/catalog.ts';
 import { createObjectList } from '../../../src/archive/catalog/object-list.ts';
-import { mayHold } from '../../../src/archive/read/selection.ts';
-import { type RestoreOptions, restoreMessages, shareBudget } from '../../../src/archive/restore/restore.ts';
+import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
+import { mayHold } from '../../../src/archive/catalog/selection.ts';
+import { restoreMessages, shareBudget } from '../../../src/archive/restore/restore.ts';
+import type { RestoreOptions } from '../../../src/archive/restore/restore-options.ts';
 import type { Acknowledged } from '../../../src/archive/restore/restore-progress.ts';
 import { choosePartition, javaStringHash } from '../../../src/archive/restore/restore-routing.ts';
 import { formatMessageId } from '../../../src/format/record.ts';

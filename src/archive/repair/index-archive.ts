@@ -8,12 +8,12 @@ import { createSlots } from '../../lib/semaphore.ts';
 import { describeSpan } from '../../partition/message-range.ts';
 import type { CallOptions, Clock, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import { damage, type Finding } from '../verify/finding.ts';
+import { expectReadable } from '../catalog/archived.ts';
+import type { ArchiveObject } from '../catalog/catalog.ts';
+import { streamCatalog } from '../catalog/catalog-stream.ts';
+import { nothingFound } from '../catalog/nothing-found.ts';
+import { damage, type Finding } from '../finding.ts';
 import { inspectObject } from '../verify/inspect.ts';
-import { expectReadable } from './archived.ts';
-import type { ArchiveObject } from './catalog.ts';
-import { streamCatalog } from './catalog-stream.ts';
-import { nothingFound } from './nothing-found.ts';
 
 export interface IndexOptions extends CallOptions {
   readonly topic?: TopicName | undefined;

@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import { pathOf } from '../catalog/manifest-content.ts';
-import type { Finding } from '../verify/finding.ts';
+import type { Finding } from '../finding.ts';
 
 interface Day {
   readonly topic: string;

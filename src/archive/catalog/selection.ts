@@ -4,12 +4,26 @@ import { parseObjectKey } from '../../format/object-key.ts';
 import { compareMessageIds } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import type { Message, MessageId, TimeMs } from '../../ports.ts';
-import type { ArchiveObject } from '../catalog/catalog.ts';
-import { CLOCK_SLACK_MS } from '../catalog/listing.ts';
-import { pathOf } from '../catalog/manifest-content.ts';
-import { datesOf, factsOf } from '../catalog/object-facts.ts';
-import { storedAtMs } from '../catalog/stored-time.ts';
-import type { ContentFilter } from './content-match.ts';
+import type { ArchiveObject } from './catalog.ts';
+import { CLOCK_SLACK_MS } from './listing.ts';
+import { pathOf } from './manifest-content.ts';
+import { datesOf, factsOf } from './object-facts.ts';
+import { storedAtMs } from './stored-time.ts';
+
+/** A place in a JSON value, and what has to be there. */
+export interface ValuePath {
+  /** Names from the outside to the inside. */
+  readonly path: readonly string[];
+  /** As it was typed: a text, a number, `true`, `false` or `null`; with quotes, a text and nothing else. */
+  readonly expected: string;
+}
+
+/** Filters by content; every one has to fit. */
+export interface ContentFilter {
+  /** In the value, the key, or the name or the content of a property; bytes of UTF-8 where these are no text. */
+  readonly texts?: readonly string[] | undefined;
+  readonly valuePaths?: readonly ValuePath[] | undefined;
+}
 
 /** Every filter that is there has to fit. Times and ids are inclusive, but `toMs`, which is not. */
 export interface Selection extends ContentFilter {

@@ -19,10 +19,10 @@ import { parseTopicName, partitionTopic, type TopicName } from '../../topic-name
 import { expectReadable } from '../catalog/archived.ts';
 import { partitionName, type RawObject } from '../catalog/catalog.ts';
 import { streamCatalog } from '../catalog/catalog-stream.ts';
-import { commandSummary } from '../catalog/index-archive.ts';
 import { nothingFound } from '../catalog/nothing-found.ts';
-import { PartitionRanges } from '../verify/object-ranges.ts';
-import { readRaw } from './raw-entries.ts';
+import { PartitionRanges } from '../catalog/object-ranges.ts';
+import { readRaw } from '../read/raw-entries.ts';
+import { commandSummary } from './index-archive.ts';
 import {
   createRecoveredObjects,
   type RecoveredObjects,

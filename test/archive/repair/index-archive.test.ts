@@ -1,7 +1,7 @@
 // The manifest that a killed run could not write.
 import { expect, it } from 'vitest';
-import { readCatalog } from '../../../src/archive/catalog/catalog.ts';
-import { indexArchive } from '../../../src/archive/catalog/index-archive.ts';
+import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
+import { indexArchive } from '../../../src/archive/repair/index-archive.ts';
 import { verifyArchive } from '../../../src/archive/verify/verify.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';

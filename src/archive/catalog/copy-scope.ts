@@ -6,11 +6,11 @@ import { formatMessageId, formatTime, parseMessageId, parseTime } from '../../fo
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import { readWhole } from '../../format/stored-object.ts';
 import type { CallOptions, MessageId, ObjectStore } from '../../ports.ts';
-import type { ArchiveObject } from '../catalog/catalog.ts';
-import { mayBeWithin, pathOf } from '../catalog/manifest-content.ts';
-import { factsOf, fullTopic } from '../catalog/object-facts.ts';
-import type { ObjectOfRun } from '../catalog/stored-time.ts';
-import { mayHold, type Selection } from '../read/selection.ts';
+import type { ArchiveObject } from './catalog.ts';
+import { mayBeWithin, pathOf } from './manifest-content.ts';
+import { factsOf, fullTopic } from './object-facts.ts';
+import { mayHold, type Selection } from './selection.ts';
+import type { ObjectOfRun } from './stored-time.ts';
 
 /** The `format` of a note. */
 export const COPY_FORMAT = 'tdmq-backup-copy/1';

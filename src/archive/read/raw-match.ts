@@ -1,7 +1,7 @@
 // Whether a record can be one of those that are asked for, by its bytes alone: most are not, and need not be parsed. It
 // says yes too often, and never no where a parsed record would fit.
-import type { Selection } from '../read/selection.ts';
-import { writtenAs } from '../read/value-path.ts';
+import type { Selection } from '../catalog/selection.ts';
+import { writtenAs } from './value-path.ts';
 
 export interface RawMatch {
   /** Whether one of the records in these bytes may fit. */

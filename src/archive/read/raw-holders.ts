@@ -4,7 +4,7 @@ import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { compareMessageIds } from '../../format/record.ts';
 import type { EntryId, MessageId } from '../../ports.ts';
 import { partitionName } from '../catalog/catalog.ts';
-import type { ObjectRange, PartitionRanges } from '../verify/object-ranges.ts';
+import type { ObjectRange, PartitionRanges } from '../catalog/object-ranges.ts';
 
 /** An object, and the partition that it is in. */
 export interface Holder extends Pick<ObjectRange, 'key' | 'compression' | 'first' | 'isListed'> {

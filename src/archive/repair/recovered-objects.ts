@@ -1,8 +1,8 @@
 // The objects that hold messages of raw entries: looks whether an object has the messages already, and creates what is missing.
 // It never replaces an object, and never stores a message that it can find.
 import { type Limits, limitPassedBy, type Size } from '../../batch.ts';
-import type { Compression } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
+import type { Compression } from '../../format/object-key.ts';
 import { objectKey, parseObjectKey } from '../../format/object-key.ts';
 import { compareMessageIds, decodeRecord, formatMessageId, parseMessageId } from '../../format/record.ts';
 import { encodeRecords } from '../../format/record-encoder.ts';
@@ -15,12 +15,12 @@ import { ObjectFile } from '../../partition/object-file.ts';
 import type { CallOptions, Clock, Message, MessageId, ObjectStore } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { RawObject } from '../catalog/catalog.ts';
-import { describeObject } from '../catalog/index-archive.ts';
 import { factsOf } from '../catalog/object-facts.ts';
-import type { PartitionRanges } from '../verify/object-ranges.ts';
-import { digestOf } from '../verify/overlaps.ts';
-import { createRawHolders, type Holder } from './raw-holders.ts';
-import { entryName } from './raw-objects.ts';
+import type { PartitionRanges } from '../catalog/object-ranges.ts';
+import { digestOf } from '../catalog/overlaps.ts';
+import { entryName } from '../catalog/raw-objects.ts';
+import { createRawHolders, type Holder } from '../read/raw-holders.ts';
+import { describeObject } from './index-archive.ts';
 
 /** Not those of the settings: an entry has to be split at the same places in every try. */
 const LIMITS: Limits = { maxMessages: 5_000, maxBytes: 500_000_000 };

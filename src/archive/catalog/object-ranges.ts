@@ -1,10 +1,10 @@
 // What a verification keeps of the objects of a partition until it has seen all of them: where each begins and ends, in
 // a few numbers, since there may be millions. Names are made of them again.
-import type { Compression } from '../../config.ts';
+import type { Compression } from '../../format/object-key.ts';
 import { objectKey } from '../../format/object-key.ts';
 import type { MessageId } from '../../ports.ts';
-import { type ArchiveObject, partitionName } from '../catalog/catalog.ts';
-import { datesOf } from '../catalog/object-facts.ts';
+import { type ArchiveObject, partitionName } from './catalog.ts';
+import { datesOf } from './object-facts.ts';
 
 const DAY_MS = 86_400_000;
 const COMPRESSIONS: readonly Compression[] = ['none', 'gzip', 'zstd'];

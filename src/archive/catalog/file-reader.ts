@@ -4,7 +4,7 @@ import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createBreather } from '../../lib/breather.ts';
 import type { CallOptions } from '../../ports.ts';
-import { fileError, isBrokenLink } from '../catalog/folder-listing.ts';
+import { fileError, isBrokenLink } from './folder-listing.ts';
 
 const PIECE_BYTES = 262_144;
 /** A small file that takes so long waits for a disk. */

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ArchiveObject } from '../../../src/archive/catalog/catalog.ts';
-import { ObjectRanges } from '../../../src/archive/verify/object-ranges.ts';
+import { ObjectRanges } from '../../../src/archive/catalog/object-ranges.ts';
 import { objectKey } from '../../../src/format/object-key.ts';
 
 const PREFIX = 'tdmq/';

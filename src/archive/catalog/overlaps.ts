@@ -5,7 +5,7 @@ import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../../format/record.ts';
 import { readLines } from '../../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../../ports.ts';
-import { damage, type Finding, notice } from './finding.ts';
+import { damage, type Finding, notice } from '../finding.ts';
 import type { ObjectRange } from './object-ranges.ts';
 
 /** By the ends of objects, in order: which seem to be in each other, and what is left out of an entry that was split. */

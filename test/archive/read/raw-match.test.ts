@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { createObjectList } from '../../../src/archive/catalog/object-list.ts';
-import { rawMatchOf } from '../../../src/archive/raw/raw-match.ts';
+import { isSelected } from '../../../src/archive/catalog/selection.ts';
 import { contentTestOf } from '../../../src/archive/read/content-match.ts';
-import { isSelected } from '../../../src/archive/read/selection.ts';
+import { rawMatchOf } from '../../../src/archive/read/raw-match.ts';
 import { formatObjectKey, parseObjectKey } from '../../../src/format/object-key.ts';
 import { decodeRecord, encodeRecord } from '../../../src/format/record.ts';
 import { message, PREFIX } from '../archive-fixture.ts';

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ArchiveObject } from '../../../src/archive/catalog/catalog.ts';
-import { createRawHolders } from '../../../src/archive/raw/raw-holders.ts';
-import { PartitionRanges } from '../../../src/archive/verify/object-ranges.ts';
+import { PartitionRanges } from '../../../src/archive/catalog/object-ranges.ts';
+import { createRawHolders } from '../../../src/archive/read/raw-holders.ts';
 import { compareEntries } from '../../../src/format/entry-order.ts';
 import { objectKey } from '../../../src/format/object-key.ts';
 import { compareMessageIds } from '../../../src/format/record.ts';

@@ -2,9 +2,9 @@
 // nothing in the archive itself names.
 import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
+import { manifestPath } from '../catalog/manifest-link.ts';
 import type { KnownHead } from '../chain/follow-runs.ts';
-import { manifestPath } from '../chain/manifest-link.ts';
-import { damage, type Finding } from '../verify/finding.ts';
+import { damage, type Finding } from '../finding.ts';
 import type { DayResult } from './days.ts';
 
 type EarlierDay = Pick<DayResult, 'topic' | 'partition' | 'date' | 'objects'> & {

@@ -4,7 +4,7 @@ import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { topicFolder } from '../../format/object-key.ts';
 import type { CallOptions, EntryId, ListedObject, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import type { RawObject } from '../catalog/catalog.ts';
+import type { RawObject } from './catalog.ts';
 
 /** A raw entry by its key. */
 export type ListedRaw = Omit<RawObject, 'recoveredBy'>;
