@@ -152,17 +152,17 @@ export function followRuns(options: RunChainOptions): RunChain {
     const left = latestUpTo(begin.acknowledged, endsOf(runs, partition.partition));
     const move = left && moveBetween(left, begin);
     if (left === undefined || move?.direction !== 'forwards') return;
-    const place = placeOf(partition.partition, runs);
-    const keys = await listObjectsUpTo(place, left.acknowledged, move.through, call);
-    if (await isKeptRaw(place, move.through, call)) return;
-    const last = await lastOfRuns(place, keys, call);
+    const location = locationOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(location, left.acknowledged, move.through, call);
+    if (await isKeptRaw(location, move.through, call)) return;
+    const last = await lastOfRuns(location, keys, call);
     if (!isInOrder) {
       // Objects of a run that was killed, or is still at work: which entries it acknowledged, nobody can say.
       if (keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
       report(partition, left.acknowledged, begin.acknowledged, move);
       return;
     }
-    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    const reached = last === undefined ? undefined : await readLastEntry(location, last, call);
     if (reached === undefined || compareEntries(reached, left.acknowledged) <= 0) {
       report(partition, left.acknowledged, begin.acknowledged, move);
     } else if (compareEntries(reached, move.through) < 0) {
@@ -189,11 +189,11 @@ export function followRuns(options: RunChainOptions): RunChain {
   ): Promise<void> {
     const left = latestUpTo(begin.acknowledged, endsOf(runs, partition.partition));
     if (left === undefined) return;
-    const place = placeOf(partition.partition, runs);
-    const keys = await listObjectsUpTo(place, left.acknowledged, begin.acknowledged, call);
+    const location = locationOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(location, left.acknowledged, begin.acknowledged, call);
     if (!isInOrder && keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
-    const last = isInOrder ? await lastOfRuns(place, keys, call) : undefined;
-    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    const last = isInOrder ? await lastOfRuns(location, keys, call) : undefined;
+    const reached = last === undefined ? undefined : await readLastEntry(location, last, call);
     const from = reached && compareEntries(reached, left.acknowledged) > 0 ? reached : left.acknowledged;
     if (!(await isLeftBetween(partition, from, begin))) return;
     report(partition, from, begin.acknowledged, passedOver(from, begin.acknowledged));
@@ -207,10 +207,10 @@ export function followRuns(options: RunChainOptions): RunChain {
   ): Promise<void> {
     const left = endsOf(runs.slice(0, 1), partition.partition)[0];
     if (left === undefined) return;
-    const place = placeOf(partition.partition, runs);
-    const keys = await listObjectsUpTo(place, undefined, begin.acknowledged, call);
-    const last = await lastOfRuns(place, keys, call);
-    const reached = last === undefined ? undefined : await readLastEntry(place, last, call);
+    const location = locationOf(partition.partition, runs);
+    const keys = await listObjectsUpTo(location, undefined, begin.acknowledged, call);
+    const last = await lastOfRuns(location, keys, call);
+    const reached = last === undefined ? undefined : await readLastEntry(location, last, call);
     if (reached !== undefined && compareEntries(reached, begin.acknowledged) <= 0) {
       const { topic: name } = partition;
       const from = formatEntry(left.acknowledged);
@@ -222,7 +222,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   }
 
   /** Where the objects are that were stored since: the days that their messages may have been published on. */
-  function placeOf(partition: number, runs: readonly EarlierRun[]): PartitionLocation {
+  function locationOf(partition: number, runs: readonly EarlierRun[]): PartitionLocation {
     const nowMs = clock.now();
     const times = runs.flatMap(({ listed, lastPublishTimes }) => {
       const published = Date.parse(lastPublishTimes.get(partition) ?? '');

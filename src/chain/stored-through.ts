@@ -32,14 +32,14 @@ export interface PartitionLocation {
  * @throws BackupError `store`
  */
 export async function listObjectsUpTo(
-  place: PartitionLocation,
+  location: PartitionLocation,
   after: EntryId | undefined,
   upTo: EntryId,
   options: CallOptions,
 ): Promise<string[]> {
-  const { store, prefix, partition } = place;
+  const { store, prefix, partition } = location;
   const found: { key: string; ledgerId: number; entryId: number; batchIndex: number }[] = [];
-  for (const { folder, startAfter } of foldersOf(place, after)) {
+  for (const { folder, startAfter } of foldersOf(location, after)) {
     for await (const { key } of store.list(folder, { ...options, ...(startAfter && { startAfter }) })) {
       const parts = parseObjectKey(prefix, key);
       if (parts === undefined || parts.partition !== partition) continue;
@@ -75,13 +75,13 @@ function foldersOf(
  * is between the messages of another. @throws BackupError `store`
  */
 export async function lastOfRuns(
-  place: PartitionLocation,
+  location: PartitionLocation,
   keys: readonly string[],
   options: CallOptions,
 ): Promise<string | undefined> {
   for (const key of [...keys].reverse()) {
-    const parts = parseObjectKey(place.prefix, key);
-    if (parts !== undefined && !(await isKeptRaw(place, parts, options))) return key;
+    const parts = parseObjectKey(location.prefix, key);
+    if (parts !== undefined && !(await isKeptRaw(location, parts, options))) return key;
   }
   return undefined;
 }

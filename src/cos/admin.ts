@@ -44,7 +44,7 @@ export interface CosAdmin {
 
 /** The bucket's versioning state. @throws BackupError `store` */
 export async function getVersioning(client: CosClient, options: CallOptions = {}): Promise<Versioning> {
-  const { bucket, region } = client.place;
+  const { bucket, region } = client.location;
   const answer = await client.call(
     { doing: 'ask for the versioning', action: 'GetBucketVersioning' },
     (cos) => cos.getBucketVersioning({ Bucket: bucket, Region: region, Headers: {} }),
@@ -56,7 +56,7 @@ export async function getVersioning(client: CosClient, options: CallOptions = {}
 
 /** The admin side of a client's bucket. */
 export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
-  const { bucket, region } = client.place;
+  const { bucket, region } = client.location;
   const at = (key: string) => ({ Bucket: bucket, Region: region, Key: key });
   return {
     async headBucket(options) {

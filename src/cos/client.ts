@@ -13,10 +13,10 @@ import type { CosConfig } from '../config.ts';
 import type { BackupError } from '../errors.ts';
 import type { CallOptions, Logger } from '../ports.ts';
 import {
+  type BucketLocation,
   type Ending,
   endedError,
   isAboutTime,
-  type Place,
   type Progress,
   readFailure,
   type StoreCall,
@@ -47,7 +47,7 @@ export interface Sending<T> {
 
 /** Calls to one bucket. */
 export interface CosClient {
-  readonly place: Place;
+  readonly location: BucketLocation;
   readonly idleTimeoutMs: number;
   /** Calls the SDK once and gives its result. @throws BackupError `store` */
   call<T>(act: StoreCall, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Promise<T>;
@@ -83,7 +83,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   const { logger, maxSockets = 16, connectTimeoutMs = 3_000 } = options;
   const { idleTimeoutMs = 20_000, timeoutMs = 120_000 } = options;
   const { bucket, region, endpoint } = config;
-  const place: Place = { bucket, region, endpoint, runsFrom: config.runsFrom };
+  const location: BucketLocation = { bucket, region, endpoint, runsFrom: config.runsFrom };
   const origin = endpoint === undefined ? undefined : new URL(endpoint);
   const isPlain = origin?.protocol === 'http:';
   const agent = isPlain
@@ -129,7 +129,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     if (REFUSALS_OF_A_BUCKET.has(failure.code)) isBucketSeen = true;
     const isMended =
       isAboutTime(failure) && serverTimeMs !== undefined && correctClock(serverTimeMs, signedWithMs);
-    return storeError(failure, act, place, { ...progress, isMended });
+    return storeError(failure, act, location, { ...progress, isMended });
   }
 
   function send<T>(
@@ -167,7 +167,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       settle.reject(errorOf(thrown, act, progress, signedWithMs));
     };
     function end(ending: Ending): void {
-      if (finish()) settle.reject(endedError(ending, act, place, isConnected));
+      if (finish()) settle.reject(endedError(ending, act, location, isConnected));
     }
     const timeOut = (reason: string): void => end({ by: 'time-out', reason });
     const onAbort = (): void => end({ by: 'abort' });
@@ -258,7 +258,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   }
 
   return {
-    place,
+    location,
     idleTimeoutMs,
     call: (act, invoke, callOptions = {}) => send(act, invoke, callOptions, false).result,
     stream: (act, invoke, callOptions = {}) => send(act, invoke, callOptions, true),

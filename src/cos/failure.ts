@@ -18,7 +18,7 @@ export interface StoreCall {
 }
 
 /** Where calls go, for messages. */
-export interface Place {
+export interface BucketLocation {
   readonly bucket: string;
   readonly region: string;
   readonly endpoint: string | undefined;
@@ -117,18 +117,23 @@ export interface Progress {
 }
 
 /** The BackupError of a failed call. */
-export function storeError(failure: Failure, act: StoreCall, place: Place, progress: Progress): BackupError {
+export function storeError(
+  failure: Failure,
+  act: StoreCall,
+  location: BucketLocation,
+  progress: Progress,
+): BackupError {
   const { status, code, requestId } = failure;
   const said = [code, failure.message].filter((text) => text !== '').join(': ');
   const refusal = status !== undefined && status >= 300 && status < 500;
   const cause = new Error(said);
   // Its place in this program says nothing, and the SDK's own may show its parameters.
   delete cause.stack;
-  return new BackupError('store', `cannot ${act.doing}${on(act, place)}: ${said || `HTTP ${status}`}`, {
+  return new BackupError('store', `cannot ${act.doing}${on(act, location)}: ${said || `HTTP ${status}`}`, {
     retryable: progress.isMended === true || (progress.wasMade && isRetryable(failure)),
     outcomeUnknown: act.commits === true && progress.wasSent && !refusal,
     hint: progress.wasMade
-      ? hintFor(failure, act, place)
+      ? hintFor(failure, act, location)
       : 'The request could not be made: check COS_BUCKET, COS_REGION, COS_PREFIX and the credentials for odd characters.',
     cause,
     details: {
@@ -155,32 +160,37 @@ export type Ending =
   | { readonly by: 'abort' | 'close' };
 
 /** The BackupError of a call that was ended from here. */
-export function endedError(ending: Ending, act: StoreCall, place: Place, wasSent: boolean): BackupError {
+export function endedError(
+  ending: Ending,
+  act: StoreCall,
+  location: BucketLocation,
+  wasSent: boolean,
+): BackupError {
   const reason =
     ending.by === 'time-out'
       ? ending.reason
       : ending.by === 'abort'
         ? 'the call was aborted'
         : 'the store was closed';
-  return new BackupError('store', `cannot ${act.doing}${on(act, place)}: ${reason}`, {
+  return new BackupError('store', `cannot ${act.doing}${on(act, location)}: ${reason}`, {
     retryable: ending.by !== 'close',
     outcomeUnknown: act.commits === true && wasSent,
     hint:
       ending.by === 'time-out'
-        ? networkHint('', place)
+        ? networkHint('', location)
         : 'The run ended this call, mostly because its time was over. Nothing that is not durable was acknowledged.',
     details: { code: ending.by },
   });
 }
 
-const on = (act: StoreCall, { bucket, region }: Place): string =>
+const on = (act: StoreCall, { bucket, region }: BucketLocation): string =>
   `${act.key === undefined ? '' : ` ${act.key}`} in bucket ${bucket} (${region})`;
 
-function hintFor(failure: Failure, act: StoreCall, place: Place): string {
+function hintFor(failure: Failure, act: StoreCall, location: BucketLocation): string {
   const { status, code } = failure;
-  const { bucket, region, runsFrom } = place;
-  if (status === undefined) return networkHint(code, place);
-  if (status >= 300 && status < 400) return redirectHint(failure, place);
+  const { bucket, region, runsFrom } = location;
+  if (status === undefined) return networkHint(code, location);
+  if (status >= 300 && status < 400) return redirectHint(failure, location);
   switch (code) {
     case 'NoSuchBucket':
       return `There is no bucket ${bucket} in ${region}: check COS_BUCKET (name-appid, such as backup-1250000000) and COS_REGION.`;
@@ -206,7 +216,7 @@ function hintFor(failure: Failure, act: StoreCall, place: Place): string {
     case 'KeyTooLong':
       return 'COS takes keys of up to 850 bytes: choose a shorter COS_PREFIX.';
   }
-  if (status === 429) return hintFor({ ...failure, code: 'SlowDown' }, act, place);
+  if (status === 429) return hintFor({ ...failure, code: 'SlowDown' }, act, location);
   // A refusal of COS has an id of its own, also where it has no body (HEAD).
   if (status < 500 && code === '' && failure.requestId === undefined) return ODD_ANSWER;
   const denied = status === 403 || status === 451 ? deniedHint(failure) : undefined;
@@ -215,7 +225,7 @@ function hintFor(failure: Failure, act: StoreCall, place: Place): string {
     const words = hasReason(failure)
       ? `COS gives the reason: "${failure.message}". Do what that asks for. If it is a permission: `
       : '';
-    return `${words}${permissionHint(failure, act, place)}`;
+    return `${words}${permissionHint(failure, act, location)}`;
   }
   if (status >= 500 || RETRYABLE_CODES.has(code)) {
     return 'COS has a problem of its own. It is tried again; if it stays, look at the status page and give the request id to Tencent Cloud.';
@@ -233,7 +243,11 @@ function unknownKeysHint(runsFrom: RunsFrom | undefined): string {
   }`;
 }
 
-function permissionHint({ code }: Failure, act: StoreCall, { bucket, region, runsFrom }: Place): string {
+function permissionHint(
+  { code }: Failure,
+  act: StoreCall,
+  { bucket, region, runsFrom }: BucketLocation,
+): string {
   const appid = bucket.slice(bucket.lastIndexOf('-') + 1);
   const resource = `qcs::cos:${region}:uid/${appid}:${bucket}/*`;
   const who =
@@ -246,7 +260,7 @@ function permissionHint({ code }: Failure, act: StoreCall, { bucket, region, run
 }
 
 /** COS redirects to the bucket's own region; where that is the one that was asked, the region is not what is wrong. */
-function redirectHint({ location, bucketRegion }: Failure, { region, endpoint }: Place): string {
+function redirectHint({ location, bucketRegion }: Failure, { region, endpoint }: BucketLocation): string {
   const where = location === undefined ? '' : ` COS points to ${location}.`;
   if (bucketRegion === region) {
     return `The bucket is in ${region}, as COS_REGION says; it is asked at an address that does not serve it. ${
@@ -263,7 +277,7 @@ function redirectHint({ location, bucketRegion }: Failure, { region, endpoint }:
     : `The bucket is in another region, ${bucketRegion}, where rules cannot store: use a bucket in ${region}.${where}`;
 }
 
-function networkHint(code: string, { bucket, region, endpoint, runsFrom }: Place): string {
+function networkHint(code: string, { bucket, region, endpoint, runsFrom }: BucketLocation): string {
   const host = endpoint ?? `${bucket}.cos.${region}.myqcloud.com`;
   if (isAboutTrust(code)) {
     return `The TLS certificate of ${host} is not trusted here: check COS_ENDPOINT, proxies and the system's CAs.`;

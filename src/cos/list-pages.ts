@@ -14,7 +14,7 @@ export async function* listObjects(
   prefix: string,
   options: CallOptions & { startAfter?: string } = {},
 ): AsyncGenerator<ListedObject, void, undefined> {
-  const { bucket: Bucket, region: Region } = client.place;
+  const { bucket: Bucket, region: Region } = client.location;
   const act: StoreCall = { doing: `list the objects under "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
@@ -53,7 +53,7 @@ export async function* listFolder(
   prefix: string,
   options: CallOptions & { startAfter?: string } = {},
 ): AsyncGenerator<FolderItem, void, undefined> {
-  const { bucket: Bucket, region: Region } = client.place;
+  const { bucket: Bucket, region: Region } = client.location;
   const act: StoreCall = { doing: `list the folder "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
@@ -87,7 +87,7 @@ export async function* listUploads(
   prefix: string,
   options: CallOptions = {},
 ): AsyncGenerator<UnfinishedUpload, void, undefined> {
-  const { bucket: Bucket, region: Region } = client.place;
+  const { bucket: Bucket, region: Region } = client.location;
   const act: StoreCall = {
     doing: `list the unfinished uploads under "${prefix}"`,
     action: 'ListMultipartUploads',

@@ -17,7 +17,7 @@ export function createOverwriteGuard(
   logger: Logger,
   head: (key: string, options: CallOptions) => Promise<ObjectHead | undefined>,
 ): OverwriteGuard {
-  const { bucket } = client.place;
+  const { bucket } = client.location;
   let answer: Promise<boolean> | undefined;
 
   async function ask(): Promise<boolean> {

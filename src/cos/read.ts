@@ -18,7 +18,7 @@ export async function* readObject(
   key: string,
   options: ReadOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { bucket, region } = client.place;
+  const { bucket, region } = client.location;
   const range = rangeHeader(options);
 
   // The SDK pipes the body of a refusal as well.

@@ -52,7 +52,7 @@ type Answer = { statusCode?: number; headers?: Readonly<Record<string, unknown>>
 /** The store of `config.bucket`. Opens nothing before the first call; call `close` at the end. */
 export function createCosStore(config: CosConfig, options: CosClientOptions): CosStore {
   const client = createCosClient(config, options);
-  const { bucket, region } = client.place;
+  const { bucket, region } = client.location;
   const at = (key: string) => ({ Bucket: bucket, Region: region, Key: key });
   const guard = createOverwriteGuard(client, options.logger, head);
 

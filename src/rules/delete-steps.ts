@@ -44,8 +44,8 @@ async function subscriptionOf(cloud: Cloud, { environment }: Rule): Promise<Step
   const topic = parseTopicName(environment['PULSAR_TOPIC'] ?? '');
   const cluster = topic && (await findCluster(cloud, environment['TDMQ_CLUSTER_ID'] ?? topic.tenant));
   if (topic === undefined || cluster === undefined) return [];
-  const place = { ClusterId: cluster.id, EnvironmentId: topic.namespace, TopicName: topic.topic };
-  return [deleteSubscription(cloud, place, environment['PULSAR_SUBSCRIPTION'] ?? '')];
+  const location = { ClusterId: cluster.id, EnvironmentId: topic.namespace, TopicName: topic.topic };
+  return [deleteSubscription(cloud, location, environment['PULSAR_SUBSCRIPTION'] ?? '')];
 }
 
 async function runRoleSteps(cloud: Cloud, runRole: string): Promise<Step[]> {

@@ -14,7 +14,7 @@ import {
 
 /** Those that SCF documents and that the package runs on; the first is the default. */
 const RUNTIMES = ['Nodejs18.15', 'Nodejs20.19'] as const;
-const LEAST_NODE = 18;
+const MIN_NODE = 18;
 /** Names and values together. */
 const MAX_ENVIRONMENT_BYTES = 4_096;
 
@@ -90,12 +90,12 @@ export function resolveRuntime(
   if (current !== undefined) return current.runtime;
   if ((RUNTIMES as readonly string[]).includes(runtime)) return runtime;
   const major = Number(/^Nodejs(\d+)\.\d+$/.exec(runtime)?.[1] ?? 0);
-  if (major < LEAST_NODE) {
+  if (major < MIN_NODE) {
     faults.push(
       faultOf(
         'runtime',
         runtime,
-        `the package needs Node.js ${LEAST_NODE} or later; choose ${listed(RUNTIMES)}`,
+        `the package needs Node.js ${MIN_NODE} or later; choose ${listed(RUNTIMES)}`,
       ),
     );
   } else {

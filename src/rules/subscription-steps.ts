@@ -11,7 +11,7 @@ export interface SubscriptionLocation {
   readonly TopicName: string;
 }
 
-const placeOf = ({ cluster, config }: ResolvedRule): SubscriptionLocation => ({
+const locationOf = ({ cluster, config }: ResolvedRule): SubscriptionLocation => ({
   ClusterId: cluster.id,
   EnvironmentId: config.pulsar.topic.namespace,
   TopicName: config.pulsar.topic.topic,
@@ -21,8 +21,8 @@ const placeOf = ({ cluster, config }: ResolvedRule): SubscriptionLocation => ({
 export function createSubscription(cloud: Cloud, rule: ResolvedRule): Step[] {
   const { name, existing } = rule.subscription;
   if (existing !== undefined) return [];
-  const place = placeOf(rule);
-  const request = { ...place, SubscriptionName: name, IsIdempotent: false, AutoCreatePolicyTopic: false };
+  const location = locationOf(rule);
+  const request = { ...location, SubscriptionName: name, IsIdempotent: false, AutoCreatePolicyTopic: false };
   return [
     {
       title: `create the subscription ${name}`,
@@ -32,8 +32,8 @@ export function createSubscription(cloud: Cloud, rule: ResolvedRule): Step[] {
       undo: {
         title: `delete the subscription ${name}`,
         left: `the subscription ${name}, which collects messages`,
-        byHand: `delete it in the TDMQ console, at topic ${place.EnvironmentId}/${place.TopicName} of ${place.ClusterId}`,
-        run: (signal) => removeSubscription(cloud, place, name, signal),
+        byHand: `delete it in the TDMQ console, at topic ${location.EnvironmentId}/${location.TopicName} of ${location.ClusterId}`,
+        run: (signal) => removeSubscription(cloud, location, name, signal),
       },
     },
     ...move(cloud, rule),
@@ -49,32 +49,32 @@ function move(cloud: Cloud, rule: ResolvedRule): Step[] {
   const { startMs } = rule;
   const { name, existing } = rule.subscription;
   if (startMs === undefined) return [];
-  const request = { ...placeOf(rule), Subscription: name, ToTimestamp: startMs };
-  const place = startMs === 1 ? 'the earliest message' : new Date(startMs).toISOString();
+  const request = { ...locationOf(rule), Subscription: name, ToTimestamp: startMs };
+  const start = startMs === 1 ? 'the earliest message' : new Date(startMs).toISOString();
   return [
     {
-      title: `move the subscription ${name} to ${place}`,
+      title: `move the subscription ${name} to ${start}`,
       call: 'tdmq:ResetMsgSubOffsetByTimestamp',
       request,
       run: (signal) => cloud.call('tdmq', 'ResetMsgSubOffsetByTimestamp', request, { signal }),
-      ...(existing && { lasting: `the subscription ${name} is at ${place} now` }),
+      ...(existing && { lasting: `the subscription ${name} is at ${start} now` }),
     },
   ];
 }
 
 /** Deletes it, which TDMQ refuses while consumers are connected. */
-export function deleteSubscription(cloud: Cloud, place: SubscriptionLocation, name: string): Step {
+export function deleteSubscription(cloud: Cloud, location: SubscriptionLocation, name: string): Step {
   return {
     title: `delete the subscription ${name}`,
     call: 'tdmq:DeleteSubscriptions',
-    request: { ...place, SubscriptionName: name },
-    run: (signal) => removeSubscription(cloud, place, name, signal),
+    request: { ...location, SubscriptionName: name },
+    run: (signal) => removeSubscription(cloud, location, name, signal),
     lasting: `the subscription ${name} is deleted`,
   };
 }
 
-function removeSubscription(cloud: Cloud, place: SubscriptionLocation, name: string, signal: AbortSignal) {
-  const { ClusterId, EnvironmentId, TopicName } = place;
+function removeSubscription(cloud: Cloud, location: SubscriptionLocation, name: string, signal: AbortSignal) {
+  const { ClusterId, EnvironmentId, TopicName } = location;
   const SubscriptionTopicSets = [{ EnvironmentId, TopicName, SubscriptionName: name }];
   const request = { ClusterId, EnvironmentId, SubscriptionTopicSets, Force: false };
   return ifThere(cloud.call('tdmq', 'DeleteSubscriptions', request, { signal }));

@@ -229,8 +229,8 @@ export async function findSource(
   const topics = await listTopics(cloud, cluster.id, namespace.name, wanted.topic);
   const topic = topics.find((one) => one.name === wanted.topic);
   if (topic === undefined) return { cluster, namespace };
-  const place = [cluster.id, namespace.name, topic.name] as const;
-  const subscription = await findSubscription(cloud, ...place, wanted.subscription);
+  const location = [cluster.id, namespace.name, topic.name] as const;
+  const subscription = await findSubscription(cloud, ...location, wanted.subscription);
   return { cluster, namespace, topic, ...(subscription && { subscription }) };
 }
 

@@ -19,7 +19,7 @@ import type { Pace } from './deadline.ts';
 /** Schemas of megabytes are several times as large on their way. */
 const AT_ONCE = 2;
 /** A broker that does not answer may take so much of the time that is left when reading is over. */
-const PATIENCE_MS = 500;
+const ANSWER_GRACE_MS = 500;
 
 /** What a keeper needs of its run. */
 export interface SchemaKeeperOptions {
@@ -53,7 +53,7 @@ export class SchemaKeeper {
   constructor(options: SchemaKeeperOptions) {
     const { pace, clock } = options;
     this.#options = options;
-    const onEnd = () => void clock.sleep(PATIENCE_MS, pace.storing).then(this.#hurry, this.#hurry);
+    const onEnd = () => void clock.sleep(ANSWER_GRACE_MS, pace.storing).then(this.#hurry, this.#hurry);
     if (pace.reading.aborted) onEnd();
     else pace.reading.addEventListener('abort', onEnd, { once: true });
   }

@@ -11,7 +11,7 @@ const HELD_BYTES = 32 * 1_048_576;
 const GROUP_BYTES = 100;
 /** What readers of all sorted pieces hold together, and the least that one holds. */
 const READ_BYTES = 8 * 1_048_576;
-const LEAST_READ_BYTES = 4_096;
+const MIN_READ_BYTES = 4_096;
 const WRITE_BYTES = 1_048_576;
 const LINE_FEED = 0x0a;
 
@@ -91,7 +91,7 @@ export function createSpilledGroups<Value>(
         return;
       }
       if (held.size > 0) await spill();
-      const sizeBytes = Math.max(LEAST_READ_BYTES, Math.min(65_536, READ_BYTES / pieces.length));
+      const sizeBytes = Math.max(MIN_READ_BYTES, Math.min(65_536, READ_BYTES / pieces.length));
       const merge = (some: readonly Piece[]): Sorted<Value> => {
         const [first, ...rest] = some as [Piece, ...Piece[]];
         if (rest.length === 0) return readPiece(first, sizeBytes);

@@ -11,8 +11,8 @@ import { MARK_PROPERTY, type Traces } from './traces.ts';
 /** Which of them it is. */
 export const NUMBER_PROPERTY = 'tdmq-backup-smoke-number';
 
-const LEAST_MESSAGES = 3;
-const MOST_MESSAGES = 16;
+const MIN_MESSAGES = 3;
+const MAX_MESSAGES = 16;
 const WINDOW_BYTES = 1_048_576;
 const PUBLISH_TIMEOUT_MS = 30_000;
 
@@ -49,7 +49,7 @@ export async function publishMarked(
 
 async function publishAll(publisher: Publisher, { topic }: PulsarConfig, traces: Traces): Promise<void> {
   const partitions = await publisher.partitions(topic);
-  const count = Math.min(MOST_MESSAGES, Math.max(LEAST_MESSAGES, partitions));
+  const count = Math.min(MAX_MESSAGES, Math.max(MIN_MESSAGES, partitions));
   const numbers = Array.from({ length: count }, (_, i) => i + 1);
   const places = partitions === 0 ? [-1] : Array.from({ length: Math.min(partitions, count) }, (_, i) => i);
   for (const [at, partition] of places.entries()) {

@@ -7,7 +7,7 @@ import { invokeRule, isBusy } from '../../rules/invocation.ts';
 import type { Rule } from '../../rules/rule.ts';
 
 /** So many runs that end at their time limit; a longer backlog is not worth waiting for. */
-const MOST_RUNS = 3;
+const MAX_RUNS = 3;
 const BUSY_PAUSE_MS = 5_000;
 
 /** Invokes the function until a run has caught up, and returns its summary and those before it. @throws BackupError `rule` */
@@ -57,8 +57,8 @@ export async function runUntilCaughtUp(
     }
     summaries.push(summary);
     if (summary.stopReason === 'caught_up') return summaries;
-    if (summaries.length >= MOST_RUNS) {
-      throw new BackupError('rule', `the backlog is longer than ${MOST_RUNS} runs`, {
+    if (summaries.length >= MAX_RUNS) {
+      throw new BackupError('rule', `the backlog is longer than ${MAX_RUNS} runs`, {
         hint: 'The runs work. Let the timer, or `tdmq-backup run --env-file FILE`, catch up; then call this again.',
       });
     }

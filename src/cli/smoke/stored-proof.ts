@@ -30,7 +30,7 @@ const SETTLE_PAUSE_MS = 2_000;
 /** How far the clocks of this machine may go apart from a minute to the next. */
 const CLOCK_STEP_MS = 60_000;
 /** So many objects of messages that came are read back. */
-const MOST_OBJECTS = 20;
+const MAX_OBJECTS = 20;
 
 /** Proves that each marked message is in one object, whole, and the object named by a manifest. @throws BackupError */
 export async function* proveMarked(
@@ -117,7 +117,7 @@ export async function* proveWhatCame(
       'Let somebody publish to the topic, or give the role the permission to produce, and call this again.',
     );
   }
-  const said = all.slice(-MOST_OBJECTS);
+  const said = all.slice(-MAX_OBJECTS);
   const { objects, copies } = await findStored(archive, said, call);
   if (objects.length < said.length) {
     return yield fail(
