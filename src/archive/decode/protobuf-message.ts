@@ -1,7 +1,7 @@
 // Protobuf messages by their descriptors (https://protobuf.dev/programming-guides/encoding). Descriptors and scalars are
 // the library's; the fields are read here, since the library's own reader takes a field of another wire type, and a
-// message that runs over its end, for good. Fields have the names of the .proto file.
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+// message that runs over its end, for good. Fields have the names of the .proto file, extensions `[full.name]`.
+import type { DescExtension, DescField, DescMessage } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { FeatureSet_FieldPresence as Presence } from '@bufbuild/protobuf/wkt';
 import { Misfit } from './misfit.ts';
@@ -20,9 +20,9 @@ export interface ProtobufSlot extends Slot {
   readonly read: (bytes: Uint8Array) => unknown;
 }
 
-/** The slot of a whole message. */
-export function messageReader(message: DescMessage): ProtobufSlot {
-  const codec = codecOf(message, new Map());
+/** The slot of a whole message; `extensions`: all that the schema has, of whatever messages. */
+export function messageReader(message: DescMessage, extensions: readonly DescExtension[]): ProtobufSlot {
+  const codec = codecOf(message, { codecs: new Map(), extensions });
   const read = (bytes: Uint8Array) => {
     const raw = readMessage(codec, new BinaryReader(bytes), { depth: 0, defaults: 0 });
     if (raw.hasUnknown && Object.keys(raw.fields).length === 0)
@@ -51,15 +51,25 @@ interface MessageCodec {
   readonly meaning: ((record: Readonly<Record<string, unknown>>) => unknown) | undefined;
 }
 
+type MessageField = DescField | DescExtension;
+
+/** As Protobuf's JSON names it. */
+const nameOf = (field: MessageField) => (field.kind === 'extension' ? field.jsonName : field.name);
+
 interface FieldCodec {
-  readonly field: DescField;
+  readonly field: MessageField;
   readonly slot: Slot;
   readonly read: (raw: RawMessage, reader: BinaryReader, wireType: WireType, context: Context) => void;
   readonly finish: (value: unknown) => unknown;
 }
 
-function codecOf(message: DescMessage, known: Map<DescMessage, MessageCodec>): MessageCodec {
-  const same = known.get(message);
+interface Known {
+  readonly codecs: Map<DescMessage, MessageCodec>;
+  readonly extensions: readonly DescExtension[];
+}
+
+function codecOf(message: DescMessage, known: Known): MessageCodec {
+  const same = known.codecs.get(message);
   if (same !== undefined) return same;
   const fields: FieldCodec[] = [];
   const byNumber = new Map<number, FieldCodec>();
@@ -70,19 +80,20 @@ function codecOf(message: DescMessage, known: Map<DescMessage, MessageCodec>): M
     type: meaning?.type ?? record,
     ...{ fields, byNumber, meaning: meaning?.read },
   };
-  known.set(message, codec);
-  for (const field of message.fields) {
+  known.codecs.set(message, codec);
+  const own = known.extensions.filter(({ extendee }) => extendee === message);
+  for (const field of [...message.fields, ...own]) {
     const one = fieldCodec(field, (inner) => codecOf(inner, known));
     fields.push(one);
     byNumber.set(field.number, one);
-    slots.push({ name: field.name, ...one.slot });
+    slots.push({ name: nameOf(field), ...one.slot });
   }
   return codec;
 }
 
 type CodecOf = (message: DescMessage) => MessageCodec;
 
-function fieldCodec(field: DescField, of: CodecOf): FieldCodec {
+function fieldCodec(field: MessageField, of: CodecOf): FieldCodec {
   if (field.fieldKind === 'map') return mapCodec(field, of);
   const isList = field.fieldKind === 'list';
   if (field.message !== undefined) {
@@ -91,7 +102,7 @@ function fieldCodec(field: DescField, of: CodecOf): FieldCodec {
     return {
       ...{ field, slot },
       read(raw, reader, wireType, context) {
-        const before = isList ? undefined : (raw.fields[field.name] as RawMessage | undefined);
+        const before = isList ? undefined : (raw.fields[nameOf(field)] as RawMessage | undefined);
         const inner = readInner(codec, field, reader, wireType, context, before);
         if (isList) listOf(raw, field).push(inner);
         else set(raw, field, inner);
@@ -107,7 +118,7 @@ function fieldCodec(field: DescField, of: CodecOf): FieldCodec {
   return isList ? listCodec(field, scalar) : scalarCodec(field, scalar);
 }
 
-function scalarCodec(field: DescField, scalar: ScalarReader): FieldCodec {
+function scalarCodec(field: MessageField, scalar: ScalarReader): FieldCodec {
   const isImplicit = field.presence === Presence.IMPLICIT;
   const isRequired = field.presence === Presence.LEGACY_REQUIRED;
   return {
@@ -121,7 +132,7 @@ function scalarCodec(field: DescField, scalar: ScalarReader): FieldCodec {
   };
 }
 
-function listCodec(field: DescField, scalar: ScalarReader): FieldCodec {
+function listCodec(field: MessageField, scalar: ScalarReader): FieldCodec {
   return {
     field,
     slot: required({ kind: 'array', items: required(scalar.type) }),
@@ -185,18 +196,19 @@ function mapCodec(field: DescField & { fieldKind: 'map' }, of: CodecOf): FieldCo
 }
 
 /** What is collected of a field. */
-function kept<T>({ fields }: RawMessage, { name }: DescField, begin: () => T): T {
+function kept<T>({ fields }: RawMessage, field: MessageField, begin: () => T): T {
+  const name = nameOf(field);
   fields[name] ??= begin();
   return fields[name] as T;
 }
 
-const listOf = (raw: RawMessage, field: DescField) => kept(raw, field, (): unknown[] => []);
+const listOf = (raw: RawMessage, field: MessageField) => kept(raw, field, (): unknown[] => []);
 
 /** The last one counts, also of those that exclude one another. */
-function set({ fields }: RawMessage, field: DescField, value: unknown): void {
+function set({ fields }: RawMessage, field: MessageField, value: unknown): void {
   const others = 'oneof' in field ? (field.oneof?.fields ?? []) : [];
   for (const other of others) if (other !== field) delete fields[other.name];
-  fields[field.name] = value;
+  fields[nameOf(field)] = value;
 }
 
 function expectWireType(actual: WireType, expected: WireType): void {
@@ -206,7 +218,7 @@ function expectWireType(actual: WireType, expected: WireType): void {
 /** A message inside of one: with its length before it, or (a group) a mark behind it. */
 function readInner(
   codec: MessageCodec,
-  field: DescField,
+  field: MessageField,
   reader: BinaryReader,
   wireType: WireType,
   context: Context,
@@ -246,7 +258,7 @@ function readMessage(
     try {
       one.read(into, reader, wireType, context);
     } catch (error) {
-      throw asMisfit(error).within(one.field.name);
+      throw asMisfit(error).within(nameOf(one.field));
     }
   }
   if (group !== undefined) throw new Misfit('it ends too early');
@@ -265,9 +277,10 @@ function finish(codec: MessageCodec, raw: Readonly<Record<string, unknown>>): un
   const record = emptyObject();
   for (const one of codec.fields) {
     const { field } = one;
-    const value = one.finish(raw[field.name]);
-    if (value !== undefined) record[field.name] = value;
-    else if (field.presence === Presence.LEGACY_REQUIRED) throw new Misfit(`${field.name} is missing`);
+    const name = nameOf(field);
+    const value = one.finish(raw[name]);
+    if (value !== undefined) record[name] = value;
+    else if (field.presence === Presence.LEGACY_REQUIRED) throw new Misfit(`${name} is missing`);
   }
   return codec.meaning === undefined ? record : codec.meaning(record);
 }

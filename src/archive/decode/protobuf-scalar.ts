@@ -24,7 +24,8 @@ export function enumReader({ values, value: byNumber }: DescEnum): ScalarReader 
   return {
     type: { kind: 'enum', symbols: values.map(({ name }) => name) },
     wireType: WireType.Varint,
-    zero: nameOf(0),
+    // Of proto2, the first one may have another number.
+    zero: values[0]?.name ?? 0,
     read: (from) => nameOf(from.int32()),
   };
 }

@@ -18,7 +18,10 @@ export function protobufSlot(files: readonly FileDescriptorProto[], typeName: st
   const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: inOrder(files) }));
   const message = registry.getMessage(typeName);
   if (message === undefined) throw new Misfit(`the message ${typeName} is not defined`);
-  return messageReader(message);
+  return messageReader(
+    message,
+    [...registry].filter((one) => one.kind === 'extension'),
+  );
 }
 
 /** The library wants each file behind those that it imports; Java writes them in any order. */

@@ -110,6 +110,24 @@ const OLD = create(FileDescriptorProtoSchema, {
       ],
       nestedType: [{ name: 'Thing', field: [field(1, 'name', Type.STRING)] }],
     },
+    {
+      name: 'Open',
+      field: [field(1, 'tag', Type.STRING), message(2, 'levels', '.Open.LevelsEntry', repeated)],
+      nestedType: [
+        {
+          name: 'LevelsEntry',
+          options: { mapEntry: true },
+          field: [field(1, 'key', Type.STRING), field(2, 'value', Type.ENUM, { typeName: '.Level' })],
+        },
+      ],
+      extension: [message(102, 'inner', '.Open', { extendee: '.Open' })],
+      extensionRange: [{ start: 100, end: 200 }],
+    },
+  ],
+  enumType: [{ name: 'Level', value: [{ name: 'LOW', number: 5 }] }],
+  extension: [
+    field(100, 'tag', Type.SINT64, { extendee: '.Open' }),
+    field(101, 'tags', Type.STRING, { extendee: '.Open', ...repeated }),
   ],
 });
 const IMPORTED = [
@@ -128,7 +146,7 @@ function schemaFor(rootMessageTypeName: string, file: FileDescriptorProto[] = [.
   return schemaOf('PROTOBUF_NATIVE', { fileDescriptorSet, rootMessageTypeName, rootFileDescriptorName: 'x' });
 }
 
-const decoders = new Map(['shop.Order', 'Old'].map((name) => [name, createDecoder(schemaFor(name))]));
+const decoders = new Map(['shop.Order', 'Old', 'Open'].map((name) => [name, createDecoder(schemaFor(name))]));
 function text(payload: Uint8Array, name = 'shop.Order'): string {
   const decoded = decoders.get(name)?.decode(undefined, payload);
   if (decoded === undefined || 'error' in decoded) return decoded?.error ?? '';
@@ -228,6 +246,41 @@ test('groups are messages', () => {
   );
   expect(text(payload, 'Old')).toBe('{"must":1,"thing":{"name":"n"}}');
   expect(text(payload.subarray(0, -1), 'Old')).toContain('thing: it ends too early');
+});
+
+test('extensions are fields, by their full names', () => {
+  const payload = written((w) =>
+    w
+      .tag(1, 2)
+      .string('own')
+      .tag(100, 0)
+      .sint64(-1)
+      .tag(101, 2)
+      .string('a')
+      .tag(102, 2)
+      .fork()
+      .tag(100, 0)
+      .sint64(2)
+      .join(),
+  );
+  expect(JSON.parse(text(payload, 'Open'))).toEqual({
+    ...{ tag: 'own', levels: {}, '[tag]': -1, '[tags]': ['a'] },
+    '[Open.inner]': { levels: {}, '[tag]': 2, '[tags]': [] },
+  });
+  // Of a message that has nothing else, too.
+  expect(
+    JSON.parse(
+      text(
+        written((w) => w.tag(100, 0).sint64(3)),
+        'Open',
+      ),
+    ),
+  ).toMatchObject({ '[tag]': 3 });
+});
+
+test('an entry of a map without a value has the first one of its enum', () => {
+  const payload = written((w) => w.tag(2, 2).fork().tag(1, 2).string('k').join());
+  expect(JSON.parse(text(payload, 'Open'))).toMatchObject({ levels: { k: 'LOW' } });
 });
 
 test('what does not fit is refused, with the field', () => {
