@@ -6,6 +6,7 @@ import { visibleText } from '../lib/visible-text.ts';
 import { packageRoot, packageVersion } from '../packaging/package-root.ts';
 import type { Command, CommandGroup, Commands, Terminal } from './command.ts';
 import { readEnvFile } from './env-file.ts';
+import { givenTwice } from './parse-args.ts';
 import { paint } from './terminal/paint.ts';
 import { safeOutput } from './terminal/safe-output.ts';
 import { InterruptedError, UsageError } from './usage-error.ts';
@@ -170,9 +171,11 @@ function takeCommonOptions(args: readonly string[]): { envFile: string | undefin
       others.push(...args.slice(i));
       break;
     }
-    if (arg === '--env-file') envFile = args[++i] ?? '';
-    else if (arg.startsWith('--env-file=')) envFile = arg.slice('--env-file='.length);
-    else if (arg === '-o' || arg === '--output') {
+    if (arg === '--env-file' || arg.startsWith('--env-file=')) {
+      const path = arg === '--env-file' ? (args[++i] ?? '') : arg.slice('--env-file='.length);
+      if (envFile !== undefined && path !== envFile) throw givenTwice('env-file');
+      envFile = path;
+    } else if (arg === '-o' || arg === '--output') {
       const format = args[++i];
       if (format !== 'json')
         throw new UsageError(`${arg} ${format ?? ''}: expected json, the same as --json`);

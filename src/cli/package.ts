@@ -1,7 +1,6 @@
 // `tdmq-backup package`: writes the function's zip and says what is in it.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import {
   collectFunction,
   type PackageFile,
@@ -12,6 +11,7 @@ import {
 import { collectNative, NATIVE_PLATFORMS } from '../packaging/native-binding.ts';
 import { packageRoot } from '../packaging/package-root.ts';
 import type { Command } from './command.ts';
+import { parseArgs } from './parse-args.ts';
 import { paint } from './terminal/paint.ts';
 import { formatBytes, formatTable } from './terminal/table.ts';
 

@@ -1,11 +1,12 @@
 // `tdmq-backup run`: one run of the rule from a shell or a container, by the code that the function runs.
-import { parseArgs } from 'node:util';
+
 import type { Summary } from '../format/run-manifest.ts';
 import { handleInvocation, REAL_PARTS } from '../handler.ts';
 import { createLogger } from '../logger.ts';
 import type { SourcePartition } from '../ports.ts';
 import type { Tally } from '../run/run-context.ts';
 import type { Command, Terminal } from './command.ts';
+import { parseArgs } from './parse-args.ts';
 import { ruleEnvironment } from './rule/environment.ts';
 import { formatLogLine } from './terminal/log-line.ts';
 import { paint } from './terminal/paint.ts';

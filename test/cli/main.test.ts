@@ -129,6 +129,18 @@ test('wrong arguments exit with 2, a fault of ours with 1 and its stack', async 
   expect(err()).toMatch(/TypeError: oops\n\s+at /);
 });
 
+test('an option that takes one value and is given two is wrong usage: neither is passed over', async () => {
+  const { terminal, err } = testTerminal();
+  expect(await main(['archive', 'cat', '--folder', 'x', '--key', 'k1', '--key=k2'], terminal)).toBe(2);
+  expect(err()).toBe(
+    'tdmq-backup archive cat: --key takes one value, and is given two\nSee tdmq-backup archive cat --help\n',
+  );
+  expect(await main(['check', '--env-file', 'a', '--env-file=b'], terminal)).toBe(2);
+  expect(err()).toContain('--env-file takes one value');
+  const twice = ['archive', 'cat', '--folder', 'x', '--folder', 'x', '--grep', 'a', '--grep', 'b'];
+  expect(await main(twice, terminal)).toBe(1);
+});
+
 test('an interrupted command exits with 130', async () => {
   const interrupt = new AbortController();
   interrupt.abort();

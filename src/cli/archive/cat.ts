@@ -1,6 +1,6 @@
 // `tdmq-backup archive cat`: the records of a topic as lines, values or a table, how many there are, or the last one of each
 // key; streaming.
-import { parseArgs } from 'node:util';
+
 import { expectReadable, listedPart } from '../../archive/catalog/archived.ts';
 import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
 import { nothingOf } from '../../archive/catalog/nothing-found.ts';
@@ -14,6 +14,7 @@ import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import type { ListedObject, ObjectStore } from '../../ports.ts';
 import type { Command } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { type Output, openOutput } from '../terminal/output.ts';
 import { type Progress, startProgress, timeLeft } from '../terminal/progress.ts';
 import { counted, formatBytes } from '../terminal/table.ts';

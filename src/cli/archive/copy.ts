@@ -1,5 +1,5 @@
 // `tdmq-backup archive copy`: a selection to a folder or another bucket, with manifests that can be verified there.
-import { parseArgs } from 'node:util';
+
 import { listTopics } from '../../archive/catalog/archive-topics.ts';
 import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
 import { isByContent } from '../../archive/catalog/selection.ts';
@@ -8,6 +8,7 @@ import { BackupError } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';

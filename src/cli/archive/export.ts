@@ -1,6 +1,5 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { nothingOf } from '../../archive/catalog/nothing-found.ts';
 import { type DayResult, seePayloads, writeDays } from '../../archive/export/export-topic.ts';
 import { openFolderTarget } from '../../archive/export/folder-target.ts';
@@ -11,6 +10,7 @@ import type { ExportTarget } from '../../archive/export/target.ts';
 import { BackupError } from '../../errors.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { startProgress, timeLeft } from '../terminal/progress.ts';
 import { counted, formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';

@@ -1,9 +1,10 @@
 // `tdmq-backup archive index`: writes down what is in objects that no run's manifest knows.
-import { parseArgs } from 'node:util';
+
 import { indexArchive } from '../../archive/repair/index-archive.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { Command } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';

@@ -1,6 +1,5 @@
 // `tdmq-backup archive ls`: topics, dates, partitions, objects and totals, from keys, manifests and metadata alone.
 import { writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { streamCatalog } from '../../archive/catalog/catalog-stream.ts';
 import type { DateRange } from '../../archive/catalog/listing.ts';
 import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
@@ -12,6 +11,7 @@ import {
 } from '../../archive/schemas/schemas.ts';
 import { dateOf } from '../../format/object-key.ts';
 import type { Command } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { openOutput } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { timeOption } from '../time-option.ts';

@@ -1,13 +1,13 @@
 // `tdmq-backup archive recover`: decodes what was kept raw, and says what cannot be.
 import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { parseArgs } from 'node:util';
 import { type RecoverResult, recoverArchive } from '../../archive/repair/recover.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import { createDecrypt, type Decrypt } from '../../pulsar/wire/protocol/decrypt.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';

@@ -1,5 +1,5 @@
 // `tdmq-backup archive restore`: publishes what was stored to topics, and goes on where a killed restore stopped.
-import { parseArgs } from 'node:util';
+
 import { listTopics } from '../../archive/catalog/archive-topics.ts';
 import { nothingFound, nothingOf } from '../../archive/catalog/nothing-found.ts';
 import { isByContent } from '../../archive/catalog/selection.ts';
@@ -19,6 +19,7 @@ import type { Publisher } from '../../ports.ts';
 import { createWirePublisher } from '../../pulsar/wire/producer-publisher.ts';
 import { parseTopicName, partitionTopic, type TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
 import { reportDamaged } from './damaged.ts';

@@ -1,6 +1,6 @@
 // `tdmq-backup archive schemas`: lists the schemas of an archive, prints one, compares two, or asks a broker for those that
 // records name and the archive lacks.
-import { parseArgs } from 'node:util';
+
 import { fetchSchemas } from '../../archive/schemas/fetch-schemas.ts';
 import { schemaText } from '../../archive/schemas/schema-text.ts';
 import {
@@ -17,6 +17,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { type DiffLine, diffLines, withContext } from '../../lib/line-diff.ts';
 import { createWireSchemaClient } from '../../pulsar/wire/schema-client.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';

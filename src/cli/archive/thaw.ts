@@ -1,5 +1,5 @@
 // `tdmq-backup archive thaw`: asks COS for readable copies of what is in an archive class, and says when they are there.
-import { parseArgs } from 'node:util';
+
 import {
   type ArchivedObject,
   findArchived,
@@ -14,6 +14,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { ListedObject } from '../../ports.ts';
 import type { Command } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';

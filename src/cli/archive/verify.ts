@@ -1,5 +1,5 @@
 // `tdmq-backup archive verify`: what is wrong with an archive, object by object, and an exit code that says so.
-import { parseArgs } from 'node:util';
+
 import { describeCopy } from '../../archive/catalog/copy-scope.ts';
 import { totalText } from '../../archive/catalog/message-count.ts';
 import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
@@ -9,6 +9,7 @@ import { dateOf } from '../../format/object-key.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { bar, startProgress, timeLeft } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';

@@ -1,11 +1,12 @@
 // `tdmq-backup check`: tries out, before a rule is deployed, all that its function will need.
-import { parseArgs } from 'node:util';
+
 import { parseConfig, type RuleConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
 import { type CheckResult, fail, ok } from '../../rules/check-result.ts';
 import { inspectCloud } from '../../rules/cloud-check.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { ruleEnvironment } from '../rule/environment.ts';
 import { paint } from '../terminal/paint.ts';
 import { checkBucket } from './cos.ts';

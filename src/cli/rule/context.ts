@@ -1,11 +1,12 @@
 // What the rule commands share: their common flags, the account and region they work in, how slow steps are shown,
 // and the question before something that cannot be undone.
-import { parseArgs } from 'node:util';
+
 import type { BackupError } from '../../errors.ts';
 import type { BucketAccess } from '../../rules/bucket-lookup.ts';
 import { type Cloud, openCloud } from '../../rules/cloud.ts';
 import { findCredentials, findRegion } from '../../rules/credentials.ts';
 import type { Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { openPrompt } from '../terminal/prompt.ts';
 import { CLEAR_LINE } from '../terminal/safe-output.ts';
 import { UsageError } from '../usage-error.ts';

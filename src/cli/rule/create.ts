@@ -1,5 +1,5 @@
 // `tdmq-backup rule create`: fills in the form, shows the plan, makes the rule, and leaves nothing half-made.
-import { parseArgs } from 'node:util';
+
 import { BackupError } from '../../errors.ts';
 import { type BucketAccess, bucketsOf, requireBucket } from '../../rules/bucket-lookup.ts';
 import type { Cloud } from '../../rules/cloud.ts';
@@ -9,6 +9,7 @@ import { formOfSettings, mergeForms } from '../../rules/rule-form.ts';
 import type { Step } from '../../rules/steps.ts';
 import { VARIABLES } from '../../settings.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { type BACK, openPrompt } from '../terminal/prompt.ts';
 import { InputEndedError, InterruptedError, UsageError } from '../usage-error.ts';

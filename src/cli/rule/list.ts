@@ -1,11 +1,12 @@
 // `tdmq-backup rule list`: every rule of the region, and how it is.
-import { parseArgs } from 'node:util';
+
 import type { BucketAccess } from '../../rules/bucket-lookup.ts';
 import type { Cloud } from '../../rules/cloud.ts';
 import { listRules, type Rule } from '../../rules/rule.ts';
 import { type RuleState, readState } from '../../rules/rule-state.ts';
 import { instancesOf } from '../../rules/schedule.ts';
 import type { Command } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { formatTable } from '../terminal/table.ts';
 import { COMMON_FLAGS, COMMON_HELP, formatAgo, openAccount, whileWaiting } from './context.ts';

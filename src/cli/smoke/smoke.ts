@@ -1,12 +1,13 @@
 // `tdmq-backup smoke`: the last step of a deployment. Publishes a few marked messages, lets the deployed function run, and
 // proves from the bucket that each is stored once. It removes nothing: it reports what it leaves behind.
-import { parseArgs } from 'node:util';
+
 import { type Credentials, parseConfig, type RuleConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import type { Environment } from '../../read-settings.ts';
 import { type CheckResult, fail } from '../../rules/check-result.ts';
 import { findRule, type Rule } from '../../rules/rule.ts';
 import type { Command, Terminal } from '../command.ts';
+import { parseArgs } from '../parse-args.ts';
 import {
   COMMON_FLAGS,
   COMMON_HELP,
