@@ -85,3 +85,14 @@ test('a listing of a local copy loads neither the SDK of COS nor what checks set
     'import-statement fast-string-truncated-width',
   ]);
 });
+
+test('DuckDB is in no file of the function, and on the command line nothing loads it before it is needed', async () => {
+  const ofFunction = await bundleFunction(packageRoot(import.meta.url), join(root, 'function'));
+  expect(Object.keys(ofFunction.inputs).filter((path) => /duckdb|archive\/export\//.test(path))).toEqual([]);
+  for (const { imports } of Object.values(ofFunction.outputs))
+    expect(imports.filter(({ path }) => path.includes('duckdb'))).toEqual([]);
+  const { outputs } = await bundleCli(packageRoot(import.meta.url), join(root, 'whole-cli'));
+  const imported = Object.values(outputs).flatMap(({ imports }) => imports);
+  const ofDuckDb = imported.filter(({ path }) => path.includes('duckdb'));
+  expect(ofDuckDb.map(({ kind }) => kind)).toEqual(['dynamic-import']);
+});
