@@ -2,9 +2,10 @@
 // is not there, whole or not at all; it refuses to replace, and knows neither metadata nor checksums, which a copy has lost.
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { constants, copyFile, link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { constants, copyFile, link, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder } from '../../lib/make-folder.ts';
 import type { Created, Exists, ObjectStore, Upload } from '../../ports.ts';
 import { createFileReader } from './file-reader.ts';
 import { fileError, listFiles, listFolder, PARTIAL } from './folder-listing.ts';
@@ -46,7 +47,7 @@ async function createFile(
 ): Promise<Created | Exists> {
   const partial = `${path}.${randomUUID()}${PARTIAL}`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await write(partial);
     // Some file systems have no links.
     await link(partial, path).catch((cause) => {
@@ -75,7 +76,7 @@ function startUpload(path: string): Upload {
     async part(number, body) {
       numbers.add(number);
       try {
-        await mkdir(dirname(path), { recursive: true });
+        await makeFolder(dirname(path));
         await writeFile(partOf(number), body.chunks);
       } catch (cause) {
         throw fileError('write', partOf(number), cause);

@@ -1,7 +1,7 @@
 // Where `archive copy` copies to: a folder, or a prefix of a bucket, by options or by a settings file of its own. Between
 // buckets COS copies by itself, as long as it lets these keys.
-import { realpath, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { realpath, stat, utimes } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { createFolderStore } from '../../archive/catalog/folder-store.ts';
 import type { CopyTarget } from '../../archive/copy/copy-object.ts';
 import { type CosConfig, parseCosConfig } from '../../config.ts';
@@ -41,7 +41,7 @@ export interface OpenTarget extends CopyTarget {
   close(): Promise<void>;
 }
 
-/** Opens the target. @throws UsageError; BackupError where it is the source itself */
+/** Opens the target. @throws UsageError; BackupError where it is the source itself, or inside of it */
 export async function openCopyTarget(
   values: TargetValues,
   source: Location & { readonly given: LocationValues },
@@ -66,8 +66,11 @@ async function openFolder(
   folder: string,
   { given }: { readonly given: LocationValues },
 ): Promise<OpenTarget> {
-  const there = await realpath(folder).catch(() => undefined);
-  if (given.folder !== undefined && (await realpath(given.folder)) === there) throw isSource(folder);
+  if (folder === '') throw new UsageError('--to-folder must be a path');
+  const there = await withoutLinks(resolve(folder));
+  const source = given.folder === undefined ? undefined : await realpath(given.folder);
+  if (there === source) throw isSource(folder);
+  if (source !== undefined && there.startsWith(join(source, sep))) throw isInside(folder);
   const store = createFolderStore(folder);
   return {
     store: () => store,
@@ -76,6 +79,20 @@ async function openFolder(
     cleanUp: async () => undefined,
     close: () => store.close(),
   };
+}
+
+/** The path without links, also of what is not there yet. @throws BackupError `config` where no folder can be there */
+async function withoutLinks(path: string): Promise<string> {
+  try {
+    const found = await realpath(path);
+    if ((await stat(found)).isDirectory()) return found;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && dirname(path) !== path)
+      return join(await withoutLinks(dirname(path)), basename(path));
+    if (code !== 'ENOTDIR') throw error;
+  }
+  throw new BackupError('config', `${path} is no folder`, { hint: 'Name a folder, or one to be made.' });
 }
 
 /** The settings of the file, or else those of the source, with the options. */
@@ -104,8 +121,12 @@ function openBucketTarget(
 ): OpenTarget {
   const { signal } = terminal;
   const name = `${cos.bucket}/${cos.prefix}`;
-  if (source.knowsMetadata && source.name === name && source.place?.region === cos.region)
-    throw isSource(name);
+  const at = source.place;
+  if (at !== undefined && at.bucket === cos.bucket && at.region === cos.region) {
+    if (cos.prefix === source.prefix) throw isSource(name);
+    // At the root of a bucket there is more than the archive, anyway.
+    if (source.prefix !== '' && cos.prefix.startsWith(source.prefix)) throw isInside(name);
+  }
   const logger = quietLogger();
   const stores = new Map<string, { inner: CosStore; store: ObjectStore }>();
   /** One for each storage class. */
@@ -165,6 +186,10 @@ function openBucketTarget(
     },
   };
 }
+
+/** What is listed and verified there would be the copy, too. */
+const isInside = (name: string): BackupError =>
+  new BackupError('config', `${name} is inside of the archive`, { hint: 'Copy it to another place.' });
 
 const isSource = (name: string): BackupError =>
   new BackupError('config', `${name} is the archive itself`, { hint: 'Copy it to another place.' });

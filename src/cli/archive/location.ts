@@ -1,10 +1,11 @@
 // Where an archive is: a bucket's prefix by the rule's settings, or a folder it was copied to. And where notes about it
 // are kept that may be replaced.
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createFolderStore } from '../../archive/catalog/folder-store.ts';
 import { findTopics, nothingFound } from '../../archive/catalog/nothing-found.ts';
 import { BackupError, messageOf } from '../../errors.ts';
+import { makeFolder } from '../../lib/make-folder.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { Notes } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
@@ -97,7 +98,7 @@ function folderNotes(folder: string): Notes {
     async write(key, text) {
       const path = pathOf(key);
       try {
-        await mkdir(dirname(path), { recursive: true });
+        await makeFolder(dirname(path));
         await writeFile(`${path}.new`, text);
         await rename(`${path}.new`, path);
       } catch (cause) {

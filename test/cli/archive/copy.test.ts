@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
@@ -325,12 +326,14 @@ test.each([
   ['two targets', ['--to-folder', 'x', '--to-bucket', 'y-1250000000']],
   ['filters of messages', ['--to-folder', 'x', '--key', 'k']],
   ['a time of storing', ['--to-folder', 'x', '--stored-until', '2026-11-23']],
+  ['a folder without a name', ['--to-folder', '']],
 ])('%s: wrong usage', async (_, args) => {
   expect((await copy(...args)).code).toBe(2);
 });
 
 test.each([
   ['the archive itself', ['--to-prefix', 'tdmq/'], 'is the archive itself'],
+  ['a place inside of it', ['--to-prefix', 'tdmq/x/'], 'is inside of the archive'],
   [
     'nothing that is selected',
     ['--to-prefix', 'x/', '--from', '2020-01-01', '--until', '2020-01-02'],
@@ -340,5 +343,35 @@ test.each([
 ])('%s is refused', async (_, args, text) => {
   const { code, err } = await copy(...args);
   expect([code, err]).toEqual([1, expect.stringContaining(text)]);
-  expect(sourceKeys().filter((key) => key.startsWith('x/'))).toEqual([]);
+  expect(sourceKeys().filter((key) => /^(?:tdmq\/)?x\//.test(key))).toEqual([]);
 });
+
+test('a local copy is not copied into itself, by no name that it has', async () => {
+  const own = join(folder, 'own');
+  expect((await copy('--to-folder', own)).code).toBe(0);
+  symlinkSync(own, join(folder, 'link'));
+  const before = files(folder);
+  for (const [to, text] of [
+    [own, 'is the archive itself'],
+    [`${own}/`, 'is the archive itself'],
+    [join(folder, 'link'), 'is the archive itself'],
+    [join(own, 'sub', 'new'), 'is inside of the archive'],
+    [join(folder, 'link', 'new'), 'is inside of the archive'],
+    [join(own, '_runs'), 'is inside of the archive'],
+    [join(files(own)[0] as string, 'new'), 'is no folder'],
+  ] as const) {
+    const { code, err } = await copy('--folder', own, '--to-folder', to);
+    expect([to, code, err]).toEqual([to, 1, expect.stringContaining(text)]);
+  }
+  expect(files(folder)).toEqual(before);
+  // A name that only begins as that of the archive is another place.
+  expect((await copy('--folder', own, '--to-folder', `${own}-new`)).code).toBe(0);
+});
+
+test.runIf(process.platform === 'linux')(
+  'a folder that the system does not let anybody make fails',
+  async () => {
+    const { code, err } = await copy('--to-folder', '/proc/new');
+    expect([code, err]).toEqual([1, expect.stringContaining('/proc/new')]);
+  },
+);
