@@ -1,13 +1,13 @@
 // What commands ask of a bucket beyond the archive: its settings for `check`, and small objects that may be replaced
 // or removed for `restore`'s progress. A run of the function has no use for it.
+import type COS from 'cos-nodejs-sdk-v5';
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import type { Body, CallOptions, ObjectAttributes } from '../ports.ts';
 import type { CosClient } from './client.ts';
-import { ODD_ANSWER, unlessCode } from './failure.ts';
+import { ODD_ANSWER } from './failure.ts';
 import { objectHeaders } from './object-headers.ts';
-import { xmlBody } from './request-body.ts';
-import { elementsOf, textAt, type Xml } from './xml.ts';
+import { streamOf } from './request-body.ts';
 
 /** `never` had it, has it, or had it once. */
 export type Versioning = 'never' | 'Enabled' | 'Suspended';
@@ -44,37 +44,48 @@ export interface CosAdmin {
 
 /** The bucket's versioning state. @throws BackupError `store` */
 export async function getVersioning(client: CosClient, options: CallOptions = {}): Promise<Versioning> {
-  const { xml } = await client.call(
+  const { bucket, region } = client.location;
+  const answer = await client.call(
     { doing: 'ask for the versioning', action: 'GetBucketVersioning' },
-    { method: 'GET', query: { versioning: '' } },
+    (cos) => cos.getBucketVersioning({ Bucket: bucket, Region: region, Headers: {} }),
     options,
   );
-  const status = textAt(xml, 'Status');
+  const status: string | undefined = answer.VersioningConfiguration?.Status;
   return status === 'Enabled' || status === 'Suspended' ? status : 'never';
 }
 
 /** The admin side of a client's bucket. */
 export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
+  const { bucket, region } = client.location;
+  const at = (key: string) => ({ Bucket: bucket, Region: region, Key: key });
   return {
     async headBucket(options) {
-      const answer = await client.call({ doing: 'reach', action: 'HeadBucket' }, { method: 'HEAD' }, options);
-      const reported = answer.headers['x-cos-bucket-region'];
+      const answer = await client.call(
+        { doing: 'reach', action: 'HeadBucket' },
+        (cos) => cos.headBucket({ Bucket: bucket, Region: region, Headers: {} }),
+        options,
+      );
+      const reported: unknown = answer.headers?.['x-cos-bucket-region'];
       return { region: typeof reported === 'string' ? reported : undefined };
     },
     getVersioning: (options) => getVersioning(client, options),
     async getLifecycle(options) {
-      const act = { doing: 'ask for the lifecycle rules', action: 'GetBucketLifecycle' };
-      const request = { method: 'GET', query: { lifecycle: '' } } as const;
-      const answer = await unlessCode('NoSuchLifecycleConfiguration', client.call(act, request, options));
-      return elementsOf(answer?.xml, 'Rule').map(lifecycleRule);
-    },
-    async putReplaceable(key, body, attributes, options) {
       const answer = await client.call(
-        { doing: 'store the object', action: 'PutObject', key },
-        { method: 'PUT', key, headers: objectHeaders(config, attributes), body },
+        { doing: 'ask for the lifecycle rules', action: 'GetBucketLifecycle' },
+        (cos) => cos.getBucketLifecycle({ Bucket: bucket, Region: region, Headers: {} }),
         options,
       );
-      if (!answer.headers.etag) {
+      return (answer.Rules as unknown as RawRule[]).map(lifecycleRule);
+    },
+    async putReplaceable(key, body, attributes, options) {
+      const headers = objectHeaders(config, attributes);
+      const sent = { ...at(key), ...streamOf(body), Headers: headers, ...{ SkipTask: true } };
+      const answer = await client.call(
+        { doing: 'store the object', action: 'PutObject', key },
+        (cos) => cos.putObject(sent),
+        options,
+      );
+      if (!answer.ETag) {
         throw new BackupError('store', `cannot store the object ${key}: the answer has no ETag`, {
           retryable: true,
           hint: ODD_ANSWER,
@@ -83,42 +94,42 @@ export function createCosAdmin(client: CosClient, config: CosConfig): CosAdmin {
     },
     async thaw(key, { days, tier, isTiered }, options) {
       const act = { doing: 'ask for a readable copy of', action: 'PostObjectRestore', key };
-      const RestoreRequest = {
-        ...(isTiered ? {} : { Days: String(days) }),
-        CASJobParameters: { Tier: tier },
-      };
-      const request = {
-        method: 'POST',
-        key,
-        query: { restore: '' },
-        ...xmlBody({ RestoreRequest }),
-      } as const;
-      await unlessCode('RestoreAlreadyInProgress', client.call(act, request, options));
+      const request = { ...(isTiered ? {} : { Days: days }), CASJobParameters: { Tier: tier } };
+      const ask = (cos: COS) =>
+        cos.restoreObject({ ...at(key), RestoreRequest: request as COS.RestoreRequest, Headers: {} });
+      try {
+        await client.call(act, ask, options);
+      } catch (error) {
+        const isAsked = error instanceof BackupError && error.details['code'] === 'RestoreAlreadyInProgress';
+        if (!isAsked) throw error;
+      }
     },
     async remove(key, options) {
       await client.call(
         { doing: 'remove the object', action: 'DeleteObject', key },
-        { method: 'DELETE', key },
+        (cos) => cos.deleteObject({ ...at(key), Headers: {} }),
         options,
       );
     },
   };
 }
 
-function lifecycleRule(rule: Xml): LifecycleRule {
-  const days = (...path: string[]) => {
-    const text = textAt(rule, ...path);
-    return text === undefined ? undefined : Number(text);
-  };
+interface RawRule {
+  readonly ID?: string;
+  readonly Status?: string;
+  readonly Prefix?: string;
+  readonly Filter?: { readonly Prefix?: string; readonly And?: { readonly Prefix?: string } };
+  readonly AbortIncompleteMultipartUpload?: { readonly DaysAfterInitiation?: string };
+  readonly Expiration?: { readonly Days?: string };
+}
+
+function lifecycleRule(raw: RawRule): LifecycleRule {
+  const days = (text: string | undefined) => (text === undefined ? undefined : Number(text));
   return {
-    id: textAt(rule, 'ID') ?? '',
-    isEnabled: textAt(rule, 'Status') === 'Enabled',
-    prefix:
-      textAt(rule, 'Filter', 'Prefix') ??
-      textAt(rule, 'Filter', 'And', 'Prefix') ??
-      textAt(rule, 'Prefix') ??
-      '',
-    abortUploadsAfterDays: days('AbortIncompleteMultipartUpload', 'DaysAfterInitiation'),
-    expireAfterDays: days('Expiration', 'Days'),
+    id: raw.ID ?? '',
+    isEnabled: raw.Status === 'Enabled',
+    prefix: raw.Filter?.Prefix ?? raw.Filter?.And?.Prefix ?? raw.Prefix ?? '',
+    abortUploadsAfterDays: days(raw.AbortIncompleteMultipartUpload?.DaysAfterInitiation),
+    expireAfterDays: days(raw.Expiration?.Days),
   };
 }

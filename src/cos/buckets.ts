@@ -1,9 +1,9 @@
 // The buckets of an account (GET Service), for a person to pick from. A run of the function has no use for it.
+import COS from 'cos-nodejs-sdk-v5';
 import type { Credentials } from '../config.ts';
-import { BackupError, messageOf } from '../errors.ts';
-import type { Logger } from '../ports.ts';
-import { createCosClient } from './client.ts';
-import { elementsOf, textAt } from './xml.ts';
+import { BackupError } from '../errors.ts';
+import { redactor } from './client.ts';
+import { readFailure } from './failure.ts';
 
 export interface AccountBucket {
   /** `name-appid` */
@@ -20,28 +20,28 @@ export interface BucketsQuery {
 }
 
 const TIMEOUT_MS = 8_000;
-const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /** Every bucket that these keys may see in the region, by name. One request. @throws BackupError `store` */
 export async function listBuckets({ credentials, region, endpoint }: BucketsQuery): Promise<AccountBucket[]> {
-  const config = { bucket: '', region, endpoint, credentials, prefix: '', storageClass: '', sse: undefined };
-  const host = `cos.${region}.myqcloud.com`;
-  const client = createCosClient(config, { logger: SILENT, timeoutMs: TIMEOUT_MS, host });
+  const origin = endpoint === undefined ? undefined : new URL(endpoint);
+  const cos = new COS({
+    SecretId: credentials.secretId,
+    SecretKey: credentials.secretKey.reveal(),
+    SecurityToken: credentials.sessionToken?.reveal() ?? '',
+    Protocol: origin?.protocol === 'http:' ? 'http:' : 'https:',
+    Ip: origin?.host ?? '',
+    Timeout: TIMEOUT_MS,
+    AutoSwitchHost: false,
+  });
   try {
-    const act = { doing: 'list the buckets', action: 'GetService' };
-    const { xml } = await client.call(act, { method: 'GET' });
-    return elementsOf(elementsOf(xml, 'Buckets')[0], 'Bucket')
-      .map((one) => ({ name: textAt(one, 'Name') ?? '', region: textAt(one, 'Location') ?? '' }))
+    const answer = await cos.getService({ Region: region });
+    return (answer.Buckets ?? [])
+      .map(({ Name, Location }) => ({ name: Name, region: Location }))
       .sort((a, b) => a.name.localeCompare(b.name));
   } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
-    const { status, code = '' } = error.details;
-    const reason = error.cause === undefined ? error.message : messageOf(error.cause);
-    throw new BackupError('store', `cannot list the buckets: ${reason}`, {
-      hint: hintFor(typeof status === 'number' ? status : undefined, String(code)),
-    });
-  } finally {
-    client.close();
+    const { status, code, message } = readFailure(error, redactor({ credentials }));
+    const said = [code, message].filter((text) => text !== '').join(': ');
+    throw new BackupError('store', `cannot list the buckets: ${said}`, { hint: hintFor(status, code) });
   }
 }
 

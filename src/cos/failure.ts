@@ -1,5 +1,5 @@
-// What COS or the network said when a call failed, made into a BackupError with a hint. Nothing but code, message, status
-// and request id goes on, and no secret with these.
+// What COS or the network said when a call failed, made into a BackupError with a hint. The SDK throws Errors, plain
+// objects and strings; nothing of them but code, message, status and request id goes on, and no secret with these.
 
 import { BackupError, messageOf } from '../errors.ts';
 import type { RunsFrom } from '../read-settings.ts';
@@ -26,7 +26,7 @@ export interface BucketLocation {
   readonly runsFrom?: RunsFrom | undefined;
 }
 
-/** A refusal of COS or an error of the network, read. */
+/** A failure of the SDK, read. */
 export interface Failure {
   /** `undefined`: no answer came. */
   readonly status: number | undefined;
@@ -53,7 +53,7 @@ const fieldsOf = (value: unknown): Fields =>
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
 
-/** Reads what was thrown, or how COS refused, whatever its shape; `redact` removes secrets from texts. */
+/** Reads what the SDK threw, whatever its shape; `redact` removes secrets from texts. */
 export function readFailure(thrown: unknown, redact: (text: string) => string): Failure {
   const outer = fieldsOf(thrown);
   const xml = fieldsOf(outer['error']);
@@ -153,17 +153,6 @@ export function reportsReason(error: unknown): boolean {
     code !== 'AccessDenied' || hasReason({ code, message: messageOf(error.cause).slice(code.length + 2) })
   );
 }
-
-/** Whether a call failed with such a detail: `code`, `status`. */
-export const failedWith = (error: unknown, name: string, value: string | number): boolean =>
-  error instanceof BackupError && error.details[name] === value;
-
-/** What the call answers; `undefined` where it fails with this code. */
-export const unlessCode = <T>(code: string, call: Promise<T>): Promise<T | undefined> =>
-  call.catch((error: unknown) => {
-    if (failedWith(error, 'code', code)) return undefined;
-    throw error;
-  });
 
 /** Why a call was ended from here. */
 export type Ending =

@@ -1,9 +1,9 @@
 // Listings of a bucket, page after page. Refuses to go round in circles when COS does not say where it goes on.
+import type COS from 'cos-nodejs-sdk-v5';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, FolderItem, ListedObject, UnfinishedUpload } from '../ports.ts';
 import type { CosClient } from './client.ts';
 import { ODD_ANSWER, type StoreCall } from './failure.ts';
-import { elementsOf, textAt, type Xml } from './xml.ts';
 
 /** Behind a folder's name it is behind all of its keys. */
 const LAST_CHARACTER = '\u{10ffff}';
@@ -14,27 +14,36 @@ export async function* listObjects(
   prefix: string,
   options: CallOptions & { startAfter?: string } = {},
 ): AsyncGenerator<ListedObject, void, undefined> {
+  const { bucket: Bucket, region: Region } = client.location;
   const act: StoreCall = { doing: `list the objects under "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
-    const query = { prefix, ...(marker !== '' && { marker }) };
-    const { xml } = await client.call(act, { method: 'GET', query }, options);
-    const contents = elementsOf(xml, 'Contents').map(listedObject);
-    yield* contents;
-    if (textAt(xml, 'IsTruncated') !== 'true') return;
-    const next = textAt(xml, 'NextMarker') || contents.at(-1)?.key;
+    const page = await client.call(
+      act,
+      (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Marker: marker, Headers: {} }),
+      options,
+    );
+    for (const listed of page.Contents) yield listedObject(listed);
+    if (page.IsTruncated !== 'true') return;
+    const next = page.NextMarker || page.Contents.at(-1)?.Key;
     if (next === undefined || next <= marker) throw unpageable(prefix);
     marker = next;
   }
 }
 
-function listedObject(contents: Xml): ListedObject {
-  const storageClass = textAt(contents, 'StorageClass');
+interface Listed {
+  readonly Key: string;
+  readonly Size: string;
+  readonly LastModified: string;
+  readonly StorageClass?: string;
+}
+
+function listedObject({ Key, Size, LastModified, StorageClass }: Listed): ListedObject {
   return {
-    key: textAt(contents, 'Key') ?? '',
-    sizeBytes: Number(textAt(contents, 'Size')),
-    lastModified: new Date(textAt(contents, 'LastModified') ?? ''),
-    ...(storageClass !== undefined && storageClass !== 'STANDARD' && { storageClass }),
+    key: Key,
+    sizeBytes: Number(Size),
+    lastModified: new Date(LastModified),
+    ...(StorageClass !== undefined && StorageClass !== 'STANDARD' && { storageClass: StorageClass }),
   };
 }
 
@@ -44,26 +53,28 @@ export async function* listFolder(
   prefix: string,
   options: CallOptions & { startAfter?: string } = {},
 ): AsyncGenerator<FolderItem, void, undefined> {
+  const { bucket: Bucket, region: Region } = client.location;
   const act: StoreCall = { doing: `list the folder "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
-    const query = { prefix, delimiter: '/', ...(marker !== '' && { marker }) };
-    const { xml } = await client.call(act, { method: 'GET', query }, options);
+    const page = await client.call(
+      act,
+      (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Delimiter: '/', Marker: marker, Headers: {} }),
+      options,
+    );
     const items = new Map<string, FolderItem>();
-    for (const common of elementsOf(xml, 'CommonPrefixes')) {
-      const key = textAt(common, 'Prefix') ?? '';
-      items.set(key, { kind: 'folder', key });
-    }
-    for (const object of elementsOf(xml, 'Contents').map(listedObject)) {
+    for (const { Prefix: key } of page.CommonPrefixes ?? []) items.set(key, { kind: 'folder', key });
+    for (const listed of page.Contents) {
+      const { Key } = listed;
       // What has no notion of folders lists everything.
-      const end = object.key.indexOf('/', prefix.length);
-      const key = end < 0 ? object.key : object.key.slice(0, end + 1);
+      const end = Key.indexOf('/', prefix.length);
+      const key = end < 0 ? Key : Key.slice(0, end + 1);
       if (end >= 0) items.set(key, { kind: 'folder', key });
-      else items.set(key, { kind: 'object', key, object });
+      else items.set(key, { kind: 'object', key, object: listedObject(listed) });
     }
     for (const key of [...items.keys()].sort()) if (key > marker) yield items.get(key) as FolderItem;
-    if (textAt(xml, 'IsTruncated') !== 'true') return;
-    const last = [...items.keys()].sort().at(-1) ?? textAt(xml, 'NextMarker');
+    if (page.IsTruncated !== 'true') return;
+    const last = [...items.keys()].sort().at(-1) ?? page.NextMarker;
     const next = last?.endsWith('/') ? `${last}${LAST_CHARACTER}` : last;
     if (next === undefined || next <= marker) throw unpageable(prefix);
     marker = next;
@@ -76,30 +87,34 @@ export async function* listUploads(
   prefix: string,
   options: CallOptions = {},
 ): AsyncGenerator<UnfinishedUpload, void, undefined> {
+  const { bucket: Bucket, region: Region } = client.location;
   const act: StoreCall = {
     doing: `list the unfinished uploads under "${prefix}"`,
     action: 'ListMultipartUploads',
   };
-  let from = '';
-  let query: Record<string, string> = { uploads: '', prefix };
+  let from: { KeyMarker?: string; UploadIdMarker?: string } = {};
   for (;;) {
-    const { headers, xml } = await client.call(act, { method: 'GET', query }, options);
+    const page = await client.call(
+      act,
+      // An empty delimiter would be sent; without one, its types do not want to go.
+      (cos) => cos.multipartList({ Bucket, Region, Prefix: prefix, ...from } as COS.MultipartListParams),
+      options,
+    );
     // Our own clock may be wrong, and others' uploads must not look old for that.
-    const nowMs = Date.parse(headers.date ?? '');
-    for (const upload of elementsOf(xml, 'Upload')) {
-      const initiated = new Date(textAt(upload, 'Initiated') ?? '');
+    const nowMs = Date.parse(String(page.headers?.['date']));
+    for (const { Key, UploadId, Initiated } of page.Upload ?? []) {
+      const initiated = new Date(Initiated);
       const ageMs = Math.max(0, nowMs - initiated.getTime() || 0);
-      yield {
-        ...{ key: textAt(upload, 'Key') ?? '', uploadId: textAt(upload, 'UploadId') ?? '' },
-        ...{ initiated, ageMs },
-      };
+      yield { key: Key, uploadId: UploadId, initiated, ageMs };
     }
-    if (textAt(xml, 'IsTruncated') !== 'true') return;
-    const marker = textAt(xml, 'NextKeyMarker');
-    const uploadId = textAt(xml, 'NextUploadIdMarker') ?? '';
-    if (!marker || `${marker}\n${uploadId}` === from) throw unpageable(prefix);
-    from = `${marker}\n${uploadId}`;
-    query = { uploads: '', prefix, 'key-marker': marker, ...(uploadId && { 'upload-id-marker': uploadId }) };
+    if (page.IsTruncated !== 'true') return;
+    if (
+      !page.NextKeyMarker ||
+      page.NextKeyMarker + page.NextUploadIdMarker === `${from.KeyMarker}${from.UploadIdMarker}`
+    ) {
+      throw unpageable(prefix);
+    }
+    from = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
   }
 }
 

@@ -1,6 +1,7 @@
 // An object's bytes as a stream that keeps its promises: silence, truncation and refusals become errors, and a
 // consumer that stops reading ends the request. Reads slowly for a slow consumer; never holds more than buffers.
 import type { IncomingMessage } from 'node:http';
+import { Transform } from 'node:stream';
 import { BackupError } from '../errors.ts';
 import type { CallOptions } from '../ports.ts';
 import type { CosClient } from './client.ts';
@@ -17,30 +18,63 @@ export async function* readObject(
   key: string,
   options: ReadOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const { bucket, region } = client.location;
   const range = rangeHeader(options);
-  const reading = client.stream(
+
+  // The SDK pipes the body of a refusal as well.
+  const gate = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      done(null, isGood() ? chunk : undefined);
+    },
+    flush(done) {
+      // The refusal itself comes from the SDK next, and destroys this stream.
+      if (isGood()) done();
+    },
+  });
+  const isGood = (): boolean => Math.floor((sending.response()?.statusCode ?? 0) / 100) === 2;
+
+  const sending = client.stream(
     { doing: 'read the object', action: 'GetObject', key },
-    { method: 'GET', key, ...(range !== undefined && { headers: { range } }) },
+    (cos) =>
+      cos.getObject({
+        Bucket: bucket,
+        Region: region,
+        Key: key,
+        Output: gate,
+        ...(range === undefined ? {} : { Range: range }),
+      }),
     options,
   );
+  // The SDK emits its raw error on the stream, and writes into errors that it finds there; those to throw are elsewhere.
+  gate.on('error', () => {});
+  sending.result.catch(() => gate.destroy(ended()));
+
+  const iterator = gate[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  let answered: ReturnType<typeof answeredRange> | undefined;
   let bytes = 0;
   try {
-    const response = await withinSilence(client.idleTimeoutMs, reading.response, reading.stop);
-    const answered = answeredRange(options, response);
-    if (answered.fault !== undefined) throw notAsAsked(key, answered.fault);
-    const iterator = response[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     for (;;) {
-      const next = await withinSilence(client.idleTimeoutMs, iterator.next(), reading.stop);
-      if (next.done) break;
+      const next = await withinSilence(client.idleTimeoutMs, iterator.next(), sending.stop);
+      const response = sending.response();
+      if (response !== undefined && isGood()) answered ??= answeredRange(options, response);
+      if (next.done) {
+        // It settles with the stream; waiting for it leaves the connection free for the next call.
+        await sending.result;
+        if (answered?.sizeBytes !== undefined && bytes !== answered.sizeBytes)
+          throw notAsAsked(key, `${bytes} of ${answered.sizeBytes} bytes came`);
+        return;
+      }
+      if (answered?.fault !== undefined) throw notAsAsked(key, answered.fault);
       bytes += next.value.byteLength;
       yield next.value;
     }
-    if (answered.sizeBytes !== undefined && bytes !== answered.sizeBytes)
-      throw notAsAsked(key, `${bytes} of ${answered.sizeBytes} bytes came`);
   } catch (error) {
-    throw error instanceof BackupError ? error : reading.failure(error);
+    if (answered === undefined || !(error instanceof BackupError)) await sending.result;
+    throw error;
   } finally {
-    reading.stop('reading ended');
+    // An error, so that the SDK ends the request and forgets its progress timer.
+    gate.destroy(ended());
+    sending.stop('reading ended');
   }
 }
 
@@ -84,3 +118,5 @@ function answeredRange(
 
 const notAsAsked = (key: string, what: string): BackupError =>
   new BackupError('store', `cannot read the object ${key}: ${what}`, { retryable: true, hint: ODD_ANSWER });
+
+const ended = (): Error => new Error('reading ended');

@@ -1,15 +1,19 @@
-// Bodies of requests: those of objects, whose length is checked, and XML. No MD5 goes along with an object where COS answers
-// with the CRC-64 of what it got: that costs a quarter of it.
+// A body as a request carries it: streamed, never copied, with its length. Refuses what does not have the length that
+// was announced. No MD5 goes along where COS answers with the CRC-64 of what it got: that costs a quarter of it.
 import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { BackupError } from '../errors.ts';
 import type { Body } from '../ports.ts';
-import { toXml, type XmlContent } from './xml.ts';
 
-/** The body, if it has the length that it says: a shorter one would make the request wait for the rest. @throws BackupError */
-export function checkedBody(body: Body): Body {
-  const sizeBytes = body.chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-  if (sizeBytes === body.sizeBytes) return body;
-  throw new BackupError('store', `a body has ${sizeBytes} bytes where ${body.sizeBytes} were announced`);
+/** A fresh stream for one call. The SDK would copy a Buffer, and repeat it on its own account. @throws BackupError */
+export function streamOf(body: Body): { Body: Readable; ContentLength: number } {
+  const chunks = body.chunks.filter((chunk) => chunk.byteLength > 0);
+  const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  if (sizeBytes !== body.sizeBytes) {
+    // A shorter body would make the request wait for the rest.
+    throw new BackupError('store', `a body has ${sizeBytes} bytes where ${body.sizeBytes} were announced`);
+  }
+  return { Body: Readable.from(chunks), ContentLength: sizeBytes };
 }
 
 /** MD5 in base64: COS refuses bytes that do not fit it before it stores them. */
@@ -17,11 +21,4 @@ export function contentMd5(body: Body): { 'Content-MD5': string } {
   const hash = createHash('md5');
   for (const chunk of body.chunks) hash.update(chunk);
   return { 'Content-MD5': hash.digest('base64') };
-}
-
-/** XML as a body, with the headers that COS wants beside it. */
-export function xmlBody(content: XmlContent): { body: Body; headers: Record<string, string> } {
-  const bytes = Buffer.from(toXml(content));
-  const body = { chunks: [bytes], sizeBytes: bytes.byteLength };
-  return { body, headers: { 'Content-Type': 'application/xml', ...contentMd5(body) } };
 }

@@ -19,13 +19,14 @@ const shareIndex: Plugin = {
 
 /** Packages that go into files of their own beside index.js, by the names of these. */
 const SHARED_PACKAGES: Readonly<Record<string, string>> = {
+  'cos-nodejs-sdk-v5': 'cos-sdk',
   'tencentcloud-sdk-nodejs/tencentcloud/common/common_client.js': 'cloud-sdk',
 };
 
 const sharePackages: Plugin = {
   name: 'share-packages',
   setup({ onResolve }) {
-    onResolve({ filter: /^tencentcloud-sdk-nodejs/ }, ({ path, kind }) => {
+    onResolve({ filter: /^(cos-nodejs-sdk-v5|tencentcloud-sdk-nodejs)/ }, ({ path, kind }) => {
       const name = kind === 'entry-point' ? undefined : SHARED_PACKAGES[path];
       return name === undefined ? undefined : { path: `./${name}.js`, external: true };
     });
@@ -33,14 +34,26 @@ const sharePackages: Plugin = {
 };
 
 /**
- * The types of files by their names, 140 KB: what sends forms in the cloud SDK loads them at its start, and no form is sent.
+ * What the COS SDK's request library loads at its start for cookies, another kind of signature, and types by the names
+ * of files: most of the time of loading it. The SDK asks for none of it, since each upload names its type.
  */
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^mime-db$/ }, ({ path }) => ({ path, namespace: 'left-out' }));
-    onLoad({ filter: /./, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));
+    onResolve({ filter: /^(tough-cookie|http-signature|mime-db)$/ }, ({ path }) => ({
+      path,
+      namespace: 'left-out',
+    }));
+    onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({ contents: LEFT_OUT[path] as string }));
   },
+};
+
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  'mime-db': 'module.exports = {};',
+  'tough-cookie': `const none = () => { throw new Error('cookies are left out of the function'); };
+exports.Cookie = { parse: none };
+exports.CookieJar = class { setCookieSync() { none(); } getCookieStringSync() { none(); } getCookiesSync() { none(); } };`,
+  'http-signature': `exports.signRequest = () => { throw new Error('HTTP signatures are left out of the function'); };`,
 };
 
 /** Those packages that `index` loads, minified but for their names: a cold start reads and parses all of it. */

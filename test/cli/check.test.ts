@@ -6,8 +6,6 @@ import { backlogOf } from '../../src/cli/check/pulsar.ts';
 import { main } from '../../src/cli/main.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createCosClient } from '../../src/cos/client.ts';
-import { xmlBody } from '../../src/cos/request-body.ts';
-import type { XmlContent } from '../../src/cos/xml.ts';
 import type { CheckResult } from '../../src/rules/check-result.ts';
 import { type LoopbackStage, startLoopbackStage, TOPIC } from '../stage/loopback-stage.ts';
 import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
@@ -34,7 +32,7 @@ async function check(changes: Record<string, string> = {}, ...args: string[]) {
   return { code, findings, about };
 }
 
-async function putLifecycle(rules: XmlContent[]): Promise<void> {
+async function putLifecycle(rules: object[]): Promise<void> {
   const env = {
     ...rule.env,
     TENCENTCLOUD_SECRETID: 'test-id',
@@ -46,9 +44,8 @@ async function putLifecycle(rules: XmlContent[]): Promise<void> {
   const client = createCosClient(cos, {
     logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
   });
-  await client.call(
-    { doing: 'set the lifecycle of', action: 'PutBucketLifecycle' },
-    { method: 'PUT', query: { lifecycle: '' }, ...xmlBody({ LifecycleConfiguration: { Rule: rules } }) },
+  await client.call({ doing: 'set the lifecycle of', action: 'PutBucketLifecycle' }, (sdk) =>
+    sdk.putBucketLifecycle({ Bucket: cos.bucket, Region: cos.region, Rules: rules } as never),
   );
   client.close();
 }

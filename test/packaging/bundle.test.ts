@@ -64,7 +64,7 @@ test('pulsar-client stays outside the bundle', () => {
   expect(readFileSync(join(out, 'index.js'), 'utf8')).toMatch(/(import|require)\("pulsar-client"\)/);
 });
 
-test('a listing of a local copy loads no SDK, and nothing that checks settings', async () => {
+test('a listing of a local copy loads neither the SDK of COS nor what checks settings', async () => {
   const cli = join(root, 'cli');
   const { outputs } = await bundleCli(packageRoot(import.meta.url), cli);
   const loaded = new Set<string>();
