@@ -74,6 +74,11 @@ export interface ReadableEntry {
   readonly messages: readonly Message[];
   /** The same messages, undecoded; only of a batch that is whole and of the plain kind (format/packed-batch.ts). */
   readonly packed?: PackedBatch;
+  /**
+   * Where the bytes of the entry are in memory that the driver uses again: call `release` once, when nothing of the entry
+   * is in use any more. Whoever never calls it keeps them.
+   */
+  readonly memory?: { release(): void } | undefined;
 }
 
 /** What all messages of an entry have in common. */

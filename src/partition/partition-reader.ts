@@ -110,10 +110,10 @@ export class PartitionReader {
     if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';
     const isLast = end !== 'unknown' && (end === null || isUpTo(end, delivery.id));
     let taking: Promise<void> | undefined;
-    if (delivery.kind === 'entry') taking = this.#take(delivery);
+    if (delivery.kind === 'entry') taking = this.#takeAndRelease(delivery);
     else if (delivery.kind === 'unreadable') taking = this.#keepUnreadable(delivery);
     else this.#file.addChunk();
-    if (!isLast) return taking === undefined ? undefined : taking.then(() => undefined);
+    if (!isLast) return taking as Promise<undefined> | undefined;
     return Promise.resolve(taking)
       .then(() => this.silence.isAtEnd())
       .then((isAtEnd) => (isAtEnd ? 'caught_up' : undefined));
@@ -124,6 +124,16 @@ export class PartitionReader {
     const publishTimeMs = delivery.kind === 'entry' ? delivery.messages[0]?.publishTimeMs : undefined;
     if (publishTimeMs === undefined) return false;
     return publishTimeMs > this.#run.startedAtMs && publishTimeMs <= this.#run.clock.now();
+  }
+
+  /** Files copy what they take. Where taking fails, its memory is left to the collector. */
+  #takeAndRelease(entry: ReadableEntry): Promise<void> | undefined {
+    const taking = this.#take(entry);
+    const { memory } = entry;
+    if (memory === undefined) return taking;
+    if (taking !== undefined) return taking.then(() => memory.release());
+    memory.release();
+    return undefined;
   }
 
   #take(entry: ReadableEntry): Promise<void> | undefined {

@@ -26,6 +26,7 @@ import {
   encodeCommand,
   FrameSplitter,
 } from './protocol/frame.ts';
+import type { ReceiveBlock, ReceiveMemory } from './protocol/receive-memory.ts';
 import { FRAME } from './protocol/tables.ts';
 import { type ConsumerEvents, type ProducerEvents, Receivers } from './receivers.ts';
 import { type Address, brokerUrl } from './service-url.ts';
@@ -43,6 +44,8 @@ export interface ConnectionOptions extends Identity {
   readonly clock: Clock;
   readonly timings: Timings;
   readonly runsFrom: RunsFrom | undefined;
+  /** What connections receive into; without it, each copies what it receives. */
+  readonly memory?: ReceiveMemory;
 }
 
 /** Requests that the broker answers by request id. */
@@ -70,7 +73,7 @@ export class Connection {
   readonly proxyTo: string | undefined;
   readonly #options: ConnectionOptions;
   #socket: Socket | undefined;
-  readonly #splitter = new FrameSplitter((frame) => this.#onFrame(frame));
+  readonly #splitter: FrameSplitter;
   readonly #requests: PendingRequests;
   readonly #keepAlive: KeepAlive;
   readonly #receivers: Receivers;
@@ -86,6 +89,7 @@ export class Connection {
     this.address = address;
     this.proxyTo = proxyTo;
     this.#options = options;
+    this.#splitter = new FrameSplitter((frame, block) => this.#onFrame(frame, block), options.memory);
     this.#requests = new PendingRequests(options.clock);
     this.#receivers = new Receivers(this.name);
     this.#keepAlive = new KeepAlive({
@@ -142,7 +146,9 @@ export class Connection {
     const attempt = { isTls: this.address.tls, tls, runsFrom };
     this.#socket = openSocket(this.address, tls, {
       onOpen: () => this.send('connect', connectFields(this.#options, this.address.tls, this.proxyTo)),
-      onData: (chunk) => this.#onData(chunk),
+      room: () => this.#splitter.room(),
+      onFilled: (chunk) => this.#onData(chunk, () => this.#splitter.filled(chunk.length)),
+      onData: (chunk) => this.#onData(chunk, () => this.#splitter.push(chunk)),
       onError: (error) => this.#lose(socketError(this.name, error, attempt)),
       onClose: () =>
         this.#lose(
@@ -229,10 +235,11 @@ export class Connection {
     await new Promise<void>((resolve) => socket.once('close', () => resolve()));
   }
 
-  #onData(chunk: Buffer): void {
+  /** `split`: takes the chunk apart. */
+  #onData(chunk: Buffer, split: () => void): void {
     this.#keepAlive.heard();
     try {
-      this.#splitter.push(chunk);
+      split();
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#lose(
@@ -245,7 +252,7 @@ export class Connection {
     }
   }
 
-  #onFrame(frame: Buffer): void {
+  #onFrame(frame: Buffer, block: ReceiveBlock | undefined): void {
     if (this.#lost !== undefined) return;
     const command = decodeCommand(frame);
     if (command === undefined) return;
@@ -266,7 +273,7 @@ export class Connection {
         this.#onConsumerClosed((fields as CommandFields<'closeConsumer'>).consumerId ?? -1);
         break;
       default:
-        if (!this.#receivers.receive(command, frame)) this.#onAnswer(command);
+        if (!this.#receivers.receive(command, frame, block)) this.#onAnswer(command);
     }
   }
 
@@ -296,6 +303,7 @@ export class Connection {
     this.#lost = error;
     this.#keepAlive.stop();
     this.#socket?.destroy();
+    this.#splitter.close();
     this.#handshake?.reject(error);
     this.#requests.fail(error.message, undefined, error);
     this.#receivers.lose(error);

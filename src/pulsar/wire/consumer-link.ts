@@ -255,8 +255,8 @@ export class ConsumerLink {
     const listener = this.#listener;
     const isCurrent = (): boolean => this.#current === attempt;
     return {
-      onEntry: (id, bytes, ackSet) => {
-        if (isCurrent()) listener.onEntry(id, bytes, ackSet);
+      onEntry: (id, bytes, ackSet, block) => {
+        if (isCurrent()) listener.onEntry(id, bytes, ackSet, block);
       },
       onActiveChange: (isActive) => {
         if (isCurrent()) listener.onActiveChange(isActive);

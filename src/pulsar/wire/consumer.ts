@@ -75,7 +75,10 @@ export class Consumer implements SourcePartition {
       onReady: (isAgain) => this.#onReady(isAgain),
       onLost: () => this.#beginAfresh(),
       onFailed: (error) => this.#onFailed(error),
-      onEntry: (id, bytes, ackSet) => this.#onEntry(readStoredEntry(id, bytes, ackSet)),
+      onEntry: (id, bytes, ackSet, block) => {
+        block?.hold();
+        this.#onEntry(readStoredEntry(id, bytes, ackSet, block));
+      },
       onActiveChange: (isActive) => this.#onActiveChange(isActive),
       onEndOfTopic: () => this.#deliveries.end(),
     });

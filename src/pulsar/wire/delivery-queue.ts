@@ -93,14 +93,19 @@ export class DeliveryQueue {
 
   /** Forgets what is queued: it is delivered again. The broker keeps its permits. */
   drop(): void {
-    this.#entries.clear();
+    this.#forget();
     this.#flow.dropped();
   }
 
   /** As `drop`, and the permits are gone with the consumer. */
   reset(): void {
-    this.#entries.clear();
+    this.#forget();
     this.#flow.reset();
+  }
+
+  #forget(): void {
+    for (let entry = this.#entries.shift(); entry !== undefined; entry = this.#entries.shift())
+      entry.memory?.release();
   }
 
   /** Once for all that one turn of the event loop brings: each FLOW is a system call. */

@@ -14,6 +14,7 @@ import {
   decodePayload,
   type StoredEntry,
   unreadable,
+  withOwnMemory,
 } from './protocol/entry-decoder.ts';
 import { type EntryMetadata, isChunk } from './protocol/entry-metadata.ts';
 
@@ -55,10 +56,17 @@ export class EntryReader {
   /** Its codec must be loaded. Never throws. */
   read(entry: StoredEntry): Read {
     const { metadata } = entry;
-    if (isChunk(metadata)) return this.#readChunk(entry, metadata);
-    if (this.#acks.isTooLate(entry.id)) return { kind: 'pending', id: entry.id };
+    if (isChunk(metadata)) return this.#readChunk(withOwnMemory(entry), metadata);
+    if (this.#acks.isTooLate(entry.id)) {
+      entry.memory?.release();
+      return { kind: 'pending', id: entry.id };
+    }
     const part = this.#acks.partOf(entry.id, entry.part);
-    this.#acks.handOut(entry.id, part === undefined ? {} : { part });
+    if (part === undefined) {
+      this.#acks.handOut(entry.id);
+      return decodeEntry(entry, this.#context);
+    }
+    this.#acks.handOut(entry.id, { part });
     return decodeEntry(entry, { ...this.#context, part });
   }
 

@@ -4,11 +4,15 @@ import { BackupError } from '../../errors.ts';
 import type { EntryId } from '../../ports.ts';
 import type { Integer } from './protocol/codec.ts';
 import type { Command, CommandFields } from './protocol/frame.ts';
+import type { ReceiveBlock } from './protocol/receive-memory.ts';
 
 /** What a connection reports to a consumer. */
 export interface ConsumerEvents {
-  /** `ackSet`: which messages of a batch are not acknowledged, where some are. */
-  onEntry(id: EntryId, bytes: Buffer, ackSet: readonly Integer[] | undefined): void;
+  /**
+   * `ackSet`: which messages of a batch are not acknowledged, where some are. `block`: where the bytes are; they are
+   * valid until it returns, unless that is held.
+   */
+  onEntry(id: EntryId, bytes: Buffer, ackSet: readonly Integer[] | undefined, block?: ReceiveBlock): void;
   onActiveChange(isActive: boolean): void;
   onEndOfTopic(): void;
   /** The broker has closed this consumer: unload, deletion, shutdown. */
@@ -61,12 +65,12 @@ export class Receivers {
     this.#producers.delete(id);
   }
 
-  /** Returns whether the command is one for a consumer or a producer. `frame`: the one that it came in. */
-  receive(command: Command, frame: Buffer): boolean {
+  /** Returns whether the command is one for a consumer or a producer. `frame`: the one that it came in, in `block`. */
+  receive(command: Command, frame: Buffer, block: ReceiveBlock | undefined): boolean {
     const { name, fields } = command;
     switch (name) {
       case 'message':
-        this.#onMessage(fields as CommandFields<'message'>, frame.subarray(command.end));
+        this.#onMessage(fields as CommandFields<'message'>, frame.subarray(command.end), block);
         return true;
       case 'activeConsumerChange': {
         const { consumerId, isActive } = fields as CommandFields<'activeConsumerChange'>;
@@ -96,13 +100,13 @@ export class Receivers {
     for (const one of all) one.onConnectionLost(error);
   }
 
-  #onMessage(fields: CommandFields<'message'>, bytes: Buffer): void {
+  #onMessage(fields: CommandFields<'message'>, bytes: Buffer, block: ReceiveBlock | undefined): void {
     this.#entries++;
     const consumer = this.#consumers.get(fields.consumerId ?? -1);
     if (consumer === undefined) return;
     const { ledgerId, entryId } = fields.messageId ?? {};
     if (typeof ledgerId === 'number' && typeof entryId === 'number') {
-      consumer.onEntry({ ledgerId, entryId }, bytes, fields.ackSet);
+      consumer.onEntry({ ledgerId, entryId }, bytes, fields.ackSet, block);
       return;
     }
     consumer.onFault(

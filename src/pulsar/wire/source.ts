@@ -13,6 +13,7 @@ import type { SourceOptions } from '../source-options.ts';
 import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
+import { ReceiveMemory } from './protocol/receive-memory.ts';
 import { isServerError } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import { ReceiveBudget } from './receive-budget.ts';
@@ -30,6 +31,8 @@ const SUBSCRIPTION_TYPES = {
 } as const;
 
 const OPEN_ATTEMPTS = 4;
+/** Entries that wait may be few in each block. */
+const RECEIVE_MEMORY_TIMES = 2;
 /** Partitions that are opened side by side, once the first is ours. */
 const OPENING_AT_ONCE = 50;
 
@@ -69,6 +72,7 @@ class WireSource implements Source {
       serviceUrl: parseServiceUrl(config.serviceUrl),
       listenerName: config.listenerName,
       logger,
+      memory: new ReceiveMemory(RECEIVE_MEMORY_TIMES * options.receiveBudgetBytes),
     });
     // One listener per partition that reconnects is not a leak.
     setMaxListeners(0, this.#ended.signal);

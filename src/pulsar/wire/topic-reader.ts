@@ -71,7 +71,7 @@ export async function readTopic(
     {
       onEntry: (id, bytes) => {
         if (hasEnough) return;
-        const entry = readStoredEntry(id, bytes);
+        const entry = readStoredEntry(id, Buffer.from(bytes));
         hasEnough = onEntry(entry);
         timeouts = 0;
         if (hasEnough) finish(true);

@@ -171,7 +171,7 @@ function fieldTable(message: MessageName): readonly (Field | undefined)[] {
   return table;
 }
 
-/** Decodes a message. Bytes fields are views into `bytes`. @throws ProtocolError */
+/** Decodes a message. Nothing of it is a view into `bytes`. @throws ProtocolError */
 export function decodeMessage<M extends MessageName>(
   message: M,
   bytes: Buffer,
@@ -230,7 +230,7 @@ function decodeValue(field: Field, reader: Reader, depth: number): unknown {
     case 'string':
       return reader.slice().toString('utf8');
     case 'bytes':
-      return reader.slice();
+      return Buffer.from(reader.slice());
     case 'double':
       return reader.double();
     case 'message': {

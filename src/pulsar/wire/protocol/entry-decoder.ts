@@ -21,6 +21,7 @@ import {
   readEntryMetadata,
   readSingleMetadata,
 } from './entry-metadata.ts';
+import type { ReceiveBlock } from './receive-memory.ts';
 import { FRAME } from './tables.ts';
 
 /** An entry as it arrived: its metadata is read, its payload is not touched. */
@@ -39,6 +40,8 @@ export interface StoredEntry {
   readonly permits: number;
   /** Of a batch that comes without the messages that somebody has acknowledged: those that come. */
   readonly part: BatchPart | undefined;
+  /** What `raw` is a view of; to be released when the entry is not in use any more. Without it, the bytes are its own. */
+  readonly memory: ReceiveBlock | undefined;
 }
 
 /** Where messages come from, and how large one may become in memory. */
@@ -50,8 +53,13 @@ export interface DecodeContext {
   readonly part?: BatchPart | undefined;
 }
 
-/** Reads what surrounds an entry's payload. `ackSet`: as the broker sent it. Never throws. */
-export function readStoredEntry(id: EntryId, bytes: Buffer, ackSet?: readonly Integer[]): StoredEntry {
+/** Reads what surrounds an entry's payload. `ackSet`: as the broker sent it. `memory`: where it is. Never throws. */
+export function readStoredEntry(
+  id: EntryId,
+  bytes: Buffer,
+  ackSet?: readonly Integer[],
+  memory?: ReceiveBlock,
+): StoredEntry {
   let start = 0;
   let metadata: EntryMetadata | undefined;
   let fault: string | undefined;
@@ -82,7 +90,15 @@ export function readStoredEntry(id: EntryId, bytes: Buffer, ackSet?: readonly In
   const part = isBatch ? BatchPart.of(ackSet, count) : undefined;
   // Of a batch that comes in part some brokers count all messages: one permit too many is better than one too few.
   const permits = Math.max(0, count);
-  return { id, sizeBytes: bytes.length, raw, metadata, fault, payloadStart, permits, part };
+  return { id, sizeBytes: bytes.length, raw, metadata, fault, payloadStart, permits, part, memory };
+}
+
+/** The entry in memory of its own, for whoever keeps it. */
+export function withOwnMemory(entry: StoredEntry): StoredEntry {
+  if (entry.memory === undefined) return entry;
+  const own = { ...entry, raw: Buffer.from(entry.raw), memory: undefined };
+  entry.memory.release();
+  return own;
 }
 
 /** Where the metadata of an entry begins, behind its checksum and its own size. */
@@ -113,23 +129,24 @@ export function unreadable(entry: StoredEntry, topic: string, fault: string, hin
   };
 }
 
-/** Decodes an entry that is no chunk; its codec must be loaded. Never throws. */
+/** Decodes an entry that is no chunk; its codec must be loaded. What is kept raw gets memory of its own. Never throws. */
 export function decodeEntry(entry: StoredEntry, context: DecodeContext): ReadableEntry | UnreadableEntry {
   const fault = checksumFault(entry.raw) ?? entry.fault;
   const { metadata } = entry;
   if (fault !== undefined || metadata === undefined) {
-    return unreadable(entry, context.topic, fault ?? 'it has no metadata');
+    return unreadable(withOwnMemory(entry), context.topic, fault ?? 'it has no metadata');
   }
-  if (metadata.isMarker) return { kind: 'entry', id: entry.id, messages: [] };
+  const { memory } = entry;
+  if (metadata.isMarker) return { kind: 'entry', id: entry.id, messages: [], memory };
   try {
-    return decodePayload(entry.id, metadata, entry.raw.subarray(entry.payloadStart), context);
+    return decodePayload(entry.id, metadata, entry.raw.subarray(entry.payloadStart), context, memory);
   } catch (error) {
-    return unreadable(entry, context.topic, (error as Error).message, hintOf(error));
+    return unreadable(withOwnMemory(entry), context.topic, (error as Error).message, hintOf(error));
   }
 }
 
 /**
- * Decodes a payload by its metadata: of one entry, or of a message's chunks put together.
+ * Decodes a payload by its metadata: of one entry, or of a message's chunks put together. `memory`: what it is a view of.
  * @throws Error whose message is a reason for a person
  */
 export function decodePayload(
@@ -137,18 +154,19 @@ export function decodePayload(
   metadata: EntryMetadata,
   stored: Buffer,
   context: DecodeContext,
+  memory?: ReceiveBlock,
 ): ReadableEntry {
   if (metadata.isEncrypted) throw new Error('it is encrypted by its producer');
   const payload = decompress(stored, metadata.compression, metadata.uncompressedSize, context.limitBytes);
   const count = metadata.messagesInBatch;
   if (count === undefined) {
     assertFitsRecord(payload);
-    return { kind: 'entry', id, messages: [singleMessage(id, metadata, payload, context)] };
+    return { kind: 'entry', id, messages: [singleMessage(id, metadata, payload, context)], memory };
   }
   const isWhole = metadata.compactedIndexes === undefined && context.part === undefined;
   return isWhole && isPlainBatch(payload, count)
-    ? new PackedEntry(id, metadata, payload, context)
-    : { kind: 'entry', id, messages: batchMessages(id, metadata, payload, context) };
+    ? new PackedEntry(id, metadata, payload, context, memory)
+    : { kind: 'entry', id, messages: batchMessages(id, metadata, payload, context), memory };
 }
 
 /** Decodes its messages when somebody asks for them: mostly nobody does. */
@@ -156,13 +174,21 @@ class PackedEntry implements ReadableEntry {
   readonly kind = 'entry';
   readonly id: EntryId;
   readonly packed: PackedBatch;
+  readonly memory: ReceiveBlock | undefined;
   readonly #decode: () => Message[];
   #messages: Message[] | undefined;
 
-  constructor(id: EntryId, metadata: EntryMetadata, batch: Buffer, context: DecodeContext) {
+  constructor(
+    id: EntryId,
+    metadata: EntryMetadata,
+    batch: Buffer,
+    context: DecodeContext,
+    memory: ReceiveBlock | undefined,
+  ) {
     const { topic, partition } = context;
     const { publishTimeMs, producer, sequenceId, schemaVersion, replicatedFrom } = metadata;
     this.id = id;
+    this.memory = memory;
     this.packed = {
       bytes: batch,
       count: metadata.messagesInBatch as number,

@@ -8,6 +8,7 @@ import {
   ProtocolError,
   Reader,
 } from './codec.ts';
+import { type ReceiveBlock, ReceiveMemory } from './receive-memory.ts';
 import { type FieldTable, FRAME, MESSAGES } from './tables.ts';
 
 type BaseCommand = typeof MESSAGES.BaseCommand;
@@ -89,56 +90,117 @@ export function decodeCommand(frame: Buffer): Command | undefined {
 
 const MESSAGE_WITHOUT_FIELDS: ReadonlySet<MessageName> = new Set(['CommandPing', 'CommandPong']);
 
-/** Cuts a stream into frames. Each is copied once, so that the memory of the chunks can be used again. */
+/** So much is read at once at least, where a block has room for it. */
+const MIN_READ_BYTES = 64 * 1024;
+const NO_ROOM = Buffer.alloc(0);
+
+/**
+ * Cuts a stream into frames, where it was received into memory: either `room` and `filled`, or `push`. A frame is valid until
+ * `onFrame` returns, unless that holds its block; without a block it is memory of its own.
+ */
 export class FrameSplitter {
   /** The largest frame that is accepted, without its own size. */
   maxFrameBytes: number = FRAME.defaultMaxMessageSizeBytes + FRAME.paddingBytes;
-  readonly #onFrame: (frame: Buffer) => void;
-  readonly #head = Buffer.alloc(4);
-  #headBytes = 0;
-  #partial: Buffer | undefined;
-  #partialBytes = 0;
+  readonly #onFrame: (frame: Buffer, block?: ReceiveBlock) => void;
+  readonly #memory: ReceiveMemory;
+  #block: ReceiveBlock | undefined;
+  /** In the block: the next frame, with its size, begins here. */
+  #start = 0;
+  /** The stream has been received up to here. */
+  #end = 0;
+  /** A frame that is too large for a block. */
+  #large: Buffer | undefined;
+  #largeBytes = 0;
+  #isClosed = false;
 
-  constructor(onFrame: (frame: Buffer) => void) {
+  constructor(onFrame: (frame: Buffer, block?: ReceiveBlock) => void, memory = new ReceiveMemory(0)) {
     this.#onFrame = onFrame;
+    this.#memory = memory;
   }
 
-  /** Takes the next bytes of the stream. @throws ProtocolError, after which the stream is of no use */
-  push(chunk: Buffer): void {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#partial !== undefined) {
-        const missing = this.#partial.length - this.#partialBytes;
-        const taken = Math.min(missing, chunk.length - at);
-        this.#partial.set(chunk.subarray(at, at + taken), this.#partialBytes);
-        this.#partialBytes += taken;
-        at += taken;
-        if (taken < missing) return;
-        const frame = this.#partial;
-        this.#partial = undefined;
-        this.#onFrame(frame);
-        continue;
-      }
-      if (this.#headBytes === 0 && chunk.length - at >= 4) {
-        const length = this.#checked(chunk.readUInt32BE(at));
-        at += 4;
-        if (chunk.length - at >= length) {
-          this.#onFrame(Buffer.from(chunk.subarray(at, at + length)));
-          at += length;
-        } else this.#begin(length);
-        continue;
-      }
-      this.#head[this.#headBytes++] = chunk[at++] as number;
-      if (this.#headBytes === 4) {
-        this.#headBytes = 0;
-        this.#begin(this.#checked(this.#head.readUInt32BE(0)));
-      }
+  /** Takes the next bytes of the stream, and copies them. @throws ProtocolError, after which the stream is of no use */
+  push(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; ) {
+      const room = this.room();
+      const end = Math.min(chunk.length, at + room.length);
+      room.set(chunk.subarray(at, end));
+      this.filled(end - at);
+      at = end;
     }
   }
 
-  #begin(length: number): void {
-    this.#partial = Buffer.allocUnsafeSlow(length);
-    this.#partialBytes = 0;
+  /** Where the next bytes of the stream are to be written; then call `filled`. */
+  room(): Buffer {
+    if (this.#isClosed) return NO_ROOM;
+    if (this.#large !== undefined) return this.#large.subarray(this.#largeBytes);
+    if (this.#block === undefined || this.#memory.blockBytes - this.#end < this.#wantedBytes()) this.#roll();
+    return (this.#block as ReceiveBlock).bytes.subarray(this.#end);
+  }
+
+  /** So many bytes were written. @throws ProtocolError, after which the stream is of no use */
+  filled(bytes: number): void {
+    if (this.#large !== undefined) {
+      this.#largeBytes += bytes;
+      if (this.#largeBytes < this.#large.length) return;
+      const frame = this.#large;
+      this.#large = undefined;
+      this.#onFrame(frame);
+      return;
+    }
+    this.#end += bytes;
+    this.#cut(this.#block as ReceiveBlock);
+  }
+
+  /** Gives back what it has of the memory: the stream is over. */
+  close(): void {
+    this.#isClosed = true;
+    this.#block?.release();
+    this.#block = undefined;
+  }
+
+  #cut(block: ReceiveBlock): void {
+    const { bytes } = block;
+    while (this.#end - this.#start >= 4) {
+      const length = this.#checked(bytes.readUInt32BE(this.#start));
+      const frameStart = this.#start + 4;
+      const frameEnd = frameStart + length;
+      if (frameEnd > this.#end) {
+        if (length > this.#memory.blockBytes - MIN_READ_BYTES) this.#beginLarge(bytes, frameStart, length);
+        return;
+      }
+      this.#start = frameEnd;
+      const frame = bytes.subarray(frameStart, frameEnd);
+      if (this.#memory.isShort) this.#onFrame(Buffer.from(frame));
+      else this.#onFrame(frame, block);
+      // It may have closed this.
+      if (this.#block !== block) return;
+    }
+  }
+
+  #beginLarge(bytes: Buffer, start: number, length: number): void {
+    this.#large = Buffer.allocUnsafeSlow(length);
+    this.#largeBytes = bytes.copy(this.#large, 0, start, this.#end);
+    this.#end = this.#start;
+  }
+
+  /** The rest of the frame that has begun, if its size is known. */
+  #wantedBytes(): number {
+    if (this.#end - this.#start < 4) return MIN_READ_BYTES;
+    const length = (this.#block as ReceiveBlock).bytes.readUInt32BE(this.#start);
+    return length + 4 - (this.#end - this.#start);
+  }
+
+  /** Goes on in another block, with what there is of the next frame. */
+  #roll(): void {
+    const before = this.#block;
+    const next = this.#memory.take();
+    if (before !== undefined) {
+      before.bytes.copy(next.bytes, 0, this.#start, this.#end);
+      before.release();
+    }
+    this.#end -= this.#start;
+    this.#start = 0;
+    this.#block = next;
   }
 
   #checked(length: number): number {
