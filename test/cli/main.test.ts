@@ -141,6 +141,16 @@ test('an option that takes one value and is given two is wrong usage: neither is
   expect(await main(twice, terminal)).toBe(1);
 });
 
+test.each([
+  ['archive', 'cat', '--folder', ''],
+  ['archive', 'export', '--to='],
+  ['archive', 'verify', '--folder', 'x', '--report', ''],
+])('%s %s %s %s without a name is wrong usage, and not the working directory', async (...args) => {
+  const { terminal, err } = testTerminal();
+  expect(await main(args, terminal)).toBe(2);
+  expect(err()).toContain('has nothing behind it');
+});
+
 test('an interrupted command exits with 130', async () => {
   const interrupt = new AbortController();
   interrupt.abort();

@@ -66,7 +66,6 @@ async function openFolder(
   folder: string,
   { given }: { readonly given: LocationValues },
 ): Promise<OpenTarget> {
-  if (folder === '') throw new UsageError('--to-folder must be a path');
   const there = await withoutLinks(resolve(folder));
   const source = given.folder === undefined ? undefined : await realpath(given.folder);
   if (there === source) throw isSource(folder);
