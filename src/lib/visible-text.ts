@@ -10,8 +10,12 @@ const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t'
 const escaped = (one: string): string =>
   SHORT[one] ?? `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
+/** Whether there is nothing in it but what is on every keyboard: nearly all texts, known in a fraction of the time. */
+export const isPlainText = (text: string): boolean => /^[\x20-\x7e]*$/.test(text);
+
 /** The text as one line without anything hidden. */
-export const visibleText = (text: string): string => text.replace(HIDDEN, escaped);
+export const visibleText = (text: string): string =>
+  isPlainText(text) ? text : text.replace(HIDDEN, escaped);
 
 /** Lines without anything hidden in them. */
 export const visibleLines = (text: string): string => text.replace(HIDDEN_IN_LINES, escaped);

@@ -1,8 +1,6 @@
 // How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each. Times
 // that no date from 1970 to 9999 holds are left out: all others would be in one span beside them.
-
-import { byPartition, type ObjectFacts } from './catalog.ts';
-import { datesOf } from './object-facts.ts';
+import type { Span } from './date-groups.ts';
 
 export interface Coverage {
   readonly fromMs: number;
@@ -12,46 +10,39 @@ export interface Coverage {
 }
 
 export interface PartitionCoverage {
-  readonly topic: string;
   readonly partition: number;
   /** By span. Messages and bytes of an object are spread evenly from its first message to its last. */
   readonly messages: readonly number[];
   readonly bytes: readonly number[];
 }
 
-/** An object, or several as if they were one. */
-export interface CoveredObject {
-  readonly topic: string;
-  readonly sizeBytes: number;
-  readonly parts: { readonly partition: number };
-  readonly facts: Pick<ObjectFacts, 'messages' | 'firstPublishTimeMs' | 'lastPublishTimeMs'>;
-}
-
-/** The coverage in `spans` equal spans; `undefined` where no object reports its times. */
-export function coverageOf(objects: readonly CoveredObject[], spans: number): Coverage | undefined {
-  const timed = objects.filter(({ facts }) => datesOf(facts).length > 0);
-  if (timed.length === 0) return undefined;
-  const fromMs = timed.reduce((least, one) => Math.min(least, startOf(one)), Number.POSITIVE_INFINITY);
-  const toMs = timed.reduce((most, one) => Math.max(most, endOf(one)), 0) + 1;
-  const spanMs = (toMs - fromMs) / spans;
-  const partitions = [...byPartition(timed).values()].map((own) => {
-    const messages = new Array<number>(spans).fill(0);
-    const bytes = new Array<number>(spans).fill(0);
-    for (const object of own) {
-      const first = Math.min(spans - 1, Math.floor((startOf(object) - fromMs) / spanMs));
-      const last = Math.max(first, Math.min(spans - 1, Math.floor((endOf(object) - fromMs) / spanMs)));
-      const share = 1 / (last - first + 1);
-      for (let span = first; span <= last; span++) {
-        messages[span] = (messages[span] as number) + (object.facts.messages ?? 1) * share;
-        bytes[span] = (bytes[span] as number) + object.sizeBytes * share;
-      }
+/** The coverage in `count` equal spans; `undefined` where there is nothing. */
+export function coverageOf(spans: readonly Span[], count: number): Coverage | undefined {
+  if (spans.length === 0) return undefined;
+  let fromMs = Number.POSITIVE_INFINITY;
+  let toMs = 0;
+  for (const { firstMs, lastMs } of spans) {
+    if (firstMs < fromMs) fromMs = firstMs;
+    if (lastMs >= toMs) toMs = lastMs + 1;
+  }
+  const spanMs = (toMs - fromMs) / count;
+  const partitions = new Map<number, { messages: number[]; bytes: number[] }>();
+  for (const span of spans) {
+    let own = partitions.get(span.partition);
+    if (own === undefined) {
+      own = { messages: new Array<number>(count).fill(0), bytes: new Array<number>(count).fill(0) };
+      partitions.set(span.partition, own);
     }
-    const { topic, parts } = own[0] as CoveredObject;
-    return { topic, partition: parts.partition, messages, bytes };
-  });
-  return { fromMs, toMs, spanMs, partitions };
+    const first = Math.min(count - 1, Math.floor((span.firstMs - fromMs) / spanMs));
+    const last = Math.max(first, Math.min(count - 1, Math.floor((span.lastMs - fromMs) / spanMs)));
+    const share = 1 / (last - first + 1);
+    for (let at = first; at <= last; at++) {
+      own.messages[at] = (own.messages[at] as number) + span.messages * share;
+      own.bytes[at] = (own.bytes[at] as number) + span.bytes * share;
+    }
+  }
+  return {
+    ...{ fromMs, toMs, spanMs },
+    partitions: [...partitions].map(([partition, own]) => ({ partition, ...own })),
+  };
 }
-
-const startOf = ({ facts }: CoveredObject): number => datesOf(facts)[0] as number;
-/** Where the end is not known, the beginning: nothing is drawn that nobody said. */
-const endOf = ({ facts }: CoveredObject): number => Math.max(...datesOf(facts));

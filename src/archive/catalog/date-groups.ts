@@ -2,8 +2,7 @@
 // takes follows dates and partitions, not objects.
 import type { MessageId, TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
-import type { CoveredObject } from './coverage.ts';
-import { datesOf } from './object-facts.ts';
+import { datedMs } from './object-facts.ts';
 
 /** The objects of a partition that begin on a day. */
 export interface DateGroup {
@@ -30,60 +29,79 @@ const MAX_SPANS = 10_000;
 const FIRST_SPAN_MS = 60_000;
 
 /** The objects of a partition that begin in a short span of time. */
-interface Span {
-  readonly topic: string;
+export interface Span {
   readonly partition: number;
   /** An object of which nobody knows it counts as one message. */
   messages: number;
   bytes: number;
   firstMs: number;
+  /** Where the end is not known, the beginning: nothing is drawn that nobody said. */
   lastMs: number;
 }
 
 /** Sums up the objects of one topic. */
 export function createDateGroups() {
-  const groups = new Map<string, DateGroup>();
-  let spans = new Map<string, Span>();
+  const groups = new Map<string, Map<number, DateGroup>>();
+  let spans = new Map<number, Map<number, Span>>();
+  let spanCount = 0;
   let spanMs = FIRST_SPAN_MS;
 
   /** What begins in the same span of time becomes one. */
-  function addSpan(span: Span): void {
-    const name = `${span.partition} ${Math.floor(span.firstMs / spanMs)}`;
-    const own = spans.get(name);
+  function addSpan(
+    partition: number,
+    messages: number,
+    bytes: number,
+    firstMs: number,
+    lastMs: number,
+  ): void {
+    let own = spans.get(partition);
     if (own === undefined) {
-      spans.set(name, span);
+      own = new Map();
+      spans.set(partition, own);
+    }
+    const number = Math.floor(firstMs / spanMs);
+    const span = own.get(number);
+    if (span === undefined) {
+      own.set(number, { partition, messages, bytes, firstMs, lastMs });
+      spanCount++;
       return;
     }
-    own.messages += span.messages;
-    own.bytes += span.bytes;
-    own.firstMs = Math.min(own.firstMs, span.firstMs);
-    own.lastMs = Math.max(own.lastMs, span.lastMs);
+    span.messages += messages;
+    span.bytes += bytes;
+    if (firstMs < span.firstMs) span.firstMs = firstMs;
+    if (lastMs > span.lastMs) span.lastMs = lastMs;
   }
 
-  function addToSpans({ topic, parts, facts, sizeBytes }: ArchiveObject): void {
-    const [firstMs, lastMs = firstMs] = datesOf(facts);
-    if (firstMs === undefined || lastMs === undefined) return;
-    const { partition } = parts;
-    const messages = facts.messages ?? 1;
-    addSpan({ topic, partition, messages, bytes: sizeBytes, firstMs, lastMs: Math.max(firstMs, lastMs) });
-    if (spans.size <= MAX_SPANS) return;
+  function addToSpans({ parts, facts, sizeBytes }: ArchiveObject): void {
+    const [first, last] = [datedMs(facts.firstPublishTimeMs), datedMs(facts.lastPublishTimeMs)];
+    const firstMs = first ?? last;
+    if (firstMs === undefined) return;
+    addSpan(parts.partition, facts.messages ?? 1, sizeBytes, firstMs, Math.max(firstMs, last ?? firstMs));
+    if (spanCount <= MAX_SPANS) return;
     spanMs *= 2;
     const narrow = spans;
     spans = new Map();
-    for (const one of narrow.values()) addSpan(one);
+    spanCount = 0;
+    for (const own of narrow.values())
+      for (const { partition, messages, bytes, firstMs, lastMs } of own.values())
+        addSpan(partition, messages, bytes, firstMs, lastMs);
   }
 
   return {
     add(object: ArchiveObject): void {
       const { topic, parts, facts, sizeBytes } = object;
-      const name = `${parts.date} ${parts.partition}`;
-      let group = groups.get(name);
+      let ofDate = groups.get(parts.date);
+      if (ofDate === undefined) {
+        ofDate = new Map();
+        groups.set(parts.date, ofDate);
+      }
+      let group = ofDate.get(parts.partition);
       if (group === undefined) {
         const sums = { objects: 0, bytes: 0, messages: 0, unknown: 0, recordBytes: 0 };
         const { firstId, firstPublishTimeMs, lastId, lastPublishTimeMs } = facts;
         const ends = { firstId, firstPublishTimeMs, lastId, lastPublishTimeMs };
         group = { topic, date: parts.date, partition: parts.partition, ...sums, ...ends };
-        groups.set(name, group);
+        ofDate.set(parts.partition, group);
       }
       group.objects++;
       group.bytes += sizeBytes;
@@ -96,17 +114,11 @@ export function createDateGroups() {
     },
     /** By date and partition. */
     groups: (): DateGroup[] =>
-      [...groups.values()].sort((a, b) =>
-        a.date === b.date ? a.partition - b.partition : a.date < b.date ? -1 : 1,
-      ),
+      [...groups.values()]
+        .flatMap((ofDate) => [...ofDate.values()])
+        .sort((a, b) => (a.date === b.date ? a.partition - b.partition : a.date < b.date ? -1 : 1)),
     /** What is in the same short span of time as if it were one object, for coverageOf. */
-    spans: (): CoveredObject[] =>
-      [...spans.values()].map(({ topic, partition, messages, bytes, firstMs, lastMs }) => ({
-        topic,
-        sizeBytes: bytes,
-        parts: { partition },
-        facts: { messages, firstPublishTimeMs: firstMs, lastPublishTimeMs: lastMs },
-      })),
+    spans: (): Span[] => [...spans.values()].flatMap((own) => [...own.values()]),
   };
 }
 

@@ -1,6 +1,6 @@
 // Lists the files of a local copy as objects under keys, in the order of a bucket. Files are asked for one after the other,
 // which is the cheapest by far, and side by side where the disk is slow. It holds no more than one folder's names.
-import { type Dirent, lstatSync, type Stats, statSync } from 'node:fs';
+import { type Dirent, lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
@@ -17,87 +17,111 @@ const SLOW_MS = 2;
 const SLOW_CALLS = 3;
 /** So many batches are asked for side by side before one file after the other is tried again. */
 const SLOW_BATCHES = 16;
+/** A folder that takes so long comes from a disk or a network; after so many quick ones nothing else has to go on meanwhile. */
+const SLOW_FOLDER_MS = 50;
+const QUICK_FOLDERS = 4;
 
 /** Links to folders are followed no deeper than any key: they may lead round in a circle. */
 const MAX_LINK_DEPTH = 8;
 
 type ListOptions = CallOptions & { readonly startAfter?: string };
 
-/** The files whose keys begin with `prefix`, in key order. @throws BackupError `store`, from the iterator */
-export async function* listFiles(
-  folder: string,
-  prefix: string,
-  { startAfter = '', signal }: ListOptions = {},
-): AsyncGenerator<ListedObject, void, undefined> {
-  const look = createLook(folder, signal);
-  const open: Iterator<Item>[] = [await itemsIn(folder, prefix, startAfter)];
-  for (;;) {
-    const items = open.at(-1);
-    if (items === undefined) return;
-    let names: string[] = [];
-    let next: Item | undefined;
-    for (let item = items.next(); !item.done; item = items.next()) {
-      if (item.value.isFolder) {
-        next = item.value;
-        break;
-      }
-      names.push(item.value.key);
-      if (names.length < BATCH) continue;
-      yield* await look(names);
-      names = [];
+/** What is in a folder, as ObjectStore has it: in key order; those who read get BackupError `store`. */
+export interface FolderListing {
+  /** The files whose keys begin with `prefix`. */
+  listFiles(prefix: string, options?: ListOptions): AsyncGenerator<ListedObject, void, undefined>;
+  /** What is right below `prefix`. */
+  listFolder(prefix: string, options?: ListOptions): AsyncGenerator<FolderItem, void, undefined>;
+}
+
+/** Lists what is in `folder`. */
+export function createFolderListing(folder: string): FolderListing {
+  const breathe = createBreather();
+  const look = createLook(folder, breathe);
+  let quickFolders = 0;
+
+  async function entriesIn(path: string): Promise<Dirent[]> {
+    const startedMs = performance.now();
+    const options = { withFileTypes: true } as const;
+    const isQuick = quickFolders >= QUICK_FOLDERS;
+    const entries = isQuick ? readdirSync(path, options) : await readdir(path, options);
+    quickFolders = performance.now() - startedMs > SLOW_FOLDER_MS ? 0 : quickFolders + 1;
+    await breathe();
+    return entries;
+  }
+
+  /** Names in order: a folder's own order is that of `name` against `name/`, as object stores compare whole keys. */
+  async function itemsIn(prefix: string, { startAfter = '', signal }: ListOptions): Promise<Items> {
+    const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    const begin = prefix.slice(base.length);
+    const path = join(folder, ...base.split('/'));
+    let entries: Dirent[];
+    try {
+      entries = await entriesIn(path);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if ((code === 'ENOENT' || code === 'ENOTDIR') && base !== '') return { base, names: [], next: 0 };
+      throw fileError('list', path, cause);
     }
-    if (names.length > 0) yield* await look(names);
     signal?.throwIfAborted();
-    if (next === undefined) open.pop();
-    else open.push(await itemsIn(folder, next.key, startAfter));
+    const names: string[] = [];
+    const depth = base.split('/').length;
+    for (const entry of entries) {
+      const isLink = entry.isSymbolicLink();
+      const isFolder =
+        entry.isDirectory() || (isLink && depth < MAX_LINK_DEPTH && isFolderAt(join(path, entry.name)));
+      // A pipe would never be read to its end.
+      if (!isFolder && !entry.isFile() && !isLink) continue;
+      const name = isFolder ? `${entry.name}/` : entry.name;
+      if (!name.startsWith(begin) || name.endsWith(PARTIAL)) continue;
+      const key = `${base}${name}`;
+      if (key > startAfter || (isFolder && startAfter.startsWith(key))) names.push(name);
+    }
+    return { base, names: names.sort(), next: 0 };
   }
+
+  async function* listFiles(prefix: string, options: ListOptions = {}) {
+    const { signal } = options;
+    const open: Items[] = [await itemsIn(prefix, options)];
+    for (let items = open.at(-1); items !== undefined; items = open.at(-1)) {
+      const { base, names } = items;
+      let keys: string[] = [];
+      let below: string | undefined;
+      while (items.next < names.length && below === undefined) {
+        const name = names[items.next++] as string;
+        if (name.endsWith('/')) below = `${base}${name}`;
+        else keys.push(`${base}${name}`);
+        if (keys.length < BATCH) continue;
+        yield* await look(keys, signal);
+        keys = [];
+      }
+      if (keys.length > 0) yield* await look(keys, signal);
+      if (below === undefined) open.pop();
+      else open.push(await itemsIn(below, options));
+    }
+  }
+
+  async function* listFolder(prefix: string, options: ListOptions = {}) {
+    const { base, names } = await itemsIn(prefix, options);
+    for (const name of names) {
+      const key = `${base}${name}`;
+      if (key <= (options.startAfter ?? '')) continue;
+      if (name.endsWith('/')) yield { kind: 'folder' as const, key };
+      else
+        for (const object of await look([key], options.signal))
+          yield { kind: 'object' as const, key, object };
+    }
+  }
+
+  return { listFiles, listFolder };
 }
 
-/** What is right below `prefix`, in key order. @throws BackupError `store`, from the iterator */
-export async function* listFolder(
-  folder: string,
-  prefix: string,
-  { startAfter = '', signal }: ListOptions = {},
-): AsyncGenerator<FolderItem, void, undefined> {
-  const look = createLook(folder, signal);
-  for (const { key, isFolder } of await itemsIn(folder, prefix, startAfter)) {
-    if (key <= startAfter) continue;
-    if (isFolder) yield { kind: 'folder', key };
-    else for (const object of await look([key])) yield { kind: 'object', key, object };
-  }
-}
-
-interface Item {
-  readonly key: string;
-  readonly isFolder: boolean;
-}
-
-/** Keys in order: a folder's own order is that of `name` against `name/`, as object stores compare whole keys. */
-async function itemsIn(folder: string, prefix: string, startAfter: string): Promise<ArrayIterator<Item>> {
-  const base = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  const path = join(folder, ...base.split('/'));
-  let entries: Dirent[];
-  try {
-    entries = await readdir(path, { withFileTypes: true });
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if ((code === 'ENOENT' || code === 'ENOTDIR') && base !== '') return [].values();
-    throw fileError('list', path, cause);
-  }
-  const items: Item[] = [];
-  const depth = base.split('/').length;
-  for (const entry of entries) {
-    const isLink = entry.isSymbolicLink();
-    const isFolder =
-      entry.isDirectory() || (isLink && depth < MAX_LINK_DEPTH && isFolderAt(join(path, entry.name)));
-    // A pipe would never be read to its end.
-    if (!isFolder && !entry.isFile() && !isLink) continue;
-    const key = `${base}${entry.name}${isFolder ? '/' : ''}`;
-    if (!key.startsWith(prefix) || key.endsWith(PARTIAL)) continue;
-    if (isFolder ? key > startAfter || startAfter.startsWith(key) : key > startAfter)
-      items.push({ key, isFolder });
-  }
-  return items.sort((a, b) => (a.key < b.key ? -1 : 1)).values();
+/** What is right below `base`, by its name; that of a folder with its `/`. */
+interface Items {
+  readonly base: string;
+  readonly names: readonly string[];
+  /** How far it was gone through. */
+  next: number;
 }
 
 /** Whether a link leads to a folder. */
@@ -110,8 +134,7 @@ function isFolderAt(path: string): boolean {
 }
 
 /** What these files are; those that went meanwhile are left out. */
-function createLook(folder: string, signal: AbortSignal | undefined) {
-  const breathe = createBreather();
+function createLook(folder: string, breathe: ReturnType<typeof createBreather>) {
   let slowBatches = 0;
 
   const sizeOf = (key: string, stats: Stats | undefined): ListedObject[] => {
@@ -120,7 +143,7 @@ function createLook(folder: string, signal: AbortSignal | undefined) {
     return link === undefined ? [] : [{ key, sizeBytes: 0, lastModified: link.mtime }];
   };
 
-  return async (keys: readonly string[]): Promise<ListedObject[]> => {
+  return async (keys: readonly string[], signal: AbortSignal | undefined): Promise<ListedObject[]> => {
     const found: ListedObject[] = [];
     let at = 0;
     let slowCalls = 0;

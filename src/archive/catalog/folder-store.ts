@@ -8,12 +8,13 @@ import { pipeline } from 'node:stream/promises';
 import { makeFolder } from '../../lib/make-folder.ts';
 import type { Created, Exists, ObjectStore, Upload } from '../../ports.ts';
 import { createFileReader } from './file-reader.ts';
-import { fileError, listFiles, listFolder, PARTIAL } from './folder-listing.ts';
+import { createFolderListing, fileError, PARTIAL } from './folder-listing.ts';
 
 /** The files under `folder`; their paths below it are the keys. @throws BackupError `store` from the calls */
 export function createFolderStore(folder: string): ObjectStore {
   const pathOf = (key: string) => join(folder, ...key.split('/'));
   const readFile = createFileReader();
+  const { listFiles, listFolder } = createFolderListing(folder);
   return {
     create: (key, body, crc64) =>
       createFile(pathOf(key), crc64, (partial) => writeFile(partial, body.chunks)),
@@ -31,8 +32,8 @@ export function createFolderStore(folder: string): ObjectStore {
       }
     },
     read: (key, options) => readFile(pathOf(key), options),
-    list: (prefix, options) => listFiles(folder, prefix, options),
-    listFolder: (prefix, options) => listFolder(folder, prefix, options),
+    list: listFiles,
+    listFolder,
     async *listUploads() {},
     abortUpload: async () => undefined,
     close: async () => undefined,

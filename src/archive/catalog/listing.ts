@@ -10,6 +10,10 @@ import type { TopicName } from '../../topic-name.ts';
 const WIDTH = 6;
 /** A page of COS: what fits into one is not worth a list of its folders. */
 const PAGE = 1_000;
+/** So many objects are handed on together: one by one, the way through all that asks would take longer than the listing. */
+const BATCH = 500;
+/** So many batches of a folder that is listed beside another one are held. */
+const AHEAD = 2;
 const DAY_MS = 86_400_000;
 
 /**
@@ -84,19 +88,21 @@ export const isInRange = (date: string, range: DateRange | undefined): boolean =
 export const daysAfter = (date: string, days: number): string =>
   dateOf(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS);
 
-/** Everything under the archive's prefix but what begins with `_`, in key order. @throws BackupError `store` */
+/** Everything under the archive's prefix but what begins with `_`, in key order, several at a time. @throws BackupError `store` */
 export async function* listRecords(
   store: ObjectStore,
   prefix: string,
   options: ListOptions,
-): AsyncGenerator<ListedRecords, void, undefined> {
-  for await (const listed of listKeys(store, prefix, options)) {
-    if (listed.key.endsWith('/')) continue;
-    yield { listed, parts: parseObjectKey(prefix, listed.key) };
-  }
+): AsyncGenerator<ListedRecords[], void, undefined> {
+  for await (const batch of listKeys(store, prefix, options))
+    yield batch
+      .filter(({ key }) => !key.endsWith('/'))
+      .map((listed) => ({ listed, parts: parseObjectKey(prefix, listed.key) }));
 }
 
-function listKeys(store: ObjectStore, prefix: string, options: ListOptions): AsyncIterable<ListedObject> {
+type Batches = AsyncGenerator<readonly ListedObject[], void, undefined>;
+
+function listKeys(store: ObjectStore, prefix: string, options: ListOptions): Batches {
   const { topic, dates } = options;
   if (topic === undefined) return listTopics(store, prefix, options);
   const folder = topicFolder(prefix, topic);
@@ -112,11 +118,7 @@ function isDateIn(name: string, range: DateRange): boolean {
 }
 
 /** All topics, folder by folder where only some dates are asked for. */
-async function* listTopics(
-  store: ObjectStore,
-  prefix: string,
-  options: ListOptions,
-): AsyncGenerator<ListedObject, void, undefined> {
+async function* listTopics(store: ObjectStore, prefix: string, options: ListOptions): Batches {
   const { dates } = options;
   if (dates === undefined) {
     yield* listFolders(store, prefix, options, (name) => !name.startsWith('_'));
@@ -126,7 +128,7 @@ async function* listTopics(
     for await (const topic of topicFolders(store, prefix, callOf(options)))
       yield () => listFolders(store, topic, options, (name) => isDateIn(name, dates as DateRange));
   }
-  yield* readAhead(topics(), { width: options.isLocal ? 1 : WIDTH, ahead: PAGE });
+  yield* readAhead(topics(), { width: options.isLocal ? 1 : WIDTH, ahead: AHEAD });
 }
 
 /** `{prefix}{tenant}/{namespace}/{topic}/`, in key order, whatever is in them. @throws BackupError `store` */
@@ -149,7 +151,7 @@ async function* listFolders(
   prefix: string,
   options: ListOptions,
   isAskedFor: (name: string) => boolean,
-): AsyncGenerator<ListedObject, void, undefined> {
+): Batches {
   async function* sources() {
     for await (const item of store.listFolder(prefix, callOf(options))) {
       const { key } = item;
@@ -158,18 +160,14 @@ async function* listFolders(
     }
   }
   if (options.isLocal) for await (const source of sources()) yield* source();
-  else yield* readAhead(sources(), { width: WIDTH, ahead: PAGE });
+  else yield* readAhead(sources(), { width: WIDTH, ahead: AHEAD });
 }
 
 /** All objects under `prefix`: as one list where they fit into a page, else folder by folder. */
-export async function* listTree(
-  store: ObjectStore,
-  prefix: string,
-  options: CallOptions & { readonly isLocal?: boolean | undefined },
-): AsyncGenerator<ListedObject, void, undefined> {
+async function* listTree(store: ObjectStore, prefix: string, options: ListOptions): Batches {
   const call = callOf(options);
   if (options.isLocal) {
-    yield* store.list(prefix, call);
+    yield* inBatches(store.list(prefix, call));
     return;
   }
   const first: ListedObject[] = [];
@@ -178,10 +176,10 @@ export async function* listTree(
     if (first.length > PAGE) break;
   }
   if (first.length <= PAGE) {
-    yield* first;
+    if (first.length > 0) yield first;
     return;
   }
-  const sources: (() => AsyncIterable<ListedObject>)[] = [];
+  const sources: (() => Batches)[] = [];
   let folders = 0;
   for await (const item of store.listFolder(prefix, call)) {
     const { key } = item;
@@ -190,15 +188,26 @@ export async function* listTree(
     // Files without folders are one list: it goes on where it is.
     if (folders === 0 && sources.length > PAGE) break;
   }
-  if (folders > 1) yield* readAhead(sources, { width: WIDTH, ahead: PAGE });
+  if (folders > 1) yield* readAhead(sources, { width: WIDTH, ahead: AHEAD });
   else {
-    yield* first;
-    yield* store.list(prefix, { ...call, startAfter: (first.at(-1) as ListedObject).key });
+    yield first;
+    yield* inBatches(store.list(prefix, { ...call, startAfter: (first.at(-1) as ListedObject).key }));
   }
 }
 
-async function* only(listed: ListedObject): AsyncGenerator<ListedObject, void, undefined> {
-  yield listed;
+async function* only(listed: ListedObject): Batches {
+  yield [listed];
+}
+
+async function* inBatches(objects: AsyncIterable<ListedObject>): Batches {
+  let batch: ListedObject[] = [];
+  for await (const listed of objects) {
+    batch.push(listed);
+    if (batch.length < BATCH) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 const callOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal });

@@ -1,4 +1,6 @@
 // How many messages some objects hold, as far as it is known. One object of unknown count leaves the others counted.
+
+import { formatCount } from '../../lib/format-count.ts';
 import type { ArchiveObject } from './catalog.ts';
 
 export interface MessageCount {
@@ -25,18 +27,18 @@ export function countMessages(
 
 /** The messages that are known of; `?` if the count of no object is known. */
 export const knownText = ({ messages, unknown }: MessageCount, objects: number): string =>
-  unknown > 0 && unknown === objects ? '?' : messages.toLocaleString('en-US');
+  unknown > 0 && unknown === objects ? '?' : formatCount(messages);
 
 /** `1,890`; `1,890, 1 unknown` if the count of an object is not known. */
 export function countText(count: MessageCount, objects: number): string {
   const known = knownText(count, objects);
   const isWhole = count.unknown === 0 || count.unknown === objects;
-  return isWhole ? known : `${known}, ${count.unknown.toLocaleString('en-US')} unknown`;
+  return isWhole ? known : `${known}, ${formatCount(count.unknown)} unknown`;
 }
 
 /** `1,893 objects, 1,890 messages`; `1,890 messages in 1,893 objects, 1 unknown`. */
 export function totalText({ messages, unknown }: MessageCount, objects: number): string {
-  const [count, files] = [messages, objects].map((one) => one.toLocaleString('en-US'));
+  const [count, files] = [messages, objects].map(formatCount);
   if (unknown === 0) return `${files} objects, ${count} messages`;
-  return `${count} messages in ${files} objects, ${unknown.toLocaleString('en-US')} unknown`;
+  return `${count} messages in ${files} objects, ${formatCount(unknown)} unknown`;
 }

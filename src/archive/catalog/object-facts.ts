@@ -103,30 +103,35 @@ export function factsOf(
   head: ObjectHead | undefined,
 ): ObjectFacts {
   const metadata = head?.metadata ?? {};
-  const number = (text: string | undefined) =>
-    text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+  const time = (text: string | undefined) => (text === undefined ? undefined : parseTime(text));
   const earliest = manifest === undefined ? metadata['earliest-publish-time'] : manifest.earliestPublishTime;
   const latest = manifest === undefined ? metadata['latest-publish-time'] : manifest.latestPublishTime;
   const { ledgerId, entryId, partition, batchIndex } = parts;
   // The key has 0 where the message has no place in a batch.
-  const named = parseMessageId(manifest?.firstId ?? metadata['first-id'] ?? '');
-  const isAlone = named !== undefined && named.batchIndex < 0 && batchIndex === 0;
+  const isAlone = batchIndex === 0 && ID_WITHOUT_PLACE.test(manifest?.firstId ?? metadata['first-id'] ?? '');
   return {
-    messages: manifest?.messages ?? number(metadata['messages']),
-    recordBytes: manifest?.recordBytes ?? number(metadata['record-bytes']),
+    messages: manifest?.messages ?? numberOf(metadata['messages']),
+    recordBytes: manifest?.recordBytes ?? numberOf(metadata['record-bytes']),
     firstId: { ledgerId, entryId, partition, batchIndex: isAlone ? -1 : batchIndex },
     lastId: parseMessageId(manifest?.lastId ?? metadata['last-id'] ?? ''),
-    firstPublishTimeMs: parseTime(manifest?.firstPublishTime ?? metadata['first-publish-time'] ?? ''),
-    earliestPublishTimeMs: parseTime(earliest ?? ''),
-    latestPublishTimeMs: parseTime(latest ?? ''),
+    firstPublishTimeMs: time(manifest?.firstPublishTime ?? metadata['first-publish-time']),
+    earliestPublishTimeMs: time(earliest),
+    latestPublishTimeMs: time(latest),
     // A manifest names times only where they are outside of the ends; metadata from before names none.
     isSpanKnown: manifest !== undefined || (earliest !== undefined && latest !== undefined),
-    lastPublishTimeMs: parseTime(manifest?.lastPublishTime ?? metadata['last-publish-time'] ?? ''),
+    lastPublishTimeMs: time(manifest?.lastPublishTime ?? metadata['last-publish-time']),
   };
 }
 
+const ID_WITHOUT_PLACE = /^\d+:\d+:(?:-1|\d+):-1$/;
+
+const numberOf = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+
 /** What is known of when the first and the last message were published, as far as dates hold it. */
 export const datesOf = (known: Pick<ObjectFacts, 'firstPublishTimeMs' | 'lastPublishTimeMs'>): number[] =>
-  [known.firstPublishTimeMs, known.lastPublishTimeMs].filter(
-    (one: TimeMs | undefined) => one !== undefined && isDate(one),
-  );
+  [datedMs(known.firstPublishTimeMs), datedMs(known.lastPublishTimeMs)].filter((one) => one !== undefined);
+
+/** The time, if it is known and a date holds it. */
+export const datedMs = (timeMs: TimeMs | undefined): number | undefined =>
+  timeMs !== undefined && isDate(timeMs) ? timeMs : undefined;

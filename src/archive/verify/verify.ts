@@ -277,11 +277,13 @@ function countAll(store: ObjectStore, prefix: string, listing: ListOptions, ende
   const total = { objects: 0, bytes: 0, isKnown: false };
   const signal = listing.signal === undefined ? ended : AbortSignal.any([listing.signal, ended]);
   const count = async () => {
-    for await (const { listed, parts } of listRecords(store, prefix, { ...listing, signal })) {
+    for await (const batch of listRecords(store, prefix, { ...listing, signal })) {
       if (ended.aborted) return;
-      if (parts === undefined) continue;
-      total.objects++;
-      total.bytes += listed.sizeBytes;
+      for (const { listed, parts } of batch) {
+        if (parts === undefined) continue;
+        total.objects++;
+        total.bytes += listed.sizeBytes;
+      }
     }
     total.isKnown = true;
   };

@@ -12,6 +12,7 @@ import { mergeByTime, readInOrder } from '../../archive/read/read-messages.ts';
 import { selectRaw } from '../../archive/restore/restore-raw.ts';
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
+import { formatCount } from '../../lib/format-count.ts';
 import type { ListedObject, ObjectStore } from '../../ports.ts';
 import type { Command } from '../command.ts';
 import { parseArgs } from '../parse-args.ts';
@@ -91,7 +92,7 @@ Examples:
       const isLocal = !location.knowsMetadata;
       const catalog = streamCatalog(store, prefix, {
         ...{ topic, signal, isLocal, time: selection },
-        onProgress: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
+        onProgress: (objects) => progress.update(`${formatCount(objects)} objects listed`),
       });
       const list = createObjectList(prefix);
       const archived: ListedObject[] = [];

@@ -52,18 +52,25 @@ export function createListing(output: Output, prefix: string, name: string, with
     groups = createDateGroups();
   }
 
+  async function beginTopic(first: ArchiveObject): Promise<void> {
+    await endTopic();
+    topic = first.topic;
+    hasHead = false;
+    await say(visibleText(topic));
+  }
+
+  function addToTopic(object: ArchiveObject): Promise<void> | undefined {
+    groups.add(object);
+    if (!withObjects) return undefined;
+    rows.push(object);
+    return rows.length >= TABLE_ROWS ? printObjects() : undefined;
+  }
+
   return {
-    async add(object: ArchiveObject): Promise<void> {
-      if (object.topic !== topic) {
-        await endTopic();
-        topic = object.topic;
-        hasHead = false;
-        await say(visibleText(topic));
-      }
-      groups.add(object);
-      if (!withObjects) return;
-      rows.push(object);
-      if (rows.length >= TABLE_ROWS) await printObjects();
+    /** Wait for the answer, if there is one, before the next call. */
+    add(object: ArchiveObject): Promise<void> | undefined {
+      if (object.topic !== topic) return beginTopic(object).then(() => addToTopic(object));
+      return addToTopic(object);
     },
     async end(
       { missing, raw, foreign, badManifests }: Surroundings,

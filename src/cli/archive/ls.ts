@@ -10,6 +10,7 @@ import {
   summaryOf,
 } from '../../archive/schemas/schemas.ts';
 import { dateOf } from '../../format/object-key.ts';
+import { formatCount } from '../../lib/format-count.ts';
 import type { Command } from '../command.ts';
 import { parseArgs } from '../parse-args.ts';
 import { openOutput } from '../terminal/output.ts';
@@ -64,8 +65,7 @@ Examples:
       const { signal } = terminal;
       const isLocal = !location.knowsMetadata;
       progress.update('listing the archive');
-      const onProgress = (objects: number) =>
-        progress.update(`${objects.toLocaleString('en-US')} objects listed`);
+      const onProgress = (objects: number) => progress.update(`${formatCount(objects)} objects listed`);
       const stream = streamCatalog(store, prefix, { topic, dates, signal, isLocal, onProgress });
       const report = values.html === undefined ? undefined : await loadReport(prefix);
       const output = openOutput(terminal, progress.clear);
@@ -73,11 +73,13 @@ Examples:
         ? createJsonListing(output)
         : createListing(output, prefix, name, values.objects);
       let objects = 0;
-      for await (const object of stream.objects()) {
-        objects++;
-        report?.add(object);
-        const writing = listing.add(object);
-        if (writing !== undefined) await writing;
+      for await (const batch of stream.batches()) {
+        objects += batch.length;
+        for (const object of batch) {
+          report?.add(object);
+          const writing = listing.add(object);
+          if (writing !== undefined) await writing;
+        }
         if (output.isGone && report === undefined) return 0;
       }
       const surroundings = await stream.surroundings();

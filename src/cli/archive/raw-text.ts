@@ -1,4 +1,5 @@
 // How commands report entries that are kept raw.
+import { formatCount } from '../../lib/format-count.ts';
 
 /** One sentence on the raw entries of an archive. */
 export function rawText(unreadable: number, recovered: number): string {
@@ -10,4 +11,4 @@ export function rawText(unreadable: number, recovered: number): string {
 }
 
 const count = (entries: number): string =>
-  entries === 1 ? '1 entry is' : `${entries.toLocaleString('en-US')} entries are`;
+  entries === 1 ? '1 entry is' : `${formatCount(entries)} entries are`;

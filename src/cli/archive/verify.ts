@@ -6,6 +6,7 @@ import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
 import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify/verify.ts';
 import { dateOf } from '../../format/object-key.ts';
+import { formatCount } from '../../lib/format-count.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import { packageRoot, packageVersion } from '../../packaging/package-root.ts';
 import type { Command, Terminal } from '../command.ts';
@@ -105,11 +106,11 @@ Examples:
         topic: location.topic,
         knowsMetadata: location.knowsMetadata,
         signal: terminal.signal,
-        onFollowed: (manifests) => progress.update(`${manifests.toLocaleString('en-US')} manifests followed`),
-        onChecked: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
+        onFollowed: (manifests) => progress.update(`${formatCount(manifests)} manifests followed`),
+        onChecked: (objects) => progress.update(`${formatCount(objects)} objects listed`),
         onProgress: ({ objects, bytes, total }) => {
           const share = bytes / Math.max(1, total?.bytes ?? Number.POSITIVE_INFINITY);
-          const count = (value: number) => value.toLocaleString('en-US');
+          const count = formatCount;
           progress.update(
             total === undefined
               ? `${count(objects)} objects  ${formatBytes(bytes)}`
@@ -186,15 +187,14 @@ function print(report: VerifyReport, terminal: Terminal): void {
 /** Of a copy, what it says that it holds: the rest is not looked for. */
 function copyLines({ copies, leftOut }: VerifyReport): string[] {
   const lines = copies.map((note) => `a copy of ${describeCopy(note)}`);
-  if (leftOut > 0)
-    lines.push(`${leftOut.toLocaleString('en-US')} objects that its manifests name are no part of it`);
+  if (leftOut > 0) lines.push(`${formatCount(leftOut)} objects that its manifests name are no part of it`);
   return lines;
 }
 
 /** How far the runs could be followed, and what is in no object. */
 function chainLines({ chain, partitions }: VerifyReport): string[] {
   const { manifests, followed, from, until } = chain;
-  const count = (value: number) => value.toLocaleString('en-US');
+  const count = formatCount;
   if (followed === 0)
     return manifests === 0 ? [] : [`no run says where the subscription was: gaps cannot be distinguished`];
   const sum = (of: (one: PartitionResult) => { entries: number }) =>

@@ -1,9 +1,10 @@
 // Columns for a person to read: columns with numbers to the right, others to the left; as wide as a terminal shows them.
 import widthOf from 'fast-string-truncated-width';
-import { visibleText } from '../../lib/visible-text.ts';
+import { formatCount } from '../../lib/format-count.ts';
+import { isPlainText, visibleText } from '../../lib/visible-text.ts';
 
 /** How many columns of a terminal a text takes: some letters take two, some none. */
-const columnsOf = (text: string): number => widthOf(text).width;
+const columnsOf = (text: string): number => (isPlainText(text) ? text.length : widthOf(text).width);
 
 /** The text with spaces behind it, up to so many columns. */
 export const padColumns = (text: string, columns: number): string =>
@@ -22,7 +23,7 @@ export function formatTable(
   rows: readonly (readonly (string | number)[])[],
 ): string[] {
   const texts = rows.map((row) =>
-    row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-US') : visibleText(cell))),
+    row.map((cell) => (typeof cell === 'number' ? formatCount(cell) : visibleText(cell))),
   );
   const widths = head.map((title, i) =>
     Math.max(title.length, ...texts.map((row) => columnsOf(row[i] ?? ''))),
@@ -50,7 +51,7 @@ export function formatDuration(ms: number): string {
 
 /** How many there are of something: `1 day`, `1,500 rows`. */
 export const counted = (count: number, what: string): string =>
-  `${count.toLocaleString('en-US')} ${what}${count === 1 ? '' : 's'}`;
+  `${formatCount(count)} ${what}${count === 1 ? '' : 's'}`;
 
 /** Bytes as a person says them: `1.2 MB`; decimal, as SCF and COS count. */
 export function formatBytes(bytes: number): string {

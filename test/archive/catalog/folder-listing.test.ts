@@ -44,3 +44,22 @@ it('follows links, also in a circle, and passes over what is no file', async () 
   symlinkSync('..', join(folder, 'a/round'));
   expect((await keys('a/')).length).toBeGreaterThan(6);
 });
+
+it('lists more folders than it asks for one by one, and ends at Ctrl-C', async () => {
+  const paths = Array.from({ length: 40 }, (_, i) => `many/${String(i).padStart(2, '0')}`);
+  for (const path of paths) {
+    mkdirSync(join(folder, path), { recursive: true });
+    writeFileSync(join(folder, path, 'x'), 'x');
+  }
+  const store = createFolderStore(folder);
+  const stop = new AbortController();
+  const found: string[] = [];
+  for await (const { key } of store.list('many/', { signal: stop.signal })) found.push(key);
+  expect(found).toEqual(paths.map((path) => `${path}/x`));
+  await expect(async () => {
+    for await (const _ of store.list('many/', { signal: stop.signal })) stop.abort(new Error('stopped'));
+  }).rejects.toThrow('stopped');
+  await expect(async () => {
+    for await (const _ of store.listFolder('many/', { signal: stop.signal }));
+  }).rejects.toThrow('stopped');
+});
