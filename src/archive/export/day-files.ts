@@ -4,19 +4,19 @@ import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../../errors.ts';
 import { dateOf } from '../../format/object-key.ts';
-import { parseTime } from '../../format/record.ts';
+import { compareMessageIds, formatMessageId, parseMessageId, parseTime } from '../../format/record.ts';
 import { readWhole } from '../../format/stored-object.ts';
 import { mapInOrder } from '../../lib/map-in-order.ts';
-import type { CallOptions, ObjectStore, TimeMs } from '../../ports.ts';
+import type { CallOptions, MessageId, ObjectStore, TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import type { PartitionObjects } from '../catalog/object-list.ts';
 import { isByContent, isSelected, type Selection } from '../catalog/selection.ts';
 import { createDuplicateFilter, type ReadOptions, readInOrder } from '../read/read-messages.ts';
-import type { ParquetFile, ParquetOptions, ParquetWriter } from './parquet-file.ts';
+import { type ParquetFile, type ParquetOptions, type ParquetWriter, rowGroupBytes } from './parquet-file.ts';
 import type { PayloadColumns } from './payload-columns.ts';
 import { CareNeeded, type QuickRow, readQuickly } from './quick-rows.ts';
 import { rowLine } from './row-line.ts';
-import { type Draft, fileName } from './target.ts';
+import type { Draft } from './target.ts';
 
 /** Objects of this size are read so many at a time. */
 const SMALL_BYTES = 1_048_576;
@@ -30,6 +30,38 @@ export interface FillOptions extends CallOptions, Pick<ReadOptions, 'onDamaged'>
   readonly selection: Selection;
   readonly payload?: PayloadColumns | undefined;
   readonly onRead?: ((date: string, bytes: number) => void) | undefined;
+  /** Of each partition the message behind which all have to be. */
+  readonly lastIds?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A file that has no name yet in its day. */
+type NewFile = Omit<Draft, 'name'>;
+
+/** Files, and the last message of each partition in them. */
+export interface Filled {
+  readonly drafts: readonly NewFile[];
+  readonly lastIds: Readonly<Record<string, string>>;
+}
+
+/** Thrown where a message is not behind those that the day has. */
+export class NotBehind extends Error {}
+
+/** Sees to it that all messages are behind those, and keeps the last of each partition. */
+function createOrder(before: Readonly<Record<string, string>> = {}) {
+  const first = new Map(
+    Object.entries(before).map(([partition, id]) => [Number(partition), parseMessageId(id) as MessageId]),
+  );
+  const last = new Map<number, MessageId>();
+  return {
+    /** @throws NotBehind */
+    see(id: MessageId): void {
+      const { partition } = id;
+      const [bound, known] = [first.get(partition), last.get(partition)];
+      if (bound !== undefined && compareMessageIds(id, bound) <= 0) throw new NotBehind();
+      if (known === undefined || compareMessageIds(id, known) > 0) last.set(partition, id);
+    },
+    lastIds: () => Object.fromEntries([...last].map(([partition, id]) => [partition, formatMessageId(id)])),
+  };
 }
 
 /** The files of a day that is being written. */
@@ -38,27 +70,33 @@ export interface DayFiles {
   write(line: string | Uint8Array): boolean;
   /** Begins another file where one is large. @throws BackupError */
   untilTaken(): Promise<void>;
-  close(): Promise<readonly Draft[]>;
+  close(): Promise<readonly NewFile[]>;
   /** Never throws. */
   discard(): Promise<void>;
 }
 
-/** Files in `folder`, of at most about `fileBytes` each. */
+/** Files in `folder`, of about `fileBytes` each. */
 export async function createDayFiles(
   folder: string,
   writer: ParquetWriter,
   options: Omit<ParquetOptions, 'path'>,
 ): Promise<DayFiles> {
   await mkdir(folder, { recursive: true });
-  const drafts: Draft[] = [];
+  const drafts: NewFile[] = [];
+  const { fileBytes } = options;
+  const groupBytes = rowGroupBytes(fileBytes);
   let file: (ParquetFile & { readonly path: string }) | undefined;
+  /** Bytes of lines in the file, and at how many of them its size is looked at: rows are mostly larger than what is written of them. */
+  let lineBytes = 0;
+  let lookAtBytes = fileBytes;
 
   async function closeFile(): Promise<void> {
     if (file === undefined) return;
     const { path } = file;
     const { rows } = await file.close();
     file = undefined;
-    drafts.push({ path, name: fileName(drafts.length), rows, sizeBytes: (await stat(path)).size });
+    [lineBytes, lookAtBytes] = [0, fileBytes];
+    drafts.push({ path, rows, sizeBytes: (await stat(path)).size });
   }
 
   return {
@@ -67,14 +105,23 @@ export async function createDayFiles(
         const path = join(folder, `${drafts.length}.partial`);
         file = { path, ...writer.open({ ...options, path }) };
       }
-      return file.write(line);
+      lineBytes += line.length;
+      return file.write(line) || lineBytes >= lookAtBytes;
     },
     async untilTaken() {
       if (file === undefined) return;
-      await file.untilTaken();
-      if (options.fileBytes === Number.POSITIVE_INFINITY) return;
-      const written = await stat(file.path).catch(() => undefined);
-      if (written !== undefined && written.size >= options.fileBytes) await closeFile();
+      if (lineBytes < lookAtBytes) return file.untilTaken();
+      // Then all but one or two row groups is in the file.
+      await file.untilTaken(0);
+      const written = await stat(file.path).then(
+        ({ size }) => size,
+        () => 0,
+      );
+      const perByte = Math.min(1, written / Math.max(groupBytes, lineBytes - 1.5 * groupBytes));
+      const left = fileBytes - perByte * lineBytes;
+      if (left <= 0) return closeFile();
+      const more = written === 0 ? groupBytes : Math.min(fileBytes, left / perByte);
+      lookAtBytes = lineBytes + Math.max(groupBytes / 2, more);
     },
     async close() {
       await closeFile();
@@ -111,9 +158,10 @@ export async function fillQuickly(
   partitions: readonly PartitionObjects[],
   opening: Promise<DayFiles>,
   onOtherDay: OnOtherDay,
-  { selection, signal, onRead }: FillOptions,
-): Promise<readonly Draft[] | undefined> {
+  { selection, signal, onRead, lastIds }: FillOptions,
+): Promise<Filled | undefined> {
   const files = await opening;
+  const order = createOrder(lastIds);
   const isTimed = selection.fromMs !== undefined || selection.toMs !== undefined;
   const call: CallOptions = signal === undefined ? {} : { signal };
   let mayWait = false;
@@ -126,8 +174,12 @@ export async function fillQuickly(
           const publishTimeMs = isTimed ? (parseTime(publishTime) as TimeMs) : 0;
           if (!isSelected({ id, publishTimeMs, key: undefined, properties: [] }, selection)) return;
           if (seen.isDuplicate(id)) return;
-          if (own === date) mayWait = files.write(line) || mayWait;
-          else onOtherDay(object, own);
+          if (own !== date) {
+            onOtherDay(object, own);
+            return;
+          }
+          order.see(id);
+          mayWait = files.write(line) || mayWait;
         };
         const untilTaken = () => {
           signal?.throwIfAborted();
@@ -139,7 +191,7 @@ export async function fillQuickly(
         onRead?.(date, object.sizeBytes);
       }
     }
-    return await files.close();
+    return { drafts: await files.close(), lastIds: order.lastIds() };
   } catch (error) {
     await files.discard();
     const isOdd = error instanceof CareNeeded || (error instanceof BackupError && error.code === 'corrupt');
@@ -155,9 +207,10 @@ export async function fill(
   partitions: readonly PartitionObjects[],
   opening: Promise<DayFiles>,
   onOtherDay: OnOtherDay,
-  { selection, signal, onDamaged, onRead, payload }: FillOptions,
-): Promise<readonly Draft[]> {
+  { selection, signal, onDamaged, onRead, payload, lastIds }: FillOptions,
+): Promise<Filled> {
   const files = await opening;
+  const order = createOrder(lastIds);
   const readOptions = {
     ...(signal !== undefined && { signal }),
     onDamaged,
@@ -171,13 +224,14 @@ export async function fill(
           onOtherDay(one.object, own);
           continue;
         }
+        order.see(one.message.id);
         if (files.write(rowLine(one, await payload?.rowFields(one.message, one.object)))) {
           await files.untilTaken();
           signal?.throwIfAborted();
         }
       }
     }
-    return await files.close();
+    return { drafts: await files.close(), lastIds: order.lastIds() };
   } catch (error) {
     await files.discard();
     throw error;

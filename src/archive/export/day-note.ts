@@ -18,6 +18,8 @@ export interface SourceObject {
   /** Its key, without the prefix of the archive. */
   readonly path: string;
   readonly sizeBytes: number;
+  /** With which addition its rows came; absent in a list that is not of a note. */
+  readonly addition?: number;
   /** Its key has another date. Where nothing else says that it has rows of this day, reading it has shown that. */
   readonly isOfOtherDay?: boolean;
 }
@@ -27,6 +29,14 @@ export interface ExportedFile {
   readonly name: string;
   readonly sizeBytes: number;
   readonly rows: number;
+}
+
+/** Rows that came into a day together, all behind those that it had before. */
+export interface Addition {
+  /** How many files it has: they are next to each other in the list of files. */
+  readonly files: number;
+  /** The last message of each partition. */
+  readonly lastIds: Readonly<Record<string, string>>;
 }
 
 /** What is remembered of a day. */
@@ -42,7 +52,10 @@ export interface DayNote {
   /** Of names and types of the columns. */
   readonly columns: string;
   readonly rows: number;
+  /** What was asked for. */
+  readonly fileBytes?: number;
   readonly files: readonly ExportedFile[];
+  readonly additions?: readonly Addition[];
   readonly sources: readonly SourceObject[];
   /** Keys of objects that were skipped: the day is written again the next time. */
   readonly damaged?: readonly string[];

@@ -1,10 +1,30 @@
-// Writes the days of a topic as tables that are not there yet, or that are of other objects than today. A day is read
-// again as a whole, in the order of each partition, and takes the place of what there was only when it is complete.
+// Writes the days of a topic as tables that are not there yet, or that are of other objects than today. Rows that are all
+// behind those of a day come in another file, or the last file is written again with them. Else the day is read again as a
+// whole, in the order of each partition. Nothing takes the place of what there was before it is complete.
 import type { ObjectStore } from '../../ports.ts';
+import type { ArchiveObject } from '../catalog/catalog.ts';
+import { pathOf } from '../catalog/manifest-content.ts';
+import type { PartitionObjects } from '../catalog/object-list.ts';
 import { type DamagedObject, readInOrder } from '../read/read-messages.ts';
 import { selectOf } from './columns.ts';
-import { createDayFiles, fill, fillQuickly, isQuick, type OnOtherDay } from './day-files.ts';
-import { type DayNote, dayFolder, EXPORT_FORMAT, noteFolder, noteKey } from './day-note.ts';
+import {
+  createDayFiles,
+  type Filled,
+  fill,
+  fillQuickly,
+  isQuick,
+  NotBehind,
+  type OnOtherDay,
+} from './day-files.ts';
+import {
+  type DayNote,
+  dayFolder,
+  EXPORT_FORMAT,
+  noteFolder,
+  noteKey,
+  type SourceObject,
+  sourcesSha256,
+} from './day-note.ts';
 import { cutOf, type Days, isSelectedDay } from './days.ts';
 import type { ParquetCompression, ParquetWriter } from './parquet-file.ts';
 import type { PayloadReader } from './payload-columns.ts';
@@ -12,17 +32,21 @@ import { typeFromJson, typeToJson } from './payload-type.ts';
 import {
   columnsOf,
   columnsText,
+  type DayPlan,
   expectSources,
   type KnownDay,
+  lastIdsOf,
+  NOTHING,
   type PlanOptions,
   planDay,
 } from './plan-days.ts';
-import type { Draft, ExportTarget } from './target.ts';
+import { type ExportTarget, newNames } from './target.ts';
 
 /** How rows look, and how files are made. */
 export interface ExportOptions extends PlanOptions {
   readonly compression: ParquetCompression;
-  readonly fileBytes: number;
+  /** Called before a day is changed; throws where it must not be. */
+  readonly beforeChange?: (() => Promise<void>) | undefined;
   readonly signal: AbortSignal;
   /** See ReadOptions. */
   readonly onDamaged: ((damaged: DamagedObject) => void) | undefined;
@@ -55,11 +79,11 @@ export async function seePayloads(
   const key = `${noteFolder(topic)}payload.json`;
   const before = await target.readNote(key);
   for (const date of days.dates()) {
-    const plan = await planDay(date, days.sourcesOf(date), notes.get(date), target, options, true);
-    if (!plan.isStale) continue;
+    const { sources } = await planDay(date, days, notes.get(date), target, options, true);
+    if (sources.length === 0) continue;
     // Damage is reported where it is left out of the tables.
     const reading = { signal, onDamaged: onDamaged && (() => undefined) };
-    for (const objects of days.partitionsOf(date))
+    for (const objects of onlyOf(days.partitionsOf(date), sources))
       for await (const { message, object } of readInOrder(store, objects, selection, reading))
         await payloads.see(message, object);
   }
@@ -77,22 +101,25 @@ export async function writeDays(
   options: ExportOptions,
 ): Promise<DayResult[]> {
   const results = new Map<string, DayResult>();
+  const written = new Map(notes);
   const queue = days.dates();
   for (let date = queue.shift(); date !== undefined; date = queue.shift()) {
-    const plan = await planDay(date, days.sourcesOf(date), notes.get(date), target, options);
-    if (!plan.isStale && !results.has(date)) {
+    const plan = await planDay(date, days, written.get(date), target, options);
+    if (plan.change === 'none') {
       const { rows, files } = plan.note as KnownDay;
-      results.set(date, { date, state: 'unchanged', rows, ...sumOf(files) });
+      if (!results.has(date)) results.set(date, { date, state: 'unchanged', rows, ...sumOf(files) });
       continue;
     }
-    await expectSources(target, options.topic, date, days.sourcesOf(date), options);
     const onOtherDay: OnOtherDay = (object, other) => {
       if (!isSelectedDay(other, options.selection) || days.learn(object, other)) return;
       // Days behind this one are in the queue already, unless nothing was known of them.
       if (!queue.includes(other)) queue.push(other);
       queue.sort();
     };
-    results.set(date, await writeDay(store, date, days, target, await writer(), onOtherDay, options));
+    const note = await writeDay(store, plan, days, target, await writer(), onOtherDay, options);
+    const { rows, files, sources, ...rest } = note;
+    written.set(date, { ...rest, rows, files, sourcesSha256: sourcesSha256(sources) });
+    results.set(date, { date, state: 'written', rows, ...sumOf(files) });
   }
   return [...results.values()].sort((a, b) => (a.date < b.date ? -1 : 1));
 }
@@ -102,29 +129,44 @@ const sumOf = (files: readonly { sizeBytes: number }[]) => ({
   bytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
 });
 
+/** The objects of these that are among the sources. */
+function onlyOf(
+  partitions: readonly PartitionObjects[],
+  sources: readonly SourceObject[],
+): PartitionObjects[] {
+  const paths = new Set(sources.map(({ path }) => path));
+  const isOwn = ({ key }: ArchiveObject) => paths.has(pathOf(key));
+  return partitions.map((one) => ({
+    ...one,
+    recovered: one.recovered.filter(isOwn),
+    *others() {
+      for (const object of one.others()) if (isOwn(object)) yield object;
+    },
+  }));
+}
+
 /** Makes the files of a day, and puts them in place. */
 async function writeDay(
   store: ObjectStore,
-  date: string,
+  plan: DayPlan,
   days: Days,
   target: ExportTarget,
   writer: ParquetWriter,
   onOtherDay: OnOtherDay,
   options: ExportOptions,
-): Promise<DayResult> {
+): Promise<DayNote> {
+  const { date, kept } = plan;
   const { topic, selection, signal, compression, fileBytes, settings } = options;
+  if (plan.change === 'whole') await expectSources(target, topic, date, plan.sources, options);
   const folder = dayFolder(topic, date);
-  const before = await target.filesOf(folder);
-  // One file is replaced at once on any disk: a day that is one stays one.
-  const maxBytes = target.canSplit && before.size !== 1 ? fileBytes : Number.POSITIVE_INFINITY;
-  const sources = days.sourcesOf(date);
-  const partitions = days.partitionsOf(date);
+  const partitions = onlyOf(days.partitionsOf(date), plan.sources);
   const select = selectOf(columnsOf(options.payload), options.payload?.fields);
-  const open = () => createDayFiles(target.draftFolder, writer, { select, compression, fileBytes: maxBytes });
+  const open = () => createDayFiles(target.draftFolder, writer, { select, compression, fileBytes });
   const damaged: string[] = [];
   const onDamaged = options.onDamaged && ((one: DamagedObject) => void damaged.push(one.key));
   const reading = {
     ...options,
+    lastIds: lastIdsOf(kept.additions),
     onDamaged:
       onDamaged &&
       ((one: DamagedObject) => {
@@ -132,14 +174,29 @@ async function writeDay(
         options.onDamaged?.(one);
       }),
   };
-  let drafts: readonly Draft[] | undefined;
-  if (options.payload === undefined && isQuick(partitions, selection))
-    drafts = await fillQuickly(store, date, partitions, open(), onOtherDay, reading);
-  drafts ??= await fill(store, date, partitions, open(), onOtherDay, reading);
+  let filled: Filled | undefined;
+  try {
+    if (options.payload === undefined && isQuick(partitions, selection))
+      filled = await fillQuickly(store, date, partitions, open(), onOtherDay, reading);
+    filled ??= await fill(store, date, partitions, open(), onOtherDay, reading);
+  } catch (error) {
+    if (!(error instanceof NotBehind)) throw error;
+    const there = [...(await target.filesOf(folder)).keys()];
+    const whole: DayPlan = { ...plan, change: 'whole', kept: NOTHING, replaced: there };
+    const all = { ...whole, sources: days.sourcesOf(date) };
+    return writeDay(store, all, days, target, writer, onOtherDay, options);
+  }
   signal.throwIfAborted();
-  await target.publish(folder, drafts, signal);
-  const files = drafts.map(({ name, sizeBytes, rows }) => ({ name, sizeBytes, rows }));
-  const rows = files.reduce((sum, one) => sum + one.rows, 0);
+  await options.beforeChange?.();
+  const there = [...(await target.filesOf(folder)).keys()];
+  const names = newNames(there, plan.replaced, filled.drafts.length);
+  const drafts = filled.drafts.map((draft, i) => ({ ...draft, name: names[i] as string }));
+  const removed = plan.replaced.filter((name) => !names.includes(name));
+  await target.publish(folder, { drafts, removed }, signal);
+  const files = [...kept.files, ...drafts.map(({ name, sizeBytes, rows }) => ({ name, sizeBytes, rows }))];
+  // Rows that turned out to be of other days add nothing.
+  const isMore = drafts.length > 0 || kept.additions.length === 0;
+  const addition = isMore ? kept.additions.length : kept.additions.length - 1;
   const note: DayNote = {
     format: EXPORT_FORMAT,
     topic: topic.full,
@@ -147,11 +204,15 @@ async function writeDay(
     settings,
     ...cutOf(date, selection),
     columns: columnsText(options.payload),
-    rows,
+    rows: files.reduce((sum, one) => sum + one.rows, 0),
+    fileBytes,
     files,
+    additions: isMore
+      ? [...kept.additions, { files: drafts.length, lastIds: filled.lastIds }]
+      : kept.additions,
     ...(damaged.length > 0 && { damaged }),
-    sources,
+    sources: [...kept.sources, ...plan.sources.map((one) => ({ ...one, addition }))],
   };
   await target.writeNote(noteKey(topic, date), `${JSON.stringify(note)}\n`);
-  return { date, state: 'written', rows, ...sumOf(files) };
+  return note;
 }

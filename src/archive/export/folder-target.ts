@@ -1,28 +1,55 @@
-// An export in a folder. A day of one file is replaced by renaming that file, which no reader sees half done. A day of
-// several is a folder that is made beside the export, where no pattern over it looks, and renamed as a whole.
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+// An export in a folder. One file more, or one in place of another, is one rename. A new day of several files is a folder
+// that is made beside the export, where no pattern over it looks, and renamed as a whole. All else takes several steps,
+// during which a file in the day makes engines fail. It removes no file that no export has written.
+import { randomUUID } from 'node:crypto';
+import { constants, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
 import { fileError } from '../catalog/folder-listing.ts';
-import type { Draft, ExportTarget } from './target.ts';
+import { isGone } from './export-lock.ts';
+import { type Draft, type ExportTarget, GUARD_NAME, GUARD_TEXT } from './target.ts';
 
-/** In a folder beside the export: which day's folder was moved there, until another is in its place. */
-const MOVED = 'moved.txt';
-/** An exchange is two calls, one right behind the other. */
-const EXCHANGED_WITHIN_MS = 1_000;
 /** Drafts of another machine, on which nothing has changed for so long. */
 const LEFT_AFTER_MS = 86_400_000;
 
+/** Of exports of this process. */
+const inUse = new Set<string>();
+
+/** How a folder is opened. */
+export interface FolderTargetOptions {
+  /** Nothing is to be written: no folder is made, and nothing is removed. */
+  readonly isDry?: boolean;
+}
+
 /** Opens or makes the folder, and removes what a killed export left. @throws BackupError `config`, `store` */
-export async function openFolderTarget(path: string): Promise<ExportTarget> {
+export async function openFolderTarget(
+  path: string,
+  { isDry = false }: FolderTargetOptions = {},
+): Promise<ExportTarget> {
   const folder = resolve(path);
-  const own = `-${hostname()}-${process.pid}`;
+  const own = `-${randomUUID().slice(0, 8)}-${hostname()}-${process.pid}`;
   const draftFolder = join(folder, '_export', `drafts${own}`);
   const beside = join(dirname(folder), `.${basename(folder)}.tdmq-backup${own}`);
   const pathOf = (key: string) => join(folder, ...key.split('/'));
-  await cleanUp(folder);
-  const made = await attempt('make', folder, () => mkdir(draftFolder, { recursive: true }));
+  if (!isDry) await cleanUp(folder);
+  inUse.add(draftFolder).add(beside);
+  const made = isDry
+    ? undefined
+    : await attempt('make', folder, () => mkdir(draftFolder, { recursive: true }));
 
   async function filesOf(dayFolder: string): Promise<Map<string, number>> {
     const files = new Map<string, number>();
@@ -34,48 +61,74 @@ export async function openFolderTarget(path: string): Promise<ExportTarget> {
     return files;
   }
 
-  /** The drafts in a folder of their own, which takes the place of the day's. */
-  async function exchange(day: string, drafts: readonly Draft[]): Promise<void> {
-    const [made, moved] = [join(beside, 'day'), join(beside, 'before')];
-    await rm(beside, { recursive: true, force: true });
-    await mkdir(made, { recursive: true });
-    for (const { path: draft, name } of drafts) await rename(draft, join(made, name));
-    await mkdir(dirname(day), { recursive: true });
-    const isThere = await rmdir(day).then(
-      () => false,
-      ({ code }: NodeJS.ErrnoException) => code !== 'ENOENT',
-    );
-    if (isThere) {
-      await writeFile(join(beside, MOVED), day);
-      await rename(day, moved);
-    }
+  /** The drafts as a new day. Whether that could be: not where the export has a disk or a folder above for itself. */
+  async function appear(day: string, drafts: readonly Draft[]): Promise<boolean> {
+    const ready = join(beside, 'day');
+    const moved: Draft[] = [];
     try {
-      await rename(made, day);
+      await rm(beside, { recursive: true, force: true });
+      await mkdir(ready, { recursive: true });
+      for (const draft of drafts) {
+        await rename(draft.path, join(ready, draft.name));
+        moved.push(draft);
+      }
+      await rmdir(day).catch(() => undefined);
+      await rename(ready, day);
+      return true;
+    } catch {
+      for (const { path: back, name } of moved) await rename(join(ready, name), back);
+      return false;
+    } finally {
+      await rm(beside, { recursive: true, force: true }).catch(() => undefined);
+    }
+  }
+
+  /** Steps behind the guard, one right behind the other. Where one fails the day is as it was. */
+  async function changeGuarded(
+    day: string,
+    drafts: readonly Draft[],
+    removed: readonly string[],
+  ): Promise<void> {
+    const [guard, draft] = [join(day, GUARD_NAME), join(draftFolder, 'guard')];
+    await mkdir(day, { recursive: true });
+    await writeFile(draft, GUARD_TEXT);
+    await rename(draft, guard);
+    const moved: string[] = [];
+    try {
+      for (const { path: from, name } of drafts) {
+        renameSync(from, join(day, name));
+        moved.push(join(day, name));
+      }
     } catch (error) {
-      if (isThere) await rename(moved, day);
+      for (const one of moved) rmSync(one, { force: true });
+      if (!removed.includes(GUARD_NAME)) rmSync(guard, { force: true });
       throw error;
     }
-    await rm(beside, { recursive: true, force: true });
+    for (const name of removed) if (name !== GUARD_NAME) rmSync(join(day, name), { force: true });
+    rmSync(guard);
+    if (readdirSync(day).length === 0) rmdirSync(day);
   }
 
   return {
     name: path,
     draftFolder,
-    canSplit: await canRename(beside, join(folder, '_export', `moved${own}`)),
     filesOf,
-    async publish(dayFolder, drafts) {
+    async publish(dayFolder, { drafts, removed }) {
       const day = pathOf(dayFolder);
       await attempt('write', day, async () => {
         for (const { path: draft } of drafts) await sync(draft);
-        const before = [...(await filesOf(dayFolder)).keys()];
         const [only] = drafts;
-        if (drafts.length === 1 && only !== undefined && before.every((name) => name === only.name)) {
+        if (drafts.length + removed.length > 1) {
+          const isNew = removed.length === 0 && (await namesIn(day)).length === 0;
+          if (isNew) await mkdir(dirname(day), { recursive: true });
+          if (!isNew || !(await appear(day, drafts))) await changeGuarded(day, drafts, removed);
+        } else if (only !== undefined) {
           await mkdir(day, { recursive: true });
           await rename(only.path, join(day, only.name));
-        } else if (drafts.length === 0 && before.length < 2) {
-          for (const name of before) await rm(join(day, name));
+        } else {
+          for (const name of removed) await rm(join(day, name), { force: true });
           await rmdir(day).catch(() => undefined);
-        } else await exchange(day, drafts);
+        }
       });
     },
     async readNote(key) {
@@ -89,18 +142,39 @@ export async function openFolderTarget(path: string): Promise<ExportTarget> {
     async writeNote(key, text) {
       await attempt('write', pathOf(key), async () => {
         await mkdir(dirname(pathOf(key)), { recursive: true });
-        const draft = join(draftFolder, 'note.json');
+        const draft = join(draftFolder, `note-${basename(key)}`);
         await writeFile(draft, text);
         await sync(draft);
         await rename(draft, pathOf(key));
       });
     },
+    createNote: (key, text) =>
+      attempt('write', pathOf(key), async () => {
+        await mkdir(dirname(pathOf(key)), { recursive: true });
+        const draft = join(draftFolder, `new-${basename(key)}`);
+        await writeFile(draft, text);
+        const isThere = ({ code }: NodeJS.ErrnoException) => code === 'EEXIST';
+        try {
+          // Some file systems have no links.
+          await link(draft, pathOf(key)).catch((error) => {
+            if (isThere(error)) throw error;
+            return copyFile(draft, pathOf(key), constants.COPYFILE_EXCL);
+          });
+          return true;
+        } catch (error) {
+          if (isThere(error as NodeJS.ErrnoException)) return false;
+          throw error;
+        }
+      }),
+    removeNote: (key) => attempt('remove', pathOf(key), () => rm(pathOf(key), { force: true })),
     async *notesIn(key) {
       for (const name of await namesIn(pathOf(key))) if (name.endsWith('.json')) yield `${key}${name}`;
     },
     async close() {
       for (const one of [draftFolder, beside])
         await rm(one, { recursive: true, force: true }).catch(() => undefined);
+      inUse.delete(draftFolder);
+      inUse.delete(beside);
       // Where nothing was written, nothing is left of what was made for it.
       for (let one = dirname(draftFolder); made !== undefined && one.startsWith(made); one = dirname(one))
         await rmdir(one).catch(() => undefined);
@@ -118,7 +192,9 @@ async function attempt<T>(doing: string, path: string, act: () => Promise<T>): P
       hint:
         code === 'ENOSPC'
           ? 'The disk is full: make room, and call the command again.'
-          : 'Name a folder that this user can write.',
+          : code === 'EBUSY' || code === 'EPERM'
+            ? 'A program may have this file open: end it, and call the command again. This user must be able to write the folder.'
+            : 'Name a folder that this user can write.',
       cause,
     });
   }
@@ -143,30 +219,11 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-/** Whether a folder can be made at the one path and moved to the other: not where they are on different disks. */
-async function canRename(from: string, to: string): Promise<boolean> {
-  try {
-    await mkdir(from);
-    await rename(from, to);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    for (const one of [from, to]) await rm(one, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-/** Removes drafts of exports that are gone; a day that one of them moved away and did not replace comes back. */
+/** Removes drafts of exports that are gone. */
 async function cleanUp(folder: string): Promise<void> {
   const [parent, prefix] = [dirname(folder), `.${basename(folder)}.tdmq-backup-`];
-  for (const name of (await namesIn(parent)).filter((one) => one.startsWith(prefix))) {
-    const left = join(parent, name);
-    const day = await readFile(join(left, MOVED), 'utf8').catch(() => undefined);
-    // Where there is a folder already, the one was exchanged for the other.
-    if (day !== undefined && (await ageMs(join(left, MOVED))) > EXCHANGED_WITHIN_MS)
-      await rename(join(left, 'before'), day).catch(() => undefined);
-    if (await isLeft(left)) await rm(left, { recursive: true, force: true });
-  }
+  for (const name of (await namesIn(parent).catch(() => [])).filter((one) => one.startsWith(prefix)))
+    if (await isLeft(join(parent, name))) await rm(join(parent, name), { recursive: true, force: true });
   const drafts = join(folder, '_export');
   for (const name of await namesIn(drafts))
     if (/^(drafts|moved)-/.test(name) && (await isLeft(join(drafts, name))))
@@ -175,19 +232,8 @@ async function cleanUp(folder: string): Promise<void> {
 
 /** Whether nobody works there any more: its process, by the end of its name, is gone, or was another one's of this number. */
 async function isLeft(path: string): Promise<boolean> {
-  if ((await ageMs(path)) > LEFT_AFTER_MS) return true;
   const pid = Number(path.slice(path.lastIndexOf('-') + 1));
-  if (!path.endsWith(`-${hostname()}-${pid}`)) return false;
-  if (pid === process.pid) return true;
-  try {
-    return !process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
-  }
+  if (path.endsWith(`-${hostname()}-${pid}`)) return pid === process.pid ? !inUse.has(path) : isGone(pid);
+  const changedMs = await stat(path).then(({ mtimeMs }) => mtimeMs, Date.now);
+  return Date.now() - changedMs > LEFT_AFTER_MS;
 }
-
-const ageMs = async (path: string): Promise<number> =>
-  stat(path).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs,
-    () => 0,
-  );

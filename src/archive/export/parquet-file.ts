@@ -14,6 +14,10 @@ const PIECES_ON_THEIR_WAY = 3;
 /** Of rows before they are compressed: engines read a group as a whole, and a group is held while it is written. */
 const ROW_GROUP_BYTES = 32_000_000;
 
+/** How many bytes of rows are a row group, in files of that size. */
+export const rowGroupBytes = (fileBytes: number): number =>
+  Math.round(Math.max(25_000, Math.min(ROW_GROUP_BYTES, fileBytes / 4)));
+
 export type ParquetCompression = 'zstd' | 'snappy';
 
 export interface ParquetOptions {
@@ -21,7 +25,7 @@ export interface ParquetOptions {
   /** See selectOf. */
   readonly select: string;
   readonly compression: ParquetCompression;
-  /** Files are not meant to be larger: then row groups are smaller than this too. */
+  /** Files are not meant to be larger: then row groups are a part of this. */
   readonly fileBytes: number;
 }
 
@@ -29,8 +33,8 @@ export interface ParquetOptions {
 export interface ParquetFile {
   /** `line`: JSON, whose bytes are copied. Whether to call `untilTaken` before much more is written. */
   write(line: string | Uint8Array): boolean;
-  /** Resolves when there is room for more. @throws BackupError */
-  untilTaken(): Promise<void>;
+  /** Resolves when there is room for more, or when no more pieces than that are on their way. @throws BackupError */
+  untilTaken(pieces?: number): Promise<void>;
   /** Resolves when the file is whole. @throws BackupError `corrupt` where rows are missing in it */
   close(): Promise<{ rows: number }>;
   /** Ends it; what there is of the file is for nobody. Never throws. */
@@ -100,7 +104,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   }
 
   function open({ path, select, compression, fileBytes }: ParquetOptions): ParquetFile {
-    const groupBytes = Math.max(100_000, Math.min(ROW_GROUP_BYTES, fileBytes));
+    const groupBytes = rowGroupBytes(fileBytes);
     const format = `FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 122880, ROW_GROUP_SIZE_BYTES ${groupBytes}, USE_TMP_FILE false`;
     const pieceBytes = Math.min(PIECE_BYTES, groupBytes);
     let piece = new Uint8Array(0);
@@ -141,8 +145,8 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
       used += line.byteLength;
     }
 
-    async function untilTaken(): Promise<void> {
-      while (onWaiting >= PIECES_ON_THEIR_WAY && failure === undefined)
+    async function untilTaken(pieces = PIECES_ON_THEIR_WAY - 1): Promise<void> {
+      while (onWaiting > pieces && failure === undefined)
         await new Promise<void>((resolve) => {
           onTaken = resolve;
         });

@@ -13,6 +13,7 @@ import { rowLine } from './row-line.ts';
 /** What a head mostly fits into. */
 const HEAD_BYTES = 480;
 const LINE_FEED = 0x0a;
+const SLICE_BYTES = 65_536;
 const TEXT = '"(?:[^"\\\\]|\\\\.)*"';
 /** A record up to its value, with what every column takes: nothing of it is rounded, and none is left out. */
 const HEAD = new RegExp(
@@ -59,7 +60,7 @@ export async function readQuickly(
   };
   try {
     let last: Buffer | undefined;
-    for await (const one of decompress(parts.compression, read())) {
+    for await (const one of inSlices(decompress(parts.compression, read()))) {
       const chunk = Buffer.from(one.buffer, one.byteOffset, one.byteLength);
       let start = 0;
       for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
@@ -83,6 +84,12 @@ export async function readQuickly(
   }
   const isWhole = rows > 0 && rest.length === 0 && bytes === sizeBytes && !ending.isCut();
   if (!isWhole || (facts.messages !== undefined && facts.messages !== rows)) throw new CareNeeded();
+}
+
+/** Small objects come as one: whoever takes rows has to be able to stop within. */
+async function* inSlices(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of chunks)
+    for (let at = 0; at < chunk.byteLength; at += SLICE_BYTES) yield chunk.subarray(at, at + SLICE_BYTES);
 }
 
 /** What the marks of an end are in. */

@@ -1,10 +1,18 @@
 // Where an export is written: what a folder and a bucket have to offer for that. Whoever reads a day meanwhile gets it as
-// it was or as it is now, never a part of it, and never both.
+// it was, as it is now, or an error of the engine: never a part of it, and never both.
 import type { ExportedFile } from './day-note.ts';
 
 /** A Parquet file that is whole, and that nobody reads yet. */
 export interface Draft extends ExportedFile {
   readonly path: string;
+}
+
+/** What becomes of the files of a day. */
+export interface DayChange {
+  /** Under names that the day does not have yet; or one, under the name of the one file that it replaces. */
+  readonly drafts: readonly Draft[];
+  /** The names of files that go; the one that is replaced is not among them. */
+  readonly removed: readonly string[];
 }
 
 /** The place of an export. All keys are below it, with `/` between names. */
@@ -13,21 +21,47 @@ export interface ExportTarget {
   readonly name: string;
   /** A folder on this machine, for what is not whole yet. */
   readonly draftFolder: string;
-  /** Whether a day that is not there yet can be several files, which appear together. */
-  readonly canSplit: boolean;
   /** The Parquet files of a day, with their sizes. @throws BackupError `store` */
   filesOf(folder: string): Promise<ReadonlyMap<string, number>>;
-  /** Makes the drafts the files of a day, instead of those that it has, all at once. @throws BackupError `store` */
-  publish(folder: string, drafts: readonly Draft[], signal: AbortSignal): Promise<void>;
+  /**
+   * Changes the files of a day. What takes one step (a file more, a file replaced) readers see at once. Where it takes
+   * several, a file is there meanwhile that no engine can read: a query fails then, instead of answering wrong.
+   * @throws BackupError `store`
+   */
+  publish(folder: string, change: DayChange, signal: AbortSignal): Promise<void>;
   /** `undefined`: there is none. @throws BackupError `store` */
   readNote(key: string): Promise<string | undefined>;
   /** Resolves when the text is durable. @throws BackupError `store` */
   writeNote(key: string, text: string): Promise<void>;
+  /** Whether there was no note at the key: else nothing is written. @throws BackupError `store` */
+  createNote(key: string, text: string): Promise<boolean>;
+  /** May be repeated. @throws BackupError `store` */
+  removeNote(key: string): Promise<void>;
   /** The keys of the notes below a folder. @throws BackupError `store` */
   notesIn(folder: string): AsyncIterable<string>;
   /** Removes the drafts. May be repeated; never throws. */
   close(): Promise<void>;
 }
 
-/** The name of the n-th file of a day, from 0. */
-export const fileName = (number: number): string => `part-${String(number).padStart(5, '0')}.parquet`;
+/** The file that is in a day while several others are changed. Engines name it in their error. */
+export const GUARD_NAME = 'this-day-is-being-replaced.parquet';
+/** What is in it: no engine takes that for Parquet. */
+export const GUARD_TEXT =
+  'The files of this day are being replaced: ask again. If this stays, an export was killed: call it again.\n';
+
+const OWN_NAME = /^part-(\d{5,})\.parquet$/;
+
+/** Whether an export has written a file of this name. */
+export const isOwnName = (name: string): boolean => name === GUARD_NAME || OWN_NAME.test(name);
+
+/**
+ * The names of `count` new files of a day. One that takes the place of the only one that goes has its name: that is one
+ * step. Others have names that no file had before: a query that has listed the day never reads some of each.
+ */
+export function newNames(there: Iterable<string>, removed: readonly string[], count: number): string[] {
+  const [only] = removed;
+  if (count === 1 && removed.length === 1 && only !== undefined && OWN_NAME.test(only)) return [only];
+  const numbers = [...there].map((name) => Number(OWN_NAME.exec(name)?.[1] ?? -1));
+  const first = Math.max(-1, ...numbers) + 1;
+  return Array.from({ length: count }, (_, i) => `part-${String(first + i).padStart(5, '0')}.parquet`);
+}

@@ -1,12 +1,12 @@
-// An export under a prefix of a bucket. A day is one object there, whatever its size: an object appears, and is replaced,
-// as a whole; several cannot be. Each is made on this machine first.
+// An export under a prefix of a bucket. An object appears, and is replaced, as a whole; several cannot be: while they
+// change, an object is in the day that makes engines fail. All are uploaded before that, and appear then within a moment.
+// Each is made on this machine first.
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Draft, ExportTarget } from '../../archive/export/target.ts';
+import { type Draft, type ExportTarget, GUARD_NAME, GUARD_TEXT } from '../../archive/export/target.ts';
 import { parseCosConfig } from '../../config.ts';
 import { createCosStore } from '../../cos/store.ts';
-import { BackupError } from '../../errors.ts';
 import { readWhole } from '../../format/stored-object.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { Crc64, crc64 } from '../../lib/crc64.ts';
@@ -26,6 +26,17 @@ const PARQUET: ObjectAttributes = {
   isReadByRuns: true,
 };
 const NOTE: ObjectAttributes = { metadata: {}, contentType: 'application/json', isReadByRuns: true };
+
+const GUARD: ObjectAttributes = { metadata: {}, contentType: 'text/plain', isReadByRuns: true };
+
+/** An object of which all parts are stored. */
+interface Uploaded {
+  readonly key: string;
+  readonly begun: Upload;
+  readonly whole: { readonly crc64: string; readonly sizeBytes: number };
+}
+
+const bodyOf = (text: string) => ({ chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) });
 
 /** `cos://bucket/prefix/`. @throws UsageError */
 export function parseBucketTarget(text: string): { bucket: string; prefix: string } {
@@ -58,6 +69,9 @@ export async function openBucketTarget(
   const draftFolder = await mkdtemp(join(tmpdir(), 'tdmq-backup-export-'));
   const again = <T>(call: () => Promise<T>) => retry(call, { clock: systemClock, signal: terminal.signal });
 
+  const putText = (key: string, text: string, attributes: ObjectAttributes) =>
+    again(() => inner.admin.putReplaceable(key, bodyOf(text), attributes));
+
   async function filesOf(folder: string): Promise<Map<string, number>> {
     const files = new Map<string, number>();
     const base = `${prefix}${folder}`;
@@ -66,7 +80,8 @@ export async function openBucketTarget(
     return files;
   }
 
-  async function upload(key: string, { path, sizeBytes }: Draft, call: CallOptions): Promise<void> {
+  /** Stores the parts of an object; nobody sees it before it is complete. */
+  async function upload(key: string, { path, sizeBytes }: Draft, call: CallOptions): Promise<Uploaded> {
     const begun = await again(() => inner.startReplacement(key, PARQUET, call));
     const whole = new Crc64();
     const file = await open(path, 'r');
@@ -78,7 +93,7 @@ export async function openBucketTarget(
         const body = { chunks: [bytes], sizeBytes: bytes.length };
         await again(() => begun.part(number, body, crc64([bytes]), call));
       }
-      await complete(key, begun, { crc64: whole.digest(), sizeBytes }, call);
+      return { key, begun, whole: { crc64: whole.digest(), sizeBytes } };
     } catch (error) {
       await begun.abort().catch(() => undefined);
       throw error;
@@ -88,12 +103,7 @@ export async function openBucketTarget(
   }
 
   /** An answer can be lost: then the object that is there says whether it is this one. */
-  async function complete(
-    key: string,
-    begun: Upload,
-    whole: { crc64: string; sizeBytes: number },
-    call: CallOptions,
-  ): Promise<void> {
+  async function complete({ key, begun, whole }: Uploaded, call: CallOptions): Promise<void> {
     try {
       await again(() => begun.complete(whole, call));
     } catch (error) {
@@ -105,23 +115,41 @@ export async function openBucketTarget(
   return {
     name: text,
     draftFolder,
-    canSplit: false,
     filesOf,
-    async publish(folder, drafts, signal) {
-      if (drafts.length > 1) throw new BackupError('store', `${folder}: a day in a bucket is one object`);
-      for (const draft of drafts) await upload(`${prefix}${folder}${draft.name}`, draft, { signal });
-      const own = new Set(drafts.map(({ name }) => name));
-      for (const name of (await filesOf(folder)).keys())
-        if (!own.has(name)) await again(() => inner.admin.remove(`${prefix}${folder}${name}`));
+    async publish(folder, { drafts, removed }, signal) {
+      const base = `${prefix}${folder}`;
+      const uploaded: Uploaded[] = [];
+      const remove = (name: string) => again(() => inner.admin.remove(`${base}${name}`));
+      const undo = async (names: readonly string[]) => {
+        await Promise.all(names.map(remove));
+        if (!removed.includes(GUARD_NAME)) await remove(GUARD_NAME);
+      };
+      let isGuarded = false;
+      try {
+        for (const draft of drafts) uploaded.push(await upload(`${base}${draft.name}`, draft, { signal }));
+        isGuarded = drafts.length + removed.length > 1;
+        if (isGuarded) await putText(`${base}${GUARD_NAME}`, GUARD_TEXT, GUARD);
+        // From here on it goes to its end, whatever is asked: half of it is nothing that should stay.
+        await Promise.all(uploaded.map((one) => complete(one, {})));
+      } catch (error) {
+        for (const { begun } of uploaded) await begun.abort().catch(() => undefined);
+        // Their names are new: without them, the day is as it was.
+        if (isGuarded) await undo(drafts.map(({ name }) => name)).catch(() => undefined);
+        throw error;
+      }
+      await Promise.all(removed.filter((name) => name !== GUARD_NAME).map(remove));
+      if (isGuarded) await remove(GUARD_NAME);
     },
     async readNote(key) {
       if ((await store.head(`${prefix}${key}`)) === undefined) return undefined;
       return (await readWhole(store, `${prefix}${key}`, {})).toString('utf8');
     },
-    async writeNote(key, text) {
-      const body = { chunks: [Buffer.from(text)], sizeBytes: Buffer.byteLength(text) };
-      await again(() => inner.admin.putReplaceable(`${prefix}${key}`, body, NOTE));
+    writeNote: (key, text) => putText(`${prefix}${key}`, text, NOTE),
+    async createNote(key, text) {
+      const body = bodyOf(text);
+      return (await store.create(`${prefix}${key}`, body, crc64(body.chunks), NOTE)).kind === 'created';
     },
+    removeNote: (key) => again(() => inner.admin.remove(`${prefix}${key}`)),
     async *notesIn(folder) {
       for await (const { key } of store.list(`${prefix}${folder}`))
         if (key.endsWith('.json')) yield key.slice(prefix.length);

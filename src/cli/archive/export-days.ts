@@ -27,6 +27,13 @@ export async function topicsOf(location: Location, signal: AbortSignal): Promise
   return names.map((name) => parseTopicName(name) as TopicName);
 }
 
+/** What decides which days are written, besides the selection. */
+interface ListOptions {
+  readonly decode: DecodeMode | undefined;
+  readonly isSkipping: boolean;
+  readonly fileBytes: number;
+}
+
 /** The days of a topic, and what an earlier export has of them. @throws BackupError where objects are gone or archived */
 export async function listDays(
   location: Location,
@@ -34,7 +41,7 @@ export async function listDays(
   selection: Selection,
   target: ExportTarget,
   { signal }: Terminal,
-  { decode, isSkipping }: { readonly decode: DecodeMode | undefined; readonly isSkipping: boolean },
+  { decode, isSkipping, fileBytes }: ListOptions,
 ) {
   const { store, prefix } = location;
   const isLocal = !location.knowsMetadata;
@@ -59,6 +66,9 @@ export async function listDays(
   }
   const damage = expectWhole({ prefix, missing }, selection, isSkipping, topic.full);
   const settings = settingsOf(selection, decode);
-  await expectReadableDays(store, days, notes, target, archived, { topic, selection, settings, signal });
-  return { days, notes, settings, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
+  const archivedPaths = new Set(archived.map(({ key }) => pathOf(key)));
+  const isArchived = (path: string) => archivedPaths.has(path);
+  const plan = { topic, selection, settings, fileBytes, isArchived };
+  await expectReadableDays(store, days, notes, target, archived, { ...plan, signal });
+  return { days, notes, plan, damage, bytes, raw: raw.filter((one) => !isRecovered(one)).length };
 }

@@ -1,13 +1,21 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
 import { resolve } from 'node:path';
+import { pathOf } from '../../archive/catalog/manifest-content.ts';
 import { nothingOf } from '../../archive/catalog/nothing-found.ts';
-import { type DayResult, seePayloads, writeDays } from '../../archive/export/export-topic.ts';
+import { type ExportLock, lockTables } from '../../archive/export/export-lock.ts';
+import {
+  type DayResult,
+  type ExportOptions,
+  seePayloads,
+  writeDays,
+} from '../../archive/export/export-topic.ts';
 import { openFolderTarget } from '../../archive/export/folder-target.ts';
 import { expectDuckDb, type ParquetWriter, startParquetWriter } from '../../archive/export/parquet-file.ts';
 import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archive/export/payload-columns.ts';
-import { type PlanOptions, planDay } from '../../archive/export/plan-days.ts';
+import { expectSources, type PlanOptions, planDay } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
 import { BackupError } from '../../errors.ts';
+import { systemClock } from '../../lib/clock.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
 import { parseArgs } from '../parse-args.ts';
@@ -32,13 +40,12 @@ Usage: tdmq-backup archive export --to DIR|cos://bucket/prefix/ [options]
 Writes Parquet files that DuckDB, Spark, Polars, pandas and others read as one table:
 {tenant}/{namespace}/{topic}/date=2026-11-23/part-00000.parquet, a folder for each day (UTC) on which messages were
 published; rows in the order of each partition, each message once. The archive stays as it is. The same command later
-adds what is new: days of which something has come since are written anew as a whole, and appear at once. Without
+adds what is new, and whoever reads meanwhile gets a day as it was or as it is now (docs/reading-back.md). Without
 --topic it exports every topic. Columns: docs/reading-back.md. Needs the package @duckdb/node-api.
 
-  --to DIR         a folder, or cos://bucket-appid/prefix/ (one object a day there, made in the folder for temporary files)
+  --to DIR         a folder, or cos://bucket-appid/prefix/ (files are made in the folder for temporary files first)
   --to-region NAME  of that bucket, instead of COS_REGION
-  --file-size SIZE  a new day of more is several files of about this size; 256MB by default. Not in a bucket, nor where
-                   a day has one file already
+  --file-size SIZE  files of about this size, 256MB by default; another size than before takes effect in days that change
   --decode         also the payloads as columns with types, by the schemas that the archive keeps; --decode json: also
                    those without a schema here, as JSON, with types as all of them have (reads the messages twice)
   --compression C  zstd (default) or snappy
@@ -82,21 +89,23 @@ Examples:
     const location = await openLocation(values, terminal);
     let target: ExportTarget | undefined;
     let writer: Promise<ParquetWriter> | undefined;
+    let lock: ExportLock | undefined;
     const progress = startProgress(terminal.stderr);
     try {
       expectApart(values.to, values.folder, location);
       progress.update('listing the archive');
       const topics = await topicsOf(location, terminal.signal);
-      target = await openTarget(values.to, values['to-region'], terminal);
+      target = await openTarget(values.to, values['to-region'], values['dry-run'], terminal);
       const place = target;
       const results: TopicResult[] = [];
       let exitCode = 0;
       for (const topic of topics) {
-        const how = { decode, isSkipping: values['skip-damaged'] };
+        await lock?.release();
+        lock = values['dry-run'] ? undefined : await takeLock(place, topic, terminal);
+        const how = { decode, isSkipping: values['skip-damaged'], fileBytes };
         const found = await listDays(location, topic, selection, place, terminal, how);
-        const { settings } = found;
-        const files = { compression, fileBytes } as const;
-        const options = { topic, selection, settings, ...files, signal: terminal.signal };
+        const beforeChange = lock?.check;
+        const options = { ...found.plan, compression, beforeChange, signal: terminal.signal } as const;
         if (found.days.dates().length === 0) {
           if (topics.length === 1) throw await nothingOfTopic(location, topic, terminal.signal);
           continue;
@@ -104,9 +113,10 @@ Examples:
         if (values['dry-run']) {
           results.push({
             topic: topic.full,
-            days: await planAll(found, place, options),
+            days: await planAll(found, place, { ...options, onDamaged: found.damage.onDamaged }),
             rawEntries: found.raw,
           });
+          exitCode ||= reportDamaged(found.damage.damaged, terminal);
           continue;
         }
         const reading = { ...options, onDamaged: found.damage.onDamaged };
@@ -154,6 +164,7 @@ Examples:
     } finally {
       progress.clear();
       await (await writer?.catch(() => undefined))?.end();
+      await lock?.release();
       await target?.close();
       await location.close();
     }
@@ -189,9 +200,10 @@ function parseFileSize(text: string): number {
 const openTarget = async (
   to: string,
   region: string | undefined,
+  isDry: boolean,
   terminal: Terminal,
 ): Promise<ExportTarget> => {
-  if (!to.includes('://')) return openFolderTarget(to);
+  if (!to.includes('://')) return openFolderTarget(to, { isDry });
   const { openBucketTarget } = await import('./bucket-target.ts');
   return openBucketTarget(to, region, terminal);
 };
@@ -209,31 +221,52 @@ function expectApart(to: string, folder: string | undefined, { name }: Location)
 const nothingOfTopic = ({ store, prefix, knowsMetadata }: Location, topic: TopicName, signal: AbortSignal) =>
   nothingOf(store, prefix, topic, { isLocal: !knowsMetadata, signal });
 
+/** Waits where another export writes the same tables. */
+async function takeLock(target: ExportTarget, topic: TopicName, terminal: Terminal): Promise<ExportLock> {
+  const { signal, stderr } = terminal;
+  let isSaid = false;
+  return lockTables(target, topic, {
+    clock: systemClock,
+    signal,
+    onWait(owner) {
+      if (!isSaid) stderr.write(`waiting for another export of ${topic.topic} there: ${owner}\n`);
+      isSaid = true;
+    },
+  });
+}
+
 async function planAll(
   { days, notes }: Found,
   target: ExportTarget,
-  options: PlanOptions,
+  options: PlanOptions & Pick<ExportOptions, 'onDamaged'>,
 ): Promise<DayReport[]> {
   const plans: DayReport[] = [];
   for (const date of days.dates()) {
-    const sources = days.sourcesOf(date);
-    const { isStale, note } = await planDay(date, sources, notes.get(date), target, options, true);
-    const ending = (path: string) =>
-      path.endsWith('.gz') ? 'gzip' : path.endsWith('.zst') ? 'zstd' : 'none';
-    const estimate = sources.reduce((sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[ending(path)], 0);
+    const { change, sources, kept, note } = await planDay(date, days, notes.get(date), target, options, true);
+    if (change === 'none') {
+      plans.push({ date, state: 'unchanged', rows: note?.rows ?? 0, bytes: 0 });
+      continue;
+    }
+    if (change === 'whole') await expectSources(target, options.topic, date, sources, options);
+    const paths = new Set(sources.map(({ path }) => path));
     const counts = days
       .partitionsOf(date)
       .flatMap(({ recovered, others }) => [...recovered, ...others()])
+      .filter(({ key }) => paths.has(pathOf(key)))
       .map(({ facts }) => facts.messages ?? Number.NaN);
-    const rows = counts.reduce((sum, count) => sum + count, 0);
-    plans.push(
-      isStale
-        ? { date, state: note === undefined ? 'new' : 'changed', rows, bytes: Math.round(estimate) }
-        : { date, state: 'unchanged', rows: note?.rows ?? 0, bytes: 0 },
+    const rows = [...kept.files.map((file) => file.rows), ...counts].reduce((sum, count) => sum + count, 0);
+    const estimate = sources.reduce(
+      (sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[endingOf(path)],
+      0,
     );
+    const state = note === undefined ? 'new' : 'changed';
+    plans.push({ date, state, rows, bytes: Math.round(estimate) });
   }
   return plans;
 }
+
+const endingOf = (path: string): keyof typeof SHARES =>
+  path.endsWith('.gz') ? 'gzip' : path.endsWith('.zst') ? 'zstd' : 'none';
 
 function report(
   results: readonly TopicResult[],

@@ -211,11 +211,12 @@ async function makeTables(
       const found = await listDays(location, topic, selection, target, terminal, {
         decode: mode,
         isSkipping,
+        fileBytes: Number.POSITIVE_INFINITY,
       });
       if (found.days.dates().length === 0) continue;
       const options = {
-        ...{ topic, selection, settings: found.settings, signal },
-        ...{ compression: 'snappy' as const, fileBytes: Number.POSITIVE_INFINITY },
+        ...found.plan,
+        ...{ compression: 'snappy' as const, signal },
         onDamaged: found.damage.onDamaged,
         onRead: (date: string) => progress.update(`reading ${topic.topic} of ${date}`),
       };

@@ -153,20 +153,35 @@ it('is as before where an object is gone whose rows it has, though a manifest na
   expect((await archive.run('export', '--to', join(archive.tables, 'others'))).code).toBe(1);
 });
 
-it('refuses to write a day without rows that the export has, unless asked for', async () => {
+it('adds to a day of which objects are gone, and loses none of their rows', async () => {
   const archive = emptyArchive();
   const [gone] = await archive.store([ofDay(0, 0, 4), ofDay(0, 5, 9)], { manifest: false });
   await exportDays(archive);
   rmSync(join(archive.archive, (gone?.key ?? '').replace('tdmq/', '')));
   await archive.store([ofDay(0, 10, 14)], { manifest: false });
-  const refused = await archive.run('export', '--to', archive.tables);
-  expect(refused.code).toBe(1);
-  expect(refused.err).toContain('1 of its objects are gone');
-  expect(await rowsIn(archive)).toBe(10);
-  const skipped = await archive.run('export', '--to', archive.tables, '--skip-damaged');
-  expect(skipped.code).toBe(1);
-  expect(await rowsIn(archive)).toBe(10);
+  expect(await exportDays(archive)).toEqual({ '2026-11-23': 'written 15' });
+  expect(await rowsIn(archive)).toBe(15);
+  expect(await exportDays(archive)).toEqual({ '2026-11-23': 'unchanged 15' });
 });
+
+it.each([['--dry-run'], []])(
+  'refuses to write a day anew without rows that the export has, unless asked for: %s',
+  async (...args) => {
+    const archive = emptyArchive();
+    const [gone] = await archive.store([ofDay(0, 0, 4), ofDay(0, 8, 9)], { manifest: false });
+    await exportDays(archive);
+    rmSync(join(archive.archive, (gone?.key ?? '').replace('tdmq/', '')));
+    // Between those that it has.
+    await archive.store([ofDay(0, 5, 7)], { manifest: false });
+    const refused = await archive.run('export', '--to', archive.tables, ...args);
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain('1 of its objects are gone');
+    expect(await rowsIn(archive)).toBe(7);
+    const skipped = await archive.run('export', '--to', archive.tables, '--skip-damaged', ...args);
+    expect(skipped.code).toBe(1);
+    expect(await rowsIn(archive)).toBe(args.length > 0 ? 7 : 5);
+  },
+);
 
 it('refuses another selection for the same tables', async () => {
   const archive = emptyArchive();
@@ -202,19 +217,21 @@ it('fails at a damaged object and leaves the day as it was; skips it only where 
   expect(await exportDays(archive)).toEqual({ '2026-11-23': 'written 15' });
 });
 
-it('brings back a day that a killed export had moved away, and removes what it left', async () => {
+it('writes a day anew that a killed export had begun to replace, and removes what it left', async () => {
   const archive = emptyArchive();
   await archive.store([ofDay(0, 0, 9)]);
   await exportDays(archive);
   // A process that is gone: this one has ended.
   const pid = execFileSync(process.execPath, ['-p', 'process.pid'], { encoding: 'utf8' }).trim();
-  const beside = join(dirname(archive.tables), `.tables.tdmq-backup-${hostname()}-${pid}`);
+  const beside = join(dirname(archive.tables), `.tables.tdmq-backup-0a0a-${hostname()}-${pid}`);
   mkdirSync(beside);
-  mkdirSync(join(archive.tables, `_export/drafts-${hostname()}-${pid}`));
-  renameSync(day(archive, '2026-11-23'), join(beside, 'before'));
-  writeFileSync(join(beside, 'moved.txt'), day(archive, '2026-11-23'));
-  execFileSync('touch', ['-d', '2 minutes ago', join(beside, 'moved.txt')]);
-  expect(await exportDays(archive)).toEqual({ '2026-11-23': 'unchanged 10' });
+  mkdirSync(join(archive.tables, `_export/drafts-0a0a-${hostname()}-${pid}`));
+  const own = day(archive, '2026-11-23');
+  renameSync(join(own, 'part-00000.parquet'), join(own, 'part-00001.parquet'));
+  writeFileSync(join(own, 'this-day-is-being-replaced.parquet'), 'ask again');
+  await expect(rowsIn(archive)).rejects.toThrow('this-day-is-being-replaced');
+  expect(await exportDays(archive)).toEqual({ '2026-11-23': 'written 10' });
+  expect(await rowsIn(archive)).toBe(10);
   expect([existsSync(beside), readdirSync(join(archive.tables, '_export'))]).toEqual([false, ['t']]);
 });
 

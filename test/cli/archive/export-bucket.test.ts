@@ -1,4 +1,5 @@
-// Tables in a bucket: a day is one object, which appears and is replaced as a whole, whatever fails.
+// Tables in a bucket: an object appears and is replaced as a whole; what takes several is behind a guard, whatever fails.
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
@@ -20,17 +21,19 @@ async function command(...args: string[]) {
 }
 
 const to = () => `cos://${rule.env['COS_BUCKET']}/tables/`;
-const exportTables = () => command('archive', 'export', '--to', to());
+const exportTables = (...args: string[]) => command('archive', 'export', '--to', to(), ...args);
 
 let published = 0;
 /** Publishes to the topic, and backs it up. */
-async function fill(count: number): Promise<void> {
+async function fill(count: number, rest: () => string = () => ''): Promise<void> {
   rule.broker.publish(
     `${TOPIC}-partition-0`,
-    Array.from({ length: count }, () => ({ payload: `message ${published++}` })),
+    Array.from({ length: count }, () => ({ payload: `message ${published++}${rest()}` })),
   );
   expect((await command('run')).code).toBe(0);
 }
+
+const fillLarge = (count: number) => fill(count, () => randomBytes(3_000).toString('base64'));
 
 const tables = () =>
   rule.cos
@@ -87,6 +90,65 @@ it.each<[string, Fault, number]>([
   expect(await rows()).toBe(published - (code === 0 ? 0 : 3));
   expect((await exportTables()).code).toBe(0);
   expect(await rows()).toBe(published);
+});
+
+it('is several objects a day of the size that is asked for, which appear and are replaced behind a guard', async () => {
+  await fillLarge(300);
+  const [before] = tables();
+  expect((await exportTables('--file-size', '200kB')).code).toBe(0);
+  const first = tables();
+  expect(first.length).toBeGreaterThan(3);
+  expect(first).not.toContain(before);
+  const sizes = first.map((key) => rule.cos.object(key)?.bytes.byteLength as number);
+  for (const size of sizes) expect(size).toBeLessThan(320_000);
+  for (const size of sizes.slice(0, -1)) expect(size).toBeGreaterThan(140_000);
+  expect(await rows()).toBe(published);
+  await fillLarge(10);
+  expect((await exportTables('--file-size', '200kB')).code).toBe(0);
+  expect(tables().slice(0, first.length - 1)).toEqual(first.slice(0, -1));
+  expect(await rows()).toBe(published);
+  await fillLarge(10);
+  // What several steps did not bring to their end is taken back; else no engine reads it.
+  const there = tables();
+  const second = Number(/(\d+)\.parquet$/.exec(there.at(-1) as string)?.[1]) + 2;
+  rule.cos.addFault({
+    kind: 'complete',
+    times: 'always',
+    key: `part-${String(second).padStart(5, '0')}`,
+    action: { type: 'error', code: 'AccessDenied' },
+  });
+  expect((await exportTables('--file-size', '300kB')).code).toBe(1);
+  rule.cos.clearFaults();
+  expect(tables()).toEqual(there);
+  expect(await rows()).toBe(published - 10);
+  expect(rule.cos.uploads()).toEqual([]);
+  // As a kill just before the last step leaves it.
+  rule.cos.addFault({
+    kind: 'delete',
+    times: 'always',
+    key: 'this-day',
+    action: { type: 'error', code: 'AccessDenied' },
+  });
+  expect((await exportTables('--file-size', '300kB')).code).toBe(1);
+  rule.cos.clearFaults();
+  await expect(rows()).rejects.toThrow('this-day-is-being-replaced');
+  expect((await exportTables('--file-size', '300kB')).code).toBe(0);
+  expect(await rows()).toBe(published);
+  expect((await exportTables('--file-size', '256MB')).code).toBe(0);
+  expect(tables().length).toBeGreaterThan(1);
+  await fillLarge(1);
+  expect((await exportTables('--file-size', '256MB')).code).toBe(0);
+  expect(tables()).toHaveLength(1);
+  expect(await rows()).toBe(published);
+});
+
+it('waits for another export of the same topic', async () => {
+  await fillLarge(50);
+  const all = await Promise.all([exportTables(), exportTables()]);
+  expect(all.map(({ code }) => code)).toEqual([0, 0]);
+  expect(all.filter(({ err }) => err.includes('waiting for another export'))).toHaveLength(1);
+  expect(await rows()).toBe(published);
+  expect(rule.cos.objects().filter(({ key }) => key.endsWith('lock'))).toEqual([]);
 });
 
 it('refuses a place that is inside of the archive', async () => {
