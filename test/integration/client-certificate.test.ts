@@ -1,10 +1,10 @@
 // Real brokers that let in only who shows a certificate of their CA: as the transport asks for it, and as the login.
-import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Secret } from '../../src/lib/secret.ts';
 import type { Source } from '../../src/ports.ts';
 import { type Certificates, makeCertificates } from '../certificates.ts';
 import { type Broker, startBroker } from './broker/broker.ts';
+import { freePorts } from './broker/ports.ts';
 import { createTopic } from './broker/topics.ts';
 import { publish } from './python-clients.ts';
 import { drainPartition, idOf, openPartitions, wireSource } from './wire-drain.ts';
@@ -18,7 +18,7 @@ beforeAll(async () => {
   certificates = makeCertificates();
   certificates.selfSigned('unknown-ca', 'reader');
   certificates.issue('stranger', 'stranger');
-  const [tlsPort, httpsPort] = await freePorts();
+  const [tlsPort, httpsPort] = await freePorts(2);
   broker = await startBroker({
     auth: true,
     extraConf: {
@@ -105,19 +105,3 @@ describe('a real broker that requires client certificates', () => {
     }
   });
 });
-
-/** Two free ports below those that the system gives out, of which the broker's bookie takes one. */
-async function freePorts(): Promise<number[]> {
-  const ports: number[] = [];
-  for (let port = 20_000 + (process.pid % 10_000); ports.length < 2; port++) {
-    const server = createServer();
-    const isFree = await new Promise((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    ports.push(port);
-    await new Promise((resolve) => server.close(resolve));
-  }
-  return ports;
-}

@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { findNativeBinding, type NativeBinding } from '../contract/native-binding.ts';
 import { expectExactlyOnce, storedFiles } from './archive-under-test.ts';
 import { type Broker, startBroker } from './broker/broker.ts';
+import { freePorts } from './broker/ports.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { invoke } from './invoke.ts';
 import { publish } from './python-clients.ts';
@@ -141,7 +142,7 @@ function describeBrokers({ can }: NativeBinding): void {
     const request = `req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout ${key} -out ${cert}`;
     const args = [...request.split(' '), '-addext', 'subjectAltName=IP:127.0.0.1'];
     execFileSync('openssl', args, { stdio: 'pipe' });
-    const [tlsPort, httpsPort] = await freePorts();
+    const [tlsPort, httpsPort] = await freePorts(2);
     const broker = await startBroker({
       extraConf: {
         brokerServicePortTls: String(tlsPort),
@@ -165,12 +166,4 @@ function describeBrokers({ can }: NativeBinding): void {
       rmSync(folder, { recursive: true, force: true });
     }
   });
-}
-
-async function freePorts(): Promise<number[]> {
-  const servers = [createServer(), createServer()];
-  for (const server of servers) await once(server.listen(0, '127.0.0.1'), 'listening');
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  for (const server of servers) server.close();
-  return ports;
 }

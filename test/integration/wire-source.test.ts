@@ -1,8 +1,6 @@
 // The wire driver over a real broker, fed by the official Python client: what the contract suite does not ask.
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -10,6 +8,7 @@ import { Secret } from '../../src/lib/secret.ts';
 import type { Source } from '../../src/ports.ts';
 import type { Timings } from '../../src/pulsar/wire/timer.ts';
 import { startBroker } from './broker/broker.ts';
+import { freePorts } from './broker/ports.ts';
 import { backlogOf, createSubscription, createTopic } from './broker/topics.ts';
 import { publish } from './python-clients.ts';
 import { useBroker } from './use-broker.ts';
@@ -286,7 +285,7 @@ it('a real broker is read over TLS, pulsar+ssl:// and https://', async () => {
     ),
     { stdio: 'pipe' },
   );
-  const [tlsPort, httpsPort] = await freePorts();
+  const [tlsPort, httpsPort] = await freePorts(2);
   const broker = await startBroker({
     extraConf: {
       brokerServicePortTls: String(tlsPort),
@@ -316,15 +315,3 @@ it('a real broker is read over TLS, pulsar+ssl:// and https://', async () => {
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-async function freePorts(): Promise<number[]> {
-  const servers = [createServer(), createServer()];
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    ports.push((server.address() as { port: number }).port);
-  }
-  for (const server of servers) server.close();
-  return ports;
-}

@@ -4,13 +4,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BrokerPorts, brokerConf } from './conf.ts';
+import { brokerConf } from './conf.ts';
 import { resolveJars } from './jars.ts';
 import { CONF_FILE, javaArgs, starterArgs } from './java-args.ts';
+import { freePorts } from './ports.ts';
 import { signToken } from './token.ts';
 import { NEWEST, type PulsarVersion } from './version.ts';
 
@@ -61,7 +61,8 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const { listeners = {}, extraConf = {} } = options;
   const jars = await resolveJars(version, metadata);
   const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-broker-'));
-  const ports = await freePorts();
+  const [port, httpPort, zooKeeperPort, bookiePort] = await freePorts(4);
+  const ports = { port, httpPort, zooKeeperPort, bookiePort };
   const httpUrl = `http://127.0.0.1:${ports.httpPort}`;
   const secretKey = randomBytes(32);
   const token = (role: string, expiresAtS?: number) => signToken(role, secretKey, expiresAtS);
@@ -187,21 +188,3 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 
 const hasEnded = (child: ChildProcess) =>
   child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
-
-/** Ports that are free now. All are held until the last is found, so they differ. */
-async function freePorts(): Promise<BrokerPorts> {
-  const servers = Array.from({ length: 4 }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    if (address !== null && typeof address === 'object') ports.push(address.port);
-  }
-  for (const server of servers) {
-    server.close();
-    await once(server, 'close');
-  }
-  const [port, httpPort, zooKeeperPort, bookiePort] = ports as [number, number, number, number];
-  return { port, httpPort, zooKeeperPort, bookiePort };
-}
