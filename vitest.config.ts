@@ -16,6 +16,7 @@ export default defineConfig({
     setupFiles: ['test/setup.ts'],
     // Time-outs find what hangs: none takes a tenth as long, unless others need the machine.
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 20_000 } },
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
       {

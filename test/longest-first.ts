@@ -11,6 +11,7 @@ const LONGEST = [
   'faults/pulsar-faults',
   // All of one project, whose processes go on with the next file of it.
   'faults/',
+  'cos/faults.',
   'pulsar/source-contract.',
   'pulsar/wire/held-back-probe',
   'cli/archive/copy.',

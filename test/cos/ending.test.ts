@@ -103,7 +103,7 @@ describe.each(CALLS)('%s', (name, commits, call) => {
       server.answer = server.answerVersioning = answer;
       if (name !== 'getVersioning') server.answerVersioning = neverVersioned;
       await expect(call(upload, {})).rejects.toMatchObject({ ...problem, details: { code: 'time-out' } });
-      await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 5_000 });
+      await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 20_000 });
     },
   );
 
@@ -119,7 +119,7 @@ describe.each(CALLS)('%s', (name, commits, call) => {
     await reached;
     controller.abort();
     await expect(outcome).resolves.toMatchObject({ ...problem, details: { code: 'abort' } });
-    await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 5_000 });
+    await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 20_000 });
   });
 
   test.each<[string, Answering]>([
@@ -198,12 +198,12 @@ test('close ends the calls under way and every connection, idle ones too', async
     collect(store.read('b')),
     store.create('c', body, '1', attributes),
   ]);
-  await vi.waitUntil(() => server.arrived.length >= 5, { timeout: 5_000 });
+  await vi.waitUntil(() => server.arrived.length >= 5, { timeout: 20_000 });
   await store.close();
   for (const outcome of await calls) {
     expect(outcome).toMatchObject({ reason: { message: expect.stringContaining('the store was closed') } });
   }
-  await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 5_000 });
+  await vi.waitUntil(async () => (await server.connections()) === 0, { timeout: 20_000 });
 });
 
 test('nobody at the other end is an error whose outcome is known', async () => {
@@ -230,7 +230,7 @@ test('a connection that cannot be made is ended in time, and its outcome is know
   try {
     const [port] = await once(listener.stdout, 'data');
     for (let i = 0; i < 8; i++) fillers.push(connect(Number(port), '127.0.0.1').on('error', () => {}));
-    await vi.waitUntil(() => fillers.some(({ connecting }) => !connecting), { timeout: 5_000 });
+    await vi.waitUntil(() => fillers.some(({ connecting }) => !connecting), { timeout: 20_000 });
     const far = createCosStore(cosConfig(`http://127.0.0.1:${port}`), { logger, connectTimeoutMs: 100 });
     await expect(far.head('k')).rejects.toMatchObject({
       retryable: true,
@@ -266,4 +266,4 @@ test('after close nothing keeps the process alive, whatever the calls were doing
     child.kill('SIGKILL');
     await loopback.close();
   }
-}, 20_000);
+});

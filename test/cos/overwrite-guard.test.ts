@@ -100,7 +100,7 @@ test('a creation that is aborted while the question is open ends at once, the ot
     .create('a', body, sum, attributes, { signal: controller.signal })
     .catch((error) => error);
   const created = other.create('b', body, sum, attributes);
-  await vi.waitUntil(() => server.arrived.length === 1, { timeout: 5_000 });
+  await vi.waitUntil(() => server.arrived.length === 1, { timeout: 20_000 });
   controller.abort();
   await expect(aborted).resolves.toMatchObject({ retryable: true, outcomeUnknown: false });
   answer();

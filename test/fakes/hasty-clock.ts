@@ -6,11 +6,12 @@ export interface HastyClock extends Clock {
   onSleep: (ms: number) => void;
 }
 
-export function hastyClock(): HastyClock {
+/** `time`: what passes besides the waits. */
+export function hastyClock(time = Date.now): HastyClock {
   let aheadMs = 0;
   const clock: HastyClock = {
     onSleep: () => {},
-    now: () => Date.now() + aheadMs,
+    now: () => time() + aheadMs,
     sleep: async (ms, signal) => {
       signal?.throwIfAborted();
       aheadMs += ms;

@@ -35,7 +35,7 @@ export async function expectEndInTimeAndRecovery({
   expect(published - stage.backlog()).toBeLessThanOrEqual(stage.stored().size / 10);
   makeWell();
   // Nothing lingers: an Exclusive subscription would be busy for the next run. The broker sees the end a moment later.
-  await vi.waitUntil(() => stage.broker.consumers().length === 0, { timeout: 5_000 });
+  await vi.waitUntil(() => stage.broker.consumers().length === 0, { timeout: 20_000 });
   // On a machine that is busy the time of one run may be over before all is stored. It says so.
   const isCaughtUp = async () => (await stage.run()).summary?.stopReason === 'caught_up';
   for (let tries = 0; tries < 3 && !(await isCaughtUp()); tries++);

@@ -90,10 +90,11 @@ it('a tied process and its folder go when the one who started it is killed', asy
   const parent = fork(starter);
   const pid = await vi.waitFor(
     async () => Number(await readFile(join(folder, 'pid'), 'utf8')) || expect.fail(),
+    { timeout: 20_000 },
   );
   expect(process.kill(pid, 0)).toBe(true);
   parent.kill('SIGKILL');
   await once(parent, 'exit');
-  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'), { timeout: 5000 });
-  await vi.waitFor(() => expect(access(folder)).rejects.toThrow('ENOENT'), { timeout: 5000 });
+  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'), { timeout: 20_000 });
+  await vi.waitFor(() => expect(access(folder)).rejects.toThrow('ENOENT'), { timeout: 20_000 });
 });

@@ -29,7 +29,11 @@ function partitionThat(...outcomes: PartitionOutcome[]) {
 }
 
 it('drains a partition again that comes back while another one is being drained', async () => {
-  const standby = new Standby(2, hastyClock(), READING);
+  const standby = new Standby(
+    2,
+    hastyClock(() => 0),
+    READING,
+  );
   const moving = partitionThat('standby', 'standby', 'caught_up');
   const outcome = standby.drain(moving, moving.drainOnce);
   let end: (outcome: PartitionOutcome) => void = () => undefined;
@@ -50,7 +54,11 @@ it('waits for no partition when no other is being drained any more, also after a
     async (): Promise<PartitionOutcome> => 'deadline',
     () => Promise.reject(new Error('denied')),
   ]) {
-    const standby = new Standby(3, hastyClock(), READING);
+    const standby = new Standby(
+      3,
+      hastyClock(() => 0),
+      READING,
+    );
     const waiting = [partitionThat('standby'), partitionThat('standby')];
     const outcomes = waiting.map((one) => standby.drain(one, one.drainOnce));
     await new Promise(setImmediate);
@@ -61,7 +69,7 @@ it('waits for no partition when no other is being drained any more, also after a
 
 /** An instance with one partition of its own, drained already, and one that another instance has. */
 function lastOneThere(isDrained: () => boolean, signal = READING) {
-  const clock = hastyClock();
+  const clock = hastyClock(() => 0);
   const standby = new Standby(2, clock, signal);
   const theirs = { ...partitionThat('standby', 'caught_up'), isDrained: async () => isDrained() };
   const outcome = standby.drain(theirs, theirs.drainOnce);
@@ -105,7 +113,11 @@ it('stays for nothing when reading has to stop', async () => {
 
 it('stays no longer than the time to read for an answer that does not come', async () => {
   const reading = new AbortController();
-  const standby = new Standby(2, hastyClock(), reading.signal);
+  const standby = new Standby(
+    2,
+    hastyClock(() => 0),
+    reading.signal,
+  );
   let ask: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => {
     ask = resolve;

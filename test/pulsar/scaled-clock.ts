@@ -18,6 +18,19 @@ export interface ScaledClock extends Clock {
   readonly sleepers: () => number;
 }
 
+/** Starts it; calling the answer stops it, and gives the milliseconds in which this process was let run. */
+export function startStopwatch(): () => number {
+  const clock = scaledClock(1);
+  const startedMs = clock.now();
+  const end = new AbortController();
+  clock.sleep(3_600_000, end.signal).catch(() => undefined);
+  return () => {
+    const elapsedMs = clock.now() - startedMs;
+    end.abort();
+    return elapsedMs;
+  };
+}
+
 /** `factor` times as fast. */
 export function scaledClock(factor: number): ScaledClock {
   const sleepers = new Set<Sleeper>();

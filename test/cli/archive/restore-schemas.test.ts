@@ -10,7 +10,7 @@ import { encodeRecord, formatMessageId, formatTime } from '../../../src/format/r
 import { SCHEMA_TYPE, SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { message } from '../../archive/archive-fixture.ts';
-import { openSource } from '../../pulsar/wire/loopback-source.ts';
+import { openSource, takeAll } from '../../pulsar/wire/loopback-source.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { testTerminal } from '../terminal.ts';
 
@@ -70,14 +70,9 @@ async function restore(...more: string[]) {
 /** The schema versions of the messages of the target. */
 async function versionsAtTarget(): Promise<(number | undefined)[]> {
   const { source, first } = await openSource(broker, { topic: TARGET, subscription: `s-${++subscriptions}` });
-  const versions: (number | undefined)[] = [];
-  for (;;) {
-    const delivery = first.end === null ? undefined : await first.next(200);
-    if (delivery?.kind !== 'entry') break;
-    versions.push(...delivery.messages.map(({ schemaVersion }) => schemaVersion?.at(-1)));
-  }
+  const entries = await takeAll(first);
   await source.close();
-  return versions;
+  return entries.flatMap(({ messages }) => messages.map(({ schemaVersion }) => schemaVersion?.at(-1)));
 }
 
 it('registers the schemas first, and gives each message the version that its schema has at the target', async () => {

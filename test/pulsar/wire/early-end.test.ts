@@ -22,7 +22,9 @@ async function brokerWith(count: number): Promise<LoopbackBroker> {
 
 /** Resolves when an entry waits to be handed out. */
 const untilQueued = (partition: SourcePartition) =>
-  vi.waitFor(async () => expect((await partition.backlog())?.nextPublishTimeMs).toBeDefined());
+  vi.waitFor(async () => expect((await partition.backlog())?.nextPublishTimeMs).toBeDefined(), {
+    timeout: 20_000,
+  });
 
 it.each([0, SHORT_MS, LONG_MS])(
   'entries that wait to be handed out are to come, after %i ms',

@@ -181,7 +181,7 @@ it('asks for nothing before the instances that come right after it have their sh
     return await take(first, 1, ['idle', 'lost']);
   };
   const one = begin();
-  await vi.waitUntil(() => asked.length > 0, { interval: 5 });
+  await vi.waitUntil(() => asked.length > 0, { interval: 5, timeout: 20_000 });
   expect(texts(await Promise.any([one, begin()]))).toEqual(['m0']);
   expect(asked.slice(0, 2)).toEqual(['subscribe', 'subscribe']);
 });
@@ -193,7 +193,7 @@ it('waits for no other instance where there is nothing to drain, and not longer 
   broker.publish(TOPIC, messages(1));
   const end = new AbortController();
   const opening = failureOf(createSource(broker, { ...patient, signal: end.signal }).open());
-  await vi.waitUntil(() => rivals(broker).length === 2, { interval: 5 });
+  await vi.waitUntil(() => rivals(broker).length === 2, { interval: 5, timeout: 20_000 });
   end.abort();
   expect(await opening).toMatchObject({ code: 'source', message: expect.stringContaining('ended') });
 });

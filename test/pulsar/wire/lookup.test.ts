@@ -72,15 +72,17 @@ it('shares one connection between the partitions of a broker', async () => {
 
 it('says so where HTTP answers are none of Pulsar, refused or absent', async () => {
   const broker = await brokerWith(1);
-  const open = () =>
-    failureOf(createSource({ serviceUrl: broker.httpUrl }, { timings: { connectTimeoutMs: 150 } }).open());
+  const open = (timings?: { connectTimeoutMs: number }) =>
+    failureOf(createSource({ serviceUrl: broker.httpUrl }, timings && { timings }).open());
   broker.faults.httpStatus = 401;
   expect(await open()).toMatchObject({ retryable: false, hint: expect.stringContaining('PULSAR_TOKEN') });
   broker.faults.httpStatus = 503;
   expect(await open()).toMatchObject({ retryable: true, message: expect.stringContaining('503') });
   broker.faults.httpStatus = undefined;
   broker.faults.isHttpSilent = true;
-  expect(await open()).toMatchObject({ hint: expect.stringContaining('PULSAR_SERVICE_URL') });
+  expect(await open({ connectTimeoutMs: 150 })).toMatchObject({
+    hint: expect.stringContaining('PULSAR_SERVICE_URL'),
+  });
 });
 
 it('does not call it busy where the subscription is in use with another type', async () => {

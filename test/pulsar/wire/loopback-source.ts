@@ -1,4 +1,5 @@
 // A wire source over a loopback broker, with short time-outs, and what tests do with both.
+import { compareEntries } from '../../../src/format/entry-order.ts';
 import type { Clock, Delivery, EntryId, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import type { Timings } from '../../../src/pulsar/wire/timer.ts';
@@ -79,6 +80,20 @@ export async function take(
     else if (!passOver.includes(delivery.kind) || Date.now() > deadlineMs) {
       throw new Error(`after ${entries.length} of ${count} entries: ${JSON.stringify(delivery)}`);
     }
+  }
+  return entries;
+}
+
+/** Everything up to its end. */
+export async function takeAll(partition: SourcePartition): Promise<ReadableEntry[]> {
+  const { end } = partition;
+  if (end === 'unknown') throw new Error('its end is unknown');
+  const entries: ReadableEntry[] = [];
+  let at: EntryId = { ledgerId: -1, entryId: -1 };
+  while (end !== null && compareEntries(at, end) < 0) {
+    const [entry] = await take(partition, 1);
+    entries.push(entry as ReadableEntry);
+    at = (entry as ReadableEntry).id;
   }
   return entries;
 }

@@ -84,7 +84,7 @@ describe('opening partitions', () => {
     expect(opened.filter((one) => one === 'busy')).toHaveLength(1);
     expect(broker.consumers()).toHaveLength(PARTITIONS);
     expect(new Set(broker.consumers().map(({ connectionId }) => connectionId)).size).toBe(1);
-    await vi.waitUntil(() => broker.connections().length === 1);
+    await vi.waitUntil(() => broker.connections().length === 1, { timeout: 20_000 });
   });
 
   it('leaves nothing open where another consumer has one of the others', async () => {
@@ -92,7 +92,7 @@ describe('opening partitions', () => {
     const other = createSource(broker, { topic: parseTopicName(`${TOPIC}-partition-77`) as TopicName });
     await other.open();
     expect(await createSource(broker).open()).toBe('busy');
-    await vi.waitUntil(() => broker.connections().length === 1);
+    await vi.waitUntil(() => broker.connections().length === 1, { timeout: 20_000 });
     expect(broker.consumers()).toHaveLength(1);
   });
 
@@ -140,7 +140,7 @@ describe('closing asks the broker for nothing more', () => {
       }
     }
     await closing;
-    await vi.waitUntil(() => broker.connections().length === 0);
+    await vi.waitUntil(() => broker.connections().length === 0, { timeout: 20_000 });
     return { isClosed: closing !== undefined, afterwards, consumers: broker.consumers() };
   }
 
@@ -170,7 +170,7 @@ describe('closing asks the broker for nothing more', () => {
     broker.publish(`${TOPIC}-partition-0`, messages(1));
     await take(partitions[0] as (typeof partitions)[0], 1);
     await broker.stop();
-    await vi.waitUntil(() => clock.sleepers() > 0);
+    await vi.waitUntil(() => clock.sleepers() > 0, { timeout: 20_000 });
     await source.close();
     await vi.waitUntil(() => clock.sleepers() === 0, { timeout: 200 });
   });

@@ -32,7 +32,7 @@ it('reads ahead up to the end of the run and no further, and on when it is asked
   const { first } = await openSource(broker);
   broker.publish(TOPIC, messages(500, 20));
   expect(texts(await take(first, 20))).toHaveLength(20);
-  await vi.waitFor(() => expect(permitsOf(broker)).toEqual([0]));
+  await vi.waitFor(() => expect(permitsOf(broker)).toEqual([0]), { timeout: 20_000 });
   expect(texts(await take(first, 500)).at(-1)).toBe('m519');
 });
 
@@ -81,7 +81,7 @@ it('asks again where nothing comes although the end is not reached: brokers igno
   broker.onCommand((name) => (name === 'flow' && ++flows === 2 ? 'drop' : undefined));
   const { first } = await openSource(broker);
   expect(texts(await take(first, 1))).toEqual(['m0']);
-  await vi.waitFor(() => expect(flows).toBe(2));
+  await vi.waitFor(() => expect(flows).toBe(2), { timeout: 20_000 });
   expect(await first.next(50)).toEqual({ kind: 'idle' });
   expect(texts(await take(first, 1))).toEqual(['m1']);
 });

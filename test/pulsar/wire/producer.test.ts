@@ -13,11 +13,11 @@ import type {
 } from '../../../src/ports.ts';
 import { createWirePublisher } from '../../../src/pulsar/wire/producer-publisher.ts';
 import { SCHEMA_TYPE, SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
-import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { readStoredMessages } from '../../contract/stored-messages.ts';
 import { type LoopbackBroker, startLoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { hurriedClock } from '../virtual-clock.ts';
+import { openSource, takeAll } from './loopback-source.ts';
 
 const TOPIC = parseTopicName('public/default/restored') as TopicName;
 const LIMIT_BYTES = 100_000;
@@ -62,31 +62,10 @@ const outgoing = (sequenceId: number, rest: Partial<OutgoingMessage> = {}): Outg
 
 /** Everything in the topic, by the driver's consumer side. */
 async function readAll(): Promise<Message[]> {
-  const source = createWireSource({
-    config: {
-      ...config(),
-      topic: TOPIC,
-      subscription: 'reader',
-      subscriptionType: 'exclusive',
-      initialPosition: 'earliest',
-      driver: 'wire',
-      tdmqRole: undefined,
-    },
-    receiveBudgetBytes: 8_000_000,
-    clock: systemClock,
-    logger: { debug() {}, info() {}, warn() {}, error() {} },
-  });
-  try {
-    const [partition] = (await source.open()) as Exclude<Awaited<ReturnType<typeof source.open>>, 'busy'>;
-    const messages: Message[] = [];
-    for (;;) {
-      const delivery = await partition?.next(200);
-      if (delivery === undefined || delivery.kind === 'idle') return messages;
-      if (delivery.kind === 'entry') messages.push(...delivery.messages);
-    }
-  } finally {
-    await source.close();
-  }
+  const { source, first } = await openSource(broker, { topic: TOPIC, subscription: 'reader' });
+  const entries = await takeAll(first);
+  await source.close();
+  return entries.flatMap(({ messages }) => messages);
 }
 
 const textOf = ({ payload }: Message) => (payload === null ? null : Buffer.from(payload).toString());
@@ -337,7 +316,7 @@ it('connects again where a broker gives no receipts, and fails where that does n
     await check();
     expect(producers).toBe(1);
     await check();
-    await vi.waitUntil(() => producers === 2);
+    await vi.waitUntil(() => producers === 2, { timeout: 20_000 });
     isSilent = false;
     broker.dropConnections();
     await producer.flush();
@@ -347,7 +326,7 @@ it('connects again where a broker gives no receipts, and fails where that does n
     const failure = expect(flushing).rejects.toThrow('stores nothing');
     for (let i = 0; i < 4; i++) {
       await check();
-      await vi.waitUntil(() => producers >= (i < 1 ? 3 : 4));
+      await vi.waitUntil(() => producers >= (i < 1 ? 3 : 4), { timeout: 20_000 });
     }
     await failure;
   } finally {
@@ -369,7 +348,7 @@ it('reports a message in chunks as acknowledged when the broker has its last', a
   const unhook = broker.onAnswer((name) => (name === 'sendReceipt' && ++receipts > 2 ? 'drop' : undefined));
   const producer = await publisher.open(TOPIC.full, 'p', { ...OPTIONS, compression: 'none' });
   await producer.send(outgoing(0, { payload: Buffer.alloc(LIMIT_BYTES * 3, 'x') }));
-  await vi.waitUntil(() => receipts === 4);
+  await vi.waitUntil(() => receipts === 4, { timeout: 20_000 });
   expect(producer.acknowledgedSequenceId).toBe(-1);
   unhook();
   broker.dropConnections();
