@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
 import { sqlName, sqlText } from './columns.ts';
 import { expectDuckDb } from './parquet-file.ts';
+import { GUARD_NAME, isChanging } from './target.ts';
 
 /** The tables of a topic: a folder with one for each day. */
 export interface TopicTables {
@@ -33,8 +34,28 @@ export interface Shown {
   readonly hasMore: boolean;
 }
 
+/** What a query reads of `messages`, as far as DuckDB plans it: rather too much than too little. */
+export interface TableNeeds {
+  /** By its name. */
+  readonly isColumn: (name: string) => boolean;
+  readonly isDate: (date: string) => boolean;
+}
+
+/** Where a column of a row group is in its file. */
+export interface ColumnChunk {
+  readonly path: string;
+  /** Of what is in a column of records, that column's. */
+  readonly column: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Tables that can be queried. */
 export interface QueriedTables {
+  /** What the query reads, of files that have their ends alone. @throws BackupError `config` where DuckDB refuses the query */
+  needs(sql: string, dates: readonly string[]): Promise<TableNeeds>;
+  /** By file, and by place. */
+  chunks(): Promise<ColumnChunk[]>;
   /** The first rows. @throws BackupError `config` where DuckDB refuses the query */
   show(sql: string): Promise<Shown>;
   /** All rows, in a file in the folder that `openTables` was given; answers its path. @throws as `show` */
@@ -56,6 +77,8 @@ export async function openTables(
     temp_directory: folder,
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
+    // What is not there yet of a file may come.
+    enable_external_file_cache: 'false',
   });
   const connection = await instance.connect();
   const stop = () => connection.interrupt();
@@ -105,11 +128,32 @@ export async function openTables(
       (error) => messageOf(error),
     );
 
+  /** Days that no scan reads, by the filters that DuckDB has for the names of files. */
+  async function dateTest(
+    scans: readonly PlanNode[],
+    dates: readonly string[],
+  ): Promise<(date: string) => boolean> {
+    const filters = scans.map(({ extra_info: info }) => textsOf(info?.['File Filters']));
+    if (dates.length === 0 || filters.some((texts) => texts.length === 0)) return () => true;
+    const any = filters.map((texts) => `(${texts.map((one) => `(${one})`).join(' AND ')})`).join(' OR ');
+    const all = dates.map((date) => `(${sqlText(date)}::DATE)`).join(', ');
+    try {
+      const found = await connection.runAndReadAll(
+        `SELECT date::VARCHAR FROM (VALUES ${all}) AS days(date) WHERE (${any}) IS NOT FALSE`,
+      );
+      const own = new Set(found.getRows().map(([date]) => String(date)));
+      return (date) => own.has(date);
+    } catch {
+      return () => true;
+    }
+  }
+
   const attempt = async <T>(act: () => Promise<T>): Promise<T> => {
     try {
       return await act();
     } catch (error) {
       signal.throwIfAborted();
+      if (messageOf(error).includes(GUARD_NAME)) throw isChanging(messageOf(error));
       throw error instanceof BackupError ? error : refused(messageOf(error));
     }
   };
@@ -121,6 +165,27 @@ export async function openTables(
     throw error;
   }
   return {
+    needs: (sql, dates) =>
+      attempt(async () => {
+        const plan = await connection.runAndReadAll(`EXPLAIN (FORMAT JSON) ${await expectSelect(sql)}`);
+        const [{ explain_value: text } = {}] = plan.getRowObjectsJson() as { explain_value?: string }[];
+        const scans = scansOf(JSON.parse(String(text)) as PlanNode[]);
+        return { isColumn: columnTest(scans), isDate: await dateTest(scans, dates) };
+      }),
+    chunks: () =>
+      attempt(async () => {
+        const columns =
+          'file_name, path_in_schema, dictionary_page_offset, data_page_offset, total_compressed_size';
+        const parts = topics.map(
+          ({ folder: own }) => `SELECT ${columns} FROM parquet_metadata(${sqlText(`${own}/**/*.parquet`)})`,
+        );
+        const read = await connection.runAndReadAll(parts.join(' UNION ALL '));
+        return read.getRows().map(([path, names, dictionary, data, bytes]) => {
+          const start = dictionary ? Math.min(Number(dictionary), Number(data)) : Number(data);
+          const [column = ''] = String(names).split(', ');
+          return { path: String(path), column, start, end: start + Number(bytes) };
+        });
+      }),
     show: (sql) =>
       attempt(async () => {
         const select = await expectSelect(sql);
@@ -151,6 +216,28 @@ export async function openTables(
       }),
     close,
   };
+}
+
+/** A node of a plan, as EXPLAIN (FORMAT JSON) has it. */
+interface PlanNode {
+  readonly name: string;
+  readonly children?: readonly PlanNode[];
+  readonly extra_info?: Readonly<Record<string, string | readonly string[]>>;
+}
+
+const textsOf = (info: string | readonly string[] | undefined): string[] =>
+  [info ?? []].flat().filter((text) => text !== '');
+
+const scansOf = (nodes: readonly PlanNode[]): PlanNode[] =>
+  nodes.flatMap((node) => [...(/PARQUET/.test(node.name) ? [node] : []), ...scansOf(node.children ?? [])]);
+
+/** Columns that a scan reads, whole or a part of them; in filters, whatever has such a name in it. */
+function columnTest(scans: readonly PlanNode[]): (name: string) => boolean {
+  const read = scans.flatMap(({ extra_info: info }) => textsOf(info?.['Projections']));
+  const filters = scans.flatMap(({ extra_info: info }) => textsOf(info?.['Filters'])).join(' ');
+  const wholes = new Set(read);
+  return (name) =>
+    wholes.has(name) || read.some((one) => one.startsWith(`${name}.`)) || filters.includes(name);
 }
 
 /** Integers are grouped by whoever shows them. */

@@ -1,5 +1,6 @@
 // Where an export is written: what a folder and a bucket have to offer for that. Whoever reads a day meanwhile gets it as
 // it was, as it is now, or an error of the engine: never a part of it, and never both.
+import { BackupError } from '../../errors.ts';
 import type { ExportedFile } from './day-note.ts';
 
 /** A Parquet file that is whole, and that nobody reads yet. */
@@ -48,6 +49,13 @@ export const GUARD_NAME = 'this-day-is-being-replaced.parquet';
 /** What is in it: no engine takes that for Parquet. */
 export const GUARD_TEXT =
   'The files of this day are being replaced: ask again. If this stays, an export was killed: call it again.\n';
+
+/** What whoever reads the day meanwhile is answered. */
+export const isChanging = (what: string): BackupError =>
+  new BackupError('store', `an export is changing a day of these tables: ${what}`, {
+    retryable: true,
+    hint: 'Ask again. If it stays so, an export was killed: call it again.',
+  });
 
 const OWN_NAME = /^part-(\d{5,})\.parquet$/;
 

@@ -15,6 +15,7 @@ import { type DecodeMode, openPayloads } from '../../archive/export/payload-colu
 import {
   type FileFormat,
   openTables,
+  type QueriedTables,
   type SmallView,
   type TopicTables,
 } from '../../archive/export/query-tables.ts';
@@ -48,7 +49,8 @@ there are also the views runs (its manifests) and schemas. Over an archive it fi
 other filters select, for this query alone; with --tables it asks tables that an export made, which is at once. A query
 reads nothing else and writes nothing. Needs the package @duckdb/node-api.
 
-  --tables DIR     tables that \`archive export --to DIR\` made, instead of an archive
+  --tables DIR|cos://bucket/prefix/  tables that \`archive export --to\` made, instead of an archive; of a bucket it reads
+                   the columns and days that the query asks for into the folder for temporary files
   --format FORMAT  table (default): the first 1,000 rows; csv, jsonl or parquet: all of them
   --out FILE       write them there; parquet needs it
   --decode         also payload columns, by the schemas that the archive keeps
@@ -87,21 +89,21 @@ Examples:
     if (format === 'table' && values.out !== undefined)
       throw new UsageError('--out FILE needs --format csv, jsonl or parquet');
     const selection = parseSelection(values);
-    if (
-      values.tables !== undefined &&
-      (values.decode || Object.values(settingsOf(selection, undefined)).length > 0)
-    )
+    const isSelecting = [
+      ...[values.decode || undefined, selection.fromMs, selection.toMs],
+      ...Object.values(settingsOf(selection, undefined)),
+    ].some((one) => one !== undefined);
+    if (values.tables !== undefined && isSelecting)
       throw new UsageError(
         'filters and --decode are for an archive: write them into the query, or export with them',
       );
     expectDuckDb();
     const folder = await mkdtemp(join(tmpdir(), 'tdmq-backup-query-'));
     try {
-      const sources =
+      const { tables, exitCode } =
         values.tables === undefined
           ? await tablesOfArchive(sql, values, selection, folder, terminal)
-          : { topics: await exportedTopics(values.tables, values.topic), views: [], exitCode: 0 as const };
-      const tables = await openTables(folder, sources.topics, sources.views, terminal.signal);
+          : { tables: await exportedTables(values.tables, values, sql, folder, terminal), exitCode: 0 };
       try {
         if (format === 'table') {
           const { names, rows, hasMore } = await tables.show(sql);
@@ -115,7 +117,7 @@ Examples:
       } finally {
         tables.close();
       }
-      return sources.exitCode;
+      return exitCode;
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -123,8 +125,7 @@ Examples:
 };
 
 interface Sources {
-  readonly topics: readonly TopicTables[];
-  readonly views: readonly SmallView[];
+  readonly tables: QueriedTables;
   readonly exitCode: number;
 }
 
@@ -152,19 +153,35 @@ async function hand(path: string, out: string | undefined, terminal: Terminal): 
   await output.flush();
 }
 
-/** The topics of an export. @throws BackupError `config` where it has none */
-async function exportedTopics(folder: string, topic: string | undefined): Promise<TopicTables[]> {
-  const isFolder = await stat(folder)
+/** The tables of an export. @throws BackupError `config` where it has none */
+async function exportedTables(
+  place: string,
+  { topic, region }: { readonly topic?: string | undefined; readonly region?: string | undefined },
+  sql: string,
+  folder: string,
+  terminal: Terminal,
+): Promise<QueriedTables> {
+  const asked = topic === undefined ? undefined : parseTopicName(topic);
+  const ownOf = (names: readonly string[]) => {
+    const own = names.filter((name) => asked === undefined || `persistent://${name}` === asked.full);
+    if (own.length > 0) return own;
+    throw new BackupError('config', `${place} has no tables${topic === undefined ? '' : ` of ${topic}`}`, {
+      hint: 'Name the place of archive export --to; without --tables the archive itself is asked.',
+    });
+  };
+  if (place.includes('://')) {
+    const { openBucketTables } = await import('./query-bucket.ts');
+    return openBucketTables(place, region, ownOf, sql, folder, terminal);
+  }
+  const isFolder = await stat(place)
     .then((found) => found.isDirectory())
     .catch(() => false);
-  const names = isFolder ? await findTopics(createFolderStore(folder), '', {}, Number.POSITIVE_INFINITY) : [];
-  const asked = topic === undefined ? undefined : parseTopicName(topic);
-  const own = names.filter((name) => asked === undefined || `persistent://${name}` === asked.full);
-  if (own.length > 0)
-    return own.map((name) => ({ topic: `persistent://${name}`, folder: join(resolve(folder), name) }));
-  throw new BackupError('config', `${folder} has no tables${topic === undefined ? '' : ` of ${topic}`}`, {
-    hint: 'Name the folder of archive export --to; without --tables the archive itself is asked.',
-  });
+  const names = isFolder ? await findTopics(createFolderStore(place), '', {}, Number.POSITIVE_INFINITY) : [];
+  const topics = ownOf(names).map((name) => ({
+    topic: `persistent://${name}`,
+    folder: join(resolve(place), name),
+  }));
+  return openTables(folder, topics, [], terminal.signal);
 }
 
 /** What the query names of an archive, as tables in the folder. @throws BackupError */
@@ -182,10 +199,11 @@ async function tablesOfArchive(
       ...(isNamed('runs') ? [await runsOf(location, terminal.signal)] : []),
       ...(isNamed('schemas') ? [await schemasOf(location, terminal.signal)] : []),
     ];
-    if (!isNamed('messages')) return { topics: [], views, exitCode: 0 };
     const mode = values.decode ? 'schemas' : undefined;
-    const made = await makeTables(location, selection, mode, values['skip-damaged'], folder, terminal);
-    return { ...made, views };
+    const { topics, exitCode } = isNamed('messages')
+      ? await makeTables(location, selection, mode, values['skip-damaged'], folder, terminal)
+      : { topics: [], exitCode: 0 };
+    return { tables: await openTables(folder, topics, views, terminal.signal), exitCode };
   } finally {
     await location.close();
   }
@@ -198,7 +216,7 @@ async function makeTables(
   isSkipping: boolean,
   folder: string,
   terminal: Terminal,
-): Promise<Pick<Sources, 'topics' | 'exitCode'>> {
+): Promise<{ readonly topics: readonly TopicTables[]; readonly exitCode: number }> {
   const { store, prefix } = location;
   const { signal } = terminal;
   const progress = startProgress(terminal.stderr);
