@@ -34,12 +34,11 @@ import { createSlots } from './lib/semaphore.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { pacedStore } from './paced-store.ts';
-import { PartitionDrain, type PartitionOutcome } from './partition/partition-drain.ts';
+import type { PartitionDrain, PartitionOutcome } from './partition/partition-drain.ts';
 import { Standby } from './partition/standby.ts';
 import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.ts';
 import type { Pace } from './run/deadline.ts';
 import { createTally, type Run, type Tally } from './run/run-context.ts';
-import { SchemaKeeper } from './run/schema-keeper.ts';
 
 /** Store calls under way at once. */
 const CONCURRENT_CALLS = 6;
@@ -115,6 +114,11 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     const partitions = await source.open();
     if (partitions === 'busy') return result({ stopReason: 'busy' });
     options.onOpen?.(partitions);
+    if (await isIdle(partitions, options))
+      return result({ partitions: partitions.length, backlog: { entries: 0 } });
+    // Loaded here, since most runs of most rules end above.
+    const { PartitionDrain } = await import('./partition/partition-drain.ts');
+    const { SchemaKeeper } = await import('./run/schema-keeper.ts');
     const run: Run = {
       ...options,
       store: pacedStore(options.store, pace),
@@ -152,6 +156,17 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     timer.abort();
     for (const stop of stops) stop.removeEventListener('abort', onStop);
   }
+}
+
+/** Whether there was nothing to drain in any partition, and nothing that the broker did not count. */
+async function isIdle(
+  partitions: readonly SourcePartition[],
+  { subscriptionType }: DrainOptions,
+): Promise<boolean> {
+  const isInOrder = subscriptionType === 'exclusive' || subscriptionType === 'failover';
+  if (!isInOrder || partitions.some(({ end }) => end !== null)) return false;
+  const entries = await Promise.all(partitions.map((partition) => partition.entriesAtOpen()));
+  return entries.every((count) => count === 0);
 }
 
 /** The pace of a run of which only the ends are known. */

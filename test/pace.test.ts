@@ -6,6 +6,9 @@ import { BackupError } from '../src/errors.ts';
 import { formatMessageId } from '../src/format/record.ts';
 import type { RunManifest, Summary } from '../src/format/run-manifest.ts';
 import { handleInvocation } from '../src/handler.ts';
+// Loaded before the clock runs, which does not wait for a run that loads them.
+import '../src/partition/partition-drain.ts';
+import '../src/run/schema-keeper.ts';
 import { keepingLogger } from './fakes/loggers.ts';
 import { createFakeBroker, createFakeSource, type FakeBroker, publish } from './fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from './fakes/memory-store.ts';

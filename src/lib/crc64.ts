@@ -1,6 +1,6 @@
 // CRC-64/XZ (ECMA-182, reflected), as COS answers it in x-cos-hash-crc64ecma. The loop is WebAssembly, two times eight
 // bytes a step: JavaScript has no fast 64-bit integers, and every stored byte passes here.
-import { instantiate, type WithMemory } from './wasm.ts';
+import { instantiate, once, type WithMemory } from './wasm.ts';
 
 /** crc64.wat, assembled. A test assembles it again and compares. */
 export const CRC64_WASM =
@@ -16,15 +16,18 @@ interface Exports extends WithMemory {
   update(crc: bigint, at: number, length: number): bigint;
 }
 
-const { memory, update } = instantiate<Exports>(CRC64_WASM);
-const buffer = new Uint8Array(memory.buffer, TABLES_BYTES, BUFFER_BYTES);
-fillTables(new BigUint64Array(memory.buffer, 0, 16 * 256));
+/** Made at the first checksum: a run with nothing to store needs none. */
+const loaded = once(() => {
+  const { memory, update } = instantiate<Exports>(CRC64_WASM);
+  fillTables(new BigUint64Array(memory.buffer, 0, 16 * 256), update);
+  return { update, buffer: new Uint8Array(memory.buffer, TABLES_BYTES, BUFFER_BYTES) };
+});
 
 /**
  * Table 0 is the checksum of one byte; each up to 7 is that of the byte with one more zero byte behind it. The tables
  * from 8 on are for the bytes of a checksum, with a half of zeros behind it.
  */
-function fillTables(tables: BigUint64Array): void {
+function fillTables(tables: BigUint64Array, update: Exports['update']): void {
   for (let byte = 0; byte < 256; byte++) {
     let crc = BigInt(byte);
     for (let bit = 0; bit < 8; bit++) crc = crc & 1n ? (crc >> 1n) ^ POLYNOMIAL : crc >> 1n;
@@ -44,6 +47,7 @@ export class Crc64 {
   #crc = -1n;
 
   update(bytes: Uint8Array): this {
+    const { update, buffer } = loaded();
     for (let start = 0; start < bytes.length; start += BUFFER_BYTES) {
       const piece = bytes.subarray(start, start + BUFFER_BYTES);
       buffer.set(piece);

@@ -10,15 +10,19 @@ const LOOK_EVERY_BYTES = 4 * 1_048_576;
 /** Counts bytes that pass through memory, and collects garbage where more than `limitBytes` are in use. */
 export function createMemoryPressure(
   limitBytes: number,
-  collect: () => void = collectorOfNode(),
+  collect?: () => void,
   inUse: () => number = inUseBytes,
 ): (bytes: number) => void {
   let passedBytes = 0;
+  let collector = collect;
   return (bytes) => {
     passedBytes += bytes;
     if (passedBytes < LOOK_EVERY_BYTES) return;
     passedBytes = 0;
-    if (inUse() > limitBytes) collect();
+    if (inUse() <= limitBytes) return;
+    // A run with little to do needs none, and having it takes a millisecond.
+    collector ??= collectorOfNode();
+    collector();
   };
 }
 

@@ -22,3 +22,12 @@ export function instantiate<T>(base64: string, imports?: Imports): T {
   return new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, 'base64')), imports)
     .exports as unknown as T;
 }
+
+/** The result of `make`, which is called at the first call. */
+export function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

@@ -9,7 +9,7 @@ await Promise.all([
   bundleFunction(root, join(root, 'dist/function')),
   bundleCli(root, join(root, 'dist/cli')),
 ]);
-for (const file of ['dist/function/index.js', 'dist/function/bootstrap.js', 'dist/cli/tdmq-backup.js']) {
+for (const file of ['dist/function/function.js', 'dist/function/function.cache', 'dist/cli/tdmq-backup.js']) {
   const sizeKiB = Math.ceil(statSync(join(root, file)).size / 1024);
   process.stdout.write(`${file}  ${sizeKiB} KiB\n`);
 }

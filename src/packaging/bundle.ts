@@ -1,8 +1,11 @@
 // Bundles with esbuild: the function for SCF's Node 18 as CommonJS, the CLI for Node 20 as ESM. Used while building
 // only; the installed CLI never imports it. Names and lines are kept, so that a stack trace in the logs can be read.
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { bundleSplit } from './split.ts';
 
 /** What SCF's module loader needs to read the bundle as CommonJS, whatever is above it. */
 const FUNCTION_MANIFEST = { private: true, type: 'commonjs' };
@@ -17,16 +20,15 @@ const shareIndex: Plugin = {
   },
 };
 
-/** Packages that go into files of their own beside index.js, by the names of these. */
+/** Packages that few rules need: they go into files of their own beside index.js, by the names of these. */
 const SHARED_PACKAGES: Readonly<Record<string, string>> = {
-  'cos-nodejs-sdk-v5': 'cos-sdk',
   'tencentcloud-sdk-nodejs/tencentcloud/common/common_client.js': 'cloud-sdk',
 };
 
 const sharePackages: Plugin = {
   name: 'share-packages',
   setup({ onResolve }) {
-    onResolve({ filter: /^(cos-nodejs-sdk-v5|tencentcloud-sdk-nodejs)/ }, ({ path, kind }) => {
+    onResolve({ filter: /^tencentcloud-sdk-nodejs/ }, ({ path, kind }) => {
       const name = kind === 'entry-point' ? undefined : SHARED_PACKAGES[path];
       return name === undefined ? undefined : { path: `./${name}.js`, external: true };
     });
@@ -34,26 +36,32 @@ const sharePackages: Plugin = {
 };
 
 /**
- * What the COS SDK's request library loads at its start for cookies, another kind of signature, and types by the names
- * of files: most of the time of loading it. The SDK asks for none of it, since each upload names its type.
+ * What packages load at their start for something that the function never asks for, each with what takes its place: the
+ * request library of the SDKs cookies, another kind of signature, and types by the names of files; pino what writes to
+ * files and threads, and what redacts by paths.
  */
-const leaveOut: Plugin = {
-  name: 'leave-out',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(tough-cookie|http-signature|mime-db)$/ }, ({ path }) => ({
-      path,
-      namespace: 'left-out',
-    }));
-    onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({ contents: LEFT_OUT[path] as string }));
-  },
-};
-
 const LEFT_OUT: Readonly<Record<string, string>> = {
   'mime-db': 'module.exports = {};',
   'tough-cookie': `const none = () => { throw new Error('cookies are left out of the function'); };
 exports.Cookie = { parse: none };
 exports.CookieJar = class { setCookieSync() { none(); } getCookieStringSync() { none(); } getCookiesSync() { none(); } };`,
   'http-signature': `exports.signRequest = () => { throw new Error('HTTP signatures are left out of the function'); };`,
+  'thread-stream': leftOut('a transport'),
+  'sonic-boom': leftOut('a file as its destination'),
+  'fast-redact': `${leftOut('redaction')} module.exports.validator = () => () => undefined;`,
+};
+
+function leftOut(what: string): string {
+  return `module.exports = function () { throw new Error('${what} is left out of the function'); };`;
+}
+
+const leaveOut: Plugin = {
+  name: 'leave-out',
+  setup({ onResolve, onLoad }) {
+    const filter = new RegExp(`^(?:${Object.keys(LEFT_OUT).join('|')})$`);
+    onResolve({ filter }, ({ path }) => ({ path, namespace: 'left-out' }));
+    onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({ contents: LEFT_OUT[path] ?? '' }));
+  },
 };
 
 /** Those packages that `index` loads, minified but for their names: a cold start reads and parses all of it. */
@@ -77,18 +85,24 @@ async function bundlePackages(root: string, outDir: string, index: Metafile): Pr
     metafile: true,
     logLevel: 'warning',
   });
-  for (const [, name] of packages) await toAscii(join(outDir, `${name}.js`));
+  for (const [, name] of packages) {
+    const file = join(outDir, `${name}.js`);
+    await writeFile(file, asAscii(await readFile(file, 'utf8')));
+  }
   return metafile;
 }
 
+/** What a file begins with whose own address is asked for: CommonJS has no `import.meta`. */
+const MODULE_URL = `const moduleUrl = require('node:url').pathToFileURL(__filename).href;`;
+
 /**
- * Makes the file plain ASCII: esbuild leaves comments and regular expressions as they are, and a single character of
- * theirs would double the memory that V8 takes for the source, which is megabytes.
+ * The code as plain ASCII: esbuild leaves comments and regular expressions as they are, and a single character of theirs
+ * would double the memory that V8 takes for the source, which is megabytes.
  */
-async function toAscii(file: string): Promise<void> {
+function asAscii(code: string): string {
   const asEscape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
-  await writeFile(file, (await readFile(file, 'utf8')).replaceAll(/[^\x00-\x7f]/g, asEscape));
+  return code.replaceAll(/[^\x00-\x7f]/g, asEscape);
 }
 
 const ZSTD_WORKER = 'src/lib/zstd-worker.mjs';
@@ -115,35 +129,44 @@ const bundleWorkers = (
   });
 
 /**
- * Writes index.js (exports `main_handler`), the packages that it loads, bootstrap.js, zstd-worker.mjs and package.json to
- * `outDir`, which is emptied first. `pulsar-client` stays outside: it cannot be bundled. Answers esbuild's account of what went in.
+ * Writes to `outDir`, which is emptied first: index.js (exports `main_handler`), which runs function.js by function.cache;
+ * what that loads later; bootstrap.js, zstd-worker.mjs and package.json. `pulsar-client` stays outside: it cannot be bundled.
+ * Answers esbuild's account of what went in, in which function.js is index.js.
  */
 export async function bundleFunction(root: string, outDir: string): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
-  const { metafile } = await build({
+  const { files, metafile } = await bundleSplit('src/index.ts', root, {
+    outdir: outDir,
+    external: ['pulsar-client'],
+    define: { 'import.meta.url': 'moduleUrl' },
+    plugins: [sharePackages, leaveOut],
+  });
+  for (const [name, code] of files) {
+    const file = join(outDir, name === 'index.js' ? 'function.js' : name);
+    await writeFile(file, asAscii(code.includes('moduleUrl') ? `${MODULE_URL}\n${code}` : code));
+  }
+  await copyFile(join(import.meta.dirname, 'function-start.cjs'), join(outDir, 'index.js'));
+  const bootstrap = await build({
     absWorkingDir: root,
-    entryPoints: ['src/index.ts', 'src/bootstrap.ts'],
+    entryPoints: ['src/bootstrap.ts'],
     outdir: outDir,
     bundle: true,
     platform: 'node',
     target: 'node18',
     format: 'cjs',
-    external: ['pulsar-client'],
-    define: { 'import.meta.url': 'moduleUrl' },
-    banner: { js: `const moduleUrl = require('node:url').pathToFileURL(__filename).href;` },
-    plugins: [shareIndex, sharePackages],
-    legalComments: 'inline',
+    plugins: [shareIndex],
     metafile: true,
     logLevel: 'warning',
   });
-  await toAscii(join(outDir, 'index.js'));
   const packages = await bundlePackages(root, outDir, metafile);
   await bundleWorkers(root, outDir, [ZSTD_WORKER], { target: 'node18' });
   await writeFile(join(outDir, 'package.json'), `${JSON.stringify(FUNCTION_MANIFEST)}\n`);
+  // A seed of its own, for the same bytes each time.
+  await promisify(execFile)(process.execPath, ['--hash-seed=1', join(outDir, 'index.js')], { env: {} });
   return {
-    inputs: { ...metafile.inputs, ...packages.inputs },
-    outputs: { ...metafile.outputs, ...packages.outputs },
+    inputs: { ...metafile.inputs, ...bootstrap.metafile.inputs, ...packages.inputs },
+    outputs: { ...metafile.outputs, ...bootstrap.metafile.outputs, ...packages.outputs },
   };
 }
 

@@ -1,5 +1,6 @@
 // How the function is bundled, shown on a small function of the same shape.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,10 +51,53 @@ test('a stack trace names the functions as they are written', async () => {
   });
 });
 
-test('index.js is plain ASCII, so that V8 keeps it in one byte a character, and says what it said', () => {
+test('function.js is plain ASCII, so that V8 keeps it in one byte a character, and says what it said', () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
-  expect(readFileSync(join(out, 'index.js'), 'utf8')).toMatch(/^[\x00-\x7f]*$/);
+  expect(readFileSync(join(out, 'function.js'), 'utf8')).toMatch(/^[\x00-\x7f]*$/);
   expect(load('index.js').drained()).toBe('完');
+});
+
+/** How often V8 refused what it was given, and what the function said, of a program that loads it as SCF does. */
+function loadedBy(folder: string, args: readonly string[] = []): string {
+  const program = `
+    const vm = require('node:vm');
+    const refused = [];
+    vm.Script = class extends vm.Script {
+      constructor(code, options) {
+        super(code, options);
+        refused.push(options.cachedData && this.cachedDataRejected);
+      }
+    };
+    console.log(JSON.stringify({ said: require('./index.js').drained(), refused }));`;
+  return execFileSync(process.execPath, [...args, '-e', program], { cwd: folder, encoding: 'utf8' }).trim();
+}
+
+test('V8 takes the code that it made of function.js, wherever the package is', () => {
+  const elsewhere = join(root, 'elsewhere');
+  cpSync(out, elsewhere, { recursive: true });
+  expect(loadedBy(elsewhere)).toBe('{"said":"完","refused":[false]}');
+});
+
+test('a V8 that would have made other code of it compiles function.js', () => {
+  expect(loadedBy(out, ['--stack-size=900'])).toBe('{"said":"完","refused":[true]}');
+});
+
+test.each([
+  ['it is missing', (file: string) => rmSync(file)],
+  ['it is cut off', (file: string) => writeFileSync(file, 'x')],
+])('where %s, function.js is compiled', (_, spoil) => {
+  const spoilt = mkdtempSync(join(root, 'spoilt-'));
+  cpSync(out, spoilt, { recursive: true });
+  spoil(join(spoilt, 'function.cache'));
+  expect(loadedBy(spoilt)).toBe('{"said":"完","refused":[null]}');
+});
+
+test('of a function.js that was changed, the code that it had is not used, though its length is the same', () => {
+  const changed = join(root, 'changed');
+  cpSync(out, changed, { recursive: true });
+  const file = join(changed, 'function.js');
+  writeFileSync(file, readFileSync(file, 'latin1').replaceAll(/\\u5b8c/gi, '\\u5b8d'));
+  expect(loadedBy(changed)).toBe('{"said":"宍","refused":[null]}');
 });
 
 test('the code of threads is beside it, as a module of its own', () => {
@@ -61,7 +105,7 @@ test('the code of threads is beside it, as a module of its own', () => {
 });
 
 test('pulsar-client stays outside the bundle', () => {
-  expect(readFileSync(join(out, 'index.js'), 'utf8')).toMatch(/(import|require)\("pulsar-client"\)/);
+  expect(readFileSync(join(out, 'function.js'), 'utf8')).toMatch(/require\("pulsar-client"\)/);
 });
 
 test('a listing of a local copy loads neither the SDK of COS nor what checks settings', async () => {

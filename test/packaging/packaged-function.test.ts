@@ -1,13 +1,16 @@
 // What is in the real package: the function, nothing of the tools around it, and little enough to upload.
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { collectFunction, zipFunction } from '../../src/packaging/function-package.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
+import { startRunStage } from '../stage/loopback-stage.ts';
 
 const root = packageRoot(import.meta.url);
 const out = mkdtempSync(join(tmpdir(), 'tdmq-backup-test-'));
@@ -45,8 +48,46 @@ test('it needs nothing at run time but Node and, where it is asked for, pulsar-c
     .filter((path) => !builtinModules.includes(path));
   // node-fetch, inside the cloud SDK, tries for `encoding` and does without.
   const needed = new Set(external.filter((path) => path !== 'encoding'));
-  expect([...needed].sort()).toEqual(['./cloud-sdk.js', './cos-sdk.js', './index.js', 'pulsar-client']);
-  expect(readdirSync(out)).toEqual(expect.arrayContaining(['cloud-sdk.js', 'cos-sdk.js', 'index.js']));
+  expect([...needed].sort()).toEqual(['./cloud-sdk.js', './index.js', 'pulsar-client']);
+  expect(readdirSync(out)).toEqual(expect.arrayContaining(['cloud-sdk.js', 'function.js', 'index.js']));
+});
+
+/** What a process of its own loads of the package for a run of the rule; its log. */
+async function loadedBy(env: Record<string, string>): Promise<{ files: string[]; log: string }> {
+  const program = `
+    require('./index.js').main_handler({}, { request_id: 'r', memory_limit_in_mb: 512, time_limit_in_ms: 60000 }).then(() => {
+      const files = Object.keys(require.cache).map((file) => require('node:path').basename(file));
+      require('node:fs').writeSync(2, JSON.stringify(files));
+    });`;
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['-e', program], { cwd: out, env });
+  return { files: JSON.parse(stderr) as string[], log: stdout };
+}
+
+test('a run with nothing to do, which most are, loads little; the first with messages the rest', async () => {
+  const stage = await startRunStage();
+  try {
+    const idle = await loadedBy(stage.environment());
+    expect(idle.log).toContain('"run finished"');
+    expect(idle.files).toEqual(['index.js']);
+    expect(statSync(join(out, 'function.js')).size).toBeLessThan(1_150_000);
+    stage.publish(10);
+    const busy = await loadedBy(stage.environment());
+    expect(busy.log).toContain('"object stored"');
+    expect(busy.files).toContainEqual(expect.stringMatching(/^partition-drain-/));
+    expect(busy.files).not.toContainEqual(
+      expect.stringMatching(/^(source|addon|role-key|cloud-sdk|zstddec)/),
+    );
+    stage.expectExactlyOnce();
+  } finally {
+    await stage.close();
+  }
+});
+
+test('what a run with nothing to do loads has nothing of reading, storing, another driver or another API in it', () => {
+  const started = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint === 'src/index.ts');
+  const late =
+    /^src\/(partition\/(?!standby)|pulsar\/native\/|rules\/)|node_modules\/(zstddec|thread-stream|sonic-boom)\//;
+  expect(Object.keys(started?.inputs ?? {}).filter((path) => late.test(path))).toEqual([]);
 });
 
 test('the zip is well under 5 MB, and the same each time it is made', async () => {

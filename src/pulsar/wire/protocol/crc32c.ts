@@ -1,6 +1,6 @@
 // CRC-32C (Castagnoli), as Pulsar puts it before the metadata of each entry. The loop is WebAssembly, two times
 // eight bytes a step: every byte that is read passes here.
-import { instantiate, type WithMemory } from '../../../lib/wasm.ts';
+import { instantiate, once, type WithMemory } from '../../../lib/wasm.ts';
 
 /** crc32c.wat, assembled. A test assembles it again and compares. */
 export const CRC32C_WASM =
@@ -16,15 +16,18 @@ interface Exports extends WithMemory {
   update(crc: number, at: number, length: number): number;
 }
 
-const { memory, update } = instantiate<Exports>(CRC32C_WASM);
-const buffer = new Uint8Array(memory.buffer, TABLES_BYTES, BUFFER_BYTES);
-fillTables(new Int32Array(memory.buffer, 0, 12 * 256));
+/** Made at the first checksum: a run without messages needs none. */
+const loaded = once(() => {
+  const { memory, update } = instantiate<Exports>(CRC32C_WASM);
+  fillTables(new Int32Array(memory.buffer, 0, 12 * 256), update);
+  return { update, buffer: new Uint8Array(memory.buffer, TABLES_BYTES, BUFFER_BYTES) };
+});
 
 /**
  * Table 0 is the checksum of one byte; each up to 7 is that of the byte with one more zero byte behind it. The tables
  * from 8 on are for the bytes of a checksum, with a half of zeros behind it.
  */
-function fillTables(tables: Int32Array): void {
+function fillTables(tables: Int32Array, update: Exports['update']): void {
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte;
     for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
@@ -41,6 +44,7 @@ function fillTables(tables: Int32Array): void {
 
 /** The CRC-32C of `bytes` from `start` to `end`, unsigned. */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
+  const { update, buffer } = loaded();
   let crc = -1;
   for (let at = start; at < end; at += BUFFER_BYTES) {
     const piece = bytes.subarray(at, Math.min(end, at + BUFFER_BYTES));
