@@ -26,12 +26,16 @@ export function listObjects(call: Call, bucket: Bucket): Answer {
     const key = keys[i] as string;
     if (!key.startsWith(prefix)) break;
     const folder = folderOf(key, prefix, delimiter);
-    if (folder !== undefined && (folder === lastName || folder === marker)) continue;
+    // The next key that is not in this folder.
+    if (folder !== undefined) i = firstAfter(keys, `${folder}\u{10ffff}`, '') - 1;
+    if (folder === marker) continue;
     if (page.length === limit) {
       isTruncated = true;
       break;
     }
-    page.push(folder ?? (bucket.objects.get(key) as StoredObject));
+    const item = folder ?? bucket.objects.get(key);
+    if (item === undefined) continue;
+    page.push(item);
     lastName = folder ?? key;
   }
   const body = xmlDocument([

@@ -48,7 +48,8 @@ export class ObjectFolder {
   readonly #visible: string;
   readonly #hidden: string;
   readonly #bucket: string;
-  readonly #objects = new Map<string, StoredObject>();
+  /** By key; of what was found at the opening only its file, so that a folder of a million objects is opened at once. */
+  readonly #objects = new Map<string, StoredObject | string>();
   #sortedKeys: string[] | undefined;
 
   /** Opens the folder, and finds again what it contains. */
@@ -70,7 +71,8 @@ export class ObjectFolder {
   }
 
   get(key: string): StoredObject | undefined {
-    return this.#objects.get(key);
+    const known = this.#objects.get(key);
+    return typeof known === 'string' ? this.#describe(key, known) : known;
   }
 
   /** All keys, in the order of their UTF-8 bytes. */
@@ -81,7 +83,7 @@ export class ObjectFolder {
 
   /** Moves the body from its temporary file under its name. Replaces an object of the same key. */
   store(object: NewObject): void {
-    const existing = this.#objects.get(object.key);
+    const existing = this.get(object.key);
     const file = object.file === undefined ? undefined : this.#commit(object, object.file, existing?.file);
     this.#objects.set(object.key, { ...object, file });
     if (existing === undefined) this.#sortedKeys = undefined;
@@ -89,7 +91,7 @@ export class ObjectFolder {
 
   /** Removes an object, if there is one. */
   remove(key: string): void {
-    const object = this.#objects.get(key);
+    const object = this.get(key);
     if (object === undefined) return;
     if (object.file !== undefined) {
       rmSync(object.file, { force: true });
@@ -147,7 +149,7 @@ export class ObjectFolder {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const file = join(folder, entry.name);
       if (entry.isDirectory()) this.#findFiles(file);
-      else if (entry.isFile()) this.#find(relative(this.#visible, file).replaceAll('\\', '/'), file);
+      else if (entry.isFile()) this.#objects.set(relative(this.#visible, file).replaceAll('\\', '/'), file);
     }
   }
 
@@ -156,12 +158,15 @@ export class ObjectFolder {
       const metadata = join(this.#hidden, 'metadata', `${name}.json`);
       if (!existsSync(metadata)) continue;
       const { key } = JSON.parse(readFileSync(metadata, 'utf8')) as { key: string };
-      this.#find(key, join(this.#hidden, 'odd', name));
+      this.#objects.set(key, join(this.#hidden, 'odd', name));
     }
   }
 
-  #find(key: string, file: string): void {
-    const { size, mtimeMs } = statSync(file);
+  /** What is in the file now, and what is known of it as long as it is as it was stored. */
+  #describe(key: string, file: string): StoredObject | undefined {
+    const stats = statSync(file, { throwIfNoEntry: false });
+    if (stats === undefined) return undefined;
+    const { size, mtimeMs } = stats;
     const metadata = this.#metadataFile(key);
     const known = existsSync(metadata)
       ? (JSON.parse(readFileSync(metadata, 'utf8')) as Omit<StoredObject, 'bucket' | 'file'> & {
@@ -173,16 +178,7 @@ export class ObjectFolder {
       ? known
       : { sizeBytes: size, lastModifiedMs: mtimeMs, headers: {}, ...sumsOf(file) };
     const { etag, crc64, sizeBytes, headers, lastModifiedMs } = described;
-    this.#objects.set(key, {
-      bucket: this.#bucket,
-      key,
-      sizeBytes,
-      etag,
-      crc64,
-      headers,
-      lastModifiedMs,
-      file,
-    });
+    return { bucket: this.#bucket, key, sizeBytes, etag, crc64, headers, lastModifiedMs, file };
   }
 
   #removeEmptyFolders(folder: string): void {

@@ -135,7 +135,7 @@ export async function startLoopbackCos(options: LoopbackCosOptions): Promise<Loo
     },
     objects(name) {
       const { objects } = bucketOf(name);
-      return objects.keys().map((key) => objects.get(key) as StoredObject);
+      return objects.keys().flatMap((key) => objects.get(key) ?? []);
     },
     object(key, name) {
       const object = bucketOf(name).objects.get(key);
