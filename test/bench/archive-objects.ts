@@ -21,24 +21,28 @@ export interface Cost {
   readonly peakBytes: number | undefined;
 }
 
-/** Measures archives of these sizes below `folder`, and prints a table of each. */
+/** Of more objects, what asks for each of them would take an hour. */
+const MAX_IN_BUCKET = 100_000;
+
+/** Measures archives of these sizes below `folder`, and prints a table of each: of what `only` fits, such as `copy: ls`. */
 export async function measureObjects(
   sizes: readonly number[],
   folder: string,
-  keeps: boolean,
+  { keeps, only }: { readonly keeps: boolean; readonly only: RegExp },
 ): Promise<void> {
   for (const objects of sizes) {
     const home = join(folder, `bucket-${objects}`);
     progress(`making ${objects} objects`);
     if (!existsSync(home)) fillObjects(home, objects);
-    const rows = await measureCopy(join(home, 'objects', BUCKET));
+    const rows = await measureCopy(join(home, 'objects', BUCKET), (name) => only.test(`copy: ${name}`));
     const title = `${objects.toLocaleString('en-US')} objects of ${MESSAGES} messages, ${PARTITIONS} partitions, ${daysOf(objects)} days`;
     process.stdout.write(
       `\n${title}, a local copy\n\n${table(['', 'seconds', 'CPU seconds', 'peak MB', 'CPU, times'], rows)}`,
     );
     const cos = await startBenchCos(home);
     try {
-      const ofBucket = await measureBucket(cos);
+      const isAsked = (name: string) => only.test(`bucket: ${name}`);
+      const ofBucket = await measureBucket(cos, objects, isAsked);
       process.stdout.write(
         `\n${title}, in the stand-in of COS\n\n${table(['', 'seconds', 'CPU seconds', 'peak MB', 'requests'], ofBucket)}`,
       );
@@ -53,7 +57,11 @@ export async function measureObjects(
 const DAY = ['--from', '2026-11-05', '--until', '2026-11-06'];
 const KEY = ['--key', 'customer-7'];
 
-async function measureBucket(cos: BenchCos): Promise<string[][]> {
+async function measureBucket(
+  cos: BenchCos,
+  objects: number,
+  isAsked: (name: string) => boolean,
+): Promise<string[][]> {
   const rows: string[][] = [];
   for (const [name, args] of [
     ['ls', ['ls']],
@@ -63,6 +71,8 @@ async function measureBucket(cos: BenchCos): Promise<string[][]> {
     ['cat --key', ['cat', ...KEY]],
     ['verify --level list', ['verify', '--level', 'list']],
   ] as const) {
+    const isOfAll = name === 'cat --key' || name === 'verify --level list';
+    if (!isAsked(name) || (isOfAll && objects > MAX_IN_BUCKET)) continue;
     const before = await cos.requests();
     const { seconds, cpuSeconds, peakBytes = 0 } = await measureOwn(args, cosEnvironment(cos.url));
     const requests = (await cos.requests()) - before;
@@ -78,14 +88,19 @@ async function measureBucket(cos: BenchCos): Promise<string[][]> {
   return rows;
 }
 
-async function measureCopy(copy: string): Promise<string[][]> {
+async function measureCopy(copy: string, isAsked: (name: string) => boolean): Promise<string[][]> {
   const topic = join(copy, 'bench');
   const ofDay = join(topic, 'archive/orders/date=2026-11-05');
   const rows: string[][] = [];
-  const add = async (name: string, measured: Promise<Cost>, by?: readonly [string, Cost]): Promise<Cost> => {
-    const cost = await measured;
+  const add = async (
+    name: string,
+    measure: () => Promise<Cost>,
+    by?: readonly [string, Cost | undefined],
+  ): Promise<Cost | undefined> => {
+    if (!isAsked(name)) return undefined;
+    const cost = await measure();
     const { seconds, cpuSeconds, peakBytes } = cost;
-    const ratio = by === undefined ? '' : `${(cpuSeconds / by[1].cpuSeconds).toFixed(1)} × ${by[0]}`;
+    const ratio = by?.[1] === undefined ? '' : `${(cpuSeconds / by[1].cpuSeconds).toFixed(1)} × ${by[0]}`;
     rows.push([
       name,
       seconds.toFixed(2),
@@ -96,9 +111,13 @@ async function measureCopy(copy: string): Promise<string[][]> {
     progress(rows.at(-1)?.join('  ') ?? '');
     return cost;
   };
-  const shell = (line: string) => measure(['bash', '-c', line]);
-  const own = (...args: string[]) => measureOwn([...args, '--folder', copy]);
+  const shell = (line: string) => () => measure(['bash', '-c', line]);
+  const own =
+    (...args: string[]) =>
+    () =>
+      measureOwn([...args, '--folder', copy]);
 
+  await add('node -e 0, the start of Node itself', shell(`'${process.execPath}' -e 0`));
   const find = await add('find -printf %s', shell(`find '${copy}' -type f -printf '%s\\n' > /dev/null`));
   const grep = await add(
     'cat | grep',

@@ -24,7 +24,7 @@ const { values } = parseArgs({
     large: { type: 'string', default: '5000' },
     /** Small sizes: shows that everything runs, and measures nothing. */
     quick: { type: 'boolean', default: false },
-    /** Only commands whose names contain this. */
+    /** Only commands whose names contain this; with `--objects` a regular expression: ^bucket: ls. */
     only: { type: 'string', default: '' },
     /** Instead of these: archives of so many small objects, a list with commas. */
     objects: { type: 'string' },
@@ -49,7 +49,8 @@ const folder =
   values.keep === undefined ? await mkdtemp(join(tmpdir(), 'tdmq-backup-bench-')) : resolve(values.keep);
 await mkdir(folder, { recursive: true });
 if (values.objects !== undefined) {
-  await measureObjects(values.objects.split(',').map(Number), folder, values.keep !== undefined);
+  const options = { keeps: values.keep !== undefined, only: new RegExp(values.only) };
+  await measureObjects(values.objects.split(',').map(Number), folder, options);
   if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
   process.exit(0);
 }

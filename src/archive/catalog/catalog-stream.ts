@@ -2,6 +2,7 @@
 // manifests of the days around them say. What is known only at the end comes at the end.
 import { type ObjectKeyParts, parseObjectKey } from '../../format/object-key.ts';
 import type { ManifestObject, RecoveredRaw } from '../../format/run-manifest.ts';
+import { eachOf } from '../../lib/each-of.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
 import type { ArchiveObject, RawObject, Surroundings } from './catalog.ts';
@@ -73,10 +74,6 @@ export function streamCatalog(
   let raw: readonly ListedRaw[] = [];
   let withoutBytes: readonly string[] = [];
   let done = 0;
-
-  async function* objects(): AsyncGenerator<ArchiveObject, void, undefined> {
-    for await (const batch of batches()) yield* batch;
-  }
 
   async function* batches(): AsyncGenerator<readonly ArchiveObject[], void, undefined> {
     if (time !== undefined && topic !== undefined)
@@ -213,7 +210,7 @@ export function streamCatalog(
     return keysOfRaw;
   }
 
-  return { objects, batches, surroundings };
+  return { objects: () => eachOf(batches()), batches, surroundings };
 }
 
 const isSameTopic = (a: ObjectKeyParts, b: ObjectKeyParts): boolean =>

@@ -5,6 +5,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
 import { createBreather } from '../../lib/breather.ts';
+import { eachOf } from '../../lib/each-of.ts';
 import type { CallOptions, FolderItem, ListedObject } from '../../ports.ts';
 
 /** How the name of a file ends that is not whole. */
@@ -80,7 +81,7 @@ export function createFolderListing(folder: string): FolderListing {
     return { base, names: names.sort(), next: 0 };
   }
 
-  async function* listFiles(prefix: string, options: ListOptions = {}) {
+  async function* filesIn(prefix: string, options: ListOptions = {}) {
     const { signal } = options;
     const open: Items[] = [await itemsIn(prefix, options)];
     for (let items = open.at(-1); items !== undefined; items = open.at(-1)) {
@@ -92,10 +93,10 @@ export function createFolderListing(folder: string): FolderListing {
         if (name.endsWith('/')) below = `${base}${name}`;
         else keys.push(`${base}${name}`);
         if (keys.length < BATCH) continue;
-        yield* await look(keys, signal);
+        yield await look(keys, signal);
         keys = [];
       }
-      if (keys.length > 0) yield* await look(keys, signal);
+      if (keys.length > 0) yield await look(keys, signal);
       if (below === undefined) open.pop();
       else open.push(await itemsIn(below, options));
     }
@@ -113,7 +114,7 @@ export function createFolderListing(folder: string): FolderListing {
     }
   }
 
-  return { listFiles, listFolder };
+  return { listFiles: (prefix, options) => eachOf(filesIn(prefix, options)), listFolder };
 }
 
 /** What is right below `base`, by its name; that of a folder with its `/`. */

@@ -1,0 +1,36 @@
+// Items that come several at a time, one by one. A generator would do it, with three promises and two turns for each item:
+// most of the time of a listing.
+
+/** The items of `batches`, in their order; whoever stops reading ends them. */
+export function eachOf<T>(
+  batches: AsyncGenerator<readonly T[], void, undefined>,
+): AsyncGenerator<T, void, undefined> {
+  let batch: readonly T[] = [];
+  let at = 0;
+
+  async function next(): Promise<IteratorResult<T, void>> {
+    for (;;) {
+      if (at < batch.length) return { value: batch[at++] as T, done: false };
+      const { value, done } = await batches.next();
+      if (done) return { value: undefined, done };
+      batch = value;
+      at = 0;
+    }
+  }
+
+  async function end(ending: Promise<unknown>): Promise<IteratorResult<T, void>> {
+    batch = [];
+    await ending;
+    return { value: undefined, done: true };
+  }
+
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () =>
+      at < batch.length ? Promise.resolve({ value: batch[at++] as T, done: false as const }) : next(),
+    return: () => end(batches.return()),
+    throw: (error) => end(batches.throw(error)),
+  };
+}
