@@ -12,8 +12,9 @@ const MAX_UPLOADING_BYTES = 64 * 1_048_576;
 const FIRST_ENTRY_BYTES = 5 * 1_048_576;
 
 /**
- * A reservation expires at this age, where somebody waits for room. A partition without a connection, or one that waits
- * to become the active consumer, gets no entry for minutes, and would keep its room from the others for as long.
+ * A reservation expires at this age, where somebody waits for room, and no sooner after another one. A partition without
+ * a connection, or one that waits to become the active consumer, gets no entry for minutes, and would keep its room from
+ * the others for as long. But where all are silent the network may be: then their entries come in the end, all of them.
  */
 const RESERVATION_EXPIRY_MS = 1_000;
 
@@ -50,6 +51,7 @@ export class MemoryBudget {
   /** Ends the wait for the next expiry. */
   #expiring: AbortController | undefined;
   #largestEntryBytes: number | undefined;
+  #lastExpiryMs = Number.NEGATIVE_INFINITY;
   #peakBytes = 0;
   readonly #spillables = new Set<Spillable>();
   /** First come, first served: small entries do not pass a large one for ever. */
@@ -123,6 +125,14 @@ export class MemoryBudget {
     return this.#waitInLine(bytes, signal);
   }
 
+  /** The same room as if it were reserved now, unless it has expired. */
+  renew(reservation: Reservation): Reservation {
+    if (!this.#reservations.delete(reservation)) return reservation;
+    const renewed = { ...reservation, madeAtMs: this.#clock.now() };
+    this.#reservations.add(renewed);
+    return renewed;
+  }
+
   /** Ends what `reserve` began, also after it expired. `entryBytes`: the entry came, and was that large. */
   endReservation(reservation: Reservation, entryBytes = 0): void {
     if (entryBytes > (this.#largestEntryBytes ?? 0)) this.#largestEntryBytes = entryBytes;
@@ -189,21 +199,31 @@ export class MemoryBudget {
     return this.#uploadingBytes === 0 && this.#reservations.size === 0;
   }
 
-  /** Somebody waits: forgets reservations when they expire. */
+  /** Somebody waits: forgets reservations when they expire, as few as make room for the first in line. */
   #awaitExpiry(): void {
     const [oldest] = this.#reservations;
     if (this.#expiring !== undefined || oldest === undefined) return;
     this.#expiring = new AbortController();
-    const leftMs = oldest.madeAtMs + RESERVATION_EXPIRY_MS - this.#clock.now();
-    this.#clock.sleep(Math.max(0, leftMs), this.#expiring.signal).then(
+    const dueAtMs = Math.max(oldest.madeAtMs, this.#lastExpiryMs) + RESERVATION_EXPIRY_MS;
+    this.#clock.sleep(Math.max(0, dueAtMs - this.#clock.now()), this.#expiring.signal).then(
       () => {
         this.#expiring = undefined;
-        const expiredAtMs = this.#clock.now() - RESERVATION_EXPIRY_MS;
-        for (const one of this.#reservations) if (one.madeAtMs <= expiredAtMs) this.#forget(one);
+        this.#expire();
         this.#serve();
       },
       () => undefined,
     );
+  }
+
+  #expire(): void {
+    const nowMs = this.#clock.now();
+    for (const one of this.#reservations) {
+      const [first] = this.#line;
+      const isOld = one.madeAtMs <= nowMs - RESERVATION_EXPIRY_MS;
+      if (!isOld || first === undefined || this.#fits(first.bytes)) return;
+      this.#forget(one);
+      this.#lastExpiryMs = nowMs;
+    }
   }
 
   #largest(): Spillable | undefined {

@@ -124,6 +124,8 @@ export interface UnreadableEntry {
 export type Signal =
   /** Nothing arrived within the idle time. The connection is alive. */
   | { readonly kind: 'idle' }
+  /** As `idle`, but what is due here may be behind what its connection brought for others meanwhile. */
+  | { readonly kind: 'behind' }
   /** The first or middle chunks of a message that is not complete: seen up to `id`, nothing to store or acknowledge. */
   | { readonly kind: 'pending'; readonly id: EntryId }
   /** Failover: another consumer is the active one; nothing is delivered here until that changes. */

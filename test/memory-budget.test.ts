@@ -123,6 +123,45 @@ describe('reserving room for an entry', () => {
     expect(budget.reserve(1, never)).toBeInstanceOf(Promise);
   });
 
+  it('gives up no more reservations than it has to, and the next a second later: their entries may all come yet', async () => {
+    const clock = virtualClock();
+    const budget = new MemoryBudget(10 * MIB, clock);
+    for (let i = 0; i < 5; i++) await reserve(budget, 2 * MIB).done;
+    const startedMs = clock.now();
+    const madeAfterMs: number[] = [];
+    const waiting = [0, 1, 2].map(() =>
+      reserve(budget, 2 * MIB).done.then(() => madeAfterMs.push(clock.now() - startedMs)),
+    );
+    await Promise.all(waiting);
+    expect(madeAfterMs).toEqual([1_000, 2_000, 3_000]);
+  });
+
+  it('does not give up one whose entry is on its way', async () => {
+    const clock = virtualClock();
+    const budget = new MemoryBudget(10 * MIB, clock);
+    const slow = reserve(budget, 8 * MIB);
+    await slow.done;
+    const waiting = reserve(budget, 8 * MIB);
+    let renewed = slow.made as Reservation;
+    for (let i = 0; i < 10; i++) {
+      await clock.sleep(500);
+      renewed = budget.renew(renewed);
+    }
+    expect(waiting.made).toBeUndefined();
+    budget.endReservation(renewed);
+    await waiting.done;
+  });
+
+  it('does not bring back one that it has given up', async () => {
+    const clock = virtualClock();
+    const budget = new MemoryBudget(10 * MIB, clock);
+    const given = reserve(budget, 8 * MIB);
+    await given.done;
+    await reserve(budget, 8 * MIB).done;
+    budget.endReservation(budget.renew(given.made as Reservation));
+    expect(budget.reserve(4 * MIB, never)).toBeInstanceOf(Promise);
+  });
+
   it('keeps no timer when nobody waits any more', async () => {
     const signals: (AbortSignal | undefined)[] = [];
     const clock: Clock = {

@@ -16,8 +16,12 @@ export class EntryRoom {
     this.#budget = budget;
   }
 
-  /** Reserves room for the next entry; a promise where that has to wait, which it does until `signal` is aborted. */
+  /**
+   * Reserves room for the next entry, unless it has it; a promise where that has to wait, which it does until `signal` is
+   * aborted.
+   */
   reserve(signal: AbortSignal): Promise<void> | undefined {
+    if (this.#reservation !== undefined) return undefined;
     const reserving = this.#budget.reserve(this.#expectedBytes ?? this.#budget.likelyEntryBytes, signal);
     if (!(reserving instanceof Promise)) {
       this.#reservation = reserving;
@@ -26,6 +30,11 @@ export class EntryRoom {
     return reserving.then((reservation) => {
       this.#reservation = reservation;
     });
+  }
+
+  /** The entry is on its way still. */
+  renew(): void {
+    if (this.#reservation !== undefined) this.#reservation = this.#budget.renew(this.#reservation);
   }
 
   /** An entry came whose records have so many bytes. */

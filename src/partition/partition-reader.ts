@@ -14,6 +14,8 @@ import { Silence } from './silence.ts';
 /** How reading ended: drained, out of time, another Failover consumer has the partition, or it has moved there just now. */
 export type ReadOutcome = 'caught_up' | 'deadline' | 'standby' | 'lost';
 
+type Outcome = ReadOutcome | 'behind' | undefined;
+
 /** One for each partition. */
 export class PartitionReader {
   readonly silence: Silence;
@@ -77,6 +79,10 @@ export class PartitionReader {
       budget.reportPassed();
       const timeoutMs = Math.min(this.silence.idleMs, Math.max(1, pace.stopReadingAtMs - clock.now()));
       const outcome = await this.#handleNext(timeoutMs);
+      if (outcome === 'behind') {
+        this.#room.renew();
+        continue;
+      }
       if (outcome !== undefined) return outcome;
       this.#room.free();
     }
@@ -86,25 +92,25 @@ export class PartitionReader {
    * Gets a delivery and does with it what is due. No function that awaits holds the delivery or its messages: what it
    * awaits can take long, and all that while it would keep an entry of megabytes in memory for nothing.
    */
-  #handleNext(timeoutMs: number): Promise<ReadOutcome | undefined> {
+  #handleNext(timeoutMs: number): Promise<Outcome> {
     return this.#partition.next(timeoutMs).then((delivery) => {
       this.silence.heard(delivery, timeoutMs);
       return this.#handle(delivery);
     });
   }
 
-  /** What reading ends with; nothing where it goes on. */
-  #handle(delivery: Delivery): ReadOutcome | undefined | Promise<ReadOutcome | undefined> {
+  /** What reading ends with; nothing where it goes on, `behind` where the entry that was asked for is still to come. */
+  #handle(delivery: Delivery): Outcome | Promise<Outcome> {
     const { reading } = this.#run;
     const { end } = this.#partition;
     if (reading.aborted) {
       if (delivery.kind === 'entry') this.#firstUnreadMs = delivery.messages[0]?.publishTimeMs;
       return 'deadline';
     }
-    if (delivery.kind === 'idle') {
-      this.#room.free();
+    // The room stays reserved until the broker has answered: the entry may be on its way, whatever comes of it.
+    if (delivery.kind === 'idle')
       return this.silence.isEnd().then((isDrained) => (isDrained ? 'caught_up' : undefined));
-    }
+    if (delivery.kind === 'behind') return this.silence.whileBehind().then(() => 'behind');
     if (delivery.kind === 'standby' || delivery.kind === 'lost') return delivery.kind;
     if (delivery.kind === 'end') return 'caught_up';
     if (end === 'unknown' && this.#isAfterStart(delivery)) return 'caught_up';

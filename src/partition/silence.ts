@@ -105,6 +105,12 @@ export class Silence {
     return left !== undefined && left <= this.#underWay.openEntries();
   }
 
+  /** After `behind`: that is no silence. Without order, the broker may hold back more until what is open is acknowledged. */
+  async whileBehind(): Promise<void> {
+    if (!this.#isInOrder && this.#hasToSeal && !this.#partition.hasArrivals())
+      await this.#underWay.rollAndAcknowledge();
+  }
+
   /** After `idle`. Where the end is not known that is the end, with nothing open any more. */
   async isEnd(): Promise<boolean> {
     // A broker may hold back more until what is on its way is acknowledged.

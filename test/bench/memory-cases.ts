@@ -9,6 +9,7 @@ import { largestMessageBytes } from '../../src/largest-message.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import type { Compression } from '../stand-ins/broker/compress.ts';
+import { startThrottlingProxy } from './throttling-proxy.ts';
 
 /** One load. The entries of a batch are not counted, its messages are. */
 export interface MemoryCase {
@@ -29,6 +30,8 @@ export interface MemoryCase {
   readonly codec?: Compression;
   /** The rule's FILE_COMPRESSION. */
   readonly compression?: string;
+  /** What the network brings from the broker, in bytes a second. By default, as much as the machine can. */
+  readonly bytesPerSecond?: number;
 }
 
 const FILE_OF_500_MB = { partitions: 1, messages: 4_980, messageBytes: 100_000, batchSize: 10 };
@@ -63,6 +66,11 @@ export const MEMORY_CASES: readonly MemoryCase[] = [
     codec: 'lz4',
   },
   { name: '5 MB messages, 64 partitions', ...LARGE, partitions: 64, messages: 128 },
+  {
+    name: '5 MB messages, 128 partitions, 25 MB/s from the broker',
+    ...{ ...LARGE, partitions: 128, messages: 256 },
+    bytesPerSecond: 25_000_000,
+  },
   { name: 'the largest message, in chunks', ...LARGEST, payload: 'binary' },
   {
     name: 'the largest message, in chunks, ZSTD by the producer',
@@ -95,6 +103,11 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
     discardBodies: true,
     verifyMd5: false,
   });
+  const proxy =
+    load.bytesPerSecond === undefined
+      ? undefined
+      : await startThrottlingProxy(Number(new URL(broker.serviceUrl).port), load.bytesPerSecond);
+  broker.faults.proxiesThroughServiceUrl = proxy !== undefined;
   try {
     broker.createTopic(TOPIC, load.partitions);
     broker.createSubscription(TOPIC, 'backup');
@@ -114,7 +127,7 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
     }
     return await drainInChild(memoryMb, {
       RULE_NAME: 'bench',
-      PULSAR_SERVICE_URL: broker.serviceUrl,
+      PULSAR_SERVICE_URL: proxy === undefined ? broker.serviceUrl : `pulsar://127.0.0.1:${proxy.port}`,
       PULSAR_TOPIC: TOPIC,
       PULSAR_SUBSCRIPTION: 'backup',
       COS_BUCKET: BUCKET,
@@ -127,7 +140,7 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
       TENCENTCLOUD_SESSIONTOKEN: SECRETS.sessionToken,
     });
   } finally {
-    await Promise.all([broker.close(), cos.close()]);
+    await Promise.all([proxy?.stop(), broker.close(), cos.close()]);
     rmSync(dir, { recursive: true, force: true });
   }
 }

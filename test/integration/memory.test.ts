@@ -23,6 +23,11 @@ it.each<[string, number, Omit<MemoryCase, 'name'>]>([
   ['messages of 5 MB in eight partitions', 128, LARGE],
   ['messages of 5 MB in eight partitions', 256, LARGE],
   ['messages of 5 MB that are no text, in eight partitions', 128, { ...LARGE, payload: 'binary' }],
+  [
+    'messages of 5 MB in 64 partitions, which come slowly',
+    256,
+    { ...LARGE, partitions: 64, messages: 192, bytesPerSecond: 40_000_000 },
+  ],
   ['messages of 5 MB in eight partitions, compressed with gzip', 128, { ...LARGE, compression: 'gzip' }],
   ['messages of 5 MB in eight partitions, compressed with zstd', 256, { ...LARGE, compression: 'zstd' }],
   [

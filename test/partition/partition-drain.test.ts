@@ -104,6 +104,38 @@ describe('the end of a partition', () => {
     expect(broker.backlog()).toBe(0);
   });
 
+  it('is not looked for while the connection brings what others asked for, however long', async () => {
+    const { broker } = brokerWith(10);
+    const behind = Array.from({ length: 100 }, () => ({ kind: 'behind' }) as const);
+    let questions = 0;
+    broker.hook = (call) => {
+      if (call === 'backlog') questions++;
+      if (call === 'next' && broker.waitsMs.length === 3) broker.interruptions.set(0, [...behind]);
+    };
+    const result = await runDrain(broker, createMemoryStore());
+    expect(result).toMatchObject({ stopReason: 'caught_up', tally: { messages: 10 } });
+    expect(broker.waitsMs.length).toBeGreaterThan(100);
+    expect(questions).toBe(1);
+  });
+
+  it('lets what is open be acknowledged meanwhile on a Shared subscription, for which the broker may wait', async () => {
+    const { broker } = brokerWith(10);
+    let isBehind = true;
+    let acknowledged = 0;
+    broker.hook = (call) => {
+      if (call === 'acknowledge') {
+        acknowledged++;
+        isBehind = false;
+      }
+      if (call === 'next' && broker.waitsMs.length > 4 && isBehind)
+        broker.interruptions.set(0, [{ kind: 'behind' }]);
+      if (broker.waitsMs.length > 50) throw new Error('nothing was acknowledged');
+    };
+    const result = await runDrain(broker, createMemoryStore(), { subscriptionType: 'shared' });
+    expect(result).toMatchObject({ failure: undefined, tally: { messages: 10 } });
+    expect(acknowledged).toBeGreaterThan(1);
+  });
+
   it('is a backlog that is reported where the broker delivers nothing for 20 s and nobody knows why', async () => {
     const { broker, partition } = brokerWith(10);
     answerAt(

@@ -90,6 +90,11 @@ export class BrokerConsumer {
     return this.#connection.entries;
   }
 
+  /** Whether its connection is about to bring more, for whichever consumer. */
+  get isConnectionReceiving(): boolean {
+    return this.#connection.isReceiving;
+  }
+
   /** Lets the broker send more. */
   grantPermits(messagePermits: number): void {
     this.#connection.send('flow', { consumerId: this.#consumerId, messagePermits });

@@ -82,6 +82,7 @@ export class Connection {
   /** While the broker is to answer CONNECT. */
   #handshake: { resolve: () => void; reject: (error: BackupError) => void } | undefined;
   #broker: BrokerFeatures = UNKNOWN_BROKER;
+  #isPaused = false;
 
   /** `proxyTo`: the broker (`host:port`) that a Pulsar proxy at `address` is to connect to. */
   constructor(address: Address, proxyTo: string | undefined, options: ConnectionOptions) {
@@ -200,6 +201,11 @@ export class Connection {
     return this.#receivers.entries;
   }
 
+  /** Whether more is about to be read from it: an entry is coming, or was stopped. */
+  get isReceiving(): boolean {
+    return this.#isPaused || this.#splitter.isInsideFrame;
+  }
+
   /** Reports to `events` what arrives for `consumerId` from now on. */
   attach(consumerId: number, events: ConsumerEvents): void {
     this.#receivers.addConsumer(consumerId, events);
@@ -220,10 +226,12 @@ export class Connection {
 
   /** Reads nothing more from the socket. For a moment only: PONG does not come meanwhile either. */
   pause(): void {
+    this.#isPaused = true;
     this.#socket?.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#socket?.resume();
   }
 

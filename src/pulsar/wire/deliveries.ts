@@ -32,6 +32,8 @@ export class Deliveries {
   readonly #waiter: Waiter<Delivery>;
   /** Nothing more comes: of the topic, or up to the end of the run. */
   #isAtEnd = false;
+  /** How many entries the connection had brought when the call that waits began. */
+  #entriesBefore: number | undefined;
 
   constructor(options: DeliveriesOptions) {
     const { clock, budget, isOrdered, link, failover, positions } = options;
@@ -55,6 +57,7 @@ export class Deliveries {
     if (delivery !== undefined) return delivery;
     const { failure } = link;
     if (failure !== undefined) return Promise.reject(failure);
+    this.#entriesBefore = link.isReady ? link.consumer.entriesOnConnection : undefined;
     const waiting = this.#waiter.wait(idleMs);
     this.#queue.waited();
     return waiting;
@@ -135,6 +138,12 @@ export class Deliveries {
       : loading.then(() => reader.read(entry));
   }
 
+  /** Permits are for entries whose way may be long: one connection carries those of all its partitions. */
+  get #isBehindOthers(): boolean {
+    const { consumer } = this.#options.link;
+    return consumer.isConnectionReceiving || consumer.entriesOnConnection !== this.#entriesBefore;
+  }
+
   #onIdle(waitedMs: number): void {
     const { link, failover, timings, isOrdered, positions } = this.#options;
     // While the connection is away the time does not count; it begins again when there is a consumer.
@@ -142,6 +151,7 @@ export class Deliveries {
     const { activationTimeoutMs } = timings;
     const { role, isDoubtful } = failover;
     if (role === 'active' && isDoubtful) this.#waiter.beginAgain();
+    else if (role === 'active' && this.#isBehindOthers) this.#waiter.resolve({ kind: 'behind' });
     else if (role === 'active') {
       if (isOrdered && positions.end !== 'unknown') this.#queue.grantAgain();
       this.#waiter.resolve({ kind: 'idle' });

@@ -28,11 +28,14 @@ export class DeliveryQueue {
   readonly #flow: FlowControl;
   /** `unread`: nobody has asked for an entry, and no permits are granted. `granting`: they are, in this turn's end. */
   #state: 'unread' | 'read' | 'granting' = 'unread';
+  /** How often nothing came although there is more, since something did. */
+  #silences = 0;
 
   constructor(options: DeliveryQueueOptions) {
     this.#options = options;
     const maxPermits = options.isOrdered ? MAX_PERMITS.ordered : MAX_PERMITS.shared;
     this.#flow = new FlowControl(options.budget, maxPermits);
+    options.budget.add(options.isWaited);
   }
 
   /** The entry that is handed out next. */
@@ -42,6 +45,7 @@ export class DeliveryQueue {
 
   /** Queues an entry that came. */
   push(entry: StoredEntry): void {
+    this.#silences = 0;
     this.#flow.arrived(entry.sizeBytes, entry.permits);
     this.#entries.push(entry);
   }
@@ -84,9 +88,12 @@ export class DeliveryQueue {
   /**
    * Nothing comes although there is more. A broker that has just made a consumer the active one ignores a FLOW that
    * comes too soon (PersistentDispatcherSingleActiveConsumer, internalConsumerFlow): it counts the permits, and reads
-   * nothing until the next FLOW.
+   * nothing until the next FLOW. After the first such silence, the second, the fourth, the eighth: each permit may bring an
+   * entry in the end, however large.
    */
   grantAgain(): void {
+    const silences = ++this.#silences;
+    if ((silences & (silences - 1)) !== 0) return;
     this.#flow.granted(1);
     this.#options.reader()?.grantPermits(1);
   }
@@ -99,6 +106,7 @@ export class DeliveryQueue {
 
   /** As `drop`, and the permits are gone with the consumer. */
   reset(): void {
+    this.#silences = 0;
     this.#forget();
     this.#flow.reset();
   }

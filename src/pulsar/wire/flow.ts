@@ -15,6 +15,8 @@ export class FlowControl {
   #queuedBytes = 0;
   /** What the permits are expected to bring. */
   #reservedBytes = 0;
+  /** How many more entries are wanted at most: permits beyond that bring nothing. */
+  #maxEntries = Number.POSITIVE_INFINITY;
   #entriesSeen = 0;
   #entryBytes = 0;
 
@@ -69,10 +71,14 @@ export class FlowControl {
    * `maxEntries`: how many more entries are wanted at most.
    */
   grant(isWaited: boolean, maxEntries = Number.POSITIVE_INFINITY): number {
+    this.#maxEntries = maxEntries;
     const least = isWaited ? 1 : 0;
     const target = Math.max(least, Math.min(this.#fitting(), maxEntries, this.#maxPermits));
     const missing = target - this.#permits;
-    if (missing < 1 || missing < target / 2) return 0;
+    if (missing < 1 || missing < target / 2) {
+      this.#setPermits(this.#permits);
+      return 0;
+    }
     this.#setPermits(target);
     return Math.min(missing, 0x7fff_ffff);
   }
@@ -91,7 +97,7 @@ export class FlowControl {
 
   #setPermits(permits: number): void {
     this.#permits = permits;
-    const reservedBytes = Math.max(0, permits) * this.#entryBytes;
+    const reservedBytes = Math.max(0, Math.min(permits, this.#maxEntries)) * this.#entryBytes;
     this.#budget.reserve(reservedBytes - this.#reservedBytes);
     this.#reservedBytes = reservedBytes;
   }

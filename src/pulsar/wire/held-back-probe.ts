@@ -25,12 +25,19 @@ const ENTRIES_BEFORE = 4;
 /** Before every message of a topic. */
 const EARLIEST: EntryId = { ledgerId: 0, entryId: -1 };
 
+/** What is to be known of an entry, without its bytes: partitions that are held back keep it for long. */
+interface NextEntry {
+  readonly id: EntryId;
+  readonly deliverAtTime: number | bigint | undefined;
+  readonly isChunk: boolean;
+}
+
 /**
  * What a probe finds behind a position: the next entry with messages; or only entries up to the position (`end`); or
  * nothing at all, which proves nothing. `passedOver`: entries without messages before that.
  */
 type Finding = (
-  | { readonly kind: 'entry'; readonly entry: StoredEntry }
+  | { readonly kind: 'entry'; readonly entry: NextEntry }
   | { readonly kind: 'end' | 'nothing' }
 ) & { readonly passedOver: readonly StoredEntry[] };
 
@@ -53,7 +60,7 @@ export interface HeldBackProbeOptions extends TopicReaderOptions {
 export class HeldBackProbe {
   readonly #options: HeldBackProbeOptions;
   /** The next entry with messages; kept until something comes. */
-  #next: StoredEntry | undefined;
+  #next: NextEntry | undefined;
   /** A broker that refuses a reader is not asked for one again. */
   #isRefused = false;
   /** What the probe before found, and where, if that was no entry with messages. */
@@ -140,8 +147,8 @@ export class HeldBackProbe {
 
   #withoutOrder(finding: Finding): HeldBackReason {
     if (finding.kind !== 'entry') return 'unknown';
-    if (isLater(deliverAtTimeOf(finding.entry), this.#options.clock)) return 'delayed messages';
-    return isChunk(finding.entry.metadata) ? 'incomplete chunks' : 'unknown';
+    if (isLater(finding.entry.deliverAtTime, this.#options.clock)) return 'delayed messages';
+    return finding.entry.isChunk ? 'incomplete chunks' : 'unknown';
   }
 
   /** Whether there was any that was not handed out before. */
@@ -200,13 +207,13 @@ export class HeldBackProbe {
   /** `undefined`: it was cut short. */
   async #probe(position: EntryId): Promise<Finding | undefined> {
     let kind: 'end' | 'nothing' = 'nothing';
-    let next: StoredEntry | undefined;
+    let next: NextEntry | undefined;
     const passedOver: StoredEntry[] = [];
     const from = { ...position, entryId: Math.max(0, position.entryId - ENTRIES_BEFORE) };
     const isReadThrough = await readTopic(this.#options, { from, permits: ENTRIES_BEFORE + 2 }, (entry) => {
       if (isUpTo(entry.id, position)) kind = 'end';
       else if (entry.permits === 0) passedOver.push(entry);
-      else next = entry;
+      else next = { id: entry.id, deliverAtTime: deliverAtTimeOf(entry), isChunk: isChunk(entry.metadata) };
       return next !== undefined;
     });
     if (next !== undefined) return { kind: 'entry', entry: next, passedOver };

@@ -7,8 +7,10 @@ import { startTimer } from './timer.ts';
 const EAGERNESS = 2;
 /** How far entries that are larger than those before may go beyond the budget. */
 const OVERFULL = 1.5;
-/** Sockets are stopped so long at most: what somebody waits for may come after what nobody takes. */
+/** Sockets are stopped so long where somebody waits: what for may come after what nobody takes. */
 const PAUSE_MS = 50;
+/** And so long at most where nobody does: receipts come by them, too. */
+const MAX_PAUSE_MS = 2_000;
 
 /** A connection, as far as it can be stopped from bringing more. */
 export interface Pausable {
@@ -23,11 +25,17 @@ export class ReceiveBudget {
   #reservedBytes = 0;
   #queuedBytes = 0;
   readonly #paused = new Set<Pausable>();
+  readonly #isWaited: (() => boolean)[] = [];
   #cancelTimer: () => void = () => undefined;
 
   constructor(limitBytes: number, clock: Clock) {
     this.limitBytes = limitBytes;
     this.#clock = clock;
+  }
+
+  /** `isWaited`: whether somebody waits for an entry of a partition. */
+  add(isWaited: () => boolean): void {
+    this.#isWaited.push(isWaited);
   }
 
   /** How many bytes a partition may have, on their way and queued, that has `ownBytes` of them now. */
@@ -48,9 +56,7 @@ export class ReceiveBudget {
   /** Where the queues are overfull `from` brings no more for a moment. To be called when nobody took what it brought. */
   holdBack(from: Pausable): void {
     if (this.#queuedBytes <= this.limitBytes * OVERFULL || this.#paused.has(from)) return;
-    if (this.#paused.size === 0) {
-      this.#cancelTimer = startTimer(this.#clock, PAUSE_MS, () => this.#resume());
-    }
+    if (this.#paused.size === 0) this.#resumeLater(MAX_PAUSE_MS);
     this.#paused.add(from);
     from.pause();
   }
@@ -59,6 +65,13 @@ export class ReceiveBudget {
   unqueue(bytes: number): void {
     this.#queuedBytes -= bytes;
     if (this.#paused.size > 0 && this.#queuedBytes <= this.limitBytes) this.#resume();
+  }
+
+  #resumeLater(leftMs: number): void {
+    this.#cancelTimer = startTimer(this.#clock, PAUSE_MS, () => {
+      if (leftMs <= PAUSE_MS || this.#isWaited.some((isWaited) => isWaited())) this.#resume();
+      else this.#resumeLater(leftMs - PAUSE_MS);
+    });
   }
 
   #resume(): void {

@@ -120,6 +120,18 @@ describe('permits', () => {
     expect(unread.heldBytes + most).toBeLessThanOrEqual(limit);
   });
 
+  it('leave room for other partitions where nothing more is to come by them', () => {
+    const budget = budgetOf(1_000_000);
+    const flow = new FlowControl(budget, 5_000);
+    flow.grant(true);
+    for (let seen = 0; seen < 5; seen++) flow.arrived(100_000, 1);
+    for (let seen = 0; seen < 5; seen++) flow.handedOut(100_000);
+    expect(flow.grant(false, 20)).toBeGreaterThan(1);
+    expect(budget.shareOf(0)).toBeLessThan(400_000);
+    expect(flow.grant(false, 0)).toBe(0);
+    expect(budget.shareOf(0)).toBeCloseTo(666_667, -1);
+  });
+
   it('are counted anew for a new consumer, and what was on its way to the old one is free again', () => {
     const budget = budgetOf(1_000_000);
     const flow = new FlowControl(budget, 5_000);
@@ -134,9 +146,10 @@ describe('permits', () => {
 });
 
 describe('connections that bring more than was to be expected', () => {
-  function overfull() {
+  function overfull(isWaited = true) {
     const clock = virtualClock();
     const budget = new ReceiveBudget(1_000_000, clock);
+    budget.add(() => isWaited);
     const calls: string[] = [];
     const flow = new FlowControl(budget, 5_000);
     const connection = { pause: () => calls.push('pause'), resume: () => calls.push('resume') };
@@ -159,6 +172,17 @@ describe('connections that bring more than was to be expected', () => {
     expect(calls).toEqual(['pause']);
     flow.handedOut(1_000_000);
     expect(calls).toEqual(['pause', 'resume']);
+  });
+
+  it('are stopped for longer where nobody waits, so that no more comes than is taken; but receipts have to come', async () => {
+    const { clock, arrive, calls } = overfull(false);
+    await clock.sleep(1_500);
+    expect(calls).toEqual(['pause']);
+    await clock.sleep(1_000);
+    expect(calls).toEqual(['pause', 'resume']);
+    arrive();
+    await clock.sleep(1_500);
+    expect(calls).toEqual(['pause', 'resume', 'pause']);
   });
 
   it('are stopped for a moment only, because somebody may wait for what comes after', async () => {

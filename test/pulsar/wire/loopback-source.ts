@@ -70,7 +70,7 @@ export const messages = (count: number, from = 0) =>
 export async function take(
   partition: SourcePartition,
   count: number,
-  passOver: readonly Delivery['kind'][] = ['idle', 'pending'],
+  passOver: readonly Delivery['kind'][] = ['idle', 'behind', 'pending'],
 ): Promise<ReadableEntry[]> {
   const entries: ReadableEntry[] = [];
   const deadlineMs = Date.now() + 10_000;

@@ -85,3 +85,31 @@ it('asks again where nothing comes although the end is not reached: brokers igno
   expect(await first.next(50)).toEqual({ kind: 'idle' });
   expect(texts(await take(first, 1))).toEqual(['m1']);
 });
+
+it('asks again at longer and longer intervals: each time may bring one entry more in the end', async () => {
+  const broker = await startBroker();
+  broker.createTopic(TOPIC, 0);
+  broker.publish(TOPIC, messages(1));
+  let flows = 0;
+  broker.onCommand((name) => {
+    if (name !== 'flow') return undefined;
+    flows++;
+    return 'drop';
+  });
+  const { first } = await openSource(broker);
+  for (let i = 0; i < 16; i++) expect(await first.next(10)).toEqual({ kind: 'idle' });
+  await vi.waitFor(() => expect(flows).toBe(1 + 5));
+});
+
+it('reports no silence where its connection is busy with what others asked for', async () => {
+  const broker = await startBroker();
+  broker.createTopic(TOPIC, 2);
+  const large = Buffer.alloc(2_000_000, 'x');
+  broker.publish(`${TOPIC}-partition-0`, [{ payload: large }]);
+  const { partitions } = await openSource(broker);
+  const [busy, quiet] = partitions as [SourcePartition, SourcePartition];
+  const answer = quiet.next(300);
+  expect(await take(busy, 1)).toHaveLength(1);
+  expect(await answer).toEqual({ kind: 'behind' });
+  expect(await quiet.next(20)).toEqual({ kind: 'idle' });
+});

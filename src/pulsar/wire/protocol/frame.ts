@@ -118,6 +118,11 @@ export class FrameSplitter {
     this.#memory = memory;
   }
 
+  /** Whether a frame has begun to come, and its end has not. */
+  get isInsideFrame(): boolean {
+    return this.#large !== undefined || this.#end > this.#start;
+  }
+
   /** Takes the next bytes of the stream, and copies them. @throws ProtocolError, after which the stream is of no use */
   push(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length; ) {
