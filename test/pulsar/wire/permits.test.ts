@@ -12,7 +12,7 @@ it('asks for nothing before somebody reads, and then for that partition alone', 
   const { partitions } = await openSource(broker);
   expect(permitsOf(broker)).toEqual([0, 0, 0]);
   expect(await (partitions[1] as SourcePartition).next(20)).toEqual({ kind: 'idle' });
-  expect(permitsOf(broker).toSorted()).toEqual([0, 0, 1]);
+  await vi.waitFor(() => expect(permitsOf(broker).filter((permits) => permits > 0)).toHaveLength(1));
 });
 
 it('keeps nothing from the other consumers of a Shared subscription that it is not asked for', async () => {
