@@ -193,6 +193,7 @@ describe('On a terminal', () => {
     { wait: 'Bucket (name-appid)', type: 'archive-1250000000\r' },
     { wait: 'Prefix of the objects', type: 'tdmq/\r' },
     { wait: 'Minutes between runs', type: '10\r' },
+    { wait: 'each run stores all', type: '\r' },
     { wait: 'Memory of the function', type: '\r' },
     { wait: 'Time limit of a run', type: '\r' },
     { wait: 'own topic', type: '\r' },

@@ -33,6 +33,12 @@ const SUBSCRIPTION_TYPES: readonly Choice<string>[] = [
   { label: 'key_shared: at least once, in the order of each key', value: 'key_shared' },
 ];
 
+const LINGERS: readonly Choice<string | typeof TYPED>[] = [
+  { label: 'no: each run stores all that there is', value: '' },
+  { label: 'up to an hour, for fewer and larger files', value: '60' },
+  { label: 'up to another time', value: TYPED },
+];
+
 /** The questions, in the order in which they are asked. */
 export function ruleQuestions(
   cloud: Cloud,
@@ -172,6 +178,19 @@ export function ruleQuestions(
       fallback: () => '5',
       check: (given) => settingCheck('RUN_INTERVAL_MINUTES')(given) ?? faultOfInterval(Number(given || '5')),
     }),
+    list(
+      'linger',
+      'Wait for fuller files',
+      ['Subscription type'],
+      // What others may get meanwhile cannot wait.
+      async ({ subscriptionType = '' }) =>
+        subscriptionType.endsWith('shared') ? [{ label: '', value: '' }] : LINGERS,
+      {
+        question: 'Minutes that a message waits at most, 0 to 720',
+        fallback: () => '0',
+        check: settingCheck('FILE_LINGER_MINUTES'),
+      },
+    ),
     text('memory', 'Memory', [], {
       question: 'Memory of the function in MB',
       fallback: () => '512',

@@ -25,7 +25,7 @@ test('On a terminal it asks, with lists of what the account has', async () => {
     ['create'],
     [
       ...['asked', 'default', 'bills', '', 'failover', 'earliest'],
-      ...['Archive', 'archive-1250000000', 'a/', '', '1000', '1024', '901', '', 'log-topic', 'make it'],
+      ...['Archive', 'archive-1250000000', 'a/', '', 'an hour', '1000', '1024', '901', '', 'log-topic', 'make it'],
     ],
   );
   expect(ran.err).toContain('expected 128 to 3072');
@@ -40,6 +40,7 @@ test('On a terminal it asks, with lists of what the account has', async () => {
       PULSAR_TOPIC: 'pulsar-abc/default/bills',
       PULSAR_SUBSCRIPTION_TYPE: 'failover',
       COS_PREFIX: 'a/',
+      FILE_LINGER_MINUTES: '60',
     },
   });
 });
@@ -124,7 +125,7 @@ test('Buckets of the region are listed to pick from, where the keys may see them
 });
 
 /** What nobody is asked for in most tests. */
-const FUNCTION = ['--subscription-type', 'exclusive', '--memory', '512', '--timeout', '285'];
+const FUNCTION = ['--subscription-type', 'exclusive', '--linger', '0', '--memory', '512', '--timeout', '285'];
 
 /** All that can be given but these flags, which are asked for. */
 const without = (...flags: string[]) => {
@@ -366,4 +367,14 @@ test('What is given is not asked for: a run role to be made, and a key in a file
     role: 'tdmq-backup-orders-backup',
     environment: { PULSAR_TOKEN: ROLE_KEY },
   });
+});
+
+test('How long what fills no file may wait is asked for, but not where others may get it meanwhile', async () => {
+  const typed = await ask(without('--linger'), ['another time', '721', '30']);
+  expect(typed).toMatchObject({ code: 0 });
+  expect(typed.err).toContain('expected a whole number from 0 to 720');
+  expect(cloud.api.state.functions.get('orders-backup')?.environment['FILE_LINGER_MINUTES']).toBe('30');
+  const shared = await ask(without('--linger', '--subscription-type', '--name'), ['second', 'shared: at least']);
+  expect(shared).toMatchObject({ code: 0 });
+  expect(cloud.api.state.functions.get('second')?.environment).not.toHaveProperty('FILE_LINGER_MINUTES');
 });
