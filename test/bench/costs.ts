@@ -7,7 +7,7 @@ import { fetchNode, NODE_VERSIONS } from '../integration/node-versions.ts';
 import { progress, spread, table } from './report.ts';
 import { type Drain, MEMORY_MB, type Result, runFunction, runStages } from './sides.ts';
 import type { Surroundings } from './surroundings.ts';
-import { compressionWorkload } from './workloads.ts';
+import { compressionWorkloads } from './workloads.ts';
 
 const COMPRESSIONS = ['none', 'gzip', 'zstd'];
 
@@ -17,27 +17,15 @@ export async function measureCosts(
   scale: number,
   rounds: number,
 ): Promise<string> {
-  const workload = compressionWorkload(scale);
-  progress(`filling ${workload.name}`);
-  const topic = await surroundings.fill(workload);
   const compressions: string[][] = [];
-  for (const version of NODE_VERSIONS) {
-    const node = await fetchNode(version);
-    const results = new Map<string, Result[]>(COMPRESSIONS.map((name) => [name, []]));
-    for (let round = 0; round < rounds; round++) {
-      for (const [compression, of] of results) {
-        const subscription = await surroundings.subscribe(topic);
-        const drain: Drain = { surroundings, workload, topic, subscription };
-        of.push(await runFunction(drain, { env: { FILE_COMPRESSION: compression }, node }));
-        await surroundings.unsubscribe(topic, subscription);
-      }
-    }
-    const plain = results.get('none') as Result[];
-    for (const [compression, of] of results)
-      compressions.push(compressionRow(version, compression, of, plain));
-    progress(compressions.slice(-COMPRESSIONS.length).join('\n'));
+  const topics: string[] = [];
+  for (const workload of compressionWorkloads(scale)) {
+    progress(`filling ${workload.name}`);
+    const topic = await surroundings.fill(workload);
+    topics.push(topic);
+    compressions.push(...(await measureCompressions({ surroundings, workload, topic }, rounds)));
   }
-  const stages = await runStages(surroundings, topic);
+  const stages = await runStages(surroundings, topics[0] as string);
   return [
     table(
       [
@@ -58,17 +46,35 @@ export async function measureCosts(
   ].join('\n');
 }
 
-function compressionRow(
-  version: string,
-  compression: string,
-  results: readonly Result[],
-  plain: readonly Result[],
-): string[] {
+/** A row for each Node and each compression. */
+async function measureCompressions(of: Omit<Drain, 'subscription'>, rounds: number): Promise<string[][]> {
+  const { surroundings, workload, topic } = of;
+  const rows: string[][] = [];
+  for (const version of NODE_VERSIONS) {
+    const node = await fetchNode(version);
+    const results = new Map<string, Result[]>(COMPRESSIONS.map((name) => [name, []]));
+    for (let round = 0; round < rounds; round++) {
+      for (const [compression, those] of results) {
+        const subscription = await surroundings.subscribe(topic);
+        const env = { FILE_COMPRESSION: compression };
+        those.push(await runFunction({ ...of, subscription }, { env, node }));
+        await surroundings.unsubscribe(topic, subscription);
+      }
+    }
+    const plain = results.get('none') as Result[];
+    for (const [compression, those] of results)
+      rows.push(compressionRow(`${workload.name}, ${compression}, Node ${version}`, those, plain));
+    progress(rows.slice(-COMPRESSIONS.length).join('\n'));
+  }
+  return rows;
+}
+
+function compressionRow(name: string, results: readonly Result[], plain: readonly Result[]): string[] {
   const cpu = ({ cpuMs, messages }: Result) => (cpuMs * 1_000) / messages;
   const ratios = results.map((one, round) => cpu(one) / cpu(plain[round] as Result));
   const cell = (digits: number, pick: (result: Result) => number) => spread(results.map(pick), digits);
   return [
-    `${compression}, Node ${version}`,
+    name,
     cell(0, ({ storedBytes = 0, messages }) => storedBytes / messages),
     cell(1, ({ messages, wallMs }) => messages / wallMs),
     cell(1, cpu),

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Fills a topic with the official Python client.
 
-Usage: fill.py SERVICE_URL < {"topic", "count", "size", "batching"}
-Payloads are JSON of exactly `size` bytes; each message has a key and two properties.
+Usage: fill.py SERVICE_URL < {"topic", "count", "size", "batching", "random"}
+Payloads are JSON of exactly `size` bytes, of few words or, with `random`, of text that hardly compresses; each message
+has a key and two properties.
 """
+import base64
 import json
+import os
 import sys
 import threading
 
@@ -35,7 +38,9 @@ for index in range(spec["count"]):
     head = '{"order":%d,"customer":"c-%d","amount":%d.%02d,"note":"' % (index, index * 7919 % 10007, index % 997, index % 100)
     room = spec["size"] - len(head) - 2
     note = ""
-    if room > 0:
+    if room > 0 and spec.get("random"):
+        note = base64.b64encode(os.urandom(room)).decode()[:room]
+    elif room > 0:
         step = index * 31
         block = " ".join(WORDS[(step + at * at * 7 + at * step) % 18] + str((step + at * 37) % 1000) for at in range(40))
         note = (block * (room // len(block) + 1))[:room]

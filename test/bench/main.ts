@@ -7,6 +7,7 @@ import { measureIdle } from './idle.ts';
 import { measureInstances } from './instances.ts';
 import { measureLatency } from './latency.ts';
 import { measureLinger } from './linger.ts';
+import { measurePrices } from './prices.ts';
 import { DRAIN_HEAD, drainRow, progress, table } from './report.ts';
 import {
   functionSide,
@@ -34,6 +35,10 @@ const { values } = parseArgs({
     latency: { type: 'boolean', default: false },
     /** What the function's work is made of, instead of how it compares. */
     costs: { type: 'boolean', default: false },
+    /** What a million messages cost by public prices, instead of how it compares. */
+    prices: { type: 'boolean', default: false },
+    /** With `--prices`: a JSON file with other prices. */
+    'price-list': { type: 'string' },
     /** Small counts and one round: shows that everything runs, and measures nothing. */
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '3' },
@@ -91,6 +96,7 @@ try {
     [values.latency, measureLatency],
     [values.linger, measureLinger],
     [values.costs, measureCosts],
+    [values.prices, () => measurePrices(surroundings, scale, values['price-list'])],
   ] as const;
   const [, measure = compareAll] = kinds.find(([isAsked]) => isAsked) ?? [];
   const tables = await measure(surroundings, scale, rounds, values.only);

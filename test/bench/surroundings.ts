@@ -31,6 +31,8 @@ const PLACES = [NEAR, FAR, CLOSE];
 export interface Surroundings {
   readonly broker: Broker;
   readonly cosUrl: string;
+  /** See startControl. */
+  readonly cosControlUrl: string;
   /** Bundles of this folder's processes, by name, and the packaged function. */
   readonly programs: Readonly<
     Record<'function' | 'function-process' | 'wire-process' | 'stage-process' | 'idle-process', string>
@@ -106,6 +108,7 @@ async function startServers(folder: string, whyNotNative: string | undefined): P
   return {
     broker,
     cosUrl: cos.url,
+    cosControlUrl: cos.controlUrl,
     whyNotNative,
     programs: {
       function: join(folder, 'function', 'index.js'),
@@ -118,9 +121,9 @@ async function startServers(folder: string, whyNotNative: string | undefined): P
       const topic = await createTopic(broker, workload.topic, workload.partitions);
       // Keeps the messages when a round has acknowledged them.
       await createSubscription(broker, topic, 'keep');
-      const { count, size, batching } = workload;
+      const { count, size, batching, random } = workload;
       await runPython(join(import.meta.dirname, 'fill.py'), [broker.serviceUrl], {
-        input: JSON.stringify({ topic, count, size, batching }),
+        input: JSON.stringify({ topic, count, size, batching, random }),
         timeoutMs: 300_000,
       });
       return topic;
@@ -149,14 +152,15 @@ const BROKER_CONF = {
   maxUnackedMessagesPerSubscription: '0',
 };
 
-async function startCos(folder: string): Promise<{ url: string; stop(): Promise<void> }> {
+async function startCos(folder: string): Promise<{ url: string; controlUrl: string; stop(): Promise<void> }> {
   const args = ['--dir', join(folder, 'objects'), '--bucket', BUCKET, '--region', REGION];
   args.push('--no-md5', '--discard-bodies', '--until-stdin-ends');
   const child = spawn(process.execPath, [join(folder, 'cos.mjs'), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   for await (const line of createInterface(child.stdout)) {
-    return { url: (JSON.parse(line) as { url: string }).url, stop: () => endOf(child) };
+    const { url, controlUrl } = JSON.parse(line) as { url: string; controlUrl: string };
+    return { url, controlUrl, stop: () => endOf(child) };
   }
   throw new Error('the loopback COS did not start');
 }

@@ -8,6 +8,8 @@ export interface Workload {
   /** Bytes of a payload. */
   readonly size: number;
   readonly batching: boolean;
+  /** Of text that hardly compresses. */
+  readonly random?: boolean;
 }
 
 function workload(name: string, partitions: number, count: number, size: number, batching = true): Workload {
@@ -69,9 +71,17 @@ export const longWorkloads = (scale: number): readonly (readonly [Workload, Work
   ],
 ];
 
-/** What is compressed in each way. */
-export const compressionWorkload = (scale: number): Workload =>
-  workload('compressions', 4, Math.ceil(200_000 * scale), 1_024);
+/** What is compressed in each way: JSON that repeats itself, and text that hardly compresses. */
+export const compressionWorkloads = (scale: number): readonly Workload[] => {
+  const json = workload('repetitive JSON', 4, Math.ceil(200_000 * scale), 1_024);
+  return [json, { ...json, name: 'random text', topic: 'random_text', random: true }];
+};
+
+/** What a million messages are reckoned from. */
+export const pricedWorkloads = (scale: number): readonly Workload[] =>
+  [4, 64].map((partitions) =>
+    workload(`${partitions} partitions, for prices`, partitions, Math.ceil(320_000 * scale), 1_024),
+  );
 
 /** As many as a busy topic has. */
 export const LINGERING_PARTITIONS = 64;
