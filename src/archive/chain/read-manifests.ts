@@ -9,14 +9,17 @@ import type { ReadManifest } from '../catalog/manifest-link.ts';
 
 const AHEAD = 16;
 
-/** All manifests under `prefix`. @throws BackupError `store` */
+/** All manifests under `prefix`, but for those that are known. @throws BackupError `store` */
 export async function* readManifests(
   store: ObjectStore,
   prefix: string,
   call: CallOptions,
+  isKnown: (key: string) => boolean = () => false,
 ): AsyncGenerator<ReadManifest, void, undefined> {
-  const listed = store.list(`${prefix}_runs/`, call);
-  yield* mapInOrder(listed, AHEAD, async ({ key }) => {
+  const listed = async function* () {
+    for await (const one of store.list(`${prefix}_runs/`, call)) if (!isKnown(one.key)) yield one;
+  };
+  yield* mapInOrder(listed(), AHEAD, async ({ key }) => {
     const bytes = await readWhole(store, key, call);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     return { key, sha256, content: parseManifest(bytes) };

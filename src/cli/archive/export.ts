@@ -1,5 +1,6 @@
 // `tdmq-backup archive export`: Parquet files of an archive's messages, a folder for each day; again for what is new.
-import { resolve } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { pathOf } from '../../archive/catalog/manifest-content.ts';
 import { nothingOf } from '../../archive/catalog/nothing-found.ts';
 import { type ExportLock, lockTables } from '../../archive/export/export-lock.ts';
@@ -22,6 +23,7 @@ import { parseArgs } from '../parse-args.ts';
 import { startProgress, timeLeft } from '../terminal/progress.ts';
 import { counted, formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
+import { keepViews } from './archive-views.ts';
 import { reportDamaged } from './damaged.ts';
 import { listDays, topicsOf } from './export-days.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, openLocation } from './location.ts';
@@ -79,6 +81,7 @@ Examples:
       },
     });
     if (values.to === undefined) throw new UsageError('--to DIR or --to cos://bucket/prefix/ is missing');
+    expectPlace(values.to);
     const { compression } = values;
     if (compression !== 'zstd' && compression !== 'snappy')
       throw new UsageError('--compression must be zstd or snappy');
@@ -92,7 +95,7 @@ Examples:
     let lock: ExportLock | undefined;
     const progress = startProgress(terminal.stderr);
     try {
-      expectApart(values.to, values.folder, location);
+      await expectApart(values.to, values.folder, location);
       progress.update('listing the archive');
       const topics = await topicsOf(location, terminal.signal);
       target = await openTarget(values.to, values['to-region'], values['dry-run'], terminal);
@@ -149,6 +152,8 @@ Examples:
             },
           },
         );
+        await lock?.check();
+        await keepViews(location, topic, place, terminal.signal);
         progress.clear();
         exitCode ||= reportDamaged(found.damage.damaged, terminal);
         const jsonTexts = [...texts].map(([path, reason]) => ({ path, reason }));
@@ -208,12 +213,30 @@ const openTarget = async (
   return openBucketTarget(to, region, terminal);
 };
 
+/** A place that is no folder, though a folder of that name could be made. @throws UsageError */
+function expectPlace(to: string): void {
+  if (to === '') throw new UsageError('--to is empty: name a folder, or cos://bucket-appid/prefix/');
+  if (to.startsWith('~'))
+    throw new UsageError(
+      `--to ${to}: the shell did not replace ~ here: write --to ~/…, apart, or the whole path`,
+    );
+  const isOther = sep === '/' && /^[a-z]:[\\/]/i.test(to);
+  if (isOther || (/^[a-z][a-z0-9+.-]+:/i.test(to) && !to.startsWith('cos://')))
+    throw new UsageError(`--to ${to} is no folder of this machine: name one, or cos://bucket-appid/prefix/`);
+}
+
+/** The path that links lead to, as far as it is there. */
+async function realPathOf(path: string): Promise<string> {
+  const found = await realpath(path).catch(() => undefined);
+  if (found !== undefined || dirname(path) === path) return found ?? path;
+  return join(await realPathOf(dirname(path)), basename(path));
+}
+
 /** Tables among the objects of an archive would be foreign to it. @throws UsageError */
-function expectApart(to: string, folder: string | undefined, { name }: Location): void {
-  const [from, into] =
-    folder === undefined
-      ? [`cos://${name}`, `${to.replace(/\/*$/, '')}/`]
-      : [`${resolve(folder)}/`, `${to.includes('://') ? to : resolve(to)}/`];
+async function expectApart(to: string, folder: string | undefined, { name }: Location): Promise<void> {
+  const asFolder = async (path: string) => `${(await realPathOf(resolve(path))).replace(/\/*$/, '')}/`;
+  const into = to.includes('://') ? `${to.replace(/\/*$/, '')}/` : await asFolder(to);
+  const from = folder === undefined ? `cos://${name}` : await asFolder(folder);
   if (into.startsWith(from))
     throw new UsageError(`--to ${to} is inside of the archive: name a place outside of ${name}`);
 }

@@ -2,7 +2,7 @@
 // on this machine first. Keys stay with what talks to COS: SQL has none.
 import { join } from 'node:path';
 import { findTopics } from '../../archive/catalog/nothing-found.ts';
-import { openTables, type QueriedTables } from '../../archive/export/query-tables.ts';
+import { openTables, type QueriedTables, type SmallView } from '../../archive/export/query-tables.ts';
 import {
   type ByteRange,
   expectSame,
@@ -11,6 +11,7 @@ import {
   listTables,
   type RemoteFile,
 } from '../../archive/export/remote-tables.ts';
+import type { ObjectStore } from '../../ports.ts';
 import type { Terminal } from '../command.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
@@ -19,15 +20,30 @@ import { parseBucketTarget } from './bucket-target.ts';
 
 const AT_A_TIME = 8;
 
+/** Fills the views of a query besides `messages`. */
+export type ViewsOf = (
+  store: ObjectStore,
+  prefix: string,
+  names: readonly string[],
+) => Promise<readonly SmallView[]>;
+
+/** What is asked. */
+interface Asked {
+  /** Those of the topics that are asked. @throws BackupError */
+  readonly ownOf: (names: readonly string[]) => readonly string[];
+  readonly viewsOf: ViewsOf;
+  /** Absent where it does not name `messages`. */
+  readonly sql: string | undefined;
+}
+
 /**
  * Fetches what the query reads of the tables at `text` (`cos://bucket/prefix/`) into the folder, and opens it there.
- * `topicsOf`: those of them that are asked. @throws BackupError
+ * @throws BackupError
  */
 export async function openBucketTables(
   text: string,
   region: string | undefined,
-  topicsOf: (names: readonly string[]) => readonly string[],
-  sql: string,
+  { ownOf, viewsOf, sql }: Asked,
   folder: string,
   terminal: Terminal,
 ): Promise<QueriedTables> {
@@ -43,7 +59,7 @@ export async function openBucketTables(
   };
   try {
     progress.update(`listing ${text}`);
-    const names = topicsOf(await findTopics(store, prefix, { signal }, Number.POSITIVE_INFINITY));
+    const names = ownOf(await findTopics(store, prefix, { signal }, Number.POSITIVE_INFINITY));
     const topics = names.map((name) => ({
       topic: `persistent://${name}`,
       folder: join(folder, 'tables', name),
@@ -54,9 +70,11 @@ export async function openBucketTables(
         files.push(...(await listTables(store, `${prefix}${names[i]}/`, own, signal)));
       return files;
     };
+    const views = await viewsOf(store, prefix, names);
+    if (sql === undefined) return await openTables(folder, [], views, signal);
     const files = await list();
     await fetchEnds(store, files, { signal, onBytes });
-    const tables = await openTables(folder, topics, [], signal);
+    const tables = await openTables(folder, topics, views, signal);
     try {
       const days = new Set(files.flatMap(({ date }) => date ?? []));
       const { isColumn, isDate } = await tables.needs(sql, [...days]);

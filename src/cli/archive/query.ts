@@ -6,7 +6,6 @@ import { join, resolve } from 'node:path';
 import { createFolderStore } from '../../archive/catalog/folder-store.ts';
 import { findTopics } from '../../archive/catalog/nothing-found.ts';
 import type { Selection } from '../../archive/catalog/selection.ts';
-import { readManifests } from '../../archive/chain/read-manifests.ts';
 import { settingsOf } from '../../archive/export/day-note.ts';
 import { writeDays } from '../../archive/export/export-topic.ts';
 import { openFolderTarget } from '../../archive/export/folder-target.ts';
@@ -16,10 +15,8 @@ import {
   type FileFormat,
   openTables,
   type QueriedTables,
-  type SmallView,
   type TopicTables,
 } from '../../archive/export/query-tables.ts';
-import { listSchemas, readSchema } from '../../archive/schemas/schemas.ts';
 import { BackupError } from '../../errors.ts';
 import { topicFolder } from '../../format/object-key.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
@@ -29,10 +26,12 @@ import { openOutput } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { fitColumns, formatTable } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
+import { archiveView, keptView, viewsIn } from './archive-views.ts';
 import { reportDamaged } from './damaged.ts';
 import { listDays, topicsOf } from './export-days.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, openLocation } from './location.ts';
 import type { Location } from './opened-location.ts';
+import type { ViewsOf } from './query-bucket.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
 const MAX_CELL_COLUMNS = 60;
@@ -44,8 +43,8 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive query "SELECT …" [options]
 
-Answers a SELECT of DuckDB's over the view messages: the columns that \`archive export\` writes, and topic. Of an archive
-there are also the views runs (its manifests) and schemas. Over an archive it first makes tables of what --from and the
+Answers a SELECT of DuckDB's over the views messages (the columns that \`archive export\` writes, and topic), runs (the
+manifests) and schemas. Over an archive it first makes tables of what --from and the
 other filters select, for this query alone; with --tables it asks tables that an export made, which is at once. A query
 reads nothing else and writes nothing. Needs the package @duckdb/node-api.
 
@@ -153,6 +152,8 @@ async function hand(path: string, out: string | undefined, terminal: Terminal): 
   await output.flush();
 }
 
+const namesMessages = (sql: string): boolean => /\bmessages\b/i.test(sql);
+
 /** The tables of an export. @throws BackupError `config` where it has none */
 async function exportedTables(
   place: string,
@@ -169,19 +170,24 @@ async function exportedTables(
       hint: 'Name the place of archive export --to; without --tables the archive itself is asked.',
     });
   };
+  const viewsOf: ViewsOf = (store, prefix, own) => {
+    const topics = own.map((name) => parseTopicName(name) as TopicName);
+    return Promise.all(viewsIn(sql).map((name) => keptView(name, store, prefix, topics, terminal.signal)));
+  };
   if (place.includes('://')) {
     const { openBucketTables } = await import('./query-bucket.ts');
-    return openBucketTables(place, region, ownOf, sql, folder, terminal);
+    const asked = { ownOf, viewsOf, sql: namesMessages(sql) ? sql : undefined };
+    return openBucketTables(place, region, asked, folder, terminal);
   }
   const isFolder = await stat(place)
     .then((found) => found.isDirectory())
     .catch(() => false);
   const names = isFolder ? await findTopics(createFolderStore(place), '', {}, Number.POSITIVE_INFINITY) : [];
-  const topics = ownOf(names).map((name) => ({
-    topic: `persistent://${name}`,
-    folder: join(resolve(place), name),
-  }));
-  return openTables(folder, topics, [], terminal.signal);
+  const own = ownOf(names);
+  const { signal } = terminal;
+  const views = await viewsOf(createFolderStore(place), '', own);
+  const topics = own.map((name) => ({ topic: `persistent://${name}`, folder: join(resolve(place), name) }));
+  return openTables(folder, namesMessages(sql) ? topics : [], views, signal);
 }
 
 /** What the query names of an archive, as tables in the folder. @throws BackupError */
@@ -192,15 +198,11 @@ async function tablesOfArchive(
   folder: string,
   terminal: Terminal,
 ): Promise<Sources> {
-  const isNamed = (name: string) => new RegExp(`\\b${name}\\b`, 'i').test(sql);
   const location = await openLocation(values, terminal);
   try {
-    const views = [
-      ...(isNamed('runs') ? [await runsOf(location, terminal.signal)] : []),
-      ...(isNamed('schemas') ? [await schemasOf(location, terminal.signal)] : []),
-    ];
+    const views = await Promise.all(viewsIn(sql).map((name) => archiveView(name, location, terminal.signal)));
     const mode = values.decode ? 'schemas' : undefined;
-    const { topics, exitCode } = isNamed('messages')
+    const { topics, exitCode } = namesMessages(sql)
       ? await makeTables(location, selection, mode, values['skip-damaged'], folder, terminal)
       : { topics: [], exitCode: 0 };
     return { tables: await openTables(folder, topics, views, terminal.signal), exitCode };
@@ -256,53 +258,4 @@ async function makeTables(
   throw new BackupError('config', `nothing found: no message of ${location.name} is selected`, {
     hint: 'tdmq-backup archive ls shows topics, times, ids and partitions.',
   });
-}
-
-async function runsOf({ store, prefix, topic }: Location, signal: AbortSignal): Promise<SmallView> {
-  const rows: Record<string, unknown>[] = [];
-  for await (const { key, content } of readManifests(store, prefix, { signal })) {
-    const run = content as Readonly<Record<string, unknown>> | undefined;
-    if (run === undefined || (topic !== undefined && run['topic'] !== topic.full)) continue;
-    rows.push({
-      ...{ rule: run['rule'], request_id: run['requestId'], started_at: run['startedAt'] },
-      ...{ duration_ms: run['durationMs'], stop_reason: run['stopReason'], topic: run['topic'] },
-      ...{ subscription: run['subscription'], messages: run['messages'], record_bytes: run['recordBytes'] },
-      ...{
-        objects: run['objects'],
-        already_stored: run['alreadyStored'],
-        unreadable: run['unreadable'],
-        key,
-      },
-    });
-  }
-  return {
-    name: 'runs',
-    rows,
-    columns: {
-      ...{ rule: 'VARCHAR', request_id: 'VARCHAR', started_at: 'TIMESTAMPTZ', duration_ms: 'BIGINT' },
-      ...{ stop_reason: 'VARCHAR', topic: 'VARCHAR', subscription: 'VARCHAR', messages: 'BIGINT' },
-      ...{ record_bytes: 'BIGINT', objects: 'BIGINT', already_stored: 'BIGINT', unreadable: 'BIGINT' },
-      key: 'VARCHAR',
-    },
-  };
-}
-
-async function schemasOf({ store, prefix, topic }: Location, signal: AbortSignal): Promise<SmallView> {
-  const rows: Record<string, unknown>[] = [];
-  for (const listed of await listSchemas(store, prefix, topic as TopicName | undefined, { signal })) {
-    const { version, type, name, definition, definitionBase64, sha256, ...rest } = await readSchema(
-      store,
-      listed,
-      {
-        signal,
-      },
-    );
-    rows.push({ topic: rest.topic, version, type, name, definition: definition ?? definitionBase64, sha256 });
-  }
-  const text = 'VARCHAR';
-  return {
-    name: 'schemas',
-    rows,
-    columns: { topic: text, version: text, type: text, name: text, definition: text, sha256: text },
-  };
 }

@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
@@ -267,8 +268,76 @@ it('ends at Ctrl-C, with nothing half that a reader would see', async () => {
 it('refuses tables inside of the archive, and a place that is none', async () => {
   const archive = emptyArchive();
   await archive.store([ofDay(0, 0, 9)]);
-  const { code, err } = await archive.run('export', '--to', join(archive.archive, 'tables'));
-  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('inside of the archive') });
+  const link = join(dirname(archive.archive), 'link');
+  symlinkSync(archive.archive, link);
+  const inside = [
+    archive.archive,
+    `${archive.archive}/`,
+    join(archive.archive, 'tables'),
+    link,
+    join(link, 'a/b'),
+  ];
+  for (const to of inside) {
+    const { code, err } = await archive.run('export', '--to', to);
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('inside of the archive') });
+  }
+  const none = [
+    's3://bucket/',
+    'file:///tmp/x',
+    'cos:/bucket/x',
+    'cos://',
+    'cos://Bucket/x',
+    '~/tables',
+    '',
+    'C:\\x',
+  ];
+  for (const to of none)
+    expect({ to, code: (await archive.run('export', '--to', to)).code }).toEqual({ to, code: 2 });
   expect((await archive.run('export')).code).toBe(2);
-  expect((await archive.run('export', '--to', 's3://bucket/')).code).toBe(2);
+  writeFileSync(join(dirname(archive.archive), 'file'), '');
+  const { code, err } = await archive.run('export', '--to', join(dirname(archive.archive), 'file'));
+  expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('Name a folder') });
+});
+
+it('takes a folder for the same with a slash at its end, and one that a link leads to', async () => {
+  const archive = emptyArchive();
+  await archive.store([ofDay(0, 0, 9)]);
+  expect(await exportDays(archive)).toEqual({ '2026-11-23': 'written 10' });
+  const link = `${archive.tables}-link`;
+  symlinkSync(archive.tables, link);
+  for (const to of [`${archive.tables}/`, `${archive.tables}/../tables`, link]) {
+    const { out } = await archive.run('export', '--to', to);
+    expect(out).toContain('0 days written, 0 rows, 0 files, 0 B; as before: 1 day');
+  }
+});
+
+it('says in a dry run what a run does, and touches nothing', async () => {
+  const archive = emptyArchive();
+  await archive.store([ofDay(0, 0, 9), ofDay(1, 10, 19)]);
+  await exportDays(archive);
+  await archive.store([ofDay(1, 20, 24), ofDay(2, 25, 29)]);
+  const left = join(archive.tables, '_export/drafts-0a0a-host-1/x');
+  mkdirSync(dirname(left), { recursive: true });
+  writeFileSync(left, '');
+  execFileSync('touch', ['-d', '9 days ago', dirname(left)]);
+  const before = readdirSync(archive.tables, { recursive: true });
+  const dry = JSON.parse((await archive.run('export', '--to', archive.tables, '--dry-run', '--json')).out);
+  expect(readdirSync(archive.tables, { recursive: true })).toEqual(before);
+  expect(dry).toMatchObject({ format: 'tdmq-backup-export-report/1', dryRun: true });
+  const planned = dry.topics[0].days.map(({ date, state, rows }: Record<string, unknown>) => [
+    date,
+    state,
+    rows,
+  ]);
+  expect(planned).toEqual([
+    ['2026-11-23', 'unchanged', 10],
+    ['2026-11-24', 'changed', 15],
+    ['2026-11-25', 'new', 5],
+  ]);
+  expect(await exportDays(archive)).toEqual({
+    '2026-11-23': 'unchanged 10',
+    '2026-11-24': 'written 15',
+    '2026-11-25': 'written 5',
+  });
+  expect(existsSync(left)).toBe(false);
 });

@@ -82,6 +82,8 @@ it.each([
   'SELECT id, row_number() OVER (PARTITION BY key ORDER BY publish_time DESC) AS n FROM messages QUALIFY n = 1 ORDER BY 1',
   "SELECT count(*) FROM messages WHERE topic = 'persistent://t/ns/others'",
   'SELECT decode_error, count(DISTINCT producer) FROM messages GROUP BY 1',
+  'SELECT rule, messages, started_at FROM runs',
+  'SELECT count(*) FROM messages, runs, (SELECT count(*) FROM schemas)',
   "FROM messages SELECT COLUMNS('.*_time') ORDER BY ALL LIMIT 2",
 ])('answers as over a folder: %s', async (sql) => {
   const local = await command(['query', '--tables', archive.tables, '--format', 'csv', sql]);

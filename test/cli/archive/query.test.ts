@@ -60,7 +60,7 @@ it('selects before it makes tables', async () => {
   expect(out).toBe('id\n7:1:0:-1\n7:4:0:-1\n7:7:0:-1\n');
 });
 
-it('has the views runs and schemas of an archive', async () => {
+it('has the views runs and schemas of an archive, and of tables as the last export found them', async () => {
   const archive = emptyArchive();
   await archive.store([messages(0, 0, 9)]);
   const topic = parseTopicName('t/ns/orders') as TopicName;
@@ -69,15 +69,32 @@ it('has the views runs and schemas of an archive', async () => {
   const path = join(archive.archive, schemaKey('', topic, schemaName(version)));
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, encodeKeptSchema(keepSchema(topic, version, schema)));
-  const at = ['--folder', archive.archive, '--format', 'jsonl'];
-  const runs = await command('SELECT rule, messages, started_at FROM runs', ...at);
-  expect(JSON.parse(runs.out)).toMatchObject({ rule: 'orders-backup', messages: 10 });
-  const schemas = await command('SELECT version, type, topic FROM schemas', ...at);
-  expect(JSON.parse(schemas.out)).toEqual({
-    version: '0',
-    type: 'STRING',
-    topic: 'persistent://t/ns/orders',
-  });
+  await archive.run('export', '--to', archive.tables);
+  for (const place of [
+    ['--folder', archive.archive],
+    ['--tables', archive.tables],
+  ]) {
+    const at = [...place, '--format', 'jsonl'];
+    const runs = await command('SELECT rule, messages, started_at FROM runs', ...at);
+    expect(JSON.parse(runs.out)).toMatchObject({ rule: 'orders-backup', messages: 10 });
+    const schemas = await command('SELECT version, type, topic FROM schemas', ...at);
+    expect(JSON.parse(schemas.out)).toEqual({
+      version: '0',
+      type: 'STRING',
+      topic: 'persistent://t/ns/orders',
+    });
+    const joined = await command('SELECT count(*) AS n FROM messages, runs WHERE entry_id < 4', ...at);
+    expect(JSON.parse(joined.out)).toEqual({ n: 4 });
+  }
+  await archive.store([messages(0, 10, 14)]);
+  const sum = ['SELECT sum(messages) AS n FROM runs', '--format', 'csv'] as const;
+  expect((await command(...sum, '--folder', archive.archive)).out).toBe('n\n15\n');
+  expect((await command(...sum, '--tables', archive.tables)).out).toBe('n\n10\n');
+  await archive.run('export', '--to', archive.tables);
+  expect((await command(...sum, '--tables', archive.tables)).out).toBe('n\n15\n');
+  rmSync(join(archive.tables, '_export'), { recursive: true });
+  const none = await command(...sum, '--tables', archive.tables);
+  expect(none).toMatchObject({ code: 1, err: expect.stringContaining('do not have the view runs') });
 });
 
 it('writes all rows to a file, exact in each format', async () => {
