@@ -1,6 +1,6 @@
 // The rows of one day into files, by partition and in order. Quickly, where nothing is to be found in messages and nothing
 // is odd about the objects; else, or where that fails, with care: as `archive cat` reads, which knows damage.
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../../errors.ts';
 import { dateOf } from '../../format/object-key.ts';
@@ -35,7 +35,7 @@ export interface FillOptions extends CallOptions, Pick<ReadOptions, 'onDamaged'>
 }
 
 /** A file that has no name yet in its day. */
-type NewFile = Omit<Draft, 'name'>;
+export type NewFile = Omit<Draft, 'name'>;
 
 /** Files, and the last message of each partition in them. */
 export interface Filled {
@@ -75,14 +75,16 @@ export interface DayFiles {
   discard(): Promise<void>;
 }
 
-/** Files in `folder`, of about `fileBytes` each. */
+/** Files in `folder`, of about `fileBytes` each. `stage`: takes them by number, once it is known that there are several. */
 export async function createDayFiles(
   folder: string,
   writer: ParquetWriter,
   options: Omit<ParquetOptions, 'path'>,
+  stage?: (file: NewFile, number: number) => Promise<void>,
 ): Promise<DayFiles> {
   await mkdir(folder, { recursive: true });
   const drafts: NewFile[] = [];
+  let staged = 0;
   const { fileBytes } = options;
   const groupBytes = rowGroupBytes(fileBytes);
   let file: (ParquetFile & { readonly path: string }) | undefined;
@@ -97,6 +99,11 @@ export async function createDayFiles(
     file = undefined;
     [lineBytes, lookAtBytes] = [0, fileBytes];
     drafts.push({ path, rows, sizeBytes: (await stat(path)).size });
+    if (stage === undefined || drafts.length < 2) return;
+    for (const draft of drafts.slice(staged)) {
+      await stage(draft, staged++);
+      await rm(draft.path);
+    }
   }
 
   return {

@@ -13,6 +13,7 @@ import {
   fill,
   fillQuickly,
   isQuick,
+  type NewFile,
   NotBehind,
   type OnOtherDay,
 } from './day-files.ts';
@@ -161,7 +162,16 @@ async function writeDay(
   const folder = dayFolder(topic, date);
   const partitions = onlyOf(days.partitionsOf(date), plan.sources);
   const select = selectOf(columnsOf(options.payload), options.payload?.fields);
-  const open = () => createDayFiles(target.draftFolder, writer, { select, compression, fileBytes });
+  const there = [...(await target.filesOf(folder)).keys()];
+  const stage = async (file: NewFile, number: number) => {
+    const name = newNames(there, [], number + 1)[number] as string;
+    await target.stage?.(folder, { ...file, name }, signal);
+  };
+  const open = async () => {
+    await target.unstage?.();
+    const files = { select, compression, fileBytes };
+    return createDayFiles(target.draftFolder, writer, files, target.stage && stage);
+  };
   const damaged: string[] = [];
   const onDamaged = options.onDamaged && ((one: DamagedObject) => void damaged.push(one.key));
   const reading = {
@@ -181,14 +191,12 @@ async function writeDay(
     filled ??= await fill(store, date, partitions, open(), onOtherDay, reading);
   } catch (error) {
     if (!(error instanceof NotBehind)) throw error;
-    const there = [...(await target.filesOf(folder)).keys()];
     const whole: DayPlan = { ...plan, change: 'whole', kept: NOTHING, replaced: there };
     const all = { ...whole, sources: days.sourcesOf(date) };
     return writeDay(store, all, days, target, writer, onOtherDay, options);
   }
   signal.throwIfAborted();
   await options.beforeChange?.();
-  const there = [...(await target.filesOf(folder)).keys()];
   const names = newNames(there, plan.replaced, filled.drafts.length);
   const drafts = filled.drafts.map((draft, i) => ({ ...draft, name: names[i] as string }));
   const removed = plan.replaced.filter((name) => !names.includes(name));

@@ -183,10 +183,12 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   };
 }
 
-const notWritten = (path: string, what: string) =>
-  new BackupError('corrupt', `${path} could not be written: ${what}`, {
-    hint: /No space|disk/i.test(what)
+function notWritten(path: string, what: string): BackupError {
+  const isFull = /No space|disk/i.test(what);
+  return new BackupError(isFull ? 'store' : 'corrupt', `${path} could not be written: ${what}`, {
+    hint: isFull
       ? 'The disk is full: make room, and call the command again.'
       : 'What was exported before is as it was. Call the command again; if it fails again, the message says which value DuckDB does not take.',
     details: { path },
   });
+}

@@ -24,6 +24,12 @@ export interface ExportTarget {
   readonly draftFolder: string;
   /** The Parquet files of a day, with their sizes. @throws BackupError `store` */
   filesOf(folder: string): Promise<ReadonlyMap<string, number>>;
+  /** Brings a draft on its way, unseen, where that takes a copy: then its file here is not needed. @throws BackupError `store` */
+  readonly stage?: (folder: string, draft: Draft, signal: AbortSignal) => Promise<void>;
+  /** Gives up what was staged and not published. May be repeated; never throws. */
+  readonly unstage?: () => Promise<void>;
+  /** Removes what killed exports have left of files below a folder, where nobody else writes there. Never throws. */
+  readonly cleanUp?: (folder: string) => Promise<void>;
   /**
    * Changes the files of a day. What takes one step (a file more, a file replaced) readers see at once. Where it takes
    * several, a file is there meanwhile that no engine can read: a query fails then, instead of answering wrong.

@@ -1,12 +1,13 @@
 // An export under a prefix of a bucket. An object appears, and is replaced, as a whole; several cannot be: while they
 // change, an object is in the day that makes engines fail. All are uploaded before that, and appear then within a moment.
-// Each is made on this machine first.
+// Each is made on this machine first; a day needs room for no more than two or three of its files.
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Draft, type ExportTarget, GUARD_NAME, GUARD_TEXT } from '../../archive/export/target.ts';
 import { parseCosConfig } from '../../config.ts';
 import { createCosStore } from '../../cos/store.ts';
+import { BackupError } from '../../errors.ts';
 import { readWhole } from '../../format/stored-object.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { Crc64, crc64 } from '../../lib/crc64.ts';
@@ -112,10 +113,30 @@ export async function openBucketTarget(
     }
   }
 
+  const staged = new Map<string, Uploaded>();
+  async function unstage(): Promise<void> {
+    for (const { begun } of staged.values()) await begun.abort().catch(() => undefined);
+    staged.clear();
+  }
+
   return {
     name: text,
     draftFolder,
     filesOf,
+    async stage(folder, draft, signal) {
+      const key = `${prefix}${folder}${draft.name}`;
+      staged.set(key, await upload(key, draft, { signal }));
+    },
+    unstage,
+    async cleanUp(folder) {
+      try {
+        for await (const { key, uploadId } of store.listUploads(`${prefix}${folder}`))
+          await store.abortUpload(key, uploadId);
+      } catch (error) {
+        // Nothing of it is visible, and lifecycle rules remove it too.
+        if (!(error instanceof BackupError)) throw error;
+      }
+    },
     async publish(folder, { drafts, removed }, signal) {
       const base = `${prefix}${folder}`;
       const uploaded: Uploaded[] = [];
@@ -126,7 +147,11 @@ export async function openBucketTarget(
       };
       let isGuarded = false;
       try {
-        for (const draft of drafts) uploaded.push(await upload(`${base}${draft.name}`, draft, { signal }));
+        for (const draft of drafts) {
+          const key = `${base}${draft.name}`;
+          uploaded.push(staged.get(key) ?? (await upload(key, draft, { signal })));
+          staged.delete(key);
+        }
         isGuarded = drafts.length + removed.length > 1;
         if (isGuarded) await putText(`${base}${GUARD_NAME}`, GUARD_TEXT, GUARD);
         // From here on it goes to its end, whatever is asked: half of it is nothing that should stay.
@@ -155,6 +180,7 @@ export async function openBucketTarget(
         if (key.endsWith('.json')) yield key.slice(prefix.length);
     },
     async close() {
+      await unstage();
       await store.close();
       await rm(draftFolder, { recursive: true, force: true }).catch(() => undefined);
     },

@@ -16,6 +16,7 @@ import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archiv
 import { expectSources, type PlanOptions, planDay } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
 import { BackupError } from '../../errors.ts';
+import { topicFolder } from '../../format/object-key.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
@@ -105,6 +106,7 @@ Examples:
       for (const topic of topics) {
         await lock?.release();
         lock = values['dry-run'] ? undefined : await takeLock(place, topic, terminal);
+        if (lock !== undefined) await place.cleanUp?.(topicFolder('', topic));
         const how = { decode, isSkipping: values['skip-damaged'], fileBytes };
         const found = await listDays(location, topic, selection, place, terminal, how);
         const beforeChange = lock?.check;

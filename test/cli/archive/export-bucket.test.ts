@@ -142,6 +142,29 @@ it('is several objects a day of the size that is asked for, which appear and are
   expect(await rows()).toBe(published);
 });
 
+it('stores files of a day as they are made, and removes what a killed export has left of them', async () => {
+  await fillLarge(300);
+  // A kill gives no call back: here COS refuses to end the uploads.
+  rule.cos.addFault({
+    kind: ['complete', 'abort'],
+    times: 'always',
+    key: 'tables/',
+    action: { type: 'error', code: 'AccessDenied' },
+  });
+  const calls = rule.cos.requests().length;
+  expect((await exportTables('--file-size', '150kB')).code).toBe(1);
+  rule.cos.clearFaults();
+  expect(rule.cos.uploads().length).toBeGreaterThan(3);
+  const kinds = rule.cos
+    .requests()
+    .slice(calls)
+    .map(({ kind }) => kind);
+  expect(kinds.indexOf('part')).toBeLessThan(kinds.lastIndexOf('init'));
+  expect((await exportTables('--file-size', '150kB')).code).toBe(0);
+  expect(rule.cos.uploads()).toEqual([]);
+  expect(await rows()).toBe(published);
+});
+
 it('waits for another export of the same topic', async () => {
   await fillLarge(50);
   const all = await Promise.all([exportTables(), exportTables()]);
