@@ -166,7 +166,11 @@ export async function openFolderTarget(
           throw error;
         }
       }),
-    removeNote: (key) => attempt('remove', pathOf(key), () => rm(pathOf(key), { force: true })),
+    removeNote: (key) =>
+      attempt('remove', pathOf(key), async () => {
+        await rm(pathOf(key), { force: true });
+        await removeEmpty(dirname(pathOf(key)), folder);
+      }),
     async *notesIn(key) {
       for (const name of await namesIn(pathOf(key))) if (name.endsWith('.json')) yield `${key}${name}`;
     },
@@ -176,8 +180,7 @@ export async function openFolderTarget(
       inUse.delete(draftFolder);
       inUse.delete(beside);
       // Where nothing was written, nothing is left of what was made for it.
-      for (let one = dirname(draftFolder); made !== undefined && one.startsWith(made); one = dirname(one))
-        await rmdir(one).catch(() => undefined);
+      if (made !== undefined) await removeEmpty(dirname(draftFolder), dirname(made));
     },
   };
 }
@@ -208,6 +211,18 @@ async function namesIn(path: string): Promise<string[]> {
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];
     throw fileError('list', path, cause);
   }
+}
+
+/** Removes the folder, and those above it that are empty then, up to `top`, which stays. */
+async function removeEmpty(folder: string, top: string): Promise<void> {
+  for (let one = folder; one !== top && one.startsWith(top); one = dirname(one))
+    if (
+      !(await rmdir(one).then(
+        () => true,
+        () => false,
+      ))
+    )
+      return;
 }
 
 async function sync(path: string): Promise<void> {

@@ -174,6 +174,14 @@ it('waits for another export of the same topic', async () => {
   expect(rule.cos.objects().filter(({ key }) => key.endsWith('lock'))).toEqual([]);
 });
 
+it('does not wait for itself where the answer to its lock is lost', async () => {
+  await fill(3);
+  rule.cos.addFault({ kind: 'put', key: 'lock$', action: { type: 'reset', when: 'after-commit' } });
+  expect(await exportTables()).toMatchObject({ code: 0, err: '' });
+  expect(rule.cos.pendingFaults()).toEqual([]);
+  expect(await rows()).toBe(published);
+});
+
 it('refuses a place that is inside of the archive', async () => {
   const { code, err } = await command(
     'archive',

@@ -202,3 +202,23 @@ it('waits no longer for an export that was killed, and ends at Ctrl-C where it w
   expect(err()).toContain('process 1 on another');
   expect(JSON.parse(readFileSync(lock, 'utf8'))).toMatchObject({ host: 'another' });
 });
+
+it('leaves nothing where it finds nothing', async () => {
+  const archive = emptyArchive();
+  await archive.store([large(0, 9)]);
+  const before = readdirSync(dirname(archive.tables));
+  expect(
+    (
+      await archive.run(
+        'export',
+        '--to',
+        join(archive.tables, 'a/b'),
+        '--key',
+        'none',
+        '--topic',
+        't/ns/none',
+      )
+    ).code,
+  ).toBe(1);
+  expect(readdirSync(dirname(archive.tables))).toEqual(before);
+});
