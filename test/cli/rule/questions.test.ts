@@ -25,7 +25,19 @@ test('On a terminal it asks, with lists of what the account has', async () => {
     ['create'],
     [
       ...['asked', 'default', 'bills', '', 'failover', 'earliest'],
-      ...['Archive', 'archive-1250000000', 'a/', '', 'an hour', '1000', '1024', '901', '', 'log-topic', 'make it'],
+      ...[
+        'Archive',
+        'archive-1250000000',
+        'a/',
+        '',
+        'an hour',
+        '1000',
+        '1024',
+        '901',
+        '',
+        'log-topic',
+        'make it',
+      ],
     ],
   );
   expect(ran.err).toContain('expected 128 to 3072');
@@ -374,7 +386,10 @@ test('How long what fills no file may wait is asked for, but not where others ma
   expect(typed).toMatchObject({ code: 0 });
   expect(typed.err).toContain('expected a whole number from 0 to 720');
   expect(cloud.api.state.functions.get('orders-backup')?.environment['FILE_LINGER_MINUTES']).toBe('30');
-  const shared = await ask(without('--linger', '--subscription-type', '--name'), ['second', 'shared: at least']);
+  const shared = await ask(without('--linger', '--subscription-type', '--name'), [
+    'second',
+    'shared: at least',
+  ]);
   expect(shared).toMatchObject({ code: 0 });
   expect(cloud.api.state.functions.get('second')?.environment).not.toHaveProperty('FILE_LINGER_MINUTES');
 });
