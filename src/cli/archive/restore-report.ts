@@ -109,7 +109,12 @@ export function printReport(report: RestoreReport, terminal: Terminal): void {
     say(
       `${isDry ? 'Would publish' : `${green('✓')} Published`} ${countText(counts)}, to ${target}${restText(counts)}`,
     );
-    if (schemas > 0) say(`${schemas} schemas ${isDry ? 'would be registered' : 'registered'} at ${target}`);
+    if (schemas > 0)
+      say(
+        isDry
+          ? `${schemas} schemas would be registered at ${target}; only then the broker says whether it takes them`
+          : `${schemas} schemas registered at ${target}`,
+      );
     if (counts.withoutSchema > 0)
       say(
         `${yellow('⚠')} ${counts.withoutSchema.toLocaleString('en-US')} messages published without the schema that their records name, which is not known: archive schemas fetch`,
@@ -120,7 +125,7 @@ export function printReport(report: RestoreReport, terminal: Terminal): void {
         `${yellow('⚠')} ${rawLeftOut} raw entries under _unreadable/ left out: archive recover, or --include-unreadable`,
       );
     if (isDry)
-      for (const line of lookLines(counts, opened))
+      for (const line of lookLines(counts, schemas, opened))
         say(line.isFine ? `${green('✓')} ${line.text}` : `${yellow('⚠')} ${line.text}`);
   }
   if (topics.length > 1) {
@@ -159,7 +164,7 @@ const durationText = (seconds: number): string =>
       : `${(seconds / 3_600).toFixed(1)} h`;
 
 /** What is known of a target, line by line. */
-function lookLines({ largestBytes }: RestoreCounts, opened: RestoreTarget | undefined) {
+function lookLines({ largestBytes }: RestoreCounts, schemas: number, opened: RestoreTarget | undefined) {
   const look = opened?.look;
   if (look === undefined)
     return [{ isFine: false, text: 'no broker was asked: the topic is taken to have as many partitions' }];
@@ -168,7 +173,7 @@ function lookLines({ largestBytes }: RestoreCounts, opened: RestoreTarget | unde
   const lines = [
     {
       isFine: true,
-      text: `the topic is there with ${places}; this role may publish to it, and no schema is in the way`,
+      text: `the topic is there with ${places}; this role may publish to it${schemas > 0 ? '' : ', and no schema is in the way'}`,
     },
   ];
   if (isEmpty === false) lines.push({ isFine: false, text: 'the topic has messages already' });
