@@ -31,6 +31,8 @@ interface Note {
 
 export interface RestoreNote {
   readonly id: string;
+  /** Of what is restored, however often. */
+  readonly hash: string;
   /** Of a restore that was done: when it began, and what it left out. */
   readonly done: { readonly startedAt: string; readonly leftOut: number } | undefined;
   readonly isResumed: boolean;
@@ -42,6 +44,8 @@ export interface RestoreNote {
   /** How many of the objects that it began with, and that nobody has taken from `began`, are gone. */
   countGone(store: ObjectStore): Promise<number>;
   save(acknowledged: Acknowledged): Promise<void>;
+  /** Whether another process has written it since it was read. */
+  isChanged(): Promise<boolean>;
   finish(leftOut: number): Promise<void>;
 }
 
@@ -53,7 +57,8 @@ export async function openNote(
 ): Promise<RestoreNote> {
   const hash = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16);
   const noteKey = `_restores/${hash}.json`;
-  const saved = again ? undefined : await notes.read(noteKey);
+  const seen = await notes.read(noteKey);
+  const saved = again ? undefined : seen;
   let note: Note =
     saved === undefined
       ? {
@@ -111,7 +116,7 @@ export async function openNote(
   }
   const { id, acknowledged } = note;
   return {
-    ...{ id, acknowledged, began, begin },
+    ...{ id, hash, acknowledged, began, begin },
     done: note.isDone ? { startedAt: note.startedAt, leftOut: note.leftOut ?? 0 } : undefined,
     isResumed: saved !== undefined,
     async countGone(store) {
@@ -128,6 +133,7 @@ export async function openNote(
       }
       return gone;
     },
+    isChanged: async () => (await notes.read(noteKey)) !== seen,
     save: (now) => write({ acknowledged: now }),
     finish: (leftOut) => write({ isDone: true, ...(leftOut > 0 && { leftOut }) }),
   };

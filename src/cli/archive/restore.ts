@@ -26,6 +26,7 @@ import { reportDamaged } from './damaged.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
 import type { Location } from './opened-location.ts';
 import { pulsarAccess } from './pulsar-access.ts';
+import { holdRestores } from './restore-hold.ts';
 import { pairTopics, parseMaps, type TopicMap, type TopicPair } from './restore-map.ts';
 import { keysOf, type OpenPlan, planRestore, type RestorePlan } from './restore-plan.ts';
 import { restorePlans } from './restore-plans.ts';
@@ -193,6 +194,12 @@ Examples:
       }
       if (publisher !== undefined && !isDry)
         for (const plan of plans) plan.schemas = await schemasAt(plan, { store, prefix, publisher, signal });
+      if (publisher !== undefined && !isDry && !(await holdRestores(plans, publisher, location.name))) {
+        // Another process went on with it, or has done it: planned anew.
+        await publisher.close();
+        await location.close();
+        return await command.run(args, terminal);
+      }
       // Once every target is known to be there: what is stored after this is no part of the restore.
       for (const plan of plans) await plan.note.begin(() => keysOf(plan), plan.opened?.partitions);
       progress.clear();

@@ -160,6 +160,30 @@ test('stopped by Ctrl-C, the same command goes on and publishes nothing twice', 
   expect(await values()).toEqual(all);
 });
 
+test('two processes that restore the same publish it once: one waits for the other, and finds it done', async () => {
+  const both = await Promise.all([restore(['--rate', '60']), restore(['--rate', '60'])]);
+  expect(both.map(({ code }) => code).toSorted(), both.map(({ err }) => err).join('')).toEqual([0, 3]);
+  expect(await values()).toEqual(all);
+});
+
+test('called again while it is under way, it goes on from where the first one was stopped', async () => {
+  const interrupt = new AbortController();
+  let second: ReturnType<typeof restore> | undefined;
+  let sends = 0;
+  const unhook = rule.broker.onCommand((name) => {
+    if (name !== 'send') return undefined;
+    sends++;
+    if (sends === 5) second = restore(['--no-batching', '--rate', '500']);
+    if (sends === 20) interrupt.abort(new Error('Ctrl-C'));
+    return undefined;
+  });
+  expect((await restore(['--no-batching', '--rate', '100'], interrupt.signal)).code).toBe(130);
+  const { code, err } = (await second) as Awaited<NonNullable<typeof second>>;
+  unhook();
+  expect([code, err]).toEqual([0, expect.stringContaining('Going on with')]);
+  expect(await values()).toEqual(all);
+});
+
 test('what was stored since a restore began is no part of it', async () => {
   const interrupt = new AbortController();
   const unhook = rule.broker.onCommand((name) => {
