@@ -174,7 +174,7 @@ async function run(invocation: Invocation): Promise<void> {
     await untilAborted(source.close(), deadline.asking, manifestDue).catch(() => undefined);
     const after = { config, store, logger, outcome, signal };
     if (result.stopReason !== 'busy' || result.partitions > 0) {
-      const end = await chain.end();
+      const end = await chain.end({ isLeft: result.lingering !== undefined });
       if (tally.stored.length > 0 || end.isDue) await leaveManifest(after, result, end.link);
     }
     // A busy run knows that somebody else is at work.

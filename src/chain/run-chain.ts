@@ -62,8 +62,10 @@ export interface RunChain {
   opened(partitions: readonly SourcePartition[]): void;
   /** The partitions are drained: waits, not for long, for what has to be asked while they are open. Never throws. */
   compared(): Promise<void>;
-  /** Call it when the source is closed. Never throws. */
-  end(): Promise<ChainEnd>;
+  /**
+   * Call it when the source is closed. `isLeft`: messages that the run has read stay in the subscription. Never throws.
+   */
+  end(of: { readonly isLeft: boolean }): Promise<ChainEnd>;
   /** Ends every call under way. May be repeated. */
   abort(): void;
 }
@@ -258,7 +260,7 @@ export function followRuns(options: RunChainOptions): RunChain {
       await untilAborted(judging, ended.signal, tookTooLong).catch(warnOnce);
       done.abort();
     },
-    async end() {
+    async end({ isLeft }) {
       const done = new AbortController();
       clock.sleep(MAX_WAIT_MS, done.signal).then(abort, () => undefined);
       const late = partitions.filter((one) => one.positions()?.isBeginKnown === false);
@@ -284,7 +286,9 @@ export function followRuns(options: RunChainOptions): RunChain {
         ...(moved.length > 0 && { moved: moved.sort((a, b) => a.partition - b.partition) }),
         spansInKeysSince: found?.run?.spansInKeysSince ?? new Date(options.startedAtMs).toISOString(),
       };
-      return { link, isDue: moved.length > 0 || isNews(positions, found, options.startedAtMs) };
+      // What is left and then lost, a run finds by the manifest of one before it: so the first one is not put off.
+      const isFirst = isLeft && found === undefined && !hasWarned;
+      return { link, isDue: moved.length > 0 || isFirst || isNews(positions, found, options.startedAtMs) };
     },
     abort() {
       hasWarned = true;

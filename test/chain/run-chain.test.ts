@@ -173,6 +173,22 @@ describe('a subscription that somebody else has moved forwards', () => {
     expectNoMove(await rule.run());
   });
 
+  it('is reported of what lingered since the first run of the rule, which has stored nothing yet', async () => {
+    const rule = ruleOf();
+    const env = { FILE_LINGER_MINUTES: '60' };
+    fill(rule.partition, 5);
+    const first = await rule.run({ env });
+    expect(first.summary).toMatchObject({ messages: 0, lingering: { messages: 5 } });
+    expect(first.manifest).toMatchObject({ storedObjects: [], positions: [{ partition: 0, end: '7:-1' }] });
+    const quiet = await rule.run({ env });
+    expectNoMove(quiet);
+    expect(quiet.manifest).toBeUndefined();
+    skip(rule.partition, 3);
+    const { moves, summary } = await rule.run();
+    expect(moves).toEqual([expect.objectContaining({ from: '7:-1', to: '7:2', entriesAtMost: 3 })]);
+    expect(summary).toMatchObject({ messages: 2, subscriptionMoved: 1 });
+  });
+
   it('is told by a run that fails', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
