@@ -156,7 +156,9 @@ export const VARIABLES = {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
       z.regex(/^(?:(?!\/)(?!.*\/\/)[^\u0000-\u001f\u007f]*\/)?$/),
       z.refine(
-        (value) => !/(^|\/)(_runs|_unreadable|_schemas)\//.test(value) && !/(^|\/)\.\.?\//.test(value),
+        (value) =>
+          !/(^|\/)_(?:runs|unreadable|schemas|contents|copies|restores)\//.test(value) &&
+          !/(^|\/)\.\.?\//.test(value),
       ),
     ),
     expected:
