@@ -96,9 +96,11 @@ function writtenDown(): Record<string, Record<string, number>> {
 const isChunk = (fields: Readonly<Record<string, unknown>>) => fields['isChunk'] === true;
 
 const AT_THE_BROKER: [string, KillPoint][] = [
-  ['before it has a producer', atCommand('producer')],
-  ['when it has a producer, before it knows', atAnswer('producerSuccess')],
-  ['between two producers', atCommand('producer', 2)],
+  ['before it holds the restore for itself', atCommand('producer')],
+  ['when it holds it, before it knows', atAnswer('producerSuccess')],
+  ['before it has a producer', atCommand('producer', 2)],
+  ['when it has a producer, before it knows', atAnswer('producerSuccess', 2)],
+  ['between two producers', atCommand('producer', 3)],
   ['before the first entry is stored', atSend(1)],
   ['when the first entry is stored, before its receipt', atAnswer('sendReceipt')],
   ['before a later entry is stored', atSend(6)],
