@@ -22,6 +22,17 @@ it('gives the same for any way of cutting the bytes into chunks, and what the de
   );
 });
 
+it.each([8_191, 8_192, 8_193, 8_223, 8_224, 10_668, 65_536, 131_071, 131_072, 150_000])(
+  'gives for %i bytes, which are shortened before the tables have them, what the definition gives',
+  (sizeBytes) => {
+    const bytes = Buffer.from(Array.from({ length: sizeBytes }, (_, i) => (i * 167 + (i >> 7) * 59) & 255));
+    expect(crc64([bytes])).toBe(bitByBit(bytes));
+    // What was there before does not count.
+    expect(crc64([Buffer.alloc(sizeBytes)])).toBe(bitByBit(Buffer.alloc(sizeBytes)));
+    expect(crc64([bytes.subarray(0, 9_000), bytes.subarray(9_000)])).toBe(bitByBit(bytes));
+  },
+);
+
 function bitByBit(bytes: Uint8Array): string {
   let crc = 0xffffffffffffffffn;
   for (const byte of bytes) {
