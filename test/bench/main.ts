@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureCosts } from './costs.ts';
+import { measureFloor } from './floor.ts';
 import { measureGrowth } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { measureInstances } from './instances.ts';
@@ -33,6 +34,8 @@ const { values } = parseArgs({
     idle: { type: 'boolean', default: false },
     /** What a distance to COS and the broker costs, instead of how it compares. */
     latency: { type: 'boolean', default: false },
+    /** How near the function is to what its promises cost, and to Python's time, instead of every side. */
+    floor: { type: 'boolean', default: false },
     /** What the function's work is made of, instead of how it compares. */
     costs: { type: 'boolean', default: false },
     /** What a million messages cost by public prices, instead of how it compares. */
@@ -97,6 +100,7 @@ try {
     [values.linger, measureLinger],
     [values.costs, measureCosts],
     [values.prices, () => measurePrices(surroundings, scale, values['price-list'])],
+    [values.floor, measureFloor],
   ] as const;
   const [, measure = compareAll] = kinds.find(([isAsked]) => isAsked) ?? [];
   const tables = await measure(surroundings, scale, rounds, values.only);

@@ -35,7 +35,10 @@ export interface Surroundings {
   readonly cosControlUrl: string;
   /** Bundles of this folder's processes, by name, and the packaged function. */
   readonly programs: Readonly<
-    Record<'function' | 'function-process' | 'wire-process' | 'stage-process' | 'idle-process', string>
+    Record<
+      'function' | 'function-process' | 'wire-process' | 'stage-process' | 'floor-process' | 'idle-process',
+      string
+    >
   >;
   /** Makes the workload's topic and fills it, once; answers its full name. */
   fill(workload: Workload): Promise<string>;
@@ -56,6 +59,7 @@ export async function startSurroundings(): Promise<Surroundings> {
   await build({
     absWorkingDir: root,
     entryPoints: {
+      'floor-process': 'test/bench/floor-process.ts',
       'function-process': 'test/bench/function-process.ts',
       'idle-process': 'test/bench/idle-process.ts',
       'stage-process': 'test/bench/stage-process.ts',
@@ -112,6 +116,7 @@ async function startServers(folder: string, whyNotNative: string | undefined): P
     whyNotNative,
     programs: {
       function: join(folder, 'function', 'index.js'),
+      'floor-process': join(folder, 'floor-process.mjs'),
       'function-process': join(folder, 'function-process.mjs'),
       'idle-process': join(folder, 'idle-process.mjs'),
       'stage-process': join(folder, 'stage-process.mjs'),

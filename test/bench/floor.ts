@@ -1,0 +1,75 @@
+// How near the function is to what its promises cost: the CPU of receiving, and of each step that none can leave out, as a
+// sum, beside the function's own; and its time beside that of the Python function, all in the same run.
+import { progress, spread, table } from './report.ts';
+import { functionSide, pythonFunction, type Result, rawDrain, runFloor } from './sides.ts';
+import type { Surroundings } from './surroundings.ts';
+import { mainWorkloads } from './workloads.ts';
+
+const HEAD = [
+  'CPU µs per message',
+  'receive, CRC-32C',
+  'record',
+  'CRC-64',
+  'SHA-256',
+  'PUT',
+  'floor',
+  'function',
+  'function / floor',
+  'floor / receive',
+  'function / receive',
+  'time of Python / of the function',
+];
+const ROUNDS_OF_STEPS = 3;
+
+const cpuOf = ({ cpuMs, messages }: Result) => (cpuMs * 1_000) / messages;
+const median = (values: readonly number[]) =>
+  [...values].sort((a, b) => a - b)[(values.length - 1) >> 1] ?? Number.NaN;
+
+/** The table, as Markdown. */
+export async function measureFloor(
+  surroundings: Surroundings,
+  scale: number,
+  rounds: number,
+  only: string,
+): Promise<string> {
+  const rows: string[][] = [];
+  for (const workload of mainWorkloads(scale).filter(({ name }) => name.includes(only))) {
+    progress(`filling ${workload.name}`);
+    const topic = await surroundings.fill(workload);
+    const sides = { raw: rawDrain, function: functionSide(), python: pythonFunction };
+    const results = { raw: [] as Result[], function: [] as Result[], python: [] as Result[] };
+    const steps: Record<'write' | 'crc64' | 'sha256' | 'send', number>[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      for (const name of ['raw', 'function', 'python'] as const) {
+        const subscription = await surroundings.subscribe(topic);
+        results[name].push(await sides[name].run({ surroundings, workload, topic, subscription }));
+        await surroundings.unsubscribe(topic, subscription);
+      }
+      if (round > ROUNDS_OF_STEPS) continue;
+      const subscription = await surroundings.subscribe(topic);
+      steps.push(await runFloor({ surroundings, topic, subscription }));
+      await surroundings.unsubscribe(topic, subscription);
+    }
+    const step = (name: keyof (typeof steps)[number]) => median(steps.map((one) => one[name]));
+    const receive = median(results.raw.map(cpuOf));
+    const own = median(results.function.map(cpuOf));
+    const floor = receive + step('write') + step('crc64') + step('sha256') + step('send');
+    const micros = (value: number) => value.toFixed(value < 10 ? 2 : 0);
+    rows.push([
+      workload.name,
+      micros(receive),
+      ...(['write', 'crc64', 'sha256', 'send'] as const).map((name) => micros(step(name))),
+      micros(floor),
+      micros(own),
+      (own / floor).toFixed(2),
+      (floor / receive).toFixed(2),
+      (own / receive).toFixed(2),
+      spread(
+        results.python.map(({ wallMs }, round) => wallMs / (results.function[round]?.wallMs ?? Number.NaN)),
+        2,
+      ),
+    ]);
+    progress(table(HEAD, rows.slice(-1)));
+  }
+  return table(HEAD, rows);
+}
