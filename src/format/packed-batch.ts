@@ -52,10 +52,18 @@ const { isPlain, encode } = instantiate<Exports>(PACKED_BATCH_WASM, {
 });
 for (const [index, text] of CONSTANTS.entries()) scratch.write(text, index * 16, 'latin1');
 
+/** The batch that is there since it was found plain: mostly it is encoded next. */
+let input: Uint8Array | undefined;
+
+function setInput(bytes: Uint8Array): void {
+  scratch.set(bytes, INPUT_AT);
+  input = bytes;
+}
+
 /** Whether the batch is so many messages of the plain kind, each whole, and nothing else. */
 export function isPlainBatch(bytes: Uint8Array, count: number): boolean {
   if (bytes.length > MAX_BATCH_BYTES || count < 1) return false;
-  scratch.set(bytes, INPUT_AT);
+  setInput(bytes);
   const start = SCRATCH_AT + INPUT_AT;
   return isPlain(start, start + bytes.length, count) === 1;
 }
@@ -72,7 +80,8 @@ export function encodePacked({ bytes, count, common }: PackedBatch): Records | u
     words[index++] = length;
     used += length;
   }
-  scratch.set(bytes, INPUT_AT);
+  if (input !== bytes) setInput(bytes);
+  input = undefined;
   const start = SCRATCH_AT + INPUT_AT;
   const fixedBytes = used - TEXTS_AT + MAX_FIXED_BYTES;
   const end = encode(start, start + bytes.length, count, OUTPUT_AT, SCRATCH_AT - SLACK_BYTES, fixedBytes);

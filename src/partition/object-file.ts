@@ -114,8 +114,11 @@ export class ObjectFile implements Size, Spillable {
     return this.#upload !== undefined;
   }
 
-  /** Adds the records of these messages. Awaits only where compression lags behind, and with large records. What fails, `create` throws. */
-  async append(records: Records, range: MessageRange): Promise<void> {
+  /**
+   * Adds the records of these messages: at once, or as a promise where they are compressed or large. What fails, `create`
+   * throws.
+   */
+  append(records: Records, range: MessageRange): Promise<void> | undefined {
     this.first ??= range.first;
     this.last = range.last;
     if (this.earliestMs === undefined || range.earliestMs < this.earliestMs)
@@ -124,15 +127,22 @@ export class ObjectFile implements Size, Spillable {
     this.messages += range.messages;
     for (const run of range.idRuns ?? []) this.#idRuns.push(run);
     this.bytes += records.sizeBytes;
-    if (this.#compressor === undefined) {
-      for (const chunks of readTogether(records)) {
-        const parts = this.#parts.length;
-        for (const piece of this.#marker.mark(chunks)) this.#store(piece);
-        // Records that are made as they are asked for must not become parts faster than parts are stored.
-        if (records.sizeBytes > LARGE_BYTES && this.#parts.length > parts) await this.#parts.at(-PARTS_AHEAD);
-      }
-      return;
+    if (this.#compressor !== undefined) return this.#compress(records, this.#compressor);
+    if (records.sizeBytes > LARGE_BYTES) return this.#storeLarge(records);
+    for (const piece of this.#marker.mark(records.chunks)) this.#store(piece);
+    return undefined;
+  }
+
+  /** Records that are made as they are asked for must not become parts faster than parts are stored. */
+  async #storeLarge(records: Records): Promise<void> {
+    for (const chunks of readTogether(records)) {
+      const parts = this.#parts.length;
+      for (const piece of this.#marker.mark(chunks)) this.#store(piece);
+      if (this.#parts.length > parts) await this.#parts.at(-PARTS_AHEAD);
     }
+  }
+
+  async #compress(records: Records, compressor: Compressor): Promise<void> {
     const { budget } = this.#options;
     budget.hold(records.sizeBytes);
     // They are freed without further reading, as what is uploading is.
@@ -143,7 +153,7 @@ export class ObjectFile implements Size, Spillable {
         // The compressor works on while the memory behind these views is used again.
         for (const copy of [...copiesOf(this.#marker.mark(chunks))]) {
           if (this.#failure !== undefined) return;
-          await this.#compressor.write(copy);
+          await compressor.write(copy);
           const freedBytes = Math.min(copy.length, heldBytes);
           budget.free(freedBytes);
           heldBytes -= freedBytes;

@@ -143,8 +143,8 @@ export class PartitionReader {
   }
 
   #take(entry: ReadableEntry): Promise<void> | undefined {
-    const whole = this.#position.isNew(entry.id) ? this.#file.addPacked(entry) : undefined;
-    if (whole !== undefined) return whole;
+    const taking = this.#position.isNew(entry.id) ? this.#file.addPacked(entry) : 'decode';
+    if (taking !== 'decode') return taking;
     const messages = this.#position.notYetTaken(entry);
     if (messages.length > 0)
       return this.#file.add(entry.id, messages, messages.length < entry.messages.length);

@@ -101,7 +101,7 @@ export class RollingFile {
   }
 
   /** Adds messages of an entry, which are at least one, and are all of it that is not stored. `isPart`: the others are. */
-  add(id: EntryId, messages: readonly Message[], isPart = false): Promise<void> {
+  add(id: EntryId, messages: readonly Message[], isPart = false): Promise<void> | undefined {
     const [{ id: begin, schemaVersion }] = messages as [Message];
     const records = encodeRecords(messages);
     const size = { messages: messages.length, bytes: records.sizeBytes };
@@ -110,19 +110,23 @@ export class RollingFile {
     const appending = isSplit
       ? this.#appendOneByOne(messages, size)
       : this.#append(records, rangeOf(messages, this.#run.isArchived));
-    return appending.then(() => this.#end(id, begin, isPart));
+    return appending === undefined
+      ? this.#end(id, begin, isPart)
+      : appending.then(() => this.#end(id, begin, isPart));
   }
 
-  /** Adds all messages of an entry without decoding them; `undefined` where they have to be given to `add`. */
-  addPacked({ id, packed }: ReadableEntry): Promise<void> | undefined {
+  /** Adds all messages of an entry without decoding them; `decode`: they have to be given to `add`. */
+  addPacked({ id, packed }: ReadableEntry): Promise<void> | undefined | 'decode' {
     const records = packed && !this.#position.hasBorders ? encodePacked(packed) : undefined;
-    if (packed === undefined || records === undefined) return undefined;
+    if (packed === undefined || records === undefined) return 'decode';
     const size = { messages: packed.count, bytes: records.sizeBytes };
-    if (needsSplit(size, this.#run.limits)) return undefined;
+    if (needsSplit(size, this.#run.limits)) return 'decode';
     const { id: begin, schemaVersion } = packed.common;
     this.#begin(id, size, schemaVersion);
     const appending = this.#append(records, rangeOfPacked(packed, this.#run.isArchived));
-    return appending.then(() => this.#end(id, begin, false));
+    return appending === undefined
+      ? this.#end(id, begin, false)
+      : appending.then(() => this.#end(id, begin, false));
   }
 
   #begin(id: EntryId, { bytes }: Size, schemaVersion: Uint8Array | undefined): void {
@@ -130,7 +134,7 @@ export class RollingFile {
     this.#schemas.take(id, schemaVersion);
   }
 
-  #end(id: EntryId, begin: MessageId, isPart: boolean): Promise<void> {
+  #end(id: EntryId, begin: MessageId, isPart: boolean): Promise<void> | undefined {
     // Its begin is in the file before: until all of it is durable, that file is not acknowledged.
     const isSplit = this.#open !== undefined && isInside(this.#open.first?.id, begin);
     if (isPart || isSplit) this.#isTied = true;
@@ -190,20 +194,29 @@ export class RollingFile {
       await this.#append(encodeRecords([message]), rangeOf([message], this.#run.isArchived));
   }
 
-  async #append(encoded: Records, range: MessageRange): Promise<void> {
-    const size = { messages: range.messages, bytes: encoded.sizeBytes };
+  #append(records: Records, range: MessageRange): Promise<void> | undefined {
+    const size = { messages: range.messages, bytes: records.sizeBytes };
     const passed = this.#open && limitPassedBy(this.#open, size, this.#run.limits);
     const mustWait = passed !== undefined || this.#position.hasBorders;
-    const records = mustWait ? keepRecords(encoded) : encoded;
+    return mustWait
+      ? this.#rollAndAppend(keepRecords(records), range, passed)
+      : this.#appendNow(records, range);
+  }
+
+  async #rollAndAppend(records: Records, range: MessageRange, passed: RollReason | undefined): Promise<void> {
     if (passed !== undefined) await this.#roll(passed);
     if (this.#position.hasBorders) await this.#heedBorders(range.first.id);
+    await this.#appendNow(records, range);
+  }
+
+  #appendNow(records: Records, range: MessageRange): Promise<void> | undefined {
     this.#open ??= this.#openFile(range.first);
     this.#position.moveTo(range.last.id);
     if (this.#schemas.needed !== undefined) this.#open.schemas.add(this.#schemas.needed);
     const appending = this.#open.append(records, range);
     // The file holds them: only now others may have the room that was kept.
     this.#room.free(records.sizeBytes);
-    await appending;
+    return appending;
   }
 
   /** Before a message is taken: ends the file that must not go so far, and forgets found objects that end before it. */
@@ -232,16 +245,16 @@ export class RollingFile {
   }
 
   /** All messages of the entry are in files. */
-  async #finishEntry(id: EntryId): Promise<void> {
+  #finishEntry(id: EntryId): Promise<void> | undefined {
     this.#position.entryTaken(id);
     this.addPendingAck(id);
     const open = this.#open;
-    if (open === undefined) return;
+    if (open === undefined) return undefined;
     const reached = limitReachedBy(open, this.#run.limits);
-    if (reached !== undefined) await this.#roll(reached);
-    else if (open.hasConflict) await this.#roll('end');
-    else if (open.isUploading && this.#run.clock.now() - open.openedAtMs > MAX_UPLOAD_AGE_MS)
-      await this.#roll('age');
+    if (reached !== undefined) return this.#roll(reached);
+    if (open.hasConflict) return this.#roll('end');
+    const isOld = open.isUploading && this.#run.clock.now() - open.openedAtMs > MAX_UPLOAD_AGE_MS;
+    return isOld ? this.#roll('age') : undefined;
   }
 
   /** Seals the open file, if there is one, and puts it at the end of the line. */
