@@ -2,7 +2,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { CREATE, ROLE_KEY, type RuleCloud, startRuleCloud, subscribe, tracesIn } from '../rule-cloud.ts';
+import {
+  CREATE,
+  createWith,
+  ROLE_KEY,
+  type RuleCloud,
+  startRuleCloud,
+  subscribe,
+  tracesIn,
+} from '../rule-cloud.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -161,7 +169,7 @@ test('A role that may not consume, a full subnet and a cluster elsewhere are rep
 });
 
 test('A bucket that does not exist is reported before anything is made', async () => {
-  const ran = await cloud.rule(...CREATE, '--bucket', 'nowhere-1250000000');
+  const ran = await cloud.rule(...createWith('--bucket', 'nowhere-1250000000'));
   expect(ran.code).toBe(1);
   expect(ran.err).toContain('--bucket: there is no bucket nowhere-1250000000 in ap-guangzhou');
   expect(tracesIn(cloud)).toEqual({ functions: [], roles: [], policies: [], subscriptions: [] });
@@ -284,7 +292,7 @@ test('Flags, rule.yml, a .env file and answers on a terminal make the same rule'
       ['create'],
       [
         ...['orders-backup', 'backup', 'exclusive', 'earliest', 'archive-1250000000', 'tdmq/orders/', '10'],
-        ...['', '', 'own topic', 'make it'],
+        ...['', '', '', 'own topic', 'make it'],
       ],
     ),
   );

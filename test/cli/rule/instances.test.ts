@@ -3,7 +3,15 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../stand-ins/cloud-api/faults.ts';
 import type { ScfFunction } from '../../stand-ins/cloud-api/state.ts';
-import { CREATE, deployByHand, finish, type RuleCloud, startRuleCloud, tracesIn } from '../rule-cloud.ts';
+import {
+  CREATE,
+  createWith,
+  deployByHand,
+  finish,
+  type RuleCloud,
+  startRuleCloud,
+  tracesIn,
+} from '../rule-cloud.ts';
 
 let cloud: RuleCloud;
 beforeEach(async () => {
@@ -59,7 +67,7 @@ test.each([
 test('more than 10 are a second rule on the same subscription and prefix, which moves nothing', async () => {
   const first = await cloud.createOrders(...FAILOVER, '--instances', '10');
   cloud.api.calls.splice(0);
-  const ran = await cloud.rule(...CREATE, ...FAILOVER, '--instances', '10', '--name', 'orders-backup-2');
+  const ran = await cloud.rule(...createWith(...FAILOVER, '--instances', '10', '--name', 'orders-backup-2'));
   expect(ran).toMatchObject({ code: 0 });
   expect(callsOf()).not.toContain('ResetMsgSubOffsetByTimestamp');
   expect(callsOf()).not.toContain('CreateSubscription');
@@ -245,7 +253,7 @@ describe('Intervals that do not divide the hour', () => {
   test.each(['7', '8', '9', '11', '13', '14'])('%s is refused, with what to choose', async (minutes) => {
     await cloud.createOrders();
     for (const ran of [
-      await cloud.rule(...CREATE, '--name', 'other', '--interval', minutes),
+      await cloud.rule(...createWith('--name', 'other', '--interval', minutes)),
       await edit('--interval', minutes),
     ]) {
       expect(ran.code).toBe(1);
@@ -322,7 +330,7 @@ describe('The runtime', () => {
   test('is Node 18.15, or what is asked for, and is shown', async () => {
     expect((await cloud.createOrders('--runtime', 'Nodejs20.19')).runtime).toBe('Nodejs20.19');
     expect((await cloud.rule('show', 'orders-backup')).out).toContain('Nodejs20.19');
-    expect(await cloud.rule(...CREATE, '--name', 'other')).toMatchObject({ code: 0 });
+    expect(await cloud.rule(...createWith('--name', 'other'))).toMatchObject({ code: 0 });
     expect(cloud.api.state.functions.get('other')?.runtime).toBe('Nodejs18.15');
   });
 
