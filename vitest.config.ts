@@ -8,8 +8,9 @@ const report = process.env['TEST_REPORT'];
 export default defineConfig({
   test: {
     pool: 'forks',
-    // Most tests wait for a time-out or an answer, so more files than cores run side by side.
-    maxWorkers: Math.max(8, availableParallelism()),
+    // Many tests wait for a time-out or an answer, so more files than cores run side by side. Each process loads the
+    // product anew, and no test is to wait long for its turn.
+    maxWorkers: Math.max(6, availableParallelism()),
     // Files that share a process load what they test once.
     isolate: false,
     sequence: { sequencer: LongestFirst },

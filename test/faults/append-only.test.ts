@@ -95,26 +95,29 @@ describe('an object that is found', () => {
     await expectTheArchiveGoesOn(stage, stored, limit(60));
   });
 
-  it('only when the upload is completed: another instance was faster', async ({ stage }) => {
-    stage.publish(200, { bytes: 100_000 });
-    const env = { FILE_MAX_MESSAGES: '100' };
-    let other: Promise<unknown> | undefined;
-    stage.cos.setOnRequest(async (kind) => {
-      if (kind !== 'complete' || other !== undefined) return;
-      // The broker takes the first run for dead and gives its messages to a second one, which stores them first.
-      stage.broker.kickConsumers(stage.topic, SUBSCRIPTION);
-      other = stage.run({ env });
+  itWithStage({ partitions: 1 })(
+    'only when the upload is completed: another instance was faster',
+    async ({ stage }) => {
+      stage.publish(100, { bytes: 100_000 });
+      const env = { FILE_MAX_MESSAGES: '100' };
+      let other: Promise<unknown> | undefined;
+      stage.cos.setOnRequest(async (kind) => {
+        if (kind !== 'complete' || other !== undefined) return;
+        // The broker takes the first run for dead and gives its messages to a second one, which stores them first.
+        stage.broker.kickConsumers(stage.topic, SUBSCRIPTION);
+        other = stage.run({ env });
+        await other;
+      });
+      const first = await stage.run({ env });
       await other;
-    });
-    const first = await stage.run({ env });
-    await other;
-    expect(other).toBeDefined();
-    if (first.error !== undefined) expect(first.error.code).toBe('source');
-    stage.cos.setOnRequest(undefined);
-    await stage.run({ env });
-    stage.expectExactlyOnce();
-    expect(stage.backlog()).toBe(0);
-  });
+      expect(other).toBeDefined();
+      if (first.error !== undefined) expect(first.error.code).toBe('source');
+      stage.cos.setOnRequest(undefined);
+      await stage.run({ env });
+      stage.expectExactlyOnce();
+      expect(stage.backlog()).toBe(0);
+    },
+  );
 
   it('and is foreign: the run fails, names the key and what to do, and acknowledges nothing', async ({
     stage,

@@ -5,16 +5,19 @@ import { scaledClock } from '../pulsar/scaled-clock.ts';
 import { itWithStage } from '../stage/loopback-stage.ts';
 
 const it = itWithStage();
+/** What of one partition is stored in two parts. */
+const LARGE = { count: 90, bytes: 100_000 };
+const itWithOnePartition = itWithStage({ partitions: 1 });
 
 describe('an answer that is no answer to a Complete', () => {
-  it.for([
+  itWithOnePartition.for([
     { type: 'empty-body' },
     { type: 'spaces-first' },
     { type: 'spaces-first', ending: 'error' },
   ] as const)(
     '%j: is not believed, and everything is in one object in the end',
     async (action, { stage }) => {
-      stage.publish(200, { bytes: 100_000 });
+      stage.publish(LARGE.count, LARGE);
       stage.cos.addFault({ kind: 'complete', action, key: 'jsonl' });
       expect((await stage.run()).error).toBeUndefined();
       stage.expectExactlyOnce();
@@ -73,10 +76,10 @@ describe('in the middle of a run', () => {
 });
 
 describe('when time runs out', () => {
-  it.for(['put', 'init', 'part', 'complete'] as const)(
+  itWithOnePartition.for(['put', 'init', 'part', 'complete'] as const)(
     'while %s hangs beyond the deadline, the handler returns before its limit and acknowledges nothing of it',
     async (kind, { stage }) => {
-      const [count, bytes] = kind === 'put' ? [60, 100] : [200, 100_000];
+      const { count, bytes } = kind === 'put' ? { count: 60, bytes: 100 } : LARGE;
       stage.publish(count, { bytes });
       stage.cos.addFault({
         kind,

@@ -48,7 +48,9 @@ export function publishedMessages(
     const keys = new Map<string, number>();
     for (const { id, payload } of records()) {
       keys.set(id, (keys.get(id) ?? 0) + 1);
-      expect(Buffer.from(payload ?? []).toString(), id).toBe(published.get(id));
+      const text = Buffer.from(payload ?? []).toString();
+      // An expectation for each of thousands takes longer than the run.
+      if (text !== published.get(id)) expect(text, id).toBe(published.get(id));
     }
     expect([...keys.keys()].sort()).toEqual([...published.keys()].sort());
     expect(cos.replacedCount, 'objects replaced').toBe(0);

@@ -47,7 +47,7 @@ async function filledStage(): Promise<LoopbackStage> {
   // Large enough that it is stored in parts.
   for (const [topic, size] of [
     [TOPIC, 10],
-    [SECOND, 400_000],
+    [SECOND, 280_000],
   ] as const) {
     const messages = Array.from({ length: 24 }, (_, i) => ({ payload: randomBytes(size), key: `k${i % 4}` }));
     rule.broker.publish(topic, messages);
