@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { findCredentials, findRegion } from '../../src/rules/credentials.ts';
 import { startCloudApi } from '../stand-ins/cloud-api/server.ts';
 
@@ -60,9 +60,9 @@ test('A broken profile file is reported without a word of what is in it', async 
 test('On a CVM the keys of its role are taken', async () => {
   const api = await startCloudApi({ token: 'of-the-role' });
   try {
-    const found = await find({
-      TENCENTCLOUD_METADATA_URL: `${api.endpoint}/latest/meta-data/cam/security-credentials/`,
-    });
+    const env = { TENCENTCLOUD_METADATA_URL: `${api.endpoint}/latest/meta-data/cam/security-credentials/` };
+    // A machine that is busy may not answer in the time that a CVM has.
+    const found = await vi.waitFor(() => find(env), { timeout: 20_000 });
     expect(found.origin).toBe('CVM role cvm-role');
     expect(found.credentials.sessionToken?.reveal()).toBe('of-the-role');
   } finally {

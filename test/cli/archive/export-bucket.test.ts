@@ -8,6 +8,9 @@ import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopb
 import { testTerminal } from '../terminal.ts';
 import { allTables, query } from './exported.ts';
 
+/** All is published on one day, also at midnight. */
+const DAY_MS = Date.UTC(2026, 9, 1);
+
 let rule: LoopbackStage;
 beforeAll(async () => {
   rule = await startLoopbackStage();
@@ -28,7 +31,10 @@ let published = 0;
 async function fill(count: number, rest: () => string = () => ''): Promise<void> {
   rule.broker.publish(
     `${TOPIC}-partition-0`,
-    Array.from({ length: count }, () => ({ payload: `message ${published++}${rest()}` })),
+    Array.from({ length: count }, () => ({
+      payload: `message ${published++}${rest()}`,
+      publishTimeMs: DAY_MS,
+    })),
   );
   expect((await command('run')).code).toBe(0);
 }

@@ -78,7 +78,7 @@ test('faults are ordered and the inside is looked at over the control port; it e
   const exit = once(child, 'exit');
   child.stdin?.end();
   expect(await exit).toEqual([0, null]);
-}, 20_000);
+});
 
 test('a fault that could never strike is refused', async () => {
   const { control } = await startProcess(emptyFolder());
@@ -86,7 +86,7 @@ test('a fault that could never strike is refused', async () => {
   expect((await control('POST', '/faults', { action: { type: 'error', code: 'Nope' } })).status).toBe(400);
   expect((await control('POST', '/faults', { key: '(', action: { type: 'no-crc' } })).status).toBe(400);
   expect((await control('GET', '/nothing')).status).toBe(404);
-}, 20_000);
+});
 
 test('a server that is killed in the middle of a put leaves no half object', async () => {
   const dir = emptyFolder();
@@ -103,4 +103,4 @@ test('a server that is killed in the middle of a put leaves no half object', asy
   );
   expect((await second.call('GET', 'whole')).text).toBe('kept');
   expect(readdirSync(join(dir, '.loopback-cos', BUCKET, 'temporary'))).toEqual([]);
-}, 20_000);
+});

@@ -179,7 +179,7 @@ describe('no reason is given', () => {
 
   it('where the broker refuses to be looked at, which it is not asked again', async () => {
     const broker = await brokerWith(5);
-    const { first } = await openSource(broker);
+    const { first } = await openSource(broker, { timings: { operationTimeoutMs: 1_000 } });
     await take(first, 3);
     let subscribes = 0;
     broker.onCommand((name) => {

@@ -16,11 +16,12 @@ import {
 export const TOPIC = 'persistent://public/default/orders';
 export const SUBSCRIPTION = 'backup';
 
+/** So long that a busy machine is not taken for a silent broker. */
 const SHORT: Partial<Timings> = {
-  connectTimeoutMs: 1_000,
-  operationTimeoutMs: 1_000,
-  openTimeoutMs: 4_000,
-  closeTimeoutMs: 300,
+  connectTimeoutMs: 5_000,
+  operationTimeoutMs: 5_000,
+  openTimeoutMs: 20_000,
+  closeTimeoutMs: 2_000,
   settleMs: 0,
 };
 

@@ -147,7 +147,7 @@ describe('a consumer that has lost its broker', () => {
 describe('an acknowledgement', () => {
   it('whose receipt is lost fails as worth a retry, and the retry succeeds', async () => {
     const broker = await brokerWith(2);
-    const { first } = await openSource(broker);
+    const { first } = await openSource(broker, { timings: { operationTimeoutMs: 1_000 } });
     const taken = ids(await take(first, 2));
     broker.faults.acks = { fault: 'lose-receipt', times: 1 };
     expect(await failureOf(first.acknowledge(taken))).toMatchObject({
@@ -213,12 +213,14 @@ describe('an acknowledgement', () => {
 describe('the connection', () => {
   it('is given up when the broker stops answering PING', async () => {
     const broker = await brokerWith(1);
-    const { first } = await openSource(broker, { timings: { pingIntervalMs: 60 } });
+    const { first } = await openSource(broker, {
+      timings: { pingIntervalMs: 60, operationTimeoutMs: 1_000 },
+    });
     await take(first, 1);
     const before = broker.connections()[0]?.id;
     broker.faults.isSilent = true;
     const next = first.next(60_000);
-    await vi.waitUntil(() => broker.connections().every(({ id }) => id !== before), { timeout: 10_000 });
+    await vi.waitUntil(() => broker.connections().every(({ id }) => id !== before), { timeout: 20_000 });
     broker.faults.isSilent = false;
     expect((await next).kind).toBe('entry');
     expect(broker.connections().map(({ id }) => id)).not.toContain(before);
@@ -234,7 +236,7 @@ describe('the connection', () => {
     });
     const { first } = await openSource(broker);
     broker.challengeAuth();
-    await vi.waitUntil(() => pongs > 1 && broker.connections()[0]?.authResponses === 1, { timeout: 10_000 });
+    await vi.waitUntil(() => pongs > 1 && broker.connections()[0]?.authResponses === 1, { timeout: 20_000 });
     broker.publish(TOPIC, messages(1));
     expect(texts(await take(first, 1))).toEqual(['m0']);
     expect(broker.connections()).toMatchObject([{ authResponses: 1 }]);
@@ -279,7 +281,7 @@ describe('the connection', () => {
 
   it('that ends for good leaves close no work', async () => {
     const broker = await brokerWith(1);
-    const { source } = await openSource(broker);
+    const { source } = await openSource(broker, { timings: { closeTimeoutMs: 300 } });
     broker.faults.isSilent = true;
     const stop = startStopwatch();
     await source.close();
