@@ -745,7 +745,7 @@ describe('the manifest', () => {
     expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
       { message: 'earlier runs not read' },
     ]);
-  }, 15_000);
+  });
 
   it('is not waited for by a run that finds the subscription busy', async () => {
     const rule = ruleOf();
