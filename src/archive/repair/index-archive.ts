@@ -4,14 +4,15 @@ import { BackupError } from '../../errors.ts';
 import { formatMessageId } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import { COMMAND_REQUEST_IDS, type Summary, storeRunManifest } from '../../format/run-manifest.ts';
-import { createSlots } from '../../lib/semaphore.ts';
+import { mapInOrder } from '../../lib/map-in-order.ts';
 import { describeSpan } from '../../partition/message-range.ts';
 import type { CallOptions, Clock, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
-import { expectReadable } from '../catalog/archived.ts';
+import { untilArchived } from '../catalog/archived.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import { streamCatalog } from '../catalog/catalog-stream.ts';
 import { nothingFound } from '../catalog/nothing-found.ts';
+import { createObjectList, type ObjectList } from '../catalog/object-list.ts';
 import { damage, type Finding } from '../finding.ts';
 import { inspectObject } from '../verify/inspect.ts';
 
@@ -29,61 +30,92 @@ export interface IndexResult {
   /** Objects that are in a manifest now. */
   readonly objects: number;
   readonly messages: number;
-  /** Keys of the manifests that were written, one for each rule. */
+  /** Keys of the manifests that were written. */
   readonly manifests: readonly string[];
   /** Why objects were left out. */
   readonly findings: readonly Finding[];
 }
 
-/** Indexes what no manifest knows. May be repeated. @throws BackupError `store`; `config` where there is no archive */
+/** Objects of one manifest at most, and of one rule: so many are held while they are read, however many are unknown. */
+const MANIFEST_OBJECTS = 2_000;
+
+/**
+ * Indexes what no manifest knows. May be repeated: it goes on where it was stopped. @throws BackupError `store`; `config`
+ * where there is no archive
+ */
 export async function indexArchive(
   store: ObjectStore,
   prefix: string,
   options: IndexOptions,
 ): Promise<IndexResult> {
-  const { topic, clock, rule } = options;
-  const startedAtMs = clock.now();
+  const { topic, clock, knowsMetadata } = options;
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
-  const isLocal = !options.knowsMetadata;
+  const isLocal = !knowsMetadata;
+  const writer = createManifestWriter(store, prefix, clock, call);
   const catalog = streamCatalog(store, prefix, { ...call, topic, isLocal });
-  const unknown: ArchiveObject[] = [];
-  let known = 0;
-  for await (const object of catalog.objects())
-    if (object.manifest === undefined) unknown.push(object);
-    else known++;
-  const { raw, missing } = await catalog.surroundings();
-  if (known + unknown.length + raw.length + missing.length === 0)
-    throw await nothingFound(store, prefix, { ...call, topic, isLocal });
-  await expectReadable(store, unknown, call);
-  const findings: Finding[] = [];
-  const byRule = new Map<string, ManifestObject[]>();
-  const slots = createSlots(options.parallel);
-  let done = 0;
-  await Promise.all(
-    unknown.map((object) =>
-      slots.run(async () => {
-        const entry = await describeObject(store, object, call);
-        options.onProgress?.(++done, unknown.length);
-        if (entry.kind === 'damaged') {
-          findings.push(...entry.findings);
-          return;
-        }
-        const own = object.head?.metadata['rule'] ?? rule;
-        byRule.set(own, [...(byRule.get(own) ?? []), entry.object]);
-      }),
-    ),
-  );
-  const manifests: string[] = [];
-  let objects = 0;
-  let messages = 0;
-  for (const [own, entries] of [...byRule].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    entries.sort((a, b) => (a.key < b.key ? -1 : 1));
-    objects += entries.length;
-    messages += entries.reduce((sum, one) => sum + one.messages, 0);
-    const summary = commandSummary(own, 'index', startedAtMs, clock.now(), entries);
-    manifests.push(await storeRunManifest(store, prefix, summary, entries, call));
+  const lists = new Map<string, ObjectList>();
+  let [known, unknown, done] = [0, 0, 0];
+  async function* unknownObjects() {
+    for await (const object of catalog.objects())
+      if (object.manifest === undefined) yield object;
+      else known++;
   }
-  return { objects, messages, manifests, findings };
+  for await (const object of untilArchived(unknownObjects())) {
+    const list = lists.get(object.topic) ?? createObjectList(prefix);
+    lists.set(object.topic, list);
+    list.add(object);
+    unknown++;
+  }
+  const { raw, missing } = await catalog.surroundings();
+  if (known + unknown + raw.length + missing.length === 0)
+    throw await nothingFound(store, prefix, { ...call, topic, isLocal });
+
+  const describe = async (object: ArchiveObject) => {
+    // What was listed is no longer held with all that is known of it.
+    const head = knowsMetadata ? await store.head(object.key, call) : undefined;
+    const described = await describeObject(store, { ...object, head }, call);
+    options.onProgress?.(++done, unknown);
+    return { described, rule: head?.metadata['rule'] ?? options.rule };
+  };
+  const findings: Finding[] = [];
+  for (const list of lists.values())
+    for (const { recovered, others } of list.partitions())
+      for (const objects of [others(), recovered])
+        for await (const { described, rule } of mapInOrder(objects, options.parallel, describe))
+          if (described.kind === 'damaged') findings.push(...described.findings);
+          else await writer.add(rule, described.object);
+  return { ...(await writer.end()), findings };
+}
+
+/** Writes manifests of what is added, each with no more than so many objects of a rule. */
+function createManifestWriter(store: ObjectStore, prefix: string, clock: Clock, call: CallOptions) {
+  const byRule = new Map<string, ManifestObject[]>();
+  const written = { objects: 0, messages: 0, manifests: [] as string[] };
+  let startedAtMs = clock.now();
+
+  async function write(rule: string): Promise<void> {
+    const entries = (byRule.get(rule) ?? []).sort((a, b) => (a.key < b.key ? -1 : 1));
+    byRule.delete(rule);
+    written.objects += entries.length;
+    written.messages += entries.reduce((sum, one) => sum + one.messages, 0);
+    const endedAtMs = Math.max(startedAtMs, clock.now());
+    const summary = commandSummary(rule, 'index', startedAtMs, endedAtMs, entries);
+    written.manifests.push(await storeRunManifest(store, prefix, summary, entries, call));
+    // The time is part of the key.
+    startedAtMs = Math.max(startedAtMs + 1, endedAtMs);
+  }
+
+  return {
+    async add(rule: string, object: ManifestObject): Promise<void> {
+      const entries = byRule.get(rule);
+      if (entries === undefined) byRule.set(rule, [object]);
+      else if (entries.push(object) >= MANIFEST_OBJECTS) await write(rule);
+    },
+    async end() {
+      for (const rule of [...byRule.keys()].sort()) await write(rule);
+      return written;
+    },
+  };
 }
 
 type Described =

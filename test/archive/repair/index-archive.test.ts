@@ -59,3 +59,23 @@ it('reports when messages between the first and the last were published, where t
     latestPublishTime: '1152921504606846976',
   });
 });
+
+it('writes several manifests for many objects, so that it holds few of them, and leaves none out', async () => {
+  const store = createMemoryStore();
+  const keys: string[] = [];
+  for (let n = 0; n < 4_500; n++)
+    keys.push(
+      (await storeObject(store, [message(n % 3, n, { publishTimeMs: Date.UTC(2026, 10, 1) + n })])).key,
+    );
+  const { manifests, objects, messages: count, findings } = await index(store);
+  expect({ objects, count, findings }).toEqual({ objects: 4_500, count: 4_500, findings: [] });
+  expect(new Set(manifests).size).toBe(3);
+  const named = manifests.map((key) =>
+    (JSON.parse(store.objects.get(key)?.bytes.toString() ?? '').storedObjects as { key: string }[]).map(
+      (one) => one.key,
+    ),
+  );
+  expect(Math.max(...named.map((one) => one.length))).toBe(2_000);
+  expect(named.flat().sort()).toEqual(keys.sort());
+  expect(await index(store)).toMatchObject({ objects: 0, manifests: [] });
+});
