@@ -118,7 +118,8 @@ export function createManifests(
   /** By its name, whether it is to be one: what it holds may be damaged. */
   function isManifest(listed: ListedObject): boolean {
     if (/\/[^/.][^/]*\.json$/.test(listed.key)) return true;
-    if (tally.foreign.size < MAX_FOREIGN) tally.foreign.set(listed.key, listed);
+    // Consoles and tools make folders as objects of no bytes.
+    if (!listed.key.endsWith('/') && tally.foreign.size < MAX_FOREIGN) tally.foreign.set(listed.key, listed);
     return false;
   }
 

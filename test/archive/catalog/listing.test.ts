@@ -238,3 +238,23 @@ it('reads sources ahead, no further than it was asked to, and throws where one f
   await expect(reading).rejects.toThrow('no more');
   expect(items).toEqual([...Array.from({ length: 10 }, (_, i) => i), 100, 101, 102]);
 });
+
+it.each([false, true])(
+  'objects that stand for folders are none of the archive, and no notice (a local copy: %s)',
+  async (isLocal) => {
+    const { store } = await archiveOf(2, 2);
+    const folders = new Set<string>();
+    for (const key of store.objects.keys())
+      for (let at = key.indexOf('/'); at >= 0; at = key.indexOf('/', at + 1))
+        folders.add(key.slice(0, at + 1));
+    for (const more of ['_runs/rule=new/', '_unreadable/', '_schemas/', 't/ns/orders/date=2026-12-31/'])
+      folders.add(`${PREFIX}${more}`);
+    const empty = { chunks: [], sizeBytes: 0 };
+    for (const key of folders) await store.create(key, empty, '0', { metadata: {}, contentType: '' });
+    const stream = streamCatalog(store, PREFIX, { isLocal });
+    let objects = 0;
+    for await (const _ of stream.objects()) objects++;
+    expect(objects).toBe(4);
+    expect(await stream.surroundings()).toMatchObject({ foreign: [], missing: [], badManifests: [] });
+  },
+);
