@@ -217,7 +217,7 @@ function reportFailure(name: string, error: unknown, json: boolean, terminal: Te
   const { red, dim } = paint(terminal.stderr, terminal.env);
   const details = Object.entries(error.details).map(([key, value]) => visibleText(`${key} ${value}`));
   terminal.stderr.write(
-    `${red('✗')} tdmq-backup ${name} failed${PLACES[error.code]}: ${visibleText(error.summary)}\n`,
+    `${red('✗')} tdmq-backup ${name} failed${isOfFile(error.cause) ? '' : PLACES[error.code]}: ${visibleText(error.summary)}\n`,
   );
   for (const { text } of error.faults) terminal.stderr.write(`    ${visibleText(text)}\n`);
   if (details.length > 0) terminal.stderr.write(`  ${dim(details.join(', '))}\n`);
@@ -228,6 +228,9 @@ function reportFailure(name: string, error: unknown, json: boolean, terminal: Te
 /** What the system refused: a file that cannot be written, a full disk. */
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && 'syscall' in error && 'code' in error;
+
+/** What the system refused about a file or a folder: a copy of an archive is not at COS. */
+const isOfFile = (error: unknown): boolean => isSystemError(error) && error.path !== undefined;
 
 /** What node:util's parseArgs throws, and commands that refuse an argument themselves. */
 function isUsageError(error: unknown): boolean {

@@ -255,3 +255,11 @@ it.each(['/nowhere/at/all', 'itself'])('a link to %s is an object without record
     }
   }
 });
+
+it('a folder of a copy that cannot be listed is named, and is not at COS', async () => {
+  const { folder } = copy({ manifests: false });
+  symlinkSync('_runs', join(folder, '_runs'));
+  const { terminal, err } = testTerminal();
+  expect(await main(['archive', 'ls', '--folder', folder], terminal)).toBe(1);
+  expect(err()).toMatch(/archive ls failed: cannot list .*\/_runs/);
+});
