@@ -3,6 +3,7 @@
 import { describeCopy } from '../../archive/catalog/copy-scope.ts';
 import { totalText } from '../../archive/catalog/message-count.ts';
 import type { PartitionResult } from '../../archive/chain/verify-chain.ts';
+import type { Finding } from '../../archive/finding.ts';
 import type { FiledReport } from '../../archive/report/verification-page.ts';
 import { type VerifyLevel, type VerifyReport, verifyArchive } from '../../archive/verify/verify.ts';
 import { dateOf } from '../../format/object-key.ts';
@@ -28,6 +29,8 @@ const LEVELS: Readonly<Record<string, VerifyLevel>> = {
   full: 'record',
 };
 const MAX_NOTICES_SHOWN = 20;
+/** Of more nobody reads them one by one: a lifecycle rule that has removed a year is in the count of each kind. */
+const MAX_DAMAGES_SHOWN = 1_000;
 /** What --strict does not let pass. */
 const SUSPECT = new Set(['gap', 'passed-over', 'overlap', 'duplicates', 'unordered', 'unreadable']);
 
@@ -160,8 +163,14 @@ function print(report: VerifyReport, terminal: Terminal): void {
   const say = (text: string) => terminal.stdout.write(`${text}\n`);
   const damages = report.findings.filter(({ severity }) => severity === 'damage');
   const notices = report.findings.filter(({ severity }) => severity === 'notice');
-  for (const { key, kind, detail } of damages)
+  for (const { key, kind, detail } of damages.slice(0, MAX_DAMAGES_SHOWN))
     say(`${red('✗')} ${visibleText(key)}\n    ${kind}: ${visibleText(detail)}`);
+  if (damages.length > MAX_DAMAGES_SHOWN)
+    say(
+      dim(
+        `  and ${formatCount(damages.length - MAX_DAMAGES_SHOWN)} more; of all, ${kindsText(damages)}; --json and --report have them all`,
+      ),
+    );
   for (const { key, kind, detail } of notices.slice(0, MAX_NOTICES_SHOWN))
     say(`${yellow('⚠')} ${visibleText(key)}\n    ${kind}: ${visibleText(detail)}`);
   if (notices.length > MAX_NOTICES_SHOWN)
@@ -182,6 +191,13 @@ function print(report: VerifyReport, terminal: Terminal): void {
     );
   if (unreadable > recovered) say(`${yellow('⚠')} ${rawText(unreadable, recovered)}`);
   else if (unreadable > 0) say(rawText(unreadable, recovered));
+}
+
+/** How many findings there are of each kind: `missing 2,000, cut 12`. */
+function kindsText(findings: readonly Finding[]): string {
+  const kinds = new Map<string, number>();
+  for (const { kind } of findings) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  return [...kinds].map(([kind, count]) => `${kind} ${formatCount(count)}`).join(', ');
 }
 
 /** Of a copy, what it says that it holds: the rest is not looked for. */

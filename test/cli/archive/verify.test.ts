@@ -213,3 +213,21 @@ it('looks at nothing where the report cannot be written, or the earlier one is n
   }
   expect(readdirSync(folder).sort()).toEqual(['copy', 'other.json']);
 });
+
+it('names a thousand damages, and of more how many there are of each kind', async () => {
+  const entries = Array.from({ length: 1_100 }, (_, i) => 40 + i);
+  archive.run({
+    startedMs: at(2),
+    positions: { 0: '7:39 7:1139', 1: '7:39 7:39' },
+    objects: entries.map((entry) => ({ partition: 0, entries: `7:${entry}-${entry}` })),
+  });
+  for (const key of [...archive.store.objects.keys()])
+    if (/partition=0\/000000000007-000000(0[1-9]|1)\d+-/.test(key)) archive.store.objects.delete(key);
+  const { code, stdout } = await verify('--level', 'list');
+  expect(code).toBe(1);
+  expect(stdout.match(/^✗ .*jsonl/gm)?.length).toBe(1_000);
+  expect(stdout).toMatch(/^ {2}and \d+ more; of all, missing 1,\d{3}.*; --json and --report have them all$/m);
+  const report = JSON.parse((await verify('--level', 'list', '--json')).stdout);
+  const missing = report.findings.filter(({ kind }: { kind: string }) => kind === 'missing');
+  expect(missing.length).toBeGreaterThan(1_000);
+});
