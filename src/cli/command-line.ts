@@ -7,7 +7,7 @@ if (process.argv[2] === 'archive') {
   // An archive of any size passes through: what it leaves behind is collected early, for half the memory and a tenth of the CPU.
   setFlagsFromString('--heap-growing-percent=30');
   // V8 optimises what has run for some milliseconds; most of a short command's CPU went there, and was not won back.
-  setFlagsFromString('--interrupt-budget=4000000');
+  setFlagsFromString('--interrupt-budget=2000000');
 }
 
 const interrupt = new AbortController();
