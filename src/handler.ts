@@ -17,7 +17,7 @@ import { createSource } from './pulsar/create-source.ts';
 import type { SourceOptions } from './pulsar/source-options.ts';
 import { type Environment, type RunsFrom, secretsOf } from './read-settings.ts';
 import { retryingStore } from './retrying-store.ts';
-import { abortOrphans, leaveManifest } from './run/after-drain.ts';
+import { abortOrphans, findOrphans, leaveManifest } from './run/after-drain.ts';
 import { Deadline } from './run/deadline.ts';
 import type { Tally } from './run/run-context.ts';
 import { logFieldsOf, RunOutcome } from './run/run-outcome.ts';
@@ -122,7 +122,8 @@ async function run(invocation: Invocation): Promise<void> {
   const signal = deadline.hardEnd;
   logger.info(startFields(invocation), 'run started');
   for (const limit of low) logger.warn({ ...limit }, 'function limit low');
-  const store = retryingStore(parts.createStore(config, logger), {
+  const calls = parts.createStore(config, logger);
+  const store = retryingStore(calls, {
     clock,
     logger,
     signal,
@@ -169,16 +170,21 @@ async function run(invocation: Invocation): Promise<void> {
       onOpen: chain.opened,
     });
     outcome.drained = result;
+    const after = { config, store, logger, outcome, signal };
+    // A busy run knows that somebody else is at work. Asked beside what follows, as it takes as long as the manifest.
+    const isWell = result.failure === undefined && result.stopReason !== 'busy';
+    // Its repetitions are no refusal of the manifest.
+    const orphans = isWell
+      ? findOrphans({ ...after, store: retryingStore(calls, { clock, logger, signal }) })
+      : undefined;
     if (result.partitions > 0) await chain.compared();
     // A broker that is slow to say good-bye must not take the time of the manifest.
     await untilAborted(source.close(), deadline.asking, manifestDue).catch(() => undefined);
-    const after = { config, store, logger, outcome, signal };
     if (result.stopReason !== 'busy' || result.partitions > 0) {
       const end = await chain.end({ isLeft: result.lingering !== undefined });
       if (tally.stored.length > 0 || end.isDue) await leaveManifest(after, result, end.link);
     }
-    // A busy run knows that somebody else is at work.
-    if (result.failure === undefined && result.stopReason !== 'busy') await abortOrphans(after);
+    if (orphans !== undefined) await abortOrphans(after, await orphans);
   } finally {
     chain?.abort();
     await source?.close();

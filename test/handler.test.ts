@@ -470,4 +470,19 @@ describe('unfinished uploads of killed runs', () => {
     await expect(handleInvocation(ENV, CONTEXT, parts)).resolves.toMatchObject({ messages: 10 });
     expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
   });
+
+  it('looks for unfinished uploads while the manifest is on its way', async () => {
+    const { broker, store, lines, parts } = outside();
+    fill(broker);
+    let hasLooked!: () => void;
+    const looked = new Promise<void>((resolve) => {
+      hasLooked = resolve;
+    });
+    store.hook = async (when, call, key) => {
+      if (when === 'after' && call === 'listUploads') hasLooked();
+      if (when === 'before' && call === 'create' && key.startsWith('p/_runs/')) await looked;
+    };
+    await expect(handleInvocation(ENV, CONTEXT, parts)).resolves.toMatchObject({ messages: 10 });
+    expect(lines.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
 });

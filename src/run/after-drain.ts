@@ -4,7 +4,7 @@ import type { DrainResult } from '../drain.ts';
 import { topicFolder } from '../format/object-key.ts';
 import { type ManifestLink, storeRunManifest } from '../format/run-manifest.ts';
 import { isOfClock } from '../paced-store.ts';
-import type { Logger, ObjectStore } from '../ports.ts';
+import type { Logger, ObjectStore, UnfinishedUpload } from '../ports.ts';
 import type { RunOutcome } from './run-outcome.ts';
 
 /**
@@ -47,16 +47,37 @@ export async function leaveManifest(
   }
 }
 
-/** Unfinished uploads of killed runs cost money and are seen by nobody. Not being allowed to look is no failure. */
-export async function abortOrphans({ config, store, logger, signal }: AfterDrain): Promise<void> {
-  const folder = topicFolder(config.cos.prefix, config.pulsar.topic);
+/** What a look at the bucket for unfinished uploads of killed runs has found, or why it failed. */
+export type Orphans = { readonly uploads: readonly UnfinishedUpload[]; readonly failure?: unknown };
+
+/** Looks for them; aborts none. Never throws. */
+export async function findOrphans({ config, store, signal }: Omit<AfterDrain, 'outcome'>): Promise<Orphans> {
+  const uploads: UnfinishedUpload[] = [];
   try {
-    for await (const upload of store.listUploads(folder, { signal })) {
-      if (upload.ageMs <= ORPHAN_AGE_MS) continue;
-      await store.abortUpload(upload.key, upload.uploadId, { signal });
-      logger.info({ key: upload.key, initiated: upload.initiated.toISOString() }, 'orphaned upload aborted');
-    }
-  } catch (error) {
+    const folder = topicFolder(config.cos.prefix, config.pulsar.topic);
+    for await (const upload of store.listUploads(folder, { signal }))
+      if (upload.ageMs > ORPHAN_AGE_MS) uploads.push(upload);
+    return { uploads };
+  } catch (failure) {
+    return { uploads, failure };
+  }
+}
+
+/** They cost money and are seen by nobody. Not being allowed to look, or to abort, is no failure of the run. */
+export async function abortOrphans(
+  { store, logger, signal }: Omit<AfterDrain, 'config' | 'outcome'>,
+  orphans: Orphans,
+): Promise<void> {
+  const warn = (error: unknown): void => {
     if (!signal.aborted) logger.warn({ error }, 'orphaned uploads not cleaned up');
+  };
+  try {
+    for (const { key, uploadId, initiated } of orphans.uploads) {
+      await store.abortUpload(key, uploadId, { signal });
+      logger.info({ key, initiated: initiated.toISOString() }, 'orphaned upload aborted');
+    }
+    if (orphans.failure !== undefined) warn(orphans.failure);
+  } catch (error) {
+    warn(error);
   }
 }
