@@ -40,8 +40,11 @@ import type { Backlog, Logger, Source, SourcePartition, TimeMs } from './ports.t
 import type { Pace } from './run/deadline.ts';
 import { createTally, type Run, type Tally } from './run/run-context.ts';
 
-/** Store calls under way at once. */
-const CONCURRENT_CALLS = 6;
+/**
+ * Store calls under way at once. With COS 30 ms away, a file of small messages takes longer to be stored than to be read,
+ * and the last files of all partitions are stored together.
+ */
+const CONCURRENT_CALLS = 16;
 /** Of failed partitions so many are logged, one line each. */
 const MAX_FAILED_LINES = 10;
 /** The memory that one partition needs to get on: a buffer too small to be a part, and as much that is uploading. */
@@ -116,6 +119,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     options.onOpen?.(partitions);
     if (await isIdle(partitions, options))
       return result({ partitions: partitions.length, backlog: { entries: 0 } });
+    if (options.lingerMs === 0) options.store.expectCreations?.();
     // Loaded here, since most runs of most rules end above.
     const { PartitionDrain } = await import('./partition/partition-drain.ts');
     const { SchemaKeeper } = await import('./run/schema-keeper.ts');

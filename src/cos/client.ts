@@ -80,7 +80,7 @@ interface Outgoing {
 
 /** A client for the bucket of `config`. Opens nothing before the first call. */
 export function createCosClient(config: CosConfig, options: CosClientOptions): CosClient {
-  const { logger, maxSockets = 16, connectTimeoutMs = 3_000 } = options;
+  const { logger, maxSockets = 20, connectTimeoutMs = 3_000 } = options;
   const { idleTimeoutMs = 20_000, timeoutMs = 120_000 } = options;
   const { bucket, region, endpoint } = config;
   const location: BucketLocation = { bucket, region, endpoint, runsFrom: config.runsFrom };

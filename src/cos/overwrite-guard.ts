@@ -9,6 +9,8 @@ import type { CosClient } from './client.ts';
 export interface OverwriteGuard {
   /** Whether a creation must not go on because the key is taken; false also where COS itself will refuse. */
   exists(key: string, options: CallOptions): Promise<boolean>;
+  /** Asks before the first creation, which asks again where that fails. */
+  expectCreations(): void;
 }
 
 /** A guard for one bucket. */
@@ -52,6 +54,7 @@ export function createOverwriteGuard(
   }
 
   return {
+    expectCreations: () => void mustProbe().catch(() => undefined),
     async exists(key, options) {
       if (!(await untilAborted(mustProbe(), options.signal, abortedBefore))) return false;
       return (await head(key, options)) !== undefined;

@@ -260,6 +260,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
 
   return {
     create,
+    expectCreations: () => guard.expectCreations(),
     startUpload,
     startReplacement: (key, attributes, callOptions) => beginUpload(key, attributes, () => ({}), callOptions),
     head,

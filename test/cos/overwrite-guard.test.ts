@@ -38,6 +38,21 @@ test('nothing is asked before the first creation, and a bucket without versionin
   expect(logger.lines).toEqual([]);
 });
 
+test('where creations are expected, the bucket is asked before the first, and once', async () => {
+  store.expectCreations?.();
+  await vi.waitUntil(() => count('versioning') === 1);
+  await create('a');
+  expect(kinds()).toEqual(['versioning', 'put']);
+});
+
+test('where asking before fails, the first creation asks again', async () => {
+  loopback.cos.addFault({ kind: 'versioning', times: 1, action: { type: 'status', status: 503 } });
+  store.expectCreations?.();
+  await vi.waitUntil(() => count('versioning') === 1);
+  await vi.waitFor(() => create('a'));
+  expect(kinds()).toEqual(['versioning', 'versioning', 'put']);
+});
+
 test.each(['Enabled', 'Suspended'] as const)(
   'a bucket whose versioning is %s is looked at before PUT, Init and Complete, and one warning says so',
   async (versioning) => {
