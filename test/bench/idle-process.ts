@@ -13,10 +13,13 @@ const context: ScfContext = {
   time_limit_in_ms: 900_000,
 };
 
+/** Not performance.now(), which takes a millisecond or two of CPU to load. */
+const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
 /** CPU since the start of the process, and time since `startedMs`. */
 function report(startedMs: number): void {
   const { user, system } = process.cpuUsage();
-  const line = { cpuMs: (user + system) / 1_000, wallMs: performance.now() - startedMs };
+  const line = { cpuMs: (user + system) / 1_000, wallMs: nowMs() - startedMs };
   writeSync(3, `${JSON.stringify(line)}\n`);
 }
 
@@ -25,11 +28,11 @@ async function runAll(file: string): Promise<void> {
     main_handler(event: unknown, context: ScfContext): Promise<unknown>;
   };
   for (let run = 0; run <= WARM_RUNS; run++) {
-    const startedMs = performance.now();
+    const startedMs = nowMs();
     await main_handler({ Type: 'Timer' }, context);
     report(startedMs);
   }
 }
 
-if (functionFile === undefined) report(0);
+if (functionFile === undefined) report(nowMs());
 else void runAll(functionFile);

@@ -18,6 +18,7 @@ const HEAD = [
   'CPU ms cold',
   'ms warm',
   'CPU ms warm',
+  'GB-s a day, cold',
   'GB-s a day, warm',
 ];
 
@@ -38,7 +39,9 @@ export async function measureIdle(
     const program = surroundings.programs['idle-process'];
     const empty: Tick[] = [];
     for (let round = 0; round < rounds; round++) empty.push((await ticks([program], {}))[0] as Tick);
-    const rows = [['an empty Node process', cells(empty, 'wallMs'), '1', cells(empty, 'cpuMs'), '', '', '']];
+    const rows = [
+      ['an empty Node process', cells(empty, 'wallMs'), '1', cells(empty, 'cpuMs'), '', '', '', ''],
+    ];
     for (const partitions of PARTITIONS) {
       const topic = await surroundings.fill({
         ...{ name: `${partitions} partitions`, topic: `idle_${partitions}`, partitions },
@@ -59,11 +62,15 @@ export async function measureIdle(
         warm.push(...others);
       }
       const ratios = cold.map(({ wallMs }) => wallMs / median(empty.map((one) => one.wallMs)));
-      const gbSeconds = warm.map(({ wallMs }) => (wallMs / 1_000) * (MEMORY_MB / 1_024) * TICKS_A_DAY);
+      const gbSeconds = (ticks: readonly Tick[]) =>
+        spread(
+          ticks.map(({ wallMs }) => (wallMs / 1_000) * (MEMORY_MB / 1_024) * TICKS_A_DAY),
+          1,
+        );
       rows.push([
         `${partitions} partitions`,
         ...[cells(cold, 'wallMs'), spread(ratios, 2), cells(cold, 'cpuMs')],
-        ...[cells(warm, 'wallMs'), cells(warm, 'cpuMs'), spread(gbSeconds, 1)],
+        ...[cells(warm, 'wallMs'), cells(warm, 'cpuMs'), gbSeconds(cold), gbSeconds(warm)],
       ]);
       progress(rows.at(-1)?.join(' | ') ?? '');
     }
