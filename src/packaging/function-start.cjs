@@ -1,5 +1,5 @@
 // index.js of the function's package: runs function.js, by the code that V8 made of it when it was packaged, since half of a
-// cold start is compiling. Where V8 is another one, or function.js was changed since, V8 compiles as ever. As a program it
+// cold start is compiling. Where Node is not the very same, or function.js was changed since, V8 compiles as ever. As a program it
 // writes that code, function.cache.
 'use strict';
 const { createHash } = require('node:crypto');
@@ -12,8 +12,12 @@ const cacheFile = `${__dirname}/function.cache`;
 // It is plain ASCII.
 const source = readFileSync(file, 'latin1');
 const code = `(function (exports, require, module, __filename, __dirname) {${source}\n})`;
-/** V8 itself looks at its version and its flags, and of the source at the length alone. */
-const key = createHash('sha256').update(`${process.platform} ${process.arch} `).update(source).digest();
+/**
+ * V8 itself looks at its flags, at the length of the source, and at its version but for Node's patches of it: between Node
+ * 20.19.0 and 20.20.2 it takes code of the other one, and runs it wrongly.
+ */
+const machine = JSON.stringify([process.versions, process.platform, process.arch]);
+const key = createHash('sha256').update(machine).update(source).digest();
 
 if (require.main === module) {
   setFlagsFromString('--no-lazy');

@@ -58,8 +58,9 @@ test('function.js is plain ASCII, so that V8 keeps it in one byte a character, a
 });
 
 /** How often V8 refused what it was given, and what the function said, of a program that loads it as SCF does. */
-function loadedBy(folder: string, args: readonly string[] = []): string {
+function loadedBy(folder: string, args: readonly string[] = [], versions: object = {}): string {
   const program = `
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, ...${JSON.stringify(versions)} } });
     const vm = require('node:vm');
     const refused = [];
     vm.Script = class extends vm.Script {
@@ -81,6 +82,13 @@ test('V8 takes the code that it made of function.js, wherever the package is', (
 test('a V8 that would have made other code of it compiles function.js', () => {
   expect(loadedBy(out, ['--stack-size=900'])).toBe('{"said":"完","refused":[true]}');
 });
+
+test.each([{ node: '20.0.0' }, { v8: '11.3.244.8-node.26' }])(
+  'where Node has %j, function.js is compiled, since V8 takes code of other patches of it',
+  (versions) => {
+    expect(loadedBy(out, [], versions)).toBe('{"said":"完","refused":[null]}');
+  },
+);
 
 test.each([
   ['it is missing', (file: string) => rmSync(file)],
