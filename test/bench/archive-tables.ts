@@ -1,6 +1,7 @@
-// `npm run bench:archive -- --tables 1000000`: an archive of so many messages of 1 KiB as tables. CPU and peak memory of
-// `archive export` beside DuckDB's own COPY of the same JSON lines in the same run, the sizes, and five queries over both.
-// Linux only.
+// `npm run bench:archive -- --tables 1000000,10000000`: archives of so many messages of 1 KiB (`--value 170`: values of so
+// many bytes) as tables, all of one day. CPU and peak memory of `archive export` beside DuckDB's own COPY of the same JSON
+// lines in the same run and, with `--writers DIR`, beside the other writers that are installed there; the sizes, and five
+// queries over both. Linux only.
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createCompressor, endCompression } from '../../src/format/compression.ts';
@@ -14,10 +15,15 @@ import { progress, table } from './report.ts';
 const TOPIC = parseTopicName('bench/archive/orders') as TopicName;
 const PARTITIONS = 4;
 const MESSAGES_AN_OBJECT = 5_000;
-const VALUE_LENGTH = 850;
+/** Of text in a value of 1 KiB. */
+const TEXT_LENGTH = 850;
+/** Around the text of a value. */
+const FRAME_LENGTH = 42;
+const DAY_MS = 80_000_000;
 const START_MS = Date.UTC(2026, 10, 23);
 const MB = 1_000_000;
 const DUCKDB = join(import.meta.dirname, 'duckdb.cjs');
+const WRITERS = join(import.meta.dirname, 'parquet-writers.mjs');
 
 /** Over `messages`, and over JSON lines with the names of their fields. */
 const QUERIES: readonly (readonly [name: string, tables: string, lines: string])[] = [
@@ -44,16 +50,29 @@ const QUERIES: readonly (readonly [name: string, tables: string, lines: string])
   ],
 ];
 
+/** Values of so many bytes, and a folder where other writers are installed. */
+export interface TablesOptions {
+  readonly valueBytes: number | undefined;
+  readonly writers: string | undefined;
+  readonly keeps: boolean;
+}
+
 /** Measures an archive of so many messages below `folder`, and prints tables of the results. */
-export async function measureTables(messages: number, folder: string, keeps: boolean): Promise<void> {
-  const copy = join(folder, `tables-${messages}`);
-  if (!existsSync(copy)) fill(copy, messages);
+export async function measureTables(
+  messages: number,
+  folder: string,
+  { valueBytes, writers, keeps }: TablesOptions,
+): Promise<void> {
+  const copy = join(folder, `tables-${messages}-${valueBytes ?? 'kib'}`);
+  const textLength = valueBytes === undefined ? TEXT_LENGTH : valueBytes - FRAME_LENGTH;
+  if (!existsSync(copy)) fill(copy, messages, textLength);
   const made = join(folder, 'tables-made');
   const files = filesIn(copy);
   const lines = join(copy, '**/*.jsonl');
   const rows: string[][] = [];
   const add = (name: string, { seconds, cpuSeconds, peakBytes = 0 }: Cost, times = '') => {
-    rows.push([name, seconds.toFixed(1), cpuSeconds.toFixed(1), (peakBytes / MB).toFixed(0), times]);
+    const micros = ((cpuSeconds * MB) / messages).toFixed(1);
+    rows.push([name, seconds.toFixed(1), cpuSeconds.toFixed(1), micros, (peakBytes / MB).toFixed(0), times]);
     progress(rows.at(-1)?.join('  ') ?? '');
   };
   rmSync(made, { recursive: true, force: true });
@@ -64,9 +83,13 @@ export async function measureTables(messages: number, folder: string, keeps: boo
   const exported = await measureOwn(['export', '--folder', copy, '--to', to]);
   add('archive export', exported, `${(exported.cpuSeconds / copied.cpuSeconds).toFixed(2)} × COPY`);
   add('archive export, nothing new', await measureOwn(['export', '--folder', copy, '--to', to]));
-  process.stdout.write(
-    `\n${messages.toLocaleString('en-US')} messages\n\n${table(['', 'seconds', 'CPU seconds', 'peak MB', 'CPU, times'], rows)}`,
-  );
+  const others = writers === undefined ? [] : ['hyparquet', 'wasm'];
+  for (const what of others) {
+    const cost = await measure(otherWriter(writers as string, what, copy, join(made, `${what}.parquet`)));
+    add(`${what} writer`, cost, `${(cost.cpuSeconds / copied.cpuSeconds).toFixed(2)} × COPY`);
+  }
+  const heads = ['', 'seconds', 'CPU seconds', 'CPU µs a message', 'peak MB', 'CPU, times'];
+  process.stdout.write(`\n${messages.toLocaleString('en-US')} messages\n\n${table(heads, rows)}`);
 
   const sizes = [
     ['JSON lines', sizeOf(files)],
@@ -74,6 +97,7 @@ export async function measureTables(messages: number, folder: string, keeps: boo
     ['JSON lines, zstd', await compressedSize(files, 'zstd')],
     ['tables of archive export', sizeOf(filesIn(to).filter((path) => path.endsWith('.parquet')))],
     ["DuckDB's own COPY", sizeOf([join(made, 'own.parquet')])],
+    ...others.map((what) => [`${what} writer`, sizeOf([join(made, `${what}.parquet`)])] as const),
   ] as const;
   await endCompression();
   const sizeRows = sizes.map(([name, bytes]) => [name, (bytes / MB).toFixed(0)]);
@@ -83,10 +107,13 @@ export async function measureTables(messages: number, folder: string, keeps: boo
   for (const [name, overTables, overLines] of QUERIES) {
     const ofTables = await measure(duckdb('tables', join(to, '**/*.parquet'), overTables));
     const ofLines = await measure(duckdb('lines', lines, overLines));
-    queryRows.push([name, ...[ofTables, ofLines].map(({ seconds }) => seconds.toFixed(2))]);
+    const costs = [ofTables, ofLines].flatMap(({ seconds, cpuSeconds }) => [seconds, cpuSeconds]);
+    const times = ofLines.cpuSeconds / ofTables.cpuSeconds;
+    queryRows.push([name, ...costs.map((one) => one.toFixed(2)), times.toFixed(1)]);
     progress(queryRows.at(-1)?.join('  ') ?? '');
   }
-  process.stdout.write(`\n${table(['', 'tables: seconds', 'JSON lines: seconds'], queryRows)}`);
+  const queryHeads = ['', 'tables: seconds', 'CPU', 'JSON lines: seconds', 'CPU', 'CPU, times'];
+  process.stdout.write(`\n${table(queryHeads, queryRows)}`);
   rmSync(made, { recursive: true, force: true });
   if (!keeps) rmSync(copy, { recursive: true, force: true });
 }
@@ -99,6 +126,12 @@ const duckdb = (...args: string[]): string[] => [
   DUCKDB,
   ...args,
 ];
+
+/** From where it is installed. */
+const otherWriter = (home: string, what: string, from: string, path: string): string[] => {
+  const program = [process.execPath, '--require', join(import.meta.dirname, 'report-peak.cjs'), WRITERS];
+  return ['env', '-C', home, ...program, what, from, path];
+};
 
 const filesIn = (folder: string): string[] =>
   readdirSync(folder, { recursive: true })
@@ -120,8 +153,8 @@ async function compressedSize(paths: readonly string[], compression: 'gzip' | 'z
   return size;
 }
 
-/** Objects of 5,000 messages, one partition after the other; 10 ms between two messages. */
-function fill(copy: string, messages: number): void {
+/** Objects of 5,000 messages, one partition after the other; 10 ms between two messages, or what keeps them in a day. */
+function fill(copy: string, messages: number, textLength: number): void {
   progress(`making ${messages} messages`);
   const words = Array.from({ length: 3_000 }, (_, i) => ((i * 2_654_435_761) % 2 ** 32).toString(36));
   let random = 1;
@@ -130,19 +163,20 @@ function fill(copy: string, messages: number): void {
     return random % below;
   };
   const entries = new Array<number>(PARTITIONS).fill(0);
+  const gapMs = Math.min(10, Math.floor(DAY_MS / messages));
   for (let number = 0; number < messages; number += MESSAGES_AN_OBJECT) {
     const partition = (number / MESSAGES_AN_OBJECT) % PARTITIONS;
     const own = Array.from({ length: Math.min(MESSAGES_AN_OBJECT, messages - number) }, (_, i): Message => {
       const text: string[] = [];
-      for (let length = 0; length < VALUE_LENGTH; length += (text.at(-1)?.length ?? 0) + 1)
+      for (let length = 0; length < textLength; length += (text.at(-1)?.length ?? 0) + 1)
         text.push(words[next(words.length)] as string);
       const value = { order: number + i, amount: next(100_000) / 100, text: text.join(' ') };
       entries[partition] = (entries[partition] as number) + 1;
       return {
         id: { ledgerId: 12, entryId: entries[partition] as number, partition, batchIndex: -1 },
         topic: partitionTopic(TOPIC, partition),
-        publishTimeMs: START_MS + (number + i) * 10,
-        eventTimeMs: START_MS + (number + i) * 10,
+        publishTimeMs: START_MS + (number + i) * gapMs,
+        eventTimeMs: START_MS + (number + i) * gapMs,
         key: `customer-${next(10_000)}`,
         orderingKey: undefined,
         properties: [

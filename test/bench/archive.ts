@@ -28,8 +28,12 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     /** Instead of these: archives of so many small objects, a list with commas. */
     objects: { type: 'string' },
-    /** Instead of these: an archive of so many messages as tables. */
+    /** Instead of these: archives of so many messages as tables, a list with commas. */
     tables: { type: 'string' },
+    /** Bytes of their values, 1 KiB by default. */
+    value: { type: 'string' },
+    /** A folder where `npm install hyparquet-writer parquet-wasm apache-arrow` was called: these are measured too. */
+    writers: { type: 'string' },
     /** A folder that keeps the archives for the next time. */
     keep: { type: 'string' },
   },
@@ -55,7 +59,12 @@ if (values.objects !== undefined) {
   process.exit(0);
 }
 if (values.tables !== undefined) {
-  await measureTables(Number(values.tables), folder, values.keep !== undefined);
+  for (const messages of values.tables.split(',').map(Number))
+    await measureTables(messages, folder, {
+      valueBytes: values.value === undefined ? undefined : Number(values.value),
+      writers: values.writers === undefined ? undefined : resolve(values.writers),
+      keeps: values.keep !== undefined,
+    });
   if (values.keep === undefined) await rm(folder, { recursive: true, force: true });
   process.exit(0);
 }
