@@ -67,7 +67,7 @@ function createOrder(before: Readonly<Record<string, string>> = {}) {
 /** The files of a day that is being written. */
 export interface DayFiles {
   /** Whether to call `untilTaken` before much more is written. */
-  write(line: string | Uint8Array): boolean;
+  write: ParquetFile['write'];
   /** Begins another file where one is large. @throws BackupError */
   untilTaken(): Promise<void>;
   close(): Promise<readonly NewFile[]>;
@@ -107,13 +107,14 @@ export async function createDayFiles(
   }
 
   return {
-    write(line) {
+    write(line, isOwn) {
       if (file === undefined) {
         const path = join(folder, `${drafts.length}.partial`);
         file = { path, ...writer.open({ ...options, path }) };
       }
+      // Its memory may be gone behind that.
       lineBytes += line.length;
-      return file.write(line) || lineBytes >= lookAtBytes;
+      return file.write(line, isOwn) || lineBytes >= lookAtBytes;
     },
     async untilTaken() {
       if (file === undefined) return;
@@ -177,7 +178,7 @@ export async function fillQuickly(
       const seen = createDuplicateFilter();
       for await (const { object, read } of mapInOrder(others(), AHEAD, readSmall(store, call))) {
         seen.begin(object.facts.firstId);
-        const onRow = ({ id, date: own, publishTime, line }: QuickRow) => {
+        const onRow = ({ id, date: own, publishTime, line, isOwn }: QuickRow) => {
           const publishTimeMs = isTimed ? (parseTime(publishTime) as TimeMs) : 0;
           if (!isSelected({ id, publishTimeMs, key: undefined, properties: [] }, selection)) return;
           if (seen.isDuplicate(id)) return;
@@ -186,7 +187,7 @@ export async function fillQuickly(
             return;
           }
           order.see(id);
-          mayWait = files.write(line) || mayWait;
+          mayWait = files.write(line, isOwn) || mayWait;
         };
         const untilTaken = () => {
           signal?.throwIfAborted();

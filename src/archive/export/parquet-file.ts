@@ -10,7 +10,7 @@ const ENCODER = new TextEncoder();
 /** Of lines that leave together. */
 const PIECE_BYTES = 1_000_000;
 const LINE_FEED = 0x0a;
-const PIECES_ON_THEIR_WAY = 3;
+const BYTES_ON_THEIR_WAY = 3 * PIECE_BYTES;
 /** Of rows before they are compressed: engines read a group as a whole, and a group is held while it is written. */
 const ROW_GROUP_BYTES = 32_000_000;
 
@@ -31,15 +31,27 @@ export interface ParquetOptions {
 
 /** A file that is being written. */
 export interface ParquetFile {
-  /** `line`: JSON, whose bytes are copied. Whether to call `untilTaken` before much more is written. */
-  write(line: string | Uint8Array): boolean;
-  /** Resolves when there is room for more, or when no more pieces than that are on their way. @throws BackupError */
-  untilTaken(pieces?: number): Promise<void>;
+  /**
+   * `line`: JSON, whose bytes are copied; `isOwn`: nobody else needs its memory, which goes where the line goes. Whether
+   * to call `untilTaken` before much more is written.
+   */
+  write(line: string | Uint8Array<ArrayBuffer>, isOwn?: boolean): boolean;
+  /** Resolves when there is room for more, or when no more bytes than that are on their way. @throws BackupError */
+  untilTaken(bytes?: number): Promise<void>;
   /** Resolves when the file is whole. @throws BackupError `corrupt` where rows are missing in it */
   close(): Promise<{ rows: number }>;
   /** Ends it; what there is of the file is for nobody. Never throws. */
   discard(): Promise<void>;
 }
+
+/** A piece that the thread has no need of any more. */
+interface Taken {
+  readonly file: number;
+  readonly sizeBytes: number;
+  readonly spare?: ArrayBuffer;
+}
+
+const NONE = new Uint8Array(0);
 
 /** The thread that writes files. */
 export interface ParquetWriter {
@@ -75,17 +87,20 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   const { port1: port, port2 } = new MessageChannel();
   const pieces = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL('./parquet-worker.mjs', import.meta.url), {
-    workerData: { port: port2, pieces, folder },
+    workerData: { port: port2, pieces, folder, pieceBytes: PIECE_BYTES },
     transferList: [port2],
     execArgv: [],
   });
   let onTaken: () => void = () => undefined;
   let onFailed: (error: unknown) => void = () => undefined;
-  let onWaiting = 0;
+  let waitingBytes = 0;
   let files = 0;
-  port.on('message', (file: number) => {
+  /** The memory of pieces that were taken: else it would be left for V8 to find, of which there would be much more. */
+  const spares: ArrayBuffer[] = [];
+  port.on('message', ({ file, sizeBytes, spare }: Taken) => {
+    if (spare !== undefined) spares.push(spare);
     if (file !== files) return;
-    onWaiting--;
+    waitingBytes -= sizeBytes;
     onTaken();
   });
   port.unref();
@@ -107,7 +122,7 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
     const groupBytes = rowGroupBytes(fileBytes);
     const format = `FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 122880, ROW_GROUP_SIZE_BYTES ${groupBytes}, USE_TMP_FILE false`;
     const pieceBytes = Math.min(PIECE_BYTES, groupBytes);
-    let piece = new Uint8Array(0);
+    let piece = NONE;
     let used = 0;
     let rows = 0;
     let failure: BackupError | undefined;
@@ -122,31 +137,43 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
       failure = error;
       onTaken();
     });
-    onWaiting = 0;
+    waitingBytes = 0;
     files++;
     worker.postMessage({ file: files, sql: `COPY (${select}) TO ${sqlText(path)} (${format})` });
 
     function sendPiece(): void {
       if (used === 0) return;
       send(piece.subarray(0, used));
-      onWaiting++;
-      piece = new Uint8Array(0);
+      waitingBytes += used;
+      piece = NONE;
       used = 0;
     }
 
+    function newPiece(): Uint8Array<ArrayBuffer> {
+      for (let spare = spares.pop(); spare !== undefined; spare = spares.pop())
+        if (spare.byteLength === pieceBytes) return new Uint8Array(spare);
+      return new Uint8Array(pieceBytes);
+    }
+
     /** Lines in a piece are apart by a line feed. */
-    function append(line: Uint8Array): void {
+    function append(line: Uint8Array<ArrayBuffer>, isOwn: boolean): void {
       if (used + 1 + line.byteLength > piece.byteLength) {
         sendPiece();
-        piece = new Uint8Array(Math.max(pieceBytes, line.byteLength));
+        if (line.byteLength > pieceBytes) {
+          piece = isOwn ? line : new Uint8Array(line);
+          used = line.byteLength;
+          sendPiece();
+          return;
+        }
+        piece = newPiece();
       }
       if (used > 0) piece[used++] = LINE_FEED;
       piece.set(line, used);
       used += line.byteLength;
     }
 
-    async function untilTaken(pieces = PIECES_ON_THEIR_WAY - 1): Promise<void> {
-      while (onWaiting > pieces && failure === undefined)
+    async function untilTaken(bytes = BYTES_ON_THEIR_WAY - 1): Promise<void> {
+      while (waitingBytes > bytes && failure === undefined)
         await new Promise<void>((resolve) => {
           onTaken = resolve;
         });
@@ -154,10 +181,11 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
     }
 
     return {
-      write(line) {
-        append(typeof line === 'string' ? ENCODER.encode(line) : line);
+      write(line, isOwn = false) {
+        if (typeof line === 'string') append(ENCODER.encode(line), true);
+        else append(line, isOwn);
         rows++;
-        return onWaiting >= PIECES_ON_THEIR_WAY;
+        return waitingBytes >= BYTES_ON_THEIR_WAY;
       },
       untilTaken,
       async close() {

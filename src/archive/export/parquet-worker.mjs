@@ -1,9 +1,13 @@
 // The thread of parquet-file.ts: DuckDB writes one Parquet file after the other from lines that come in pieces, and waits
 // where none has come: a table function of DuckDB's has to answer at once, so it has a thread of its own to wait in.
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { MessageChannel, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { BLOB, DuckDBInstance, DuckDBTableFunction } from '@duckdb/node-api';
 
-const { port, pieces, folder } = workerData;
+const { port, pieces, folder, pieceBytes } = workerData;
+
+/** What goes here is freed at once, instead of when V8 looks for it. */
+const nowhere = new MessageChannel().port1;
+nowhere.close();
 
 const instance = await DuckDBInstance.create(':memory:', {
   // Rows stay in their order with one thread.
@@ -30,6 +34,16 @@ function nextPiece() {
   }
 }
 
+/** DuckDB has the bytes by now. Pieces of the usual size are filled again. */
+function giveBack({ byteLength: sizeBytes, buffer }) {
+  if (buffer.byteLength <= pieceBytes) {
+    port.postMessage({ file, sizeBytes, spare: buffer }, [buffer]);
+    return;
+  }
+  nowhere.postMessage(null, [buffer]);
+  port.postMessage({ file, sizeBytes });
+}
+
 connection.registerTableFunction(
   DuckDBTableFunction.create({
     name: 'rows_to_write',
@@ -46,7 +60,7 @@ connection.registerTableFunction(
       const column = output.getColumnVector(0);
       column.setItem(0, { bytes: piece });
       column.flush();
-      port.postMessage(file);
+      giveBack(piece);
     },
   }),
 );

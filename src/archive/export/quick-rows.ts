@@ -6,12 +6,13 @@ import { decompress } from '../../format/compression.ts';
 import { createEndCheck } from '../../format/end-mark.ts';
 import { dateOf } from '../../format/object-key.ts';
 import { decodeRecord, formatTime } from '../../format/record.ts';
+import { freeMemory } from '../../lib/free-memory.ts';
 import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import { rowLine } from './row-line.ts';
 
-/** What a head mostly fits into. */
-const HEAD_BYTES = 480;
+/** What a head mostly fits into, and what some do. */
+const HEAD_BYTES = [480, 65_536, 2_000_000];
 const LINE_FEED = 0x0a;
 const SLICE_BYTES = 65_536;
 const TEXT = '"(?:[^"\\\\]|\\\\.)*"';
@@ -37,7 +38,9 @@ export interface QuickRow {
   /** UTC date of the publish time; both as texts. */
   readonly date: string;
   readonly publishTime: string;
-  readonly line: Uint8Array | string;
+  readonly line: Uint8Array<ArrayBuffer> | string;
+  /** The memory of the line is nobody else's. */
+  readonly isOwn: boolean;
 }
 
 /** Calls `onRow` with each record of the object, and waits for `untilTaken` now and then. @throws CareNeeded; BackupError `store` */
@@ -50,7 +53,9 @@ export async function readQuickly(
 ): Promise<void> {
   let bytes = 0;
   let rows = 0;
-  let rest: Buffer[] = [];
+  /** The last bytes of the last line. */
+  let tail: string | undefined;
+  const rest = createRest();
   const ending = createEndCheck();
   const read = async function* () {
     for await (const chunk of store.read(key, call)) {
@@ -59,30 +64,31 @@ export async function readQuickly(
     }
   };
   try {
-    let last: Buffer | undefined;
     for await (const one of inSlices(decompress(parts.compression, read()))) {
-      const chunk = Buffer.from(one.buffer, one.byteOffset, one.byteLength);
+      const chunk = Buffer.from(one.buffer as ArrayBuffer, one.byteOffset, one.byteLength);
       let start = 0;
+      let last: Buffer<ArrayBuffer> | undefined;
       for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
-        rest.push(chunk.subarray(start, end));
-        last = rest.length === 1 ? (rest[0] as Buffer) : Buffer.concat(rest);
-        if (rows++ === 0) ending.see(tailOf(last));
-        onRow(rowOf(last));
-        rest = [];
+        last = chunk.subarray(start, end);
+        const { line, isOwn } = rest.sizeBytes > 0 ? rest.endWith(last) : { line: last, isOwn: false };
+        // The memory of a line may be gone behind onRow.
+        if (rows++ === 0) ending.see(tailOf(line));
+        tail = isOwn ? tailOf(line) : undefined;
+        onRow(rowOf(line, isOwn));
+        if (!isOwn) last = line;
         start = end + 1;
       }
-      // Whoever reads may use the memory of a chunk again.
-      if (start < chunk.length) rest.push(Buffer.from(chunk.subarray(start)));
-      if (last !== undefined) last = Buffer.from(last.subarray(-MARKED_BYTES));
+      if (last !== undefined) tail ??= tailOf(last);
+      if (start < chunk.length) rest.add(chunk.subarray(start));
       await untilTaken();
     }
-    if (last !== undefined) ending.see(tailOf(last));
+    if (tail !== undefined) ending.see(tail);
   } catch (error) {
     if (error instanceof BackupError && error.code === 'corrupt') throw new CareNeeded();
     if (error instanceof BackupError && error.details['code'] === 'NoSuchKey') throw new CareNeeded();
     throw error;
   }
-  const isWhole = rows > 0 && rest.length === 0 && bytes === sizeBytes && !ending.isCut();
+  const isWhole = rows > 0 && rest.sizeBytes === 0 && bytes === sizeBytes && !ending.isCut();
   if (!isWhole || (facts.messages !== undefined && facts.messages !== rows)) throw new CareNeeded();
 }
 
@@ -92,14 +98,56 @@ async function* inSlices(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
     for (let at = 0; at < chunk.byteLength; at += SLICE_BYTES) yield chunk.subarray(at, at + SLICE_BYTES);
 }
 
+/** A line of more is in memory of its own. */
+const OWN_BYTES = 1_000_000;
+
+/** A line that is in several chunks, as they come: whoever reads may use the memory of a chunk again. */
+function createRest() {
+  let memory = Buffer.allocUnsafeSlow(65_536);
+  let sizeBytes = 0;
+
+  function add(bytes: Uint8Array): void {
+    if (sizeBytes + bytes.byteLength > memory.byteLength) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(2 * memory.byteLength, sizeBytes + bytes.byteLength));
+      memory.copy(larger, 0, 0, sizeBytes);
+      freeMemory(memory);
+      memory = larger;
+    }
+    memory.set(bytes, sizeBytes);
+    sizeBytes += bytes.byteLength;
+  }
+
+  return {
+    get sizeBytes() {
+      return sizeBytes;
+    },
+    add,
+    /** The line, until more is added. `isOwn`: for as long as it is needed. */
+    endWith(bytes: Uint8Array): { line: Buffer<ArrayBuffer>; isOwn: boolean } {
+      add(bytes);
+      const line = memory.subarray(0, sizeBytes);
+      const isOwn = sizeBytes > OWN_BYTES;
+      if (isOwn) memory = Buffer.allocUnsafeSlow(65_536);
+      sizeBytes = 0;
+      return { line, isOwn };
+    },
+  };
+}
+
 /** What the marks of an end are in. */
 const MARKED_BYTES = 8;
 const tailOf = (line: Buffer) => line.toString('latin1', Math.max(0, line.length - MARKED_BYTES));
 
-function rowOf(line: Buffer): QuickRow {
-  const head =
-    HEAD.exec(line.toString('latin1', 0, HEAD_BYTES)) ??
-    (line.length > HEAD_BYTES ? HEAD.exec(line.toString('latin1')) : null);
+function headOf(line: Buffer): RegExpExecArray | null {
+  for (const bytes of HEAD_BYTES) {
+    const head = HEAD.exec(line.toString('latin1', 0, bytes));
+    if (head !== null || line.length <= bytes) return head;
+  }
+  return null;
+}
+
+function rowOf(line: Buffer<ArrayBuffer>, isOwn: boolean): QuickRow {
+  const head = headOf(line);
   if (head === null || (head[7] !== undefined && hasNameTwice(head[7]))) return carefulRow(line.toString());
   const [, ledgerId, entryId, partition, batchIndex, publishTime = '', date = ''] = head;
   return {
@@ -112,6 +160,7 @@ function rowOf(line: Buffer): QuickRow {
     date,
     publishTime,
     line,
+    isOwn,
   };
 }
 
@@ -123,6 +172,7 @@ function carefulRow(line: string): QuickRow {
     date: dateOf(publishTimeMs),
     publishTime: formatTime(publishTimeMs),
     line: rowLine({ message, line }),
+    isOwn: true,
   };
 }
 
