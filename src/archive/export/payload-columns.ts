@@ -21,6 +21,7 @@ import {
   typeOfJson,
   typeOfSlot,
 } from './payload-type.ts';
+import { narrowed } from './payload-width.ts';
 
 /** Payloads by the kept schemas alone, or as JSON besides, where they name none, or one that the archive does not have. */
 export type DecodeMode = 'schemas' | 'json';
@@ -46,6 +47,8 @@ export interface PayloadReader {
 
 const FIELDS = { decoded: 'JSON', decodeError: 'VARCHAR' } as const;
 const NONE: PayloadType = { kind: 'none' };
+/** What so many messages have in fields is held before it is made less. */
+const LOOKED_AT_ONCE = 1_000;
 
 /** Reads the schemas of the topic. @throws BackupError `store` */
 export async function openPayloads(
@@ -66,6 +69,7 @@ export async function openPayloads(
       decoders.set(schema.sha256, createDecoder(schema));
   }
   let seen: PayloadType = NONE;
+  let looked = 0;
   const reasons = new Map<string, string>();
   const onSeen: OnJsonText = (path, reason) => void reasons.set(path, reason);
 
@@ -104,10 +108,12 @@ export async function openPayloads(
     async see(message, object) {
       if (message.payload === null || !isByJson(await schemaOf(message, object))) return;
       const decoded = decodeJson(message.payload);
-      if (!('error' in decoded)) seen = mergeTypes(seen, typeOfJson(decoded.value), 'payload', onSeen);
+      if ('error' in decoded) return;
+      seen = mergeTypes(seen, typeOfJson(decoded.value, 'payload', onSeen), 'payload', onSeen);
+      if (++looked % LOOKED_AT_ONCE === 0) seen = narrowed(seen, 'payload', onSeen);
     },
     seen(known = NONE) {
-      seen = mergeTypes(known, seen, 'payload', onSeen);
+      seen = narrowed(mergeTypes(known, seen, 'payload', onSeen), 'payload', onSeen);
       return seen;
     },
     columns(onJson) {
@@ -116,8 +122,10 @@ export async function openPayloads(
           const slot = decoder[side];
           return slot === undefined ? [] : [typeOfSlot(slot, path, onJson)];
         });
-      const merged = (types: readonly PayloadType[], path: string) =>
-        finished(types.reduce((a, b) => mergeTypes(a, b, path, onJson), NONE));
+      const merged = (types: readonly PayloadType[], path: string) => {
+        const type = types.reduce((a, b) => mergeTypes(a, b, path, onJson), NONE);
+        return finished(narrowed(type, path, onJson));
+      };
       for (const path of jsonTexts(seen, 'payload'))
         onJson(path, reasons.get(path) ?? 'its values have no common type');
       const keys = slots('key', 'payload_key');

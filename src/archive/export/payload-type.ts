@@ -177,7 +177,16 @@ function mergeStructs(
 }
 
 /** The type that a JSON value shows. */
-export function typeOfJson(value: JsonValue | undefined, depth = 0): PayloadType {
+export function typeOfJson(
+  value: JsonValue | undefined,
+  path: string,
+  onJson: OnJsonText,
+  depth = 0,
+): PayloadType {
+  const asJson = (reason: string) => {
+    onJson(path, reason);
+    return JSON_TEXT;
+  };
   if (value === null || value === undefined) return { kind: 'none' };
   if (typeof value === 'boolean') return { kind: 'boolean' };
   if (typeof value === 'string') return { kind: 'text' };
@@ -185,34 +194,35 @@ export function typeOfJson(value: JsonValue | undefined, depth = 0): PayloadType
     return Number.isInteger(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER
       ? { kind: 'integer', bits: 64, isSigned: true, isInDouble: true }
       : { kind: 'float', bits: 64 };
-  if (typeof value === 'bigint')
-    return BigInt.asIntN(64, value) === value ? { kind: 'integer', bits: 64, isSigned: true } : JSON_TEXT;
-  if (value instanceof NumberText) return typeOfNumber(value.text);
-  if (depth >= MAX_DEPTH) return JSON_TEXT;
+  if (typeof value === 'bigint' || value instanceof NumberText)
+    return typeOfNumber(String(value instanceof NumberText ? value.text : value)) ?? asJson(MANY_DIGITS);
+  if (depth >= MAX_DEPTH) return asJson(`it is ${MAX_DEPTH} levels deep`);
   if (Array.isArray(value)) {
-    const items = (value as JsonValue[]).map((item) => typeOfJson(item, depth + 1));
-    return { kind: 'list', items: items.reduce((a, b) => mergeTypes(a, b, '', noWord), { kind: 'none' }) };
+    const own = `${path}[]`;
+    const items = (value as JsonValue[]).map((item) => typeOfJson(item, own, onJson, depth + 1));
+    return { kind: 'list', items: items.reduce((a, b) => mergeTypes(a, b, own, onJson), { kind: 'none' }) };
   }
   const entries = Object.entries(value as Readonly<Record<string, JsonValue | undefined>>);
-  if (wrongNames(entries.map(([name]) => name)) !== undefined) return JSON_TEXT;
-  return {
-    kind: 'struct',
-    fields: new Map(entries.map(([name, one]) => [name, typeOfJson(one, depth + 1)])),
-  };
+  const wrong = wrongNames(entries.map(([name]) => name));
+  if (wrong !== undefined) return asJson(wrong);
+  const fields = entries.map(
+    ([name, one]) => [name, typeOfJson(one, `${path}.${name}`, onJson, depth + 1)] as const,
+  );
+  return { kind: 'struct', fields: new Map(fields) };
 }
 
 const MAX_DEPTH = 30;
-const noWord: OnJsonText = () => undefined;
+const MANY_DIGITS = 'it is a number of more digits than an integer of 64 bits or a double has';
 
 /** Of a number that JavaScript writes otherwise: with a zero at its end, with an exponent, or with more digits than it has. */
-function typeOfNumber(text: string): PayloadType {
+function typeOfNumber(text: string): PayloadType | undefined {
   const digits = text
     .replace(/[eE].*$/, '')
     .replaceAll(/\D/g, '')
     .replace(/^0+/, '').length;
   if (/^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text))
     return { kind: 'integer', bits: 64, isSigned: true };
-  return digits <= 15 && Number.isFinite(Number(text)) ? { kind: 'float', bits: 64 } : JSON_TEXT;
+  return digits <= 15 && Number.isFinite(Number(text)) ? { kind: 'float', bits: 64 } : undefined;
 }
 
 /** The places in a type that are JSON text. */

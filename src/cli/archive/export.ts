@@ -32,6 +32,8 @@ import type { Location } from './opened-location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
 const MIN_FILE_BYTES = 100_000;
+/** Fields of payloads that have no type of their own. */
+const MAX_NAMED = 20;
 /** What tables take of the bytes of records; of compressed objects nearly all. Only for the estimate. */
 const SHARES = { none: 0.25, gzip: 0.95, zstd: 1 } as const;
 
@@ -317,8 +319,10 @@ function report(
       ? `would write ${counted(written.length, 'day')}${most}, about ${size}`
       : `${counted(written.length, 'day')} written, ${rows}, ${counted(sum('files'), 'file')}, ${size}`;
     stdout.write(`${topic}: ${what}${rest > 0 ? `; as before: ${counted(rest, 'day')}` : ''}\n`);
-    for (const { path, reason } of jsonTexts)
+    for (const { path, reason } of jsonTexts.slice(0, MAX_NAMED))
       stdout.write(`${topic}: ${path} is JSON text, since ${reason}\n`);
+    if (jsonTexts.length > MAX_NAMED)
+      stdout.write(`${topic}: ${jsonTexts.length - MAX_NAMED} more are JSON text: --json names them\n`);
     if (rawEntries > 0)
       stdout.write(`${topic}: ${rawEntries} raw entries are in no table: archive recover decodes them\n`);
   }
