@@ -55,7 +55,7 @@ async function command(...args: string[]): Promise<string> {
   return out();
 }
 
-const number = (value: number | bigint | undefined) =>
+const number = (value: number | bigint | string | undefined) =>
   value === undefined ? null : { number: String(value) };
 const bytes = (value: Uint8Array | undefined | null) =>
   value ? { base64: Buffer.from(value).toString('base64') } : null;
@@ -174,8 +174,19 @@ describe.each(ENGINES)('%s', (engine) => {
       tags: ['a', 'ü', ''],
       counts: { x: -1, '': 2 },
       customer: { 'shop.Customer': { name: 'Ada', lines: [{ sku: 'A', count: 3 }] } },
+      exact: Buffer.from([0xff, 0xff, 0xff, 0x85]),
+      clock: 84_101_123_456,
+      ref: 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6',
+      span: Buffer.from([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]),
+      state: 'DONE',
+      either: { string: '7' },
+      shape: { 'shop.Circle': { radius: 2 } },
     };
-    const empty = { ...value, number: -1, flag: false, tags: [], counts: {}, customer: null };
+    const empty = {
+      ...value,
+      ...{ number: -1, flag: false, tags: [], counts: {}, customer: null },
+      ...{ either: { int: 7 }, shape: { 'shop.Square': { side: 3 } } },
+    };
     const one = (entryId: number, version: 0 | 1, rest: object) =>
       message(0, entryId, {
         schemaVersion: versionOf(version),
@@ -222,11 +233,19 @@ interface Shop {
     readonly lines: readonly { sku: string; count: number }[];
   } | null;
   readonly note?: string | null;
+  readonly exact: string;
+  readonly clock: string;
+  readonly ref: string;
+  readonly span: string;
+  readonly state: string;
+  readonly either: string | number;
+  readonly shape: { readonly radius?: number; readonly side?: number };
 }
 
 /** What Python makes of the decoded values of the shop's schemas. */
 function expectedPayload(decoded: Shop): Record<string, unknown> {
   const { number: count, at, local, day, ratio, flag, raw, amount, tags, counts, customer, note } = decoded;
+  const { exact, clock, ref, span, state, either, shape } = decoded;
   const times = (text: string) => ({
     time: text.replace('Z', '').padEnd('2026-11-23T00:00:00.000000'.length, '0'),
   });
@@ -238,7 +257,7 @@ function expectedPayload(decoded: Shop): Record<string, unknown> {
     ratio: { float: String(ratio) },
     flag,
     raw: { base64: raw },
-    amount: { number: amount },
+    amount: number(amount),
     tags: listOf(tags),
     counts: Object.fromEntries(Object.entries(counts).map(([key, one]) => [key, number(one)])),
     customer: customer && {
@@ -246,6 +265,15 @@ function expectedPayload(decoded: Shop): Record<string, unknown> {
       lines: listOf(customer.lines.map((one) => ({ sku: one.sku, count: number(one.count) }))),
     },
     note: note ?? null,
+    exact: number(exact),
+    // Spark opens no file that has a time of the day or a UUID in it.
+    ...{ clock, ref, span, state },
+    // Of branches that have nothing in common; of records a struct of the fields of all.
+    either: JSON.stringify(either),
+    shape: {
+      radius: shape.radius === undefined ? null : number(shape.radius),
+      side: shape.side === undefined ? null : number(shape.side),
+    },
   };
 }
 
@@ -261,6 +289,7 @@ function keepShopSchemas(archive: string): [avro.Type, avro.Type] {
     { name: 'sku', type: 'string' },
     { name: 'count', type: 'int' },
   ]);
+  const fixed = (name: string, size: number) => ({ type: 'fixed', name, size });
   const fields = (more: object[]) => [
     { name: 'number', type: 'long' },
     { name: 'at', type: { type: 'long', logicalType: 'timestamp-micros' } },
@@ -280,6 +309,19 @@ function keepShopSchemas(archive: string): [avro.Type, avro.Type] {
           { name: 'name', type: 'string' },
           { name: 'lines', type: { type: 'array', items: line } },
         ]),
+      ],
+    },
+    { name: 'exact', type: { ...fixed('Exact', 4), logicalType: 'decimal', precision: 8, scale: 2 } },
+    { name: 'clock', type: { type: 'long', logicalType: 'time-micros' } },
+    { name: 'ref', type: { type: 'string', logicalType: 'uuid' } },
+    { name: 'span', type: { ...fixed('Span', 12), logicalType: 'duration' } },
+    { name: 'state', type: { type: 'enum', name: 'State', symbols: ['OPEN', 'DONE'] } },
+    { name: 'either', type: ['int', 'string'] },
+    {
+      name: 'shape',
+      type: [
+        record('Circle', [{ name: 'radius', type: 'long' }]),
+        record('Square', [{ name: 'side', type: 'long' }]),
       ],
     },
     ...more,
