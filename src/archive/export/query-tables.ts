@@ -6,6 +6,7 @@ import { BackupError, messageOf } from '../../errors.ts';
 import { sqlName, sqlText } from './columns.ts';
 import { expectDuckDb } from './parquet-file.ts';
 import { GUARD_NAME, isChanging } from './target.ts';
+import { selectOfTopics } from './topics-view.ts';
 
 /** The tables of a topic: a folder with one for each day. */
 export interface TopicTables {
@@ -99,12 +100,8 @@ export async function openTables(
         `CREATE TABLE ${name} AS FROM read_json(${sqlText(path)}, format = 'newline_delimited', maximum_object_size = 67108864, columns = {${types.join(', ')}})`,
       );
     }
-    const parts = topics.map(
-      ({ topic, folder: own }) =>
-        `SELECT ${sqlText(topic)} AS topic, * FROM read_parquet(${sqlText(`${own}/**/*.parquet`)}, hive_partitioning = true, union_by_name = true)`,
-    );
-    if (parts.length > 0)
-      await connection.run(`CREATE VIEW messages AS ${parts.join(' UNION ALL BY NAME ')}`);
+    if (topics.length > 0)
+      await connection.run(`CREATE VIEW messages AS ${await selectOfTopics(connection, topics)}`);
     const folders = [folder, ...topics.map((one) => one.folder)].map(sqlText).join(', ');
     await connection.run(`SET allowed_directories = [${folders}]`);
     await connection.run('SET enable_external_access = false');
