@@ -93,6 +93,16 @@ function writtenDown(): Record<string, Record<string, number>> {
   return JSON.parse(rule.cos.object(key)?.bytes.toString() ?? '{}').acknowledged ?? {};
 }
 
+/** How many messages a killed restore has published: those that its note tells of, and those that it does not. */
+async function storedSoFar(): Promise<{ told: number; untold: number }> {
+  const acknowledged = writtenDown();
+  const isTold = ({ producer, sequenceId }: StoredMessage, partition: number) =>
+    sequenceId <= (acknowledged[producer.split('-').at(-1) as string]?.[partition] ?? -1);
+  const stored = await restored();
+  const told = stored.flatMap((messages, partition) => messages.filter((one) => isTold(one, partition)));
+  return { told: told.length, untold: stored.flat().length - told.length };
+}
+
 const isChunk = (fields: Readonly<Record<string, unknown>>) => fields['isChunk'] === true;
 
 const AT_THE_BROKER: [string, KillPoint][] = [
@@ -156,30 +166,24 @@ describe('into a topic that keeps duplicates', () => {
     async (_name, point) => {
       await start({ deduplicates: false, options: ['--no-batching'] });
       expect(await restoreAndKill(point)).toBe(true);
-      const before = (await restored()).flat().length;
-      const told = writtenDown();
+      const { untold } = await storedSoFar();
       await restoreToTheEnd();
       const messages = await restored();
       const twice = expectNothingLost(published, messages);
       expectInOrder(messages);
-      expect(twice).toBeLessThanOrEqual(before);
-      if (Object.keys(told).length > 0) expect(twice).toBe(0);
+      expect(twice).toBeLessThanOrEqual(untold);
     },
   );
 
   it('what was written down on the way is not published again', async () => {
     await start({ deduplicates: false, count: 3_000, options: ['--rate', '800', '--no-batching'] });
     expect(await restoreAndKill(afterCommitOf('put', NOTES, 4))).toBe(true);
-    const stored = await restored();
-    const told = writtenDown();
-    const isTold = ({ producer, sequenceId }: StoredMessage, partition: number) =>
-      sequenceId <= (told[producer.split('-').at(-1) as string]?.[partition] ?? -1);
-    const untold = stored.flatMap((messages, partition) => messages.filter((one) => !isTold(one, partition)));
-    expect(stored.flat().length - untold.length).toBeGreaterThan(200);
+    const { told, untold } = await storedSoFar();
+    expect(told).toBeGreaterThan(200);
     args = args.filter((arg) => arg !== '--rate' && arg !== '800');
     await restoreToTheEnd();
     const twice = expectNothingLost(published, await restored());
-    expect(twice).toBeLessThanOrEqual(untold.length);
+    expect(twice).toBeLessThanOrEqual(untold);
   });
 });
 
