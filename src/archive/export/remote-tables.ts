@@ -10,7 +10,7 @@ import { GUARD_NAME, isChanging } from './target.ts';
 
 const AT_A_TIME = 8;
 /** What the end of a file mostly fits into. */
-const END_BYTES = 262_144;
+const END_BYTES = 65_536;
 /** Parquet ends with the length of its footer, and these. */
 const MAGIC = 'PAR1';
 const TRAILER_BYTES = 8;

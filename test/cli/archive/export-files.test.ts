@@ -130,6 +130,24 @@ it('writes a day anew into which rows come between others', async () => {
   expect(found).toEqual({ ids: '190' });
 });
 
+it('puts what was recovered later between the others, and adds behind it then', async () => {
+  const archive = emptyArchive();
+  await archive.store([large(0, 79), large(81, 159)]);
+  const raw = join(archive.archive, '_unreadable/t/ns/orders/partition=0');
+  mkdirSync(raw, { recursive: true });
+  writeFileSync(join(raw, '000000000007-0000000080.bin'), 'x');
+  writeFileSync(join(raw, '000000000007-0000000080.json'), '{"reason":"bad checksum"}');
+  expect(await exportDay(archive, '200kB')).toMatchObject({ rows: 159 });
+  await archive.store([large(80, 80)]);
+  expect(await exportDay(archive, '200kB')).toMatchObject({ rows: 160 });
+  await expectRows(archive, 160);
+  const before = filesOf(archive);
+  await archive.store([large(160, 169)]);
+  expect(await exportDay(archive, '200kB')).toMatchObject({ rows: 170 });
+  await expectRows(archive, 170);
+  for (const [name, file] of [...before].slice(0, -1)) expect(filesOf(archive).get(name)).toEqual(file);
+});
+
 it('bounds row groups by a part of the size of files', async () => {
   const archive = emptyArchive();
   await archive.store([large(0, 399)]);
