@@ -113,6 +113,22 @@ it('reads the columns and days that the query asks for', async () => {
   expect(middle).toBeGreaterThan(files[1] as number);
 });
 
+it('reads more of a file where its end does not say all', async () => {
+  const wide = emptyArchive();
+  const fields = Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`field_of_a_long_name_${i}`, i]));
+  await wide.store([[message(0, 0, { payload: Buffer.from(JSON.stringify(fields)) })]]);
+  const place = `cos://${rule.env['COS_BUCKET']}/wide/`;
+  const exported = await command(['export', '--folder', wide.archive, '--to', place, '--decode', 'json']);
+  expect(exported).toMatchObject({ code: 0, err: '' });
+  const before = read().length;
+  const sql = 'SELECT payload.field_of_a_long_name_899 AS last FROM messages';
+  expect(await command(['query', '--tables', place, '--format', 'csv', sql])).toMatchObject({
+    code: 0,
+    out: 'last\n899\n',
+  });
+  expect(read().length - before).toBe(3);
+});
+
 it('says where there is nothing, and what DuckDB and COS refuse; no key in any of it', async () => {
   const secret = rule.env['TENCENTCLOUD_SECRET_KEY'] ?? rule.env['COS_SECRET_KEY'];
   const missing = await command(['query', '--tables', `${to()}/none`, 'SELECT 1 FROM messages']);
