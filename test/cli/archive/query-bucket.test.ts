@@ -16,6 +16,7 @@ const DAY_MS = 86_400_000;
 
 let rule: LoopbackStage;
 const archive = emptyArchive();
+const wide = emptyArchive();
 /** Temporary files of these commands alone. */
 const temporary = mkdtempSync(join(tmpdir(), 'tdmq-backup-temporary-'));
 const to = () => `cos://${rule.env['COS_BUCKET']}/tables`;
@@ -114,7 +115,6 @@ it('reads the columns and days that the query asks for', async () => {
 });
 
 it('reads more of a file where its end does not say all', async () => {
-  const wide = emptyArchive();
   const fields = Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`field_of_a_long_name_${i}`, i]));
   await wide.store([[message(0, 0, { payload: Buffer.from(JSON.stringify(fields)) })]]);
   const place = `cos://${rule.env['COS_BUCKET']}/wide/`;
