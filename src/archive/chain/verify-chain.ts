@@ -149,7 +149,9 @@ function* gapFindings(gaps: readonly Gap[], topic: string, partition: number): G
   const named = new Set<PassedOver>();
   for (const gap of gaps) {
     const key = (gap.behind ?? gap.before)?.key ?? gap.hole?.to.key ?? name;
-    const entries = `${countText(gap.entries)} between ${formatEntry(gap.range.after)} and ${formatEntry(next(gap.range.through))}`;
+    // What is at the end of a ledger that is gone, ids do not report.
+    const many = gap.entries === 0 ? 'entries, or none,' : countText(gap.entries);
+    const entries = `${many} between ${formatEntry(gap.range.after)} and ${formatEntry(next(gap.range.through))}`;
     if (gap.passedOver !== undefined) {
       if (named.has(gap.passedOver)) continue;
       named.add(gap.passedOver);

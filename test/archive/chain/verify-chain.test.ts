@@ -657,3 +657,18 @@ describe('objects', () => {
     expect(told(report, 'notice')).toEqual(killed.objects.map((key) => `unlisted ${key}`));
   });
 });
+
+it('where a manifest is gone and each run has a ledger of its own, no finding counts 0 entries', async () => {
+  const archive = documentedArchive();
+  for (let run = 0; run < 5; run++) {
+    const ledger = 12 + run;
+    archive.run({
+      startedMs: at(run),
+      positions: { 0: `${run === 0 ? '12:-1' : `${ledger - 1}:4`} ${ledger}:4` },
+      objects: [{ partition: 0, entries: `${ledger}:0-4` }],
+    });
+  }
+  archive.remove((archive.runs[2] as DocumentedRun).manifest);
+  const details = detailOf(await verify(archive), 'gap');
+  expect(details).toEqual([expect.stringContaining('entries, or none, between ')]);
+});
