@@ -133,7 +133,7 @@ function planMemory(memoryMb: number): RunMemory {
   return {
     uploadBytes,
     receiveBytes: uploadBytes / 4,
-    inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.5,
+    inUseBytes: MIN_IN_USE_BYTES + freeBytes * 0.4,
     largestMessageBytes: largestMessageBytes(memoryMb),
   };
 }
