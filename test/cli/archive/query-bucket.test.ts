@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { message } from '../../archive/archive-fixture.ts';
 import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
@@ -34,7 +34,7 @@ const read = () => rule.cos.requests().filter(({ kind, key }) => kind === 'get' 
 
 beforeAll(async () => {
   rule = await startLoopbackStage();
-  process.env['TMPDIR'] = temporary;
+  vi.stubEnv('TMPDIR', temporary);
   const days = Array.from({ length: DAYS }, (_, day) =>
     Array.from({ length: ROWS }, (_, i) =>
       message(i % 2, day * ROWS + i, {
@@ -65,6 +65,8 @@ beforeAll(async () => {
     ).toMatchObject({ code: 0, err: '' });
 });
 afterAll(async () => {
+  // Other files go on in this process.
+  vi.unstubAllEnvs();
   rmSync(temporary, { recursive: true, force: true });
   await rule.close();
 });
