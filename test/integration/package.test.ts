@@ -20,7 +20,7 @@ test('npm run package reports what is in the zip and how big it is, and makes th
   const files = ['index.js', 'bootstrap.js', 'zstd-worker.mjs', 'package.json', 'bootstrap', 'scf_bootstrap'];
   for (const file of files)
     expect(output).toMatch(new RegExp(`^ +${file.replace('.', '\\.')} +(644|755) +[\\d,]+$`, 'm'));
-  expect(output).toMatch(/dist\/function\.zip {2}[\d.]+ kB/);
+  expect(output).toMatch(/dist\/function\.zip {2}[\d.]+ [kM]B/);
   const first = hash();
   await packageIt();
   expect(hash()).toBe(first);
