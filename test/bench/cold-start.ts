@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
+import { median } from './report.ts';
 
 const ROUNDS = 9;
 const folder = mkdtempSync(join(tmpdir(), 'tdmq-backup-bench-'));
@@ -60,7 +61,6 @@ async function round(): Promise<{ firstByteMs: number; loadMs: number; rssBytes:
   }
 }
 
-const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 const rounds: Awaited<ReturnType<typeof round>>[] = [];
 for (let i = 0; i < ROUNDS; i++) rounds.push(await round());
 const emptyMs: number[] = [];

@@ -1,6 +1,6 @@
 // How near the function is to what its promises cost: the CPU of receiving, and of each step that none can leave out, as a
 // sum, beside the function's own; and its time beside that of the Python function, all in the same run.
-import { progress, spread, table } from './report.ts';
+import { median, progress, spread, table } from './report.ts';
 import { functionSide, pythonFunction, type Result, rawDrain, runFloor } from './sides.ts';
 import type { Surroundings } from './surroundings.ts';
 import { mainWorkloads } from './workloads.ts';
@@ -22,8 +22,6 @@ const HEAD = [
 const ROUNDS_OF_STEPS = 3;
 
 const cpuOf = ({ cpuMs, messages }: Result) => (cpuMs * 1_000) / messages;
-const median = (values: readonly number[]) =>
-  [...values].sort((a, b) => a - b)[(values.length - 1) >> 1] ?? Number.NaN;
 
 /** The table, as Markdown. */
 export async function measureFloor(

@@ -4,10 +4,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { startDelayProxy } from './delay-proxy.ts';
-import { progress, spread, table } from './report.ts';
+import { median, progress, spread, table } from './report.ts';
 import { MEMORY_MB, ruleEnv } from './sides.ts';
 import { CLOSE, type Surroundings } from './surroundings.ts';
+import { startDelayProxy } from './tcp-proxy.ts';
 
 const PARTITIONS = [1, 16, 128];
 const TICKS_A_DAY = 288;
@@ -81,8 +81,6 @@ export async function measureIdle(
 }
 
 const cells = (ticks: readonly Tick[], field: keyof Tick) => spread(ticks.map((one) => one[field]));
-const median = (values: readonly number[]) =>
-  [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] as number;
 
 /** The ticks of one process; the first is timed from its start. */
 async function ticks(args: readonly string[], env: Record<string, string>): Promise<Tick[]> {

@@ -1,11 +1,11 @@
 // Several instances on one Failover subscription: how much faster they are, how evenly they share, what they read for
 // nothing. Beside each other on this machine, where its CPU binds, and with services that are as far away as a cloud's.
 import { messageOf } from '../../src/errors.ts';
-import { startDelayProxy } from './delay-proxy.ts';
 import type { Measurement } from './measurement.ts';
 import { progress, spread, table } from './report.ts';
 import { type Drain, type Result, runFunction } from './sides.ts';
 import { FAR, type Surroundings } from './surroundings.ts';
+import { startDelayProxy } from './tcp-proxy.ts';
 import { distantWorkload, sharedWorkload, type Workload } from './workloads.ts';
 
 const INSTANCES = [1, 2, 4];

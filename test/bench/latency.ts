@@ -1,8 +1,9 @@
 // What a distance costs: the same drains with COS and the broker here, and as far away as a cloud's, through the same hops.
-import { startDelayProxy } from './delay-proxy.ts';
+
 import { progress, spread, table } from './report.ts';
 import { type Result, runFunction } from './sides.ts';
 import { FAR, NEAR, type Surroundings } from './surroundings.ts';
+import { startDelayProxy } from './tcp-proxy.ts';
 import { mainWorkloads } from './workloads.ts';
 
 const COS_MS = 30;

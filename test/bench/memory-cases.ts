@@ -9,7 +9,7 @@ import { largestMessageBytes } from '../../src/largest-message.ts';
 import { startLoopbackCos } from '../../src/local/cos/server.ts';
 import { startLoopbackBroker } from '../stand-ins/broker/broker.ts';
 import type { Compression } from '../stand-ins/broker/compress.ts';
-import { startThrottlingProxy } from './throttling-proxy.ts';
+import { startThrottlingProxy } from './tcp-proxy.ts';
 
 /** One load. The entries of a batch are not counted, its messages are. */
 export interface MemoryCase {

@@ -2,11 +2,15 @@
 import type { Result } from './sides.ts';
 import type { Workload } from './workloads.ts';
 
+/** The middle one, of an even number the lower one; `NaN` of none. */
+export const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[(values.length - 1) >> 1] ?? Number.NaN;
+
 /** A cell: the median of the rounds, with what is around it where there are several. */
 export function spread(values: readonly number[], digits = 0): string {
   const sorted = [...values].sort((a, b) => a - b);
   const show = (value: number | undefined) => (value ?? Number.NaN).toFixed(digits);
-  const middle = show(sorted[Math.floor((sorted.length - 1) / 2)]);
+  const middle = show(median(values));
   return sorted.length < 2 ? middle : `${middle} (${show(sorted[0])}–${show(sorted.at(-1))})`;
 }
 

@@ -15,7 +15,7 @@ import { importPulsarClient } from '../../src/pulsar/native/source.ts';
 import { type Broker, startBroker } from '../integration/broker/broker.ts';
 import { createSubscription, createTopic } from '../integration/broker/topics.ts';
 import { runPython } from '../integration/python.ts';
-import { startDelayProxy } from './delay-proxy.ts';
+import { startDelayProxy } from './tcp-proxy.ts';
 import type { Workload } from './workloads.ts';
 
 export const BUCKET = 'bench-1250000000';

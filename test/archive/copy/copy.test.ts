@@ -88,6 +88,20 @@ const SELECTIONS: [string, Parameters<typeof copy>[2]][] = [
   ],
 ];
 
+/** Removes each of these objects in turn, and expects that it is damage. */
+async function expectMissed(
+  store: ReturnType<typeof createMemoryStore>,
+  keys: readonly string[],
+): Promise<void> {
+  expect(keys.length).toBeGreaterThan(0);
+  for (const key of keys) {
+    const kept = store.objects.get(key) as NonNullable<ReturnType<typeof store.objects.get>>;
+    store.objects.delete(key);
+    expect(damages(await verify(store)).length, key).toBeGreaterThan(0);
+    store.objects.set(key, kept);
+  }
+}
+
 describe.each(SELECTIONS)('a copy of %s', (_, options) => {
   it('verifies at the target, and misses each object and each manifest that then goes', async () => {
     const archive = archiveOf();
@@ -108,14 +122,11 @@ describe.each(SELECTIONS)('a copy of %s', (_, options) => {
     const newest = ['orders', 'payments'].map((rule) =>
       keys.filter((key) => key.includes(`_runs/rule=${rule}`)).at(-1),
     );
-    for (const key of keys) {
-      // The newest of a rule is named by none, as in any archive.
-      if (newest.includes(key)) continue;
-      const kept = store.objects.get(key) as NonNullable<ReturnType<typeof store.objects.get>>;
-      store.objects.delete(key);
-      expect(damages(await verify(store)).length, key).toBeGreaterThan(0);
-      store.objects.set(key, kept);
-    }
+    // The newest of a rule is named by none, as in any archive.
+    await expectMissed(
+      store,
+      keys.filter((key) => !newest.includes(key)),
+    );
   });
 
   it('is cheap again, and writes no second note', async () => {
@@ -185,12 +196,10 @@ it('a copy of a copy verifies too, and misses what the first one had', async () 
   await copy({ store: first }, second, { topic: 't/ns/orders', selection }, TO);
   const report = await verify(second);
   expect([damages(report), report.objects]).toEqual([[], 4]);
-  for (const key of [...second.objects.keys()].filter((one) => one.endsWith('.jsonl'))) {
-    const kept = second.objects.get(key) as NonNullable<ReturnType<typeof second.objects.get>>;
-    second.objects.delete(key);
-    expect(damages(await verify(second)).length, key).toBeGreaterThan(0);
-    second.objects.set(key, kept);
-  }
+  await expectMissed(
+    second,
+    [...second.objects.keys()].filter((one) => one.endsWith('.jsonl')),
+  );
 });
 
 it('what a run stores while it copies is no part of it, and is not missed', async () => {
