@@ -1,5 +1,4 @@
 // What the function's work is made of: the cost of each stage, of each compression, and the size of the package.
-import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { collectFunction, zipFunction } from '../../src/packaging/function-package.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
@@ -84,7 +83,8 @@ function compressionRow(name: string, results: readonly Result[], plain: readonl
 }
 
 function packageSize(functionFile: string): string {
-  const zipped = zipFunction(collectFunction(packageRoot(import.meta.url), dirname(functionFile))).length;
-  const bundle = statSync(functionFile).size;
-  return `The function is ${(bundle / 1e6).toFixed(1)} MB, ${(zipped / 1e6).toFixed(2)} MB zipped; its cold start: npm run bench:start\n`;
+  const files = collectFunction(packageRoot(import.meta.url), dirname(functionFile));
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+  const all = files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  return `The function is ${megabytes(all)} MB, ${megabytes(zipFunction(files).length)} MB zipped; its cold start: npm run bench:start\n`;
 }
