@@ -7,6 +7,7 @@ import { BackupError } from '../../errors.ts';
 import type { Clock } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
 import { noteFolder } from './day-note.ts';
+import { isGone, pidSpace } from './process-owner.ts';
 import type { ExportTarget } from './target.ts';
 
 const BEAT_MS = 15_000;
@@ -26,6 +27,7 @@ export interface ExportLock {
 interface Owner {
   readonly id: string;
   readonly host: string;
+  readonly pidSpace: string;
   readonly pid: number;
   /** Grows as long as the owner lives. */
   readonly beat: number;
@@ -41,7 +43,7 @@ export async function lockTables(
   { clock, signal, onWait }: { clock: Clock; signal: AbortSignal; onWait: (owner: string) => void },
 ): Promise<ExportLock> {
   const key = `${noteFolder(topic)}lock`;
-  const own: Owner = { id: randomUUID(), host: hostname(), pid: process.pid, beat: 0 };
+  const own: Owner = { id: randomUUID(), host: hostname(), pidSpace: pidSpace(), pid: process.pid, beat: 0 };
   const isOwn = async () => ownerOf(await target.readNote(key))?.id === own.id;
   let seen: string | undefined;
   let looks = 0;
@@ -104,15 +106,6 @@ function ownerOf(text: string | undefined): Owner | undefined {
   }
 }
 
-/** Whether its process is gone: known of processes of this machine alone. */
+/** Whether its process is gone: known where its pid means the same process as here. */
 const isKnownGone = (owner: Owner | undefined): boolean =>
-  owner?.host === hostname() && (owner.pid === process.pid ? !held.has(owner.id) : isGone(owner.pid));
-
-/** Whether there is no process of this number on this machine. */
-export function isGone(pid: number): boolean {
-  try {
-    return !process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
-  }
-}
+  owner?.pidSpace === pidSpace() && (owner.pid === process.pid ? !held.has(owner.id) : isGone(owner.pid));

@@ -16,14 +16,13 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
 import { fileError } from '../catalog/folder-listing.ts';
-import { isGone } from './export-lock.ts';
+import { isGone, pidSpace } from './process-owner.ts';
 import { type Draft, type ExportTarget, GUARD_NAME, GUARD_TEXT } from './target.ts';
 
-/** Drafts of another machine, on which nothing has changed for so long. */
+/** Drafts of another machine or container, on which nothing has changed for so long. */
 const LEFT_AFTER_MS = 86_400_000;
 
 /** Of exports of this process. */
@@ -41,7 +40,7 @@ export async function openFolderTarget(
   { isDry = false }: FolderTargetOptions = {},
 ): Promise<ExportTarget> {
   const folder = resolve(path);
-  const own = `-${randomUUID().slice(0, 8)}-${hostname()}-${process.pid}`;
+  const own = `-${randomUUID().slice(0, 8)}-${pidSpace()}-${process.pid}`;
   const draftFolder = join(folder, '_export', `drafts${own}`);
   const beside = join(dirname(folder), `.${basename(folder)}.tdmq-backup${own}`);
   const pathOf = (key: string) => join(folder, ...key.split('/'));
@@ -248,7 +247,7 @@ async function cleanUp(folder: string): Promise<void> {
 /** Whether nobody works there any more: its process, by the end of its name, is gone, or was another one's of this number. */
 async function isLeft(path: string): Promise<boolean> {
   const pid = Number(path.slice(path.lastIndexOf('-') + 1));
-  if (path.endsWith(`-${hostname()}-${pid}`)) return pid === process.pid ? !inUse.has(path) : isGone(pid);
+  if (path.endsWith(`-${pidSpace()}-${pid}`)) return pid === process.pid ? !inUse.has(path) : isGone(pid);
   const changedMs = await stat(path).then(({ mtimeMs }) => mtimeMs, Date.now);
   return Date.now() - changedMs > LEFT_AFTER_MS;
 }

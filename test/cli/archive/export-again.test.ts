@@ -13,9 +13,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
+import { pidSpace } from '../../../src/archive/export/process-owner.ts';
 import { main } from '../../../src/cli/main.ts';
 import type { Message } from '../../../src/ports.ts';
 import { message, messages } from '../../archive/archive-fixture.ts';
@@ -224,9 +224,9 @@ it('writes a day anew that a killed export had begun to replace, and removes wha
   await exportDays(archive);
   // A process that is gone: this one has ended.
   const pid = execFileSync(process.execPath, ['-p', 'process.pid'], { encoding: 'utf8' }).trim();
-  const beside = join(dirname(archive.tables), `.tables.tdmq-backup-0a0a-${hostname()}-${pid}`);
+  const beside = join(dirname(archive.tables), `.tables.tdmq-backup-0a0a-${pidSpace()}-${pid}`);
   mkdirSync(beside);
-  mkdirSync(join(archive.tables, `_export/drafts-0a0a-${hostname()}-${pid}`));
+  mkdirSync(join(archive.tables, `_export/drafts-0a0a-${pidSpace()}-${pid}`));
   const own = day(archive, '2026-11-23');
   renameSync(join(own, 'part-00000.parquet'), join(own, 'part-00001.parquet'));
   writeFileSync(join(own, 'this-day-is-being-replaced.parquet'), 'ask again');

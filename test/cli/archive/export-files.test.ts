@@ -1,9 +1,9 @@
 // The files of a day: how large and how many, which of them an export writes again, and what else may be in their folder.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
+import { pidSpace } from '../../../src/archive/export/process-owner.ts';
 import { main } from '../../../src/cli/main.ts';
 import type { Message } from '../../../src/ports.ts';
 import { messages } from '../../archive/archive-fixture.ts';
@@ -203,9 +203,12 @@ it('waits no longer for an export that was killed, and ends at Ctrl-C where it w
   const lock = join(archive.tables, '_export/t/ns/orders/lock');
   mkdirSync(dirname(lock), { recursive: true });
   // No process has this number.
-  writeFileSync(lock, JSON.stringify({ id: 'x', host: hostname(), pid: 2 ** 30, beat: 3 }));
+  writeFileSync(lock, JSON.stringify({ id: 'x', host: 'this', pidSpace: pidSpace(), pid: 2 ** 30, beat: 3 }));
   expect(await exportDay(archive, '256MB')).toMatchObject({ rows: 10 });
-  writeFileSync(lock, JSON.stringify({ id: 'x', host: 'another', pid: 1, beat: 3 }));
+  writeFileSync(
+    lock,
+    JSON.stringify({ id: 'x', host: 'another', pidSpace: 'another', pid: 2 ** 30, beat: 3 }),
+  );
   const stop = new AbortController();
   const { terminal, err } = testTerminal({}, stop.signal);
   const stderr = {
@@ -217,7 +220,7 @@ it('waits no longer for an export that was killed, and ends at Ctrl-C where it w
   };
   const args = ['archive', 'export', '--folder', archive.archive, '--to', archive.tables];
   expect(await main(args, { ...terminal, stderr })).toBe(130);
-  expect(err()).toContain('process 1 on another');
+  expect(err()).toContain('process 1073741824 on another');
   expect(JSON.parse(readFileSync(lock, 'utf8'))).toMatchObject({ host: 'another' });
 });
 
