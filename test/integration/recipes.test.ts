@@ -1,4 +1,4 @@
-// The recipes of docs/reading-back.md, as they are on the page: each runs over an archive that the product wrote, with what
+// The recipes of docs/recipes.md, as they are on the page: each runs over an archive that the product wrote, with what
 // breaks engines that guess, and finds what `archive cat` finds. Needs Python, PyPI, and Java for Spark.
 import { spawnSync } from 'node:child_process';
 import {
@@ -23,7 +23,7 @@ import { ORDERS, PLAIN, writeRecipesArchive } from './recipes-archive.ts';
 import { runCommand } from './run-command.ts';
 
 const root = packageRoot(import.meta.url);
-const page = readFileSync(join(root, 'docs/reading-back.md'), 'utf8');
+const page = readFileSync(join(root, 'docs/recipes.md'), 'utf8');
 /** The recipes of the page, by their first line. */
 const recipes = new Map(
   [...page.matchAll(/```python\n# (.*)\n([\s\S]*?)```/g)].map(([, title = '', code = '']) => [title, code]),

@@ -247,5 +247,5 @@ function shown(cell: string | null, type: string): string | number {
 
 const refused = (what: string) =>
   new BackupError('config', `DuckDB refuses the query: ${what.replaceAll(/\s*\n\s*/g, ' ')}`, {
-    hint: 'Views are messages, runs and schemas: "DESCRIBE messages" lists columns. docs/reading-back.md has queries.',
+    hint: 'Views are messages, runs and schemas: "DESCRIBE messages" lists columns. docs/tables.md has queries.',
   });

@@ -45,8 +45,8 @@ Usage: tdmq-backup archive export --to DIR|cos://bucket/prefix/ [options]
 Writes Parquet files that DuckDB, Spark, Polars, pandas and others read as one table:
 {tenant}/{namespace}/{topic}/date=2026-11-23/part-00000.parquet, a folder for each day (UTC) on which messages were
 published; rows in the order of each partition, each message once. The archive stays as it is. The same command later
-adds what is new, and whoever reads meanwhile gets a day as it was or as it is now (docs/reading-back.md). Without
---topic it exports every topic. Columns: docs/reading-back.md. Needs the package @duckdb/node-api.
+adds what is new, and whoever reads meanwhile gets a day as it was or as it is now (docs/tables.md). Without
+--topic it exports every topic. Columns: docs/tables.md. Needs the package @duckdb/node-api.
 
   --to DIR         a folder, or cos://bucket-appid/prefix/ (files are made in the folder for temporary files first)
   --to-region NAME  of that bucket, instead of COS_REGION
