@@ -5,7 +5,6 @@ import { parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
 import { drain } from './drain.ts';
 import { BackupError } from './errors.ts';
-import { endCompression } from './format/compression.ts';
 import { isArchiveClass } from './format/contents.ts';
 import type { Summary } from './format/run-manifest.ts';
 import { systemClock } from './lib/clock.ts';
@@ -189,7 +188,6 @@ async function run(invocation: Invocation): Promise<void> {
     chain?.abort();
     await source?.close();
     await store.close();
-    await endCompression();
   }
 }
 

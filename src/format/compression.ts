@@ -1,26 +1,29 @@
-// The bytes of records to the bytes of an object, and back, as streams. Compression runs in Node's thread pool, or for
-// zstd on a Node that has none on a thread of its own (zstd.ts).
+// The bytes of records to the bytes of an object, and back, as streams. gzip runs in Node's thread pool; zstd, which takes
+// a tenth of its time, on the thread that asks (zstd.ts).
 import zlib from 'node:zlib';
 import { BackupError, messageOf } from '../errors.ts';
+import { type BlockBody, ChunkList } from '../lib/chunk-list.ts';
 import {
-  compressFrame,
-  createFrameMemory,
+  type CompressFrame,
   decompressFrames,
-  endZstd,
   FRAME_INPUT_BYTES,
   hasNativeZstd,
+  loadCompressFrame,
 } from '../lib/zstd.ts';
 import type { Compression } from './object-key.ts';
 
 /** Of 1 to 9. On records of 1 KiB 6 takes twice the time of 5 for one percent less, and 4 stores a tenth more. */
 const GZIP_LEVEL = 5;
-/** V8 again, WebAssembly and its memory; measured. */
-const ZSTD_THREAD_MB = 24;
+/** WebAssembly, its code and its memory; measured. */
+const ZSTD_WASM_MB = 8;
 
-/** A compressor that is fed in order and hands its output to `onOutput` in order. */
+/** A compressor that is fed in order and hands its output to `onOutput` in order, as views: copy each at once. */
 export interface Compressor {
-  /** Resolves when the compressor can take more. */
-  write(bytes: Uint8Array): Promise<void>;
+  /**
+   * Takes a copy of the bytes at once. A promise where the compressor has enough for now; resolves when it can take more.
+   * @throws Error
+   */
+  write(bytes: Uint8Array): Promise<void> | undefined;
   /** Resolves when all output has been handed over. */
   end(): Promise<void>;
   /** Drops what is inside. */
@@ -29,10 +32,7 @@ export interface Compressor {
 
 /** What compression takes of the process's memory besides the buffers of the files. */
 export const compressionMemoryMb = (compression: Compression): number =>
-  compression === 'zstd' && !hasNativeZstd ? ZSTD_THREAD_MB : 0;
-
-/** Ends threads that compression has started, awaited where nothing is under way. They start again when needed. */
-export const endCompression = endZstd;
+  compression === 'zstd' && !hasNativeZstd ? ZSTD_WASM_MB : 0;
 
 /** A compressor for a file; `undefined` for `none`. */
 export function createCompressor(
@@ -56,14 +56,25 @@ function createGzip(onOutput: (bytes: Uint8Array) => void): Compressor {
     stream.once('close', () => reject(failure ?? new BackupError('store', 'compression was ended early')));
   });
   ended.catch(() => undefined);
+  let draining: Promise<void> | undefined;
+  /** A single byte waits for what follows it: each write is a call of the thread pool. */
+  let before: Buffer = Buffer.alloc(0);
   return {
-    async write(bytes) {
+    write(bytes) {
       if (failure !== undefined) throw failure;
-      if (!stream.write(bytes))
-        await Promise.race([new Promise((resolve) => stream.once('drain', resolve)), ended]);
+      const copy = Buffer.concat([before, bytes]);
+      before = copy.length === 1 ? copy : Buffer.alloc(0);
+      if (copy.length === 1 || stream.write(copy)) return undefined;
+      draining ??= Promise.race([
+        new Promise<void>((resolve) => stream.once('drain', resolve)),
+        ended,
+      ]).finally(() => {
+        draining = undefined;
+      });
+      return draining;
     },
     async end() {
-      stream.end();
+      stream.end(before);
       await ended;
     },
     destroy() {
@@ -72,37 +83,48 @@ function createGzip(onOutput: (bytes: Uint8Array) => void): Compressor {
   };
 }
 
+/** Of the process: loaded by the first file that is compressed. */
+let compressFrame: CompressFrame | undefined;
+
 function createZstd(onOutput: (bytes: Uint8Array) => void): Compressor {
-  /** Filled from its start; a frame is made of it when it is full, and nothing else happens until then. */
-  let memory: ArrayBuffer | undefined;
-  let usedBytes = 0;
+  const pending = new ChunkList();
+  /** They wait for zstd to be loaded. */
+  let full: BlockBody[] = [];
   let isDestroyed = false;
-  const flush = async (full: ArrayBuffer) => {
-    memory = undefined;
-    const done = await compressFrame({ memory: full, sizeBytes: usedBytes });
-    usedBytes = 0;
-    if (isDestroyed) return;
-    memory = done.memory;
-    onOutput(done.frame);
+  const compress = (compressOne: CompressFrame): void => {
+    const bodies = full;
+    full = [];
+    for (const body of bodies) {
+      onOutput(compressOne(body.views(), body.sizeBytes));
+      body.recycle();
+    }
+  };
+  const load = async (): Promise<void> => {
+    compressFrame ??= await loadCompressFrame();
+    if (!isDestroyed) compress(compressFrame);
   };
   return {
-    async write(bytes) {
+    write(bytes) {
       for (let at = 0; at < bytes.length && !isDestroyed; ) {
-        memory ??= createFrameMemory();
-        const copied = Math.min(bytes.length - at, FRAME_INPUT_BYTES - usedBytes);
-        new Uint8Array(memory).set(bytes.subarray(at, at + copied), usedBytes);
-        usedBytes += copied;
-        at += copied;
-        if (usedBytes === FRAME_INPUT_BYTES) await flush(memory);
+        const end = Math.min(bytes.length, at + FRAME_INPUT_BYTES - pending.sizeBytes);
+        pending.append(bytes.subarray(at, end));
+        at = end;
+        if (pending.sizeBytes < FRAME_INPUT_BYTES) continue;
+        full.push(pending.takeAll());
+        if (compressFrame !== undefined) compress(compressFrame);
       }
+      return full.length > 0 ? load() : undefined;
     },
     async end() {
-      if (memory !== undefined && usedBytes > 0) await flush(memory);
+      if (isDestroyed) throw new BackupError('store', 'compression was ended early');
+      if (pending.sizeBytes > 0) full.push(pending.takeAll());
+      await load();
       if (isDestroyed) throw new BackupError('store', 'compression was ended early');
     },
     destroy() {
       isDestroyed = true;
-      memory = undefined;
+      full = [];
+      pending.takeAll().recycle();
     },
   };
 }

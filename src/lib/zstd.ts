@@ -1,17 +1,16 @@
 // Zstandard (RFC 8878) as independent frames of bounded size, so that a reader never holds more than one. Node's own
-// where it has it (22.15), in its thread pool; else WebAssembly, on a thread of its own. Refuses frames that are too
-// large to be held.
+// where it has it (22.15), else WebAssembly. Refuses frames that are too large to be held.
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { readFrame, type ZstdFrame } from './zstd-frame.ts';
-import { compressedRoomBytes, type InMemory, ZstdThread } from './zstd-thread.ts';
+import { compressedRoomBytes, loadWasmZstd } from './zstd-wasm.ts';
 
 /** Bytes of input that become one frame. */
 export const FRAME_INPUT_BYTES = 262_144;
 
 /**
  * Of 1 to 22. On records of 1 KiB, 2 takes 1.1 to 1.7 times the time of 1. That stores 9 % more of JSON that repeats
- * itself, and as much of text that hardly compresses.
+ * itself, and as much of text that hardly compresses. Levels below 1 store a fifth and a third more.
  */
 const LEVEL = 1;
 const MAX_FRAME_BYTES = 16 * 1_048_576;
@@ -23,45 +22,59 @@ const COMPRESSION_LEVEL = 100;
 /** `ZSTD_c_checksumFlag`: each frame ends with a checksum of its content, so that a reader sees damage as with gzip. */
 const CHECKSUM_FLAG = 201;
 
-type Native<O> = (bytes: Uint8Array, options: O, done: (error: Error | null, result: Buffer) => void) => void;
+interface CompressOptions {
+  readonly chunkSize: number;
+  readonly pledgedSrcSize: number;
+  readonly params: Readonly<Record<number, number>>;
+}
 
 /** Newer than the types of the oldest Node that this runs on. */
-const { zstdCompress, zstdDecompress } = zlib as unknown as {
-  zstdCompress?: Native<{ pledgedSrcSize: number; params: Record<number, number> }>;
-  zstdDecompress?: Native<{ maxOutputLength: number }>;
+const { zstdCompressSync, zstdDecompress } = zlib as unknown as {
+  zstdCompressSync?: (bytes: Uint8Array, options: CompressOptions) => Uint8Array<ArrayBuffer>;
+  zstdDecompress?: (
+    bytes: Uint8Array,
+    options: { maxOutputLength: number },
+    done: (error: Error | null, result: Buffer) => void,
+  ) => void;
 };
 
-const nativeCompress = zstdCompress && promisify(zstdCompress);
 const nativeDecompress = zstdDecompress && promisify(zstdDecompress);
 
 /** Whether Node itself compresses zstd. */
-export const hasNativeZstd = nativeCompress !== undefined;
-
-/** Lies beside this module, also where both are bundled. */
-const thread = new ZstdThread(new URL('./zstd-worker.mjs', import.meta.url));
-
-/** Memory for the bytes of a frame, before compression and after. */
-export const createFrameMemory = (): ArrayBuffer => new ArrayBuffer(compressedRoomBytes(FRAME_INPUT_BYTES));
+export const hasNativeZstd = zstdCompressSync !== undefined;
 
 /**
- * One frame, which reports the size of its content. Takes the memory of the bytes over and gives it back.
- * @throws BackupError `store`
+ * One frame of the pieces, together `sizeBytes` and at most `FRAME_INPUT_BYTES`; it reports the size of its content. Copy
+ * it before the next call. @throws Error
  */
-export async function compressFrame(bytes: InMemory): Promise<{ frame: Uint8Array; memory: ArrayBuffer }> {
-  if (nativeCompress !== undefined) {
-    const { memory, sizeBytes } = bytes;
-    const frame = await nativeCompress(new Uint8Array(memory, 0, sizeBytes), {
+export type CompressFrame = (pieces: Iterable<Uint8Array>, sizeBytes: number) => Uint8Array;
+
+/** Loads what `compressFrame` needs. */
+export async function loadCompressFrame(): Promise<CompressFrame> {
+  if (zstdCompressSync !== undefined) return nativeFrames(zstdCompressSync);
+  const { compress } = await loadWasmZstd();
+  return (pieces, sizeBytes) => compress(pieces, sizeBytes, LEVEL);
+}
+
+/**
+ * On the thread that asks: in Node's thread pool, which each time takes memory from the system and gives it back, a frame
+ * takes two to three times the CPU. With room for the whole of it, zstd makes it from the bytes as they are, in one call.
+ */
+function nativeFrames(compress: NonNullable<typeof zstdCompressSync>): CompressFrame {
+  const input = Buffer.allocUnsafeSlow(FRAME_INPUT_BYTES);
+  return (pieces, sizeBytes) => {
+    let at = 0;
+    for (const piece of pieces) {
+      input.set(piece, at);
+      at += piece.length;
+    }
+    return compress(input.subarray(0, sizeBytes), {
+      chunkSize: compressedRoomBytes(FRAME_INPUT_BYTES),
       pledgedSrcSize: sizeBytes,
       params: { [CHECKSUM_FLAG]: 1, [COMPRESSION_LEVEL]: LEVEL },
     });
-    return { frame, memory };
-  }
-  const { memory, sizeBytes } = await thread.compress(bytes, LEVEL);
-  return { frame: new Uint8Array(memory.slice(0, sizeBytes)), memory };
+  };
 }
-
-/** Ends what compression has started, as soon as nothing is under way; more compression starts it again. */
-export const endZstd = (): Promise<void> => thread.end();
 
 /** The content of the frames, one by one. @throws Error where they are damaged, cut off, or too large */
 export async function* decompressFrames(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -85,5 +98,6 @@ async function decompressFrame(
   const roomBytes = contentBytes ?? Math.min(contentAtMostBytes, MAX_CONTENT_BYTES);
   if (roomBytes > MAX_CONTENT_BYTES) throw new Error(`a frame holds more than ${MAX_CONTENT_BYTES} bytes`);
   if (nativeDecompress) return await nativeDecompress(bytes, { maxOutputLength: MAX_CONTENT_BYTES });
-  return roomBytes === 0 ? new Uint8Array(0) : thread.decompress(bytes, roomBytes);
+  if (roomBytes === 0) return new Uint8Array(0);
+  return Buffer.from((await loadWasmZstd()).decompress(bytes, roomBytes));
 }

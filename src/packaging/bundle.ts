@@ -4,8 +4,9 @@ import { execFile } from 'node:child_process';
 import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { build, type Metafile, type Plugin } from 'esbuild';
 import { bundleSplit } from './split.ts';
+import { wasmAsFile } from './wasm-file.ts';
 
 /** What SCF's module loader needs to read the bundle as CommonJS, whatever is above it. */
 const FUNCTION_MANIFEST = { private: true, type: 'commonjs' };
@@ -105,42 +106,21 @@ function asAscii(code: string): string {
   return code.replaceAll(/[^\x00-\x7f]/g, asEscape);
 }
 
-const ZSTD_WORKER = 'src/lib/zstd-worker.mjs';
-
-/** The code of threads, each of which is started from a file of its own beside the rest. */
-const bundleWorkers = (
-  root: string,
-  outDir: string,
-  entryPoints: string[],
-  options: Pick<BuildOptions, 'target' | 'packages'>,
-) =>
-  build({
-    absWorkingDir: root,
-    entryPoints,
-    outdir: outDir,
-    entryNames: '[name]',
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    legalComments: 'inline',
-    logLevel: 'warning',
-    ...options,
-  });
-
 /**
  * Writes to `outDir`, which is emptied first: index.js (exports `main_handler`), which runs function.js by function.cache;
- * what that loads later; bootstrap.js, zstd-worker.mjs and package.json. `pulsar-client` stays outside: it cannot be bundled.
+ * what that loads later; zstd.wasm, bootstrap.js and package.json. `pulsar-client` stays outside: it cannot be bundled.
  * Answers esbuild's account of what went in, in which function.js is index.js.
  */
 export async function bundleFunction(root: string, outDir: string): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
+  const zstd = await wasmAsFile();
+  await writeFile(join(outDir, zstd.name), zstd.binary);
   const { files, metafile } = await bundleSplit('src/index.ts', root, {
     outdir: outDir,
     external: ['pulsar-client'],
     define: { 'import.meta.url': 'moduleUrl' },
-    plugins: [sharePackages, leaveOut],
+    plugins: [sharePackages, leaveOut, zstd.plugin],
   });
   for (const [name, code] of files) {
     const file = join(outDir, name === 'index.js' ? 'function.js' : name);
@@ -160,7 +140,6 @@ export async function bundleFunction(root: string, outDir: string): Promise<Meta
     logLevel: 'warning',
   });
   const packages = await bundlePackages(root, outDir, metafile);
-  await bundleWorkers(root, outDir, [ZSTD_WORKER], { target: 'node18' });
   await writeFile(join(outDir, 'package.json'), `${JSON.stringify(FUNCTION_MANIFEST)}\n`);
   // A seed of its own, for the same bytes each time.
   await promisify(execFile)(process.execPath, ['--hash-seed=1', join(outDir, 'index.js')], { env: {} });
@@ -170,7 +149,7 @@ export async function bundleFunction(root: string, outDir: string): Promise<Meta
   };
 }
 
-/** Writes tdmq-backup.js, the chunks it loads lazily and the code of its threads to `outDir`, which is emptied first. Packages stay outside. */
+/** Writes tdmq-backup.js, the chunks it loads lazily and the code of its thread to `outDir`, which is emptied first. Packages stay outside. */
 export async function bundleCli(root: string, outDir: string): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
   const { metafile } = await build({
@@ -187,8 +166,21 @@ export async function bundleCli(root: string, outDir: string): Promise<Metafile>
     metafile: true,
     logLevel: 'warning',
   });
-  const workers = [ZSTD_WORKER, 'src/archive/export/parquet-worker.mjs'];
-  await bundleWorkers(root, outDir, workers, { target: 'node20', packages: 'external' });
+  // A thread is started from a file of its own beside the rest.
+  await build({
+    absWorkingDir: root,
+    entryPoints: ['src/archive/export/parquet-worker.mjs'],
+    outdir: outDir,
+    entryNames: '[name]',
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    packages: 'external',
+    legalComments: 'inline',
+    logLevel: 'warning',
+  });
   await chmod(join(outDir, 'tdmq-backup.js'), 0o755);
   return metafile;
 }

@@ -127,43 +127,44 @@ export class ObjectFile implements Size, Spillable {
     this.messages += range.messages;
     for (const run of range.idRuns ?? []) this.#idRuns.push(run);
     this.bytes += records.sizeBytes;
-    if (this.#compressor !== undefined) return this.#compress(records, this.#compressor);
-    if (records.sizeBytes > LARGE_BYTES) return this.#storeLarge(records);
-    for (const piece of this.#marker.mark(records.chunks)) this.#store(piece);
-    return undefined;
+    const isLarge = records.sizeBytes > LARGE_BYTES || !Array.isArray(records.chunks);
+    return isLarge ? this.#writeLarge(records) : this.#write(records.chunks);
   }
 
   /** Records that are made as they are asked for must not become parts faster than parts are stored. */
-  async #storeLarge(records: Records): Promise<void> {
+  async #writeLarge(records: Records): Promise<void> {
     for (const chunks of readTogether(records)) {
       const parts = this.#parts.length;
-      for (const piece of this.#marker.mark(chunks)) this.#store(piece);
+      await this.#write(chunks);
       if (this.#parts.length > parts) await this.#parts.at(-PARTS_AHEAD);
     }
   }
 
-  async #compress(records: Records, compressor: Compressor): Promise<void> {
+  /** Takes a copy of the chunks at once; a promise where the compressor has enough for now. */
+  #write(chunks: Iterable<Uint8Array>): Promise<void> | undefined {
+    if (this.#compressor !== undefined) return this.#compress(chunks, this.#compressor);
+    for (const piece of this.#marker.mark(chunks)) this.#store(piece);
+    return undefined;
+  }
+
+  #compress(chunks: Iterable<Uint8Array>, compressor: Compressor): Promise<void> | undefined {
+    if (this.#failure !== undefined) return undefined;
     const { budget } = this.#options;
-    budget.hold(records.sizeBytes);
-    // They are freed without further reading, as what is uploading is.
-    budget.upload(records.sizeBytes);
-    let heldBytes = records.sizeBytes;
+    let sizeBytes = 0;
+    let ready: Promise<void> | undefined;
     try {
-      for (const chunks of readTogether(records)) {
-        // The compressor works on while the memory behind these views is used again.
-        for (const copy of [...copiesOf(this.#marker.mark(chunks))]) {
-          if (this.#failure !== undefined) return;
-          await compressor.write(copy);
-          const freedBytes = Math.min(copy.length, heldBytes);
-          budget.free(freedBytes);
-          heldBytes -= freedBytes;
-        }
+      for (const piece of this.#marker.mark(chunks)) {
+        sizeBytes += piece.length;
+        ready = compressor.write(piece) ?? ready;
       }
     } catch (error) {
       this.#fail(error);
-    } finally {
-      budget.free(heldBytes);
     }
+    budget.hold(sizeBytes);
+    // They are freed without further reading, as what is uploading is.
+    budget.upload(sizeBytes);
+    if (ready === undefined) budget.free(sizeBytes);
+    return ready?.catch((error) => this.#fail(error)).finally(() => budget.free(sizeBytes));
   }
 
   spillableBytes(): number {
@@ -329,15 +330,4 @@ export class ObjectFile implements Size, Spillable {
 function* readTogether({ chunks }: Records): Generator<Iterable<Uint8Array>, void, undefined> {
   if (Array.isArray(chunks)) yield chunks;
   else for (const chunk of chunks) yield [chunk];
-}
-
-/** Each piece in memory of its own, a single byte together with what follows it. */
-function* copiesOf(pieces: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
-  let before: Uint8Array | undefined;
-  for (const piece of pieces) {
-    const copy: Buffer = before === undefined ? Buffer.from(piece) : Buffer.concat([before, piece]);
-    before = copy.length === 1 ? copy : undefined;
-    if (before === undefined) yield copy;
-  }
-  if (before !== undefined) yield before;
 }

@@ -4,7 +4,7 @@
 // queries over both. Linux only.
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createCompressor, endCompression } from '../../src/format/compression.ts';
+import { createCompressor } from '../../src/format/compression.ts';
 import { objectKey } from '../../src/format/object-key.ts';
 import { encodeRecord } from '../../src/format/record.ts';
 import type { Message } from '../../src/ports.ts';
@@ -100,7 +100,6 @@ export async function measureTables(
     ["DuckDB's own COPY", sizeOf([join(made, 'own.parquet')])],
     ...others.map((what) => [`${what} writer`, sizeOf([join(made, `${what}.parquet`)])] as const),
   ] as const;
-  await endCompression();
   const sizeRows = sizes.map(([name, bytes]) => [name, (bytes / MB).toFixed(0)]);
   process.stdout.write(`\n${table(['', 'MB'], sizeRows)}`);
 

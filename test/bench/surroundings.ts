@@ -64,7 +64,6 @@ export async function startSurroundings(): Promise<Surroundings> {
       'idle-process': 'test/bench/idle-process.ts',
       'stage-process': 'test/bench/stage-process.ts',
       'wire-process': 'test/bench/wire-process.ts',
-      'zstd-worker': 'src/lib/zstd-worker.mjs',
       cos: 'test/stand-ins/cos/main.ts',
     },
     outdir: folder,

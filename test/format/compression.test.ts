@@ -11,7 +11,7 @@ const CODECS = ['gzip', 'zstd'] as const;
 
 async function compressed(codec: 'gzip' | 'zstd', chunks: readonly Uint8Array[]): Promise<Buffer> {
   const out: Uint8Array[] = [];
-  const compressor = createCompressor(codec, (bytes) => out.push(bytes));
+  const compressor = createCompressor(codec, (bytes) => out.push(Buffer.from(bytes)));
   for (const chunk of chunks) await compressor?.write(chunk);
   await compressor?.end();
   return Buffer.concat(out);
@@ -121,7 +121,7 @@ it.each(CODECS)('%s: nothing comes out after it was destroyed', async (codec) =>
   const compressor = createCompressor(codec, () => {
     if (isDestroyed) late++;
   });
-  const writing = compressor?.write(Buffer.concat([records, records])).catch(() => undefined);
+  const writing = compressor?.write(Buffer.concat([records, records]))?.catch(() => undefined);
   isDestroyed = true;
   compressor?.destroy();
   await writing;

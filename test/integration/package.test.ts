@@ -17,7 +17,7 @@ const packageIt = () =>
 
 test('npm run package reports what is in the zip and how big it is, and makes the same bytes again', async () => {
   const output = await packageIt();
-  const files = ['index.js', 'bootstrap.js', 'zstd-worker.mjs', 'package.json', 'bootstrap', 'scf_bootstrap'];
+  const files = ['index.js', 'bootstrap.js', 'zstd.wasm', 'package.json', 'bootstrap', 'scf_bootstrap'];
   for (const file of files)
     expect(output).toMatch(new RegExp(`^ +${file.replace('.', '\\.')} +(644|755) +[\\d,]+$`, 'm'));
   expect(output).toMatch(/dist\/function\.zip {2}[\d.]+ [kM]B/);

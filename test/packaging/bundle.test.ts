@@ -1,9 +1,10 @@
 // How the function is bundled, shown on a small function of the same shape.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Zstd } from '@hpcc-js/wasm-zstd';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bundleCli, bundleFunction } from '../../src/packaging/bundle.ts';
 import { packageRoot } from '../../src/packaging/package-root.ts';
@@ -16,7 +17,7 @@ beforeAll(async () => {
   const source = (name: string, text: string) => writeFileSync(join(root, 'src', name), text);
   source(
     'index.ts',
-    `import { drain } from './drain.ts';\nexport { drained } from './drain.ts';\nexport const main_handler = async () => drain();\n`,
+    `import { drain } from './drain.ts';\nexport { drained } from './drain.ts';\nexport const main_handler = async () => drain();\nexport const loadZstd = async () => (await import('@hpcc-js/wasm-zstd')).Zstd.load();\n`,
   );
   source(
     'drain.ts',
@@ -26,9 +27,9 @@ beforeAll(async () => {
     'bootstrap.ts',
     `import { main_handler } from './index.ts';\nexport const started = main_handler;\n`,
   );
-  source('lib/zstd-worker.mjs', `import { parentPort } from 'node:worker_threads';\nparentPort?.close();\n`);
   mkdirSync(join(root, 'src/archive/export'), { recursive: true });
   source('archive/export/parquet-worker.mjs', `import '@duckdb/node-api';\n`);
+  symlinkSync(join(packageRoot(import.meta.url), 'node_modules'), join(root, 'node_modules'));
   await bundleFunction(root, out);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -108,8 +109,17 @@ test('of a function.js that was changed, the code that it had is not used, thoug
   expect(loadedBy(changed)).toBe('{"said":"宍","refused":[null]}');
 });
 
-test('the code of threads is beside it, as a module of its own', () => {
-  expect(readFileSync(join(out, 'zstd-worker.mjs'), 'utf8')).toContain('parentPort');
+test('the WebAssembly of zstd is a file beside it, which is read and not decoded', async () => {
+  const binary = readFileSync(join(out, 'zstd.wasm'));
+  expect(binary.subarray(0, 4).toString('latin1')).toBe('\0asm');
+  const whole = Buffer.from('many times the same '.repeat(1_000));
+  const frame = (await load('index.js').loadZstd()).compress(whole);
+  expect(Buffer.from((await Zstd.load()).decompress(frame)).equals(whole)).toBe(true);
+
+  const without = join(root, 'without');
+  cpSync(out, without, { recursive: true });
+  rmSync(join(without, 'zstd.wasm'));
+  await expect(createRequire(join(without, 'x.js'))('./index.js').loadZstd()).rejects.toThrow(/zstd\.wasm/);
 });
 
 test('pulsar-client stays outside the bundle', () => {

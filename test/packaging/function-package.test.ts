@@ -70,7 +70,7 @@ test('the same files give the same bytes, in any order and in any time zone', ()
 
 test('the package is the bundle and the start script under both names, executable and with LF', () => {
   mkdirSync(join(root, 'dist/function'), { recursive: true });
-  for (const name of ['index.js', 'bootstrap.js', 'zstd-worker.mjs', 'package.json'])
+  for (const name of ['index.js', 'bootstrap.js', 'zstd.wasm', 'package.json'])
     writeFileSync(join(root, 'dist/function', name), name);
   writeFileSync(join(root, 'scf_bootstrap'), '#!/bin/bash\r\nexec node bootstrap.js\r\n');
   expect(
@@ -81,7 +81,7 @@ test('the package is the bundle and the start script under both names, executabl
     ['index.js', '100644', 'index.js'],
     ['package.json', '100644', 'package.json'],
     ['scf_bootstrap', '100755', '#!/bin/bash\nexec node bootstrap.js\n'],
-    ['zstd-worker.mjs', '100644', 'zstd-worker.mjs'],
+    ['zstd.wasm', '100644', 'zstd.wasm'],
   ]);
 });
 

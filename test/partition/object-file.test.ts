@@ -1,13 +1,18 @@
 // One file on its way into the store: what is sent when, what is held until when, and what is left behind when it
 // fails or is dropped. Over a store in memory.
 import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
+import { decompress } from '../../src/format/compression.ts';
+import type { Compression } from '../../src/format/object-key.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createSlots } from '../../src/lib/semaphore.ts';
+import { FRAME_INPUT_BYTES } from '../../src/lib/zstd.ts';
 import { MemoryBudget } from '../../src/memory-budget.ts';
 import { rangeOf } from '../../src/partition/message-range.ts';
-import { ObjectFile, PART_BYTES } from '../../src/partition/object-file.ts';
+import { ObjectFile, PART_BYTES, type StoredFile } from '../../src/partition/object-file.ts';
 import type { Message } from '../../src/ports.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 
@@ -24,7 +29,7 @@ beforeEach(() => {
   storingEnd = new AbortController();
 });
 
-const openFile = (compression: 'none' | 'gzip' = 'none', slots = createSlots(6)) =>
+const openFile = (compression: Compression = 'none', slots = createSlots(6)) =>
   new ObjectFile({ key: KEY, rule: 'r', compression, store, budget, slots, signal: storingEnd.signal }, 0);
 
 const message = (entryId: number): Message => ({
@@ -66,6 +71,14 @@ async function append(file: ObjectFile, ...sizes: number[]): Promise<Buffer> {
     await file.append({ chunks: [records], sizeBytes: size }, rangeOf([one]));
   }
   return Buffer.concat(all);
+}
+
+/** Zstd is loaded by the first file that needs it. */
+async function compressFirst(): Promise<void> {
+  const file = openFile('zstd');
+  await append(file, 100);
+  await file.seal('end');
+  await file.discard();
 }
 
 /** Fails a call for good, or the nth of its kind. */
@@ -126,29 +139,64 @@ describe('a file', () => {
     },
   );
 
-  it('takes large records at the pace at which parts leave', async () => {
-    let made = 0;
-    const chunks = {
-      *[Symbol.iterator]() {
-        for (; made < 80; made++) yield line(1_048_576);
-      },
-    };
-    const releases: (() => void)[] = [];
-    store.hook = (when, call) =>
-      when === 'before' && call === 'part'
-        ? new Promise<void>((resolve) => releases.push(resolve))
-        : undefined;
-    const file = openFile();
+  it.each(['none', 'gzip', 'zstd'] as const)(
+    'takes what it is given at once: the memory of records may be used again while it works on (%s)',
+    async (compression) => {
+      const file = openFile(compression);
+      const records = line(FRAME_INPUT_BYTES * 2 + 1_000);
+      const given = Buffer.from(records);
+      const one = message(0);
+      const appending = file.append({ chunks: [given], sizeBytes: given.length }, rangeOf([one]));
+      given.fill(0);
+      await appending;
+      await file.seal('end');
+      await file.create();
+      const { bytes } = store.objects.get(KEY) as { bytes: Buffer };
+      const read = await buffer(decompress(compression, Readable.from([bytes])));
+      expect(read.equals(marked(records))).toBe(true);
+    },
+  );
+
+  it('compresses with zstd while it is read, without a promise for each entry', async () => {
+    await compressFirst();
+    const file = openFile('zstd');
+    const records = Buffer.alloc(FRAME_INPUT_BYTES, 'a record that repeats itself\n');
     const one = message(0);
-    const appending = file.append({ chunks, sizeBytes: 80 * 1_048_576 }, rangeOf([one]));
-    await nextTurn();
-    expect(made * 1_048_576).toBeLessThanOrEqual(3 * PART_BYTES);
-    store.hook = undefined;
-    for (const release of releases) release();
-    await appending;
-    await file.seal('end');
-    await expect(file.create()).resolves.toMatchObject({ kind: 'created', sizeBytes: 80 * 1_048_576 + 3 });
+    for (let entry = 0; entry < 8; entry++)
+      expect(file.append({ chunks: [records], sizeBytes: records.length }, rangeOf([one]))).toBeUndefined();
+    expect(file.spillableBytes()).toBeGreaterThan(0);
+    await file.discard();
   });
+
+  it.each(['none', 'zstd'] as const)(
+    'takes large records at the pace at which parts leave (%s)',
+    async (compression) => {
+      await compressFirst();
+      let made = 0;
+      const chunks = {
+        *[Symbol.iterator]() {
+          for (; made < 80; made++) yield line(1_048_576);
+        },
+      };
+      const releases: (() => void)[] = [];
+      store.hook = (when, call) =>
+        when === 'before' && call === 'part'
+          ? new Promise<void>((resolve) => releases.push(resolve))
+          : undefined;
+      const file = openFile(compression);
+      const one = message(0);
+      const appending = file.append({ chunks, sizeBytes: 80 * 1_048_576 }, rangeOf([one]));
+      await nextTurn();
+      expect(made * 1_048_576).toBeLessThanOrEqual(3 * PART_BYTES);
+      store.hook = undefined;
+      for (const release of releases) release();
+      await appending;
+      await file.seal('end');
+      const { sizeBytes } = (await file.create()) as StoredFile;
+      expect(made).toBe(80);
+      expect(sizeBytes).toBeGreaterThan(80 * 1_048_576);
+    },
+  );
 
   it('waits with each of its calls for a slot of the run', async () => {
     let underWay = 0;
@@ -235,8 +283,9 @@ describe('the memory that a file holds is free again', () => {
   const SIZES = {
     none: [[100], [PART_BYTES, 100], [PART_BYTES, PART_BYTES]],
     gzip: [[100], [PART_BYTES, 100_000]],
+    zstd: [[100], [PART_BYTES, 100_000]],
   };
-  for (const compression of ['none', 'gzip'] as const) {
+  for (const compression of ['none', 'gzip', 'zstd'] as const) {
     for (const sizes of SIZES[compression]) {
       const what = `${compression}, ${sizes.length} × up to ${sizes[0]} bytes`;
 

@@ -66,7 +66,7 @@ describe('the memory of a run', () => {
     expect(plan({}).memory).toEqual(plan({ memory_limit_in_mb: 256 }).memory);
   });
 
-  it('leaves room for the thread that compresses, where Node cannot do it itself', () => {
+  it('leaves room for the WebAssembly that compresses, where Node cannot do it itself', () => {
     const memoryOf = (compression: string) =>
       plan({ memory_limit_in_mb: 512 }, { FILE_COMPRESSION: compression }).memory.uploadBytes;
     expect(memoryOf('gzip')).toBe(memoryOf('none'));
