@@ -70,6 +70,13 @@ describe('the table of failures', () => {
   });
 });
 
+/** As GitHub makes an anchor of a heading. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+
 describe('the pages', () => {
   const root = new URL('..', import.meta.url);
   const names = [
@@ -86,6 +93,11 @@ describe('the pages', () => {
     const here = new URL(name, root);
     const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link as string);
     for (const link of links) expect(existsSync(new URL(link, here)), link).toBe(true);
+    for (const [, link = '', anchor = ''] of text.matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)) {
+      const target = link === '' ? text : readFileSync(new URL(link, here), 'utf8');
+      const anchors = [...target.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => anchorOf(heading));
+      expect(anchors, `${link}#${anchor}`).toContain(anchor);
+    }
     const files = [...text.matchAll(/`((?:src|test|policies)\/[\w./-]+)`/g)].map(
       ([, file]) => file as string,
     );
