@@ -134,7 +134,7 @@ async function demo(
         .map((line) => `   ${line}`)
         .join('\n'),
     );
-    step(`The files lie in ${join(folder, 'cos', BUCKET)}`);
+    step(`The files are in ${join(folder, 'cos', BUCKET)}`);
     writeFileSync(join(folder, 'demo.env'), envFile(env));
     if (keep) {
       say(`Both keep running until Ctrl-C. In another terminal:`);

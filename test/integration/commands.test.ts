@@ -44,7 +44,7 @@ describe('over a real broker', () => {
     expect(code, output).toBe(0);
     expect(output).toContain(`2,000 in ${spread}`);
     expect(output).toMatch(/first tick: 2,000 messages in \d+ objects; second tick: 0/);
-    rmSync(/The files lie in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere', { recursive: true });
+    rmSync(/The files are in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere', { recursive: true });
   });
 
   async function check(

@@ -26,7 +26,7 @@ function startDemo(...args: string[]) {
 }
 
 /** Where it says the files lie. */
-const folderOf = (output: string) => /The files lie in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere';
+const folderOf = (output: string) => /The files are in (\S+)\/cos\//.exec(output)?.[1] ?? '/nowhere';
 
 test('the demo stores every message it published, shows objects, records and summary, and ends by itself', async () => {
   const { ended, output } = startDemo('--messages', '3000');
