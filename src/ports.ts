@@ -208,6 +208,13 @@ export interface SourcePartition {
    */
   next(idleMs: number): Promise<Delivery>;
 
+  /**
+   * The next deliveries, as many as have arrived: a promise for each small entry would cost more than the entry. The first
+   * may have any size; all together have at most about `maxBytes` when there are several. None: ask `next`, which waits,
+   * throws, or has to load something first. Not while a `next` waits.
+   */
+  arrived(maxBytes: number): readonly Delivery[];
+
   /** Whether something came after `idle`, and waits for `next`: then that silence is over, and ends nothing. */
   hasArrivals(): boolean;
 

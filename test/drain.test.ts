@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/format/object-key.ts';
@@ -37,6 +38,39 @@ describe('a run', () => {
       expect(ids.length).toBeLessThanOrEqual(40);
     }
     expect(broker.backlog()).toBe(0);
+  });
+
+  it('makes of entries that have arrived together the same objects as of entries that come one by one', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 120 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 400, max: 8_000 }),
+        fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 1 }),
+        fc.constantFrom('none' as const, 'gzip' as const),
+        async (sizes, maxMessages, maxBytes, arrivals, compression) => {
+          const broker = createFakeBroker(1);
+          const [partition] = broker.partitions as [FakePartition];
+          for (const [at, size] of sizes.entries()) {
+            if (size === 0) publishUnreadable(partition);
+            else publish(partition, new Array(size % 7 === 0 ? size : 1).fill(`${at}`.padEnd(size, 'é"')));
+          }
+          const store = async (together: readonly number[]) => {
+            const made = createMemoryStore();
+            let turn = 0;
+            broker.arrivals = () => together[turn++ % together.length] as number;
+            for (const one of broker.partitions) one.acknowledged.clear();
+            const result = await runDrain(broker, made, { limits: { maxMessages, maxBytes }, compression });
+            expect(result.failure).toBeUndefined();
+            expect(broker.backlog()).toBe(0);
+            expectAllStoredOnce(broker, made);
+            return recordsOf(made).map(({ key, crc64 }) => ({ key, crc64 }));
+          };
+          expect(await store(arrivals)).toEqual(await store([0]));
+        },
+      ),
+      { numRuns: 150 },
+    );
   });
 
   it('stores nothing and calls no store when there is nothing to drain', async () => {

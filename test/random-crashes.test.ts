@@ -21,8 +21,10 @@ describe('whatever happens', () => {
         fc.array(step, { maxLength: 5 }),
         fc.integer({ min: 1, max: 40 }),
         fc.constantFrom('none', 'gzip'),
-        async (batches, steps, lastMaxMessages, compression) => {
+        fc.integer({ min: 0, max: 15 }),
+        async (batches, steps, lastMaxMessages, compression, arrivals) => {
           const broker = createFakeBroker(2);
+          broker.arrivals = () => arrivals;
           const store = createMemoryStore();
           const seen = new Map<string, string>();
           const add = (sizes: number[]) => {
@@ -90,8 +92,10 @@ describe('whatever happens', () => {
         fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 5, maxLength: 40 }),
         fc.array(step, { minLength: 1, maxLength: 4 }),
         fc.constantFrom('none', 'gzip'),
-        async (batches, steps, compression) => {
+        fc.integer({ min: 0, max: 15 }),
+        async (batches, steps, compression, arrivals) => {
           const broker = createFakeBroker(2);
+          broker.arrivals = () => arrivals;
           const store = createMemoryStore();
           for (const partition of broker.partitions) {
             for (const size of batches)

@@ -20,7 +20,7 @@ export class EntryRoom {
    * Reserves room for the next entry, unless it has it; a promise where that has to wait, which it does until `signal` is
    * aborted.
    */
-  reserve(signal: AbortSignal): Promise<void> | undefined {
+  reserve(signal: AbortSignal): Promise<undefined> | undefined {
     if (this.#reservation !== undefined) return undefined;
     const reserving = this.#budget.reserve(this.#expectedBytes ?? this.#budget.likelyEntryBytes, signal);
     if (!(reserving instanceof Promise)) {
@@ -29,6 +29,7 @@ export class EntryRoom {
     }
     return reserving.then((reservation) => {
       this.#reservation = reservation;
+      return undefined;
     });
   }
 

@@ -14,7 +14,11 @@ import { Silence } from './silence.ts';
 /** How reading ended: drained, out of time, another Failover consumer has the partition, or it has moved there just now. */
 export type ReadOutcome = 'caught_up' | 'deadline' | 'standby' | 'lost';
 
+/** How it goes on: `behind`: with the room that is kept; nothing: with other room. */
 type Outcome = ReadOutcome | 'behind' | undefined;
+
+/** Small entries that have arrived are taken together up to this size: what else is done for each is done for all then. */
+const TOGETHER_BYTES = 131_072;
 
 /** One for each partition. */
 export class PartitionReader {
@@ -69,7 +73,7 @@ export class PartitionReader {
   }
 
   async #readOn(): Promise<ReadOutcome> {
-    const { reading, budget, clock, pace } = this.#run;
+    const { reading, budget } = this.#run;
     if (this.#partition.end === null && (await this.silence.isAtEnd())) return 'caught_up';
     for (;;) {
       const waiting = this.#room.reserve(reading);
@@ -77,8 +81,7 @@ export class PartitionReader {
       if (reading.aborted) return 'deadline';
       if (this.#chain.isInterrupted) return 'caught_up';
       budget.reportPassed();
-      const timeoutMs = Math.min(this.silence.idleMs, Math.max(1, pace.stopReadingAtMs - clock.now()));
-      const outcome = await this.#handleNext(timeoutMs);
+      const outcome = await (this.#takeArrived() ?? this.#handleNext());
       if (outcome === 'behind') {
         this.#room.renew();
         continue;
@@ -89,10 +92,77 @@ export class PartitionReader {
   }
 
   /**
+   * Takes what has arrived, until something has to be awaited or reading ends; nothing where all of it is taken, and there
+   * is room for the next.
+   */
+  #takeArrived(): Outcome | Promise<Outcome> {
+    for (;;) {
+      const deliveries = this.#partition.arrived(TOGETHER_BYTES);
+      if (deliveries.length === 0) return undefined;
+      const outcome = this.#handleAll(deliveries);
+      if (outcome !== undefined) return outcome;
+      this.#run.budget.reportPassed();
+    }
+  }
+
+  /** Handles deliveries and keeps room for the next. What is left of them while something is awaited is little. */
+  #handleAll(deliveries: readonly Delivery[]): Outcome | Promise<Outcome> {
+    for (let rest = deliveries; rest.length > 0; ) {
+      if (this.#chain.isInterrupted) return endWithout(rest, 'caught_up');
+      const singles = this.#singlesIn(rest);
+      const taking = singles.length > 1 ? this.#takeTogether(singles) : 'one by one';
+      const handled = taking === 'one by one' ? 1 : singles.length;
+      for (let at = 0; at < handled; at++) this.silence.heard(rest[at] as Delivery, 0);
+      const handling = taking === 'one by one' ? this.#handle(rest[0] as Delivery) : taking;
+      const left = handled === rest.length ? [] : rest.slice(handled);
+      const outcome = handling ?? this.#keepRoom();
+      if (outcome instanceof Promise)
+        return outcome.then((end) => (end === undefined ? this.#handleLeft(left) : endWithout(left, end)));
+      if (outcome !== undefined) return endWithout(left, outcome);
+      rest = left;
+    }
+    return undefined;
+  }
+
+  async #handleLeft(deliveries: readonly Delivery[]): Promise<Outcome> {
+    await this.#keepRoom();
+    return (await this.#handleAll(deliveries)) ?? 'behind';
+  }
+
+  /** Room for the next entry instead of that for the one before. */
+  #keepRoom(): Promise<undefined> | undefined {
+    this.#room.free();
+    return this.#room.reserve(this.#run.reading);
+  }
+
+  /** The first deliveries, as far as they are entries of one message each and do not end the run. */
+  #singlesIn(deliveries: readonly Delivery[]): readonly ReadableEntry[] {
+    const { end } = this.#partition;
+    const singles: ReadableEntry[] = [];
+    if (end === null || this.#run.reading.aborted) return singles;
+    for (const delivery of deliveries) {
+      const isSingle =
+        delivery.kind === 'entry' && delivery.packed === undefined && delivery.messages.length === 1;
+      if (!isSingle || (end === 'unknown' ? this.#isAfterStart(delivery) : isUpTo(end, delivery.id))) break;
+      singles.push(delivery);
+    }
+    return singles;
+  }
+
+  #takeTogether(entries: readonly ReadableEntry[]): Promise<undefined> | undefined | 'one by one' {
+    const taking = this.#position.areNew(entries) ? this.#file.addTogether(entries) : 'one by one';
+    if (taking === 'one by one') return taking;
+    if (taking !== undefined) return taking.then(() => release(entries));
+    return release(entries);
+  }
+
+  /**
    * Gets a delivery and does with it what is due. No function that awaits holds the delivery or its messages: what it
    * awaits can take long, and all that while it would keep an entry of megabytes in memory for nothing.
    */
-  #handleNext(timeoutMs: number): Promise<Outcome> {
+  #handleNext(): Promise<Outcome> {
+    const { pace, clock } = this.#run;
+    const timeoutMs = Math.min(this.silence.idleMs, Math.max(1, pace.stopReadingAtMs - clock.now()));
     return this.#partition.next(timeoutMs).then((delivery) => {
       this.silence.heard(delivery, timeoutMs);
       return this.#handle(delivery);
@@ -161,6 +231,16 @@ export class PartitionReader {
     }
     this.#file.addPendingAck(entry.id);
   }
+}
+
+function release(deliveries: readonly Delivery[]): undefined {
+  for (const delivery of deliveries) if (delivery.kind === 'entry') delivery.memory?.release();
+}
+
+/** Reading ends, or begins again, without these: they come again. */
+function endWithout(deliveries: readonly Delivery[], outcome: Outcome): Outcome {
+  release(deliveries);
+  return outcome;
 }
 
 /** Keeps an entry raw that cannot be decoded. @throws BackupError `store`; `corrupt` where the rule wants to fail on it */

@@ -78,6 +78,16 @@ export class DrainPosition {
     return this.#last === undefined || compareEntries(id, this.#last) > 0;
   }
 
+  /** Whether that is so for each of these entries, which are at least one, and they follow each other in the broker's order. */
+  areNew(entries: readonly ReadableEntry[]): boolean {
+    if (!this.isInOrder || !this.isNew((entries[0] as ReadableEntry).id)) return false;
+    for (let at = 1; at < entries.length; at++) {
+      const [before, entry] = [entries[at - 1] as ReadableEntry, entries[at] as ReadableEntry];
+      if (compareEntries(before.id, entry.id) >= 0) return false;
+    }
+    return true;
+  }
+
   /** Whether the entry came before, as a whole, in order. */
   hasPassed(id: EntryId): boolean {
     return this.#last !== undefined && isUpTo(id, this.#last);

@@ -129,6 +129,29 @@ export class RollingFile {
       : appending.then(() => this.#end(id, begin, false));
   }
 
+  /**
+   * Adds entries of one message each that are new and in the broker's order, at once: into the files that they would come
+   * into one by one. `one by one`: they have to be given to `add`, since the open file does not take all of them.
+   */
+  addTogether(entries: readonly ReadableEntry[]): Promise<void> | undefined | 'one by one' {
+    const open = this.#open;
+    if (open === undefined || this.#position.hasBorders) return 'one by one';
+    const messages = entries.map((entry) => entry.messages[0] as Message);
+    const records = encodeRecords(messages);
+    const size = { messages: messages.length, bytes: records.sizeBytes };
+    if (limitPassedBy(open, size, this.#run.limits) !== undefined) return 'one by one';
+    for (const { id, schemaVersion } of messages) {
+      this.#begin(id, size, schemaVersion);
+      if (this.#schemas.needed !== undefined) open.schemas.add(this.#schemas.needed);
+    }
+    const appending = this.#appendNow(records, rangeOf(messages, this.#run.isArchived));
+    const finish = () => {
+      for (const { id } of entries) this.#take(id);
+      return this.#rollIfDue();
+    };
+    return appending === undefined ? finish() : appending.then(finish);
+  }
+
   #begin(id: EntryId, { bytes }: Size, schemaVersion: Uint8Array | undefined): void {
     this.#room.measure(bytes);
     this.#schemas.take(id, schemaVersion);
@@ -246,8 +269,17 @@ export class RollingFile {
 
   /** All messages of the entry are in files. */
   #finishEntry(id: EntryId): Promise<void> | undefined {
+    this.#take(id);
+    return this.#rollIfDue();
+  }
+
+  #take(id: EntryId): void {
     this.#position.entryTaken(id);
     this.addPendingAck(id);
+  }
+
+  /** After an entry. */
+  #rollIfDue(): Promise<void> | undefined {
     const open = this.#open;
     if (open === undefined) return undefined;
     const reached = limitReachedBy(open, this.#run.limits);

@@ -43,6 +43,31 @@ export function describeDelivery(contract: SourceContract): void {
       await expectIdle(first);
     });
 
+    it('hands out at once what has arrived: small entries together, a large one alone', async () => {
+      const MAX_BYTES = 3_000;
+      const large = 'x'.repeat(2 * MAX_BYTES);
+      const published = [...singles(100), single(large), batch('a', 'b'), ...singles(100, 100)];
+      const { topic, ids } = await topicWith(...published);
+      const { first } = await openSource({ topic });
+      expect(first.arrived(MAX_BYTES), 'nobody has asked for an entry yet').toEqual([]);
+      const received: ReadableEntry[] = [];
+      let together = 0;
+      while (received.length < published.length) {
+        const arrived = first.arrived(MAX_BYTES) as ReadableEntry[];
+        const bytes = payloadsOf(arrived).flat().join('').length;
+        if (arrived.length > 1) expect(bytes).toBeLessThanOrEqual(MAX_BYTES);
+        together += arrived.length > 1 ? arrived.length : 0;
+        received.push(...(arrived.length > 0 ? arrived : await take(first, 1)));
+      }
+      expect(idsOf(received)).toEqual(ids);
+      expect(payloadsOf(received)).toEqual(
+        published.map(({ messages }) => messages.map(({ payload }) => payload)),
+      );
+      expect(together).toBeGreaterThan(50);
+      await first.acknowledge(idsOf(received));
+      await expectIdle(first);
+    });
+
     it('keeps the order within each partition', async () => {
       const topic = await contract.around.createTopic(2);
       for (const n of [0, 1]) await contract.around.publish(partitionTopic(topic, n), singles(50, n * 100));

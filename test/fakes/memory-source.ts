@@ -57,6 +57,8 @@ export interface FakeBroker {
   readonly schemasAsked: string[];
   /** What was asked to be acknowledged, in order. */
   readonly acknowledgements: (readonly EntryId[])[];
+  /** How many entries have arrived by the time that `next` answers, behind its own. */
+  arrivals: () => number;
   /** How long each receive would have waited. */
   readonly waitsMs: number[];
   /** In which order a consumer that begins gets the entries; for subscriptions without order. */
@@ -93,6 +95,7 @@ export function createFakeBroker(partitionCount: number, options: { isInOrder?: 
     schemas: new Map(),
     schemasAsked: [],
     acknowledgements: [],
+    arrivals: () => 0,
     waitsMs: [],
     deliveryOrder: (entries) => entries,
     backlog: () =>
@@ -229,10 +232,23 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
   let entries = fake.entries;
   let cursor = 0;
   let delivered: string[] = [];
+  let arrived = 0;
   const rewind = () => {
     entries = broker.deliveryOrder(fake.entries);
     cursor = 0;
     delivered = [];
+    arrived = 0;
+  };
+  const take = () => {
+    delivered = delivered.filter((id) => !fake.acknowledged.has(id));
+    while (delivered.length < broker.unacknowledgedCap && cursor < entries.length) {
+      const entry = entries[cursor++] as ReadableEntry | UnreadableEntry;
+      if (fake.acknowledged.has(textOf(entry.id)) || fake.held.has(textOf(entry.id))) continue;
+      delivered.push(textOf(entry.id));
+      first ??= entry.id;
+      return entry;
+    }
+    return undefined;
   };
   rewind();
   rewinds.set(fake.partition, rewind);
@@ -247,17 +263,15 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       await broker.hook?.('next', fake);
       const interruption = broker.interruptions.get(fake.partition)?.shift();
       if (interruption !== undefined) return interruption;
-      const unacknowledged = delivered.filter((id) => !fake.acknowledged.has(id));
-      delivered = unacknowledged;
-      if (unacknowledged.length >= broker.unacknowledgedCap) return { kind: 'idle' };
-      while (cursor < entries.length) {
-        const entry = entries[cursor++] as ReadableEntry | UnreadableEntry;
-        if (fake.acknowledged.has(textOf(entry.id)) || fake.held.has(textOf(entry.id))) continue;
-        delivered.push(textOf(entry.id));
-        first ??= entry.id;
-        return entry;
-      }
-      return { kind: 'idle' };
+      const entry = take();
+      if (entry !== undefined) arrived = broker.arrivals();
+      return entry ?? { kind: 'idle' };
+    },
+    arrived() {
+      const interruptions = broker.interruptions.get(fake.partition) ?? [];
+      const count = interruptions.length === 0 ? arrived : 0;
+      arrived -= count;
+      return Array.from({ length: count }, take).filter((entry) => entry !== undefined);
     },
     async acknowledge(ids) {
       await broker.hook?.('acknowledge', fake);

@@ -42,14 +42,15 @@ function sharingSource(broker: FakeBroker): { source: Source; released: string[]
       get(target, name) {
         const value = Reflect.get(target, name, target) as unknown;
         if (typeof value !== 'function') return value;
-        if (name !== 'next') return value.bind(target);
-        return async (idleMs: number): Promise<Delivery> => {
-          const delivery = await target.next(idleMs);
+        const own = (delivery: Delivery): Delivery => {
           if (delivery.kind !== 'entry') return delivery;
           const { ledgerId, entryId } = delivery.id;
           const text = `${partition.partition}: ${ledgerId}:${entryId}`;
           return inSharedMemory(delivery, () => released.push(text));
         };
+        if (name === 'arrived') return (maxBytes: number) => target.arrived(maxBytes).map(own);
+        if (name !== 'next') return value.bind(target);
+        return async (idleMs: number): Promise<Delivery> => own(await target.next(idleMs));
       },
     });
   const open = async () => {
@@ -61,14 +62,23 @@ function sharingSource(broker: FakeBroker): { source: Source; released: string[]
 
 describe('the memory of an entry', () => {
   it.each([
-    ['none', 5_000],
-    ['none', 3],
-    ['gzip', 5_000],
-    ['gzip', 3],
+    ['none', 5_000, 0],
+    ['none', 3, 0],
+    ['gzip', 5_000, 0],
+    ['gzip', 3, 0],
+    ['none', 5_000, 9],
+    ['none', 3, 9],
+    ['gzip', 5_000, 9],
+    ['gzip', 3, 9],
   ] as const)(
-    'is released once, when its records (%s, %i messages) are in files',
-    async (compression, maxMessages) => {
+    'is released once, when its records (%s, %i messages) are in files, though %i more arrive with each',
+    async (compression, maxMessages, arrivals) => {
       const broker = createFakeBroker(2);
+      broker.arrivals = () => arrivals;
+      for (let i = 0; i < 40; i++) {
+        for (const partition of broker.partitions)
+          publish(partition, [`${partition.partition}+${i}`.padEnd(300, 'é')]);
+      }
       for (let i = 0; i < 40; i++) {
         for (const partition of broker.partitions) {
           const sizes = i % 20 === 0 ? [900_000, 2_100_000, 3_000_000] : [1, 70_000, 500];
@@ -94,8 +104,8 @@ describe('the memory of an entry', () => {
       const result = await runDrain(broker, retrying, { source, limits, compression });
       expect(result.failure).toBeUndefined();
       expectAllStoredOnce(broker, store);
-      expect(released).toHaveLength(80);
-      expect(new Set(released).size).toBe(80);
+      expect(released).toHaveLength(160);
+      expect(new Set(released).size).toBe(160);
     },
   );
 });

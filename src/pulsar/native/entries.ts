@@ -54,6 +54,15 @@ export class NativeEntries {
     return this.#ready.shift();
   }
 
+  /** Of the payloads of the entry that `take` gives next; 0 where there is none. */
+  get nextBytes(): number {
+    const [next] = this.#ready;
+    if (next === undefined) return 0;
+    const { entry } = next;
+    if (entry.kind === 'unreadable') return entry.raw.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    return entry.messages.reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
+  }
+
   /** Whether a part of an entry waits for its rest. */
   get isHolding(): boolean {
     return this.#held !== undefined;

@@ -101,12 +101,8 @@ export class NativePartition implements SourcePartition {
         await this.#replace();
         deadlineMs = clock.now() + idleMs;
       }
-      const taken = this.#entries.take();
-      if (taken !== undefined) {
-        this.#isSettledAtMs = 0;
-        this.#remember(taken);
-        return taken.entry;
-      }
+      const delivery = this.#take();
+      if (delivery !== undefined) return delivery;
       const messages = await this.#receive();
       const nowMs = clock.now();
       for (const message of messages) this.#entries.add(message, nowMs);
@@ -117,6 +113,29 @@ export class NativePartition implements SourcePartition {
       this.#assertNothingKeptBack();
       return { kind: 'idle' };
     }
+  }
+
+  arrived(maxBytes: number): readonly Delivery[] {
+    const { signal, log } = this.#options;
+    const isAsItWas = !signal?.aborted && log.undelivered === undefined && this.#consumer.isConnected();
+    const deliveries: Delivery[] = [];
+    for (let bytes = 0; isAsItWas; ) {
+      bytes += this.#entries.nextBytes;
+      if (bytes > maxBytes && deliveries.length > 0) break;
+      const delivery = this.#take();
+      if (delivery === undefined) break;
+      deliveries.push(delivery);
+    }
+    return deliveries;
+  }
+
+  /** A complete entry, if one is there. */
+  #take(): Delivery | undefined {
+    const taken = this.#entries.take();
+    if (taken === undefined) return undefined;
+    this.#isSettledAtMs = 0;
+    this.#remember(taken);
+    return taken.entry;
   }
 
   /** Only `next` receives. */

@@ -132,6 +132,10 @@ export class Consumer implements SourcePartition {
     return this.#deliveries.next(idleMs);
   }
 
+  arrived(maxBytes: number): readonly Delivery[] {
+    return this.#deliveries.arrived(maxBytes);
+  }
+
   async acknowledge(entries: readonly EntryId[]): Promise<void> {
     const last = entries.at(-1);
     if (last === undefined) return;

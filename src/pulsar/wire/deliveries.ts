@@ -9,6 +9,7 @@ import type { FailoverState } from './failover-state.ts';
 import type { Positions } from './positions.ts';
 import { loadCodec } from './protocol/decompress.ts';
 import type { StoredEntry } from './protocol/entry-decoder.ts';
+import { isChunk } from './protocol/entry-metadata.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 import type { Timings } from './timer.ts';
 import { Waiter } from './waiter.ts';
@@ -54,13 +55,32 @@ export class Deliveries {
     this.#queue.read();
     reader.passed();
     const delivery = this.#take();
-    if (delivery !== undefined) return delivery;
+    if (delivery !== undefined) return Promise.resolve(delivery);
     const { failure } = link;
     if (failure !== undefined) return Promise.reject(failure);
     this.#entriesBefore = link.isReady ? link.consumer.entriesOnConnection : undefined;
     const waiting = this.#waiter.wait(idleMs);
     this.#queue.waited();
     return waiting;
+  }
+
+  /** See SourcePartition. */
+  arrived(maxBytes: number): readonly Delivery[] {
+    const { reader, positions } = this.#options;
+    const deliveries: Delivery[] = [];
+    reader.passed();
+    for (let bytes = 0; ; ) {
+      const entry = this.#queue.peek();
+      if (entry === undefined) return deliveries;
+      const { id, metadata, sizeBytes } = entry;
+      if (loadCodec(metadata?.compression ?? 0) !== undefined) return deliveries;
+      bytes += Math.max(sizeBytes, metadata?.uncompressedSize ?? 0);
+      // The last chunk of a message brings all of it; and what is not to be taken any more stays in the queue.
+      const isAlone = bytes > maxBytes || isChunk(metadata) || positions.isAtEnd(id);
+      if (isAlone && deliveries.length > 0) return deliveries;
+      deliveries.push(this.#take() as Delivery);
+      if (isAlone) return deliveries;
+    }
   }
 
   /** The entry that is handed out next. */
@@ -123,19 +143,18 @@ export class Deliveries {
     this.drop();
   }
 
-  #take(): Promise<Delivery> | undefined {
+  /** A promise where the codec of the entry has to be loaded. */
+  #take(): Delivery | Promise<Delivery> | undefined {
     const { failover, link, reader } = this.#options;
-    if (failover.takeLoss()) return Promise.resolve({ kind: 'lost' });
+    if (failover.takeLoss()) return { kind: 'lost' };
     const entry = this.#queue.shift();
     if (entry === undefined) {
       if (!link.isReady) return undefined;
-      if (failover.role === 'standby') return Promise.resolve({ kind: 'standby' });
-      return this.#isAtEnd ? Promise.resolve({ kind: 'end' }) : undefined;
+      if (failover.role === 'standby') return { kind: 'standby' };
+      return this.#isAtEnd ? { kind: 'end' } : undefined;
     }
     const loading = loadCodec(entry.metadata?.compression ?? 0);
-    return loading === undefined
-      ? Promise.resolve(reader.read(entry))
-      : loading.then(() => reader.read(entry));
+    return loading === undefined ? reader.read(entry) : loading.then(() => reader.read(entry));
   }
 
   /** Permits are for entries whose way may be long: one connection carries those of all its partitions. */

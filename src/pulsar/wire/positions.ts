@@ -85,6 +85,12 @@ export class Positions {
     return most === 0 && isWaited ? Number.POSITIVE_INFINITY : most;
   }
 
+  /** Whether the run's range ends with the entry, or before it. */
+  isAtEnd(id: EntryId): boolean {
+    const { end } = this;
+    return end !== null && end !== 'unknown' && isUpTo(end, id);
+  }
+
   /** Whether the broker has everything of the run's range acknowledged. */
   isThrough(acknowledged: EntryId | undefined): boolean {
     const { end } = this;
