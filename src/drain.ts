@@ -119,7 +119,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     options.onOpen?.(partitions);
     if (await isIdle(partitions, options))
       return result({ partitions: partitions.length, backlog: { entries: 0 } });
-    if (options.lingerMs === 0) options.store.expectCreations?.();
+    if (options.lingerMs === 0) options.store.expectCreations();
     // Loaded here, since most runs of most rules end above.
     const { PartitionDrain } = await import('./partition/partition-drain.ts');
     const { SchemaKeeper } = await import('./run/schema-keeper.ts');

@@ -401,7 +401,7 @@ export interface ObjectStore {
     options?: CallOptions,
   ): Promise<Created | Exists>;
   /** Objects are going to be created: asks at once, beside all else, what the first would have to wait for. Never throws. */
-  expectCreations?(): void;
+  expectCreations(): void;
   /** Begins a multipart upload. `Exists` where the store reports it this early. */
   startUpload(key: string, attributes: ObjectAttributes, options?: CallOptions): Promise<Upload | Exists>;
   head(key: string, options?: CallOptions): Promise<ObjectHead | undefined>;

@@ -161,7 +161,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
         callOptions,
         (joined) => inner.create(key, body, crc64, attributes, joined),
       ),
-    expectCreations: () => inner.expectCreations?.(),
+    expectCreations: () => inner.expectCreations(),
     async startUpload(key, attributes, callOptions) {
       const started = await repeat('init', key, callOptions, (joined) =>
         inner.startUpload(key, attributes, joined),

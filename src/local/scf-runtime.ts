@@ -33,7 +33,7 @@ export interface ScfRuntime {
   invoke(invocation: Invocation): Promise<Outcome>;
   /** Resolves when the function waits for an event, and none is there. */
   idle(): Promise<void>;
-  /** Tells that the instance has ended: the invocation it was at is lost. */
+  /** Reports that the instance has ended: its invocation is lost. */
   loseInstance(): void;
   /** Drops the connection of so many of the next calls, before anything is done about them. */
   dropCalls(count: number): void;

@@ -1,4 +1,4 @@
-// The stored objects of one rule: which folders are its own, how many objects lie there, and their removal. Refuses
+// The stored objects of one rule: which folders are its own, how many objects are there, and their removal. Refuses
 // folders that another rule of the region stores in too.
 import { createCosStore } from '../cos/store.ts';
 import { BackupError, messageOf } from '../errors.ts';

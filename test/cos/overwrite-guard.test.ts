@@ -39,7 +39,7 @@ test('nothing is asked before the first creation, and a bucket without versionin
 });
 
 test('where creations are expected, the bucket is asked before the first, and once', async () => {
-  store.expectCreations?.();
+  store.expectCreations();
   await vi.waitUntil(() => count('versioning') === 1);
   await create('a');
   expect(kinds()).toEqual(['versioning', 'put']);
@@ -47,7 +47,7 @@ test('where creations are expected, the bucket is asked before the first, and on
 
 test('where asking before fails, the first creation asks again', async () => {
   loopback.cos.addFault({ kind: 'versioning', times: 1, action: { type: 'status', status: 503 } });
-  store.expectCreations?.();
+  store.expectCreations();
   await vi.waitUntil(() => count('versioning') === 1);
   await vi.waitFor(() => create('a'));
   expect(kinds()).toEqual(['versioning', 'versioning', 'put']);

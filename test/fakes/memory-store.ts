@@ -36,6 +36,7 @@ export function createMemoryStore(): MemoryStore {
     calls,
     now: () => new Date(),
     hook: undefined,
+    expectCreations: () => undefined,
     create: (key, body, expected, attributes, options) =>
       step('create', key, options?.signal, () => put(key, bytesOf(body), expected, attributes)),
     startUpload: (key, attributes, options) =>

@@ -13,7 +13,7 @@ export interface ObjectFacts {
   readonly lastId: MessageId | undefined;
   readonly firstPublishTimeMs: TimeMs | undefined;
   readonly lastPublishTimeMs: TimeMs | undefined;
-  /** Of messages between the first and the last, where they lie outside of these. */
+  /** Of messages between the first and the last, where they are outside of these. */
   readonly earliestPublishTimeMs: TimeMs | undefined;
   readonly latestPublishTimeMs: TimeMs | undefined;
   /** Whether no message was published before or after the times that are known. */

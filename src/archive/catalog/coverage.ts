@@ -1,4 +1,4 @@
-// How the messages of an archive lie in time: for each partition, so many equal spans, and what falls into each. Times
+// How the messages of an archive spread over time: for each partition, so many equal spans, and what falls into each. Times
 // that no date from 1970 to 9999 holds are left out: all others would be in one span beside them.
 import type { Span } from './date-groups.ts';
 

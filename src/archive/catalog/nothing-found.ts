@@ -1,5 +1,5 @@
-// What is there instead, where an archive, a topic or messages were looked for and not found. Success over nothing would be
-// a lie: every command fails then. It looks at folders only, and at no more than so many.
+// What is there instead, where an archive, a topic or messages were looked for and not found. Success over nothing would
+// mislead: every command fails then. It looks at folders only, and at no more than so many.
 import { BackupError } from '../../errors.ts';
 import { topicFolder } from '../../format/object-key.ts';
 import { nearest } from '../../lib/nearest.ts';

@@ -5,7 +5,7 @@ import type { ObjectRange } from '../catalog/object-ranges.ts';
 import { type Finding, notice } from '../finding.ts';
 
 const DAY_MS = 86_400_000;
-/** Under these dates lie the times that no date holds. */
+/** Under these dates are the times that no date holds. */
 const NO_DAYS = new Set([0, Date.UTC(9999, 11, 31) / DAY_MS]);
 /** An object that seems to reach further has a publish time that is astray. */
 const MAX_SPAN_DAYS = 31;

@@ -308,7 +308,7 @@ async function verifyPartitions(
     }
     const common = await compareOverlaps(store, own.inOrder(), call);
     duplicates += common.duplicates;
-    // Messages that a transaction held back lie in an object of their own, inside of another's ends.
+    // Messages that a transaction held back are in an object of their own, inside of another's ends.
     const shared = new Set(common.findings.map(({ key }) => key));
     findings.push(...ends.filter(({ kind, key }) => kind !== 'overlap' || shared.has(key)));
     findings.push(...common.findings);

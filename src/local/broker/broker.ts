@@ -175,7 +175,7 @@ export class LocalBroker {
       },
       {
         command: (command) => session.handle(command),
-        refused: ({ name, fields }, { error, message = 'Told to fail' }) =>
+        refused: ({ name, fields }, { error, message = 'Fails on purpose' }) =>
           sendRefusal(connection, name, fields, { code: error, message }),
         writable: () => session.resume(),
         closed: () => {

@@ -74,7 +74,7 @@ function respond(
   authorization: string | undefined,
   body: string,
 ): Answer {
-  if (context.faults.httpStatus !== undefined) return failure(context.faults.httpStatus, 'Told to fail');
+  if (context.faults.httpStatus !== undefined) return failure(context.faults.httpStatus, 'Fails on purpose');
   const role = roleOf(context.tokens, /^Bearer (.*)$/.exec(authorization ?? '')?.[1]);
   if (role === undefined) return failure(401, 'Authentication required');
   const path = decodeURIComponent(url.pathname);

@@ -31,7 +31,7 @@ export interface StoredObject {
   /** What a GET brings back of the creation's headers: content type, x-cos-meta-*, storage class, encryption. */
   readonly headers: Readonly<Record<string, string>>;
   readonly lastModifiedMs: number;
-  /** Where the bytes lie; `undefined` where bodies are discarded. */
+  /** The folder of the bytes; `undefined` where bodies are discarded. */
   readonly file: string | undefined;
 }
 

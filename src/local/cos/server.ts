@@ -20,7 +20,7 @@ export interface LoopbackBucket {
 }
 
 export interface LoopbackCosOptions {
-  /** Where the objects lie as files, `{dir}/{bucket}/{key}`. What is there already is served. */
+  /** The folder of the objects as files, `{dir}/{bucket}/{key}`. What is there already is served. */
   readonly dir: string;
   readonly buckets: readonly LoopbackBucket[];
   readonly credentials: LoopbackCredentials;
