@@ -41,13 +41,18 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // Nobody reads it any more.
 process.stderr.on('error', () => {});
 
-const code = await main(process.argv.slice(2), {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  signal: interrupt.signal,
-});
-process.exitCode = isOutputLost ? Math.max(1, code) : code;
-// What was interrupted may wait for something that never comes. What it printed leaves first, where somebody reads it.
-if (interrupt.signal.aborted) setTimeout(() => process.exit(), LAST_OUTPUT_MS).unref();
+// Awaiting it here, at the top, would keep what it loads later from using anything of this file's bundle.
+void run();
+
+async function run(): Promise<void> {
+  const code = await main(process.argv.slice(2), {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    signal: interrupt.signal,
+  });
+  process.exitCode = isOutputLost ? Math.max(1, code) : code;
+  // What was interrupted may wait for something that never comes. What it printed leaves first, where somebody reads it.
+  if (interrupt.signal.aborted) setTimeout(() => process.exit(), LAST_OUTPUT_MS).unref();
+}

@@ -67,24 +67,53 @@ export function entryDigits({ ledgerId, entryId }: EntryId): string {
 
 /** The parts of an object's key under `prefix`; `undefined` where it is no key of an object of records. */
 export function parseObjectKey(prefix: string, key: string): ObjectKeyParts | undefined {
-  if (!key.startsWith(prefix)) return undefined;
-  const match =
-    /^([^/]+)\/([^/]+)\/([^/]+)\/date=(\d{4}-\d{2}-\d{2})\/partition=(none|\d+)\/(\d{12,})-(\d{10,})-(\d{5,})\.jsonl(\.gz|\.zst)?$/.exec(
-      key.slice(prefix.length),
-    );
+  return createKeyParser(prefix)(key);
+}
+
+type FolderParts = Pick<ObjectKeyParts, 'tenant' | 'namespace' | 'topic' | 'date' | 'partition'>;
+
+/** As parseObjectKey, for keys in order: parses a folder once, and its keys share the texts of its parts. */
+export function createKeyParser(prefix: string): (key: string) => ObjectKeyParts | undefined {
+  let folder = '';
+  let ofFolder: FolderParts | undefined;
+  return (key) => {
+    const nameAt = key.lastIndexOf('/') + 1;
+    if (nameAt !== folder.length || !key.startsWith(folder)) {
+      folder = key.slice(0, nameAt);
+      ofFolder = parsePartitionFolder(prefix, folder);
+    }
+    if (ofFolder === undefined) return undefined;
+    const match = /^(\d{12,})-(\d{10,})-(\d{5,})\.jsonl(\.gz|\.zst)?$/.exec(key.slice(nameAt));
+    if (match === null) return undefined;
+    const [, ledgerId, entryId, batchIndex, extension] = match;
+    const { tenant, namespace, topic, date, partition } = ofFolder;
+    return {
+      tenant,
+      namespace,
+      topic,
+      date,
+      partition,
+      ledgerId: Number(ledgerId),
+      entryId: Number(entryId),
+      batchIndex: Number(batchIndex),
+      compression: extension === '.gz' ? 'gzip' : extension === '.zst' ? 'zstd' : 'none',
+    };
+  };
+}
+
+function parsePartitionFolder(prefix: string, folder: string): FolderParts | undefined {
+  if (!folder.startsWith(prefix)) return undefined;
+  const match = /^([^/]+)\/([^/]+)\/([^/]+)\/date=(\d{4}-\d{2}-\d{2})\/partition=(none|\d+)\/$/.exec(
+    folder.slice(prefix.length),
+  );
   if (match === null) return undefined;
-  const [, tenant, namespace, topic, date, partition, ledgerId, entryId, batchIndex, extension] =
-    match as unknown as [string, ...string[]];
+  const [, tenant, namespace, topic, date, partition] = match as unknown as [string, ...string[]];
   return {
     tenant: tenant as string,
     namespace: namespace as string,
     topic: topic as string,
     date: date as string,
     partition: partition === 'none' ? -1 : Number(partition),
-    ledgerId: Number(ledgerId),
-    entryId: Number(entryId),
-    batchIndex: Number(batchIndex),
-    compression: extension === '.gz' ? 'gzip' : extension === '.zst' ? 'zstd' : 'none',
   };
 }
 

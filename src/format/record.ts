@@ -45,7 +45,8 @@ export function formatTime(timeMs: TimeMs): string {
 
 /** The reverse of formatTime; `undefined` where the text is no time. */
 export function parseTime(text: string): TimeMs | undefined {
-  if (/^-?\d+$/.test(text)) return exactInteger(text);
+  // Nearly all are dates, whose fifth letter is no digit.
+  if (text[4] !== '-' && /^-?\d+$/.test(text)) return exactInteger(text);
   const timeMs = Date.parse(text);
   return Number.isNaN(timeMs) ? undefined : timeMs;
 }

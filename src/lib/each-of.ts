@@ -1,10 +1,16 @@
 // Items that come several at a time, one by one. A generator would do it, with three promises and two turns for each item:
 // most of the time of a listing.
 
+type Batches<T> = AsyncGenerator<readonly T[], void, undefined>;
+
+const batchesOfItems = new WeakMap<object, Batches<unknown>>();
+
+/** What `eachOf` would give one by one, still several at a time: instead of reading the items. `undefined`: they come by themselves. */
+export const batchesOf = <T>(items: AsyncIterable<T>): Batches<T> | undefined =>
+  batchesOfItems.get(items) as Batches<T> | undefined;
+
 /** The items of `batches`, in their order; whoever stops reading ends them. */
-export function eachOf<T>(
-  batches: AsyncGenerator<readonly T[], void, undefined>,
-): AsyncGenerator<T, void, undefined> {
+export function eachOf<T>(batches: Batches<T>): AsyncGenerator<T, void, undefined> {
   let batch: readonly T[] = [];
   let at = 0;
 
@@ -24,7 +30,7 @@ export function eachOf<T>(
     return { value: undefined, done: true };
   }
 
-  return {
+  const items: AsyncGenerator<T, void, undefined> = {
     [Symbol.asyncIterator]() {
       return this;
     },
@@ -33,4 +39,6 @@ export function eachOf<T>(
     return: () => end(batches.return()),
     throw: (error) => end(batches.throw(error)),
   };
+  batchesOfItems.set(items, batches);
+  return items;
 }

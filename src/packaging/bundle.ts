@@ -5,6 +5,7 @@ import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { build, type Metafile, type Plugin } from 'esbuild';
+import { type Group, joinFiles } from './join.ts';
 import { bundleSplit } from './split.ts';
 import { wasmAsFile } from './wasm-file.ts';
 
@@ -149,10 +150,20 @@ export async function bundleFunction(root: string, outDir: string): Promise<Meta
   };
 }
 
-/** Writes tdmq-backup.js, the chunks it loads lazily and the code of its thread to `outDir`, which is emptied first. Packages stay outside. */
+/** What is loaded together: by every command, and by those that read an archive. */
+const CLI_GROUPS: readonly Group[] = [
+  { name: 'start', entryPoints: ['src/cli/command-line.ts'] },
+  { name: 'reading', entryPoints: ['src/cli/archive/commands.ts', 'src/cli/archive/ls.ts'] },
+];
+
+/**
+ * Writes tdmq-backup.js, the files it loads later and the code of its thread to `outDir`, which is emptied first. Packages
+ * stay outside. Answers esbuild's account of what went in, from before files were joined.
+ */
 export async function bundleCli(root: string, outDir: string): Promise<Metafile> {
   await rm(outDir, { recursive: true, force: true });
-  const { metafile } = await build({
+  await mkdir(outDir, { recursive: true });
+  const split = await build({
     absWorkingDir: root,
     entryPoints: ['src/cli/tdmq-backup.ts'],
     outdir: outDir,
@@ -164,8 +175,11 @@ export async function bundleCli(root: string, outDir: string): Promise<Metafile>
     packages: 'external',
     chunkNames: '[name]-[hash]',
     metafile: true,
+    write: false,
     logLevel: 'warning',
   });
+  for (const [name, code] of await joinFiles(split, CLI_GROUPS, root))
+    await writeFile(join(outDir, name), code);
   // A thread is started from a file of its own beside the rest.
   await build({
     absWorkingDir: root,
@@ -182,5 +196,5 @@ export async function bundleCli(root: string, outDir: string): Promise<Metafile>
     logLevel: 'warning',
   });
   await chmod(join(outDir, 'tdmq-backup.js'), 0o755);
-  return metafile;
+  return split.metafile;
 }

@@ -69,11 +69,11 @@ export async function bundleSplit(
   return { files, metafile: split.metafile };
 }
 
+/** What esbuild says of each file that it made, by name. */
+export type Outputs = ReadonlyMap<string, Metafile['outputs'][string]>;
+
 /** The entry, and all that it imports at once, itself or by others. */
-function importedAtOnce(
-  outputs: ReadonlyMap<string, Metafile['outputs'][string]>,
-  start: string,
-): Set<string> {
+export function importedAtOnce(outputs: Outputs, start: string): Set<string> {
   const found = new Set([start]);
   for (const name of found)
     for (const { path, kind } of outputs.get(name)?.imports ?? [])

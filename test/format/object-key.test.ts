@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
+  createKeyParser,
   objectKey,
   parseObjectKey,
   runManifestKey,
@@ -38,6 +39,20 @@ it('parses every key that it makes: parseObjectKey(objectKey(x)) = x', () => {
       },
     ),
   );
+});
+
+it('parses keys one after the other as each by itself, of whatever folders they are', () => {
+  const folder = 't/n/o/date=2026-11-23/partition=0/';
+  const names = [
+    '000000000012-0000000007-00004.jsonl',
+    '000000000013-0000000000-00000.jsonl.gz',
+    'notes.txt',
+  ];
+  const folders = [folder, `x/${folder}`, folder.replace('=0', '=1'), `${folder}partition=0/`, '', folder];
+  const keys = folders.flatMap((one) => names.map((last) => `${one}${last}`));
+  const parse = createKeyParser('');
+  expect(keys.map(parse)).toEqual(keys.map((key) => parseObjectKey('', key)));
+  expect(keys.map(parse).filter(Boolean)).toHaveLength(6);
 });
 
 it.each([

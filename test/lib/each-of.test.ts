@@ -1,6 +1,6 @@
 // Batches one by one: all items in their order, and whoever stops early ends what makes them.
 import { expect, it } from 'vitest';
-import { eachOf } from '../../src/lib/each-of.ts';
+import { batchesOf, eachOf } from '../../src/lib/each-of.ts';
 
 let isEnded: boolean;
 async function* batches(sizes: readonly number[], failure?: Error) {
@@ -35,4 +35,14 @@ it('throws where the batches fail, behind the items that came before', async () 
   };
   await expect(reading()).rejects.toThrow('the disk is gone');
   expect(items).toEqual([0, 1]);
+});
+
+it('gives the batches themselves to whoever can take several at a time', async () => {
+  const items = eachOf(batches([2, 0, 1]));
+  const sizes: number[] = [];
+  for await (const batch of batchesOf(items) ?? []) sizes.push(batch.length);
+  expect(sizes).toEqual([2, 0, 1]);
+  expect(isEnded).toBe(true);
+  async function* byThemselves() {}
+  expect(batchesOf(byThemselves())).toBeUndefined();
 });

@@ -11,6 +11,7 @@ import {
   type DateRange,
   datesToList,
   isInRange,
+  type ListedRecords,
   type ListOptions,
   listRecords,
   MAX_FOREIGN,
@@ -107,15 +108,15 @@ export function streamCatalog(
     }
 
     for await (const batch of listRecords(store, prefix, { ...options, dates }))
-      for (const { listed, parts } of batch) {
-        if (parts === undefined) {
-          if (foreign.length < MAX_FOREIGN) foreign.push(listed);
+      for (const one of batch) {
+        if (!isRecord(one)) {
+          if (foreign.length < MAX_FOREIGN) foreign.push(one.listed);
           continue;
         }
         const [first] = found;
-        if (found.length >= CHUNK || (first !== undefined && !isSameTopic(first.parts, parts)))
+        if (found.length >= CHUNK || (first !== undefined && !isSameTopic(first.parts, one.parts)))
           yield await describeFound();
-        found.push({ listed, parts });
+        found.push(one);
       }
     if (found.length > 0) yield await describeFound();
     if (index !== undefined) await endTopic(index);
@@ -212,6 +213,8 @@ export function streamCatalog(
 
   return { objects: () => eachOf(batches()), batches, surroundings };
 }
+
+const isRecord = (one: ListedRecords): one is ListedRecord => one.parts !== undefined;
 
 const isSameTopic = (a: ObjectKeyParts, b: ObjectKeyParts): boolean =>
   a.topic === b.topic && a.namespace === b.namespace && a.tenant === b.tenant;

@@ -126,11 +126,15 @@ interface Items {
 }
 
 /** Whether a link leads to a folder. */
-function isFolderAt(path: string): boolean {
+const isFolderAt = (path: string): boolean => statsAt(path)?.isDirectory() === true;
+
+const UNLESS_GONE = { throwIfNoEntry: false } as const;
+
+function statsAt(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+    return statSync(path, UNLESS_GONE);
   } catch (cause) {
-    return unlessGone(path, cause) ?? false;
+    return unlessGone(path, cause);
   }
 }
 
@@ -138,35 +142,32 @@ function isFolderAt(path: string): boolean {
 function createLook(folder: string, breathe: ReturnType<typeof createBreather>) {
   let slowBatches = 0;
 
-  const sizeOf = (key: string, stats: Stats | undefined): ListedObject[] => {
-    if (stats?.isFile()) return [{ key, sizeBytes: stats.size, lastModified: stats.mtime }];
+  const objectOf = (key: string, stats: Stats | undefined): ListedObject | undefined => {
+    if (stats?.isFile()) return { key, sizeBytes: stats.size, lastModified: stats.mtime };
     const link = stats === undefined ? brokenLink(join(folder, key)) : undefined;
-    return link === undefined ? [] : [{ key, sizeBytes: 0, lastModified: link.mtime }];
+    return link && { key, sizeBytes: 0, lastModified: link.mtime };
   };
 
   return async (keys: readonly string[], signal: AbortSignal | undefined): Promise<ListedObject[]> => {
     const found: ListedObject[] = [];
     let at = 0;
     let slowCalls = 0;
+    let startedMs = performance.now();
     for (; at < keys.length && slowBatches === 0; at++) {
       const key = keys[at] as string;
-      const path = `${folder}${sep}${key}`;
-      const startedMs = performance.now();
-      try {
-        found.push(...sizeOf(key, statSync(path, { throwIfNoEntry: false })));
-      } catch (cause) {
-        unlessGone(path, cause);
-        found.push(...sizeOf(key, undefined));
-      }
-      if (performance.now() - startedMs > SLOW_MS && ++slowCalls >= SLOW_CALLS) slowBatches = SLOW_BATCHES;
+      const object = objectOf(key, statsAt(`${folder}${sep}${key}`));
+      if (object !== undefined) found.push(object);
+      const endedMs = performance.now();
+      if (endedMs - startedMs > SLOW_MS && ++slowCalls >= SLOW_CALLS) slowBatches = SLOW_BATCHES;
+      startedMs = endedMs;
     }
     if (at < keys.length) {
       slowBatches--;
       const rest = keys.slice(at).map(async (key) => {
         const path = join(folder, key);
-        return sizeOf(key, await stat(path).catch((cause) => unlessGone(path, cause)));
+        return objectOf(key, await stat(path).catch((cause) => unlessGone(path, cause)));
       });
-      for (const one of await Promise.all(rest)) found.push(...one);
+      for (const object of await Promise.all(rest)) if (object !== undefined) found.push(object);
     }
     await breathe();
     signal?.throwIfAborted();

@@ -1,7 +1,8 @@
 // Lists an archive by what is asked for: a topic, and of it the `date=` folders of a time. Everything comes in the order of
 // keys, as it is read; large folders are listed several at a time. What is about an archive and none of its objects
 // (`_runs/` and the like) is not here.
-import { dateOf, type ObjectKeyParts, parseObjectKey, topicFolder } from '../../format/object-key.ts';
+import { createKeyParser, dateOf, type ObjectKeyParts, topicFolder } from '../../format/object-key.ts';
+import { batchesOf } from '../../lib/each-of.ts';
 import { readAhead } from '../../lib/read-ahead.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
@@ -94,10 +95,11 @@ export async function* listRecords(
   prefix: string,
   options: ListOptions,
 ): AsyncGenerator<ListedRecords[], void, undefined> {
+  const parse = createKeyParser(prefix);
   for await (const batch of listKeys(store, prefix, options))
     yield batch
       .filter(({ key }) => !key.endsWith('/'))
-      .map((listed) => ({ listed, parts: parseObjectKey(prefix, listed.key) }));
+      .map((listed) => ({ listed, parts: parse(listed.key) }));
 }
 
 type Batches = AsyncGenerator<readonly ListedObject[], void, undefined>;
@@ -201,6 +203,17 @@ async function* only(listed: ListedObject): Batches {
 
 async function* inBatches(objects: AsyncIterable<ListedObject>): Batches {
   let batch: ListedObject[] = [];
+  const pieces = batchesOf(objects);
+  if (pieces !== undefined) {
+    for await (const some of pieces) {
+      batch.push(...some);
+      if (batch.length < BATCH) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+    return;
+  }
   for await (const listed of objects) {
     batch.push(listed);
     if (batch.length < BATCH) continue;

@@ -66,13 +66,14 @@ export function createDescribe(
 
   return async (found, index) => {
     const said = await manifestsOf(found, index);
+    const [first] = found;
+    const topic = first === undefined ? '' : fullTopic(first.parts);
     const describeOne = ({ listed, parts }: ListedRecord, i: number, head: ObjectHead | undefined) => {
-      const topic = fullTopic(parts);
-      return {
-        key: listed.key,
-        sizeBytes: listed.sizeBytes,
-        lastModified: listed.lastModified,
-        ...(listed.storageClass !== undefined && { storageClass: listed.storageClass }),
+      const { key, sizeBytes, lastModified, storageClass } = listed;
+      const object: ArchiveObject = {
+        key,
+        sizeBytes,
+        lastModified,
         parts,
         topic,
         manifest: said[i],
@@ -80,6 +81,7 @@ export function createDescribe(
         facts: factsOf(parts, said[i], head),
         isRecovered: raw.size > 0 && raw.has(entryName(topic, parts.partition, parts)),
       };
+      return storageClass === undefined ? object : { ...object, storageClass };
     };
     if (heads === 'none') return found.map((one, i) => describeOne(one, i, undefined));
     return Promise.all(
