@@ -13,6 +13,7 @@ import { packageRoot } from '../../src/packaging/package-root.ts';
 import type { Message } from '../../src/ports.ts';
 import { messages } from '../archive/archive-fixture.ts';
 import { allTables, emptyArchive, query } from '../cli/archive/exported.ts';
+import { runCommand } from './run-command.ts';
 
 const root = packageRoot(import.meta.url);
 const ROUNDS = 8;
@@ -129,4 +130,26 @@ it('leaves nothing half, whenever it is killed', { timeout: 300_000 }, async () 
     Array.from({ length: DAYS }, () => [String(ROUNDS * ROWS), String(ROUNDS * ROWS)]),
   );
   expect(readdirSync(join(archive.tables, '_export'))).toEqual(['t']);
+});
+
+it('a disk that takes no more leaves the tables as they were, and is named', {
+  timeout: 120_000,
+}, async () => {
+  const archive = emptyArchive();
+  await archive.store(round(0));
+  expect(await startExport(archive.archive, archive.tables, '256MB').exited).toEqual([0, null]);
+  const before = await read(archive.tables);
+  await archive.store(round(1));
+  // The largest file that the system lets this process write: less than a day needs.
+  const limited = ['-c', 'ulimit -f 400; exec "$@"', 'bash', process.execPath];
+  const args = ['archive', 'export', '--folder', archive.archive, '--to', archive.tables];
+  const failing = runCommand('bash', [...limited, join(root, 'dist/cli/tdmq-backup.js'), ...args], {
+    timeoutMs: 60_000,
+  });
+  await expect(failing).rejects.toThrow(
+    /ended with 1\n✗ tdmq-backup archive export failed: cannot write \S+: .*File too large\n {2}→ Files may not be as large there/,
+  );
+  expect(await read(archive.tables)).toEqual(before);
+  expect(await startExport(archive.archive, archive.tables, '256MB').exited).toEqual([0, null]);
+  expect((await read(archive.tables))?.map(({ rows }) => rows)).toEqual(Array(DAYS).fill(String(2 * ROWS)));
 });

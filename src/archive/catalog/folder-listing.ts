@@ -200,15 +200,23 @@ const NOT_ALLOWED = 'This user may not do that: change the permissions of the co
 const HINTS: Readonly<Record<string, string>> = {
   EACCES: NOT_ALLOWED,
   EPERM: NOT_ALLOWED,
-  EROFS: 'The copy is where nothing can be written: take one that can be written.',
+  EROFS: 'Nothing can be written there: name a folder that can be written.',
   ENOSPC: 'The disk is full: make room, and call the command again.',
+  EDQUOT: 'The quota of this user on the disk is used up: make room, and call the command again.',
+  EFBIG: 'Files may not be as large there: raise the limit (ulimit -f), or name a folder on another disk.',
+  EIO: 'The disk fails: look at the log of the system.',
   EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
 };
 
-/** What a failed call of the file system means to a person. */
-export function fileError(doing: string, path: string, cause: unknown): BackupError {
+/** What a failed call of the file system means to a person; `otherwise` is the hint for what is not a matter of the disk. */
+export function fileError(
+  doing: string,
+  path: string,
+  cause: unknown,
+  otherwise: string = WRONG_FOLDER,
+): BackupError {
   return new BackupError('store', `cannot ${doing} ${path.split(sep).join('/')}: ${messageOf(cause)}`, {
-    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? WRONG_FOLDER,
+    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? otherwise,
     cause,
   });
 }

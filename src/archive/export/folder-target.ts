@@ -46,9 +46,7 @@ export async function openFolderTarget(
   const pathOf = (key: string) => join(folder, ...key.split('/'));
   if (!isDry) await cleanUp(folder);
   inUse.add(draftFolder).add(beside);
-  const made = isDry
-    ? undefined
-    : await attempt('make', folder, () => mkdir(draftFolder, { recursive: true }));
+  const made = isDry ? undefined : await attempt('make', folder, () => makeFolder(draftFolder));
 
   async function filesOf(dayFolder: string): Promise<Map<string, number>> {
     const files = new Map<string, number>();
@@ -189,16 +187,24 @@ async function attempt<T>(doing: string, path: string, act: () => Promise<T>): P
     return await act();
   } catch (cause) {
     if (cause instanceof BackupError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
+    // On Windows.
+    const isInUse = ['EBUSY', 'EPERM'].includes((cause as NodeJS.ErrnoException).code ?? '');
+    if (!isInUse) throw fileError(doing, path, cause, 'Name a folder that this user can write.');
     throw new BackupError('store', `cannot ${doing} ${path}: ${messageOf(cause)}`, {
-      hint:
-        code === 'ENOSPC'
-          ? 'The disk is full: make room, and call the command again.'
-          : code === 'EBUSY' || code === 'EPERM'
-            ? 'A program may have this file open: end it, and call the command again. This user must be able to write the folder.'
-            : 'Name a folder that this user can write.',
+      hint: 'A program may have this file open: end it, and call the command again. This user must be able to write the folder.',
       cause,
     });
+  }
+}
+
+/** `mkdir`, which says ENOENT of a file system that is read-only: the folder that it names says why. */
+async function makeFolder(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true });
+  } catch (cause) {
+    const { code, path: refused } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && refused !== undefined) await mkdir(refused);
+    throw cause;
   }
 }
 

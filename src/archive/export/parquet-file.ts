@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { BackupError, messageOf } from '../../errors.ts';
+import { fileError } from '../catalog/folder-listing.ts';
 import { sqlText } from './columns.ts';
 
 const ENCODER = new TextEncoder();
@@ -211,12 +212,21 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   };
 }
 
+/** What DuckDB said of a file: the disk's refusal, by the text of the system, or that of a value. */
 function notWritten(path: string, what: string): BackupError {
-  const isFull = /No space|disk/i.test(what);
-  return new BackupError(isFull ? 'store' : 'corrupt', `${path} could not be written: ${what}`, {
-    hint: isFull
-      ? 'The disk is full: make room, and call the command again.'
-      : 'What was exported before is as it was. Call the command again; if it fails again, the message says which value DuckDB does not take.',
+  const code = Object.entries(REFUSALS).find(([text]) => what.endsWith(text))?.[1];
+  if (code !== undefined || what.startsWith('IO Error'))
+    return fileError('write', path, Object.assign(new Error(what), { code, syscall: 'write', path }));
+  return new BackupError('corrupt', `${path} could not be written: ${what}`, {
+    hint: 'What was exported before is as it was. Call the command again; if it fails again, the message says which value DuckDB does not take.',
     details: { path },
   });
 }
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  'No space left on device': 'ENOSPC',
+  'Disk quota exceeded': 'EDQUOT',
+  'File too large': 'EFBIG',
+  'Read-only file system': 'EROFS',
+  'Input/output error': 'EIO',
+};
