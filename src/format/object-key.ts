@@ -170,6 +170,10 @@ export function longestKeyBytes(prefix: string, topic: TopicName, rule: string):
   return Math.max(...keys.map((key) => Buffer.byteLength(key)));
 }
 
+/** Whether this is one of the folders right below an archive's prefix that hold no objects of records: no tenant's. */
+export const isOwnFolder = (name: string): boolean =>
+  /^_(?:runs|contents|copies|export|restores|schemas|unreadable)\//.test(name);
+
 /** `{prefix}_runs/rule={rule}/`: the manifests of all runs of a rule, in the order of their starts. */
 export function manifestFolder(prefix: string, rule: string): string {
   return `${prefix}_runs/rule=${rule}/`;

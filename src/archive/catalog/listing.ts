@@ -1,7 +1,13 @@
 // Lists an archive by what is asked for: a topic, and of it the `date=` folders of a time. Everything comes in the order of
 // keys, as it is read; large folders are listed several at a time. What is about an archive and none of its objects
 // (`_runs/` and the like) is not here.
-import { createKeyParser, dateOf, type ObjectKeyParts, topicFolder } from '../../format/object-key.ts';
+import {
+  createKeyParser,
+  dateOf,
+  isOwnFolder,
+  type ObjectKeyParts,
+  topicFolder,
+} from '../../format/object-key.ts';
 import { batchesOf } from '../../lib/each-of.ts';
 import { readAhead } from '../../lib/read-ahead.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
@@ -89,7 +95,7 @@ export const isInRange = (date: string, range: DateRange | undefined): boolean =
 export const daysAfter = (date: string, days: number): string =>
   dateOf(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS);
 
-/** Everything under the archive's prefix but what begins with `_`, in key order, several at a time. @throws BackupError `store` */
+/** Everything under the archive's prefix but its own folders, in key order, several at a time. @throws BackupError `store` */
 export async function* listRecords(
   store: ObjectStore,
   prefix: string,
@@ -99,7 +105,9 @@ export async function* listRecords(
   for await (const batch of listKeys(store, prefix, options))
     yield batch
       .filter(({ key }) => !key.endsWith('/'))
-      .map((listed) => ({ listed, parts: parse(listed.key) }));
+      .map((listed) => ({ listed, parts: parse(listed.key) }))
+      // A later version may keep something of its own beside `_runs/`; a tenant may begin with `_`, too.
+      .filter(({ listed, parts }) => parts !== undefined || !listed.key.startsWith('_', prefix.length));
 }
 
 type Batches = AsyncGenerator<readonly ListedObject[], void, undefined>;
@@ -123,7 +131,7 @@ function isDateIn(name: string, range: DateRange): boolean {
 async function* listTopics(store: ObjectStore, prefix: string, options: ListOptions): Batches {
   const { dates } = options;
   if (dates === undefined) {
-    yield* listFolders(store, prefix, options, (name) => !name.startsWith('_'));
+    yield* listFolders(store, prefix, options, (name) => !isOwnFolder(name));
     return;
   }
   async function* topics() {
@@ -141,7 +149,7 @@ export async function* topicFolders(
   depth = 3,
 ): AsyncGenerator<string, void, undefined> {
   for await (const { kind, key } of store.listFolder(prefix, call)) {
-    if (kind !== 'folder' || (depth === 3 && key.startsWith('_', prefix.length))) continue;
+    if (kind !== 'folder' || (depth === 3 && isOwnFolder(key.slice(prefix.length)))) continue;
     if (depth === 1) yield key;
     else yield* topicFolders(store, key, call, depth - 1);
   }

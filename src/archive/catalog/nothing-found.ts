@@ -1,7 +1,7 @@
 // What is there instead, where an archive, a topic or messages were looked for and not found. Success over nothing would
 // mislead: every command fails then. It looks at folders only, and at no more than so many.
 import { BackupError } from '../../errors.ts';
-import { topicFolder } from '../../format/object-key.ts';
+import { isOwnFolder, topicFolder } from '../../format/object-key.ts';
 import { nearest } from '../../lib/nearest.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
@@ -173,7 +173,7 @@ async function searchArchives(
           byPrefix.set(inside.prefix, new Set([...topics, ...inside.topics]));
           break;
         }
-        if (kind === 'folder' && !name.startsWith('_')) next.push(key);
+        if (kind === 'folder' && !isOwnFolder(name)) next.push(key);
       }
     }
     level = next;

@@ -258,3 +258,17 @@ it.each([false, true])(
     expect(await stream.surroundings()).toMatchObject({ foreign: [], missing: [], badManifests: [] });
   },
 );
+
+it('lists the topics of a tenant whose name begins with an underscore, and no folder of the archive itself', async () => {
+  const { store } = await archiveOf(2, 1);
+  const first = await storeObject(store, [message(0, 1)]);
+  const bytes = store.objects.get(first.key);
+  if (bytes === undefined) throw new Error('it was not stored');
+  for (const place of ['_t/ns/', '_copies/ns/', '_later/ns/x/'])
+    store.objects.set(first.key.replace('t/ns/', place), bytes);
+  const { objects, foreign } = await readCatalog(store, PREFIX, {});
+  expect(new Set(objects.map(({ topic }) => topic))).toEqual(
+    new Set(['persistent://_t/ns/orders', 'persistent://t/ns/orders']),
+  );
+  expect(foreign.map(({ key }) => key)).toEqual([]);
+});
