@@ -119,8 +119,9 @@ export function factsOf(
     firstPublishTimeMs: time(manifest?.firstPublishTime ?? metadata['first-publish-time']),
     earliestPublishTimeMs: time(earliest),
     latestPublishTimeMs: time(latest),
-    // A manifest names times only where they are outside of the ends; metadata from before names none.
-    isSpanKnown: manifest !== undefined || (earliest !== undefined && latest !== undefined),
+    // A manifest names times only where they are outside of the ends; metadata from before names none, and neither do
+    // manifests from before they had the SHA-256 of objects.
+    isSpanKnown: manifest?.sha256 !== undefined || (earliest !== undefined && latest !== undefined),
     lastPublishTimeMs: time(manifest?.lastPublishTime ?? metadata['last-publish-time']),
   };
 }
