@@ -88,6 +88,24 @@ export async function readWhole(
   return Buffer.concat(chunks);
 }
 
+/** The bytes of a small object; `undefined` where it is gone since it was listed. @throws BackupError `store` */
+export async function readIfThere(
+  store: ObjectStore,
+  key: string,
+  options: CallOptions,
+): Promise<Buffer | undefined> {
+  try {
+    return await readWhole(store, key, options);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a read failed since the object is not there: somebody, or a lifecycle rule, removed it after it was listed. */
+export const isGone = (error: unknown): error is BackupError =>
+  error instanceof BackupError && error.details['code'] === 'NoSuchKey';
+
 /** The ids of all messages in the object, and the last of them. @throws BackupError */
 export async function readIds(
   store: ObjectStore,

@@ -51,7 +51,8 @@ export function createMemoryStore(): MemoryStore {
     async *read(key, options) {
       const bytes = await step('read', key, options?.signal, () => {
         const object = objects.get(key);
-        if (object === undefined) throw new BackupError('store', `no such key: ${key}`);
+        if (object === undefined)
+          throw new BackupError('store', `no such key: ${key}`, { details: { code: 'NoSuchKey' } });
         const start = options?.start ?? 0;
         return start < 0
           ? object.bytes.subarray(start)

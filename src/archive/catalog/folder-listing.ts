@@ -22,6 +22,10 @@ const SLOW_BATCHES = 16;
 const SLOW_FOLDER_MS = 50;
 const QUICK_FOLDERS = 4;
 
+/** What systems keep right below the root of a disk, which may be all of a copy; mostly nobody else may look into it. */
+const OF_DISK =
+  /^(?:lost\+found|System Volume Information|\$RECYCLE\.BIN|\.(?:Trashes|Trash-\d+|Spotlight-V100|fseventsd|DocumentRevisions-V100|TemporaryItems))\/$/;
+
 /** Links to folders are followed no deeper than any key: they may lead round in a circle. */
 const MAX_LINK_DEPTH = 8;
 
@@ -60,8 +64,10 @@ export function createFolderListing(folder: string): FolderListing {
     try {
       entries = await entriesIn(path);
     } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException;
-      if ((code === 'ENOENT' || code === 'ENOTDIR') && base !== '') return { base, names: [], next: 0 };
+      const { code = '' } = cause as NodeJS.ErrnoException;
+      const isNone = code === 'ENOENT' || code === 'ENOTDIR';
+      const isClosed = code === 'EACCES' || code === 'EPERM';
+      if ((isNone && base !== '') || (isClosed && OF_DISK.test(base))) return { base, names: [], next: 0 };
       throw fileError('list', path, cause);
     }
     signal?.throwIfAborted();
@@ -196,6 +202,7 @@ export const isBrokenLink = (path: string, cause: unknown): boolean =>
   isNowhere(cause) && brokenLink(path) !== undefined;
 
 const WRONG_FOLDER = 'Name the folder that the prefix of the archive was copied to.';
+const GONE = 'The file is not there any more: somebody removed it.';
 const NOT_ALLOWED = 'This user may not do that: change the permissions of the copy, or take one of your own.';
 const HINTS: Readonly<Record<string, string>> = {
   EACCES: NOT_ALLOWED,
@@ -215,8 +222,12 @@ export function fileError(
   cause: unknown,
   otherwise: string = WRONG_FOLDER,
 ): BackupError {
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const isGone = doing === 'read' && code === 'ENOENT';
   return new BackupError('store', `cannot ${doing} ${path.split(sep).join('/')}: ${messageOf(cause)}`, {
-    hint: HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? otherwise,
+    hint: isGone ? GONE : (HINTS[code] ?? otherwise),
     cause,
+    // As COS says it.
+    ...(isGone && { details: { code: 'NoSuchKey' } }),
   });
 }

@@ -1,7 +1,7 @@
 // The manifests of an archive, found by rule and date: those that may be of a topic, and no others. It keeps none of them.
 import { dateOf, parseManifestSpan, parseManifestStart } from '../../format/object-key.ts';
 import { COMMAND_REQUEST_IDS, type ManifestObject, type RecoveredRaw } from '../../format/run-manifest.ts';
-import { readWhole } from '../../format/stored-object.ts';
+import { readIfThere } from '../../format/stored-object.ts';
 import { createSlots } from '../../lib/semaphore.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
 import {
@@ -124,7 +124,9 @@ export function createManifests(
   }
 
   async function read(key: string): Promise<Manifest | undefined> {
-    const manifest = parseManifest(await readWhole(store, key, call));
+    const bytes = await readIfThere(store, key, call);
+    if (bytes === undefined) return undefined;
+    const manifest = parseManifest(bytes);
     if (seen.has(key)) return manifest;
     seen.add(key);
     if (manifest === undefined) tally.bad.push(key);
@@ -200,8 +202,8 @@ export function createManifests(
     const found = new Map<string, ManifestObject>();
     const folder = `${folderOf(topic)}/`;
     const collect = async (key: string) => {
-      const bytes = await readWhole(store, key, call);
-      if (!mayTellOf(bytes, time)) return;
+      const bytes = await readIfThere(store, key, call);
+      if (bytes === undefined || !mayTellOf(bytes, time)) return;
       for (const object of parseManifest(bytes)?.objects ?? []) {
         const path = pathOf(object.key);
         const isElsewhere = path.startsWith(folder) && !isInRange(dateOfPath(path), dates);

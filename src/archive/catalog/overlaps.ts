@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { BackupError } from '../../errors.ts';
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../../format/record.ts';
-import { readLines } from '../../format/stored-object.ts';
+import { isGone, readLines } from '../../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../../ports.ts';
 import { damage, type Finding, notice } from '../finding.ts';
 import type { ObjectRange } from './object-ranges.ts';
@@ -90,7 +90,7 @@ async function recordsOf(
       } catch {}
     }
   } catch (error) {
-    if (!(error instanceof BackupError) || error.code !== 'corrupt') throw error;
+    if (!isGone(error) && !(error instanceof BackupError && error.code === 'corrupt')) throw error;
   }
   return records;
 }

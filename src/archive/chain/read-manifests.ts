@@ -1,8 +1,8 @@
 // Reads manifests in the order of their keys, several ahead of the one that is asked for, so that whoever follows the
-// runs sees them in their order. A manifest that cannot be read as one comes without content.
+// runs sees them in their order. A manifest that cannot be read as one comes without content, one that is gone not at all.
 import { createHash } from 'node:crypto';
 import { RUN_MANIFEST_FORMAT } from '../../format/run-manifest.ts';
-import { readWhole } from '../../format/stored-object.ts';
+import { readIfThere } from '../../format/stored-object.ts';
 import { mapInOrder } from '../../lib/map-in-order.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import type { ReadManifest } from '../catalog/manifest-link.ts';
@@ -19,11 +19,13 @@ export async function* readManifests(
   const listed = async function* () {
     for await (const one of store.list(`${prefix}_runs/`, call)) if (!isKnown(one.key)) yield one;
   };
-  yield* mapInOrder(listed(), AHEAD, async ({ key }) => {
-    const bytes = await readWhole(store, key, call);
+  const read = mapInOrder(listed(), AHEAD, async ({ key }): Promise<ReadManifest | undefined> => {
+    const bytes = await readIfThere(store, key, call);
+    if (bytes === undefined) return undefined;
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     return { key, sha256, content: parseManifest(bytes) };
   });
+  for await (const one of read) if (one !== undefined) yield one;
 }
 
 function parseManifest(bytes: Buffer): ReadManifest['content'] {

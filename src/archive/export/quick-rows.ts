@@ -6,6 +6,7 @@ import { decompress } from '../../format/compression.ts';
 import { createEndCheck } from '../../format/end-mark.ts';
 import { dateOf } from '../../format/object-key.ts';
 import { decodeRecord, formatTime } from '../../format/record.ts';
+import { isGone } from '../../format/stored-object.ts';
 import { freeMemory } from '../../lib/free-memory.ts';
 import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
@@ -84,8 +85,7 @@ export async function readQuickly(
     }
     if (tail !== undefined) ending.see(tail);
   } catch (error) {
-    if (error instanceof BackupError && error.code === 'corrupt') throw new CareNeeded();
-    if (error instanceof BackupError && error.details['code'] === 'NoSuchKey') throw new CareNeeded();
+    if (isGone(error) || (error instanceof BackupError && error.code === 'corrupt')) throw new CareNeeded();
     throw error;
   }
   const isWhole = rows > 0 && rest.sizeBytes === 0 && bytes === sizeBytes && !ending.isCut();

@@ -3,7 +3,7 @@
 import { BackupError } from '../../errors.ts';
 import { createEndCheck } from '../../format/end-mark.ts';
 import { compareMessageIds, decodeRecord } from '../../format/record.ts';
-import { readLines, readWhole } from '../../format/stored-object.ts';
+import { isGone, readLines, readWhole } from '../../format/stored-object.ts';
 import type { CallOptions, Message, MessageId, ObjectStore, TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import type { PartitionObjects } from '../catalog/object-list.ts';
@@ -160,7 +160,7 @@ export async function* mergeById<A extends Placed, B extends Placed>(
 
 /** Whether it is the object that is at fault, not the store. */
 const isDamage = (error: unknown): error is BackupError =>
-  error instanceof BackupError && (error.code === 'corrupt' || error.details['code'] === 'NoSuchKey');
+  isGone(error) || (error instanceof BackupError && error.code === 'corrupt');
 
 /**
  * All records of an object: as many bytes as were listed, and as many messages as manifest and metadata say.

@@ -8,7 +8,10 @@ import type { Inspection } from './inspect.ts';
 export function verifyFacts(
   { key, parts, sizeBytes, manifest, head }: ArchiveObject,
   knowsMetadata: boolean,
+  isGone = false,
 ): Finding[] {
+  if (isGone || (knowsMetadata && head === undefined))
+    return [damage(key, 'missing', 'it was listed, and is not there any more')];
   const findings: Finding[] = [];
   if (sizeBytes === 0 && (manifest?.size ?? 0) === 0)
     findings.push(damage(key, 'size', 'it has 0 bytes: an object holds at least one record'));
@@ -18,8 +21,7 @@ export function verifyFacts(
     findings.push(
       damage(key, 'checksum', `its CRC-64 is ${head.crc64}, its manifest says ${manifest.crc64}`),
     );
-  if (!knowsMetadata) return findings;
-  if (head === undefined) return [...findings, damage(key, 'missing', 'it was listed, and is not there')];
+  if (!knowsMetadata || head === undefined) return findings;
 
   const { metadata } = head;
   const wrong = (what: string) => findings.push(damage(key, 'metadata', what));

@@ -4,6 +4,7 @@
 import { parseObjectKey } from '../../format/object-key.ts';
 import { parseMessageId } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
+import { isGone } from '../../format/stored-object.ts';
 import { mapInOrder } from '../../lib/map-in-order.ts';
 import { createMemoryPressure } from '../../lib/memory-pressure.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
@@ -128,9 +129,15 @@ export async function verifyArchive(
   const unordered = new Set<string>();
   const total = { objects: 0, bytes: 0, messages: 0, unknown: 0 };
   const objects = level === 'list' ? catalog.objects() : untilArchived(catalog.objects());
-  for await (const { object, inspection } of inspectAll(store, prefix, objects, options, listing)) {
+  for await (const { object, inspection, isGone: isMissing } of inspectAll(
+    store,
+    prefix,
+    objects,
+    options,
+    listing,
+  )) {
     pressure(OBJECT_BYTES);
-    ofObjects.push(...verifyFacts(object, knowsMetadata));
+    ofObjects.push(...verifyFacts(object, knowsMetadata, isMissing));
     if (inspection !== undefined) ofObjects.push(...verifyInspection(object, inspection));
     if (inspection?.findings.some(({ kind }) => kind === 'unordered')) unordered.add(object.key);
     partitions.addObject(object, inspection);
@@ -231,6 +238,8 @@ interface Inspected {
   readonly object: ArchiveObject;
   /** `undefined`: it was not read. */
   readonly inspection: Inspection | undefined;
+  /** It was listed, and was not there when it was to be read. */
+  readonly isGone?: boolean;
 }
 
 /** The objects, in their order, each with what was read of it. */
@@ -260,7 +269,8 @@ async function* inspectAll(
             done.bytes += count;
             report();
           },
-        });
+        }).catch(unlessGone);
+        if (inspection === undefined) return { object, inspection, isGone: true };
         options.onInspected?.(object, inspection);
       } else done.bytes += object.sizeBytes;
       done.objects++;
@@ -270,6 +280,10 @@ async function* inspectAll(
   } finally {
     counting.abort();
   }
+}
+
+function unlessGone(error: unknown): undefined {
+  if (!isGone(error)) throw error;
 }
 
 /** Counts beside the reading, for whoever waits: how much there is. What fails here, fails there. */

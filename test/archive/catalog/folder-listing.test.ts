@@ -1,6 +1,6 @@
 // Files of a copy as objects: in the order of a bucket, with what links lead to, and without what is no file.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -62,4 +62,32 @@ it('lists more folders than it asks for one by one, and ends at Ctrl-C', async (
   await expect(async () => {
     for await (const _ of store.listFolder('many/', { signal: stop.signal }));
   }).rejects.toThrow('stopped');
+});
+
+it('passes over what only the system may look into at the root of a disk, and nothing else', () => {
+  chmodSync(folder, 0o755);
+  const list = () => {
+    const script = `
+      const { createFolderStore } = await import(process.argv[1]);
+      for await (const { key } of createFolderStore(process.argv[2]).list('')) console.log(key);`;
+    const module = new URL('../../../src/archive/catalog/folder-store.ts', import.meta.url).href;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', script, module, folder];
+    // Nothing is closed to root.
+    const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+    const output = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: 'pipe', ...user });
+    return output.trim().split('\n');
+  };
+  for (const name of ['lost+found', '.Trashes', 'System Volume Information'])
+    mkdirSync(join(folder, name), { mode: 0o000 });
+  expect(list()).toEqual(['a/b/1', 'a/b/2/3', 'a/b0', 'a/c/1']);
+  mkdirSync(join(folder, 'a/lost+found'), { mode: 0o000 });
+  expect(list).toThrow('permission denied');
+});
+
+it('says of a file that went after it was listed that it is gone, as COS does of an object', async () => {
+  const store = createFolderStore(folder);
+  rmSync(join(folder, 'a/b0'));
+  await expect(async () => {
+    for await (const _ of store.read('a/b0'));
+  }).rejects.toMatchObject({ code: 'store', details: { code: 'NoSuchKey' } });
 });

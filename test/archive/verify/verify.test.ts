@@ -208,3 +208,23 @@ it('ends with the failure of a store that cannot be read', async () => {
   };
   await expect(verify(store, 'object')).rejects.toThrow('no route');
 });
+
+it.each(['object', 'record'] as const)(
+  'names what is removed between the listing and the reading at level %s, and goes on',
+  async (level) => {
+    const { store } = await sampleArchive();
+    const key = [...store.objects.keys()].find((one) => one.endsWith('.jsonl')) as string;
+    const manifest = [...store.objects.keys()].find((one) => one.includes('/_runs/')) as string;
+    const asked = new Set<string>();
+    store.hook = (when, call, read) => {
+      if (when !== 'before' || call !== 'read' || asked.has(read)) return;
+      asked.add(read);
+      if (read === key || read === manifest) store.objects.delete(read);
+    };
+    const report = await verify(store, level);
+    expect(report.findings.filter(({ severity }) => severity === 'damage')).toEqual([
+      { key, severity: 'damage', kind: 'missing', detail: 'it was listed, and is not there any more' },
+    ]);
+    expect(report).toMatchObject({ objects: 4, damagedObjects: 1 });
+  },
+);
