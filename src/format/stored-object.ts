@@ -85,7 +85,8 @@ export async function readWhole(
 ): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of store.read(key, options)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  const [only] = chunks;
+  return only instanceof Buffer && chunks.length === 1 ? only : Buffer.concat(chunks);
 }
 
 /** The bytes of a small object; `undefined` where it is gone since it was listed. @throws BackupError `store` */

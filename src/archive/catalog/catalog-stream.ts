@@ -60,9 +60,9 @@ export function streamCatalog(
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
   const slots = createSlots(PARALLEL);
   let scope = options.scope === 'none' ? undefined : options.scope;
-  const manifests = createManifests(store, prefix, call, (object) => {
+  const manifests = createManifests(store, prefix, call, (object, isAgain) => {
     if (scope?.isLeftOut(object) !== true) return false;
-    options.onLeftOut?.(object);
+    if (!isAgain) options.onLeftOut?.(object);
     return true;
   });
   const foreign: ListedObject[] = [];

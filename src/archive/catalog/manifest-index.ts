@@ -1,15 +1,37 @@
 // What the manifests of the runs say about the objects of one topic, read date by date beside a listing: those of the days
 // on which its objects were stored, and never all of them at once. A hint for what is listed; the listing is the truth.
 import type { ManifestObject } from '../../format/run-manifest.ts';
-import { type DateRange, daysAfter } from './listing.ts';
+import { mapInOrder } from '../../lib/map-in-order.ts';
+import type { ListedObject } from '../../ports.ts';
+import { type DateRange, daysAfter, isInRange } from './listing.ts';
 import { pathOf } from './manifest-content.ts';
 
 /** Objects of manifests that are read ahead: an archive with fewer is joined whatever the dates of its manifests. */
 const AHEAD = 10_000;
-/** So many are held before those of earlier dates go. */
+/** So many are held before those of earlier dates go, and those of later ones, which are read again then. */
 const MAX_HELD = 40_000;
 /** Dates that are read at a time while there is room for more. */
 const DATES_AT_ONCE = 4;
+/** Manifests that are read at a time, and about so many bytes of them: one of a command names thousands of objects. */
+const PARALLEL = 16;
+const BYTES_AT_ONCE = 2_000_000;
+
+/** Where the manifests are. */
+export interface ManifestSource {
+  /** Those of runs of this date. */
+  list(date: string): Promise<readonly ListedObject[]>;
+  /** The objects that one names. `isAgain`: it was read before. */
+  read(manifest: ListedObject, isAgain: boolean): Promise<readonly ManifestObject[]>;
+}
+
+/** A manifest, and the first and the last date of the objects that it names. */
+interface ReadFile {
+  readonly listed: ListedObject;
+  /** Of the run. */
+  readonly date: string;
+  readonly from: string;
+  readonly until: string;
+}
 
 /** See Manifests.ofTopic. */
 export interface ManifestIndex {
@@ -25,35 +47,118 @@ export interface ManifestIndex {
   end(): Promise<readonly ManifestObject[]>;
 }
 
-/** Over `dates` that have manifests, ascending; `load` reads those of a date. Of their objects those whose paths begin with `folder`. */
+/** Over `dates` that have manifests, ascending. Of their objects those of dates that are asked for, below `folder`. */
 export function createManifestIndex(
   dates: readonly string[],
   asked: DateRange | undefined,
   folder: string,
-  load: (date: string) => Promise<ManifestObject[]>,
+  source: ManifestSource,
 ): ManifestIndex {
   /** What was not taken, by its path. */
   const held = new Map<string, ManifestObject>();
   /** The paths that manifests of a date name. */
-  const pathsOf = new Map<string, readonly string[]>();
+  const pathsOf = new Map<string, string[]>();
   const left: ManifestObject[] = [];
   const loaded = new Set<string>();
+  /** Manifests that name objects of dates behind `near`. */
+  const far = new Map<string, ReadFile>();
+  /** The date that is listed. */
+  let near = '';
+  /** Objects of later dates are not held, since there was no room. */
+  let horizon: string | undefined;
   let next = 0;
 
   async function read(wanted: readonly string[]): Promise<void> {
     const fresh = wanted.filter((date) => !loaded.has(date));
     for (const date of fresh) loaded.add(date);
-    const found = await Promise.all(fresh.map(load));
-    for (const [i, objects] of found.entries()) {
-      const paths: string[] = [];
-      for (const object of objects) {
-        const path = pathOf(object.key);
-        if (!path.startsWith(folder)) continue;
-        paths.push(path);
-        if (isBetter(object, held.get(path))) held.set(path, object);
-      }
-      if (paths.length > 0) pathsOf.set(fresh[i] as string, paths);
+    const lists = await Promise.all(fresh.map((date) => source.list(date)));
+    const files = lists.flatMap((list, i) =>
+      list.map((listed) => ({ listed, date: fresh[i] as string, from: '', until: '' })),
+    );
+    await readFiles(files, '');
+  }
+
+  /** Adds the objects of these manifests whose dates are behind `above`; up to there they were read before. */
+  async function readFiles(files: readonly ReadFile[], above: string): Promise<void> {
+    const largest = files.reduce((most, { listed }) => Math.max(most, listed.sizeBytes), 1);
+    const width = Math.max(1, Math.min(PARALLEL, Math.floor(BYTES_AT_ONCE / largest)));
+    function* needed() {
+      for (const file of files) if (horizon === undefined || file.from <= horizon) yield file;
     }
+    const reading = async (file: ReadFile) => ({
+      file,
+      objects: await source.read(file.listed, above !== ''),
+    });
+    for await (const { file, objects } of mapInOrder(needed(), width, reading)) add(file, objects, above);
+  }
+
+  function add({ listed, date: runDate }: ReadFile, objects: readonly ManifestObject[], above: string): void {
+    let paths = pathsOf.get(runDate);
+    let [from, until] = ['9999-99', ''];
+    let [date, dateFolder] = ['', '\0'];
+    for (const object of objects) {
+      const path = pathOf(object.key);
+      if (!path.startsWith(dateFolder)) {
+        if (!path.startsWith(folder)) continue;
+        date = dateIn(path);
+        dateFolder = `${folder}date=${date}/`;
+        if (date < from) from = date;
+        if (date > until) until = date;
+      }
+      if (date <= above || (horizon !== undefined && date > horizon) || !isInRange(date, asked)) continue;
+      if (paths === undefined) {
+        paths = [];
+        pathsOf.set(runDate, paths);
+      }
+      paths.push(path);
+      if (isBetter(object, held.get(path))) held.set(path, object);
+    }
+    if (until > near) far.set(listed.key, { listed, date: runDate, from, until });
+    if (held.size > MAX_HELD && (horizon === undefined || horizon > nearEnd())) makeRoom();
+  }
+
+  const dateIn = (path: string): string => path.slice(folder.length + 5, folder.length + 15);
+  const nearEnd = (): string => (near === '' ? '' : daysAfter(near, 1));
+
+  /** Lets go of what is far behind the date that is listed. */
+  function makeRoom(): void {
+    const counts = new Map<string, number>();
+    for (const path of held.keys()) counts.set(dateIn(path), (counts.get(dateIn(path)) ?? 0) + 1);
+    const ascending = [...counts.keys()].sort();
+    let least = nearEnd();
+    if (least < (ascending[0] ?? '')) least = ascending[0] as string;
+    horizon = least;
+    let kept = 0;
+    for (const date of ascending) {
+      kept += counts.get(date) ?? 0;
+      if (kept > (MAX_HELD * 3) / 4) break;
+      if (date > horizon) horizon = date;
+    }
+    for (const path of [...held.keys()]) if (dateIn(path) > horizon) held.delete(path);
+    for (const [date, paths] of pathsOf)
+      pathsOf.set(
+        date,
+        paths.filter((path) => held.has(path)),
+      );
+  }
+
+  /** Reads again what was let go, as far as there is room now. */
+  async function readOn(): Promise<void> {
+    const above = horizon ?? '';
+    horizon = undefined;
+    const files = [...far.values()].filter(({ until }) => until > above);
+    await readFiles(
+      files.sort((a, b) => (a.from < b.from ? -1 : 1)),
+      above,
+    );
+  }
+
+  /** The listing has come to this date. */
+  async function moveTo(date: string): Promise<void> {
+    if (date <= near) return;
+    near = date;
+    if (horizon !== undefined && nearEnd() > horizon) await readOn();
+    for (const [key, { until }] of far) if (until <= near) far.delete(key);
   }
 
   /** Lets go of what earlier dates have left, where there is no room for all. */
@@ -84,6 +189,7 @@ export function createManifestIndex(
 
   return {
     async around(date) {
+      await moveTo(date);
       forget(daysAfter(date, -1));
       const end = daysAfter(date, 1);
       let upTo = next;
@@ -94,12 +200,12 @@ export function createManifestIndex(
         await readNext(to);
         forget(dates[to - 1] ?? '');
       }
-      while (asked === undefined && next < dates.length && held.size < AHEAD)
+      while (asked === undefined && next < dates.length && held.size < AHEAD && horizon === undefined)
         await readNext(Math.min(dates.length, next + 1));
     },
     on: (wanted) => read([...wanted].filter((date) => dates.includes(date))),
     async further() {
-      if (next >= dates.length || held.size >= MAX_HELD) return false;
+      if (next >= dates.length || held.size >= MAX_HELD || horizon !== undefined) return false;
       await readNext(Math.min(dates.length, next + 1));
       return true;
     },
@@ -109,6 +215,11 @@ export function createManifestIndex(
       while (next < dates.length && (until === undefined || (dates[next] as string) <= until)) {
         await readNext(Math.min(dates.length, next + DATES_AT_ONCE));
         forget(dates[next - 1] ?? '');
+      }
+      while (horizon !== undefined) {
+        for (const path of [...held.keys()]) left.push(take(path) as ManifestObject);
+        near = horizon;
+        await readOn();
       }
       return [...left, ...held.values()];
     },

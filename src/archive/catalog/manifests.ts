@@ -63,13 +63,13 @@ export interface Manifests {
 
 /**
  * The manifests under `prefix`; reads nothing before it is asked. `isLeftOut`: what a copy is without, which they name all
- * the same; nothing is answered of it.
+ * the same; nothing is answered of it. `isAgain`: it was asked for this one before.
  */
 export function createManifests(
   store: ObjectStore,
   prefix: string,
   call: CallOptions,
-  isLeftOut: (object: ManifestObject) => boolean = () => false,
+  isLeftOut: (object: ManifestObject, isAgain: boolean) => boolean = () => false,
 ): Manifests {
   const tally: ManifestTally = {
     ...{ manifests: 0, bad: [], foreign: new Map(), recovered: [] },
@@ -108,12 +108,14 @@ export function createManifests(
     return listing;
   };
 
-  async function keysOf(rule: Rule, date: string): Promise<string[]> {
-    const keys: string[] = [];
+  async function listDate(rule: Rule, date: string): Promise<ListedObject[]> {
+    const found: ListedObject[] = [];
     for await (const listed of store.list(`${rule.folder}date=${date}/`, call))
-      if (isManifest(listed)) keys.push(listed.key);
-    return keys;
+      if (isManifest(listed)) found.push(listed);
+    return found;
   }
+
+  const keysOf = async (rule: Rule, date: string) => (await listDate(rule, date)).map(({ key }) => key);
 
   /** By its name, whether it is to be one: what it holds may be damaged. */
   function isManifest(listed: ListedObject): boolean {
@@ -191,10 +193,11 @@ export function createManifests(
         if (list === undefined) byDate.set(date, [rule]);
         else list.push(rule);
       }
-    return createManifestIndex([...byDate.keys()].sort(), dates, `${folderOf(topic)}/`, async (date) => {
-      const keys = (await Promise.all((byDate.get(date) ?? []).map((rule) => keysOf(rule, date)))).flat();
-      const found = keys.map((key) => slots.run(async () => (await read(key))?.objects ?? []));
-      return (await Promise.all(found)).flat().filter((object) => !isLeftOut(object));
+    return createManifestIndex([...byDate.keys()].sort(), dates, `${folderOf(topic)}/`, {
+      list: async (date) =>
+        (await Promise.all((byDate.get(date) ?? []).map((rule) => listDate(rule, date)))).flat(),
+      read: ({ key }, isAgain) =>
+        slots.run(async () => ((await read(key))?.objects ?? []).filter((one) => !isLeftOut(one, isAgain))),
     });
   }
 
@@ -207,7 +210,7 @@ export function createManifests(
       for (const object of parseManifest(bytes)?.objects ?? []) {
         const path = pathOf(object.key);
         const isElsewhere = path.startsWith(folder) && !isInRange(dateOfPath(path), dates);
-        if (isElsewhere && mayBeWithin(object, time) && !isLeftOut(object)) found.set(path, object);
+        if (isElsewhere && mayBeWithin(object, time) && !isLeftOut(object, false)) found.set(path, object);
       }
     };
     for (const rule of await rulesOf(topic)) {

@@ -61,8 +61,10 @@ export async function indexArchive(
       else known++;
   }
   for await (const object of untilArchived(unknownObjects())) {
-    const list = lists.get(object.topic) ?? createObjectList(prefix);
-    lists.set(object.topic, list);
+    // Each manifest names objects of few dates then, in the order in which they are listed.
+    const name = `${object.topic} ${object.parts.date}`;
+    const list = lists.get(name) ?? createObjectList(prefix);
+    lists.set(name, list);
     list.add(object);
     unknown++;
   }
