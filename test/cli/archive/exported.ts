@@ -45,16 +45,18 @@ export function emptyArchive() {
   };
 }
 
+/** Of all tests of the process; what files contain is read anew by each query. */
+let duckDb: Promise<DuckDBInstance> | undefined;
+
 /** What DuckDB answers, as JSON has it. */
 export async function query(sql: string): Promise<unknown[]> {
-  const instance = await DuckDBInstance.create(':memory:');
-  const connection = await instance.connect();
+  duckDb ??= DuckDBInstance.create(':memory:', { threads: '1', enable_external_file_cache: 'false' });
+  const connection = await (await duckDb).connect();
   try {
     await connection.run("SET TimeZone = 'UTC'");
     return (await connection.runAndReadAll(sql)).getRowObjectsJson();
   } finally {
     connection.closeSync();
-    instance.closeSync();
   }
 }
 
