@@ -1,15 +1,9 @@
-// The bytes of records to the bytes of an object, and back, as streams. gzip runs in Node's thread pool; zstd, which takes
-// a tenth of its time, on the thread that asks (zstd.ts).
+// The bytes of records to the bytes of an object, and back, as streams. gzip runs in Node's thread pool, as Node's own
+// zstd does; zstd in WebAssembly, which takes a tenth of gzip's time, on the thread that asks (zstd.ts).
 import zlib from 'node:zlib';
 import { BackupError, messageOf } from '../errors.ts';
 import { type BlockBody, ChunkList } from '../lib/chunk-list.ts';
-import {
-  type CompressFrame,
-  decompressFrames,
-  FRAME_INPUT_BYTES,
-  hasNativeZstd,
-  loadCompressFrame,
-} from '../lib/zstd.ts';
+import { compressFrame, decompressFrames, FRAME_INPUT_BYTES, hasNativeZstd } from '../lib/zstd.ts';
 import type { Compression } from './object-key.ts';
 
 /** Of 1 to 9. On records of 1 KiB 6 takes twice the time of 5 for one percent less, and 4 stores a tenth more. */
@@ -83,25 +77,27 @@ function createGzip(onOutput: (bytes: Uint8Array) => void): Compressor {
   };
 }
 
-/** Of the process: loaded by the first file that is compressed. */
-let compressFrame: CompressFrame | undefined;
-
 function createZstd(onOutput: (bytes: Uint8Array) => void): Compressor {
   const pending = new ChunkList();
-  /** They wait for zstd to be loaded. */
+  /** Each becomes a frame. */
   let full: BlockBody[] = [];
+  let working: Promise<void> | undefined;
   let isDestroyed = false;
-  const compress = (compressOne: CompressFrame): void => {
-    const bodies = full;
-    full = [];
-    for (const body of bodies) {
-      onOutput(compressOne(body.views(), body.sizeBytes));
-      body.recycle();
-    }
+  const take = (body: BlockBody, frame: Uint8Array): void => {
+    if (!isDestroyed) onOutput(frame);
+    body.recycle();
   };
-  const load = async (): Promise<void> => {
-    compressFrame ??= await loadCompressFrame();
-    if (!isDestroyed) compress(compressFrame);
+  const finish = async (body: BlockBody, frame: Promise<Uint8Array>): Promise<void> => {
+    take(body, await frame);
+    await work();
+  };
+  const work = (): Promise<void> | undefined => {
+    for (let body = full.shift(); body !== undefined; body = full.shift()) {
+      const frame = compressFrame(body.views(), body.sizeBytes);
+      if (frame instanceof Promise) return finish(body, frame);
+      take(body, frame);
+    }
+    return undefined;
   };
   return {
     write(bytes) {
@@ -111,14 +107,16 @@ function createZstd(onOutput: (bytes: Uint8Array) => void): Compressor {
         at = end;
         if (pending.sizeBytes < FRAME_INPUT_BYTES) continue;
         full.push(pending.takeAll());
-        if (compressFrame !== undefined) compress(compressFrame);
+        working ??= work()?.finally(() => {
+          working = undefined;
+        });
       }
-      return full.length > 0 ? load() : undefined;
+      return working;
     },
     async end() {
-      if (isDestroyed) throw new BackupError('store', 'compression was ended early');
+      await working;
       if (pending.sizeBytes > 0) full.push(pending.takeAll());
-      await load();
+      await work();
       if (isDestroyed) throw new BackupError('store', 'compression was ended early');
     },
     destroy() {

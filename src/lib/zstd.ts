@@ -1,9 +1,10 @@
 // Zstandard (RFC 8878) as independent frames of bounded size, so that a reader never holds more than one. Node's own
 // where it has it (22.15), else WebAssembly. Refuses frames that are too large to be held.
+import type { Transform } from 'node:stream';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { readFrame, type ZstdFrame } from './zstd-frame.ts';
-import { compressedRoomBytes, loadWasmZstd } from './zstd-wasm.ts';
+import { compressedRoomBytes, loadWasmZstd, type WasmZstd } from './zstd-wasm.ts';
 
 /** Bytes of input that become one frame. */
 export const FRAME_INPUT_BYTES = 262_144;
@@ -22,15 +23,19 @@ const COMPRESSION_LEVEL = 100;
 /** `ZSTD_c_checksumFlag`: each frame ends with a checksum of its content, so that a reader sees damage as with gzip. */
 const CHECKSUM_FLAG = 201;
 
+/** `ZSTD_e_end`: what is written becomes a frame. */
+const END = 2;
+
 interface CompressOptions {
+  readonly flush: number;
   readonly chunkSize: number;
-  readonly pledgedSrcSize: number;
+  readonly readableHighWaterMark: number;
   readonly params: Readonly<Record<number, number>>;
 }
 
 /** Newer than the types of the oldest Node that this runs on. */
-const { zstdCompressSync, zstdDecompress } = zlib as unknown as {
-  zstdCompressSync?: (bytes: Uint8Array, options: CompressOptions) => Uint8Array<ArrayBuffer>;
+const { createZstdCompress, zstdDecompress } = zlib as unknown as {
+  createZstdCompress?: (options: CompressOptions) => Transform;
   zstdDecompress?: (
     bytes: Uint8Array,
     options: { maxOutputLength: number },
@@ -41,38 +46,65 @@ const { zstdCompressSync, zstdDecompress } = zlib as unknown as {
 const nativeDecompress = zstdDecompress && promisify(zstdDecompress);
 
 /** Whether Node itself compresses zstd. */
-export const hasNativeZstd = zstdCompressSync !== undefined;
+export const hasNativeZstd = createZstdCompress !== undefined;
+
+let native: ((pieces: Iterable<Uint8Array>, sizeBytes: number) => Promise<Uint8Array>) | undefined;
+let wasm: WasmZstd | undefined;
 
 /**
  * One frame of the pieces, together `sizeBytes` and at most `FRAME_INPUT_BYTES`; it reports the size of its content. Copy
- * it before the next call. @throws Error
+ * it before the next call, and keep the pieces as they are until it is there. @throws Error
  */
-export type CompressFrame = (pieces: Iterable<Uint8Array>, sizeBytes: number) => Uint8Array;
+export function compressFrame(
+  pieces: Iterable<Uint8Array>,
+  sizeBytes: number,
+): Uint8Array | Promise<Uint8Array> {
+  if (createZstdCompress !== undefined) {
+    native ??= nativeFrames(createZstdCompress);
+    return native(pieces, sizeBytes);
+  }
+  return wasm === undefined ? loadAndCompress(pieces, sizeBytes) : wasm.compress(pieces, sizeBytes, LEVEL);
+}
 
-/** Loads what `compressFrame` needs. */
-export async function loadCompressFrame(): Promise<CompressFrame> {
-  if (zstdCompressSync !== undefined) return nativeFrames(zstdCompressSync);
-  const { compress } = await loadWasmZstd();
-  return (pieces, sizeBytes) => compress(pieces, sizeBytes, LEVEL);
+async function loadAndCompress(pieces: Iterable<Uint8Array>, sizeBytes: number): Promise<Uint8Array> {
+  wasm = await loadWasmZstd();
+  // Others who waited for it too may compress before this one is looked at.
+  return Buffer.from(wasm.compress(pieces, sizeBytes, LEVEL));
 }
 
 /**
- * On the thread that asks: in Node's thread pool, which each time takes memory from the system and gives it back, a frame
- * takes two to three times the CPU. With room for the whole of it, zstd makes it from the bytes as they are, in one call.
+ * One after the other, by one stream, on a thread of Node's pool. The functions that compress at once make a context for
+ * each call, which is free only when V8 finds it: a function of 128 MB took 141.
  */
-function nativeFrames(compress: NonNullable<typeof zstdCompressSync>): CompressFrame {
+function nativeFrames(create: NonNullable<typeof createZstdCompress>): NonNullable<typeof native> {
   const input = Buffer.allocUnsafeSlow(FRAME_INPUT_BYTES);
-  return (pieces, sizeBytes) => {
-    let at = 0;
-    for (const piece of pieces) {
-      input.set(piece, at);
-      at += piece.length;
-    }
-    return compress(input.subarray(0, sizeBytes), {
-      chunkSize: compressedRoomBytes(FRAME_INPUT_BYTES),
-      pledgedSrcSize: sizeBytes,
-      params: { [CHECKSUM_FLAG]: 1, [COMPRESSION_LEVEL]: LEVEL },
+  const roomBytes = compressedRoomBytes(FRAME_INPUT_BYTES);
+  const stream = create({
+    flush: END,
+    chunkSize: roomBytes,
+    // A frame is read when it is whole.
+    readableHighWaterMark: 2 * roomBytes,
+    params: { [CHECKSUM_FLAG]: 1, [COMPRESSION_LEVEL]: LEVEL },
+  });
+  stream.once('error', () => {
+    native = undefined;
+  });
+  const compress = (pieces: Iterable<Uint8Array>, sizeBytes: number) =>
+    new Promise<Uint8Array>((resolve, reject) => {
+      let at = 0;
+      for (const piece of pieces) {
+        input.set(piece, at);
+        at += piece.length;
+      }
+      stream.write(input.subarray(0, sizeBytes), (error) =>
+        error ? reject(error) : resolve(stream.read() as Buffer),
+      );
     });
+  let last: Promise<unknown> = Promise.resolve();
+  return (pieces, sizeBytes) => {
+    const frame = last.then(() => compress(pieces, sizeBytes));
+    last = frame.catch(() => undefined);
+    return frame;
   };
 }
 

@@ -31,6 +31,17 @@ const records = Buffer.from(
   Array.from({ length: 20_000 }, (_, n) => `{"id":"1:${n}:0:-1","value":"order ${n * 7919}"}\n`).join(''),
 );
 
+it('zstd keeps files apart that are written side by side, also while it is loaded for the first', async () => {
+  const all = Array.from({ length: 6 }, () => randomBytes(3 * FRAME_INPUT_BYTES + 1_000));
+  const both = await Promise.all(
+    all.map((bytes) => compressed('zstd', [bytes.subarray(0, 9), bytes.subarray(9)])),
+  );
+  for (const [at, bytes] of both.entries()) {
+    const read = await collect(decompress('zstd', pieces(bytes, 65_536)));
+    expect(read.equals(all[at] as Buffer)).toBe(true);
+  }
+});
+
 it.each(CODECS)('%s gives back what it was given, however both sides cut it into chunks', async (codec) => {
   await fc.assert(
     fc.asyncProperty(

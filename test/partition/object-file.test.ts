@@ -9,7 +9,7 @@ import { decompress } from '../../src/format/compression.ts';
 import type { Compression } from '../../src/format/object-key.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createSlots } from '../../src/lib/semaphore.ts';
-import { FRAME_INPUT_BYTES } from '../../src/lib/zstd.ts';
+import { FRAME_INPUT_BYTES, hasNativeZstd } from '../../src/lib/zstd.ts';
 import { MemoryBudget } from '../../src/memory-budget.ts';
 import { rangeOf } from '../../src/partition/message-range.ts';
 import { ObjectFile, PART_BYTES, type StoredFile } from '../../src/partition/object-file.ts';
@@ -157,13 +157,16 @@ describe('a file', () => {
     },
   );
 
-  it('compresses with zstd while it is read, without a promise for each entry', async () => {
+  it('compresses with zstd while it is read, where Node cannot: without a promise for each entry', async () => {
     await compressFirst();
     const file = openFile('zstd');
     const records = Buffer.alloc(FRAME_INPUT_BYTES, 'a record that repeats itself\n');
     const one = message(0);
-    for (let entry = 0; entry < 8; entry++)
-      expect(file.append({ chunks: [records], sizeBytes: records.length }, rangeOf([one]))).toBeUndefined();
+    for (let entry = 0; entry < 8; entry++) {
+      const appending = file.append({ chunks: [records], sizeBytes: records.length }, rangeOf([one]));
+      expect(appending !== undefined).toBe(hasNativeZstd);
+      await appending;
+    }
     expect(file.spillableBytes()).toBeGreaterThan(0);
     await file.discard();
   });
