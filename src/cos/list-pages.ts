@@ -26,9 +26,21 @@ export async function* listObjects(
     for (const listed of page.Contents) yield listedObject(listed);
     if (page.IsTruncated !== 'true') return;
     const next = page.NextMarker || page.Contents.at(-1)?.Key;
-    if (next === undefined || next <= marker) throw unpageable(prefix);
+    if (next === undefined || compareKeys(next, marker) <= 0) throw unpageable(prefix);
     marker = next;
   }
+}
+
+/** The order of their UTF-8 bytes, as a bucket has it: that of UTF-16 is another one beyond U+FFFF. */
+function compareKeys(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  let at = 0;
+  while (at < length && a.charCodeAt(at) === b.charCodeAt(at)) at++;
+  if (at === length) return a.length - b.length;
+  const [one, other] = [a.charCodeAt(at), b.charCodeAt(at)];
+  const isSurrogate = (code: number) => code >= 0xd800 && code <= 0xdfff;
+  if (isSurrogate(one) !== isSurrogate(other)) return isSurrogate(one) ? 1 : -1;
+  return one - other;
 }
 
 interface Listed {
@@ -72,11 +84,12 @@ export async function* listFolder(
       if (end >= 0) items.set(key, { kind: 'folder', key });
       else items.set(key, { kind: 'object', key, object: listedObject(listed) });
     }
-    for (const key of [...items.keys()].sort()) if (key > marker) yield items.get(key) as FolderItem;
+    const keys = [...items.keys()].sort(compareKeys);
+    for (const key of keys) if (compareKeys(key, marker) > 0) yield items.get(key) as FolderItem;
     if (page.IsTruncated !== 'true') return;
-    const last = [...items.keys()].sort().at(-1) ?? page.NextMarker;
+    const last = keys.at(-1) ?? page.NextMarker;
     const next = last?.endsWith('/') ? `${last}${LAST_CHARACTER}` : last;
-    if (next === undefined || next <= marker) throw unpageable(prefix);
+    if (next === undefined || compareKeys(next, marker) <= 0) throw unpageable(prefix);
     marker = next;
   }
 }

@@ -104,3 +104,18 @@ test('a list that goes on without saying where ends with an error', async () => 
   answerInTurn('<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>');
   await expect(collect(store.listUploads(''))).rejects.toMatchObject({ code: 'store' });
 });
+
+test('a list goes on beyond U+FFFF, where a bucket has another order than UTF-16', async () => {
+  const folder = (key: string) => `<CommonPrefixes><Prefix>${key}</Prefix></CommonPrefixes>`;
+  answerInTurn(
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${folder('p/\uff5e/')}<NextMarker>p/\uff5e/</NextMarker></ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>false</IsTruncated>${folder('p/\u{1f600}/')}</ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${object('p/\uff5e')}</ListBucketResult>`,
+    `<ListBucketResult><IsTruncated>false</IsTruncated>${object('p/\u{1f600}')}</ListBucketResult>`,
+  );
+  expect((await collect(store.listFolder('p/'))).map(({ key }) => key)).toEqual([
+    'p/\uff5e/',
+    'p/\u{1f600}/',
+  ]);
+  expect((await collect(store.list('p/'))).map(({ key }) => key)).toEqual(['p/\uff5e', 'p/\u{1f600}']);
+});

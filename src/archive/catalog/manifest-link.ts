@@ -55,6 +55,8 @@ export interface RunLink {
   readonly beside: readonly string[] | undefined;
   readonly claims: readonly RunClaim[];
   readonly passedOver: readonly PassedOver[];
+  /** The run that it is of by its content, `{start}-{requestId}`, where its key names another one. */
+  readonly otherRun: string | undefined;
 }
 
 /** The path of a manifest's key below `_runs/`; `undefined` where it is none. */
@@ -96,7 +98,15 @@ export function linkOf({ key, sha256, content = {} }: ReadManifest): RunLink | u
     beside: Array.isArray(beside) ? beside.flatMap((one) => manifestPath(one) ?? []) : undefined,
     claims: isKnown ? objectsIn(content['positions']).flatMap((one) => claimOf(one, stored)) : [],
     passedOver: objectsIn(content['moved']).flatMap((one) => passedOverOf(one, key, startedAtMs)),
+    otherRun: otherRunOf(path, content),
   };
+}
+
+function otherRunOf(path: string, { startedAt, requestId }: Record<string, unknown>): string | undefined {
+  if (typeof startedAt !== 'string' || typeof requestId !== 'string') return undefined;
+  const run = `${startedAt.replaceAll(/[-:.]/g, '')}-${requestId}`;
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  return name === `${run}.json` || name.startsWith(`${run}~`) ? undefined : run;
 }
 
 /** Where the run's own end is not known, its objects say how far it came, and else it is known to have been there. */

@@ -12,6 +12,8 @@ import type { ObjectRange } from './object-ranges.ts';
 export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> {
   let before: ObjectRange | undefined;
   let reached: MessageId | undefined;
+  // Where nobody says how far an object reaches, it has its first message at least.
+  let isOpen = false;
   for (const object of objects) {
     const { first, last } = object;
     if (before !== undefined && reached !== undefined) {
@@ -20,14 +22,19 @@ export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> 
         if (object.isRecovered) continue;
         const detail = `it begins at ${formatMessageId(first)}, and ${before.key} reaches to ${formatMessageId(reached)}`;
         yield notice(object.key, 'overlap', detail);
-      } else if (compareEntries(reached, first) === 0 && first.batchIndex > reached.batchIndex + 1) {
+      } else if (
+        !isOpen &&
+        compareEntries(reached, first) === 0 &&
+        first.batchIndex > reached.batchIndex + 1
+      ) {
         const detail = `messages ${reached.batchIndex + 1} to ${first.batchIndex - 1} of entry ${formatEntry(first)} are in no object`;
         yield notice(object.key, 'gap', detail);
       }
     }
-    if (reached !== undefined && last !== undefined && compareMessageIds(last, reached) <= 0) continue;
+    if (reached !== undefined && compareMessageIds(last ?? first, reached) <= 0) continue;
     before = object;
-    reached = last;
+    reached = last ?? first;
+    isOpen = last === undefined;
   }
 }
 

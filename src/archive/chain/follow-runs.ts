@@ -68,6 +68,15 @@ export interface ChangedManifest {
   readonly topic: string | undefined;
 }
 
+/** A manifest whose content is of another run than its key says. */
+export interface MisnamedManifest {
+  readonly key: string;
+  readonly run: string;
+  /** What tools make beside it: a name that begins as that of the run, and the same bytes. */
+  readonly isCopy: boolean;
+  readonly topic: string | undefined;
+}
+
 /** The newest manifest of a rule: what is before it cannot be changed without a trace. */
 export interface ChainHead {
   readonly rule: string;
@@ -85,6 +94,7 @@ export interface Chain {
   readonly untilMs: number | undefined;
   readonly missing: readonly MissingManifest[];
   readonly changed: readonly ChangedManifest[];
+  readonly misnamed: readonly MisnamedManifest[];
   readonly heads: readonly ChainHead[];
   /** Of each partition, by `topic partition`: one chain for each subscription. */
   readonly partitions: ReadonlyMap<string, readonly PartitionChain[]>;
@@ -109,6 +119,9 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   const partitions = new Map<string, PartitionChain[]>();
   const missing: MissingManifest[] = [];
   const changed: ChangedManifest[] = [];
+  /** Several runs may have seen a manifest as it was. */
+  const expectedOf = new Set<string>();
+  const misnamed: MisnamedManifest[] = [];
   const heads: ChainHead[] = [];
   /** Where runs may have looked on only, by manifests that do not name what other instances left. */
   const lookers = new Map<PartitionChain, EntryRanges>();
@@ -125,6 +138,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   let named = new Map<string, MissingManifest>();
   let seen = new Map<string, string>();
   let newest: RunLink | undefined;
+  let strangers: { readonly link: RunLink; readonly run: string }[] = [];
 
   function add(read: ReadManifest): void {
     const link = linkOf(read);
@@ -149,6 +163,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     }
     if (open.some((other) => isOfSame(other.link, link) && other.link.endedAtMs > link.startedAtMs))
       shared.add(`${link.topic} ${link.subscription}`);
+    if (link.otherRun !== undefined) strangers.push({ link, run: link.otherRun });
     open.push(one);
     newest = link;
     const isOpen = ({ link: { startedAtMs } }: Open) => startedAtMs > link.startedAtMs - OPEN_MS;
@@ -176,6 +191,8 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     if (sha256 === expected) return;
     const one = own ?? open.find(({ link }) => link.path === path);
     if (one !== undefined) one.isChanged = true;
+    const seenBefore = expectedOf.size;
+    if (expectedOf.add(`${path} ${expected}`).size === seenBefore) return;
     changed.push({ key: keyOf(path), sha256, expected, namedBy, topic });
   }
 
@@ -240,6 +257,11 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   function endRule(): void {
     for (const one of open) close(one);
     missing.push(...named.values());
+    for (const { link, run } of strangers) {
+      const isSame = ([path, sha256]: [string, string]) => sha256 === link.sha256 && path !== link.path;
+      const isCopy = link.path.includes(`/${run}`) && [...seen].some(isSame);
+      misnamed.push({ key: link.key, run, isCopy, topic: link.topic });
+    }
     for (const { path, saidBy } of known)
       if (ruleOf(path) === rule && !seen.has(path) && !named.has(path)) missing.push(missingOf(path, saidBy));
     if (newest !== undefined) {
@@ -250,6 +272,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     named = new Map();
     seen = new Map();
     newest = undefined;
+    strangers = [];
   }
 
   const missingOf = (path: string, namedBy: string, by?: RunLink): MissingManifest => ({
@@ -268,7 +291,17 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
       for (const { path, saidBy } of known)
         if (!rules.has(ruleOf(path))) missing.push(missingOf(path, saidBy));
       const asked = missing.filter(({ startedAtMs }) => startedAtMs >= fromMs);
-      return { manifests, followed, fromMs: firstMs, untilMs, missing: asked, changed, heads, partitions };
+      return {
+        manifests,
+        followed,
+        fromMs: firstMs,
+        untilMs,
+        missing: asked,
+        changed,
+        misnamed,
+        heads,
+        partitions,
+      };
     },
   };
 }
@@ -283,6 +316,7 @@ export function ofTopic(chain: Chain, name: string): Chain {
     ...chain,
     missing: chain.missing.filter(isOf),
     changed: chain.changed.filter(isOf),
+    misnamed: chain.misnamed.filter(isOf),
     partitions: new Map([...chain.partitions].filter(([, chains]) => chains.every(isOf))),
   };
 }

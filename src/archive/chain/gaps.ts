@@ -52,12 +52,16 @@ type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
   readonly cause: Gap['cause'] | 'no-message';
 };
 
-/** The gaps of a partition. `stored` is in the order of first entries; what is in `known` was kept raw, or is missed already. */
+/**
+ * The gaps of a partition. `stored` is in the order of first entries; what is in `known` was kept raw, or is missed already.
+ * `beginsLater`: what is before the first of `stored` may be in objects all the same.
+ */
 export function findGaps(
   stored: Iterable<StoredRange>,
   known: readonly EntryRange[],
   chains: readonly PartitionChain[],
   missing: readonly MissingManifest[],
+  beginsLater = false,
 ): PartitionGaps {
   const kept = new EntryRanges();
   for (const range of known) kept.add(range, undefined);
@@ -68,6 +72,7 @@ export function findGaps(
     const { before, behind } = piece;
     for (const { cause, ...one } of joined(explain(piece, kept.split(piece).outside, holes, missing))) {
       if (cause === 'no-message') {
+        if (beginsLater && before === undefined) continue;
         places++;
         entries += one.entries;
       } else gaps.push({ cause, ...one, before, behind });

@@ -67,12 +67,13 @@ export interface LeftOut {
   readonly ranges: ReadonlyMap<string, readonly EntryRange[]>;
 }
 
-/** Joins what the runs say with what is stored. */
+/** Joins what the runs say with what is stored. `beginsLater`: objects before the first ones were not looked at. */
 export function verifyChain(
   stored: PartitionRanges,
   { raw, missing }: Pick<Surroundings, 'raw' | 'missing'>,
   chain: Chain,
   leftOut?: LeftOut,
+  beginsLater = false,
 ): ChainVerification {
   const findings: Finding[] = [...verifyManifests(chain)];
   const partitions: PartitionResult[] = [];
@@ -100,6 +101,7 @@ export function verifyChain(
       [...(known.get(name) ?? []), ...(leftOut?.ranges.get(name) ?? [])],
       chains,
       chain.missing.filter((one) => one.topic === undefined || one.topic === topic),
+      beginsLater,
     );
     // What is between runs whose manifests were not copied was left out too.
     const isCopied = ({ hole }: Gap) =>
@@ -128,7 +130,7 @@ const sumOf = (gaps: readonly Gap[]) => ({
   entries: gaps.reduce((sum, gap) => sum + (gap.passedOver?.entriesAtMost ?? gap.entries), 0),
 });
 
-function* verifyManifests({ missing, changed }: Chain): Generator<Finding> {
+function* verifyManifests({ missing, changed, misnamed }: Chain): Generator<Finding> {
   for (const { key, namedBy, afterMs } of missing) {
     const between =
       afterMs === undefined
@@ -142,6 +144,10 @@ function* verifyManifests({ missing, changed }: Chain): Generator<Finding> {
       'manifest',
       `it was changed: its SHA-256 is ${sha256}, and ${namedBy} has seen ${expected}`,
     );
+  for (const { key, run, isCopy } of misnamed)
+    if (isCopy)
+      yield notice(key, 'manifest', `it is a copy of the manifest of the run ${run}, under another name`);
+    else yield damage(key, 'manifest', `it was replaced or renamed: by its content it is of the run ${run}`);
 }
 
 function* gapFindings(gaps: readonly Gap[], topic: string, partition: number): Generator<Finding> {

@@ -75,6 +75,7 @@ function facts(report: FiledReport, json: { name: string; sha256: string }): str
     ['From, until', `${report.startedAt} to ${report.endedAt}`],
     ['With', `${tool.name} ${tool.version}, Node.js ${tool.node}`],
     ['Runs', runsText(chain)],
+    ['In no manifest', `${numberText(report.unlisted)} of ${numberText(report.objects)} objects`],
     ...chain.heads.map(({ rule, key, sha256 }): [string, string] => [
       `Newest manifest of ${rule}`,
       `${key}, SHA-256 ${sha256}`,
@@ -103,7 +104,7 @@ function tiles(report: FiledReport): string {
     tile('stored', bytesText(report.bytes)),
     tile('files', numberText(report.objects)),
     tile('damaged or missing', numberText(report.damagedObjects), report.damagedObjects > 0),
-    tile('entries lost', numberText(lost), lost > 0),
+    tile('entries lost that no manifest names', numberText(lost), lost > 0),
     tile('passed over by the subscription', numberText(sum((one) => one.passedOver))),
     tile('in no object, nobody says why', numberText(unknown)),
     tile('messages stored twice', numberText(report.duplicates)),

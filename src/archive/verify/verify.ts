@@ -83,6 +83,8 @@ export interface VerifyReport {
   readonly messages: number;
   /** Objects whose count is not known: `messages` is without theirs. */
   readonly unknown: number;
+  /** Objects that no manifest names. */
+  readonly unlisted: number;
   /** Messages that are in more than one object; only at the level of records. */
   readonly duplicates: number;
   readonly damagedObjects: number;
@@ -127,7 +129,7 @@ export async function verifyArchive(
   const schemaCheck = createSchemaCheck(store, prefix);
   const ofObjects: Finding[] = [];
   const unordered = new Set<string>();
-  const total = { objects: 0, bytes: 0, messages: 0, unknown: 0 };
+  const total = { objects: 0, bytes: 0, messages: 0, unknown: 0, unlisted: 0 };
   const objects = level === 'list' ? catalog.objects() : untilArchived(catalog.objects());
   for await (const { object, inspection, isGone: isMissing } of inspectAll(
     store,
@@ -138,9 +140,15 @@ export async function verifyArchive(
   )) {
     pressure(OBJECT_BYTES);
     ofObjects.push(...verifyFacts(object, knowsMetadata, isMissing));
-    if (inspection !== undefined) ofObjects.push(...verifyInspection(object, inspection));
+    const ofContent = inspection === undefined ? [] : verifyInspection(object, inspection);
+    ofObjects.push(...ofContent);
     if (inspection?.findings.some(({ kind }) => kind === 'unordered')) unordered.add(object.key);
-    partitions.addObject(object, inspection);
+    // Of a damaged object counts what it should hold: what is lost of it is found in it, and what it holds instead hides
+    // no other loss.
+    const isAsStored = !ofContent.some(({ severity }) => severity === 'damage');
+    const hasKnownEnd = object.facts.lastId !== undefined;
+    partitions.addObject(object, isAsStored || !hasKnownEnd ? inspection : undefined);
+    if (object.manifest === undefined && !object.isRecovered) total.unlisted++;
     schemaCheck.add(object, inspection);
     const messages = inspection?.messages ?? object.facts.messages;
     const said = object.manifest?.sha256 ?? object.head?.metadata['sha256'];
@@ -154,7 +162,7 @@ export async function verifyArchive(
   const { raw, missing } = surroundings;
   if (total.objects + raw.length + missing.length === 0) throw await nothingFound(store, prefix, listing);
   const { duplicates, findings: ofEnds } = await verifyPartitions(store, partitions, level, call);
-  const joined = verifyChain(partitions, surroundings, chain, left);
+  const joined = verifyChain(partitions, surroundings, chain, left, from !== undefined);
   const { findings: ofSchemas, ...schemas } = await schemaCheck.results(topic, level !== 'list', call);
   const findings = [
     ...verifySurroundings(surroundings),

@@ -19,6 +19,7 @@ import { startProgress } from '../terminal/progress.ts';
 import { formatBytes } from '../terminal/table.ts';
 import { UsageError } from '../usage-error.ts';
 import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, onlyTopic, openLocation } from './location.ts';
+import type { Location } from './opened-location.ts';
 import { parseSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection-flags.ts';
 
 const TIERS = { expedited: 'Expedited', standard: 'Standard', bulk: 'Bulk' } as const;
@@ -73,6 +74,46 @@ Examples:
       if (thaw === undefined)
         throw new UsageError('a local copy has no archived objects: leave out --folder');
       const { signal } = terminal;
+      /** Asks for those that are archived, and waits for them where that is wanted. */
+      const thawAll = async (candidates: readonly ListedObject[]) => {
+        const look = () => findArchived(store, candidates, { signal, withTiers: true });
+        let found = await look();
+        const cold = found.filter(({ state }) => state.kind === 'archived');
+        if (tier === 'Expedited' && cold.some(({ storageClass }) => storageClass.includes('DEEP')))
+          throw new UsageError('--tier expedited is not there for DEEP_ARCHIVE: choose standard or bulk');
+        let asked = 0;
+        if (!values['dry-run'] && cold.length > 0) {
+          const slots = createSlots(PARALLEL);
+          const ask = async ({ object }: ArchivedObject) => {
+            const isTiered = object.storageClass?.endsWith('TIERING') === true;
+            await thaw(object.key, { days, tier, isTiered });
+            progress.update(`${++asked} of ${cold.length} objects asked for`);
+          };
+          await Promise.all(cold.map((one) => slots.run(() => ask(one))));
+          found = await look();
+        }
+        const isThere = () => found.every(({ state }) => state.kind === 'there');
+        while (values.wait && !values['dry-run'] && !isThere()) {
+          const there = found.filter(({ state }) => state.kind === 'there').length;
+          progress.update(`${there} of ${found.length} objects can be read`);
+          await (terminal.clock ?? systemClock).sleep(LOOK_EVERY_MS, signal);
+          found = await look();
+        }
+        progress.clear();
+        return { found, asked, isThere: isThere() };
+      };
+      const say = (found: readonly ArchivedObject[], selected: number, asked: number, more = '') =>
+        terminal.stdout.write(
+          values.json
+            ? `${JSON.stringify(asJson(found, selected, asked))}\n`
+            : `${asText(found, selected, asked)}${more}`,
+        );
+      const ownCold = await listOwnCold(location, signal);
+      const own = await thawAll(ownCold);
+      if (!own.isThere) {
+        say(own.found, ownCold.length, own.asked, MANIFESTS_FIRST);
+        return 0;
+      }
       const topic = await onlyTopic(location, signal);
       const catalog = streamCatalog(store, prefix, { topic, signal, time: selection });
       const candidates: ListedObject[] = [];
@@ -84,31 +125,8 @@ Examples:
       }
       const raw = (await catalog.surroundings()).raw.filter((one) => !isRecovered(one));
       if (selected + raw.length === 0) throw await nothingOf(store, prefix, topic, { signal });
-      const look = () => findArchived(store, [...candidates, ...raw], { signal, withTiers: true });
-      let found = await look();
-      const cold = found.filter(({ state }) => state.kind === 'archived');
-      if (tier === 'Expedited' && cold.some(({ storageClass }) => storageClass.includes('DEEP')))
-        throw new UsageError('--tier expedited is not there for DEEP_ARCHIVE: choose standard or bulk');
-      let asked = 0;
-      if (!values['dry-run'] && cold.length > 0) {
-        const slots = createSlots(PARALLEL);
-        const ask = async ({ object }: ArchivedObject) => {
-          await thaw(object.key, { days, tier, isTiered: object.storageClass?.endsWith('TIERING') === true });
-          progress.update(`${++asked} of ${cold.length} objects asked for`);
-        };
-        await Promise.all(cold.map((one) => slots.run(() => ask(one))));
-        found = await look();
-      }
-      const isThere = () => found.every(({ state }) => state.kind === 'there');
-      while (values.wait && !values['dry-run'] && !isThere()) {
-        const there = found.filter(({ state }) => state.kind === 'there').length;
-        progress.update(`${there} of ${found.length} objects can be read`);
-        await (terminal.clock ?? systemClock).sleep(LOOK_EVERY_MS, signal);
-        found = await look();
-      }
-      progress.clear();
-      if (values.json) terminal.stdout.write(`${JSON.stringify(asJson(found, selected, asked))}\n`);
-      else terminal.stdout.write(asText(found, selected, asked));
+      const { found, asked } = await thawAll([...candidates, ...raw]);
+      say(found, selected, asked);
       return 0;
     } finally {
       progress.clear();
@@ -116,6 +134,23 @@ Examples:
     }
   },
 };
+
+/**
+ * Manifests and the like that are archived: runs store them as STANDARD, but a lifecycle rule may move them, and without
+ * them no command knows what is there.
+ */
+async function listOwnCold(
+  { store, prefix }: Location,
+  signal: AbortSignal | undefined,
+): Promise<ListedObject[]> {
+  const cold: ListedObject[] = [];
+  for await (const one of store.list(`${prefix}_`, signal === undefined ? {} : { signal }))
+    if (one.key.endsWith('.json') && mayBeArchived(one, false)) cold.push(one);
+  return cold;
+}
+
+const MANIFESTS_FIRST =
+  'These are manifests and the like, without which the selection is not known: call this again when they are there.\n';
 
 function countsOf(found: readonly ArchivedObject[]) {
   const count = (kind: ArchivedObject['state']['kind']) =>

@@ -208,11 +208,14 @@ function copyLines({ copies, leftOut }: VerifyReport): string[] {
 }
 
 /** How far the runs could be followed, and what is in no object. */
-function chainLines({ chain, partitions }: VerifyReport): string[] {
+function chainLines({ chain, partitions, unlisted }: VerifyReport): string[] {
   const { manifests, followed, from, until } = chain;
   const count = formatCount;
+  const notNamed = unlisted === 0 ? [] : [`${count(unlisted)} objects are in no manifest`];
+  if (manifests === 0)
+    return ['no manifest of a run is here: what is gone, nobody can say, and of no object what it should be'];
   if (followed === 0)
-    return manifests === 0 ? [] : [`no run says where the subscription was: gaps cannot be distinguished`];
+    return ['no run says where the subscription was: gaps cannot be distinguished', ...notNamed];
   const sum = (of: (one: PartitionResult) => { entries: number }) =>
     partitions.reduce((total, one) => total + of(one).entries, 0);
   const [lost, passedOver, empty] = [
@@ -222,6 +225,7 @@ function chainLines({ chain, partitions }: VerifyReport): string[] {
   ];
   return [
     `${count(followed)} of ${count(manifests)} manifests followed, of runs from ${from} to ${until}`,
-    `entries in no object: ${count(lost)} lost, ${count(passedOver)} passed over by the subscription, ${count(empty)} without a message`,
+    `entries in no object, and in none that a manifest names: ${count(lost)} lost, ${count(passedOver)} passed over by the subscription, ${count(empty)} without a message`,
+    ...notNamed,
   ];
 }

@@ -250,6 +250,30 @@ describe('a manifest', () => {
     expect(damages(report)).toEqual([`lost ${archive.runs[5]?.objects[0]}`, `manifest ${manifest}`].sort());
   });
 
+  it('that was changed is named once, however many runs saw it as it was', async () => {
+    const archive = documentedArchive();
+    const { manifest } = archive.run(steadyRun(0));
+    for (const minutes of [60, 61, 62])
+      archive.run({ startedMs: at(0, minutes), positions: { 0: '7:9' }, previous: manifest, beside: [] });
+    archive.change(manifest, (text) => text.replace('caught_up', 'deadline'));
+    expect(damages(await verify(archive))).toEqual([`manifest ${manifest}`]);
+  });
+
+  it('that is of another run by its content is named, and a mere copy is no damage', async () => {
+    const archive = steadyRule();
+    const [older, newest] = [archive.runs[3], archive.runs[9]] as [DocumentedRun, DocumentedRun];
+    const put = (key: string, from: string) =>
+      archive.store.objects.set(key, { ...archive.store.objects.get(from), key } as never);
+    const second = older.manifest.replace('.json', ' (1).json');
+    put(second, older.manifest);
+    const copied = await verify(archive);
+    expect(damages(copied)).toEqual([]);
+    expect(told(copied, 'notice')).toEqual([`manifest ${second}`]);
+    archive.remove(second);
+    put(newest.manifest, older.manifest);
+    expect(damages(await verify(archive))).toEqual([`manifest ${newest.manifest}`]);
+  });
+
   it('that is no manifest any more is named once', async () => {
     const archive = steadyRule();
     const { manifest } = archive.runs[4] as DocumentedRun;
@@ -650,6 +674,41 @@ describe('an archive from before', () => {
 });
 
 describe('objects', () => {
+  it('that no manifest names are counted', async () => {
+    const archive = steadyRule();
+    expect(await verify(archive)).toMatchObject({ objects: 20, unlisted: 0 });
+    const { manifest } = archive.runs[4] as DocumentedRun;
+    archive.remove(manifest);
+    expect(await verify(archive)).toMatchObject({ objects: 20, unlisted: 2 });
+  });
+
+  it('that are cut are no ids without a message, and those with another id hide no loss behind them', async () => {
+    const archive = steadyRule();
+    const [cut, other, lost] = [archive.runs[2], archive.runs[4], archive.runs[6]] as DocumentedRun[];
+    archive.change(cut?.objects[0] as string, (text) => text.slice(0, text.indexOf('\n') + 1));
+    archive.change(other?.objects[0] as string, (text) => text.replace('"7:49:0:-1"', '"7:999:0:-1"'));
+    removeRuns(archive, lost as DocumentedRun);
+    const report = await verify(archive, { level: 'record' });
+    expect(report.partitions[0]).toMatchObject({ withoutMessage: { entries: 0 }, lost: { entries: 10 } });
+    expect(damages(report)).toContain(`lost ${archive.runs[7]?.objects[0]}`);
+    expect(new Set(damages(report).map((one) => one.split(' ')[1]))).toEqual(
+      new Set([...[cut?.objects[0], other?.objects[0], lost?.manifest], ...(archive.runs[7]?.objects ?? [])]),
+    );
+  });
+
+  it('of a day before the first that is asked for are no ids without a message', async () => {
+    const archive = documentedArchive();
+    for (let run = 0; run < 4; run++)
+      archive.run({
+        startedMs: at(run) - 12 * 3_600_000,
+        positions: { 0: `7:${run * 10 - 1} 7:${run * 10 + 9}` },
+        objects: [{ partition: 0, entries: `7:${run * 10}-${run * 10 + 9}` }],
+      });
+    const report = await verify(archive, { from: '2026-11-03' });
+    expect(report.findings).toEqual([]);
+    expect(report.partitions[0]).toMatchObject({ withoutMessage: { entries: 0 } });
+  });
+
   it('behind the newest manifest are mentioned', async () => {
     const archive = steadyRule();
     const killed = archive.run({ ...steadyRun(10), isKilled: true });

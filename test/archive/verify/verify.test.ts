@@ -228,3 +228,12 @@ it.each(['object', 'record'] as const)(
     expect(report).toMatchObject({ objects: 4, damagedObjects: 1 });
   },
 );
+
+it('mentions at level list that an object is there twice, also where nobody says how far it reaches', async () => {
+  const { store, stored } = await sampleArchive();
+  const key = stored.find((one) => one.key.endsWith('.jsonl'))?.key as string;
+  const second = key.replace(/date=[-\d]+/, 'date=2026-11-01');
+  store.objects.set(second, { ...store.objects.get(key), key: second } as never);
+  const { findings } = await verify(store, 'list', { knowsMetadata: false });
+  expect(findings.filter(({ kind }) => kind === 'overlap').map((one) => one.key)).toEqual([key]);
+});

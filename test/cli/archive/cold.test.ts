@@ -149,6 +149,25 @@ describe.each(['ARCHIVE', 'DEEP_ARCHIVE', 'MAZ_ARCHIVE'])('%s', (COS_STORAGE_CLA
   });
 });
 
+it('thaw asks for manifests first that a lifecycle rule has moved, since nothing is known without them', async () => {
+  expect((await command(['run'], { COS_STORAGE_CLASS: 'ARCHIVE' })).code).toBe(0);
+  const [manifest] = rule.cos.objects().filter(({ key }) => key.includes('/_runs/'));
+  Object.assign(manifest?.headers ?? {}, { 'x-cos-storage-class': 'DEEP_ARCHIVE' });
+  expect((await command(['archive', 'cat'])).err).toMatch(/→ .*tdmq-backup archive thaw/);
+  const first = await command(['archive', 'thaw']);
+  expect(first.code, first.err).toBe(0);
+  expect(first.out).toMatch(
+    /^1 archived objects, .*: 1 are being thawed, 1 of them asked for now\nThese are manifests/,
+  );
+  expect((await command(['archive', 'thaw'])).out).toMatch(/1 are being thawed\nThese are manifests/);
+  aheadMs += 48 * HOUR_MS;
+  const count = objects().length;
+  expect(JSON.parse((await command(['archive', 'thaw', '--json'])).out)).toMatchObject({
+    selected: count,
+    askedNow: count,
+  });
+});
+
 it('thaw refuses what COS does not have, and what is not there', async () => {
   await command(['run'], { COS_STORAGE_CLASS: 'DEEP_ARCHIVE' });
   const expedited = await command(['archive', 'thaw', '--tier', 'expedited']);

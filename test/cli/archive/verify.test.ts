@@ -231,3 +231,18 @@ it('names a thousand damages, and of more how many there are of each kind', asyn
   const missing = report.findings.filter(({ kind }: { kind: string }) => kind === 'missing');
   expect(missing.length).toBeGreaterThan(1_000);
 });
+
+it('says that there is no manifest, or that objects are in none', async () => {
+  const manifests = [...archive.store.objects.keys()].filter((key) => key.includes('/_runs/'));
+  expect((await verify()).stdout).not.toContain('in no manifest');
+  archive.remove(manifests.at(-1) as string);
+  const some = await verify('--report', join(folder, 'audit'));
+  expect(some).toMatchObject({ code: 0, stdout: expect.stringContaining('2 objects are in no manifest\n') });
+  expect(report('audit.json')).toMatchObject({ unlisted: 2, objects: 8 });
+  expect(readFileSync(join(folder, 'audit.html'), 'utf8')).toContain('2 of 8 objects');
+  archive.remove(manifests.slice(0, -1));
+  expect(await verify()).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^no manifest of a run is here/m),
+  });
+});
