@@ -12,12 +12,20 @@ const MAX_FREE_BLOCKS = 1_024;
 
 const freeBlocks: Buffer[] = [];
 
-/** Copies what it is given: it may be changed after the call. */
+/**
+ * Copies what it is given: it may be changed after the call. `onBytes` sees all bytes once, in order, at the latest when they
+ * are taken out: block by block, while the processor has them at hand.
+ */
 export class ChunkList {
+  readonly #onBytes: ((bytes: Uint8Array) => void) | undefined;
   #blocks: Buffer[] = [];
   #sizeBytes = 0;
   /** Of the last block. */
   #usedBytes = BLOCK_BYTES;
+
+  constructor(onBytes?: (bytes: Uint8Array) => void) {
+    this.#onBytes = onBytes;
+  }
 
   get sizeBytes(): number {
     return this.#sizeBytes;
@@ -35,11 +43,15 @@ export class ChunkList {
       block.set(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end), this.#usedBytes);
       this.#usedBytes += end - at;
       at = end;
+      if (this.#usedBytes === BLOCK_BYTES) this.#onBytes?.(block);
     }
   }
 
   /** Takes everything out, in order. */
   takeAll(): BlockBody {
+    const last = this.#blocks[this.#blocks.length - 1];
+    if (last !== undefined && this.#usedBytes < BLOCK_BYTES)
+      this.#onBytes?.(last.subarray(0, this.#usedBytes));
     const taken = new BlockBody(this.#blocks, this.#sizeBytes);
     this.#blocks = [];
     this.#sizeBytes = 0;

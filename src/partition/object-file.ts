@@ -9,7 +9,7 @@ import type { Compression } from '../format/object-key.ts';
 import { formatMessageId, formatTime, RECORD_FORMAT } from '../format/record.ts';
 import type { Records } from '../format/record-encoder.ts';
 import { type BlockBody, ChunkList } from '../lib/chunk-list.ts';
-import { combineCrc64, crc64 } from '../lib/crc64.ts';
+import { Crc64, combineCrc64, crc64 } from '../lib/crc64.ts';
 import type { Slots } from '../lib/semaphore.ts';
 import type { MemoryBudget, Spillable } from '../memory-budget.ts';
 import type { CallOptions, EntryId, Exists, ObjectStore, TimeMs, Upload } from '../ports.ts';
@@ -68,11 +68,16 @@ export class ObjectFile implements Size, Spillable {
   latestMs: TimeMs | undefined;
 
   readonly #options: ObjectFileOptions;
-  readonly #pending = new ChunkList();
+  readonly #pending = new ChunkList((bytes) => {
+    this.#pendingCrc64.update(bytes);
+    this.#hash.update(bytes);
+  });
   readonly #marker = new EndMarker();
   readonly #idRuns: string[] = [];
   readonly #compressor: Compressor | undefined;
   #crc64 = crc64([]);
+  /** Of what waits to leave. */
+  #pendingCrc64 = new Crc64();
   readonly #hash: Hash = createHash('sha256');
   #sha256: string | undefined;
   readonly #call: CallOptions;
@@ -198,8 +203,7 @@ export class ObjectFile implements Size, Spillable {
     try {
       if (this.#upload === undefined) {
         if (this.#failure !== undefined) throw this.#failure;
-        this.#crc64 = crc64(rest.views());
-        for (const bytes of rest.views()) this.#hash.update(bytes);
+        this.#crc64 = this.#pendingCrc64.digest();
         const attributes = this.#attributes({ ...this.#ending(), sha256: this.sha256 });
         await this.#storeContents();
         const answer = await slots.run(() =>
@@ -275,8 +279,8 @@ export class ObjectFile implements Size, Spillable {
   async #uploadPart(part: BlockBody, heldBytes: number): Promise<void> {
     const { store, slots, budget } = this.#options;
     const number = this.#parts.length + 1;
-    const crc = crc64(part.views());
-    for (const bytes of part.views()) this.#hash.update(bytes);
+    const crc = this.#pendingCrc64.digest();
+    this.#pendingCrc64 = new Crc64();
     this.#crc64 = combineCrc64(this.#crc64, crc, part.sizeBytes);
     this.#storedBytes += part.sizeBytes;
     this.#upload ??= slots.run(() => store.startUpload(this.key, this.#attributes({}), this.#call));

@@ -91,6 +91,22 @@ describe.each([
   });
 });
 
+it('a list shows each byte once, in order, and by the time that it is taken out', () => {
+  const seen: Uint8Array[] = [];
+  const list = new ChunkList((bytes) => seen.push(Buffer.from(bytes)));
+  const expected: Uint8Array[] = [];
+  for (const [turn, sizes] of [[3, BLOCK_BYTES - 3, 1], [2 * BLOCK_BYTES], [], [5, BLOCK_BYTES]].entries()) {
+    for (const size of sizes) {
+      const bytes = Buffer.alloc(size, `${turn}-${size} `);
+      list.append(bytes);
+      expected.push(bytes);
+    }
+    const taken = Buffer.concat([...list.takeAll().views()]);
+    expect(Buffer.concat(seen).subarray(-taken.length || Number.POSITIVE_INFINITY)).toEqual(taken);
+    expect(Buffer.concat(seen)).toEqual(Buffer.concat(expected));
+  }
+});
+
 it('blocks that were sent once are used again, others are not', () => {
   const list = new ChunkList();
   const bytes = Buffer.alloc(BLOCK_BYTES + 1, 'x');
