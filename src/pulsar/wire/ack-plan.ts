@@ -70,11 +70,13 @@ export class AckPlan {
     if (!this.#isCumulative || this.#furthest === undefined) return false;
     if (!isUpTo(id, this.#furthest)) return false;
     if (this.#closedAt !== undefined && isUpTo(id, this.#closedAt)) return false;
-    return !this.#handedOut.has(id) && !this.#partly.has(formatEntry(id));
+    return !this.#handedOut.has(id) && !this.#isPartly(id);
   }
 
   /** What may be handed out of a batch: never more than the first time, or what was not stored would be acknowledged. */
   partOf(id: EntryId, part: BatchPart | undefined): BatchPart | undefined {
+    // Here and below: mostly there is none, and a text for each entry is garbage.
+    if (this.#partly.size === 0) return part;
     const before = this.#partly.get(formatEntry(id))?.part;
     return before === undefined ? part : part === undefined ? before : before.and(part);
   }
@@ -84,16 +86,15 @@ export class AckPlan {
    * these messages.
    */
   handOut(id: EntryId, { joined = [], part }: { joined?: readonly EntryId[]; part?: BatchPart } = {}): void {
-    const key = formatEntry(id);
-    if (joined.length > 1) this.#joined.set(key, joined);
+    if (joined.length > 1) this.#joined.set(formatEntry(id), joined);
     // What was handed out in whole before is acknowledged in whole, unless deliveries have begun again since.
     const isAgain = this.#lastHandedOut !== undefined && isUpTo(id, this.#lastHandedOut);
     if (part !== undefined && !(isAgain && this.#handedOut.has(id))) {
-      this.#partly.set(key, { ...id, part });
+      this.#partly.set(formatEntry(id), { ...id, part });
       this.#handedOut.delete(id);
     }
     if (!this.#isCumulative) return;
-    if (!this.#partly.has(key)) {
+    if (!this.#isPartly(id)) {
       this.#handedOut.add(id);
       this.#handedOut.keepLast(MAX_RANGES);
     }
@@ -112,7 +113,7 @@ export class AckPlan {
     if (last === undefined) return { cumulative: undefined, individual: [] };
     if (!this.#isCumulative) return { cumulative: undefined, individual: this.#each(entries) };
     const covered = this.#handedOut.through(last);
-    for (const id of entries) if (!this.#partly.has(formatEntry(id))) covered.add(id);
+    for (const id of entries) if (!this.#isPartly(id)) covered.add(id);
     const joined = [...this.#joined.values()].filter((ids) => isUpTo(ids.at(-1) as EntryId, last)).flat();
     for (const id of joined) covered.add(id);
     const cumulative = this.#withoutHole(covered, last);
@@ -165,6 +166,10 @@ export class AckPlan {
     }
     if (upTo === from) return undefined;
     return isUpTo(last, upTo) ? last : upTo;
+  }
+
+  #isPartly(id: EntryId): boolean {
+    return this.#partly.size > 0 && this.#partly.has(formatEntry(id));
   }
 
   #isAcknowledged(id: EntryId): boolean {

@@ -117,11 +117,23 @@ function finalKey(key: Text | undefined, isBase64: boolean, isNull: boolean): Te
 /** Clients keep properties in a map: of two with one name, the last counts. */
 function withoutRepeats(properties: Property[] | undefined): readonly Property[] {
   if (properties === undefined) return NO_PROPERTIES;
-  if (properties.length === 1) return properties;
+  if (properties.length <= FEW_PROPERTIES && !mayRepeat(properties)) return properties;
   const names = new Set<string>();
   for (const [name] of properties) names.add(nameOf(name));
   if (names.size === properties.length) return properties;
   return [...new Map(properties.map((pair) => [nameOf(pair[0]), pair])).values()];
+}
+
+/** So few are compared with each other; a set of them would be garbage for each message. */
+const FEW_PROPERTIES = 8;
+
+function mayRepeat(properties: readonly Property[]): boolean {
+  for (let at = 0; at < properties.length; at++) {
+    const [name] = properties[at] as Property;
+    if (typeof name !== 'string') return true;
+    for (let before = 0; before < at; before++) if ((properties[before] as Property)[0] === name) return true;
+  }
+  return false;
 }
 
 /** One string for the same bytes, whatever they are, to compare texts by. No valid text begins with half a character. */

@@ -138,6 +138,21 @@ describe('an entry', () => {
     expect(messagesOf(rewritten).map(({ id }) => id.batchIndex)).toEqual([1, 4]);
   });
 
+  it.each([2, 8, 9, 40])(
+    'has of %i properties the last of each name, also where a name is no text',
+    (count) => {
+      const noText = (byte: number) => Buffer.of(0xff, byte) as unknown as string;
+      const names = Array.from({ length: count }, (_, n) => (n % 3 === 2 ? noText(n) : `n${n}`));
+      const repeated = [names[0] as string, names[count - 1] as string];
+      const properties = [...names, ...repeated].map((key, n) => ({ key, value: `${n}` }));
+      const [message] = messagesOf(encodeEntry({ ...METADATA, properties }, Buffer.from('x')));
+      const values = Object.fromEntries(message?.properties.map(([, value], n) => [n, value]) ?? []);
+      expect(Object.values(values)).toEqual(
+        names.map((_, n) => `${n === 0 ? count : n === count - 1 ? count + 1 : n}`),
+      );
+    },
+  );
+
   it('has no key where it is marked as null, no event time for 0, and the last of two properties of one name', () => {
     const properties = [
       { key: 'a', value: '1' },
