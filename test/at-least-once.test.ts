@@ -21,20 +21,21 @@ function storedRecords(store: MemoryStore): Map<string, string[]> {
   return records;
 }
 
-/** How many records the store has besides the first of each message. */
-function duplicatesIn(store: MemoryStore): number {
-  return [...storedRecords(store).values()].reduce((sum, records) => sum + records.length - 1, 0);
+/** How many records there are besides the first of each message. */
+function duplicatesIn(stored: Map<string, string[]>): number {
+  return [...stored.values()].reduce((sum, records) => sum + records.length - 1, 0);
 }
 
 function expectAcknowledgedIsStored(broker: FakeBroker, store: MemoryStore): void {
   const stored = storedRecords(store);
+  const lost: string[] = [];
   for (const { entries, acknowledged } of broker.partitions) {
     for (const entry of entries) {
       if (entry.kind !== 'entry' || !acknowledged.has(`${entry.id.ledgerId}:${entry.id.entryId}`)) continue;
-      for (const { id } of entry.messages)
-        expect(stored.has(formatMessageId(id)), formatMessageId(id)).toBe(true);
+      lost.push(...entry.messages.map(({ id }) => formatMessageId(id)).filter((id) => !stored.has(id)));
     }
   }
+  expect(lost).toEqual([]);
 }
 
 function fill(broker: FakeBroker, batches: readonly number[]): void {
@@ -134,11 +135,14 @@ describe('on a subscription without order', () => {
             expect(result.failure).toBeUndefined();
           }
           const stored = storedRecords(store);
-          for (const [id, message] of publishedMessages(broker)) {
-            expect(new Set(stored.get(id)), id).toEqual(new Set([encodeRecord(message)]));
-          }
-          expect(duplicatesIn(store)).toBeLessThanOrEqual(allowed);
-          duplicates += duplicatesIn(store);
+          // An expectation for each of thousands takes longer than the runs.
+          const wrong = [...publishedMessages(broker)].filter(([id, message]) => {
+            const record = encodeRecord(message);
+            return !stored.has(id) || stored.get(id)?.some((one) => one !== record);
+          });
+          expect(wrong).toEqual([]);
+          expect(duplicatesIn(stored)).toBeLessThanOrEqual(allowed);
+          duplicates += duplicatesIn(stored);
         },
       ),
       { numRuns: 200 },

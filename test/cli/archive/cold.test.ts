@@ -61,17 +61,17 @@ describe.each(['ARCHIVE', 'DEEP_ARCHIVE', 'MAZ_ARCHIVE'])('%s', (COS_STORAGE_CLA
     ['small objects', 10],
     ['uploads in parts', 2_200_000],
   ])('a run that meets %s of another goes on behind them, and reads none', async (_, bytes) => {
-    const publish = (count: number) =>
+    const publish = (count: number, sizeBytes: number) =>
       rule.broker.publish(
         TOPIC,
-        Array.from({ length: count }, (_each, i) => ({ payload: Buffer.alloc(bytes, `${i}`) })),
+        Array.from({ length: count }, (_each, i) => ({ payload: Buffer.alloc(sizeBytes, `${i}`) })),
       );
-    publish(8);
+    publish(8, bytes);
     const env = { COS_STORAGE_CLASS, PULSAR_SUBSCRIPTION: 'one', FILE_MAX_MESSAGES: '20' };
     expect((await command(['run'], { ...env, COS_PREFIX: 'again/' })).code).toBe(0);
     const uploads = rule.cos.requests().filter(({ kind }) => kind === 'complete');
     expect(uploads).toHaveLength(bytes > 10 ? 2 : 0);
-    publish(4);
+    publish(4, 10);
     // As a run comes that could not see the acknowledgements of the one before.
     const other = { ...env, PULSAR_SUBSCRIPTION: 'two', COS_PREFIX: 'again/' };
     let out = '';

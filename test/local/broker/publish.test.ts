@@ -82,17 +82,20 @@ test('what is compressed is read back by decoders that are not the broker’s', 
   await zstd.init();
   fc.assert(
     fc.property(data, (bytes) => {
-      expect(compress(bytes, 'none')).toEqual(bytes);
-      expect(inflateSync(compress(bytes, 'zlib'))).toEqual(bytes);
-      expect(readLz4(compress(bytes, 'lz4'))).toEqual(bytes);
-      expect(readSnappy(compress(bytes, 'snappy'))).toEqual(bytes);
-      expect(Buffer.from(zstd.decode(compress(bytes, 'zstd'), bytes.length))).toEqual(bytes);
+      const read = {
+        none: compress(bytes, 'none'),
+        zlib: inflateSync(compress(bytes, 'zlib')),
+        lz4: readLz4(compress(bytes, 'lz4')),
+        snappy: readSnappy(compress(bytes, 'snappy')),
+        zstd: Buffer.from(zstd.decode(compress(bytes, 'zstd'), bytes.length)),
+      };
+      for (const [name, back] of Object.entries(read)) expect(back.equals(bytes), name).toBe(true);
     }),
     { numRuns: 100 },
   );
   const large = Buffer.alloc(300_000, 'large ');
   expect(compress(large, 'lz4').length).toBeLessThan(5000);
-  expect(Buffer.from(zstd.decode(compress(large, 'zstd'), large.length))).toEqual(large);
+  expect(large.equals(zstd.decode(compress(large, 'zstd'), large.length))).toBe(true);
 });
 
 test('messages become single entries, batches with the key of their first message, and chunks that share one id', () => {
