@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { makeFolder } from '../../lib/make-folder.ts';
 import type { Created, Exists, ObjectStore, Upload } from '../../ports.ts';
+import { withArchiveNames } from './copied-names.ts';
 import { createFileReader } from './file-reader.ts';
 import { createFolderListing, fileError, PARTIAL } from './folder-listing.ts';
 
@@ -15,7 +16,7 @@ export function createFolderStore(folder: string): ObjectStore {
   const pathOf = (key: string) => join(folder, ...key.split('/'));
   const readFile = createFileReader();
   const { listFiles, listFolder } = createFolderListing(folder);
-  return {
+  const store: ObjectStore = {
     create: (key, body, crc64) =>
       createFile(pathOf(key), crc64, (partial) => writeFile(partial, body.chunks)),
     expectCreations: () => undefined,
@@ -39,6 +40,7 @@ export function createFolderStore(folder: string): ObjectStore {
     abortUpload: async () => undefined,
     close: async () => undefined,
   };
+  return withArchiveNames(store, folder);
 }
 
 /** A file that is there when all of it is, and not before. */

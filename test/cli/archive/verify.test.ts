@@ -246,3 +246,32 @@ it('says that there is no manifest, or that objects are in none', async () => {
     stdout: expect.stringMatching(/^no manifest of a run is here/m),
   });
 });
+
+it.each(['NFC', 'NFD'] as const)(
+  'reads a copy whose names a disk has written in another form of Unicode than the archive (%s) has',
+  async (form) => {
+    const topic = 't/ns/\u00fcber-\u304c'.normalize(form);
+    archive = documentedArchive();
+    for (let run = 0; run < 2; run++)
+      archive.run({
+        ...{ startedMs: at(run), topic, rule: 'r\u00e4'.normalize(form) },
+        positions: { 0: `7:${run * 5 - 1} 7:${run * 5 + 4}` },
+        objects: [{ entries: `7:${run * 5}-${run * 5 + 4}` }],
+      });
+    const renamed = documentedArchive();
+    const other = form === 'NFC' ? 'NFD' : 'NFC';
+    for (const [key, object] of archive.store.objects)
+      renamed.store.objects.set(key.normalize(other), object);
+    for (const own of [archive, renamed]) {
+      archive = own;
+      expect(await verify('--level', 'record', '--strict')).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/2 objects, 10 messages.*: no damage.*\n2 of 2 manifests followed/),
+      });
+      const { terminal, out } = testTerminal();
+      const args = ['archive', 'cat', '--folder', copy(), '--topic', topic, '--count'];
+      expect(await main(args, terminal)).toBe(0);
+      expect(out()).toBe('10\n');
+    }
+  },
+);
