@@ -1,4 +1,4 @@
-// Versions of Node.js that are too old say so: the command, and the function's start script.
+// Versions of Node.js that are too old say so: the command, and the function's start script. Those of today say nothing.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,6 +27,20 @@ it.each(['10.24.1', '12.22.12', '14.21.3', '16.20.2', '18.20.8'])(
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^tdmq-backup needs Node\.js 20\.12 or later; this is v\S+ \(.*\)\.\n.*\n$/);
     expect(stderr).toContain(`v${version}`);
+  },
+);
+
+it.each(['20.19.0', '22.23.3', '24.4.0'])(
+  'the command on Node %s, which reads an archive',
+  async (version) => {
+    const args = ['archive', 'ls', '--folder', join(root, 'test/fixtures/golden/v1')];
+    const { status, stdout, stderr } = spawnSync(
+      await fetchNode(version),
+      [join(root, 'dist/cli/tdmq-backup.js'), ...args],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('objects');
   },
 );
 
