@@ -10,8 +10,8 @@ import { compressedRoomBytes, loadWasmZstd, type WasmZstd } from './zstd-wasm.ts
 export const FRAME_INPUT_BYTES = 262_144;
 
 /**
- * Of 1 to 22. On records of 1 KiB, 2 takes 1.1 to 1.7 times the time of 1. That stores 9 % more of JSON that repeats
- * itself, and as much of text that hardly compresses. Levels below 1 store a fifth and a third more.
+ * Of 1 to 22. On records of 1 KiB, 2 takes 1.2 to 1.5 times the CPU of 1, and stores as much, 9 % less at the best. What
+ * levels below 1 store besides, a quarter to a third, costs forty times what their CPU saves (docs/benchmarks.md).
  */
 const LEVEL = 1;
 const MAX_FRAME_BYTES = 16 * 1_048_576;

@@ -92,8 +92,12 @@ export interface Peak {
   readonly messages: number;
 }
 
-/** Drains a case in a process of its own that gets `memoryMb`. Needs `npm run build`. */
-export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Peak> {
+/** Drains a case in a process of its own that gets `memoryMb`, by this Node or another. Needs `npm run build`. */
+export async function peakMemory(
+  load: MemoryCase,
+  memoryMb: number,
+  node: string = process.execPath,
+): Promise<Peak> {
   const dir = mkdtempSync(join(tmpdir(), 'tdmq-backup-memory-'));
   const broker = await startLoopbackBroker();
   const cos = await startLoopbackCos({
@@ -125,7 +129,7 @@ export async function peakMemory(load: MemoryCase, memoryMb: number): Promise<Pe
         },
       );
     }
-    return await drainInChild(memoryMb, {
+    return await drainInChild(node, memoryMb, {
       RULE_NAME: 'bench',
       PULSAR_SERVICE_URL: proxy === undefined ? broker.serviceUrl : `pulsar://127.0.0.1:${proxy.port}`,
       PULSAR_TOPIC: TOPIC,
@@ -153,8 +157,9 @@ function payloadOf({ messageBytes: wanted, payload = 'text' }: MemoryCase, memor
   return payload === 'binary' ? random : Buffer.from(random.toString('base64').slice(0, messageBytes));
 }
 
-async function drainInChild(memoryMb: number, env: Record<string, string>): Promise<Peak> {
-  const child = fork(join(import.meta.dirname, 'memory-function.cjs'), { env, execArgv: [] });
+async function drainInChild(node: string, memoryMb: number, env: Record<string, string>): Promise<Peak> {
+  const options = { env, execPath: node, execArgv: [] };
+  const child = fork(join(import.meta.dirname, 'memory-function.cjs'), options);
   const ended = once(child, 'exit');
   child.send({ memory_limit_in_mb: memoryMb, time_limit_in_ms: 600_000, request_id: 'bench' });
   const [answer] = (await Promise.race([once(child, 'message'), ended])) as [unknown];
