@@ -350,6 +350,8 @@ export interface ListedObject {
   readonly key: string;
   readonly sizeBytes: number;
   readonly lastModified: Date;
+  /** Of an object of one PUT its MD5, hex; of others, or where the bucket encrypts with keys of its own, something else. */
+  readonly etag?: string;
 }
 
 /** An object right below a prefix, or the keys that go on with one more name and a `/`. */

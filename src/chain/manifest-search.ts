@@ -36,6 +36,8 @@ export interface EarlierRun {
   readonly listed: ListedManifest;
   /** Of the manifest's bytes, hex. */
   readonly sha256: string;
+  /** Whether the store's ETag of it is its MD5: then that of others beside it is, too. */
+  readonly isEtagMd5: boolean;
   /** The manifests that it names: the one before it, and those beside that one. */
   readonly named: readonly string[];
   /** Where it left this subscription, by partition. */
@@ -120,23 +122,23 @@ export async function readEarlierRun(
       lastPublishTimes.set(partition, lastPublishTime);
   }
   const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const isEtagMd5 = listed.etag === createHash('md5').update(bytes).digest('hex');
   const { previous, beside, spansInKeysSince } = manifest as Partial<ManifestLink>;
   const named = [previous?.key, ...(Array.isArray(beside) ? beside : [])].filter((one) => one !== undefined);
-  return { listed, sha256, named, ends, keys, lastPublishTimes, spansInKeysSince };
+  return { listed, sha256, isEtagMd5, named, ends, keys, lastPublishTimes, spansInKeysSince };
 }
 
 /**
- * Keys of the manifests that no later one names, but for the newest: what other instances left since the one that the
+ * The manifests that no later one names, but for the newest: what other instances left since the one that the
  * newest names. One too many does no harm.
  */
-export function manifestsBeside(manifests: readonly ListedManifest[], newest: EarlierRun): string[] {
+export function manifestsBeside(manifests: readonly ListedManifest[], newest: EarlierRun): ListedManifest[] {
   const [previous] = newest.named;
   const before = manifests.find(({ key }) => key === previous);
   const sinceMs = before?.lastModified.getTime() ?? newest.listed.startedAtMs - LONGEST_RUN_MS;
   return manifests
     .filter(({ key, lastModified }) => key !== newest.listed.key && lastModified.getTime() >= sinceMs)
-    .map(({ key }) => key)
-    .filter((key) => !newest.named.includes(key))
+    .filter(({ key }) => !newest.named.includes(key))
     .slice(0, MAX_BESIDE);
 }
 

@@ -74,7 +74,7 @@ interface Found {
   readonly newest: ListedManifest;
   /** `undefined`: it could not be read. */
   readonly run: EarlierRun | undefined;
-  readonly beside: readonly string[];
+  readonly beside: readonly ListedManifest[];
 }
 
 /** Begins to read at once, and goes on beside what the caller does. */
@@ -282,7 +282,7 @@ export function followRuns(options: RunChainOptions): RunChain {
       const link = {
         ...{ topic: topic.full, subscription, subscriptionType, positions },
         ...(key !== undefined && { previous: { key, ...(sha256 !== undefined && { sha256 }) } }),
-        ...(sha256 !== undefined && { beside: found?.beside ?? [] }),
+        ...(sha256 !== undefined && namesOf(found)),
         ...(moved.length > 0 && { moved: moved.sort((a, b) => a.partition - b.partition) }),
         spansInKeysSince: found?.run?.spansInKeysSince ?? new Date(options.startedAtMs).toISOString(),
       };
@@ -302,6 +302,16 @@ const tookTooLong = () =>
     retryable: true,
     hint: 'Look at COS if it happens often; nothing else depends on it.',
   });
+
+/** What other instances left, and its checksums as far as the list has some that are known to be such. */
+function namesOf(found: Found | undefined): Pick<ManifestLink, 'beside' | 'besideMd5'> {
+  const beside = found?.beside ?? [];
+  const sums = found?.run?.isEtagMd5 ? beside.flatMap(({ key, etag }) => (etag ? [[key, etag]] : [])) : [];
+  return {
+    beside: beside.map(({ key }) => key),
+    ...(sums.length > 0 && { besideMd5: Object.fromEntries(sums) }),
+  };
+}
 
 /** A move in the course of the run. */
 function passedOver(from: EntryId, to: EntryId): Move {

@@ -48,14 +48,16 @@ interface Listed {
   readonly Size: string;
   readonly LastModified: string;
   readonly StorageClass?: string;
+  readonly ETag?: string;
 }
 
-function listedObject({ Key, Size, LastModified, StorageClass }: Listed): ListedObject {
+function listedObject({ Key, Size, LastModified, StorageClass, ETag }: Listed): ListedObject {
   return {
     key: Key,
     sizeBytes: Number(Size),
     lastModified: new Date(LastModified),
     ...(StorageClass !== undefined && StorageClass !== 'STANDARD' && { storageClass: StorageClass }),
+    ...(ETag && { etag: ETag.replaceAll('"', '') }),
   };
 }
 

@@ -117,6 +117,8 @@ export interface ManifestLink {
   readonly previous?: { readonly key: string; readonly sha256?: string };
   /** Further ones that it saw and that the newest does not name: other instances left them. So each is named by one. */
   readonly beside?: readonly string[];
+  /** The MD5 of their bytes by key, hex, where the store's list has it: to read them would be a request for each. */
+  readonly besideMd5?: Readonly<Record<string, string>>;
   readonly moved?: readonly SubscriptionMoved[];
   /**
    * When the first run of the rule began since which keys of manifests name the days of messages that are out of their

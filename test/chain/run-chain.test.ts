@@ -575,49 +575,60 @@ describe('the manifest', () => {
     expect(third.manifest).toMatchObject({ previous: { key: rule.manifests()[1] }, spansInKeysSince: since });
   });
 
-  it('names beside the newest one those that other instances left since, and asks the store for nothing more', async () => {
-    const rule = ruleOf();
-    const times = new Map<string, Date>();
-    const { list } = rule.store;
-    // The store's clock: in the order in which manifests came to be.
-    rule.store.list = async function* (prefix, options) {
-      for await (const one of list(prefix, options)) {
-        const lastModified = times.get(one.key) ?? new Date(1_000 * (times.size + 1));
-        times.set(one.key, lastModified);
-        yield { ...one, lastModified };
-      }
-    };
-    const listed = async () => {
-      for await (const _ of rule.store.list(RUNS)) await undefined;
-      return rule.manifests();
-    };
-    fill(rule.partition, 5);
-    await rule.run();
-    const [first] = await listed();
-    // Two that run side by side have seen the same one.
-    const copies = ['b', 'c'].map((name) => {
-      const { bytes } = rule.store.objects.get(first as string) as { bytes: Buffer };
-      const key = (first as string).replace('r-001', name);
-      const manifest = {
-        ...JSON.parse(bytes.toString()),
-        requestId: name,
-        previous: { key: first },
-        beside: [],
+  it.each([
+    ['their MD5 as the list has it', true],
+    ['no checksum where the ETags of the store are none', false],
+  ])(
+    'names those that other instances left beside the newest one, with %s and no request more',
+    async (_, isMd5) => {
+      const rule = ruleOf();
+      const times = new Map<string, Date>();
+      const { list } = rule.store;
+      const etagOf = (bytes: string | Buffer) =>
+        isMd5 ? createHash('md5').update(bytes).digest('hex') : '0'.repeat(32);
+      // The store's clock: in the order in which manifests came to be.
+      rule.store.list = async function* (prefix, options) {
+        for await (const one of list(prefix, options)) {
+          const lastModified = times.get(one.key) ?? new Date(1_000 * (times.size + 1));
+          times.set(one.key, lastModified);
+          yield { ...one, lastModified, etag: etagOf(rule.store.objects.get(one.key)?.bytes ?? '') };
+        }
       };
-      rule.replace(key, Buffer.from(JSON.stringify(manifest)));
-      return key;
-    });
-    await listed();
-    fill(rule.partition, 5);
-    const third = await rule.run();
-    expect(third.manifest).toMatchObject({ previous: { key: copies[1] }, beside: [copies[0]] });
-    expect(third.calls.filter((call) => call.includes('_runs/') && !call.startsWith('create'))).toHaveLength(
-      2,
-    );
-    await listed();
-    fill(rule.partition, 5);
-    expect((await rule.run()).manifest).toMatchObject({ beside: [] });
-  });
+      const listed = async () => {
+        for await (const _ of rule.store.list(RUNS)) await undefined;
+        return rule.manifests();
+      };
+      fill(rule.partition, 5);
+      await rule.run();
+      const [first] = await listed();
+      // Two that run side by side have seen the same one.
+      const copies = ['b', 'c'].map((name) => {
+        const { bytes } = rule.store.objects.get(first as string) as { bytes: Buffer };
+        const key = (first as string).replace('r-001', name);
+        const manifest = {
+          ...JSON.parse(bytes.toString()),
+          requestId: name,
+          previous: { key: first },
+          beside: [],
+        };
+        rule.replace(key, Buffer.from(JSON.stringify(manifest)));
+        return key;
+      });
+      await listed();
+      fill(rule.partition, 5);
+      const third = await rule.run();
+      expect(third.manifest).toMatchObject({ previous: { key: copies[1] }, beside: [copies[0]] });
+      const beside = copies[0] as string;
+      const md5 = etagOf(rule.store.objects.get(beside)?.bytes ?? '');
+      expect(third.manifest?.besideMd5).toEqual(isMd5 ? { [beside]: md5 } : undefined);
+      expect(
+        third.calls.filter((call) => call.includes('_runs/') && !call.startsWith('create')),
+      ).toHaveLength(2);
+      await listed();
+      fill(rule.partition, 5);
+      expect((await rule.run()).manifest).toMatchObject({ beside: [] });
+    },
+  );
 
   it('is one to archive ls and verify, also without objects', async () => {
     const rule = ruleOf();

@@ -11,6 +11,7 @@ export interface ReadManifest {
   readonly key: string;
   /** Of its bytes, hex. */
   readonly sha256: string;
+  readonly md5?: string;
   /** `undefined`: the bytes are no manifest. */
   readonly content: Readonly<Record<string, unknown>> | undefined;
 }
@@ -52,7 +53,7 @@ export interface RunLink {
   readonly subscriptionType: string;
   readonly previous: { readonly path: string; readonly sha256: string | undefined } | undefined;
   /** Paths; `undefined` in manifests that do not name what other instances left. */
-  readonly beside: readonly string[] | undefined;
+  readonly beside: readonly { readonly path: string; readonly md5: string | undefined }[] | undefined;
   readonly claims: readonly RunClaim[];
   readonly passedOver: readonly PassedOver[];
   /** The run that it is of by its content, `{start}-{requestId}`, where its key names another one. */
@@ -84,6 +85,7 @@ export function linkOf({ key, sha256, content = {} }: ReadManifest): RunLink | u
   const previous = objectOf(content['previous']);
   const previousPath = manifestPath(previous['key']);
   const beside = content['beside'];
+  const sums = objectOf(content['besideMd5']);
   const stored = reachedIn(objectsIn(content['storedObjects']));
   const isKnown = content['format'] === RUN_MANIFEST_FORMAT && typeof content['topic'] === 'string';
   return {
@@ -95,7 +97,12 @@ export function linkOf({ key, sha256, content = {} }: ReadManifest): RunLink | u
     subscriptionType: String(content['subscriptionType'] ?? ''),
     previous:
       previousPath === undefined ? undefined : { path: previousPath, sha256: textOf(previous['sha256']) },
-    beside: Array.isArray(beside) ? beside.flatMap((one) => manifestPath(one) ?? []) : undefined,
+    beside: Array.isArray(beside)
+      ? beside.flatMap((one) => {
+          const own = manifestPath(one);
+          return own === undefined ? [] : [{ path: own, md5: textOf(sums[one]) }];
+        })
+      : undefined,
     claims: isKnown ? objectsIn(content['positions']).flatMap((one) => claimOf(one, stored)) : [],
     passedOver: objectsIn(content['moved']).flatMap((one) => passedOverOf(one, key, startedAtMs)),
     otherRun: otherRunOf(path, content),

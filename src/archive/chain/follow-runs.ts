@@ -62,7 +62,8 @@ export interface MissingManifest {
 /** A manifest with other bytes than the run after it has seen. */
 export interface ChangedManifest {
   readonly key: string;
-  readonly sha256: string;
+  /** Its checksum, and which one it is. */
+  readonly sum: string;
   readonly expected: string;
   readonly namedBy: string;
   readonly topic: string | undefined;
@@ -137,6 +138,8 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   let open: Open[] = [];
   let named = new Map<string, MissingManifest>();
   let seen = new Map<string, string>();
+  /** Of those that no other names yet. */
+  let md5s = new Map<string, string>();
   let newest: RunLink | undefined;
   let strangers: { readonly link: RunLink; readonly run: string }[] = [];
 
@@ -148,6 +151,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     manifests++;
     const one: Open = { link, isChanged: read.content === undefined };
     seen.set(link.path, link.sha256);
+    if (read.md5 !== undefined) md5s.set(link.path, read.md5);
     // By a run whose machine has a clock that is behind.
     const namer = named.get(link.path);
     named.delete(link.path);
@@ -155,7 +159,10 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     for (const head of known)
       if (head.path === link.path) compare(link.path, head.sha256, head.saidBy, link.topic, one);
     if (link.previous !== undefined) name(link.previous.path, link.previous.sha256, link);
-    for (const path of link.beside ?? []) name(path, undefined, link);
+    for (const { path, md5 } of link.beside ?? []) {
+      name(path, undefined, link);
+      if (md5 !== undefined) compareMd5(path, md5, link);
+    }
     if (link.topic !== undefined) {
       followed++;
       firstMs = Math.min(firstMs ?? link.startedAtMs, link.startedAtMs);
@@ -188,12 +195,24 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     own?: Open,
   ): void {
     const sha256 = seen.get(path) as string;
+    md5s.delete(path);
     if (sha256 === expected) return;
     const one = own ?? open.find(({ link }) => link.path === path);
     if (one !== undefined) one.isChanged = true;
     const seenBefore = expectedOf.size;
     if (expectedOf.add(`${path} ${expected}`).size === seenBefore) return;
-    changed.push({ key: keyOf(path), sha256, expected, namedBy, topic });
+    const sum = `SHA-256 is ${sha256}`;
+    changed.push({ key: keyOf(path), sum, expected, namedBy, topic });
+  }
+
+  /** A manifest beside the newest one, which runs know by the store's list alone. */
+  function compareMd5(path: string, expected: string, by: RunLink): void {
+    const md5 = md5s.get(path);
+    md5s.delete(path);
+    if (md5 === undefined || md5 === expected) return;
+    const one = open.find(({ link }) => link.path === path);
+    if (one !== undefined) one.isChanged = true;
+    changed.push({ key: keyOf(path), sum: `MD5 is ${md5}`, expected, namedBy: by.key, topic: by.topic });
   }
 
   /** What the run says counts from now on. */
@@ -271,6 +290,7 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     open = [];
     named = new Map();
     seen = new Map();
+    md5s = new Map();
     newest = undefined;
     strangers = [];
   }

@@ -22,8 +22,8 @@ export async function* readManifests(
   const read = mapInOrder(listed(), AHEAD, async ({ key }): Promise<ReadManifest | undefined> => {
     const bytes = await readIfThere(store, key, call);
     if (bytes === undefined) return undefined;
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
-    return { key, sha256, content: parseManifest(bytes) };
+    const sum = (name: string) => createHash(name).update(bytes).digest('hex');
+    return { key, sha256: sum('sha256'), md5: sum('md5'), content: parseManifest(bytes) };
   });
   for await (const one of read) if (one !== undefined) yield one;
 }

@@ -138,12 +138,8 @@ function* verifyManifests({ missing, changed, misnamed }: Chain): Generator<Find
         : `; what runs left between ${formatTime(afterMs)} and that one may be gone as well`;
     yield damage(key, 'manifest', `it is not there, and ${namedBy} has seen it${between}`);
   }
-  for (const { key, sha256, expected, namedBy } of changed)
-    yield damage(
-      key,
-      'manifest',
-      `it was changed: its SHA-256 is ${sha256}, and ${namedBy} has seen ${expected}`,
-    );
+  for (const { key, sum, expected, namedBy } of changed)
+    yield damage(key, 'manifest', `it was changed: its ${sum}, and ${namedBy} has seen ${expected}`);
   for (const { key, run, isCopy } of misnamed)
     if (isCopy)
       yield notice(key, 'manifest', `it is a copy of the manifest of the run ${run}, under another name`);

@@ -1,5 +1,6 @@
 // `verify` follows the manifests from run to run: every loss is found and named, whatever went with it, and what is no
 // loss is not called one. Over archives made from docs/format.md alone.
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type VerifyReport, verifyArchive } from '../../../src/archive/verify/verify.ts';
 import { parseTopicName } from '../../../src/topic-name.ts';
@@ -257,6 +258,30 @@ describe('a manifest', () => {
       archive.run({ startedMs: at(0, minutes), positions: { 0: '7:9' }, previous: manifest, beside: [] });
     archive.change(manifest, (text) => text.replace('caught_up', 'deadline'));
     expect(damages(await verify(archive))).toEqual([`manifest ${manifest}`]);
+  });
+
+  it('that another instance left is held against its MD5, since the next run has not read it', async () => {
+    const archive = documentedArchive();
+    const [beside, newest] = [0, 1].map((partition) =>
+      archive.run({
+        ...{ startedMs: at(0, partition), type: 'failover', previous: undefined, beside: [] },
+        positions: { 0: '7:-1 7:9', 1: '7:-1 7:9' },
+        objects: [{ partition, entries: '7:0-9' }],
+      }),
+    ) as [DocumentedRun, DocumentedRun];
+    const { bytes } = archive.store.objects.get(beside.manifest) as { bytes: Buffer };
+    const md5 = createHash('md5').update(bytes).digest('hex');
+    archive.run({
+      ...{ startedMs: at(0, 10), type: 'failover', previous: newest.manifest, beside: [beside.manifest] },
+      ...{ positions: { 0: '7:9', 1: '7:9' }, more: { besideMd5: { [beside.manifest]: md5 } } },
+    });
+    await expectSound(archive);
+    archive.remove(beside.objects[0] as string);
+    archive.change(beside.manifest, (text) => text.replace(/"storedObjects":\[.*?\]/, '"storedObjects":[]'));
+    expect(damages(await verify(archive))).toEqual([
+      `lost ${TOPIC}-partition-0`,
+      `manifest ${beside.manifest}`,
+    ]);
   });
 
   it('that is of another run by its content is named, and a mere copy is no damage', async () => {
