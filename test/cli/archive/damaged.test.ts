@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectWhole } from '../../../src/cli/archive/damaged.ts';
 import { main } from '../../../src/cli/main.ts';
 import { type LoopbackStage, startLoopbackStage } from '../../stage/loopback-stage.ts';
 import { testTerminal } from '../terminal.ts';
@@ -262,4 +263,10 @@ it('a folder of a copy that cannot be listed is named, and is not at COS', async
   const { terminal, err } = testTerminal();
   expect(await main(['archive', 'ls', '--folder', folder], terminal)).toBe(1);
   expect(err()).toMatch(/archive ls failed: cannot list .*\/_runs/);
+});
+
+it('names an object once that is met twice, as an export reads one for each of its days', () => {
+  const { damaged, onDamaged } = expectWhole({ prefix: '', missing: [] }, {}, true);
+  for (const reason of ['cut', 'cut again']) onDamaged?.({ key: 'k', reason });
+  expect(damaged).toEqual([{ key: 'k', reason: 'cut' }]);
 });
