@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Secret } from '../../src/lib/secret.ts';
 import type { Source } from '../../src/ports.ts';
-import { type Certificates, makeCertificates } from '../certificates.ts';
+import { type Certificates, makeCertificates, RSA } from '../certificates.ts';
 import { type Broker, startBroker } from './broker/broker.ts';
 import { freePorts } from './broker/ports.ts';
 import { createTopic } from './broker/topics.ts';
@@ -15,7 +15,7 @@ let urls: string[];
 const opened: Source[] = [];
 
 beforeAll(async () => {
-  certificates = makeCertificates();
+  certificates = makeCertificates(RSA);
   certificates.selfSigned('unknown-ca', 'reader');
   certificates.issue('stranger', 'stranger');
   const [tlsPort, httpsPort] = await freePorts(2);

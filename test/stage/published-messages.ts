@@ -17,6 +17,20 @@ export interface PublishedMessages {
   expectAtLeastOnce(): number;
 }
 
+interface DecodedRecord {
+  readonly key: string;
+  readonly id: string;
+  readonly payload: Uint8Array | null;
+}
+
+function decode(key: string, bytes: Buffer): DecodedRecord[] {
+  const lines = (key.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString().split('\n');
+  return lines.slice(0, -1).map((line) => {
+    const { id, payload } = decodeRecord(line);
+    return { key, id: formatMessageId(id), payload };
+  });
+}
+
 /** Of one topic, and a bucket that has nothing else. */
 export function publishedMessages(
   broker: LoopbackBroker,
@@ -25,16 +39,17 @@ export function publishedMessages(
 ): PublishedMessages {
   const published = new Map<string, string>();
   let sequence = 0;
+  /** Objects as they were looked at before, by key: those whose bytes are still these need no decoding. */
+  const decoded = new Map<string, { bytes: Buffer; records: readonly DecodedRecord[] }>();
 
   function* records() {
     for (const { key } of cos.objects()) {
       if (!key.includes('.jsonl')) continue;
       const bytes = cos.object(key)?.bytes ?? Buffer.alloc(0);
-      const lines = (key.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString().split('\n');
-      for (const line of lines.slice(0, -1)) {
-        const { id, payload } = decodeRecord(line);
-        yield { key, id: formatMessageId(id), payload };
-      }
+      const before = decoded.get(key);
+      const its = before?.bytes.equals(bytes) ? before.records : decode(key, bytes);
+      decoded.set(key, { bytes, records: its });
+      yield* its;
     }
   }
 
