@@ -8,8 +8,10 @@ import type { Compression } from './object-key.ts';
 
 /** Of 1 to 9. On records of 1 KiB 6 takes twice the time of 5 for one percent less, and 4 stores a tenth more. */
 const GZIP_LEVEL = 5;
-/** WebAssembly, its code and its memory; measured. */
+/** WebAssembly, its code and what it touches of its memory; measured. */
 const ZSTD_WASM_MB = 8;
+/** What its memory is reserved with. */
+const ZSTD_WASM_RESERVED_MB = 16;
 
 /** A compressor that is fed in order and hands its output to `onOutput` in order, as views: copy each at once. */
 export interface Compressor {
@@ -24,9 +26,15 @@ export interface Compressor {
   destroy(): void;
 }
 
+const isInWasm = (compression: Compression) => compression === 'zstd' && !hasNativeZstd;
+
 /** What compression takes of the process's memory besides the buffers of the files. */
 export const compressionMemoryMb = (compression: Compression): number =>
-  compression === 'zstd' && !hasNativeZstd ? ZSTD_WASM_MB : 0;
+  isInWasm(compression) ? ZSTD_WASM_MB : 0;
+
+/** What V8 counts as in use of what compression reserves, touched or not. */
+export const compressionReservedMb = (compression: Compression): number =>
+  isInWasm(compression) ? ZSTD_WASM_RESERVED_MB : 0;
 
 /** A compressor for a file; `undefined` for `none`. */
 export function createCompressor(

@@ -2,7 +2,7 @@
 // says about the invocation, and of the time at which it began; what is measured on the way is deadline.ts.
 import type { RuleConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
-import { compressionMemoryMb } from '../format/compression.ts';
+import { compressionMemoryMb, compressionReservedMb } from '../format/compression.ts';
 import { largestMessageBytes } from '../largest-message.ts';
 
 /** What SCF says about an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
@@ -72,9 +72,11 @@ export function planRun(
     context.getRemainingTimeInMillis?.() ?? context.time_limit_in_ms ?? DEFAULT_TIME_LIMIT_MS;
   const memoryMb = context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
   if (memoryMb < MIN_MEMORY_MB) throw tooLittleMemory(memoryMb);
+  const memory = planMemory(memoryMb - compressionMemoryMb(file.compression));
+  const inUseBytes = memory.inUseBytes + compressionReservedMb(file.compression) * MIB;
   return {
     times: planTimes(startedAtMs, timeLimitMs, run.reserveSeconds * 1_000),
-    memory: planMemory(memoryMb - compressionMemoryMb(file.compression)),
+    memory: { ...memory, inUseBytes },
   };
 }
 
