@@ -1,6 +1,6 @@
 // Runs once before the tests of a project: temporary files go to a folder of this run, which is removed after it. It is
 // in memory where the machine has room there: tests make thousands of folders, and a disk is slow to remove them.
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,6 +13,8 @@ let folder: string | undefined;
 /** Called by vitest before it starts the processes of the tests, which inherit the environment. */
 export function setup(): void {
   folder = mkdtempSync(join(hasRoom(MEMORY) ? MEMORY : tmpdir(), 'tdmq-backup-tests-'));
+  // As the system's own: some tests start a process of another user.
+  chmodSync(folder, 0o1777);
   process.env['TMPDIR'] = folder;
 }
 
