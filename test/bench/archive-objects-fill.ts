@@ -62,11 +62,13 @@ export function fillObjects(home: string, objects: number): void {
     const stored: ManifestObject[] = [];
     for (let partition = 0; partition < PARTITIONS && left > 0; partition++, left--)
       stored.push(writeObject(write, partition, run, startedAtMs));
+    // Its messages were there when the run began.
+    const runStartedAtMs = startedAtMs + 2_000;
     const summary = {
       format: RUN_MANIFEST_FORMAT,
       rule: 'bench',
       requestId: `run-${run}`,
-      startedAt: formatTime(startedAtMs),
+      startedAt: formatTime(runStartedAtMs),
       durationMs: 1_000,
       stopReason: 'caught_up',
       messages: stored.length * MESSAGES,
@@ -86,7 +88,7 @@ export function fillObjects(home: string, objects: number): void {
       })),
     };
     write(
-      runManifestKey('', 'bench', startedAtMs + 2_000, `run-${run}`),
+      runManifestKey('', 'bench', runStartedAtMs, `run-${run}`),
       `${JSON.stringify({ ...summary, storedObjects: stored })}\n`,
       { format: RUN_MANIFEST_FORMAT, rule: 'bench' },
     );
