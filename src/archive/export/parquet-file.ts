@@ -53,6 +53,8 @@ interface Taken {
 }
 
 const NONE = new Uint8Array(0);
+/** A file that is given up may take so long to end. */
+const GIVE_UP_MS = 300;
 
 /** The thread that writes files. */
 export interface ParquetWriter {
@@ -86,7 +88,8 @@ const notLoaded = (cause: unknown) =>
 export async function startParquetWriter(folder: string): Promise<ParquetWriter> {
   expectDuckDb();
   const { port1: port, port2 } = new MessageChannel();
-  const pieces = new Int32Array(new SharedArrayBuffer(4));
+  /** How many were sent, and whether a file is written. */
+  const pieces = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(new URL('./parquet-worker.mjs', import.meta.url), {
     workerData: { port: port2, pieces, folder, pieceBytes: PIECE_BYTES },
     transferList: [port2],
@@ -118,6 +121,14 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
     Atomics.add(pieces, 0, 1);
     Atomics.notify(pieces, 0);
   }
+
+  /** A process that ends while DuckDB writes is aborted with a stack trace: the file is given up first. */
+  function giveUp(): void {
+    if (Atomics.load(pieces, 1) === 0) return;
+    send(null);
+    Atomics.wait(pieces, 1, 1, GIVE_UP_MS);
+  }
+  process.on('exit', giveUp);
 
   function open({ path, select, compression, fileBytes }: ParquetOptions): ParquetFile {
     const groupBytes = rowGroupBytes(fileBytes);
@@ -206,6 +217,8 @@ export async function startParquetWriter(folder: string): Promise<ParquetWriter>
   return {
     open,
     async end() {
+      giveUp();
+      process.off('exit', giveUp);
       port.close();
       await worker.terminate();
     },

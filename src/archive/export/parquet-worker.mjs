@@ -68,11 +68,15 @@ duckDb.register_table_function(connection, rowsToWrite);
 
 parentPort?.on('message', async ({ file: next, sql }) => {
   file = next;
+  Atomics.store(pieces, 1, 1);
   try {
     const written = await duckDb.query(connection, sql);
     parentPort?.postMessage({ rows: duckDb.rows_changed(written) });
   } catch (error) {
     parentPort?.postMessage({ fault: String(error?.message ?? error) });
+  } finally {
+    Atomics.store(pieces, 1, 0);
+    Atomics.notify(pieces, 1);
   }
 });
 parentPort?.postMessage({ isReady: true });
