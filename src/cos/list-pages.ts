@@ -90,7 +90,9 @@ export async function* listFolder(
     for (const key of keys) if (compareKeys(key, marker) > 0) yield items.get(key) as FolderItem;
     if (page.IsTruncated !== 'true') return;
     const last = keys.at(-1) ?? page.NextMarker;
-    const next = last?.endsWith('/') ? `${last}${LAST_CHARACTER}` : last;
+    // The prefix itself may be the marker, or an object that stands for a folder: nothing below it was listed then.
+    const isFolder = last !== undefined && last.length > prefix.length && last.endsWith('/');
+    const next = isFolder ? `${last}${LAST_CHARACTER}` : last;
     if (next === undefined || compareKeys(next, marker) <= 0) throw unpageable(prefix);
     marker = next;
   }

@@ -119,3 +119,17 @@ test('a list goes on beyond U+FFFF, where a bucket has another order than UTF-16
   ]);
   expect((await collect(store.list('p/'))).map(({ key }) => key)).toEqual(['p/\uff5e', 'p/\u{1f600}']);
 });
+
+test('a folder is listed behind a page that has nothing, or only what stands for the folder', async () => {
+  const folder = '<CommonPrefixes><Prefix>p/a/</Prefix></CommonPrefixes>';
+  const rest = `<ListBucketResult><IsTruncated>false</IsTruncated>${folder}${object('p/b')}</ListBucketResult>`;
+  answerInTurn(
+    '<ListBucketResult><IsTruncated>true</IsTruncated><NextMarker>p/</NextMarker></ListBucketResult>',
+    rest,
+    `<ListBucketResult><IsTruncated>true</IsTruncated>${object('p/')}<NextMarker>p/</NextMarker></ListBucketResult>`,
+    rest,
+  );
+  for (const own of [[], ['p/']])
+    expect((await collect(store.listFolder('p/'))).map(({ key }) => key)).toEqual([...own, 'p/a/', 'p/b']);
+  expect(queries().map(({ marker }) => marker ?? '')).toEqual(['', 'p/', '', 'p/']);
+});
