@@ -18,10 +18,12 @@ export async function* listObjects(
   const act: StoreCall = { doing: `list the objects under "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
-    const page = await client.call(
-      act,
-      (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Marker: marker, Headers: {} }),
-      options,
+    const page = decoded(
+      await client.call(
+        act,
+        (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Marker: marker, Headers: {} }),
+        options,
+      ),
     );
     for (const listed of page.Contents) yield listedObject(listed);
     if (page.IsTruncated !== 'true') return;
@@ -41,6 +43,17 @@ function compareKeys(a: string, b: string): number {
   const isSurrogate = (code: number) => code >= 0xd800 && code <= 0xdfff;
   if (isSurrogate(one) !== isSurrogate(other)) return isSurrogate(one) ? 1 : -1;
   return one - other;
+}
+
+/** The page with its keys as they are: some servers encode them although nobody asked for it, and say so. */
+function decoded(page: COS.GetBucketResult): COS.GetBucketResult {
+  if (page.EncodingType !== 'url') return page;
+  return {
+    ...page,
+    Contents: page.Contents.map((one) => ({ ...one, Key: decodeURIComponent(one.Key) })),
+    CommonPrefixes: (page.CommonPrefixes ?? []).map(({ Prefix }) => ({ Prefix: decodeURIComponent(Prefix) })),
+    ...(page.NextMarker && { NextMarker: decodeURIComponent(page.NextMarker) }),
+  };
 }
 
 interface Listed {
@@ -71,10 +84,13 @@ export async function* listFolder(
   const act: StoreCall = { doing: `list the folder "${prefix}"`, action: 'GetBucket' };
   let marker = options.startAfter ?? '';
   for (;;) {
-    const page = await client.call(
-      act,
-      (cos) => cos.getBucket({ Bucket, Region, Prefix: prefix, Delimiter: '/', Marker: marker, Headers: {} }),
-      options,
+    const page = decoded(
+      await client.call(
+        act,
+        (cos) =>
+          cos.getBucket({ Bucket, Region, Prefix: prefix, Delimiter: '/', Marker: marker, Headers: {} }),
+        options,
+      ),
     );
     const items = new Map<string, FolderItem>();
     for (const { Prefix: key } of page.CommonPrefixes ?? []) items.set(key, { kind: 'folder', key });

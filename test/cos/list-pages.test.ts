@@ -133,3 +133,15 @@ test('a folder is listed behind a page that has nothing, or only what stands for
     expect((await collect(store.listFolder('p/'))).map(({ key }) => key)).toEqual([...own, 'p/a/', 'p/b']);
   expect(queries().map(({ marker }) => marker ?? '')).toEqual(['', 'p/', '', 'p/']);
 });
+
+test('keys that come encoded, and are said to be, are decoded', async () => {
+  const encoded = '<EncodingType>url</EncodingType>';
+  answerInTurn(
+    `<ListBucketResult>${encoded}<IsTruncated>true</IsTruncated>${object('p%2Fa%20b')}<NextMarker>p%2Fa%20b</NextMarker></ListBucketResult>`,
+    `<ListBucketResult>${encoded}<IsTruncated>false</IsTruncated>${object('p%2Fc%253D')}</ListBucketResult>`,
+    `<ListBucketResult>${encoded}<IsTruncated>false</IsTruncated><CommonPrefixes><Prefix>p%2Fd%2F</Prefix></CommonPrefixes></ListBucketResult>`,
+  );
+  expect((await collect(store.list('p/'))).map(({ key }) => key)).toEqual(['p/a b', 'p/c%3D']);
+  expect((await collect(store.listFolder('p/'))).map(({ key }) => key)).toEqual(['p/d/']);
+  expect(queries().map(({ marker }) => marker)[1]).toBe('p/a b');
+});
