@@ -83,9 +83,9 @@ export class Reader {
       if (this.at >= end) throw new ProtocolError('a number is cut off');
       const byte = bytes[this.at++] as number;
       const bits = byte & 0x7f;
-      if (index < 4) low += bits * 2 ** (7 * index);
-      else if (index < 8) middle += bits * 2 ** (7 * (index - 4));
-      else high += bits * 2 ** (7 * (index - 8));
+      if (index < 4) low |= bits << (7 * index);
+      else if (index < 8) middle |= bits << (7 * (index - 4));
+      else high |= bits << (7 * (index - 8));
       if (byte < 0x80) {
         if (high === 0 && middle < 0x200_0000) return low + middle * 0x1000_0000;
         return BigInt.asUintN(64, BigInt(low) + (BigInt(middle) << 28n) + (BigInt(high) << 56n));
