@@ -13,8 +13,8 @@ export default defineConfig({
     maxWorkers: Math.max(6, availableParallelism()),
     // Files that share a process load what they test once.
     isolate: false,
-    // A thread that helps V8 collect garbage takes its time from another process.
-    execArgv: ['--single-threaded-gc', '--max-semi-space-size=32'],
+    // Threads that help V8 take their time from other processes, and most code of a test is not worth to be optimised.
+    execArgv: ['--single-threaded-gc', '--max-semi-space-size=32', '--interrupt-budget=400000'],
     sequence: { sequencer: LongestFirst },
     setupFiles: ['test/setup.ts'],
     // Time-outs find what hangs: none takes a tenth as long, unless others need the machine.
