@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { BackupError } from '../src/errors.ts';
 import { parseObjectKey } from '../src/format/object-key.ts';
 import { decodeRecord, formatTime } from '../src/format/record.ts';
+import { MemoryBudget } from '../src/memory-budget.ts';
 import type { Delivery, Message, ReadableEntry } from '../src/ports.ts';
 import {
   connectionLost,
@@ -164,6 +165,23 @@ describe('a run', () => {
     expect(store.calls.filter((call) => call.startsWith('part')).length).toBeGreaterThan(4);
     expect(result.peakBufferBytes).toBeLessThan(15 * 1_048_576);
     expect(store.uploads.size).toBe(0);
+  });
+
+  it('keeps the room that a partition has waited for, until the next entry of it is in a file', async () => {
+    const reserve = vi.spyOn(MemoryBudget.prototype, 'reserve');
+    const broker = createFakeBroker(4);
+    broker.arrivals = () => 3;
+    fill(broker, 12, 1, 1_500_000);
+    const store = createMemoryStore();
+    store.hook = () => new Promise((resolve) => setImmediate(resolve));
+    const result = await runDrain(broker, store, { bufferBytes: 6 * 1_048_576 });
+    const made = reserve.mock.results.map(({ value }) => value as unknown);
+    reserve.mockRestore();
+    expect(result.failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(made.filter((one) => one instanceof Promise).length).toBeGreaterThan(4);
+    // One for each entry, and one for none at each end.
+    expect(made.length).toBeLessThanOrEqual(4 * 12 + 4);
   });
 
   it('takes large entries of many partitions only as far as there is room, and one more where there is none', async () => {

@@ -115,17 +115,25 @@ export class PartitionReader {
       for (let at = 0; at < handled; at++) this.silence.heard(rest[at] as Delivery, 0);
       const handling = taking === 'one by one' ? this.#handle(rest[0] as Delivery) : taking;
       const left = handled === rest.length ? [] : rest.slice(handled);
-      const outcome = handling ?? this.#keepRoom();
-      if (outcome instanceof Promise)
-        return outcome.then((end) => (end === undefined ? this.#handleLeft(left) : endWithout(left, end)));
-      if (outcome !== undefined) return endWithout(left, outcome);
+      if (handling instanceof Promise) {
+        return handling.then((end) =>
+          end === undefined ? this.#handleLeft(left, this.#keepRoom()) : endWithout(left, end),
+        );
+      }
+      if (handling !== undefined) return endWithout(left, handling);
+      const waiting = this.#keepRoom();
+      if (waiting !== undefined) return this.#handleLeft(left, waiting);
       rest = left;
     }
     return undefined;
   }
 
-  async #handleLeft(deliveries: readonly Delivery[]): Promise<Outcome> {
-    await this.#keepRoom();
+  /** `waiting`: for the room of the next. */
+  async #handleLeft(
+    deliveries: readonly Delivery[],
+    waiting: Promise<undefined> | undefined,
+  ): Promise<Outcome> {
+    await waiting;
     return (await this.#handleAll(deliveries)) ?? 'behind';
   }
 

@@ -267,11 +267,22 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
       if (entry !== undefined) arrived = broker.arrivals();
       return entry ?? { kind: 'idle' };
     },
-    arrived() {
+    arrived(maxBytes) {
       const interruptions = broker.interruptions.get(fake.partition) ?? [];
-      const count = interruptions.length === 0 ? arrived : 0;
-      arrived -= count;
-      return Array.from({ length: count }, take).filter((entry) => entry !== undefined);
+      const taken: (ReadableEntry | UnreadableEntry)[] = [];
+      for (let bytes = 0; interruptions.length === 0 && arrived > 0; arrived--) {
+        const before = cursor;
+        const entry = take();
+        if (entry === undefined) break;
+        bytes += sizeOf(entry);
+        if (bytes > maxBytes && taken.length > 0) {
+          cursor = before;
+          delivered.pop();
+          break;
+        }
+        taken.push(entry);
+      }
+      return taken;
     },
     async acknowledge(ids) {
       await broker.hook?.('acknowledge', fake);
@@ -324,6 +335,11 @@ function openPartition(broker: FakeBroker, fake: FakePartition, isClosed: () => 
     },
   };
 }
+
+const sizeOf = (entry: ReadableEntry | UnreadableEntry): number =>
+  entry.kind === 'entry'
+    ? entry.messages.reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0)
+    : entry.raw.reduce((sum, { bytes }) => sum + bytes.length, 0);
 
 /** The failure of a connection that broke. */
 export const connectionLost = () => new BackupError('source', 'connection lost', { retryable: true });
