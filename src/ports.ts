@@ -210,8 +210,9 @@ export interface SourcePartition {
 
   /**
    * The next deliveries, as many as have arrived: a promise for each small entry would cost more than the entry. The first
-   * may have any size; all together have at most about `maxBytes` when there are several. None: ask `next`, which waits,
-   * throws, or has to load something first. Not while a `next` waits.
+   * may have any size; all together have at most about `maxBytes` when there are several. A signal other than `pending` comes
+   * by itself: what came behind it would be dropped. None: ask `next`, which waits, throws, or has to load something
+   * first. Not while a `next` waits.
    */
   arrived(maxBytes: number): readonly Delivery[];
 

@@ -66,7 +66,9 @@ export class Deliveries {
 
   /** See SourcePartition. */
   arrived(maxBytes: number): readonly Delivery[] {
-    const { reader, positions } = this.#options;
+    const { reader, positions, failover } = this.#options;
+    // What is queued behind a loss was delivered again since: it must not end with what was there before.
+    if (failover.takeLoss()) return [{ kind: 'lost' }];
     const deliveries: Delivery[] = [];
     reader.passed();
     for (let bytes = 0; ; ) {
