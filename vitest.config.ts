@@ -10,7 +10,7 @@ export default defineConfig({
     pool: 'forks',
     // Many tests wait for a time-out or an answer, so more files than cores run side by side. Each process loads the
     // product anew, and no test is to wait long for its turn.
-    maxWorkers: Math.max(6, availableParallelism()),
+    maxWorkers: Math.max(7, availableParallelism()),
     // Files that share a process load what they test once.
     isolate: false,
     // Threads that help V8 take their time from other processes, and most code of a test is not worth to be optimised.
