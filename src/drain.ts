@@ -30,6 +30,7 @@ import { BackupError, byGravity } from './errors.ts';
 import { formatTime } from './format/record.ts';
 import type { Lingering } from './format/run-manifest.ts';
 import { heldBackText } from './held-back.ts';
+import { inlineLess } from './lib/inline-less.ts';
 import { createSlots } from './lib/semaphore.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { MemoryBudget } from './memory-budget.ts';
@@ -120,6 +121,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     if (await isIdle(partitions, options))
       return result({ partitions: partitions.length, backlog: { entries: 0 } });
     if (options.lingerMs === 0) options.store.expectCreations();
+    inlineLess();
     // Loaded here, since most runs of most rules end above.
     const { PartitionDrain } = await import('./partition/partition-drain.ts');
     const { SchemaKeeper } = await import('./run/schema-keeper.ts');

@@ -1,6 +1,5 @@
 // One invocation: settings, plan, adapters, the run, the last log line. The one place that catches: what fails is logged
 // with its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
-import { setFlagsFromString } from 'node:v8';
 import { followRuns, type RunChain } from './chain/run-chain.ts';
 import { parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
@@ -22,14 +21,6 @@ import { Deadline } from './run/deadline.ts';
 import type { Tally } from './run/run-context.ts';
 import { logFieldsOf, RunOutcome } from './run/run-outcome.ts';
 import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } from './run/run-plan.ts';
-
-/**
- * How much bytecode V8 inlines into one hot function. Each process compiles its own, which is up to a third of the CPU of a
- * run of seconds; with the default of 920 it compiles more, and what it makes runs no faster.
- */
-const INLINED_BYTECODE = 150;
-/** V8 complains on stderr about a flag that it does not know: this is the newest Node that was seen to know it. */
-const MAX_NODE_MAJOR = 24;
 
 /** What an invocation is made of; tests replace the outside. */
 export interface HandlerParts {
@@ -160,8 +151,6 @@ async function run(invocation: Invocation): Promise<void> {
       ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
       onMoved: () => tally.subscriptionMoved++,
     });
-    if (Number.parseInt(process.versions.node, 10) <= MAX_NODE_MAJOR)
-      setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTECODE}`);
     const result = await drain({
       ...{ ...of, subscriptionType },
       limits: config.file,
