@@ -3,17 +3,19 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** May be repeated. @throws what the file system refuses */
-export async function makeFolder(path: string): Promise<void> {
+/** May be repeated. Gives the first folder that was not there, as `mkdir` does. @throws what the file system refuses */
+export async function makeFolder(path: string): Promise<string | undefined> {
   try {
     await mkdir(path);
+    return path;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
+    if (code === 'EEXIST') return undefined;
     if (code !== 'ENOENT' || dirname(path) === path) throw error;
-    await makeFolder(dirname(path));
+    const made = await makeFolder(dirname(path));
     await mkdir(path).catch((again: NodeJS.ErrnoException) => {
       if (again.code !== 'EEXIST') throw again;
     });
+    return made;
   }
 }

@@ -18,6 +18,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';
+import { makeFolder } from '../../lib/make-folder.ts';
 import { fileError } from '../catalog/folder-listing.ts';
 import { isGone, pidSpace } from './process-owner.ts';
 import { type Draft, type ExportTarget, GUARD_NAME, GUARD_TEXT } from './target.ts';
@@ -194,17 +195,6 @@ async function attempt<T>(doing: string, path: string, act: () => Promise<T>): P
       hint: 'A program may have this file open: end it, and call the command again. This user must be able to write the folder.',
       cause,
     });
-  }
-}
-
-/** `mkdir`, which says ENOENT of a file system that is read-only: the folder that it names says why. */
-async function makeFolder(path: string): Promise<string | undefined> {
-  try {
-    return await mkdir(path, { recursive: true });
-  } catch (cause) {
-    const { code, path: refused } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT' && refused !== undefined) await mkdir(refused);
-    throw cause;
   }
 }
 

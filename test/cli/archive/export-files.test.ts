@@ -243,3 +243,10 @@ it('leaves nothing where it finds nothing', async () => {
   ).toBe(1);
   expect(readdirSync(dirname(archive.tables))).toEqual(before);
 });
+
+it.runIf(process.platform === 'linux')('ends where the system lets nobody make a folder', async () => {
+  const archive = emptyArchive();
+  await archive.store([large(0, 1)]);
+  const { code, err } = await archive.run('export', '--to', '/proc/new');
+  expect([code, err]).toEqual([1, expect.stringContaining('cannot make /proc/new: ENOENT')]);
+});
