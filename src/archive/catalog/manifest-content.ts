@@ -37,27 +37,37 @@ export const folderOf = (topic: string): string => topic.slice(topic.indexOf(':/
 /** The `date=` of an object's path. */
 export const dateOfPath = (path: string): string => path.split('/date=').at(-1)?.slice(0, 10) ?? '';
 
-const PUBLISH_TIME = /"(?:first|last|earliest|latest)PublishTime"\s*:\s*"([^"]*)"/g;
+/** The times of objects in a manifest's text, and the names of checksums: of objects, and one of `previous`. */
+const TIME_OR_SHA256 =
+  /"(?:(first|last|earliest|latest)PublishTime"\s*:\s*"([^"]*)"|(previous|sha256)"\s*:)/g;
 
 /** Whether a manifest may name an object with messages of that time: without parsing it, which takes twenty times as long. */
 export function mayTellOf(bytes: Buffer, { fromMs, toMs }: TimeRange): boolean {
   let least = '9999-99';
   let greatest = '';
-  for (const [, text = ''] of bytes.toString('latin1').matchAll(PUBLISH_TIME)) {
+  let withoutSha256 = 0;
+  for (const [, end, text = '', name] of bytes.toString('latin1').matchAll(TIME_OR_SHA256)) {
+    if (end === 'first' || name === 'previous') withoutSha256++;
+    if (name === 'sha256') withoutSha256--;
+    if (name !== undefined) continue;
     if (!/^\d{4}-\d{2}-\d{2}T/.test(text)) return true;
     const date = text.slice(0, 10);
     if (date < least) least = date;
     if (date > greatest) greatest = date;
   }
-  if (greatest === '') return true;
+  if (greatest === '' || withoutSha256 > 0) return true;
   return (
     (fromMs === undefined || greatest >= dateOf(fromMs - CLOCK_SLACK_MS)) &&
     (toMs === undefined || least <= dateOf(toMs + CLOCK_SLACK_MS))
   );
 }
 
-/** Whether messages of the object were published then, by its manifest; an end that is no date says nothing of the others. */
+/**
+ * Whether messages of the object were published then, by its manifest; an end that is no date says nothing of the others.
+ * Manifests from before they had the SHA-256 of objects say nothing of the messages between the ends.
+ */
 export function mayBeWithin(object: ManifestObject, { fromMs, toMs }: TimeRange): boolean {
+  if (object.sha256 === undefined) return true;
   const { firstPublishTime, lastPublishTime, earliestPublishTime, latestPublishTime } = object;
   const ends = [firstPublishTime, lastPublishTime].map((text) => parseTime(text));
   if (!ends.every((timeMs) => timeMs !== undefined && isDate(timeMs))) return true;

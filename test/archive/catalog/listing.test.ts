@@ -2,8 +2,9 @@
 import { expect, it } from 'vitest';
 import { streamCatalog } from '../../../src/archive/catalog/catalog-stream.ts';
 import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
+import { mayHold } from '../../../src/archive/catalog/selection.ts';
 import { formatTime } from '../../../src/format/record.ts';
-import type { ManifestObject } from '../../../src/format/run-manifest.ts';
+import type { ManifestLink, ManifestObject } from '../../../src/format/run-manifest.ts';
 import { storeRunManifest } from '../../../src/format/run-manifest.ts';
 import { readAhead } from '../../../src/lib/read-ahead.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
@@ -37,7 +38,7 @@ async function storeManifestOf(
   objects: readonly ManifestObject[],
   startedAtMs: number,
   rule = 'orders-backup',
-  spansInKeysSince?: string,
+  more?: Partial<ManifestLink>,
 ): Promise<string> {
   const summary = {
     rule,
@@ -53,8 +54,8 @@ async function storeManifestOf(
     partitions: 2,
   };
   const link = { topic: TOPIC.full, subscription: 's', subscriptionType: 'exclusive', positions: [] };
-  const since = spansInKeysSince === undefined ? {} : { link: { ...link, spansInKeysSince } };
-  return storeRunManifest(store, PREFIX, { ...summary, ...since }, objects, {});
+  const linked = more === undefined ? summary : { ...summary, link: { ...link, ...more } };
+  return storeRunManifest(store, PREFIX, linked, objects, {});
 }
 
 const datesIn = (calls: readonly string[], kind: string) =>
@@ -155,6 +156,36 @@ it('finds messages of a time in objects of other dates, by what manifests say ab
   expect(objects.length).toBeLessThan(10);
 });
 
+it('finds messages of a time between the ends of an object of which a manifest from before does not say when they were published', async () => {
+  const store = createMemoryStore();
+  const since = formatTime(START_MS + 200 * DAY_MS);
+  const keys: string[] = [];
+  const previous = { key: `${PREFIX}_runs/rule=orders-backup/date=2026-11-01/x.json`, sha256: 'aa' };
+  for (let day = 0; day < 600; day++) {
+    const at = (n: number, publishDay: number, partition = 0) =>
+      message(partition, day * 10 + n, { publishTimeMs: START_MS + publishDay * DAY_MS + n });
+    const objects = [await storeObject(store, [at(0, day), at(1, 10), at(2, day)])];
+    if (day >= 200) objects[0] = await storeObject(store, [at(3, day), at(4, day)]);
+    objects.push(await storeObject(store, [at(5, day, 1), at(6, day, 1)]));
+    keys.push(objects[0]?.key as string);
+    // Days 0 to 99 as the first versions did it, 100 to 199 one object with a checksum beside one without.
+    const said = objects.map(
+      ({ sha256, ...rest }, i): ManifestObject =>
+        day >= 200 || (day >= 100 && i === 1) ? { ...rest, sha256: sha256 as string } : rest,
+    );
+    const link = day < 100 ? undefined : { previous, ...(day >= 200 && { spansInKeysSince: since }) };
+    await storeManifestOf(store, said, START_MS + day * DAY_MS, undefined, link);
+  }
+  store.calls.length = 0;
+  const time = { fromMs: START_MS + 10 * DAY_MS, toMs: START_MS + 10 * DAY_MS + 1_000 };
+  const { objects } = await readCatalog(store, PREFIX, { topic: TOPIC, time });
+  const found = objects.filter((object) => mayHold(object, time)).map(({ key }) => key);
+  expect(found).toEqual(expect.arrayContaining(keys.slice(0, 200)));
+  expect(found.filter((key) => keys.indexOf(key) >= 200)).toEqual([]);
+  // Of the runs since keys say it, those of a day in which two versions may have run.
+  expect(store.calls.filter((call) => call.startsWith('read ')).length).toBeLessThan(210);
+});
+
 it('opens no manifest for a time but those whose keys say that they tell of it, and those from before keys said it', async () => {
   const store = createMemoryStore();
   const since = formatTime(START_MS + 100 * DAY_MS);
@@ -172,7 +203,7 @@ it('opens no manifest for a time but those whose keys say that they tell of it, 
       objects.push(said === undefined ? object : { ...object, [name]: said });
       if (between !== undefined) keys.set(day, object.key);
     }
-    const spansSince = day < 100 ? undefined : since;
+    const spansSince = day < 100 ? undefined : { spansInKeysSince: since };
     await storeManifestOf(store, objects, START_MS + day * DAY_MS, undefined, spansSince);
   }
   store.calls.length = 0;
