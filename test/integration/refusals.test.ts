@@ -1,5 +1,5 @@
 // What real brokers of several versions refuse with, and the hints that are made of it.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../src/topic-name.ts';
 import { contractOptions } from '../contract/contract-options.ts';
@@ -52,5 +52,26 @@ describe.each(VERSIONS)('a real broker %s', (version) => {
       }
     }
     expect(await open(broker().httpUrl, topic)).toEqual({ failure: undefined, warnings: [] });
+  });
+
+  it('refuses a consumer beyond the limit of the topic, which is a failure and no other run at work', async () => {
+    const topic = await createTopic(broker(), 'limited');
+    const options = contractOptions({
+      serviceUrl: broker().serviceUrl,
+      topic: parseTopicName(topic) as TopicName,
+      subscription: 'of-somebody-else',
+    });
+    const other = createWireSource(options);
+    await other.open();
+    await broker().admin('POST', 'namespaces/public/default/maxConsumersPerTopic', 1);
+    // The policy takes a while to reach the topic.
+    await vi.waitFor(async () => {
+      expect((await open(broker().serviceUrl, topic)).failure).toMatchObject({
+        code: 'source',
+        hint: expect.stringContaining('maxConsumersPerTopic'),
+      });
+    }, 10_000);
+    await other.close();
+    await broker().admin('POST', 'namespaces/public/default/maxConsumersPerTopic', 0);
   });
 });

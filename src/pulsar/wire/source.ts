@@ -14,7 +14,7 @@ import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
 import { ReceiveMemory } from './protocol/receive-memory.ts';
-import { isServerError } from './protocol/server-error.ts';
+import { isServerError, saysConsumerLimit } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { runEnded } from './run-ended.ts';
@@ -119,7 +119,9 @@ class WireSource implements Source {
       await this.close();
       if (isServerError(error, 'ConsumerBusy')) {
         if (isOfOtherType(error)) throw otherType(error);
-        if (this.#options.config.subscriptionType === 'exclusive') return 'busy';
+        // Where no further consumer may come, nobody may be at work here.
+        const isHeld = !saysConsumerLimit(messageOf(error));
+        if (isHeld && this.#options.config.subscriptionType === 'exclusive') return 'busy';
       }
       throw error;
     } finally {

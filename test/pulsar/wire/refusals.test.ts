@@ -72,6 +72,39 @@ describe('over the binary protocol', () => {
   );
 });
 
+describe('a consumer that a policy does not allow', () => {
+  it.each(['exclusive', 'failover'] as const)(
+    'is a failure, and not taken for another run at work (%s)',
+    async (subscriptionType) => {
+      for (const message of [
+        'Topic reached max consumers limit',
+        'Subscription reached max consumers limit',
+      ]) {
+        const broker = await brokerWithTopic();
+        const refusal = { error: SERVER_ERROR.ConsumerBusy, message };
+        broker.onCommand((name) => (name === 'subscribe' ? refusal : undefined));
+        expect(await opened(broker, { subscriptionType })).toMatchObject({
+          retryable: false,
+          message: expect.stringContaining(message),
+          hint: expect.stringContaining('maxConsumersPerTopic'),
+        });
+      }
+    },
+  );
+
+  it('is reported with where to look, whatever the policy is', async () => {
+    const broker = await brokerWithTopic();
+    const message = `Topic[{${TOPIC}}] doesn't support Exclusive sub type!`;
+    const refusal = { error: SERVER_ERROR.NotAllowedError, message };
+    broker.onCommand((name) => (name === 'subscribe' ? refusal : undefined));
+    expect(await opened(broker)).toMatchObject({
+      retryable: false,
+      message: expect.stringContaining(message),
+      hint: expect.stringContaining('policy'),
+    });
+  });
+});
+
 /** An HTTP server that gives one answer to everything. */
 async function withHttp(answer: RequestListener, act: (serviceUrl: string) => Promise<void>): Promise<void> {
   const server = createServer(answer);

@@ -30,7 +30,14 @@ const HINTS: ReadonlyMap<number, string> = new Map([
     SERVER_ERROR.ConsumerBusy,
     'Another consumer holds the subscription: give this rule a subscription of its own, or stop the other consumer.',
   ],
+  [
+    SERVER_ERROR.NotAllowedError,
+    'A policy of the cluster, the namespace or the topic does not allow it: the reason above names it (types of subscriptions, how many subscriptions a topic may have). Change that policy, or the setting of this rule.',
+  ],
 ]);
+
+const CONSUMER_LIMIT_HINT =
+  'The topic or its subscription has as many consumers as a policy allows (maxConsumersPerTopic, maxConsumersPerSubscription; consumers of other subscriptions count for the topic): raise the limit, or stop other consumers.';
 
 const LATER =
   'The broker cannot do this just now. It is tried again while there is time; if it stays, look at the cluster.';
@@ -53,6 +60,9 @@ export const LISTENER_HINT =
 /** The words of all versions; over the binary protocol they come as ServiceNotReady, over HTTP with 500. */
 export const saysUnknownListener = (words: string): boolean => /do(?:es)? not have .*listener/i.test(words);
 
+/** Brokers of all versions answer ConsumerBusy too where no further consumer may come, whoever holds the subscription. */
+export const saysConsumerLimit = (words: string): boolean => /\bmax(?:imum)?\b.*\bconsumers\b/i.test(words);
+
 /** A broker's refusal as it is thrown; `details.serverError` has its name. */
 export function serverError(what: string, code: unknown, message: unknown): BackupError {
   const number = typeof code === 'number' ? code : SERVER_ERROR.UnknownError;
@@ -67,7 +77,9 @@ export function serverError(what: string, code: unknown, message: unknown): Back
     ? LISTENER_HINT
     : isNoNamespace
       ? NO_TOPIC
-      : (HINTS.get(number) ?? (RETRYABLE.has(number) ? LATER : undefined));
+      : number === SERVER_ERROR.ConsumerBusy && saysConsumerLimit(words)
+        ? CONSUMER_LIMIT_HINT
+        : (HINTS.get(number) ?? (RETRYABLE.has(number) ? LATER : undefined));
   return new BackupError('source', `${what} was refused: ${name}${words === '' ? '' : ` (${words})`}`, {
     retryable: RETRYABLE.has(number) && !isUnknownListener && !isNoNamespace,
     ...(hint === undefined ? {} : { hint }),
