@@ -7,7 +7,7 @@ import { drain } from './drain.ts';
 import { BackupError } from './errors.ts';
 import { isArchiveClass } from './format/contents.ts';
 import type { Summary } from './format/run-manifest.ts';
-import { systemClock } from './lib/clock.ts';
+import { steadyClock } from './lib/clock.ts';
 import { createMemoryPressure } from './lib/memory-pressure.ts';
 import { untilAborted } from './lib/until-aborted.ts';
 import { createLogger } from './logger.ts';
@@ -24,7 +24,8 @@ import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } fr
 
 /** What an invocation is made of; tests replace the outside. */
 export interface HandlerParts {
-  readonly clock: Clock;
+  /** By default one that begins with the invocation. */
+  readonly clock?: Clock;
   readonly createStore: (config: RuleConfig, logger: Logger) => ObjectStore;
   readonly createSource: (options: SourceOptions) => Promise<Source>;
   readonly createLogger: (options: {
@@ -43,7 +44,6 @@ export interface HandlerParts {
 
 /** The outside of the deployed function. */
 export const REAL_PARTS: HandlerParts = {
-  clock: systemClock,
   createStore: (config, logger) => createCosStore(config.cos, { logger }),
   createSource,
   createLogger,
@@ -58,7 +58,7 @@ export async function handleInvocation(
   context: ScfContext,
   parts: HandlerParts = REAL_PARTS,
 ): Promise<Summary> {
-  const { clock } = parts;
+  const clock = parts.clock ?? steadyClock();
   const startedAtMs = clock.now();
   const rule = env['RULE_NAME'] || env['SCF_FUNCTIONNAME'] || 'unnamed';
   const requestId = context.request_id ?? `local-${startedAtMs}`;
@@ -75,7 +75,7 @@ export async function handleInvocation(
     deadline = new Deadline(clock, times);
     // At a shell a person has just chosen them.
     const low = parts.runsFrom === 'shell' ? [] : lowLimits(config, context);
-    const work = run({ config, memory, low, deadline, outcome, logger, parts, opened });
+    const work = run({ config, memory, low, clock, deadline, outcome, logger, parts, opened });
     await untilAborted(work, deadline.lastEnd, notEnded);
     if (outcome.drained?.failure !== undefined) throw outcome.drained.failure;
   } catch (error) {
@@ -106,6 +106,7 @@ interface Invocation {
   readonly config: RuleConfig;
   readonly memory: RunMemory;
   readonly low: readonly LowLimit[];
+  readonly clock: Clock;
   readonly deadline: Deadline;
   readonly outcome: RunOutcome;
   readonly logger: Logger;
@@ -115,8 +116,7 @@ interface Invocation {
 }
 
 async function run(invocation: Invocation): Promise<void> {
-  const { config, memory, low, deadline, outcome, logger, parts, opened } = invocation;
-  const { clock } = parts;
+  const { config, memory, low, clock, deadline, outcome, logger, parts, opened } = invocation;
   const { startedAtMs, tally } = outcome;
   const signal = deadline.hardEnd;
   logger.info(startFields(invocation), 'run started');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { RuleConfig } from '../src/config.ts';
 import { BackupError } from '../src/errors.ts';
 import { type HandlerParts, handleInvocation } from '../src/handler.ts';
@@ -120,6 +120,30 @@ describe('an invocation', () => {
     expect(closed).toContain('source');
     expect(closed).toContain('store');
     expect(store.objects.size).toBe(3);
+  });
+
+  it.each([
+    ['an hour ahead', 3_600_000],
+    ['an hour back', -3_600_000],
+  ])('goes on evenly while the clock of its machine is set %s', async (_, byMs) => {
+    const { broker, parts } = outside();
+    const { clock: _ofTests, ...real } = parts;
+    fill(broker);
+    const startedMs = Date.now();
+    const isSet = () => Math.abs(Date.now() - startedMs) > 1_000_000;
+    broker.hook = (call) => {
+      if (call !== 'next' || isSet()) return;
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + byMs });
+    };
+    try {
+      const summary = await handleInvocation(ENV, CONTEXT, real);
+      expect(isSet()).toBe(true);
+      expect(summary).toMatchObject({ stopReason: 'caught_up', messages: 10 });
+      expect(summary.durationMs).toBeGreaterThanOrEqual(0);
+      expect(summary.durationMs).toBeLessThan(CONTEXT.time_limit_in_ms);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('leaves a manifest with one entry per object, after everything is acknowledged', async () => {
