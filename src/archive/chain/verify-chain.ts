@@ -157,7 +157,7 @@ function* gapFindings(gaps: readonly Gap[], topic: string, partition: number): G
     if (gap.passedOver !== undefined) {
       if (named.has(gap.passedOver)) continue;
       named.add(gap.passedOver);
-      yield tellPassedOver(gap.passedOver, name);
+      yield passedOverFinding(gap.passedOver, name);
     } else if (gap.cause === 'lost')
       yield damage(
         key,
@@ -179,7 +179,7 @@ function* gapFindings(gaps: readonly Gap[], topic: string, partition: number): G
   }
 }
 
-function tellPassedOver({ key, from, to, entriesAtMost, startedAtMs }: PassedOver, name: string): Finding {
+function passedOverFinding({ key, from, to, entriesAtMost, startedAtMs }: PassedOver, name: string): Finding {
   const many = entriesAtMost === undefined ? 'entries' : `${countText(entriesAtMost)} at most`;
   return notice(
     key,

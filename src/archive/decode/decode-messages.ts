@@ -56,7 +56,7 @@ export async function* decodeMessages(
     const found = await schemas.of(message.topic, schemaVersion, object);
     if (found.kind === 'missing') counts.missing++;
     const decoded = decodeAs(found, message, schemaVersion, decoders);
-    if ('error' in decoded) {
+    if (decoded.kind === 'undecoded') {
       counts.failed++;
       counts.firstError ??= decoded.error;
       const error = `"decodeError":${JSON.stringify(decoded.error)}`;
@@ -78,7 +78,7 @@ function decodeAs(
   version: Uint8Array,
   decoders: WeakMap<KeptSchema, Decoder>,
 ): Decoded<JsonValue> | Undecoded {
-  if (found.kind !== 'schema') return { error: reasonOf(found, versionText(version)) };
+  if (found.kind !== 'schema') return { kind: 'undecoded', error: reasonOf(found, versionText(version)) };
   let decoder = decoders.get(found.schema);
   if (decoder === undefined) {
     decoder = createDecoder(found.schema);

@@ -22,12 +22,14 @@ import type { Slot } from './value-type.ts';
 
 /** A decoded message: `key` is there where the schema is KEY_VALUE. */
 export interface Decoded<T> {
+  readonly kind: 'decoded';
   readonly value: T | null;
   readonly key?: T | null;
 }
 
 /** Why a message could not be decoded, as a sentence. */
 export interface Undecoded {
+  readonly kind: 'undecoded';
   readonly error: string;
 }
 
@@ -49,7 +51,7 @@ export function createDecoder(schema: KeptSchema): Decoder {
   try {
     return schema.type === 'KEY_VALUE' ? keyValueDecoder(schema) : plainDecoder(codecOf(schema));
   } catch (error) {
-    const undecoded = { error: `its schema cannot be used: ${reasonOf(error)}` };
+    const undecoded = { kind: 'undecoded' as const, error: `its schema cannot be used: ${reasonOf(error)}` };
     return { value: undefined, key: undefined, decode: () => undecoded };
   }
 }
@@ -58,7 +60,7 @@ function plainDecoder(codec: Codec): Decoder {
   return {
     value: codec.slot,
     key: undefined,
-    decode: (_key, payload) => attempt(() => ({ value: jsonOf(codec, payload) })),
+    decode: (_key, payload) => attempt(() => ({ kind: 'decoded', value: jsonOf(codec, payload) })),
   };
 }
 
@@ -73,9 +75,13 @@ function keyValueDecoder({ keyValue }: KeptSchema): Decoder {
     decode: (key, payload) =>
       attempt(() => {
         const pair = isSeparated ? { key: key ?? null, value: payload } : splitPair(payload);
-        if (pair === null) return { value: null };
+        if (pair === null) return { kind: 'decoded', value: null };
         const decodedKey = part('key', () => jsonOf(keyCodec, pair.key));
-        return { value: part('value', () => jsonOf(valueCodec, pair.value)), key: decodedKey };
+        return {
+          kind: 'decoded',
+          value: part('value', () => jsonOf(valueCodec, pair.value)),
+          key: decodedKey,
+        };
       }),
   };
 }
@@ -90,7 +96,7 @@ function attempt(decode: () => Decoded<JsonValue>): Decoded<JsonValue> | Undecod
   try {
     return decode();
   } catch (error) {
-    return { error: `it does not fit its schema: ${reasonOf(error)}` };
+    return { kind: 'undecoded', error: `it does not fit its schema: ${reasonOf(error)}` };
   }
 }
 

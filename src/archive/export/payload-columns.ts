@@ -91,11 +91,11 @@ export async function openPayloads(
     if (payload !== null && isByJson(found)) {
       const decoded = decodeJson(payload);
       // What is no JSON may be of the schema that is not there.
-      if (found === undefined || !('error' in decoded)) return decoded;
+      if (found === undefined || decoded.kind === 'decoded') return decoded;
     }
-    if (found === undefined) return payload === null ? { value: null } : undefined;
+    if (found === undefined) return payload === null ? { kind: 'decoded', value: null } : undefined;
     if (found.kind !== 'schema')
-      return { error: undecodedReason(found, versionText(schemaVersion as Uint8Array)) };
+      return { kind: 'undecoded', error: undecodedReason(found, versionText(schemaVersion as Uint8Array)) };
     let decoder = decoders.get(found.schema.sha256);
     if (decoder === undefined) {
       decoder = createDecoder(found.schema);
@@ -108,7 +108,7 @@ export async function openPayloads(
     async see(message, object) {
       if (message.payload === null || !isByJson(await schemaOf(message, object))) return;
       const decoded = decodeJson(message.payload);
-      if ('error' in decoded) return;
+      if (decoded.kind === 'undecoded') return;
       seen = mergeTypes(seen, typeOfJson(decoded.value, 'payload', onSeen), 'payload', onSeen);
       if (++looked % LOOKED_AT_ONCE === 0) seen = narrowed(seen, 'payload', onSeen);
     },
@@ -142,7 +142,7 @@ export async function openPayloads(
         async rowFields(message, object) {
           const decoded = await decode(message, object);
           if (decoded === undefined) return '';
-          if ('error' in decoded) return `,"decodeError":${JSON.stringify(decoded.error)}`;
+          if (decoded.kind === 'undecoded') return `,"decodeError":${JSON.stringify(decoded.error)}`;
           try {
             const parts = Object.entries(types).map(([name, type]) => {
               const value = name === 'payload' ? decoded.value : decoded.key;
@@ -169,8 +169,11 @@ function columnOf(name: string, type: PayloadType): Column {
 function decodeJson(payload: Uint8Array): Decoded<JsonValue> | Undecoded {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   try {
-    return { value: parseJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) };
+    return {
+      kind: 'decoded',
+      value: parseJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)),
+    };
   } catch (error) {
-    return { error: error instanceof SyntaxError ? 'it is no JSON' : 'it is no text' };
+    return { kind: 'undecoded', error: error instanceof SyntaxError ? 'it is no JSON' : 'it is no text' };
   }
 }

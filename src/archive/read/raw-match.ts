@@ -81,7 +81,7 @@ const ofName = (name: string): Needed | undefined => (/^\d+$/.test(name) ? undef
 /** What a name is expected to have: digits may have a point between them. */
 function ofExpected(expected: string): Needed | undefined {
   const written = writtenAs(expected);
-  if ('text' in written) return ofJson(written.text);
+  if (written.kind === 'text') return ofJson(written.text);
   const { digits } = written;
   if (digits === '0' || digits.length > MAX_DIGITS) return undefined;
   const pointed = Array.from({ length: digits.length - 1 }, (_, i) => i + 1);

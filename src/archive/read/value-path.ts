@@ -59,10 +59,15 @@ const LITERALS = new Map<string, boolean | null>([
 ]);
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
+/** The text, or the digits, that JSON has of an expected value. */
+export type WrittenValue =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'number'; readonly digits: string };
+
 /** What JSON has of an expected value if it has it: a text, or the digits of a number without zeros at both ends. */
-export function writtenAs(expected: string): { readonly text: string } | { readonly digits: string } {
-  if (!NUMBER.test(expected)) return { text: quotedText(expected) ?? expected };
-  return { digits: normalNumber(expected).replace(/^-|e.*$/g, '') };
+export function writtenAs(expected: string): WrittenValue {
+  if (!NUMBER.test(expected)) return { kind: 'text', text: quotedText(expected) ?? expected };
+  return { kind: 'number', digits: normalNumber(expected).replace(/^-|e.*$/g, '') };
 }
 
 function quotedText(text: string): string | undefined {

@@ -4,7 +4,7 @@
 import { describeCopy } from '../catalog/copy-scope.ts';
 import { countText } from '../catalog/message-count.ts';
 import type { PartitionResult } from '../chain/verify-chain.ts';
-import type { DayResult } from '../verify/days.ts';
+import type { DayResult } from '../verify/day-tally.ts';
 import type { VerifyReport } from '../verify/verify.ts';
 import { findingList, htmlPage, tile } from './html.ts';
 import { asText, bytesText, numberText, partitionText } from './text.ts';

@@ -5,7 +5,7 @@ import type { TopicName } from '../../topic-name.ts';
 import { manifestPath } from '../catalog/manifest-link.ts';
 import type { KnownHead } from '../chain/follow-runs.ts';
 import { damage, type Finding } from '../finding.ts';
-import type { DayResult } from './days.ts';
+import type { DayResult } from './day-tally.ts';
 
 type EarlierDay = Pick<DayResult, 'topic' | 'partition' | 'date' | 'objects'> & {
   readonly sha256?: string | undefined;

@@ -31,7 +31,7 @@ import {
   verifyChain,
 } from '../chain/verify-chain.ts';
 import type { Finding } from '../finding.ts';
-import { createDayTally, type DayResult } from './days.ts';
+import { createDayTally, type DayResult } from './day-tally.ts';
 import { compareDays, type EarlierReport } from './earlier.ts';
 import { type Inspection, inspectObject } from './inspect.ts';
 import { verifySurroundings } from './verify-catalog.ts';

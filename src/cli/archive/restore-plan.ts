@@ -29,6 +29,7 @@ export interface RestoreHow {
 
 /** A topic that is to be restored. */
 export interface RestorePlan extends TopicPair {
+  readonly kind: 'plan';
   readonly note: RestoreNote;
   readonly partitions: readonly PartitionObjects[];
   readonly sourcePartitions: number;
@@ -39,6 +40,12 @@ export interface RestorePlan extends TopicPair {
   readonly bytes: number;
   /** Whether there is neither an object nor a raw entry of it, whatever is selected. */
   readonly isNothing: boolean;
+}
+
+/** A topic that was restored before. */
+export interface DoneBefore {
+  readonly kind: 'done';
+  readonly done: NonNullable<RestoreNote['done']>;
 }
 
 /** A plan with its target. */
@@ -56,7 +63,7 @@ export async function planRestore(
   location: Location,
   pair: TopicPair,
   how: RestoreHow,
-): Promise<RestorePlan | { readonly done: NonNullable<RestoreNote['done']> }> {
+): Promise<RestorePlan | DoneBefore> {
   const { store, prefix } = location;
   const { selection, route, isWithRaw, isSkipping, signal } = how;
   const { source, target } = pair;
@@ -78,7 +85,7 @@ export async function planRestore(
   );
   if (note.done !== undefined) {
     await objects.return(undefined);
-    return { done: note.done };
+    return { kind: 'done', done: note.done };
   }
   const { began } = note;
   const list = createObjectList(prefix);
@@ -103,6 +110,7 @@ export async function planRestore(
   if (gone > 0) throw areGone(gone);
   const partitions = list.partitions();
   return {
+    kind: 'plan',
     ...{ ...pair, note, partitions, damage },
     sourcePartitions: partitionCounts.get(source.full) ?? 0,
     raw: isWithRaw ? selected : [],

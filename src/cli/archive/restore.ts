@@ -174,7 +174,7 @@ Examples:
           onListed: (objects) => progress.update(`${objects.toLocaleString('en-US')} objects listed`),
         });
         const names = { source: pair.source.full, target: pair.target.full };
-        if ('done' in plan) {
+        if (plan.kind === 'done') {
           const { startedAt: doneAt, leftOut } = plan.done;
           if (leftOut > 0) throw leftOutThen(names.source, doneAt, leftOut);
           reports.push({ ...names, doneAt, counts: noCounts(), rawLeftOut: 0, damaged: [] });

@@ -1,8 +1,8 @@
 // What all connections of the broker share: its data, its settings, its faults.
 import type { Tokens } from './access.ts';
 import type { Faults } from './faults.ts';
-import type { Schemas } from './schemas.ts';
 import type { SubscriptionOptions } from './subscription.ts';
+import type { Schemas } from './topic-schemas.ts';
 import type { Topics } from './topics.ts';
 
 /** Named in lookups while the broker plays a cluster behind a proxy; nobody can resolve it. */

@@ -18,10 +18,10 @@ import type { Tokens } from './access.ts';
 import { Faults } from './faults.ts';
 import { answerHttp, type HttpContext } from './http.ts';
 import { sendRefusal } from './refusal.ts';
-import { Schemas } from './schemas.ts';
 import { Session } from './session.ts';
 import type { SubscriptionOptions } from './subscription.ts';
 import type { Topic } from './topic.ts';
+import { Schemas } from './topic-schemas.ts';
 import { Topics } from './topics.ts';
 
 export interface LocalBrokerOptions {

@@ -9,11 +9,11 @@ import { schemaOf } from './schemas.ts';
 
 const decode = (definition: object | string, payload: Uint8Array | readonly number[]) => {
   const decoded = createDecoder(schemaOf('AVRO', definition)).decode(undefined, Uint8Array.from(payload));
-  return 'error' in decoded ? decoded : JSON.parse(jsonText(decoded.value));
+  return decoded.kind === 'undecoded' ? decoded : JSON.parse(jsonText(decoded.value));
 };
 const text = (definition: object | string, payload: Uint8Array | readonly number[]) => {
   const decoded = createDecoder(schemaOf('AVRO', definition)).decode(undefined, Uint8Array.from(payload));
-  return 'error' in decoded ? decoded.error : jsonText(decoded.value);
+  return decoded.kind === 'undecoded' ? decoded.error : jsonText(decoded.value);
 };
 const field = (name: string, type: unknown) => ({ name, type });
 const record = (...fields: object[]) => ({ type: 'record', name: 'R', namespace: 'n', fields });
@@ -103,7 +103,7 @@ test('any bytes are decoded or refused with a reason, whatever the schema', () =
   fc.assert(
     fc.property(sample, fc.uint8Array({ maxLength: 64 }), ({ schema }, payload) => {
       const decoded = createDecoder(schemaOf('AVRO', renamed(schema) as object)).decode(undefined, payload);
-      expect('error' in decoded ? decoded.error : jsonText(decoded.value)).toBeTypeOf('string');
+      expect(decoded.kind === 'undecoded' ? decoded.error : jsonText(decoded.value)).toBeTypeOf('string');
     }),
   );
 });
@@ -123,7 +123,7 @@ test('any definition makes a decoder', () => {
       ]) {
         const decoder = createDecoder(schemaOf(type, bytes));
         const decoded = decoder.decode(undefined, Buffer.from('"text"'));
-        expect('error' in decoded ? decoded.error : jsonText(decoded.value)).toBeTypeOf('string');
+        expect(decoded.kind === 'undecoded' ? decoded.error : jsonText(decoded.value)).toBeTypeOf('string');
       }
     }),
   );

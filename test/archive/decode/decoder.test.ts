@@ -9,7 +9,7 @@ import { schemaOf } from './schemas.ts';
 
 const text = (decoder: Decoder, payload: Uint8Array | null, key?: Uint8Array): string => {
   const decoded = decoder.decode(key, payload);
-  if ('error' in decoded) return decoded.error;
+  if (decoded.kind === 'undecoded') return decoded.error;
   return `${decoded.key === undefined ? '' : `${jsonText(decoded.key)}=`}${jsonText(decoded.value)}`;
 };
 const primitive = (type: string, payload: readonly number[], properties = {}) =>

@@ -46,7 +46,7 @@ function decode(payload: string | Uint8Array, definition: object | string = ORDE
     undefined,
     Buffer.from(payload as string),
   );
-  return 'error' in decoded ? decoded.error : jsonText(decoded.value);
+  return decoded.kind === 'undecoded' ? decoded.error : jsonText(decoded.value);
 }
 
 test('JSON stays what it is, in one line: its digits, its order, fields that the schema does not have', () => {

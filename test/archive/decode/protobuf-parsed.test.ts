@@ -26,7 +26,7 @@ function decode(rows: readonly Row[], payload: Uint8Array): string {
   }));
   const schema = schemaOf('PROTOBUF', definition, { __PARSING_INFO__: JSON.stringify(info) });
   const decoded = createDecoder(schema).decode(undefined, payload);
-  return 'error' in decoded ? decoded.error : jsonText(decoded.value);
+  return decoded.kind === 'undecoded' ? decoded.error : jsonText(decoded.value);
 }
 
 const written = (write: (writer: BinaryWriter) => BinaryWriter) => write(new BinaryWriter()).finish();
@@ -88,7 +88,10 @@ test('a map is one where its types have one encoding; with integers its entries 
 
 test('a schema without the numbers of its fields, or with a group, says so', () => {
   const decoded = createDecoder(schemaOf('PROTOBUF', '{}')).decode(undefined, NOTHING);
-  expect(decoded).toEqual({ error: 'its schema cannot be used: it does not keep the numbers of its fields' });
+  expect(decoded).toEqual({
+    kind: 'undecoded',
+    error: 'its schema cannot be used: it does not keep the numbers of its fields',
+  });
   expect(decode([[1, 'thing', 'GROUP', 'OPTIONAL', 'int']], NOTHING)).toBe(
     'its schema cannot be used: a field of type GROUP is not described',
   );

@@ -149,7 +149,7 @@ function schemaFor(rootMessageTypeName: string, file: FileDescriptorProto[] = [.
 const decoders = new Map(['shop.Order', 'Old', 'Open'].map((name) => [name, createDecoder(schemaFor(name))]));
 function text(payload: Uint8Array, name = 'shop.Order'): string {
   const decoded = decoders.get(name)?.decode(undefined, payload);
-  if (decoded === undefined || 'error' in decoded) return decoded?.error ?? '';
+  if (decoded === undefined || decoded.kind === 'undecoded') return decoded?.error ?? '';
   return jsonText(decoded.value);
 }
 const encoded = (json: object) => toBinary(ORDER, fromJson(ORDER, json as never));
@@ -341,7 +341,7 @@ test('what the library writes of any message is decoded as the library says it',
         useProtoFieldName: true,
       });
       const ours = decoders.get('shop.Order')?.decode(undefined, encoded(json));
-      expect(asTexts(ours)).toEqual({ value: asTexts(said) });
+      expect(asTexts(ours)).toEqual({ kind: 'decoded', value: asTexts(said) });
     }),
   );
 });
@@ -366,6 +366,7 @@ test('a schema whose descriptors are not there, or not right, says so', () => {
   const decode = (schema: ReturnType<typeof schemaOf>) =>
     createDecoder(schema).decode(undefined, new Uint8Array());
   expect(decode(schemaFor('shop.Gone'))).toEqual({
+    kind: 'undecoded',
     error: 'its schema cannot be used: the message shop.Gone is not defined',
   });
   expect(decode(schemaFor('shop.Order', [ORDERS]))).toMatchObject({

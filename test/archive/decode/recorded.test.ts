@@ -1,16 +1,16 @@
 // What the official clients encode, with the schemas that a broker keeps of it (test/fixtures/schemas), against what the
 // official Java client reads of it: the typed consumer, and AUTO_CONSUME.
 import { expect, test } from 'vitest';
-import type { Decoded } from '../../../src/archive/decode/decoder.ts';
 import { type JsonValue, NumberText } from '../../../src/archive/decode/json-value.ts';
-import { RECORDED, type RecordedValue } from './recordings.ts';
+import { RECORDED, type RecordedContent, type RecordedValue } from './recordings.ts';
 
 type Fields = { readonly [name: string]: JsonValue };
 
-function decode({ decoder, key, payload }: RecordedValue): Decoded<JsonValue> {
+function decode({ decoder, key, payload }: RecordedValue): RecordedContent {
   const decoded = decoder.decode(key, payload);
-  if ('error' in decoded) throw new Error(decoded.error);
-  return decoded;
+  if (decoded.kind === 'undecoded') throw new Error(decoded.error);
+  const { kind: _, ...content } = decoded;
+  return content;
 }
 
 /** Numbers as their value: Java writes 0.0, and 1.4E-45 for the float that is 1e-45 as well. */

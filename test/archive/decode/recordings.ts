@@ -15,9 +15,12 @@ export interface RecordedValue {
   readonly decoder: Decoder;
   readonly key: Buffer | undefined;
   readonly payload: Buffer | null;
-  readonly typed?: Decoded<JsonValue> | null;
-  readonly generic: Decoded<JsonValue> | null;
+  readonly typed?: RecordedContent | null;
+  readonly generic: RecordedContent | null;
 }
+
+/** A value, and the key of a pair. */
+export type RecordedContent = Omit<Decoded<JsonValue>, 'kind'>;
 
 interface Line {
   readonly topic: string;
@@ -29,8 +32,8 @@ interface Line {
   } | null;
   readonly key?: string;
   readonly payload: string | null;
-  readonly typed?: Decoded<JsonValue> | null;
-  readonly generic: Decoded<JsonValue> | null;
+  readonly typed?: RecordedContent | null;
+  readonly generic: RecordedContent | null;
 }
 
 /** All that have a schema: a broker keeps none for bytes. */

@@ -6,9 +6,9 @@ import { LocalBroker, type LocalBrokerOptions } from '../../../src/local/broker/
 import { describeEntry, type Position, type StoredEntry } from '../../../src/local/broker/entry.ts';
 import type { Corruption, Faults } from '../../../src/local/broker/faults.ts';
 import { encodeEntry } from '../../../src/local/broker/frames.ts';
-import type { StoredSchema } from '../../../src/local/broker/schemas.ts';
 import type { Subscription, SubscriptionType } from '../../../src/local/broker/subscription.ts';
 import type { Topic } from '../../../src/local/broker/topic.ts';
+import type { StoredSchema } from '../../../src/local/broker/topic-schemas.ts';
 import type { Fields } from '../../../src/pulsar/wire/protocol/codec.ts';
 import type { CommandFields, CommandName } from '../../../src/pulsar/wire/protocol/frame.ts';
 import { encodeMessages, type LoopbackMessage, type PublishOptions } from './publish.ts';
