@@ -138,16 +138,17 @@ async function run(invocation: Invocation): Promise<void> {
       config: await withRoleKey(config, signal),
       receiveBudgetBytes: memory.receiveBytes,
       largestMessageBytes: memory.largestMessageBytes,
+      isFirstRun: async () => (await chain?.isFirst()) ?? true,
       clock,
       logger,
       signal,
     });
     opened.push(source);
     const of = { rule: config.rule, topic: config.pulsar.topic, prefix: config.cos.prefix };
-    const { subscription, subscriptionType } = config.pulsar;
+    const { subscription, subscriptionType, initialPosition } = config.pulsar;
     // Beside the opening of the source, so that a run with nothing to do takes no longer.
     chain = followRuns({
-      ...{ ...of, subscription, subscriptionType },
+      ...{ ...of, subscription, subscriptionType, initialPosition },
       ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
       onMoved: () => tally.subscriptionMoved++,
     });

@@ -40,6 +40,8 @@ export interface EarlierRun {
   readonly isEtagMd5: boolean;
   /** The manifests that it names: the one before it, and those beside that one. */
   readonly named: readonly string[];
+  /** Whether it is of this topic and subscription. */
+  readonly isOfSubscription: boolean;
   /** Where it left this subscription, by partition. */
   readonly ends: ReadonlyMap<number, SubscriptionPosition>;
   /** The keys of its objects. */
@@ -125,7 +127,10 @@ export async function readEarlierRun(
   const isEtagMd5 = listed.etag === createHash('md5').update(bytes).digest('hex');
   const { previous, beside, spansInKeysSince } = manifest as Partial<ManifestLink>;
   const named = [previous?.key, ...(Array.isArray(beside) ? beside : [])].filter((one) => one !== undefined);
-  return { listed, sha256, isEtagMd5, named, ends, keys, lastPublishTimes, spansInKeysSince };
+  return {
+    ...{ listed, sha256, isEtagMd5, named, isOfSubscription, ends },
+    ...{ keys, lastPublishTimes, spansInKeysSince },
+  };
 }
 
 /**

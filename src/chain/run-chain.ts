@@ -42,6 +42,7 @@ export interface RunChainOptions {
   readonly topic: TopicName;
   readonly subscription: string;
   readonly subscriptionType: string;
+  readonly initialPosition: 'earliest' | 'latest';
   readonly clock: Clock;
   readonly logger: Logger;
   readonly startedAtMs: number;
@@ -58,6 +59,11 @@ export interface ChainEnd {
 }
 
 export interface RunChain {
+  /**
+   * Whether no manifest is of a run of this subscription; true also where the role may not list or read any.
+   * @throws BackupError `store` where the store cannot say it now
+   */
+  isFirst(): Promise<boolean>;
   /** The partitions are open: compares, beside the drain. */
   opened(partitions: readonly SourcePartition[]): void;
   /** The partitions are drained: waits, not for long, for what has to be asked while they are open. Never throws. */
@@ -109,7 +115,11 @@ export function followRuns(options: RunChainOptions): RunChain {
     const run = await readEarlierRun(store, newest, of, call).catch(warnOnce);
     return { newest, run, beside: run === undefined ? [] : manifestsBeside(manifests, run) };
   }
-  const finding = findNewest().catch(warnOnce);
+  let failure: unknown;
+  const finding = findNewest().catch((error) => {
+    failure = error;
+    return warnOnce(error);
+  });
   let judging: Promise<void> = Promise.resolve();
 
   /** Compares the positions of these partitions at the run's begin with those that the newest run left. */
@@ -250,6 +260,12 @@ export function followRuns(options: RunChainOptions): RunChain {
   }
 
   return {
+    async isFirst() {
+      const found = await finding;
+      if (failure instanceof BackupError && failure.retryable) throw failure;
+      // One that cannot be read is of a run all the same.
+      return found === undefined || found.run?.isOfSubscription === false;
+    },
     opened(open) {
       partitions = open;
       judging = judge(open.filter((one) => one.positions()?.isBeginKnown)).catch(warnOnce);
@@ -286,8 +302,10 @@ export function followRuns(options: RunChainOptions): RunChain {
         ...(moved.length > 0 && { moved: moved.sort((a, b) => a.partition - b.partition) }),
         spansInKeysSince: found?.run?.spansInKeysSince ?? new Date(options.startedAtMs).toISOString(),
       };
-      // What is left and then lost, a run finds by the manifest of one before it: so the first one is not put off.
-      const isFirst = isLeft && found === undefined && !hasWarned;
+      // What is left and then lost, a run finds by the manifest of one before it: so the first one is not put off. Nor
+      // where the next run may begin a partition at its first message only because this one was here.
+      const isAwaited = isLeft || options.initialPosition === 'latest';
+      const isFirst = isAwaited && found === undefined && !hasWarned;
       return { link, isDue: moved.length > 0 || isFirst || isNews(positions, found, options.startedAtMs) };
     },
     abort() {

@@ -15,6 +15,12 @@ export interface SourceOptions {
    * raw. By default what the smallest function has room for.
    */
   readonly largestMessageBytes?: number;
+  /**
+   * Whether no run before this one has used the subscription. Asked only where a rule begins at `latest`: a later run that
+   * finds no subscription in a partition begins at the first message, since what came meanwhile was never to be passed over.
+   * By default it is the first. @throws BackupError where it cannot be known now
+   */
+  readonly isFirstRun?: () => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The end of the run: aborts every wait, reconnects included. */

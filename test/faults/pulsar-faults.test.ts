@@ -100,20 +100,21 @@ for (const subscriptionType of ['exclusive', 'failover']) {
       stage.expectExactlyOnce();
     });
 
-    it('a subscription that is deleted in mid-run is drained again from its start, and nothing is stored twice', async ({
-      stage,
-    }) => {
-      stage.publish(400);
-      let entries = 0;
-      stage.broker.onAnswer((name) => {
-        if (name === 'message' && ++entries === 25) {
-          setImmediate(() => stage.broker.deleteSubscription(stage.topic, SUBSCRIPTION));
-        }
-        return undefined;
-      });
-      await stage.run({ env: { FILE_MAX_MESSAGES: '60' } });
-      await thenAllIsWell(stage);
-    });
+    it.for(['earliest', 'latest'])(
+      'a subscription that is deleted in mid-run is drained again from its start, and nothing is stored twice (%s)',
+      async (position, { stage }) => {
+        stage.publish(400);
+        let entries = 0;
+        stage.broker.onAnswer((name) => {
+          if (name === 'message' && ++entries === 25) {
+            setImmediate(() => stage.broker.deleteSubscription(stage.topic, SUBSCRIPTION));
+          }
+          return undefined;
+        });
+        await stage.run({ env: { FILE_MAX_MESSAGES: '60', PULSAR_INITIAL_POSITION: position } });
+        await thenAllIsWell(stage);
+      },
+    );
 
     it('an unreadable entry that fails the run stops nothing before it, and no other partition', async ({
       stage,

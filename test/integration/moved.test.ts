@@ -293,4 +293,15 @@ describe('no word is said', () => {
     await rule.publish(40);
     await expectQuiet(rule.run());
   });
+
+  it('when a partition is made anew, of which a rule that began at latest loses nothing', async () => {
+    const rule = await ruleOf('anew-at-latest', 2);
+    const latest = { PULSAR_INITIAL_POSITION: 'latest' };
+    await expectQuiet(rule.run(latest));
+    await broker().admin('DELETE', `${rule.topic.replace('://', '/')}-partition-1?force=true`);
+    await broker().admin('PUT', `${rule.topic.replace('://', '/')}-partition-1`);
+    await rule.publish(40);
+    const run = await rule.run(latest);
+    expect(run.summary, run.output).toMatchObject({ messages: 40 });
+  });
 });

@@ -9,6 +9,7 @@ import { rootCertificates } from 'node:tls';
 import type { PulsarConfig } from '../../config.ts';
 import { BackupError } from '../../errors.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
+import { initialPosition } from '../initial-position.ts';
 import type { SourceOptions } from '../source-options.ts';
 import {
   createClient,
@@ -65,7 +66,9 @@ export function createNativeSource(
       client = await connect(pulsar);
       const found = client.getPartitionsForTopic(config.topic.full);
       const topics = await bounded(found, `looking up ${config.topic.full}`);
-      for (const topic of topics) partitions.push(await subscribe(pulsar, topic, topics.length, log));
+      const position = await initialPosition(options);
+      for (const topic of topics)
+        partitions.push(await subscribe(pulsar, topic, topics.length, position, log));
       return partitions;
     } catch (error) {
       await close();
@@ -106,6 +109,7 @@ export function createNativeSource(
     pulsar: PulsarClientModule,
     topic: string,
     partitionCount: number,
+    position: 'earliest' | 'latest',
     log: LogRoute,
   ): Promise<NativePartition> {
     const budgetBytes = Math.floor(options.receiveBudgetBytes / partitionCount);
@@ -113,7 +117,7 @@ export function createNativeSource(
       topic,
       subscription: config.subscription,
       subscriptionType: TYPES[config.subscriptionType],
-      subscriptionInitialPosition: config.initialPosition === 'latest' ? 'Latest' : 'Earliest',
+      subscriptionInitialPosition: position === 'latest' ? 'Latest' : 'Earliest',
       receiverQueueSize,
       batchReceivePolicy: {
         maxNumMessages: Math.ceil(receiverQueueSize / 2),

@@ -108,7 +108,7 @@ export class ConsumerLink {
     } catch (error) {
       if (partition < 0 || !isNoTopic(error)) throw error;
       try {
-        await this.#subscribe(true);
+        await this.#subscribe({ createsTopic: true });
       } catch (again) {
         if (!isNoTopic(again)) throw again;
         logger.warn({ topic, reason: again.message }, 'partition missing');
@@ -167,7 +167,7 @@ export class ConsumerLink {
     await current?.consumer.close(timeoutMs);
   }
 
-  async #subscribe(createsTopic = false): Promise<void> {
+  async #subscribe(otherwise: Partial<Subscription> = {}): Promise<void> {
     const { cluster, nextConsumerId, topic } = this.#options;
     this.#assertGoesOn();
     const connection = await cluster.locate(topic);
@@ -178,14 +178,15 @@ export class ConsumerLink {
     };
     this.#current = attempt;
     this.#listener.onSubscribing();
-    await attempt.consumer.subscribe({ ...this.#options, createsTopic }, this.#events(attempt));
+    await attempt.consumer.subscribe({ ...this.#options, ...otherwise }, this.#events(attempt));
     this.#assertGoesOn();
     if (attempt.lostEarly !== undefined) throw attempt.lostEarly;
   }
 
   async #subscribeAgain(): Promise<void> {
     try {
-      await this.#subscribe();
+      // A subscription that is gone meanwhile had messages that this run has not read.
+      await this.#subscribe({ initialPosition: 'earliest' });
     } catch (error) {
       // Brokers take a while to notice that the earlier connection is dead.
       if (!isServerError(error, 'ConsumerBusy')) throw error;

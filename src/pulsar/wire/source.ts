@@ -9,6 +9,7 @@ import { createSlots } from '../../lib/semaphore.ts';
 import { untilAborted } from '../../lib/until-aborted.ts';
 import type { Source, SourcePartition } from '../../ports.ts';
 import { partitionTopic } from '../../topic-name.ts';
+import { initialPosition } from '../initial-position.ts';
 import type { SourceOptions } from '../source-options.ts';
 import { readTlsFiles } from '../tls-files.ts';
 import { Cluster } from './cluster.ts';
@@ -149,7 +150,10 @@ class WireSource implements Source {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
     const limitBytes = this.#options.largestMessageBytes ?? largestMessageBytes(0);
     if (this.#ended.signal.aborted) throw runEnded(undefined);
-    const count = await this.#cluster.partitions(config.topic);
+    const [count, position] = await Promise.all([
+      this.#cluster.partitions(config.topic),
+      initialPosition(this.#options),
+    ]);
     if (this.#ended.signal.aborted) throw runEnded(undefined);
     onProgress();
     const partitions = count === 0 ? [-1] : Array.from({ length: count }, (_, partition) => partition);
@@ -168,7 +172,7 @@ class WireSource implements Source {
           subscription: config.subscription,
           consumerName: this.#consumerName,
           subType: SUBSCRIPTION_TYPES[config.subscriptionType],
-          initialPosition: config.initialPosition,
+          initialPosition: position,
           budget,
           limitBytes,
           heldChunks,
