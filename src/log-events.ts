@@ -78,7 +78,7 @@ export const LOG_EVENTS = {
     level: 'warn',
     fields: { reason: 'text', hint: 'text' },
     meaning:
-      "The function's time-out or memory is so low that a run stores little: mostly SCF's own 3 s or 128 MB, which nobody chose.",
+      "The function's time-out or memory is so low that a run stores little: usually SCF's defaults of 3 s or 128 MB.",
   },
   'pulsar driver chosen': {
     level: 'info',
@@ -94,7 +94,7 @@ export const LOG_EVENTS = {
       rollReason: ['messages', 'bytes', 'age', 'end', 'deadline'],
       durationMs: 'number',
     },
-    meaning: 'An object is complete in COS, its checksum compared; its messages are acknowledged next.',
+    meaning: 'An object is complete in COS and its checksum matches; the run acknowledges its messages next.',
   },
   'object already stored': {
     level: 'warn',
@@ -106,18 +106,18 @@ export const LOG_EVENTS = {
       storedLastId: 'text?',
     },
     meaning:
-      'An earlier run stored the object and could not acknowledge it; if it is not the same, the run goes on behind its last message.',
+      'An earlier run stored the object and could not acknowledge it; if the contents differ, the run continues after the last stored message.',
   },
   'schema stored': {
     level: 'info',
     fields: { key: 'text', bytes: 'number' },
-    meaning: 'A schema that messages name is kept, before the first object that needs it.',
+    meaning: 'A schema of messages is stored, before the first object that needs it.',
   },
   'schema not kept': {
     level: 'warn',
     fields: { version: 'text', reason: 'text', hint: 'text?' },
     meaning:
-      'The schema of a version that messages name cannot be had; the first of a run is logged, `schemasMissing` counts all. The messages are stored as they are, and the next run that meets the version asks again.',
+      'The schema of a message is not available; a run logs the first such schema, and `schemasMissing` counts all. The messages are stored unchanged, and the next run with this version asks again.',
   },
   'entry unreadable': {
     level: 'error',
@@ -142,17 +142,18 @@ export const LOG_EVENTS = {
       chunks: 'number',
       publishTime: 'text',
     },
-    meaning: 'The last chunk of a message has not come (`held` of `chunks` have); it waits for the rest.',
+    meaning:
+      'The last chunk of a message is missing (`held` of `chunks` have arrived); the message waits for the rest.',
   },
   'chunked message left for a later run': {
     level: 'warn',
     fields: { topic: 'text', uuid: 'text', hint: 'text' },
-    meaning: 'A message in chunks does not fit into memory beside others of this run.',
+    meaning: 'A chunked message does not fit into memory beside others of this run.',
   },
   'backlog held back': {
     level: ['info', 'warn'],
     fields: { topic: 'text', entries: 'number?', reason: 'text', hint: 'text' },
-    meaning: 'The broker does not hand out what is left; at `warn` if the reason is `unknown`.',
+    meaning: 'The broker does not deliver the rest of the backlog; at `warn` if the reason is `unknown`.',
   },
   'subscription moved': {
     level: 'warn',
@@ -166,28 +167,29 @@ export const LOG_EVENTS = {
       hint: 'text',
     },
     meaning:
-      'Somebody else has moved the subscription since the run before; `entriesAtMost` is how many entries it passed over at most, if ids say so.',
+      'Somebody moved the subscription since the previous run; `entriesAtMost` is the largest possible number of skipped entries, if the ids show it.',
   },
   'acknowledgements came back': {
     level: 'info',
     fields: { topic: 'text', partition: 'number', from: 'text', to: 'text' },
     meaning:
-      'The subscription is back where an earlier object ends, as after the kill of a broker; what comes again is found stored.',
+      'The subscription is back at the end of an earlier object, for example after a broker was killed; the run finds the redelivered messages stored.',
   },
   'earlier runs not read': {
     level: ['warn', 'debug'],
     fields: { error: 'error' },
-    meaning: 'The run cannot know whether the subscription was moved; at `debug` if only its time was over.',
+    meaning:
+      'The run cannot check whether the subscription was moved; at `debug` if it only ran out of time.',
   },
   'upload retried': {
     level: 'warn',
     fields: retried,
-    meaning: 'A call that stores something in COS failed and is tried again after `delayMs`.',
+    meaning: 'A call that writes to COS failed; the run retries it after `delayMs`.',
   },
   'read retried': {
     level: 'warn',
     fields: retried,
-    meaning: 'A call that reads from COS failed and is tried again after `delayMs`.',
+    meaning: 'A call that reads from COS failed; the run retries it after `delayMs`.',
   },
   'clock corrected to that of COS': {
     level: 'warn',
@@ -197,7 +199,7 @@ export const LOG_EVENTS = {
   'versioning found: each object is looked for before it is created, since COS would replace it': {
     level: 'warn',
     fields: { bucket: 'text', versioning: ['Enabled', 'Suspended'] },
-    meaning: 'The bucket ever had versioning, which ignores the header that forbids overwriting.',
+    meaning: 'The bucket has or had versioning, so COS ignores the header that forbids overwriting.',
   },
   'versioning could not be asked for: each object is looked for before it is created': {
     level: 'warn',
@@ -207,28 +209,28 @@ export const LOG_EVENTS = {
   'PULSAR_LISTENER_NAME ignored: brokers before Pulsar 2.8 do not know it over http:// and https://': {
     level: 'warn',
     fields: { listenerName: 'text', broker: 'text' },
-    meaning: 'The broker gives the same address whatever listener is named; the run uses that address.',
+    meaning: 'The broker returns the same address for every listener name; the run uses that address.',
   },
   'partition missing': {
     level: 'warn',
     fields: { topic: 'text', reason: 'text' },
     meaning:
-      "The broker has deleted a partition that the topic's metadata lists, and makes none: it is empty.",
+      "The broker has deleted a partition that the topic's metadata lists, and does not create it again: it is empty.",
   },
   'consumer lost': {
     level: 'warn',
     fields: { topic: 'text', reason: 'text?' },
-    meaning: "The connection to a partition's broker is gone; the run connects again.",
+    meaning: "The connection to a partition's broker is lost; the run reconnects.",
   },
   'consumer reconnected': {
     level: 'info',
     fields: { topic: 'text' },
-    meaning: 'The consumer of a partition is back.',
+    meaning: 'The consumer of a partition is connected again.',
   },
   'receive queue shortened': {
     level: 'debug',
     fields: { topic: 'text', queueSize: 'number' },
-    meaning: '`native`: messages are so large that fewer of them may wait in memory.',
+    meaning: '`native`: messages are so large that fewer of them fit into the queue.',
   },
   'entries never delivered: undecodable ones are dropped by this driver, markers look the same': {
     level: 'error',
@@ -239,7 +241,7 @@ export const LOG_EVENTS = {
       toEntryId: 'number',
       missing: 'number',
     },
-    meaning: '`native`: there is a gap in the ids of what it delivered; `wire` keeps such entries.',
+    meaning: '`native`: the ids of the delivered entries have a gap; `wire` keeps such entries.',
   },
   'entry delivered without its last messages': {
     level: 'warn',
@@ -250,7 +252,7 @@ export const LOG_EVENTS = {
       messages: 'number',
       published: 'number',
     },
-    meaning: '`native`: a batch came with fewer messages than its producer published.',
+    meaning: '`native`: a batch arrived with fewer messages than its producer published.',
   },
   'consumer not closed': {
     level: 'warn',
@@ -275,29 +277,29 @@ export const LOG_EVENTS = {
   'libpulsar said': {
     level: ['debug', 'warn', 'error'],
     fields: { at: 'text', text: 'text' },
-    meaning: "`native`: a line of the client's own log, at the level that it has there.",
+    meaning: "`native`: a line of the client's own log, at its level there.",
   },
   'partition failed': {
     level: 'error',
     fields: { topic: 'text?', error: 'error' },
     meaning:
-      'What was taken from the partition before is stored and acknowledged, and the other partitions are drained; `run failed` has the gravest error.',
+      'The run stores and acknowledges what it had read from the partition, and drains the other partitions; `run failed` has the most severe error.',
   },
   'more partitions failed': {
     level: 'error',
     fields: { partitions: 'number' },
-    meaning: 'So many failed besides the ten that are logged one by one.',
+    meaning: 'The number of failed partitions beyond the ten that are logged individually.',
   },
   'run manifest not stored': {
     level: 'warn',
     fields: { error: 'error', hint: 'text' },
     meaning:
-      'The clock left no time for the manifest, or a failed run could not leave one; the messages are safe.',
+      'There was no time left for the manifest, or a failed run could not write it; the messages are safe.',
   },
   'orphaned upload aborted': {
     level: 'info',
     fields: { key: 'text', initiated: 'text' },
-    meaning: 'The run removed an unfinished upload that a killed run had left.',
+    meaning: 'The run removed an unfinished upload of a killed run.',
   },
   'orphaned uploads not cleaned up': {
     level: 'warn',
