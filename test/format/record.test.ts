@@ -11,9 +11,10 @@ import {
   parseTime,
 } from '../../src/format/record.ts';
 import type { Message, Text, TimeMs } from '../../src/ports.ts';
+import { anyCharacter } from '../any-character.ts';
 
 const bytes = fc.uint8Array({ maxLength: 64 }).map((one) => Buffer.from(one));
-const text = fc.string({ unit: 'binary', maxLength: 12 });
+const text = fc.string({ unit: anyCharacter, maxLength: 12 });
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 
 const textOrBytes = fc.oneof(

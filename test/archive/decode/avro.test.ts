@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createDecoder } from '../../../src/archive/decode/decoder.ts';
 import { jsonText } from '../../../src/archive/decode/json-value.ts';
+import { anyCharacter } from '../../any-character.ts';
 import { schemaOf } from './schemas.ts';
 
 const decode = (definition: object | string, payload: Uint8Array | readonly number[]) => {
@@ -43,7 +44,7 @@ const { sample } = fc.letrec<{ sample: Sample }>((tie) => ({
       'double',
       fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => same(value + 0)),
     ),
-    leaf('string', fc.string({ unit: 'binary' }).map(same)),
+    leaf('string', fc.string({ unit: anyCharacter }).map(same)),
     leaf('bytes', fc.uint8Array({ maxLength: 20 }).map(asBase64)),
     leaf({ type: 'enum', name: 'E', symbols: ['A', 'B'] }, fc.constantFrom('A', 'B').map(asText)),
     tie('sample').map(

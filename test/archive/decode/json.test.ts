@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createDecoder } from '../../../src/archive/decode/decoder.ts';
 import { jsonText, parseJson } from '../../../src/archive/decode/json-value.ts';
+import { anyCharacter } from '../../any-character.ts';
 import { schemaOf } from './schemas.ts';
 
 const ORDER = {
@@ -128,7 +129,7 @@ test('JSON that is nested without end is refused', () => {
 
 test('any JSON is read and written without a change', () => {
   fc.assert(
-    fc.property(fc.json({ stringUnit: 'binary' }), (text) => {
+    fc.property(fc.json({ stringUnit: anyCharacter }), (text) => {
       expect(JSON.parse(jsonText(parseJson(text)))).toEqual(JSON.parse(text));
     }),
     { numRuns: 50 },

@@ -9,6 +9,7 @@ import {
   Reader,
 } from '../../../../src/pulsar/wire/protocol/codec.ts';
 import { type FieldTable, MESSAGES } from '../../../../src/pulsar/wire/protocol/tables.ts';
+import { anyCharacter } from '../../../any-character.ts';
 
 const NAMES = (Object.keys(MESSAGES) as MessageName[]).filter((name) => name !== 'BaseCommand');
 
@@ -23,7 +24,7 @@ const SCALARS: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   uint32: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   int32: fc.integer(),
   bool: fc.boolean(),
-  string: fc.string({ unit: 'binary', maxLength: 20 }),
+  string: fc.string({ unit: anyCharacter, maxLength: 20 }),
   bytes: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
   double: fc.double({ noNaN: true }),
 };

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodeEntry, readStoredEntry } from '../../../../src/pulsar/wire/protocol/entry-decoder.ts';
 import { encodeBatch, encodeSingle } from '../../../../src/pulsar/wire/protocol/producer-entry.ts';
+import { anyCharacter } from '../../../any-character.ts';
 
 const CONTEXT = { topic: 'persistent://t/n/orders', partition: -1, limitBytes: 1 << 20 };
 const OPTIONS = {
@@ -14,7 +15,7 @@ const OPTIONS = {
 } as const;
 
 const text = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 8 }),
+  fc.string({ unit: anyCharacter, maxLength: 8 }),
   fc
     .uint8Array({ minLength: 1, maxLength: 8 })
     .map((bytes) => Buffer.from(bytes))
@@ -25,7 +26,7 @@ const eventTimeMs = fc.oneof(
   fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }).chain((one) => fc.constantFrom(one, -one)),
 );
 const message = fc.record({
-  key: fc.option(fc.string({ unit: 'binary', maxLength: 8 }), { nil: undefined }),
+  key: fc.option(fc.string({ unit: anyCharacter, maxLength: 8 }), { nil: undefined }),
   orderingKey: fc.constant(undefined),
   properties: fc.uniqueArray(fc.tuple(text, text), {
     selector: ([name]) => Buffer.from(name as string).toString('hex'),
