@@ -1,6 +1,7 @@
 // The settings of a rule: the variables of the function's environment, and what each may be. Data only: config.ts reads
 // an environment by it, and tests hold docs/settings.md and .env.example to it.
 import * as z from 'zod/mini';
+import { COMPRESSIONS } from './format/object-key.ts';
 import { parseTopicName } from './topic-name.ts';
 
 /** Regions in which TDMQ for Apache Pulsar backs up to COS. */
@@ -185,7 +186,7 @@ export const VARIABLES = {
   },
   FILE_MAX_MESSAGES: { ...wholeNumber(1, 5000), fallback: '5000' },
   FILE_MAX_BYTES: { ...wholeNumber(1_048_576, 500_000_000), fallback: '500000000' },
-  FILE_COMPRESSION: { ...oneOf('none', 'gzip', 'zstd'), fallback: 'none' },
+  FILE_COMPRESSION: { ...oneOf(...COMPRESSIONS), fallback: 'none' },
   FILE_LINGER_MINUTES: { ...wholeNumber(0, 720, 60), fallback: '0' },
   RUN_INTERVAL_MINUTES: { ...wholeNumber(5, 15, 5), fallback: '5' },
   RUN_RESERVE_SECONDS: { ...wholeNumber(1, 600, 15), fallback: '15' },

@@ -1,4 +1,4 @@
-// What a command of `tdmq-backup` is: a name in the table of tdmq-backup.ts, and a function from arguments to an exit code.
+// What a command of `tdmq-backup` is: a name in the table of main.ts (or of its group's commands.ts), and a function from arguments to an exit code.
 
 import type { Clock } from '../ports.ts';
 import type { Environment } from '../read-settings.ts';

@@ -3,8 +3,9 @@
 import type { EntryId, MessageId, TimeMs } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 
-/** How objects are compressed; the suffix of a key says it. */
-export type Compression = 'none' | 'gzip' | 'zstd';
+/** How objects are compressed. */
+export const COMPRESSIONS = ['none', 'gzip', 'zstd'] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
 
 export interface ObjectKeyParts {
   readonly tenant: string;
@@ -22,6 +23,16 @@ export interface ObjectKeyParts {
 }
 
 const EXTENSIONS: Record<Compression, string> = { none: '.jsonl', gzip: '.jsonl.gz', zstd: '.jsonl.zst' };
+const BY_EXTENSION = new Map(COMPRESSIONS.map((compression) => [EXTENSIONS[compression], compression]));
+
+/** The name of an object of records, below its partition's folder: ledger, entry, batch index, extension. */
+export const OBJECT_NAME = new RegExp(
+  `^(\\d{12,})-(\\d{10,})-(\\d{5,})(${Object.values(EXTENSIONS).join('|').replaceAll('.', '\\.')})$`,
+);
+
+/** The compression of an object of records by its key; `undefined` if the key has none of the extensions. */
+export const compressionOf = (key: string): Compression | undefined =>
+  BY_EXTENSION.get(key.slice(key.lastIndexOf('.jsonl')));
 
 /** `{prefix}{tenant}/{namespace}/{topic}/`: everything that is stored of one topic. */
 export function topicFolder(
@@ -83,9 +94,9 @@ export function createKeyParser(prefix: string): (key: string) => ObjectKeyParts
       ofFolder = parsePartitionFolder(prefix, folder);
     }
     if (ofFolder === undefined) return undefined;
-    const match = /^(\d{12,})-(\d{10,})-(\d{5,})\.jsonl(\.gz|\.zst)?$/.exec(key.slice(nameAt));
+    const match = OBJECT_NAME.exec(key.slice(nameAt));
     if (match === null) return undefined;
-    const [, ledgerId, entryId, batchIndex, extension] = match;
+    const [, ledgerId, entryId, batchIndex, extension = ''] = match;
     const { tenant, namespace, topic, date, partition } = ofFolder;
     return {
       tenant,
@@ -96,7 +107,7 @@ export function createKeyParser(prefix: string): (key: string) => ObjectKeyParts
       ledgerId: Number(ledgerId),
       entryId: Number(entryId),
       batchIndex: Number(batchIndex),
-      compression: extension === '.gz' ? 'gzip' : extension === '.zst' ? 'zstd' : 'none',
+      compression: BY_EXTENSION.get(extension) as Compression,
     };
   };
 }
@@ -163,7 +174,7 @@ export function longestKeyBytes(prefix: string, topic: TopicName, rule: string):
   const most = { ledgerId: Number.MAX_SAFE_INTEGER, entryId: Number.MAX_SAFE_INTEGER };
   const id = { ...most, partition: 2 ** 31 - 1, batchIndex: 2 ** 31 - 1 };
   const keys = [
-    objectKey(prefix, topic, { id, publishTimeMs: 0 }, 'zstd'),
+    ...COMPRESSIONS.map((compression) => objectKey(prefix, topic, { id, publishTimeMs: 0 }, compression)),
     unreadableKey(prefix, topic, id.partition, most).replace(/bin$/, 'json'),
     runManifestKey(prefix, rule, 0, '0'.repeat(36), { from: dateOf(0), until: dateOf(0) }),
   ];

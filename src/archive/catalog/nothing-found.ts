@@ -1,7 +1,7 @@
 // What is there instead, where an archive, a topic or messages were looked for and not found. Success over nothing would
 // mislead: every command fails then. It looks at folders only, and at no more than so many.
 import { BackupError } from '../../errors.ts';
-import { isOwnFolder, topicFolder } from '../../format/object-key.ts';
+import { isOwnFolder, OBJECT_NAME, topicFolder } from '../../format/object-key.ts';
 import { nearest } from '../../lib/nearest.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
@@ -18,7 +18,7 @@ const MAX_NAMED = 10;
 const DEPTHS: readonly (readonly [RegExp, number])[] = [
   [/^date=\d{4}-\d{2}-\d{2}\/$/, 3],
   [/^partition=(none|\d+)\/$/, 4],
-  [/^\d{12,}-\d{10,}-\d{5,}\.jsonl(\.gz|\.zst)?$/, 5],
+  [OBJECT_NAME, 5],
 ];
 
 export interface LookedFor extends CallOptions {

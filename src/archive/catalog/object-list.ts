@@ -1,6 +1,6 @@
 // The objects of a topic in the order of messages, in as little memory as their order needs: about 44 bytes for each. What
 // else is known of an object is not kept; its key is made again from its place.
-import { formatObjectKey, type ObjectKeyParts } from '../../format/object-key.ts';
+import { COMPRESSIONS, formatObjectKey, type ObjectKeyParts } from '../../format/object-key.ts';
 import { compareMessageIds } from '../../format/record.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { fullTopic } from './object-facts.ts';
@@ -21,8 +21,6 @@ export interface ObjectList {
   /** By number. */
   partitions(): PartitionObjects[];
 }
-
-const COMPRESSIONS = ['none', 'gzip', 'zstd'] as const;
 
 /** An empty list for the objects of one topic under `prefix`. */
 export function createObjectList(prefix: string): ObjectList {

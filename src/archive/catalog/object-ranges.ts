@@ -1,13 +1,11 @@
 // What a verification keeps of the objects of a partition until it has seen all of them: where each begins and ends, in
 // a few numbers, since there may be millions. Names are made of them again.
-import type { Compression } from '../../format/object-key.ts';
-import { objectKey } from '../../format/object-key.ts';
+import { COMPRESSIONS, type Compression, objectKey } from '../../format/object-key.ts';
 import type { MessageId } from '../../ports.ts';
 import { type ArchiveObject, partitionName } from './catalog.ts';
 import { datesOf } from './object-facts.ts';
 
 const DAY_MS = 86_400_000;
-const COMPRESSIONS: readonly Compression[] = ['none', 'gzip', 'zstd'];
 /** Of an object are kept its first entry (two numbers of 64 bits), and six numbers of 32 bits. */
 const WIDTH = 6;
 const [TO_LAST, FIRST_BATCH, LAST_BATCH, DAY, LAST_DAY, FLAGS] = [0, 1, 2, 3, 4, 5];

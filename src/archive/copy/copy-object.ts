@@ -2,6 +2,7 @@
 // what is there, and refuses to replace what differs. Nothing is visible at the target before all of it is there.
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
+import { compressionOf } from '../../format/object-key.ts';
 import { RECORD_FORMAT } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import { Crc64, crc64 } from '../../lib/crc64.ts';
@@ -66,7 +67,7 @@ export async function copyObject(
     throw isDamaged(from, `its CRC-64 is ${head.crc64}, its manifest says ${said}`);
   if (manifest !== undefined && manifest.size !== sizeBytes)
     throw isDamaged(from, `it has ${sizeBytes} bytes, its manifest says ${manifest.size}`);
-  const isReadByRuns = !/\.(jsonl(\.gz|\.zst)?|bin)$/.test(to);
+  const isReadByRuns = compressionOf(to) === undefined && !to.endsWith('.bin');
   const store = target.store(isReadByRuns ? undefined : storageClass);
   const there = await store.head(to, call);
   if (there !== undefined) {

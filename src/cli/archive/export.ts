@@ -16,7 +16,7 @@ import { type DecodeMode, openPayloads, type PayloadColumns } from '../../archiv
 import { expectSources, type PlanOptions, planDay } from '../../archive/export/plan-days.ts';
 import type { ExportTarget } from '../../archive/export/target.ts';
 import { BackupError } from '../../errors.ts';
-import { topicFolder } from '../../format/object-key.ts';
+import { type Compression, compressionOf, topicFolder } from '../../format/object-key.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { TopicName } from '../../topic-name.ts';
 import type { Command, Terminal } from '../command.ts';
@@ -35,7 +35,7 @@ const MIN_FILE_BYTES = 100_000;
 /** Fields of payloads that have no type of their own. */
 const MAX_NAMED = 20;
 /** What tables take of the bytes of records; of compressed objects nearly all. Only for the estimate. */
-const SHARES = { none: 0.25, gzip: 0.95, zstd: 1 } as const;
+const SHARES: Readonly<Record<Compression, number>> = { none: 0.25, gzip: 0.95, zstd: 1 };
 
 export const command: Command = {
   summary: 'write the messages as Parquet tables, and later what is new',
@@ -283,7 +283,7 @@ async function planAll(
       .map(({ facts }) => facts.messages ?? Number.NaN);
     const rows = [...kept.files.map((file) => file.rows), ...counts].reduce((sum, count) => sum + count, 0);
     const estimate = sources.reduce(
-      (sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[endingOf(path)],
+      (sum, { path, sizeBytes }) => sum + sizeBytes * SHARES[compressionOf(path) ?? 'none'],
       0,
     );
     const state = note === undefined ? 'new' : 'changed';
@@ -291,9 +291,6 @@ async function planAll(
   }
   return plans;
 }
-
-const endingOf = (path: string): keyof typeof SHARES =>
-  path.endsWith('.gz') ? 'gzip' : path.endsWith('.zst') ? 'zstd' : 'none';
 
 function report(
   results: readonly TopicResult[],

@@ -7,8 +7,7 @@ import type { Command } from '../command.ts';
 import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
-import { UsageError } from '../usage-error.ts';
-import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, manifestRule, numberOption, openLocation } from './location.ts';
 
 export const command: Command = {
   summary: 'write the manifest that a killed run could not',
@@ -39,8 +38,7 @@ Example:
       },
     });
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
-    const rule = values.rule ?? (terminal.env['RULE_NAME'] || 'archive');
-    if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
+    const rule = manifestRule(values.rule, terminal.env);
     const location = await openLocation(values, terminal, parallel);
     try {
       const progress = startProgress(terminal.stderr);

@@ -8,6 +8,7 @@ import { BackupError, messageOf } from '../../errors.ts';
 import { makeFolder } from '../../lib/make-folder.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import type { Notes } from '../../ports.ts';
+import type { Environment } from '../../read-settings.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import type { Terminal } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
@@ -109,6 +110,13 @@ function folderNotes(folder: string): Notes {
       }
     },
   };
+}
+
+/** The rule that a command's manifest names: `--rule`, else RULE_NAME, else `archive`. */
+export function manifestRule(given: string | undefined, env: Environment): string {
+  const rule = given ?? (env['RULE_NAME'] || 'archive');
+  if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
+  return rule;
 }
 
 /** A whole number of an option. */

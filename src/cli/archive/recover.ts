@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { type RecoverResult, recoverArchive } from '../../archive/repair/recover.ts';
 import { BackupError, messageOf } from '../../errors.ts';
+import { COMPRESSIONS } from '../../format/object-key.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { visibleText } from '../../lib/visible-text.ts';
 import { createDecrypt, type Decrypt } from '../../pulsar/wire/protocol/decrypt.ts';
@@ -11,9 +12,8 @@ import { parseArgs } from '../parse-args.ts';
 import { paint } from '../terminal/paint.ts';
 import { startProgress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
-import { LOCATION_HELP, LOCATION_OPTIONS, numberOption, openLocation } from './location.ts';
+import { LOCATION_HELP, LOCATION_OPTIONS, manifestRule, numberOption, openLocation } from './location.ts';
 
-const COMPRESSIONS = ['none', 'gzip', 'zstd'] as const;
 /** Of the machine's memory, for one message: it is there as chunks, as a whole, decompressed and as a record. */
 const MEMORY_SHARE = 8;
 
@@ -56,8 +56,7 @@ Examples:
       },
     });
     const parallel = numberOption('--parallel', values.parallel, 1, 64);
-    const rule = values.rule ?? (terminal.env['RULE_NAME'] || 'archive');
-    if (!/^[\w-]{2,60}$/.test(rule)) throw new UsageError('--rule must be letters, digits, - or _');
+    const rule = manifestRule(values.rule, terminal.env);
     const wanted = values.compression ?? (terminal.env['FILE_COMPRESSION'] || 'none');
     const compression = COMPRESSIONS.find((one) => one === wanted);
     if (compression === undefined)

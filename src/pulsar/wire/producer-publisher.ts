@@ -1,17 +1,14 @@
 // The Publisher over Pulsar's binary protocol: one connection per broker, one producer per topic partition.
 import { randomBytes } from 'node:crypto';
-import type { PulsarConfig } from '../../config.ts';
 import { retry } from '../../lib/retry.ts';
 import type { Clock, Publisher, PublishOptions, TopicSchema } from '../../ports.ts';
 import { partitionTopic, type TopicName } from '../../topic-name.ts';
-import { readTlsFiles } from '../tls-files.ts';
-import { Cluster } from './cluster.ts';
+import { type ClusterConfig, openCluster } from './open-cluster.ts';
 import { WireProducer } from './producer.ts';
 import type { CommandFields } from './protocol/frame.ts';
 import { isServerError, serverError } from './protocol/server-error.ts';
 import { publishError } from './publish-error.ts';
 import { schemaFields, schemaOf } from './schema-fields.ts';
-import { parseServiceUrl } from './service-url.ts';
 import { DEFAULT_TIMINGS } from './timer.ts';
 import { isTopicEmpty } from './topic-look.ts';
 
@@ -21,38 +18,17 @@ const LOOKING: PublishOptions = { compression: 'none', batching: false, windowBy
 /** With pauses: a topic that moves from one broker to another is back then. */
 const REGISTER_ATTEMPTS = 6;
 
-/** Where to publish, and as whom. */
-type PublisherConfig = Pick<
-  PulsarConfig,
-  'serviceUrl' | 'token' | 'tlsCaFile' | 'clientCertificate' | 'listenerName' | 'runsFrom'
-> &
-  Partial<Pick<PulsarConfig, 'tdmqRole'>>;
-
 /** Where to publish, and how long. */
 export interface PublisherOptions {
-  readonly config: PublisherConfig;
+  readonly config: ClusterConfig;
   readonly clock: Clock;
   /** Ends every wait. */
   readonly signal: AbortSignal;
 }
 
-/** @throws BackupError `config` where the URL or a TLS file is of no use */
-export function openCluster({ config, clock }: Pick<PublisherOptions, 'config' | 'clock'>): Cluster {
-  return new Cluster({
-    clock,
-    timings: DEFAULT_TIMINGS,
-    token: config.token,
-    tls: readTlsFiles(config),
-    tdmqRole: config.tdmqRole,
-    runsFrom: config.runsFrom,
-    serviceUrl: parseServiceUrl(config.serviceUrl),
-    listenerName: config.listenerName,
-  });
-}
-
-/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` where the URL or a TLS file is of no use */
+/** A Publisher for brokers of Pulsar 2.7 and later. @throws BackupError `config` if the URL or a TLS file is unusable */
 export function createWirePublisher({ config, clock, signal }: PublisherOptions): Publisher {
-  const cluster = openCluster({ config, clock });
+  const cluster = openCluster(config, { clock, timings: DEFAULT_TIMINGS });
   const producers = new Set<WireProducer>();
   let lastProducerId = 0;
 

@@ -1,8 +1,10 @@
 // Schemas for commands: asks a cluster for those of its topics, and subscribes to nothing.
 import type { SchemaAnswer } from '../../ports.ts';
 import { partitionTopic, type TopicName } from '../../topic-name.ts';
-import { openCluster, type PublisherOptions } from './producer-publisher.ts';
+import { openCluster } from './open-cluster.ts';
+import type { PublisherOptions } from './producer-publisher.ts';
 import { SchemaReader } from './schema-reader.ts';
+import { DEFAULT_TIMINGS } from './timer.ts';
 
 /** Schemas of any topic of the cluster. */
 export interface SchemaClient {
@@ -14,7 +16,7 @@ export interface SchemaClient {
 
 /** @throws BackupError `config` where the URL or a TLS file is of no use */
 export function createWireSchemaClient(options: PublisherOptions): SchemaClient {
-  const cluster = openCluster(options);
+  const cluster = openCluster(options.config, { clock: options.clock, timings: DEFAULT_TIMINGS });
   const readers = new Map<string, Promise<{ reader: SchemaReader; topic: string }>>();
   const open = async (topic: TopicName) => {
     const partitions = await cluster.partitions(topic);

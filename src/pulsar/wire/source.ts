@@ -11,16 +11,15 @@ import type { Source, SourcePartition } from '../../ports.ts';
 import { partitionTopic } from '../../topic-name.ts';
 import { initialPosition } from '../initial-position.ts';
 import type { SourceOptions } from '../source-options.ts';
-import { readTlsFiles } from '../tls-files.ts';
-import { Cluster } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
 import { Consumer } from './consumer.ts';
+import { openCluster } from './open-cluster.ts';
 import { ReceiveMemory } from './protocol/receive-memory.ts';
 import { isServerError, saysConsumerLimit } from './protocol/server-error.ts';
 import { SUBSCRIPTION_TYPE } from './protocol/tables.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { runEnded } from './run-ended.ts';
 import { SchemaReader } from './schema-reader.ts';
-import { parseServiceUrl } from './service-url.ts';
 import { networkHint } from './socket-error.ts';
 import { DEFAULT_TIMINGS, startTimer, type Timings } from './timer.ts';
 
@@ -63,16 +62,8 @@ class WireSource implements Source {
     const { config, clock, logger, signal } = options;
     this.#options = options;
     this.#timings = timings;
-    this.#cluster = new Cluster({
-      clock,
-      timings,
-      token: config.token,
-      tls: readTlsFiles(config),
-      tdmqRole: config.tdmqRole,
-      runsFrom: config.runsFrom,
-      serviceUrl: parseServiceUrl(config.serviceUrl),
-      listenerName: config.listenerName,
-      logger,
+    this.#cluster = openCluster(config, {
+      ...{ clock, timings, logger },
       memory: new ReceiveMemory(RECEIVE_MEMORY_TIMES * options.receiveBudgetBytes),
     });
     // One listener per partition that reconnects is not a leak.
