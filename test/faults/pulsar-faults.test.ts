@@ -1,5 +1,6 @@
 // Pulsar fails below the whole product: lost connections, lost acknowledgements, redelivery, unloads, restarts.
 import { describe, expect } from 'vitest';
+import { SERVER_ERROR } from '../../src/pulsar/wire/protocol/tables.ts';
 import { itWithStage, type RunStage, SUBSCRIPTION } from '../stage/loopback-stage.ts';
 
 for (const subscriptionType of ['exclusive', 'failover']) {
@@ -115,6 +116,27 @@ for (const subscriptionType of ['exclusive', 'failover']) {
         await thenAllIsWell(stage);
       },
     );
+
+    it('a partition that its broker cannot load fails the run, and the others are stored', async ({
+      stage,
+    }) => {
+      stage.publish(400);
+      const bad = `${stage.topic}-partition-0`;
+      const mend = stage.broker.onCommand((name, { topic }) =>
+        name === 'subscribe' && topic === bad
+          ? { error: SERVER_ERROR.PersistenceError, message: 'No such ledger' }
+          : undefined,
+      );
+      const { error, lines } = await stage.run();
+      expect(error).toMatchObject({ message: expect.stringContaining('No such ledger') });
+      expect(lines.filter(({ message }) => message === 'partition failed')).toMatchObject([{ topic: bad }]);
+      expect(lines.at(-1)).toMatchObject({ message: 'run failed', messages: 200, partitions: 2 });
+      mend();
+      const next = await stage.run();
+      expect(next.summary).toMatchObject({ messages: 200, alreadyStored: 0 });
+      expect(next.summary).not.toHaveProperty('subscriptionMoved');
+      await thenAllIsWell(stage);
+    });
 
     it('an unreadable entry that fails the run stops nothing before it, and no other partition', async ({
       stage,

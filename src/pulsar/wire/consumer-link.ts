@@ -120,6 +120,12 @@ export class ConsumerLink {
     return true;
   }
 
+  /** After a failed `open`: there is no consumer, and that is why. */
+  giveUp(error: BackupError): void {
+    this.#current = undefined;
+    this.#fail('failed', error);
+  }
+
   /** Resolves when there is a consumer. @throws BackupError `source`, retryable where it took too long */
   async ready(): Promise<void> {
     if (this.isReady) return;

@@ -128,6 +128,11 @@ export class Consumer implements SourcePartition {
     if (positions.acknowledged !== undefined) this.#acks.closed(positions.acknowledged);
   }
 
+  /** After a failed `open`: `next` throws the error, and nothing is known of the partition. */
+  giveUp(error: BackupError): void {
+    this.#link.giveUp(error);
+  }
+
   next(idleMs: number): Promise<Delivery> {
     return this.#deliveries.next(idleMs);
   }

@@ -30,11 +30,15 @@ const SUBSCRIPTION_TYPES = {
   key_shared: SUBSCRIPTION_TYPE.Key_Shared,
 } as const;
 
+const OF_ALL_PARTITIONS = ['ConsumerBusy', 'AuthorizationError', 'AuthenticationError'] as const;
+
 const OPEN_ATTEMPTS = 4;
 /** Entries that wait may be few in each block. */
 const RECEIVE_MEMORY_TIMES = 2;
 /** Partitions that are opened side by side, once the first is ours. */
 const OPENING_AT_ONCE = 50;
+/** What so many partitions refuse, one after the other, is not one partition's trouble. */
+const MAX_REFUSALS = 10;
 
 /**
  * A Source over the binary protocol, for brokers of Pulsar 2.7 and later. `timings` are for tests.
@@ -92,9 +96,9 @@ class WireSource implements Source {
     giveTime();
     try {
       const opening = retry(
-        async () => {
+        async (attempt) => {
           try {
-            await this.#subscribeAll(giveTime);
+            await this.#subscribeAll(giveTime, attempt === OPEN_ATTEMPTS);
           } catch (error) {
             lastError = error;
             await this.#closeConsumers();
@@ -136,8 +140,11 @@ class WireSource implements Source {
     });
   }
 
-  /** `onProgress` is called after each step that got further. */
-  async #subscribeAll(onProgress: () => void): Promise<void> {
+  /**
+   * `onProgress` is called after each step that got further. A partition that cannot be opened fails when it is read, and
+   * keeps no other from being drained; what may pass is tried again before, so it counts only in the last try.
+   */
+  async #subscribeAll(onProgress: () => void, isLastTry: boolean): Promise<void> {
     const { config, receiveBudgetBytes, clock, logger } = this.#options;
     const limitBytes = this.#options.largestMessageBytes ?? largestMessageBytes(0);
     if (this.#ended.signal.aborted) throw runEnded(undefined);
@@ -172,20 +179,35 @@ class WireSource implements Source {
           signal: this.#ended.signal,
         }),
     );
+    const refused: { readonly consumer: Consumer; readonly error: BackupError }[] = [];
+    const isOfPartition = (error: unknown): error is BackupError =>
+      isOfOnePartition(error) && (isLastTry || !error.retryable) && !this.#ended.signal.aborted;
+    const others = [...this.#consumers];
     // The first is the lock: of two instances that start together one gets all partitions and the other none.
-    const [first, ...others] = this.#consumers as [Consumer, ...Consumer[]];
-    await first.open(onProgress);
+    for (let isOurs = false; !isOurs; ) {
+      const first = others.shift() as Consumer;
+      try {
+        await first.open(onProgress);
+        isOurs = true;
+      } catch (error) {
+        const isRefusal = isOfPartition(error) && error.details['serverError'] !== undefined;
+        if (!isRefusal || others.length === 0 || refused.length >= MAX_REFUSALS) throw error;
+        refused.push({ consumer: first, error });
+      }
+    }
     const slots = createSlots(OPENING_AT_ONCE);
     let failure: unknown;
     const open = async (consumer: Consumer): Promise<void> => {
       if (failure !== undefined) return;
       await consumer.open(onProgress).catch((error: unknown) => {
-        failure ??= error;
+        if (isOfPartition(error)) refused.push({ consumer, error });
+        else failure ??= error;
       });
     };
     // All are awaited: who closes them afterwards must not meet one whose SUBSCRIBE is under way.
     await Promise.all(others.map((consumer) => slots.run(() => open(consumer))));
     if (failure !== undefined) throw failure;
+    for (const { consumer, error } of refused) consumer.giveUp(error);
   }
 
   #end(): void {
@@ -208,6 +230,12 @@ class WireSource implements Source {
     await untilAborted(this.#closeConsumers(), signal, runEnded).catch(() => undefined);
     await this.#cluster.close();
   }
+}
+
+/** Whether other partitions may open all the same: neither a run that holds them, nor a role that may not. */
+function isOfOnePartition(error: unknown): error is BackupError {
+  if (!(error instanceof BackupError) || error.code !== 'source') return false;
+  return !OF_ALL_PARTITIONS.some((name) => isServerError(error, name));
 }
 
 /** Brokers say with one code that somebody has an Exclusive subscription, and that it is in use as another type. */

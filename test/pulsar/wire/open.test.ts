@@ -1,5 +1,6 @@
 // Opening many partitions: the first is the lock, the others come side by side. And closing: nothing is asked after it.
 import { describe, expect, it, vi } from 'vitest';
+import { SERVER_ERROR } from '../../../src/pulsar/wire/protocol/tables.ts';
 import { createWireSource } from '../../../src/pulsar/wire/source.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { contractOptions } from '../../contract/contract-options.ts';
@@ -105,6 +106,68 @@ describe('opening partitions', () => {
     const { partitions } = await openSource(broker);
     expect(partitions).toHaveLength(PARTITIONS);
     expect(broker.consumers()).toHaveLength(PARTITIONS);
+  });
+});
+
+describe('a partition that cannot be opened', () => {
+  const partitions = 5;
+  /** What is drained, partition by partition; text for one that fails. */
+  async function drainWithout(refused: readonly number[], error: number, name = 'subscribe') {
+    const broker = await brokerWith(partitions);
+    for (let one = 0; one < partitions; one++) broker.publish(`${TOPIC}-partition-${one}`, messages(2));
+    broker.onCommand((command, { topic }) =>
+      command === name && refused.includes(numberOf(topic)) ? { error, message: 'no ledger' } : undefined,
+    );
+    const opened = await openSource(broker);
+    return await Promise.all(
+      opened.partitions.map(async (one) => {
+        const failure = await one.next(1).then(
+          () => undefined,
+          (thrown: Error) => thrown.message,
+        );
+        return failure ?? 'drained';
+      }),
+    );
+  }
+
+  it.each([
+    ['one of the others', [3]],
+    ['the first', [0]],
+    ['most', [0, 1, 2, 4]],
+  ])('fails by itself, and the rest is read: %s', async (_, refused) => {
+    for (const error of [SERVER_ERROR.PersistenceError, SERVER_ERROR.NotAllowedError]) {
+      const drained = await drainWithout(refused, error);
+      for (const [partition, what] of drained.entries()) {
+        if (!refused.includes(partition)) expect(what).toBe('drained');
+        else expect(what).toMatch(new RegExp(`partition-${partition} was refused: .*no ledger`));
+      }
+    }
+  });
+
+  it('fails by itself where its broker is not found', async () => {
+    const drained = await drainWithout([2], SERVER_ERROR.ServiceNotReady, 'lookupTopic');
+    expect(drained.filter((what) => what === 'drained')).toHaveLength(partitions - 1);
+  });
+
+  it('fails the opening where none opens, or the role may not', async () => {
+    const all = [...Array(partitions).keys()];
+    await expect(drainWithout(all, SERVER_ERROR.PersistenceError)).rejects.toThrow('PersistenceError');
+    await expect(drainWithout([1], SERVER_ERROR.AuthorizationError)).rejects.toThrow('AuthorizationError');
+  });
+
+  it('leaves the next run as busy as ever', async () => {
+    const broker = await brokerWith(partitions);
+    let isRefused = true;
+    broker.onCommand((command, { topic }) =>
+      command === 'subscribe' && isRefused && numberOf(topic) === 0
+        ? { error: SERVER_ERROR.NotAllowedError, message: 'no' }
+        : undefined,
+    );
+    await openSource(broker);
+    expect(await createSource(broker).open()).toBe('busy');
+    isRefused = false;
+    expect(await createSource(broker).open()).toBe('busy');
+    expect(broker.consumers()).toHaveLength(partitions - 1);
   });
 });
 
