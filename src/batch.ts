@@ -1,4 +1,5 @@
-// When a file is full: limits, and nothing else. Asked before an entry is added (fits?) and after (full?).
+// The limits of a file, and nothing else: checked before an entry is added (does it fit?) and after (is the file
+// full?).
 
 export interface Limits {
   readonly maxMessages: number;
@@ -6,7 +7,7 @@ export interface Limits {
   readonly maxBytes: number;
 }
 
-/** How much an open file holds, or would get. */
+/** The content of an open file, or of an addition to it. */
 export interface Size {
   readonly messages: number;
   readonly bytes: number;
@@ -15,7 +16,7 @@ export interface Size {
 /** Why a file was closed. */
 export type RollReason = 'messages' | 'bytes' | 'age' | 'end' | 'deadline';
 
-/** The limit that adding `more` to `open` would pass; `undefined` where it fits. The first addition always fits. */
+/** The limit that adding `more` to `open` would exceed; `undefined` if it fits. The first addition always fits. */
 export function limitPassedBy(open: Size, more: Size, limits: Limits): 'messages' | 'bytes' | undefined {
   if (open.messages === 0) return undefined;
   if (open.messages + more.messages > limits.maxMessages) return 'messages';
@@ -23,14 +24,14 @@ export function limitPassedBy(open: Size, more: Size, limits: Limits): 'messages
   return undefined;
 }
 
-/** The limit that `open` has reached; `undefined` where there is room. */
+/** The limit that `open` has reached; `undefined` if there is room. */
 export function limitReachedBy(open: Size, limits: Limits): 'messages' | 'bytes' | undefined {
   if (open.messages >= limits.maxMessages) return 'messages';
   if (open.bytes >= limits.maxBytes) return 'bytes';
   return undefined;
 }
 
-/** Whether an entry is larger than a file may be, so that it has to be split over several. */
+/** Whether an entry is larger than a file and has to be split. */
 export function needsSplit(entry: Size, limits: Limits): boolean {
   return entry.messages > 1 && (entry.messages > limits.maxMessages || entry.bytes > limits.maxBytes);
 }

@@ -1,6 +1,6 @@
-// The program behind `bootstrap` and `scf_bootstrap`: gives main_handler what SCF's own Node runtime would give it.
-// With a runtime API it runs the custom-runtime loop; without one it serves /event-invoke, as Web functions get it.
-// One invocation at a time; SIGTERM lets it finish. Knows nothing of backups.
+// The program behind `bootstrap` and `scf_bootstrap`: calls main_handler as SCF's own Node runtime would. With a
+// runtime API it runs the custom-runtime loop; without one it serves /event-invoke, as a Web function does. One
+// invocation at a time; after SIGTERM it finishes the current one. Knows nothing of backups.
 import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { main_handler } from './index.ts';
@@ -9,7 +9,7 @@ import type { ScfContext } from './run/run-plan.ts';
 const WEB_FUNCTION_PORT = 9_000;
 /** SCF's own limit for an event. */
 const MAX_EVENT_BYTES = 6 * 1_048_576;
-/** The runtime API is on this machine: when it stays away for that many tries, the instance is over. */
+/** The runtime API is on this machine: after so many failed tries the process exits. */
 const RUNTIME_API_TRIES = 5;
 
 /** Requests to the runtime API: one connection, and no time-out, for the next event may be hours away. */
@@ -56,7 +56,7 @@ async function readBody(message: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Repeats what reaches nobody; what the API answers is final. */
+/** Retries requests that get no response; a response of the API is final. */
 async function callPatiently(...args: Parameters<typeof call>): Promise<Answer> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -128,7 +128,7 @@ async function serveEventInvoke(port: number, stop: AbortSignal): Promise<void> 
   });
 }
 
-/** Runs the handler once. Never throws: a failure is an outcome, and the next invocation has its own chance. */
+/** Runs the handler once. Never throws: a failure is an outcome, and the next invocation runs anyway. */
 async function invoke(
   event: string,
   headers: IncomingHttpHeaders,

@@ -1,5 +1,5 @@
-// What a rule is set to, in the shapes that the rest of the code asks for. The settings themselves are in settings.ts;
-// reading them and finding their faults is read-settings.ts.
+// The settings of a rule, as typed values for the rest of the code. settings.ts lists the settings; read-settings.ts
+// reads and validates them.
 import type { Compression } from './format/object-key.ts';
 import { Secret } from './lib/secret.ts';
 import { type Environment, type RunsFrom, readSettings, type Settings } from './read-settings.ts';
@@ -15,16 +15,16 @@ export interface Credentials {
   readonly sessionToken: Secret | undefined;
 }
 
-/** How a cluster is reached, and as whom. */
+/** The address of a cluster, and the credentials for it. */
 export interface PulsarConnection {
   /** `pulsar://`, `pulsar+ssl://`, `http://` or `https://`; several hosts may follow each other with commas. */
   readonly serviceUrl: string;
   readonly token: Secret | undefined;
   readonly listenerName: string | undefined;
   readonly tlsCaFile: string | undefined;
-  /** What the client shows of itself over TLS; its login too, where there is no token. */
+  /** The client's TLS certificate; without a token it is also the login. */
   readonly clientCertificate?: { readonly certFile: string; readonly keyFile: string } | undefined;
-  /** Where the token is to be read through the TDMQ API instead. */
+  /** Set if the token is read through the TDMQ API instead. */
   readonly tdmqRole: { readonly clusterId: string; readonly roleName: string } | undefined;
   /** `function` where it is not said. */
   readonly runsFrom?: RunsFrom;
@@ -60,7 +60,7 @@ export interface CosConfig extends CosSettings {
   readonly credentials: Credentials;
 }
 
-/** What a rule is set to; the credentials of its function are known only where it runs. */
+/** The settings of a rule. The credentials of its function are known only where it runs. */
 export interface RuleSettings {
   readonly rule: string;
   readonly pulsar: PulsarConfig;
@@ -70,7 +70,7 @@ export interface RuleSettings {
     /** Of uncompressed records. */
     readonly maxBytes: number;
     readonly compression: Compression;
-    /** So long a rest that is no full file waits in the subscription. */
+    /** How long messages that do not fill a file wait in the subscription. */
     readonly lingerMinutes: number;
   };
   readonly run: {
@@ -87,7 +87,7 @@ export interface RuleConfig extends RuleSettings {
   readonly cos: CosConfig;
 }
 
-/** What a program needs that only talks to Pulsar. */
+/** The settings for a program that only uses Pulsar. */
 export interface PulsarAccess {
   readonly pulsar: PulsarConnection;
   /** For `tdmqRole`: where the token is read, and with which keys. */

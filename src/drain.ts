@@ -1,30 +1,31 @@
-// THE CORE. Drains a source into a store, so that no message is lost and none is stored twice. The files that it names are
+// THE CORE. Drains a source into a store so that no message is lost and none is stored twice. The files that it names are
 // in partition/.
 //
 // The ordering argument (Exclusive and Failover), per partition.
-//   State     M = the messages that the broker hands out, in its order; a = how far they are acknowledged; the chain =
-//             the stored objects, each beginning at a first message that was in none when the file took it.
-//   Steps     1 take the next entry after the position   2 create the next file's object, if nothing is at its key
+//   State     M = the messages in the broker's order; a = the position up to which they are acknowledged; the chain =
+//             the stored objects. Each begins with a message that no object contained when its file was opened.
+//   Steps     1 read the next entry after the position   2 create the next file's object, if its key has none
 //             3 acknowledge up to the end of the last object created.
-//   Rules     a) file-chain.ts creates an object only after the object of the file before it is durable, so what is
-//                stored is always one chain without a hole: a crash leaves no object beyond a gap.
-//             b) file-chain.ts acknowledges an entry only after the object that ends its messages is durable, so a never
-//                passes the end of the chain: nothing is lost. What lingers is open and is dropped: neither stored nor
-//                acknowledged, and the last of its partition.
-//             c) A key is a function of the first message in it. A run that takes messages again therefore begins at
-//                a + 1 and finds the object that begins there, if there is one. If that is not its own file to the
-//                byte (found-object.ts), its ids decide: what is in it is stored; what is between them, because a
-//                transaction held it back when the object was made, is stored now, in objects of its own (position.ts).
-//                rolling-file.ts acknowledges what a found object holds only as a whole, and lets no file go over the end of a found object, or over a place where another one
-//                begins: whatever was cut where, by whatever limits, each message is in one object. Where others' begin is
-//                known once an object is found, and from the start where a transaction may give back what is before them.
-//             d) Creating never replaces (the port ObjectStore). Two instances that race for a key extend the same
-//                chain: the loser finds the winner's object and takes what is not in it.
-//   Invariant After every step: acknowledged ⊆ stored; every stored message is in exactly one object. Of an object
-//             that is not wholly acknowledged the first message is not: it finds the object.
-// Shared and Key_Shared have no order and so no chain: there a message may be stored twice, and none is lost. Whatever
-// is in a file and not acknowledged goes to another consumer when this one dies; so each partition has one such file
-// at most: rolling-file.ts returns only when the file before is acknowledged.
+//   Rules     a) file-chain.ts creates an object only after the previous file's object is durable. So the stored
+//                objects are always one chain without a gap, also after a crash.
+//             b) file-chain.ts acknowledges an entry only after the object with its last message is durable. So a never
+//                passes the end of the chain, and nothing is lost. Lingering messages are in an open file, which is
+//                dropped: neither stored nor acknowledged, and always the last of its partition.
+//             c) A key depends only on the first message of its object. A run that gets messages again therefore begins
+//                at a + 1 and finds the object that begins there, if there is one. If that object is not identical to
+//                the run's own file (found-object.ts), its ids decide: messages in it are stored; messages between
+//                them, which a transaction held back when the object was made, are stored now, in other objects
+//                (position.ts). rolling-file.ts acknowledges the messages of a found object only as a whole, and ends
+//                each file before the end of a found object and before the beginning of another one. So each message is
+//                in one object, whatever the file limits were. The run knows where other objects begin once it has
+//                found one, and from its start if a transaction can make messages before them visible.
+//             d) A creation never replaces an object (the port ObjectStore). Two instances that race for a key extend
+//                the same chain: the loser finds the winner's object and stores the messages that are not in it.
+//   Invariant After every step: acknowledged ⊆ stored, and every stored message is in exactly one object. If an object
+//             is not wholly acknowledged, its first message is not acknowledged, so it leads the next run to the object.
+// Shared and Key_Shared have no order and so no chain: a message can be stored twice, but none is lost. When a consumer
+// dies, the messages in its unacknowledged files go to another one; so each partition has at most one such file:
+// rolling-file.ts returns only when the previous file is acknowledged.
 import { setMaxListeners } from 'node:events';
 import { BackupError, byGravity } from './errors.ts';
 import { formatTime } from './format/record.ts';
@@ -46,9 +47,9 @@ import { createTally, type Run, type Tally } from './run/run-context.ts';
  * and the last files of all partitions are stored together.
  */
 const CONCURRENT_CALLS = 16;
-/** Of failed partitions so many are logged, one line each. */
+/** How many failed partitions are logged individually. */
 const MAX_FAILED_LINES = 10;
-/** The memory that one partition needs to get on: a buffer too small to be a part, and as much that is uploading. */
+/** The memory that one partition needs to make progress: a buffer too small for a part, and as much in flight. */
 const MIN_BYTES_PER_PARTITION = 2 * 1_048_576;
 
 export type StopReason = 'caught_up' | 'deadline' | 'busy';
@@ -57,7 +58,7 @@ export interface DrainOptions
   extends Omit<Run, 'budget' | 'slots' | 'tally' | 'schemas' | 'reading' | 'stopAll' | 'pace'> {
   readonly source: Source;
   readonly stopReadingAtMs: number;
-  /** Plans the end from what is measured; without it only `stopReadingAtMs` and `storingEnd` count. */
+  /** Plans the end from measurements; without it only `stopReadingAtMs` and `storingEnd` apply. */
   readonly pace?: Pace;
   /** Called with the partitions before the first entry is asked for. */
   readonly onOpen?: (partitions: readonly SourcePartition[]) => void;
@@ -69,21 +70,21 @@ export interface DrainOptions
   readonly tally?: Tally;
 }
 
-/** What a run came to. `failure` is what the invocation fails with; what `tally` counts is safe all the same. */
+/** The result of a run. `failure` is the error of the invocation; messages in `tally` are stored in any case. */
 export interface DrainResult {
   readonly stopReason: StopReason;
   readonly partitions: number;
   readonly tally: Tally;
   readonly backlog: { entries?: number; messages?: number; oldestPublishTime?: string } | undefined;
-  /** What was left in the subscription until it is old enough; no part of the backlog. */
+  /** Messages that linger in the subscription; the backlog does not include them. */
   readonly lingering: Lingering | undefined;
-  /** Why the broker did not hand out what is left; reasons joined by `, `. */
+  /** Why the broker did not deliver the rest; reasons joined by `, `. */
   readonly heldBack: string | undefined;
   readonly peakBufferBytes: number;
   readonly failure: unknown;
 }
 
-/** Drains the source once. Does not throw for what fails on the way; the caller closes source and store. */
+/** Drains the source once. Returns failures instead of throwing them; the caller closes source and store. */
 export async function drain(options: DrainOptions): Promise<DrainResult> {
   const { source, clock, stopReadingAtMs, bufferBytes } = options;
   const tally = options.tally ?? createTally();
@@ -122,7 +123,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
       return result({ partitions: partitions.length, backlog: { entries: 0 } });
     if (options.lingerMs === 0) options.store.expectCreations();
     inlineLess();
-    // Loaded here, since most runs of most rules end above.
+    // Loaded only here, because most runs end above.
     const { PartitionDrain } = await import('./partition/partition-drain.ts');
     const { SchemaKeeper } = await import('./run/schema-keeper.ts');
     const run: Run = {
@@ -164,7 +165,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
   }
 }
 
-/** Whether there was nothing to drain in any partition, and nothing that the broker did not count. */
+/** Whether no partition had anything to drain, counted by the broker or not. */
 async function isIdle(
   partitions: readonly SourcePartition[],
   { subscriptionType }: DrainOptions,
@@ -175,7 +176,7 @@ async function isIdle(
   return entries.every((count) => count === 0);
 }
 
-/** The pace of a run of which only the ends are known. */
+/** The pace of a run with fixed ends. */
 const unhurried = ({ stopReadingAtMs, storingEnd }: DrainOptions): Pace => ({
   stopReadingAtMs,
   reading: new AbortController().signal,
@@ -205,7 +206,7 @@ function stopReasonOf(outcomes: readonly PartitionOutcome[], tally: Tally): Stop
   return outcomes.length > 0 && outcomes.every((outcome) => outcome === 'standby') ? 'busy' : 'caught_up';
 }
 
-/** The clock excuses a file that could not be finished, but not a run that could finish none. */
+/** Running out of time excuses an unfinished file, but not a run that finished none. */
 function failureOfClock(tally: Tally): unknown {
   if (tally.cutByDeadline === 0 || tally.objects + tally.alreadyStored + tally.unreadable > 0)
     return undefined;
@@ -220,7 +221,7 @@ function failureOfClock(tally: Tally): unknown {
 
 const timeIsUp = () => new BackupError('source', 'the time was over before the backlog was known');
 
-/** Not worth a run's last seconds: `undefined` where they are over, or a partition does not know it. */
+/** Not worth a run's last seconds: `undefined` if they are over, or if a partition does not know it. */
 async function backlogOf(
   drains: readonly PartitionDrain[],
   end: AbortSignal,
@@ -251,7 +252,7 @@ function lingeringOf(drains: readonly PartitionDrain[]): Lingering | undefined {
   };
 }
 
-/** Named only where something is left, or may be: what was held back while the run went on may have come since. */
+/** Reported only if something is or may be left: messages that were held back earlier may have arrived since. */
 async function heldBackOf(
   drains: readonly PartitionDrain[],
   { backlog, lingering }: Pick<DrainResult, 'backlog' | 'lingering'>,
@@ -266,7 +267,7 @@ async function heldBackOf(
   return heldBackText(reasons.flat()) || undefined;
 }
 
-/** When the oldest message that is left was published, if every partition that has some left knows its own. */
+/** The publish time of the oldest message in the backlog, if every partition with a backlog knows its own. */
 function oldestOf(backlogs: readonly Backlog[]): { oldestPublishTime?: string } {
   const left = backlogs.filter(({ entries, messages }) => (entries ?? messages ?? 0) > 0);
   const times = left.flatMap(({ nextPublishTimeMs }) => nextPublishTimeMs ?? []);

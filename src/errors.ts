@@ -1,13 +1,13 @@
-// The one error class of the system. It carries what a person needs at 3 a.m.: what failed, where, and what to do.
+// The one error class of the system. It contains what a person needs at 3 a.m.: what failed, where, and what to do.
 
 /** Whose fault it is: settings, Pulsar, COS, unreadable data, or the control plane of rules. */
 export type ErrorCode = 'config' | 'source' | 'store' | 'corrupt' | 'rule';
 
 /** One of several things that are wrong. */
 export interface Fault {
-  /** What it is about: a variable, field or flag, by its name; after a change that failed, the step that remains. */
+  /** The variable, field or flag with the fault; after a failed change, the step that remains. */
   readonly setting: string;
-  /** A sentence that says so, what was expected, and what to do. */
+  /** A sentence: what is wrong, what was expected, and what to do. */
   readonly text: string;
 }
 
@@ -17,7 +17,7 @@ export interface BackupErrorOptions {
   /** What the person should do, as one or two sentences. */
   readonly hint?: string;
   readonly cause?: unknown;
-  /** The other side may have done what was asked although no answer came. */
+  /** The other side may have executed the request although no response arrived. */
   readonly outcomeUnknown?: boolean;
   /** The service's own words: error code, HTTP status, request id. Never a secret. */
   readonly details?: Readonly<Record<string, string | number>>;
@@ -53,12 +53,12 @@ export class BackupError extends Error {
   }
 }
 
-/** Of failures that came together the one to report: what stays until a person acts before what may pass by itself. */
+/** Of several failures, the one to report: permanent ones before temporary ones. */
 export function gravest(failures: readonly unknown[]): unknown {
   return byGravity(failures, (failure) => failure)[0];
 }
 
-/** The items in the order of their failures' gravity; equal ones stay as they were. */
+/** The items by the gravity of their failures; equal ones keep their order. */
 export function byGravity<T>(items: readonly T[], failureOf: (item: T) => unknown): T[] {
   return [...items].sort((a, b) => gravity(failureOf(b)) - gravity(failureOf(a)));
 }
@@ -69,13 +69,13 @@ function gravity(failure: unknown): number {
   return failure.retryable ? 0 : 1;
 }
 
-/** The same error with another hint, for who knows more of what the person is doing. */
+/** The same error with another hint, from a caller that knows more about the situation. */
 export function withHint(error: BackupError, hint: string): BackupError {
   const { code, summary, retryable, outcomeUnknown, details, faults, cause = error } = error;
   return new BackupError(code, summary, { retryable, outcomeUnknown, details, faults, cause, hint });
 }
 
-/** The message of anything that was thrown, also of plain objects as the COS SDK throws them. */
+/** The message of any thrown value, including plain objects, which the COS SDK throws. */
 export function messageOf(thrown: unknown): string {
   if (thrown instanceof Error) return thrown.message;
   if (typeof thrown === 'object' && thrown !== null) {

@@ -1,5 +1,5 @@
-// One invocation: settings, plan, adapters, the run, the last log line. The one place that catches: what fails is logged
-// with its reason and thrown again, so that SCF counts the invocation as failed and repeats it.
+// One invocation: settings, plan, adapters, the run, the last log line. The one place that catches: it logs a failure
+// with its reason and throws it again, so that SCF counts the invocation as failed and retries it.
 import { followRuns, type RunChain } from './chain/run-chain.ts';
 import { parseConfig, type RuleConfig } from './config.ts';
 import { createCosStore } from './cos/store.ts';
@@ -22,7 +22,7 @@ import type { Tally } from './run/run-context.ts';
 import { logFieldsOf, RunOutcome } from './run/run-outcome.ts';
 import { type LowLimit, lowLimits, planRun, type RunMemory, type ScfContext } from './run/run-plan.ts';
 
-/** What an invocation is made of; tests replace the outside. */
+/** The parts of an invocation; tests replace the adapters. */
 export interface HandlerParts {
   /** By default one that begins with the invocation. */
   readonly clock?: Clock;
@@ -36,9 +36,9 @@ export interface HandlerParts {
   }) => Logger;
   /** Where it runs, for hints; a function by default. */
   readonly runsFrom?: RunsFrom;
-  /** Is given the counts of the run, which grow while it goes on. */
+  /** Receives the counts of the run, which grow during the run. */
   readonly onStart?: (tally: Readonly<Tally>) => void;
-  /** Aborted, the run stops reading, stores and acknowledges what is open, and ends as at its deadline. */
+  /** When it aborts, the run stops reading, stores and acknowledges its open files, and ends as at its deadline. */
   readonly stop?: AbortSignal;
 }
 
@@ -50,8 +50,8 @@ export const REAL_PARTS: HandlerParts = {
 };
 
 /**
- * Runs the rule of this environment once.
- * @throws BackupError (already logged) when anything failed; what was stored by then stays, acknowledged.
+ * Runs the rule of this environment once. @throws BackupError (already logged) if anything failed; files stored
+ * before that are acknowledged.
  */
 export async function handleInvocation(
   env: Environment,
@@ -73,13 +73,13 @@ export async function handleInvocation(
     logger = loggerAt(config.logLevel);
     const { times, memory } = planRun(config, context, startedAtMs);
     deadline = new Deadline(clock, times);
-    // At a shell a person has just chosen them.
+    // At a shell, a person has just chosen these limits.
     const low = parts.runsFrom === 'shell' ? [] : lowLimits(config, context);
     const work = run({ config, memory, low, clock, deadline, outcome, logger, parts, opened });
     await untilAborted(work, deadline.lastEnd, notEnded);
     if (outcome.drained?.failure !== undefined) throw outcome.drained.failure;
   } catch (error) {
-    // Whatever notEnded ends here: it would go on when the instance is thawed for its next invocation.
+    // End everything here: otherwise it would continue when the instance is thawed for its next invocation.
     for (const one of opened) void one.close();
     logger.error({ error, ...logFieldsOf(outcome.summarise('failed')) }, 'run failed');
     throw error;
@@ -91,7 +91,7 @@ export async function handleInvocation(
   return summary;
 }
 
-/** The guard behind all guards: the invocation ends before SCF ends it without a reason. */
+/** The last guard: the invocation ends before SCF kills it without a reason. */
 const notEnded = () =>
   new BackupError('source', 'the run did not end within its time', {
     retryable: true,
@@ -146,7 +146,7 @@ async function run(invocation: Invocation): Promise<void> {
     opened.push(source);
     const of = { rule: config.rule, topic: config.pulsar.topic, prefix: config.cos.prefix };
     const { subscription, subscriptionType, initialPosition } = config.pulsar;
-    // Beside the opening of the source, so that a run with nothing to do takes no longer.
+    // In parallel with opening the source, so that an empty run takes no longer.
     chain = followRuns({
       ...{ ...of, subscription, subscriptionType, initialPosition },
       ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
@@ -171,14 +171,15 @@ async function run(invocation: Invocation): Promise<void> {
     });
     outcome.drained = result;
     const after = { config, store, logger, outcome, signal };
-    // A busy run knows that somebody else is at work. Asked beside what follows, as it takes as long as the manifest.
+    // A busy run knows that another one is running. In parallel with the next step, because it takes as long as the
+    // manifest.
     const isWell = result.failure === undefined && result.stopReason !== 'busy';
-    // Its repetitions are no refusal of the manifest.
+    // Its retries do not mean that the manifest was refused.
     const orphans = isWell
       ? findOrphans({ ...after, store: retryingStore(calls, { clock, logger, signal }) })
       : undefined;
     if (result.partitions > 0) await chain.compared();
-    // A broker that is slow to say good-bye must not take the time of the manifest.
+    // A broker that is slow to close must not use up the manifest's time.
     await untilAborted(source.close(), deadline.asking, manifestDue).catch(() => undefined);
     if (result.stopReason !== 'busy' || result.partitions > 0) {
       const end = await chain.end({ isLeft: result.lingering !== undefined });
@@ -198,7 +199,7 @@ async function withRoleKey(config: RuleConfig, signal: AbortSignal): Promise<Rul
   const { pulsar, cos } = config;
   if (pulsar.tdmqRole === undefined) return pulsar;
   const { region, credentials } = cos;
-  // Most rules have no use for the cloud's SDK, and it takes 45 ms of a cold start to load.
+  // Most rules do not need the cloud's SDK, and loading it takes 45 ms of a cold start.
   const { readRoleKey } = await import('./rules/role-key.ts');
   return {
     ...pulsar,

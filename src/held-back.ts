@@ -1,5 +1,5 @@
-// What a broker does not hand out, in words for a person. It is a state and no failure: the messages stay in the
-// subscription, and a later run gets them. How to find out is not its business (partition/silence.ts).
+// Log events and hints for messages that a broker holds back. This is a state, not a failure: the messages stay in
+// the subscription, and a later run gets them. partition/silence.ts detects it.
 import type { HeldBackReason, Logger } from './ports.ts';
 
 /** What to do about messages in chunks that were left for later runs. */

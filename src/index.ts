@@ -3,7 +3,7 @@ import type { Summary } from './format/run-manifest.ts';
 import { handleInvocation } from './handler.ts';
 import type { ScfContext } from './run/run-plan.ts';
 
-/** Called by the timer; the event holds nothing that a run needs. Returns the run's summary, or throws. */
+/** Called by the timer; a run needs nothing from the event. Returns the run's summary, or throws. */
 export async function main_handler(_event: unknown, context: ScfContext): Promise<Summary> {
   return await handleInvocation(process.env, context);
 }

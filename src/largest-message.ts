@@ -1,12 +1,14 @@
-// How large a message may be that is put together in memory: one whose producer cut it into chunks, or compressed it. What
-// is larger is kept raw. The one place that says so, for the driver, for check and for docs/format.md.
+// The largest chunked or compressed message that a process assembles in memory; larger ones are kept raw. The only
+// source of this size, for the driver, for `check` and for docs/format.md.
 import { constants, isUtf8 } from 'node:buffer';
 import { escapedBytes, MAX_ESCAPE_BYTES } from './lib/json-text.ts';
 
 const MIB = 1_048_576;
 /** Node, the SDK and the code, and what is on its way to COS. */
 const OCCUPIED_MB = 120;
-/** Of one that a producer compressed and cut: chunks of two such messages, the payload put together, and decompressed. */
+/**
+ * For a compressed and chunked message: chunks of two such messages, the assembled payload, and the decompressed one.
+ */
 const COPIES = 4;
 const MIN_MB = 6;
 /** Reading its record back takes several times as much. */
@@ -17,20 +19,20 @@ const MAX_RECORD_BYTES = constants.MAX_STRING_LENGTH - 16 * MIB;
 const MEMORY_STEP_MB = 128;
 const MAX_MEMORY_MB = 3_072;
 
-/** The most bytes that a message may have that a process of `memoryMb` puts together. */
+/** The largest message, in bytes, that a process with `memoryMb` assembles. */
 export function largestMessageBytes(memoryMb: number): number {
   const fittingMb = Math.floor((memoryMb - OCCUPIED_MB) / COPIES);
   return Math.min(MAX_MB, Math.max(MIN_MB, fittingMb)) * MIB;
 }
 
-/** The least memory of a function that puts a message of this size together; `undefined`: none does. */
+/** The smallest memory of a function that assembles a message of this size; `undefined` if none does. */
 export function memoryMbFor(messageBytes: number): number | undefined {
   for (let memoryMb = MEMORY_STEP_MB; memoryMb <= MAX_MEMORY_MB; memoryMb += MEMORY_STEP_MB)
     if (largestMessageBytes(memoryMb) >= messageBytes) return memoryMb;
   return undefined;
 }
 
-/** A message is larger than what is put together in memory; `hint`: what a person can do. */
+/** A message is too large to assemble in memory; `hint`: what a person can do. */
 export class TooLarge extends Error {
   readonly hint: string;
 

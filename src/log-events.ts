@@ -1,5 +1,6 @@
-// Every event that the function logs, as data: its message, its level, its fields, and what it means to who operates a
-// rule. ports.ts types the logger by it, so nothing else can be logged; the table of docs/operations.md is held to it.
+// Every event that the function logs, as data: its message, its level, its fields, and its meaning for the operator
+// of a rule. ports.ts types the logger by it, so nothing else can be logged; a test compares the table of
+// docs/operations.md with it.
 
 export type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -18,7 +19,7 @@ type FieldType =
   | readonly string[];
 
 interface LogEvent {
-  /** Several, where the case decides. */
+  /** Several if it depends on the case. */
   readonly level: Level | readonly Level[];
   readonly fields: Readonly<Record<string, FieldType>>;
   /** One sentence. */
@@ -357,7 +358,7 @@ export type LogFields<M extends LogMessage> = M extends LogMessage
   ? FieldsFrom<(typeof LOG_EVENTS)[M]['fields']>
   : never;
 
-/** `Given`, with each field forbidden that is none of `Known`. */
+/** `Given`, where every field that is not in `Known` is forbidden. */
 export type Exactly<Known, Given extends Known> = Given & {
   readonly [Name in Exclude<keyof Given, keyof Known>]: never;
 };

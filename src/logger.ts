@@ -1,5 +1,6 @@
 // Log lines as SCF's log service reads them: one JSON object per line on stdout, under 8 KB, fields one level deep.
-// Secrets are kept out where they arise; what still looks like one is redacted here, as the second line of defence.
+// The code keeps secrets out of log lines; this file redacts whatever still looks like one, as the second line of
+// defence.
 import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
 import { BackupError, messageOf } from './errors.ts';
 import type { Logger } from './ports.ts';
@@ -20,7 +21,7 @@ export const MAX_LINE_BYTES = 8_000;
 
 const BLACKENED = '[secret]';
 const SECRET_NAME = /secret|token|password|authorization|signature|credential|privatekey/i;
-// None may match a quote or a backslash, unless it gives it back: what is left of the line must be JSON.
+// No pattern may match a quote or a backslash without putting it back: the line has to remain JSON.
 const SECRET_TEXT: readonly (readonly [RegExp, string])[] = [
   // a JWT, as TDMQ's role keys are
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, BLACKENED],
@@ -126,7 +127,7 @@ function fitLine(line: string): string {
     }
     let fitted = `${JSON.stringify({ ...fields, truncated: true })}\n`;
     if (Buffer.byteLength(fitted) <= MAX_LINE_BYTES) return fitted;
-    // So many fields that even short texts are too much: the first ones stay.
+    // If there are too many fields even with short texts, only the first ones stay.
     if (limit <= 64) {
       const names = Object.keys(fields);
       while (Buffer.byteLength(fitted) > MAX_LINE_BYTES) {

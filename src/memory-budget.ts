@@ -1,20 +1,21 @@
-// The bytes that a run may hold: those of open files, of uploads, and of entries that are about to be received. It
-// decides when reading waits and whose buffer is uploaded early; it never drops anything.
+// The memory limit for open files, uploads, and entries about to be received. It decides when reading waits and which
+// buffer is uploaded early; it never drops anything.
 import type { Clock } from './ports.ts';
 
-/** Smallest part that COS takes, but for the last one: a smaller buffer cannot be uploaded early. */
+/** The smallest part that COS accepts, except for the last one: a smaller buffer cannot be uploaded early. */
 export const MIN_PART_BYTES = 1_048_576;
 
-/** As many bytes as all uploads side by side need, and some in line: more would only make the function larger. */
+/** As much as all parallel uploads and a short queue need: more would only make the function larger. */
 const MAX_UPLOADING_BYTES = 64 * 1_048_576;
 
 /** The size of the first entry is not known. By default, brokers take messages of up to 5 MiB. */
 const FIRST_ENTRY_BYTES = 5 * 1_048_576;
 
 /**
- * A reservation expires at this age, where somebody waits for room, and no sooner after another one. A partition without
- * a connection, or one that waits to become the active consumer, gets no entry for minutes, and would keep its room from
- * the others for as long. But where all are silent the network may be: then their entries come in the end, all of them.
+ * The age at which a reservation expires if another partition waits for room, and the minimum time between two
+ * expiries. A partition that reconnects, or waits to become the active consumer, gets no entry for minutes and would
+ * block its room for as long. If all partitions are silent, the network may be the cause, and all their entries may
+ * still arrive; so reservations expire one at a time.
  */
 const RESERVATION_EXPIRY_MS = 1_000;
 
@@ -25,7 +26,7 @@ export interface Spillable {
   spill(): void;
 }
 
-/** Room that is kept for an entry. */
+/** Memory reserved for an entry. */
 export interface Reservation {
   readonly bytes: number;
   readonly madeAtMs: number;
@@ -54,7 +55,7 @@ export class MemoryBudget {
   #lastExpiryMs = Number.NEGATIVE_INFINITY;
   #peakBytes = 0;
   readonly #spillables = new Set<Spillable>();
-  /** First come, first served: small entries do not pass a large one for ever. */
+  /** First come, first served, so that small entries cannot starve a large one. */
   #line: Waiting[] = [];
 
   /** `reportPassed` calls `onPassed` with all bytes that came in. */
@@ -74,7 +75,7 @@ export class MemoryBudget {
     return this.#peakBytes;
   }
 
-  /** What to reserve for an entry of a partition of which nothing is known but what others were like. */
+  /** What to reserve for the first entry of a partition, by the entries of other partitions. */
   get likelyEntryBytes(): number {
     return this.#largestEntryBytes ?? FIRST_ENTRY_BYTES;
   }
@@ -94,7 +95,7 @@ export class MemoryBudget {
     this.#peakBytes = Math.max(this.#peakBytes, this.usedBytes);
   }
 
-  /** An open buffer has given these bytes away, to be uploaded: `free` follows without further reading. */
+  /** An open buffer has handed these bytes to an upload: `free` follows without further reading. */
   upload(bytes: number): void {
     this.#openBytes -= bytes;
     this.#uploadingBytes += bytes;
@@ -107,8 +108,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Call it before an entry is asked for, when the one before is not in use any more: then the garbage is collected
-   * before the next one comes.
+   * Call it before an entry is requested, when the previous one is no longer in use: then the garbage is collected
+   * before the next one arrives.
    */
   reportPassed(): void {
     this.#onPassed(this.#passedBytes);
@@ -116,9 +117,9 @@ export class MemoryBudget {
   }
 
   /**
-   * Keeps room for an entry of about `bytes` before it is asked for, until `endReservation`. At once where there is
-   * room; else in turn when there is, or when `signal` aborts. When nothing that is held can be uploaded, and no
-   * entry is awaited, one goes on all the same: else none ever would.
+   * Reserves room for an entry of about `bytes` before it is requested, until `endReservation`. Returns at once if
+   * there is room; otherwise waits its turn, or until `signal` aborts. If no buffer can be uploaded and no entry is
+   * awaited, one waiter continues anyway, because otherwise none ever would.
    */
   reserve(bytes: number, signal: AbortSignal): Reservation | Promise<Reservation> {
     if (this.#line.length === 0 && this.#fits(bytes)) return this.#reserve(bytes);
@@ -133,7 +134,7 @@ export class MemoryBudget {
     return renewed;
   }
 
-  /** Ends what `reserve` began, also after it expired. `entryBytes`: the entry came, and was that large. */
+  /** Ends a reservation, even an expired one. `entryBytes`: the size of the entry, if it arrived. */
   endReservation(reservation: Reservation, entryBytes = 0): void {
     if (entryBytes > (this.#largestEntryBytes ?? 0)) this.#largestEntryBytes = entryBytes;
     this.#forget(reservation);
@@ -175,7 +176,7 @@ export class MemoryBudget {
     });
   }
 
-  /** Lets those in line go on for whom there is room. */
+  /** Resumes the waiters for which there is room. */
   #serve(): void {
     for (let first = this.#line[0]; first !== undefined; first = this.#line[0]) {
       if (!this.#makeRoom(first.bytes)) {
@@ -199,7 +200,7 @@ export class MemoryBudget {
     return this.#uploadingBytes === 0 && this.#reservations.size === 0;
   }
 
-  /** Somebody waits: forgets reservations when they expire, as few as make room for the first in line. */
+  /** While somebody waits: drops expired reservations, as few as the first waiter needs. */
   #awaitExpiry(): void {
     const [oldest] = this.#reservations;
     if (this.#expiring !== undefined || oldest === undefined) return;

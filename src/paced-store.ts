@@ -1,5 +1,5 @@
-// A store that creates nothing for which the run has no time any more. What it refuses for that stays in the
-// subscription, and is no failure.
+// A store that refuses creations for which the run has no time left. Their messages stay in the subscription; this is
+// not a failure.
 import { BackupError } from './errors.ts';
 import type { ObjectStore, Upload } from './ports.ts';
 import type { Pace } from './run/deadline.ts';
@@ -8,7 +8,7 @@ const TOO_LATE = new BackupError('store', 'there was no time left to store anoth
   retryable: true,
 });
 
-/** `inner`, whose creations are measured, and refused where they would take longer than there is time. */
+/** Measures the creations of `inner`, and refuses those that would take longer than the remaining time. */
 export function pacedStore(inner: ObjectStore, pace: Pace): ObjectStore {
   const inTime = <T>(create: () => Promise<T>): Promise<T> =>
     pace.hasTimeToStore() ? pace.measureCreation(create) : Promise.reject(TOO_LATE);
@@ -24,7 +24,9 @@ export function pacedStore(inner: ObjectStore, pace: Pace): ObjectStore {
   };
 }
 
-/** Whether a failure to store means only that the time was over. Such a failure may pass; one that stays is reported. */
+/**
+ * Whether a creation failed only because the time was over. Such a failure is temporary; a permanent one is reported.
+ */
 export function isOfClock(error: unknown, storing: AbortSignal): boolean {
   if (error === TOO_LATE) return true;
   return storing.aborted && error instanceof BackupError && error.code === 'store' && error.retryable;

@@ -1,5 +1,5 @@
-// Finds what the runs before this one left behind: the keys of their manifests with one request to the store where the
-// rule runs every few minutes, and with a few more where it was paused. A manifest of something else is passed over.
+// Finds the manifests of earlier runs: with one request to the store if the rule runs every few minutes, and with a
+// few more after a pause. Ignores manifests of other topics and subscriptions.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
 import { parseEntry } from '../format/entry-order.ts';
@@ -15,7 +15,7 @@ import type { CallOptions, ListedObject, ObjectStore, SubscriptionPosition } fro
 const HOUR_MS = 3_600_000;
 /** Ten instances leave 720 manifests in that time: a page of the list holds 1000. */
 const USUAL_HOURS = 6;
-/** How far back is looked where there was nothing in the usual time. */
+/** How far back it searches if the usual time has no manifest. */
 const FURTHER_HOURS = [8 * 24, 64 * 24, Number.POSITIVE_INFINITY];
 /** More than 10,000 objects: only runs on the command line store so many, and a small function could not hold it. */
 const MAX_BYTES = 4 * 1_048_576;
@@ -42,7 +42,7 @@ export interface EarlierRun {
   readonly named: readonly string[];
   /** Whether it is of this topic and subscription. */
   readonly isOfSubscription: boolean;
-  /** Where it left this subscription, by partition. */
+  /** The subscription's position at its end, by partition. */
   readonly ends: ReadonlyMap<number, SubscriptionPosition>;
   /** The keys of its objects. */
   readonly keys: ReadonlySet<string>;
@@ -134,8 +134,8 @@ export async function readEarlierRun(
 }
 
 /**
- * The manifests that no later one names, but for the newest: what other instances left since the one that the
- * newest names. One too many does no harm.
+ * The manifests, except the newest, that no later one lists: those that other instances wrote since the one that the
+ * newest lists. An extra one does no harm.
  */
 export function manifestsBeside(manifests: readonly ListedManifest[], newest: EarlierRun): ListedManifest[] {
   const [previous] = newest.named;

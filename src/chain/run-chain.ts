@@ -1,6 +1,7 @@
-// Joins a run to those before it: where did they leave the subscription, and is it still there? What somebody else
-// passed over is in no object, and this run is the first that can notice. Costs one list and one read of the store;
-// more only where the positions differ. Refuses to fail a run, and to call moved what a run may have acknowledged.
+// Compares the subscription's position with that at the end of the previous run. Messages that somebody skipped in
+// between are in no object, and this run is the first that can notice. Costs one list and one read of the store; more
+// only if the positions differ. Never fails a run, and never reports a move that an earlier run may have caused by
+// acknowledging.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from '../errors.ts';
 import { compareEntries, formatEntry, mostEntriesBetween } from '../format/entry-order.ts';
@@ -26,12 +27,14 @@ import {
 } from './stored-through.ts';
 import { isUnclear, type Move, moveBetween } from './subscription-move.ts';
 
-/** Manifests of other instances that are read where the newest one does not explain a position. */
+/** Manifests of other instances to read if the newest one does not explain a position. */
 const MAX_OTHERS = 12;
 const PARALLEL = 8;
-/** How long a run whose partitions are drained waits for the store, for this alone. */
+/** How long a run with drained partitions waits for the store, only for this comparison. */
 const MAX_WAIT_MS = 5_000;
-/** A rule with nothing to store leaves a manifest when the newest is so old: then the next run finds one nearby. */
+/**
+ * A rule with nothing to store writes a manifest when the newest has this age, so that the next run finds one nearby.
+ */
 const CHECKPOINT_MS = 3 * 3_600_000;
 const DAY_MS = 86_400_000;
 
@@ -54,7 +57,7 @@ export interface RunChainOptions {
 /** What the run's manifest says about it. */
 export interface ChainEnd {
   readonly link: ManifestLink;
-  /** Whether the run has something to say that no manifest says, also where it stored nothing. */
+  /** Whether the run needs a manifest even if it stored nothing. */
   readonly isDue: boolean;
 }
 
@@ -66,7 +69,7 @@ export interface RunChain {
   isFirst(): Promise<boolean>;
   /** The partitions are open: compares, beside the drain. */
   opened(partitions: readonly SourcePartition[]): void;
-  /** The partitions are drained: waits, not for long, for what has to be asked while they are open. Never throws. */
+  /** Call it when the partitions are drained: waits briefly for questions that need open partitions. Never throws. */
   compared(): Promise<void>;
   /**
    * Call it when the source is closed. `isLeft`: messages that the run has read stay in the subscription. Never throws.
@@ -83,7 +86,7 @@ interface Found {
   readonly beside: readonly ListedManifest[];
 }
 
-/** Begins to read at once, and goes on beside what the caller does. */
+/** Begins to read at once, in parallel with the caller. */
 export function followRuns(options: RunChainOptions): RunChain {
   const { store, prefix, rule, topic, subscription, subscriptionType, clock, logger } = options;
   const isInOrder = subscriptionType === 'exclusive' || subscriptionType === 'failover';
@@ -98,7 +101,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   let partitions: readonly SourcePartition[] = [];
   let hasWarned = false;
 
-  /** One warning a run, whatever is refused; none where only the run's time is over: the next run compares too. */
+  /** At most one warning per run; none if only the run's time is over, since the next run compares too. */
   const warnOnce = (error: unknown): undefined => {
     if (isOfClock(error, options.signal)) {
       logger.debug({ error }, 'earlier runs not read');
@@ -122,7 +125,7 @@ export function followRuns(options: RunChainOptions): RunChain {
   });
   let judging: Promise<void> = Promise.resolve();
 
-  /** Compares the positions of these partitions at the run's begin with those that the newest run left. */
+  /** Compares the positions of these partitions at the start of the run with those at the end of the previous one. */
   async function judge(begun: readonly SourcePartition[]): Promise<void> {
     const run = (await finding)?.run;
     if (run === undefined) return;
@@ -169,7 +172,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     if (await isKeptRaw(location, move.through, call)) return;
     const last = await lastOfRuns(location, keys, call);
     if (!isInOrder) {
-      // Objects of a run that was killed, or is still at work: which entries it acknowledged, nobody can say.
+      // Objects of a run that was killed or is still running: it is not known which entries it acknowledged.
       if (keys.some((key) => runs.every((run) => !run.keys.has(key)))) return;
       report(partition, left.acknowledged, begin.acknowledged, move);
       return;
@@ -183,7 +186,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     }
   }
 
-  /** Whether a message that was passed over is still there for who asks. */
+  /** Whether a reader still receives a skipped message. */
   async function isLeftBetween(
     partition: SourcePartition,
     from: EntryId,
@@ -193,7 +196,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     return next !== undefined && compareEntries(next, to) <= 0;
   }
 
-  /** The ledger was closed since. Its messages are there, but who passed over them: a run, or somebody else? */
+  /** The ledger was closed since. Its messages exist, but either a run or somebody else may have skipped them. */
   async function judgeUnclear(
     partition: SourcePartition,
     begin: SubscriptionPosition,
@@ -211,7 +214,10 @@ export function followRuns(options: RunChainOptions): RunChain {
     report(partition, from, begin.acknowledged, passedOver(from, begin.acknowledged));
   }
 
-  /** A broker that was killed brings acknowledgements back, to where an object ends. Anywhere else messages double. */
+  /**
+   * After a kill, a broker can forget acknowledgements, back to the end of an object. Anywhere else, messages are
+   * duplicated.
+   */
   async function judgeBackwards(
     partition: SourcePartition,
     begin: SubscriptionPosition,
@@ -233,7 +239,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     } else report(partition, left.acknowledged, begin.acknowledged, { direction: 'backwards' });
   }
 
-  /** Where the objects are that were stored since: the days that their messages may have been published on. */
+  /** The days on which the messages of the objects stored since then may have been published. */
   function locationOf(partition: number, runs: readonly EarlierRun[]): PartitionLocation {
     const nowMs = clock.now();
     const times = runs.flatMap(({ listed, lastPublishTimes }) => {
@@ -263,7 +269,7 @@ export function followRuns(options: RunChainOptions): RunChain {
     async isFirst() {
       const found = await finding;
       if (failure instanceof BackupError && failure.retryable) throw failure;
-      // One that cannot be read is of a run all the same.
+      // Even if it cannot be read, it is the manifest of a run.
       return found === undefined || found.run?.isOfSubscription === false;
     },
     opened(open) {
@@ -337,7 +343,7 @@ function passedOver(from: EntryId, to: EntryId): Move {
   return { direction: 'forwards', through: to, entriesAtMost: Number.isFinite(most) ? most : undefined };
 }
 
-/** Whether no manifest has these positions yet, or the one that has them is so old that the next run may not find it. */
+/** Whether no manifest has these positions yet, or only one that is too old for the next run to find. */
 function isNews(
   positions: readonly ManifestPosition[],
   found: Found | undefined,
@@ -354,7 +360,7 @@ function isNews(
   );
 }
 
-/** Where a broker reports no positions, a partition without a delivery is where it was. */
+/** If the broker reports no positions, a partition without a delivery has not moved. */
 function positionOf(partition: SourcePartition, before: EarlierRun | undefined): ManifestPosition {
   const positions = partition.positions();
   const isUntouched = positions !== undefined && !positions.isBeginKnown && positions.begin === undefined;
@@ -371,7 +377,7 @@ function positionOf(partition: SourcePartition, before: EarlierRun | undefined):
 const endsOf = (runs: readonly EarlierRun[], partition: number): SubscriptionPosition[] =>
   runs.flatMap(({ ends }) => ends.get(partition) ?? []);
 
-/** Of several instances the one that got furthest left the partition last. */
+/** Of several instances, the one that got furthest had the partition last. */
 function latestUpTo(id: EntryId, ends: readonly SubscriptionPosition[]): SubscriptionPosition | undefined {
   return ends
     .filter(({ acknowledged }) => compareEntries(acknowledged, id) <= 0)

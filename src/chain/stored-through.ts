@@ -1,5 +1,5 @@
-// How far the objects in the store reach behind a position. Where a run was killed before it wrote its manifest,
-// they prove what it had stored and acknowledged. Looks at keys, and at the end of one object.
+// How far the stored objects reach after a position. If a run was killed before it wrote its manifest, they prove
+// what it had stored and acknowledged. Reads keys, and the end of one object.
 import { isArchiveClass, readContents } from '../format/contents.ts';
 import { compareEntries } from '../format/entry-order.ts';
 import {
@@ -28,7 +28,7 @@ export interface PartitionLocation {
 }
 
 /**
- * The keys of the partition's objects that begin behind `after` (or at any entry) and up to `upTo`, in message order.
+ * The keys of the partition's objects that begin after `after` (or at any entry) and up to `upTo`, in message order.
  * @throws BackupError `store`
  */
 export async function listObjectsUpTo(
@@ -51,7 +51,9 @@ export async function listObjectsUpTo(
   return found.sort(compareMessageIds).map(({ key }) => key);
 }
 
-/** The partition's folder of each day; where they are many, the rule was paused and its topic has few objects since. */
+/**
+ * The partition's folder of each day. If there are many days, the rule was paused, and there are few objects since.
+ */
 function foldersOf(
   { prefix, topic, partition, fromMs, untilMs }: PartitionLocation,
   after: EntryId | undefined,
@@ -71,8 +73,8 @@ function foldersOf(
 }
 
 /**
- * The last of these objects that a run stored. One that begins with an entry that was kept raw was recovered later, and
- * is between the messages of another. @throws BackupError `store`
+ * The last of these objects that a run stored. An object that begins with a raw entry was recovered later, and its
+ * messages are between those of another object. @throws BackupError `store`
  */
 export async function lastOfRuns(
   location: PartitionLocation,

@@ -1,5 +1,6 @@
-// Whether a subscription has moved between two moments, by its positions alone. Says nothing where the positions do
-// not prove it: a ledger that was closed and trimmed moves a subscription that has read it all to the next one.
+// Decides by its positions alone whether a subscription has moved between two times. Reports nothing that the
+// positions do not prove: when a ledger is closed and trimmed, a subscription that has read all of it moves to the
+// next one.
 import { compareEntries, mostEntriesBetween } from '../format/entry-order.ts';
 import type { EntryId, SubscriptionPosition } from '../ports.ts';
 
@@ -7,14 +8,14 @@ import type { EntryId, SubscriptionPosition } from '../ports.ts';
 export type Move =
   | {
       readonly direction: 'forwards';
-      /** An entry that was passed over for sure, and the last one of which that can be said. */
+      /** The first and the last entry that were certainly skipped. */
       readonly through: EntryId;
-      /** `undefined`: the ids do not say it. */
+      /** `undefined` if the ids do not show it. */
       readonly entriesAtMost: number | undefined;
     }
   | { readonly direction: 'backwards' };
 
-/** How a subscription moved from `before` to `now`; `undefined`: it did not, as far as the positions say. */
+/** How a subscription moved from `before` to `now`; `undefined` if the positions show no move. */
 export function moveBetween(before: SubscriptionPosition, now: SubscriptionPosition): Move | undefined {
   const from = before.acknowledged;
   const to = now.acknowledged;
@@ -23,23 +24,26 @@ export function moveBetween(before: SubscriptionPosition, now: SubscriptionPosit
   if (order < 0) return { direction: 'backwards' };
   const through = isTrimmedTo(to, from) ? lastKnownBetween(from, to, before, now) : to;
   if (through === undefined) return undefined;
-  // The last message of all that was before `to`: behind it there was nothing more to pass over.
+  // The last message of all was before `to`: after it there was nothing to skip.
   const isWhole = through === to || (now.last !== undefined && compareEntries(now.last, through) === 0);
   const most = mostEntriesBetween(from, through);
   const entriesAtMost = isWhole && Number.isFinite(most) ? most : undefined;
   return { direction: 'forwards', through, entriesAtMost };
 }
 
-/** Whether only the messages themselves can say it: what was left in a ledger that was closed since has been passed over. */
+/** Whether only the messages themselves can prove it: the rest of a ledger that was closed since was skipped. */
 export function isUnclear(before: SubscriptionPosition, now: SubscriptionPosition): boolean {
   return isTrimmedTo(now.acknowledged, before.acknowledged) && moveBetween(before, now) === undefined;
 }
 
-/** Whether `later` is where a broker puts a subscription whose ledger was read to its end, closed and trimmed. */
+/**
+ * Whether `later` is the position to which a broker moves a subscription when its ledger was read to its end, closed
+ * and trimmed.
+ */
 const isTrimmedTo = (later: EntryId, earlier: EntryId) =>
   later.entryId === -1 && later.ledgerId > earlier.ledgerId;
 
-/** A message that the broker reported, and that has been passed over. */
+/** A message that the broker reported and that was skipped. */
 function lastKnownBetween(
   from: EntryId,
   to: EntryId,

@@ -1,5 +1,5 @@
-// Room in memory for the next entry of one partition: reserved before it is asked for, given back once a file holds its
-// records. Guesses its size from those before it, and asks for nothing itself.
+// Memory for the next entry of one partition: reserved before the entry is requested, released once a file has its
+// records. Estimates the size from earlier entries; requests nothing itself.
 import type { MemoryBudget, Reservation } from '../memory-budget.ts';
 
 /** A large entry counts a little less with each smaller one after it. */
@@ -8,7 +8,7 @@ const FORGETTING = 0.95;
 /** One for each partition. */
 export class EntryRoom {
   readonly #budget: MemoryBudget;
-  /** The records of the next entry are expected to be so large: as the largest of the last ones. */
+  /** The expected size of the next entry's records: that of the largest recent ones. */
   #expectedBytes: number | undefined;
   #reservation: Reservation | undefined;
 
@@ -17,8 +17,8 @@ export class EntryRoom {
   }
 
   /**
-   * Reserves room for the next entry, unless it has it; a promise where that has to wait, which it does until `signal` is
-   * aborted.
+   * Reserves room for the next entry, unless it is reserved; returns a promise if it has to wait, at most until
+   * `signal` aborts.
    */
   reserve(signal: AbortSignal): Promise<undefined> | undefined {
     if (this.#reservation !== undefined) return undefined;
@@ -33,17 +33,17 @@ export class EntryRoom {
     });
   }
 
-  /** The entry is on its way still. */
+  /** The entry is still in transit. */
   renew(): void {
     if (this.#reservation !== undefined) this.#reservation = this.#budget.renew(this.#reservation);
   }
 
-  /** An entry came whose records have so many bytes. */
+  /** An entry arrived whose records have so many bytes. */
   measure(bytes: number): void {
     this.#expectedBytes = Math.max(bytes, Math.ceil((this.#expectedBytes ?? 0) * FORGETTING));
   }
 
-  /** Gives the room back: of an entry whose records are in a file, or of none. May be repeated. */
+  /** Releases the room: the records are in a file, or no entry came. May be repeated. */
   free(entryBytes?: number): void {
     if (this.#reservation !== undefined) this.#budget.endReservation(this.#reservation, entryBytes);
     this.#reservation = undefined;

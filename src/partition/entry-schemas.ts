@@ -1,5 +1,5 @@
-// The schema that the entry at hand needs: all messages of an entry have one version, and most entries that of the entry
-// before, for which nothing is asked.
+// The schema of the current entry: all messages of an entry have one version, and most entries have that of the
+// previous one, which needs no request.
 import type { EntryId, SourcePartition } from '../ports.ts';
 import type { NeededSchema, SchemaKeeper } from '../run/schema-keeper.ts';
 
@@ -15,14 +15,16 @@ export class EntrySchemas {
   #ledgerId = -1;
   #needed: NeededSchema | undefined;
 
-  /** `isEarly`: schemas are kept while their messages are read; else not before a file with such messages is stored. */
+  /**
+   * `isEarly`: schemas are stored when their messages are read; otherwise when a file with such messages is stored.
+   */
   constructor(keeper: SchemaKeeper, partition: SourcePartition, isEarly: boolean) {
     this.#keeper = keeper;
     this.#partition = partition;
     this.#isEarly = isEarly;
   }
 
-  /** Of the entry taken last; `undefined`: its messages have no schema. */
+  /** Of the last entry; `undefined` if its messages have no schema. */
   get needed(): NeededSchema | undefined {
     return this.#needed;
   }
@@ -34,7 +36,7 @@ export class EntrySchemas {
     this.#version = new Uint8Array(version);
     this.#needed =
       version.length === 0 ? undefined : this.#keeper.need(this.#partition, ledgerId, this.#version);
-    // What fails, the file that needs it meets.
+    // The file that needs the schema reports the failure.
     if (this.#isEarly) void this.#needed?.().catch(() => undefined);
   }
 }

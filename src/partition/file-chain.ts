@@ -1,5 +1,5 @@
-// The sealed files of one partition, in line: each is created only when the one before it is durable, and then its
-// entries are acknowledged. The second half of the ordering argument at the head of drain.ts.
+// The queue of sealed files of one partition: creates each only when the previous one is durable, and then
+// acknowledges its entries. The second half of the ordering argument at the head of drain.ts.
 import { BackupError, gravest } from '../errors.ts';
 import { formatMessageId } from '../format/record.ts';
 import type { ManifestObject } from '../format/run-manifest.ts';
@@ -18,13 +18,13 @@ export class FileChain {
   readonly #run: Run;
   readonly #partition: SourcePartition;
   readonly #found: FoundObjects;
-  /** Settles when every file in line has been created, found, or dropped. Never rejects. */
+  /** Settles when every queued file has been created, found, or dropped. Never rejects. */
   #files: Promise<void> = Promise.resolve();
-  /** Settles when every acknowledgement asked for has been answered. Never rejects. */
+  /** Settles when every requested acknowledgement has an answer. Never rejects. */
   #acknowledgements: Promise<void> = Promise.resolve();
   #unsettled = 0;
   #filesInLine = 0;
-  /** A file could not be created, or none may be any more: what is in line behind it is dropped. */
+  /** A file could not be created, or there is no time left: the files queued after it are dropped. */
   #isHalted = false;
   #failure: unknown;
   #resumePoint: ResumePoint | undefined;
@@ -35,7 +35,7 @@ export class FileChain {
     this.#found = new FoundObjects(run, partition, isInOrder);
   }
 
-  /** The last message known to be durable; kept only where there is an order. */
+  /** The last message known to be durable; only with an order. */
   durable: Position | undefined;
 
   /** What stopped the chain for good. */
@@ -43,12 +43,12 @@ export class FileChain {
     return this.#failure;
   }
 
-  /** Set when an object was found that holds other messages than our file: the partition has to be resumed behind it. */
+  /** Set when a found object has other messages than our file: the partition has to resume after it. */
   get resumePoint(): ResumePoint | undefined {
     return this.#resumePoint;
   }
 
-  /** Files in line that are not stored yet. */
+  /** Queued files that are not stored yet. */
   get files(): number {
     return this.#filesInLine;
   }
@@ -58,12 +58,12 @@ export class FileChain {
     return this.#unsettled > 0;
   }
 
-  /** Whether what is read now would be dropped: after a failure, or because it comes again. */
+  /** Whether entries read now would be dropped: after a failure, or because they will be redelivered. */
   get isInterrupted(): boolean {
     return this.#failure !== undefined || this.#resumePoint !== undefined;
   }
 
-  /** Puts a sealed file at the end of the line. */
+  /** Puts a sealed file at the end of the queue. */
   push(file: ObjectFile): void {
     this.#filesInLine++;
     this.#inLine(() =>
@@ -71,7 +71,7 @@ export class FileChain {
     );
   }
 
-  /** Acknowledges entries that hold nothing to store, after everything that is in line before them is durable. */
+  /** Acknowledges entries with nothing to store, after everything queued before them is durable. */
   pushAcknowledgement(entries: readonly EntryId[], onAsked?: () => void): void {
     this.#inLine(() => {
       if (this.#isHalted) return;
@@ -86,16 +86,16 @@ export class FileChain {
     await this.#acknowledgements;
   }
 
-  /** Drops everything that is in line and not being created this moment. */
+  /** Drops every queued file that is not being created at this moment. */
   halt(): void {
     this.#isHalted = true;
   }
 
-  /** Stops the chain for good. Of several failures the gravest counts, of equal ones the first. */
+  /** Stops the chain permanently. Of several failures the gravest counts, of equal ones the first. */
   fail(error: unknown): void {
     this.#failure = this.#failure === undefined ? error : gravest([this.#failure, error]);
     this.#isHalted = true;
-    // A store that refuses one partition refuses all; a partition's own trouble is its own.
+    // If the store refuses one partition, it refuses all; other failures concern only their partition.
     if (error instanceof BackupError && error.code === 'store') this.#run.stopAll();
   }
 
@@ -135,14 +135,14 @@ export class FileChain {
       const { pace, tally, stopAll } = this.#run;
       const isCut = isOfClock(error, pace.storing);
       if (isCut || pace.storing.aborted) tally.cutByDeadline++;
-      // What cannot be stored in time need not be read either.
+      // Files that cannot be stored in time need not be read either.
       if (isCut) stopAll();
       else this.fail(error);
       await file.discard();
     }
   }
 
-  /** Drops the file, and what is behind it: the partition has to be resumed behind what is durable. */
+  /** Drops the file and those after it: the partition has to resume after the last durable message. */
   async #dropFor(resumePoint: ResumePoint, file: ObjectFile): Promise<void> {
     this.#isHalted = true;
     this.#resumePoint = resumePoint;
@@ -185,7 +185,7 @@ export class FileChain {
     };
   }
 
-  /** The last failure that was answered with another try says more than that the time is over. */
+  /** The last retried failure is more informative than "out of time". */
   #unconfirmed(): BackupError {
     const { lastRetried } = this.#run.tally;
     const { topic } = this.#partition;
@@ -197,7 +197,7 @@ export class FileChain {
     });
   }
 
-  /** Asks for the acknowledgement behind those asked before. The next file need not wait for the answer. */
+  /** Requests the acknowledgement after the earlier ones. The next file need not wait for the answer. */
   #acknowledge(entries: readonly EntryId[]): void {
     if (entries.length === 0) return;
     this.#unsettled++;
@@ -224,7 +224,7 @@ export class FileChain {
     } catch (error) {
       const isOver = storingEnd.aborted && error instanceof BackupError && error.retryable;
       if (hasFailed || !isOver || !pace.isCutShort(askedAtMs)) throw error;
-      // Only the clock is to blame. The next run finds what was stored.
+      // Only the time was over. The next run finds the stored objects.
       tally.cutByDeadline++;
       this.#isHalted = true;
     }

@@ -1,5 +1,5 @@
-// What earlier runs, and instances beside this one, have stored where a file is to be created: whether it is what the file
-// is, and if not, which of the file's messages are stored already. Creates nothing, and takes nothing on trust.
+// Handles an object of an earlier run, or of another instance, at the key of a file: whether it is identical to the
+// file, and if not, which of the file's messages it contains. Creates nothing, and verifies everything.
 import { listObjectsUpTo } from '../chain/stored-through.ts';
 import { BackupError } from '../errors.ts';
 import { isArchiveClass, readContents } from '../format/contents.ts';
@@ -12,21 +12,21 @@ import type { MessageMark, PublishSpan } from './message-range.ts';
 import type { ObjectFile } from './object-file.ts';
 import { firstBehind, keyPosition, type Position, type ResumePoint } from './position.ts';
 
-/** What there is at a file's key. */
+/** The object at a file's key. */
 export type FoundObject =
-  /** What the file is, so the file's messages are durable. */
+  /** Identical to the file, so the file's messages are durable. */
   | { readonly kind: 'same'; readonly sizeBytes: number }
-  /** It may hold other messages than the file. */
+  /** It may contain other messages than the file. */
   | { readonly kind: 'other'; readonly resumePoint: ResumePoint };
 
 const ANYWHERE: EntryId = { ledgerId: Number.POSITIVE_INFINITY, entryId: Number.POSITIVE_INFINITY };
 
-/** The objects of earlier runs in one partition, as far as files of this run meet them. */
+/** The objects of earlier runs in one partition, as files of this run meet them. */
 export class FoundObjects {
   readonly #run: Run;
   readonly #partition: SourcePartition;
   readonly #isInOrder: boolean;
-  /** Where earlier runs' objects begin: asked for before the first file where it may matter, and once one was found. */
+  /** Where earlier runs' objects begin: listed before the first file if it may matter, and once one was found. */
   #begins: readonly Position[] | undefined;
   #areBeginsReported = false;
   #isFirstFile = true;
@@ -38,8 +38,8 @@ export class FoundObjects {
   }
 
   /**
-   * Where to resume if another object begins inside of the file, which then would hold messages of it. Call it for each
-   * file, before it is created. @throws BackupError `store`
+   * Where to resume if another object begins inside the file, which would then duplicate messages of it. Call it for
+   * each file, before it is created. @throws BackupError `store`
    */
   async resumePointIn(file: ObjectFile): Promise<ResumePoint | undefined> {
     if (this.#isFirstFile) await this.#findBegins(file);
@@ -52,8 +52,8 @@ export class FoundObjects {
   }
 
   /**
-   * Compares the file with the object at its key. That this ends where the file ends does not say that it holds all
-   * before. @throws BackupError `config` where it is a foreign object, `corrupt` where it is damaged
+   * Compares the file with the object at its key. Equal last messages do not prove that the object has all messages
+   * before. @throws BackupError `config` if it is a foreign object, `corrupt` if it is damaged
    */
   async compare(file: ObjectFile): Promise<FoundObject> {
     const { store, compression, tally, logger, pace } = this.#run;
@@ -69,7 +69,7 @@ export class FoundObjects {
     }
     assertBeginsWith(head, first);
     const isArchived = this.#run.isArchived === true || isArchiveClass(head.storageClass);
-    // Named after the checksum that COS has of the object: it is intact then.
+    // Its name has the checksum that COS has of the object, so the object is intact.
     const contents = isArchived ? await readContents(store, head, call) : undefined;
     if (contents === undefined) await assertIntact(store, head, file.crc64, call);
     tally.alreadyStored++;
@@ -97,15 +97,15 @@ export class FoundObjects {
   }
 
   /**
-   * A killed run may have begun an object behind messages that a transaction held back, and that come now: then no object
-   * is at the key of their file, and the file goes over that one.
+   * A killed run may have begun an object after messages that a transaction held back and that arrive now: then the
+   * key of their file has no object, and the file would extend over that one.
    */
   async #findBegins(file: ObjectFile): Promise<void> {
     if (!this.#isInOrder || !(await this.#partition.hasTransactions())) return;
     try {
       this.#begins = await this.#beginsBehind(file);
     } catch (error) {
-      // A role that may not list can do without; the run warns of it once (followRuns).
+      // A role that may not list works without it; the run logs one warning (followRuns).
       if (!(error instanceof BackupError) || error.retryable) throw error;
     }
   }
@@ -117,7 +117,7 @@ export class FoundObjects {
     return this.#begins;
   }
 
-  /** Where objects begin that runs before this one have left behind the file's first message. */
+  /** Where objects of earlier runs begin after the file's first message. */
   async #beginsBehind(file: ObjectFile): Promise<readonly Position[]> {
     const { store, prefix, topic, clock, pace } = this.#run;
     const { partition, end } = this.#partition;
@@ -134,7 +134,7 @@ export class FoundObjects {
 
 /** Whether the object is byte for byte the file. */
 function isSameContent({ crc64, metadata }: ObjectHead, file: ObjectFile): boolean {
-  // An object that was uploaded in parts does not have these.
+  // Objects uploaded in parts do not have these.
   const { messages = String(file.messages) } = metadata;
   const lastId = formatMessageId((file.last as MessageMark).id);
   return (

@@ -1,13 +1,13 @@
-// Consecutive messages by their ends, without keeping one of them: their ids, and between which times they were published.
+// A range of consecutive messages: the ids of both ends, and the range of publish times. Keeps no message.
 import { formatIdRun, idRunsOf } from '../format/contents.ts';
 import { formatTime } from '../format/record.ts';
 import type { PublishTimes } from '../format/run-manifest.ts';
 import type { Message, PackedBatch, TimeMs } from '../ports.ts';
 
-/** What a file keeps of its first and last message. A whole message would keep its entry in memory. */
+/** The fields that a file keeps of its first and last message. A whole message would keep its entry in memory. */
 export type MessageMark = Pick<Message, 'id' | 'publishTimeMs'>;
 
-/** Between which times messages were published: clocks of producers do not run in the order of messages. */
+/** The range of publish times: those of consecutive messages need not increase, since producers' clocks differ. */
 export interface PublishSpan {
   readonly first: MessageMark;
   readonly last: MessageMark;
@@ -22,7 +22,7 @@ export interface MessageRange extends PublishSpan {
   readonly idRuns?: readonly string[];
 }
 
-/** What a manifest says about a span; of the messages between its ends only where they are outside of these. */
+/** The fields of a range in a manifest; the earliest and latest time only if they are not those of the ends. */
 export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan): PublishTimes {
   const ends = [first.publishTimeMs, last.publishTimeMs];
   return {
@@ -33,7 +33,7 @@ export function describeSpan({ first, last, earliestMs, latestMs }: PublishSpan)
   };
 }
 
-/** The range of these messages, which are at least one. It keeps none of them. */
+/** The range of these messages (at least one). Keeps none of them. */
 export function rangeOf(messages: readonly Message[], withIds = false): MessageRange {
   const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
   let earliestMs = first.publishTimeMs;

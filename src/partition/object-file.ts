@@ -1,5 +1,5 @@
-// One file on its way into the store: it takes records, sends full parts while it is open, and becomes visible only
-// by `create`. It knows nothing of limits, acknowledgements or other files.
+// One file: it receives records, uploads full parts while it is open, and becomes visible only by `create`. It knows
+// nothing of limits, acknowledgements or other files.
 import { createHash, type Hash } from 'node:crypto';
 import type { RollReason, Size } from '../batch.ts';
 import { type Compressor, createCompressor } from '../format/compression.ts';
@@ -20,16 +20,16 @@ import type { MessageMark, MessageRange } from './message-range.ts';
 export const PART_BYTES = 8 * 1_048_576;
 
 /**
- * A file that is uploading is closed at this age. Each run aborts unfinished uploads of more than 15 minutes at its end
- * (handler.ts): a file has the difference to be completed in.
+ * The age at which a file with uploaded parts is closed. Each run aborts unfinished uploads older than 15 minutes at
+ * its end (after-drain.ts): the difference is the time to complete a file.
  */
 export const MAX_UPLOAD_AGE_MS = 600_000;
 
-/** Records of one entry that are larger than this wait for the store, with so many parts under way. */
+/** The records of one entry wait for the store if they are larger than this and so many parts are in flight. */
 const LARGE_BYTES = PART_BYTES;
 const PARTS_AHEAD = 2;
 
-/** A later run cleans up what cannot be aborted within this time. */
+/** The time to abort an upload; a later run cleans up otherwise. */
 const ABORT_TIMEOUT_MS = 2_000;
 
 export interface ObjectFileOptions {
@@ -38,13 +38,13 @@ export interface ObjectFileOptions {
   readonly compression: Compression;
   readonly store: ObjectStore;
   readonly budget: MemoryBudget;
-  /** Bounds the store calls under way in the whole run. */
+  /** Limits the store calls in flight in the whole run. */
   readonly slots: Slots;
   /** The run's hard end. */
   readonly signal: AbortSignal;
 }
 
-/** What is known of a file when it is durable. */
+/** The facts about a durable file. */
 export interface StoredFile {
   readonly kind: 'created';
   readonly sizeBytes: number;
@@ -53,9 +53,9 @@ export interface StoredFile {
 
 export class ObjectFile implements Size, Spillable {
   readonly key: string;
-  /** Entries that are wholly in this file or before it: to be acknowledged when it is durable. */
+  /** Entries that end in this file or before it: to be acknowledged when it is durable. */
   readonly entries: EntryId[] = [];
-  /** Of the schemas that its messages name: to be durable before it is. */
+  /** The schemas of its messages, which have to be durable before it. */
   readonly schemas = new Set<NeededSchema>();
   readonly openedAtMs: number;
   messages = 0;
@@ -76,7 +76,7 @@ export class ObjectFile implements Size, Spillable {
   readonly #idRuns: string[] = [];
   readonly #compressor: Compressor | undefined;
   #crc64 = crc64([]);
-  /** Of what waits to leave. */
+  /** Of the bytes not yet uploaded. */
   #pendingCrc64 = new Crc64();
   readonly #hash: Hash = createHash('sha256');
   #sha256: string | undefined;
@@ -98,30 +98,30 @@ export class ObjectFile implements Size, Spillable {
     options.budget.register(this);
   }
 
-  /** CRC-64/XZ, decimal, of what has left for the store: once `create` was called, of the whole file as it is stored. */
+  /** CRC-64/XZ, decimal, of the bytes uploaded so far; after `create`, of the whole stored file. */
   get crc64(): string {
     return this.#crc64;
   }
 
-  /** SHA-256, hex, of the whole file as it is stored. Call it after `create`. */
+  /** SHA-256, hex, of the whole stored file. Call it after `create`. */
   get sha256(): string {
     this.#sha256 ??= this.#hash.digest('hex');
     return this.#sha256;
   }
 
-  /** Whether it is known before the end that this file cannot be created: go on to `create` at once, to learn why. */
+  /** Whether this file certainly cannot be created: call `create` at once, to get the reason. */
   get hasConflict(): boolean {
     return this.#hasConflict;
   }
 
-  /** Whether some of it has left for the store, as an upload that somebody could take for an old one. */
+  /** Whether parts of it are uploaded, so that another run could mistake it for an abandoned upload. */
   get isUploading(): boolean {
     return this.#upload !== undefined;
   }
 
   /**
-   * Adds the records of these messages: at once, or as a promise where they are compressed or large. What fails, `create`
-   * throws.
+   * Adds the records of these messages: at once, or asynchronously if they are compressed or large. `create` throws
+   * its failures.
    */
   append(records: Records, range: MessageRange): Promise<void> | undefined {
     this.first ??= range.first;
@@ -136,7 +136,7 @@ export class ObjectFile implements Size, Spillable {
     return isLarge ? this.#writeLarge(records) : this.#write(records.chunks);
   }
 
-  /** Records that are made as they are asked for must not become parts faster than parts are stored. */
+  /** Waits, so that records do not become parts faster than parts are stored. */
   async #writeLarge(records: Records): Promise<void> {
     for (const chunks of readTogether(records)) {
       const parts = this.#parts.length;
@@ -145,7 +145,7 @@ export class ObjectFile implements Size, Spillable {
     }
   }
 
-  /** Takes a copy of the chunks at once; a promise where the compressor has enough for now. */
+  /** Copies the chunks at once; returns a promise if the compressor is full. */
   #write(chunks: Iterable<Uint8Array>): Promise<void> | undefined {
     if (this.#compressor !== undefined) return this.#compress(chunks, this.#compressor);
     for (const piece of this.#marker.mark(chunks)) this.#store(piece);
@@ -180,7 +180,7 @@ export class ObjectFile implements Size, Spillable {
     if (this.#pending.sizeBytes > 0) this.#sendPart();
   }
 
-  /** Closes the file: nothing is appended any more, and its buffer counts as uploading. What fails, `create` throws. */
+  /** Closes the file: its buffer counts as uploading from now on. `create` throws failures. */
   async seal(reason: RollReason): Promise<void> {
     this.rollReason = reason;
     try {
@@ -194,8 +194,8 @@ export class ObjectFile implements Size, Spillable {
   }
 
   /**
-   * Makes the sealed file visible, as one, if there is nothing at its key. Call it only when every file before it is
-   * durable. @throws BackupError `store`; nothing is visible then, or it is not known (retryingStore has asked).
+   * Makes the whole sealed file visible at once, if its key has no object. Call it only when every earlier file is
+   * durable. @throws BackupError `store`; the file is then not visible, or retryingStore could not find out.
    */
   async create(): Promise<StoredFile | Exists> {
     const { store, slots, budget } = this.#options;
@@ -239,12 +239,12 @@ export class ObjectFile implements Size, Spillable {
     budget.free(sizeBytes);
     await Promise.allSettled(this.#parts);
     const upload = await this.#upload?.catch(() => undefined);
-    // Not the run's signal: an upload is aborted also when the run's time is over.
+    // Not the run's signal: uploads are aborted even after the run's time is over.
     const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
     if (upload?.kind === 'upload') await upload.abort({ signal }).catch(() => undefined);
   }
 
-  /** Durable before the object is visible: whoever finds that one, finds this. */
+  /** Durable before the object is visible, so whoever finds the object also finds this. */
   async #storeContents(): Promise<void> {
     const { store, slots } = this.#options;
     const about = { key: this.key, crc: this.#crc64, partition: (this.first as MessageMark).id.partition };
@@ -330,7 +330,7 @@ export class ObjectFile implements Size, Spillable {
   }
 }
 
-/** Chunks that are to be read before anything is awaited: all that are there, else each that is made. */
+/** Chunks, to be read before anything is awaited: all existing ones, or one at a time as they are made. */
 function* readTogether({ chunks }: Records): Generator<Iterable<Uint8Array>, void, undefined> {
   if (Array.isArray(chunks)) yield chunks;
   else for (const chunk of chunks) yield [chunk];

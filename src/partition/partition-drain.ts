@@ -1,6 +1,7 @@
-// One partition of a run: what follows each end of reading, whether it is the partition's own, a failure, a found object or
-// another consumer. Joins the parts that keep the ordering argument at the head of drain.ts: position.ts (which messages
-// are taken), rolling-file.ts (what goes into which file), file-chain.ts (create, then acknowledge).
+// Drains one partition: decides what to do when reading ends, be it at the partition's end, by a failure, at a found
+// object, or because another consumer has it. Joins the parts that keep the ordering argument at the head of
+// drain.ts: position.ts (which messages are new), rolling-file.ts (which file gets them), file-chain.ts (create, then
+// acknowledge).
 import { BackupError } from '../errors.ts';
 import { logHeldBack } from '../held-back.ts';
 import { retryThroughOutage } from '../lib/outage.ts';
@@ -34,7 +35,7 @@ export class PartitionDrain {
   readonly #reader: PartitionReader;
   #outcome: PartitionOutcome | undefined;
   #lingering: LeftRest | undefined;
-  /** Whether it was drained before, and came back. */
+  /** Whether it was drained before and was assigned again. */
   #isAgain = false;
 
   constructor(run: Run, partition: SourcePartition) {
@@ -53,17 +54,20 @@ export class PartitionDrain {
     return this.#chain.files + (this.#file.isOpen ? 1 : 0);
   }
 
-  /** What was left to a later run, after `drain`, because it is young. */
+  /** The messages that linger, after `drain`. */
   get lingering(): LeftRest | undefined {
     return this.#lingering;
   }
 
-  /** False, after `drain`, where another instance has the partition: only that one knows what of it lingers. */
+  /** False, after `drain`, if another instance has the partition: only that one knows what lingers in it. */
   get knowsBacklog(): boolean {
     return this.#outcome !== 'standby' || this.#run.lingerMs === 0;
   }
 
-  /** What is left besides what lingers, after `drain`. The next message is not that of the driver where files were dropped. */
+  /**
+   * The backlog without lingering messages, after `drain`. If files were dropped, its next message is not that of the
+   * driver.
+   */
   async backlog(): Promise<Backlog | undefined> {
     const backlog = await this.#partition.backlog();
     if (backlog === undefined) return undefined;
@@ -72,26 +76,26 @@ export class PartitionDrain {
     return next === undefined || this.#chain.isInterrupted ? counts : { ...counts, nextPublishTimeMs: next };
   }
 
-  /** Why the broker does not hand out what is left, as far as it is known; after `drain`. */
+  /** Why the broker does not deliver the rest, if known; after `drain`. */
   async heldBack(): Promise<readonly HeldBackReason[]> {
     if (this.#outcome !== 'caught_up') return [];
     return [...this.#reader.silence.reasons, ...((await this.#partition.heldBack(0, 0)) ?? [])];
   }
 
-  /** After `standby`: true when it may be worth to drain the partition again, false when `signal` is aborted before. */
+  /** After `standby`: true when the partition may be worth draining again, false if `signal` aborts first. */
   untilActive(signal: AbortSignal): Promise<boolean> {
     return this.#partition.untilActive(signal);
   }
 
-  /** After `standby`: whether whoever has the partition has drained it, as far as that can be known. */
+  /** After `standby`: whether the other consumer has drained the partition, as far as that can be known. */
   isDrained(): Promise<boolean> {
-    // From here, what lingers there looks like what is not drained: that is not worth a stay.
+    // From here, lingering messages look like a backlog: not worth waiting for.
     return this.#run.lingerMs > 0 ? Promise.resolve(true) : this.#partition.isDrained();
   }
 
   /**
-   * Drains the partition up to its end; after `standby` it may be called again.
-   * @throws what failed, when everything that was taken before it is stored and acknowledged, as far as that is possible
+   * Drains the partition up to its end; after `standby` it may be called again. @throws what failed, after everything
+   * read before it is stored and acknowledged, as far as possible
    */
   async drain(): Promise<PartitionOutcome> {
     const chain = this.#chain;
@@ -110,7 +114,7 @@ export class PartitionDrain {
         else expired = await this.#closeRest(outcome);
         const { resumePoint } = chain;
         const isToGoOn = resumePoint !== undefined && !this.#run.reading.aborted;
-        // Where a failure stays, it comes again, behind what was stored already.
+        // A permanent failure occurs again, after the stored messages.
         if (chain.failure === undefined && isToGoOn) {
           const isResumed = await this.#resumeAfter(resumePoint).catch((error: unknown) => chain.fail(error));
           if (isResumed) continue;
@@ -126,10 +130,10 @@ export class PartitionDrain {
     }
   }
 
-  /** Stores what is open, or leaves it to a later run. Returns chunks that are to be kept raw, if it has asked for them. */
+  /** Stores the open file, or lets it linger. Returns expired chunks to keep raw, if it has asked for them. */
   async #closeRest(outcome: PartitionOutcome | Failed): Promise<readonly UnreadableEntry[]> {
     const file = this.#file;
-    // Acknowledging them acknowledges all that was handed out before: then nothing can be left.
+    // Acknowledging them acknowledges everything delivered before, so nothing can linger.
     const expired = outcome === 'caught_up' && file.mayLinger ? await this.#expiredChunks() : [];
     if (expired.length === 0 && file.mayLinger) {
       const left = await file.leave();
@@ -147,8 +151,8 @@ export class PartitionDrain {
   }
 
   /**
-   * False after a failure of the source, where another consumer gets what cannot be acknowledged and has no way to
-   * find it stored: then it is not to be stored here. In order, the next run finds it.
+   * False after a failure of the source without order: another consumer gets the unacknowledged messages and cannot
+   * find them stored, so they must not be stored here. With an order, the next run finds them.
    */
   async #canAcknowledge(outcome: PartitionOutcome | Failed): Promise<boolean> {
     if (this.#position.isInOrder || typeof outcome !== 'object') return true;
@@ -158,19 +162,22 @@ export class PartitionDrain {
     return (await backlog.catch(() => undefined)) !== undefined;
   }
 
-  /** Goes on behind what is durable, without the messages of the object that was found. */
+  /** Continues after the last durable message, without the messages of the found object. */
   async #resumeAfter(point: ResumePoint): Promise<true> {
     const { clock, storingEnd } = this.#run;
     this.#position.skip(point);
     this.#chain.resume();
-    // Between the messages of the object there may be some that it does not hold.
+    // The object may lack some messages between its first and last one.
     this.#position.resumeAfter(this.#chain.durable);
     const restart = () => untilAborted(this.#partition.restart(), storingEnd, noAnswer);
     await retryThroughOutage(restart, { clock, signal: storingEnd });
     return true;
   }
 
-  /** The partition has moved away. If it comes back, it begins at its first unacknowledged entry; what is durable stays. */
+  /**
+   * The partition was assigned to another consumer. If it comes back, it begins at its first unacknowledged entry;
+   * durable files stay.
+   */
   async #beginAgain(): Promise<void> {
     await this.#file.drop();
     if (this.#chain.resumePoint !== undefined) this.#position.skip(this.#chain.resumePoint);
@@ -178,7 +185,7 @@ export class PartitionDrain {
     this.#position.resumeAfter(this.#chain.durable);
   }
 
-  /** All is acknowledged but what lingers, and what does not come, or not whole. */
+  /** Everything is acknowledged except lingering, undelivered and incomplete messages. */
   async #settleRest(expired: readonly UnreadableEntry[]): Promise<void> {
     const keeping = this.#lingering === undefined ? this.#giveUpChunks(expired) : undefined;
     const failed = await keeping?.catch((error: unknown) => this.#failed(error));
@@ -188,7 +195,10 @@ export class PartitionDrain {
       logHeldBack(this.#run.logger, this.#partition.topic, reasons, entries);
   }
 
-  /** Chunks of producers that are gone. They come before all that is acknowledged by now, so each goes by itself. */
+  /**
+   * Chunks of dead producers. They precede messages that are already acknowledged, so each is acknowledged
+   * individually.
+   */
   async #giveUpChunks(expired: readonly UnreadableEntry[]): Promise<void> {
     let given = expired.length > 0 ? expired : await this.#expiredChunks();
     while (given.length > 0) {

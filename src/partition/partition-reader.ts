@@ -1,5 +1,5 @@
-// Takes the entries of one partition, up to the end of the run's range, and gives their messages to the rolling file.
-// Decides of each delivery what is due; when files are closed and what becomes of them is not its business.
+// Reads the entries of one partition up to the end of the run's range, and gives their messages to the rolling file.
+// Decides how to handle each delivery; it knows nothing of when files are closed and stored.
 import { BackupError } from '../errors.ts';
 import { isUpTo } from '../format/entry-order.ts';
 import { storeUnreadable } from '../format/unreadable.ts';
@@ -14,10 +14,10 @@ import { Silence } from './silence.ts';
 /** How reading ended: drained, out of time, another Failover consumer has the partition, or it has moved there just now. */
 export type ReadOutcome = 'caught_up' | 'deadline' | 'standby' | 'lost';
 
-/** How it goes on: `behind`: with the room that is kept; nothing: with other room. */
+/** How reading continues: `behind`: with the reserved room; nothing: with new room. */
 type Outcome = ReadOutcome | 'behind' | undefined;
 
-/** Small entries that have arrived are taken together up to this size: what else is done for each is done for all then. */
+/** Small entries that have arrived are processed together up to this size, which saves work per entry. */
 const TOGETHER_BYTES = 131_072;
 
 /** One for each partition. */
@@ -55,14 +55,14 @@ export class PartitionReader {
     });
   }
 
-  /** When the entry was published that came when no more was read. */
+  /** The publish time of the entry that arrived after reading ended. */
   get firstUnreadMs(): TimeMs | undefined {
     return this.#firstUnreadMs;
   }
 
   /**
-   * Takes entries until the end of the run's range, or until something else has to be done first.
-   * @throws what failed; what was taken before that is in files
+   * Reads entries until the end of the run's range, or until something else has to be done first. @throws the
+   * failure; entries read before it are in files
    */
   async read(): Promise<ReadOutcome> {
     try {
@@ -92,8 +92,8 @@ export class PartitionReader {
   }
 
   /**
-   * Takes what has arrived, until something has to be awaited or reading ends; nothing where all of it is taken, and there
-   * is room for the next.
+   * Processes the entries that have arrived, until something has to be awaited or reading ends; returns nothing if
+   * all are processed and there is room for the next.
    */
   #takeArrived(): Outcome | Promise<Outcome> {
     for (;;) {
@@ -105,7 +105,7 @@ export class PartitionReader {
     }
   }
 
-  /** Handles deliveries and keeps room for the next. What is left of them while something is awaited is little. */
+  /** Handles deliveries and reserves room for the next. It keeps little of them while it awaits something. */
   #handleAll(deliveries: readonly Delivery[]): Outcome | Promise<Outcome> {
     for (let rest = deliveries; rest.length > 0; ) {
       if (this.#chain.isInterrupted) return endWithout(rest, 'caught_up');
@@ -165,8 +165,8 @@ export class PartitionReader {
   }
 
   /**
-   * Gets a delivery and does with it what is due. No function that awaits holds the delivery or its messages: what it
-   * awaits can take long, and all that while it would keep an entry of megabytes in memory for nothing.
+   * Gets a delivery and handles it. No function that awaits may hold the delivery or its messages, because that would
+   * keep an entry of megabytes in memory during the wait.
    */
   #handleNext(): Promise<Outcome> {
     const { pace, clock } = this.#run;
@@ -177,7 +177,7 @@ export class PartitionReader {
     });
   }
 
-  /** What reading ends with; nothing where it goes on, `behind` where the entry that was asked for is still to come. */
+  /** How reading ends; nothing if it continues, `behind` if the requested entry is still to come. */
   #handle(delivery: Delivery): Outcome | Promise<Outcome> {
     const { reading } = this.#run;
     const { end } = this.#partition;
@@ -185,7 +185,7 @@ export class PartitionReader {
       if (delivery.kind === 'entry') this.#firstUnreadMs = delivery.messages[0]?.publishTimeMs;
       return 'deadline';
     }
-    // The room stays reserved until the broker has answered: the entry may be on its way, whatever comes of it.
+    // The room stays reserved until the broker has answered: the entry may be in transit.
     if (delivery.kind === 'idle')
       return this.silence.isEnd().then((isDrained) => (isDrained ? 'caught_up' : undefined));
     if (delivery.kind === 'behind') return this.silence.whileBehind().then(() => 'behind');
@@ -203,14 +203,16 @@ export class PartitionReader {
       .then((isAtEnd) => (isAtEnd ? 'caught_up' : undefined));
   }
 
-  /** Published after the run began. A producer whose clock is ahead of ours must not end every run, so: not in the future. */
+  /**
+   * Published after the run began, but not in the future: otherwise a producer with a fast clock would end every run.
+   */
   #isAfterStart(delivery: Delivery): boolean {
     const publishTimeMs = delivery.kind === 'entry' ? delivery.messages[0]?.publishTimeMs : undefined;
     if (publishTimeMs === undefined) return false;
     return publishTimeMs > this.#run.startedAtMs && publishTimeMs <= this.#run.clock.now();
   }
 
-  /** Files copy what they take. Where taking fails, its memory is left to the collector. */
+  /** Files copy the records. If that fails, the collector frees the entry's memory. */
   #takeAndRelease(entry: ReadableEntry): Promise<void> | undefined {
     const taking = this.#take(entry);
     const { memory } = entry;
@@ -234,7 +236,7 @@ export class PartitionReader {
     if (!this.#position.hasPassed(entry.id)) {
       await keepRaw(this.#run, this.#partition, entry);
       this.#position.movePast(entry.id);
-      // It is stored and reported: once is enough.
+      // It is stored and reported already.
       this.#file.holdsStored();
     }
     this.#file.addPendingAck(entry.id);
@@ -245,13 +247,13 @@ function release(deliveries: readonly Delivery[]): undefined {
   for (const delivery of deliveries) if (delivery.kind === 'entry') delivery.memory?.release();
 }
 
-/** Reading ends, or begins again, without these: they come again. */
+/** These are dropped when reading ends or restarts: they are redelivered. */
 function endWithout(deliveries: readonly Delivery[], outcome: Outcome): Outcome {
   release(deliveries);
   return outcome;
 }
 
-/** Keeps an entry raw that cannot be decoded. @throws BackupError `store`; `corrupt` where the rule wants to fail on it */
+/** Keeps an entry raw that cannot be decoded. @throws BackupError `store`; `corrupt` if the rule is set to fail */
 export async function keepRaw(run: Run, source: SourcePartition, entry: UnreadableEntry): Promise<void> {
   const { partition } = source;
   const { store, rule, prefix, topic, logger, tally, onUnreadable, pace } = run;
@@ -267,7 +269,7 @@ export async function keepRaw(run: Run, source: SourcePartition, entry: Unreadab
     );
   }
   const { schemaVersion } = entry;
-  // When it is decoded at last, the broker may not have it any more.
+  // Keep the schema now: when the entry is decoded later, the broker may no longer have it.
   if (schemaVersion !== undefined && schemaVersion.length > 0)
     await run.schemas.need(source, id.ledgerId, schemaVersion)();
   const key = await storeUnreadable(store, rule, prefix, topic, partition, entry, { signal: pace.storing });

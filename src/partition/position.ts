@@ -1,28 +1,31 @@
-// Positions in one partition, and how far its drain has come: which messages it has taken, which it takes no more because
-// an object holds them, and where no file may go further. It reads no entry and writes no file.
+// The position of a drain in one partition: which messages it has read, which it skips because an object contains
+// them, and where files have to end. It reads no entry and writes no file.
 import { compareEntries, formatEntry, isUpTo } from '../format/entry-order.ts';
 import { compareMessageIds, formatMessageId } from '../format/record.ts';
 import type { EntryId, Message, MessageId, ReadableEntry } from '../ports.ts';
 
-/** Where a message is, or where an object begins, in its partition. */
+/** The place of a message, or of an object's beginning, in its partition. */
 export type Position = Omit<MessageId, 'partition'>;
 
-/** What is in the way of a file: a stored object that holds these messages, whatever is between them, or the begin of one. */
+/**
+ * What limits a file: a stored object with these messages (there may be others between them), or the beginning of
+ * one.
+ */
 export interface ResumePoint {
   readonly ids: ReadonlySet<string>;
   readonly last: MessageId | undefined;
-  /** In order, and once: where objects begin that earlier runs have left. */
+  /** In order, without duplicates: where objects of earlier runs begin. */
   readonly begins: readonly Position[];
 }
 
-/** As a key has it: 0 where the message is in no batch. */
+/** As in a key: 0 for an unbatched message. */
 export const keyPosition = ({ ledgerId, entryId, batchIndex }: Position): Position => ({
   ledgerId,
   entryId,
   batchIndex: Math.max(0, batchIndex),
 });
 
-/** The first of `positions`, which ascend, behind the message. There can be one for each object of an archive. */
+/** The first of the ascending `positions` after the message. There can be one for each object of an archive. */
 export function firstBehind(positions: readonly Position[], id: Position): Position | undefined {
   const position = keyPosition(id);
   let [low, high] = [0, positions.length];
@@ -36,19 +39,19 @@ export function firstBehind(positions: readonly Position[], id: Position): Posit
 
 /** How far the drain of a partition has come. */
 export class DrainPosition {
-  /** Exclusive and Failover: the broker delivers in order, so a position says everything before it. */
+  /** Exclusive and Failover: the broker delivers in order, so a position covers everything before it. */
   readonly isInOrder: boolean;
-  /** In order: the last message that went into a file. */
+  /** With an order: the last message in a file. */
   #last: Position | undefined;
-  /** Messages that an object of an earlier run holds; in order, until everything before their end is acknowledged. */
+  /** Messages in an object of an earlier run; with an order, until everything before their end is acknowledged. */
   readonly #storedIds = new Set<string>();
-  /** In order: the last of them. */
+  /** With an order: the last of them. */
   #storedThrough: Position | undefined;
-  /** They are forgotten once what is in line is durable. */
+  /** They are forgotten once the queued files are durable. */
   #isForgetting = false;
-  /** In order, ascending: no file goes over one of these, because an object begins there, or may. */
+  /** With an order, ascending: files end before these places, because an object begins or may begin there. */
   #borders: readonly Position[] = [];
-  /** Without order: entries that are in a file and not acknowledged yet. */
+  /** Without order: entries in a file that are not acknowledged yet. */
   readonly #unacknowledged = new Set<string>();
 
   constructor(isInOrder: boolean) {
@@ -56,8 +59,8 @@ export class DrainPosition {
   }
 
   /**
-   * The messages of the entry that no file of this run and no object found in the store holds. None: the entry has
-   * only to be acknowledged, after the files that are under way.
+   * The messages of the entry that are in no file of this run and in no found object. If there are none, the entry
+   * only has to be acknowledged, after the files in progress.
    */
   notYetTaken({ id, messages }: ReadableEntry): readonly Message[] {
     if (!this.isInOrder && this.#unacknowledged.has(formatEntry(id))) return [];
@@ -71,14 +74,14 @@ export class DrainPosition {
     return rest.filter((one) => !this.#storedIds.has(formatMessageId(one.id)));
   }
 
-  /** Whether no file of this run and no object found in the store holds anything of the entry. */
+  /** Whether nothing of the entry is in a file of this run or in a found object. */
   isNew(id: EntryId): boolean {
     if (this.#storedIds.size > 0) return false;
     if (!this.isInOrder) return !this.#unacknowledged.has(formatEntry(id));
     return this.#last === undefined || compareEntries(id, this.#last) > 0;
   }
 
-  /** Whether that is so for each of these entries, which are at least one, and they follow each other in the broker's order. */
+  /** Whether that is so for each of these entries (at least one), and they are in the broker's order. */
   areNew(entries: readonly ReadableEntry[]): boolean {
     if (!this.isInOrder || !this.isNew((entries[0] as ReadableEntry).id)) return false;
     for (let at = 1; at < entries.length; at++) {
@@ -88,7 +91,7 @@ export class DrainPosition {
     return true;
   }
 
-  /** Whether the entry came before, as a whole, in order. */
+  /** Whether the whole entry was read before; with an order. */
   hasPassed(id: EntryId): boolean {
     return this.#last !== undefined && isUpTo(id, this.#last);
   }
@@ -98,7 +101,7 @@ export class DrainPosition {
     if (this.isInOrder) this.#last = id;
   }
 
-  /** The entry is dealt with as a whole. */
+  /** The whole entry is handled. */
   movePast(id: EntryId): void {
     this.moveTo({ ...id, batchIndex: Number.POSITIVE_INFINITY });
   }
@@ -108,17 +111,17 @@ export class DrainPosition {
     if (!this.isInOrder) this.#unacknowledged.add(formatEntry(id));
   }
 
-  /** All entries that are in files are acknowledged, or come again. */
+  /** All entries in files are acknowledged, or will be redelivered. */
   entriesSettled(): void {
     this.#unacknowledged.clear();
   }
 
-  /** Begins again: what follows comes from behind `durable`, or from before it once more. */
+  /** Restarts: the next entries come from after `durable`, or again from before it. */
   resumeAfter(durable: Position | undefined): void {
     if (this.isInOrder) this.#last = durable;
   }
 
-  /** Takes no message of a found object, and lets no file go over its end: the next object may begin right behind it. */
+  /** Skips the messages of a found object, and ends files at its end: the next object may begin right after it. */
   skip({ ids, last, begins }: ResumePoint): void {
     this.#isForgetting = false;
     for (const id of ids) this.#storedIds.add(id);
@@ -137,12 +140,12 @@ export class DrainPosition {
     return this.#borders.length > 0;
   }
 
-  /** Where a file has to end that begins with the message; `undefined`: nowhere. */
+  /** Where a file that begins with the message has to end; `undefined` if nowhere. */
   borderBehind(id: Position): Position | undefined {
     return firstBehind(this.#borders, id);
   }
 
-  /** Whether these messages, which are at least one, cannot all go into one file. */
+  /** Whether these messages (at least one) do not fit into one file. */
   hasBorderIn(messages: readonly Message[]): boolean {
     if (!this.hasBorders) return false;
     const [first, last] = [messages[0] as Message, messages[messages.length - 1] as Message];
@@ -151,8 +154,8 @@ export class DrainPosition {
   }
 
   /**
-   * Whether the entry comes before the end of a found object that is not forgotten. Acknowledged that far, the object's
-   * first message would not come again, and could not find it.
+   * Whether the entry is before the end of a found object that is still remembered. If everything up to the entry
+   * were acknowledged, the object's first message would not be redelivered and could not lead to it.
    */
   isInsideStored(id: EntryId): boolean {
     const through = this.#storedThrough;
@@ -160,12 +163,12 @@ export class DrainPosition {
   }
 
   /**
-   * Before a message is taken: forgets found objects that end before it, with the function that it returns. Call that
-   * only once everything before the message is durable: until then all can come again. `undefined`: nothing to forget.
+   * Before a message is read: returns a function that forgets found objects that end before it; `undefined` if there
+   * is none. Call the function only once everything before the message is durable: until then it can be redelivered.
    */
   forgetStoredBefore(id: EntryId): (() => void) | undefined {
     const through = this.#storedThrough;
-    // An entry is acknowledged as one: while some of it is to be taken, all of it can come again.
+    // An entry is acknowledged as a whole: until all of it is read, all of it can be redelivered.
     if (through === undefined || this.#isForgetting || isUpTo(id, through)) return undefined;
     this.#isForgetting = true;
     return () => {
@@ -174,7 +177,7 @@ export class DrainPosition {
     };
   }
 
-  /** What was in line was dropped, and with it what was to be forgotten. */
+  /** The queue was dropped, so nothing is forgotten. */
   keepStored(): void {
     this.#isForgetting = false;
   }

@@ -1,5 +1,5 @@
-// The open file of one partition: what goes into it, when it is closed, and which entries wait for it to be durable. A
-// closed file goes to the end of the chain (file-chain.ts). It takes what it is given; what comes is not its business.
+// The open file of one partition: its messages, when it is closed, and which entries wait for it to be durable. A
+// closed file goes to the end of the chain (file-chain.ts). It does not choose the messages.
 import { limitPassedBy, limitReachedBy, needsSplit, type RollReason, type Size } from '../batch.ts';
 import { isUpTo } from '../format/entry-order.ts';
 import { objectKey } from '../format/object-key.ts';
@@ -22,16 +22,16 @@ import {
 import { MAX_UPLOAD_AGE_MS, ObjectFile } from './object-file.ts';
 import { type DrainPosition, keyPosition, type Position } from './position.ts';
 
-/** Entries without records are acknowledged at the latest when there are so many of them. */
+/** Entries without records are acknowledged when there are so many of them, or earlier. */
 const MAX_PENDING_ACKS = 1_000;
 
 /**
- * So many files of a partition wait for the store at most. One takes some 14 KB besides its records, which is nothing but
- * where files are of few messages: the line of a slow store would take all memory.
+ * The maximum number of a partition's files that wait for the store. Each takes some 14 KB besides its records; with
+ * small files and a slow store, a longer queue would use up the memory.
  */
 const MAX_FILES_IN_LINE = 64;
 
-/** Whether `id` is in the entry of `begin`, and behind it. */
+/** Whether `id` is in the entry of `begin`, and after it. */
 const isInside = (id: MessageId | undefined, begin: MessageId): boolean =>
   id !== undefined &&
   id.ledgerId === begin.ledgerId &&
@@ -46,15 +46,17 @@ export class RollingFile {
   readonly #position: DrainPosition;
   readonly #room: EntryRoom;
   #open: ObjectFile | undefined;
-  /** The first border behind the beginning of the open file. */
+  /** The first limit after the beginning of the open file. */
   #border: Position | undefined;
-  /** Whether something in the range of the open file is stored already: a later run would find, or report, it once more. */
+  /**
+   * Whether something in the range of the open file is already stored: a later run would find, or report, it again.
+   */
   #isTied = false;
   /** How many entries of the open file come before its first message. */
   #leading = 0;
-  /** Chunks that came since a file was closed, but for the last of each message: the broker counts them as entries. */
+  /** Chunks since the last file was closed, except the last of each message: the broker counts them as entries. */
   #chunks = 0;
-  /** Entries with nothing left to store, to be acknowledged after all files before them. */
+  /** Entries with nothing left to store, to acknowledge after all earlier files. */
   #pendingAcks: EntryId[] = [];
 
   constructor(
@@ -65,7 +67,7 @@ export class RollingFile {
     room: EntryRoom,
   ) {
     this.#run = run;
-    // What lingers is not stored: nothing is asked for it then.
+    // Lingering messages are not stored, so their schema is not requested.
     this.#schemas = new EntrySchemas(run.schemas, partition, run.lingerMs === 0);
     this.#chain = chain;
     this.#position = position;
@@ -76,31 +78,31 @@ export class RollingFile {
     return this.#open !== undefined;
   }
 
-  /** Entries that were taken and are not in line to be acknowledged. */
+  /** Entries that were read and are not queued for acknowledgement. */
   get openEntries(): number {
     return (this.#open?.entries.length ?? 0) + this.#pendingAcks.length;
   }
 
-  /** Whether the open file may wait in the subscription: nothing of it has left, and it is young enough. */
+  /** Whether the open file may linger: nothing of it is uploaded, and its messages are young enough. */
   get mayLinger(): boolean {
     const file = this.#open;
     if (file === undefined || file.isUploading || file.hasConflict) return false;
-    // Before the begin or the end of a found object: its first message has to find it.
+    // Not before the beginning or the end of a found object: its first message has to lead to it.
     if (this.#isTied || this.#border !== undefined) return false;
     return isYoung(file as PublishSpan, this.#run.lingerMs, this.#run.clock.now());
   }
 
-  /** A chunk came whose message is not complete. */
+  /** A chunk of an incomplete message arrived. */
   addChunk(): void {
     this.#chunks++;
   }
 
-  /** Something is stored already that came since the begin of the open file. */
+  /** Something read since the beginning of the open file is already stored. */
   holdsStored(): void {
     this.#isTied = true;
   }
 
-  /** Adds messages of an entry, which are at least one, and are all of it that is not stored. `isPart`: the others are. */
+  /** Adds all messages of an entry that are not stored (at least one). `isPart`: some are stored. */
   add(id: EntryId, messages: readonly Message[], isPart = false): Promise<void> | undefined {
     const [{ id: begin, schemaVersion }] = messages as [Message];
     const records = encodeRecords(messages);
@@ -115,7 +117,9 @@ export class RollingFile {
       : appending.then(() => this.#end(id, begin, isPart));
   }
 
-  /** Adds all messages of an entry without decoding them; `decode`: they have to be given to `add`. */
+  /**
+   * Adds all messages of an entry without decoding them; `decode` if the caller has to pass them to `add` instead.
+   */
   addPacked({ id, packed }: ReadableEntry): Promise<void> | undefined | 'decode' {
     const records = packed && !this.#position.hasBorders ? encodePacked(packed) : undefined;
     if (packed === undefined || records === undefined) return 'decode';
@@ -130,8 +134,8 @@ export class RollingFile {
   }
 
   /**
-   * Adds entries of one message each that are new and in the broker's order, at once: into the files that they would come
-   * into one by one. `one by one`: they have to be given to `add`, since the open file does not take all of them.
+   * Adds new entries of one message each, in the broker's order, to the open file. `one by one` if the caller has to
+   * pass them to `add`, because the open file does not accept all of them.
    */
   addTogether(entries: readonly ReadableEntry[]): Promise<void> | undefined | 'one by one' {
     const open = this.#open;
@@ -158,17 +162,17 @@ export class RollingFile {
   }
 
   #end(id: EntryId, begin: MessageId, isPart: boolean): Promise<void> | undefined {
-    // Its begin is in the file before: until all of it is durable, that file is not acknowledged.
+    // It begins in the previous file, which is not acknowledged until the whole entry is durable.
     const isSplit = this.#open !== undefined && isInside(this.#open.first?.id, begin);
     if (isPart || isSplit) this.#isTied = true;
     return this.#finishEntry(id);
   }
 
-  /** The entry is to be acknowledged once everything taken before it is durable. */
+  /** The entry is acknowledged once everything read before it is durable. */
   addPendingAck(id: EntryId): void {
     const pending = this.#open?.entries ?? this.#pendingAcks;
     const last = pending[pending.length - 1];
-    // In order, the last one says all before it: what comes again must not take its place.
+    // With an order, the last one covers all before it: a redelivered one must not replace it.
     if (this.#position.isInOrder && last !== undefined && isUpTo(id, last)) return;
     pending.push(id);
     if (this.#pendingAcks.length >= MAX_PENDING_ACKS && this.#mayAcknowledge(this.#pendingAcks))
@@ -182,14 +186,14 @@ export class RollingFile {
     await this.#chain.settle();
   }
 
-  /** Leaves what is open to a later run, and resolves when everything before it is acknowledged, or has failed. */
+  /** Lets the open file linger, and resolves when everything before it is acknowledged, or has failed. */
   async leave(): Promise<LeftRest> {
     const file = this.#open as ObjectFile;
     this.#open = undefined;
     const leading = file.entries.slice(0, this.#leading);
     if (leading.length > 0) this.#chain.pushAcknowledgement(leading);
     await file.discard();
-    // Asked for, and kept early: an answer that comes after the end would look like one that cannot be had.
+    // Requested and stored early: an answer after the end would look like a missing schema.
     await Promise.allSettled(file.schemas);
     await this.#chain.settle();
     const { messages, earliestMs } = file;
@@ -197,7 +201,7 @@ export class RollingFile {
     return { entries, messages, oldestMs: earliestMs as TimeMs };
   }
 
-  /** Drops what is open or in line: it is not ours any more, or comes again. */
+  /** Drops the open and the queued files: they belong to another consumer, or are redelivered. */
   async drop(): Promise<void> {
     const file = this.#open;
     this.#open = undefined;
@@ -237,12 +241,14 @@ export class RollingFile {
     this.#position.moveTo(range.last.id);
     if (this.#schemas.needed !== undefined) this.#open.schemas.add(this.#schemas.needed);
     const appending = this.#open.append(records, range);
-    // The file holds them: only now others may have the room that was kept.
+    // The records are in the file: release the reserved room only now.
     this.#room.free(records.sizeBytes);
     return appending;
   }
 
-  /** Before a message is taken: ends the file that must not go so far, and forgets found objects that end before it. */
+  /**
+   * Before a message is read: closes the file at its limit, and forgets found objects that end before the message.
+   */
   async #heedBorders(id: MessageId): Promise<void> {
     if (this.#border !== undefined && compareMessageIds(keyPosition(id), this.#border) >= 0)
       await this.#roll('end');
@@ -289,26 +295,26 @@ export class RollingFile {
     return isOld ? this.#roll('age') : undefined;
   }
 
-  /** Seals the open file, if there is one, and puts it at the end of the line. */
+  /** Seals the open file, if there is one, and queues it. */
   async #roll(reason: RollReason): Promise<void> {
     const file = this.#open;
     if (file === undefined) return;
     await file.seal(reason);
     this.#open = undefined;
     this.#chunks = 0;
-    // Whatever is acknowledged next says these, too.
+    // The next acknowledgement covers these, too.
     if (!this.#mayAcknowledge(file.entries)) file.entries.length = 0;
     this.#chain.push(file);
     if (this.#position.isInOrder) {
       if (this.#chain.files >= MAX_FILES_IN_LINE) await this.#chain.settle();
       return;
     }
-    // Without order, whatever is not acknowledged may be stored once more by another consumer: never more than a file.
+    // Without order, another consumer may store unacknowledged messages again: never more than one file.
     await this.#chain.settle();
     this.#position.entriesSettled();
   }
 
-  /** Of a found object all is acknowledged at once: its first message finds it until then. */
+  /** A found object is acknowledged as a whole: until then its first message leads to it. */
   #mayAcknowledge(entries: readonly EntryId[]): boolean {
     const last = entries[entries.length - 1];
     return last !== undefined && !this.#position.isInsideStored(last);

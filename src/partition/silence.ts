@@ -1,32 +1,34 @@
-// A partition is silent: whether that is its end, why the broker keeps something back, and how long to wait. The one
-// place that decides it; it takes no entry, and stores nothing by itself.
+// Decides what the silence of a partition means: whether it is the end, why the broker holds messages back, and how
+// long to wait. It reads no entry, and stores nothing itself.
 import { BackupError } from '../errors.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
 import type { Delivery, HeldBackReason, SourcePartition } from '../ports.ts';
 
-/** Where the end of the backlog is known, the broker is asked after so long a silence, and then every second. */
+/** If the end of the backlog is known, the broker is asked after this silence, and then every second. */
 const FIRST_QUESTION_MS = 500;
 const QUESTION_EVERY_MS = 1_000;
-/** A broker may hold back more until what is open is acknowledged: after so long a silence, it is sealed for that. */
+/**
+ * A broker may hold back messages until earlier ones are acknowledged: after this silence, the open file is sealed.
+ */
 const SEAL_AFTER_MS = 5_000;
-/** Without order: brokers can be slow to hand out again what a consumer had that is gone. */
+/** Without order: brokers can be slow to redeliver the messages of a disconnected consumer. */
 const UNEXPLAINED_AFTER_MS = 3_000;
-/** After so long a silence, a run ends although there is a backlog, and nothing says why it does not come. */
+/** After this silence, a run ends despite a backlog, even without an explanation. */
 const STALLED_AFTER_MS = 20_000;
-/** Where the end is not known, a receive this long without anything ends the partition. */
+/** If the end is not known, this silence ends the partition. */
 const IDLE_UNKNOWN_END_MS = 1_000;
 
-/** What the drain of the partition has under way, as far as a silence concerns it. */
+/** The work in progress in the partition that matters for a silence. */
 export interface UnderWay {
-  /** Entries that it has and has not put in line to be acknowledged. */
+  /** Entries that it has read and not queued for acknowledgement. */
   openEntries(): number;
   /** Whether they may stay unacknowledged at the end. */
   mayLinger(): boolean;
   /** Whether a file or an acknowledgement is under way. */
   isBusy(): boolean;
-  /** Resolves when all that is in line is acknowledged, or failed. */
+  /** Resolves when everything queued is acknowledged, or failed. */
   settle(): Promise<void>;
-  /** Whether it would drop what is read now. */
+  /** Whether it would drop entries read now. */
   isInterrupted(): boolean;
   rollAndAcknowledge(): Promise<void>;
 }
@@ -37,11 +39,11 @@ export class Silence {
   readonly #isInOrder: boolean;
   readonly #reading: AbortSignal;
   readonly #underWay: UnderWay;
-  /** For so long nothing has come. */
+  /** How long nothing has arrived. */
   #quietMs = 0;
-  /** Deliveries of stored entries, repeated ones too. */
+  /** Deliveries of stored entries, including redeliveries. */
   #received = 0;
-  /** The end that the broker reported is reached, and the subscription had more at the start. */
+  /** The reported end is reached, but the subscription had more entries at the start. */
   #isBeyondEnd = false;
   #reasons: readonly HeldBackReason[] = [];
   #entries: number | undefined = 0;
@@ -54,17 +56,17 @@ export class Silence {
     this.#underWay = underWay;
   }
 
-  /** Why the broker did not hand out what was left. */
+  /** Why the broker did not deliver the rest. */
   get reasons(): readonly HeldBackReason[] {
     return this.#reasons;
   }
 
-  /** How many entries that were, where the broker reports it. */
+  /** The number of these entries, if the broker reports it. */
   get entries(): number | undefined {
     return this.#entries;
   }
 
-  /** So many entries of incomplete chunked messages are acknowledged. The driver logs those that are left. */
+  /** How many entries of incomplete chunked messages are acknowledged. The driver logs the remaining ones. */
   gaveUp(entries: number): void {
     if (this.#entries !== undefined) this.#entries -= entries;
     this.#reasons = this.#reasons.filter((one) => one !== 'incomplete chunks');
@@ -84,16 +86,16 @@ export class Silence {
   }
 
   /**
-   * In order, where it is known what the run covers, or the driver can say why nothing comes: a silence alone is no end,
-   * it may be that of a slow broker.
+   * With an order, and if the end of the run is known or the driver can explain the silence: silence alone is not the
+   * end, since the broker may be slow.
    */
   get #isBounded(): boolean {
     return this.#isInOrder && (this.#partition.end !== 'unknown' || this.#partition.canExplainSilence);
   }
 
   /**
-   * The end that the broker reported is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where
-   * the last messages may be missing (apache/pulsar#21969): then what the subscription had at the start is the bound.
+   * The reported end is reached. Brokers before 2.10.6 / 2.11.4 take it from the compacted ledger, where the last
+   * messages may be missing (apache/pulsar#21969): then the number of entries at the start is the limit.
    */
   async isAtEnd(): Promise<boolean> {
     const atOpen = await this.#partition.entriesAtOpen();
@@ -105,15 +107,18 @@ export class Silence {
     return left !== undefined && left <= this.#underWay.openEntries();
   }
 
-  /** After `behind`: that is no silence. Without order, the broker may hold back more until what is open is acknowledged. */
+  /**
+   * After `behind`: not a silence. Without order, the broker may hold back messages until the open file is
+   * acknowledged.
+   */
   async whileBehind(): Promise<void> {
     if (!this.#isInOrder && this.#hasToSeal && !this.#partition.hasArrivals())
       await this.#underWay.rollAndAcknowledge();
   }
 
-  /** After `idle`. Where the end is not known that is the end, with nothing open any more. */
+  /** After `idle`. If the end is not known, this is the end, once nothing is open. */
   async isEnd(): Promise<boolean> {
-    // A broker may hold back more until what is on its way is acknowledged.
+    // A broker may hold back messages until those in progress are acknowledged.
     const wasBusy = this.#underWay.isBusy();
     await this.#underWay.settle();
     if (this.#partition.hasArrivals()) return false;
@@ -141,12 +146,12 @@ export class Silence {
     return this.#ends(reasons, missing);
   }
 
-  /** Whether something is open that has to be acknowledged before the end. */
+  /** Whether open entries have to be acknowledged before the end. */
   get #hasToSeal(): boolean {
     return this.#underWay.openEntries() > 0 && !this.#underWay.mayLinger();
   }
 
-  /** Nothing is known but the silence. What is open is sealed and acknowledged first: only then it may be the end. */
+  /** Only the silence is known. The open file is sealed and acknowledged first: only then it can be the end. */
   async #isQuietFor(ms: number): Promise<boolean> {
     if (this.#quietMs < ms) return false;
     if (this.#underWay.openEntries() === 0) return true;
@@ -155,18 +160,18 @@ export class Silence {
     return false;
   }
 
-  /** There is a backlog, and nothing says why it does not come. */
+  /** There is a backlog without an explanation. */
   async #isStalled(missing: number): Promise<boolean> {
     if (this.#underWay.openEntries() > 0) {
       await this.#isQuietFor(SEAL_AFTER_MS);
       return false;
     }
-    // Behind the end that the broker reported it may be none at all: brokers count entries of deleted ledgers.
+    // After the reported end there may be no entry at all: brokers count entries of deleted ledgers.
     if (this.#quietMs < (this.#isBeyondEnd ? SEAL_AFTER_MS : STALLED_AFTER_MS)) return false;
     return this.#ends(['unknown'], missing);
   }
 
-  /** Without order a silence is the end, unless the driver finds something by it; what is left then is only reported. */
+  /** Without order a silence is the end, unless the driver then finds something; the rest is only reported. */
   async #isExplained(): Promise<boolean> {
     const left = this.#isInOrder ? undefined : await this.#left();
     if (left === undefined || left === 0) return this.#ends([], 0);
@@ -181,7 +186,7 @@ export class Silence {
     return untilAborted(reasons, this.#reading, noAnswer).catch(() => undefined);
   }
 
-  /** The silence is the end, and why; unless something came while that was found out. */
+  /** The silence is the end, with its reason, unless something arrived in the meantime. */
   #ends(reasons: readonly HeldBackReason[], entries: number | undefined): boolean {
     if (this.#partition.hasArrivals()) return false;
     this.#reasons = reasons;

@@ -1,20 +1,23 @@
-// Failover: which partitions an instance has changes whenever another one comes or goes. So a run does not give up a
-// partition that another instance has while it drains others: it goes on there if the partition comes back meanwhile. It
-// takes no entry.
+// Failover: the broker reassigns partitions whenever an instance connects or disconnects. So a run does not give up a
+// partition that another instance has while it still drains others: it continues if the partition comes back. Reads
+// no entry.
 import { setMaxListeners } from 'node:events';
 import { untilAborted } from '../lib/until-aborted.ts';
 import type { Clock } from '../ports.ts';
 import type { PartitionOutcome } from './partition-drain.ts';
 
-/** For so long a run stays for what others have not drained: brokers give a partition away 1 s after its consumer left. */
+/**
+ * How long a run stays for partitions that others have not drained: brokers reassign a partition 1 s after its
+ * consumer left.
+ */
 const STAY_MS = 3_000;
 const ASK_EVERY_MS = 500;
 
 /** A partition that may come back. */
 interface Watched {
-  /** True: it may be here again. False: `signal` was aborted before that. */
+  /** True: it may be assigned to this run again. False: `signal` aborted first. */
   untilActive(signal: AbortSignal): Promise<boolean>;
-  /** Whether the consumer that has it has drained it. */
+  /** Whether its current consumer has drained it. */
   isDrained(): Promise<boolean>;
 }
 
@@ -25,7 +28,7 @@ export class Standby {
   readonly #reading: AbortSignal;
   readonly #waiting = new Set<Watched>();
   readonly #leaving = new AbortController();
-  /** How often the run was left with nothing to drain. */
+  /** How often the run had nothing left to drain. */
   #pauses = 0;
 
   /** `reading`: aborted when reading has to stop; then the run waits for nothing. */
@@ -37,8 +40,8 @@ export class Standby {
   }
 
   /**
-   * Drains a partition, and again each time that it comes back, until its end, or until the run drains no other and
-   * nobody needs it: an instance that is killed leaves its partitions to those that are still there.
+   * Drains a partition, and again each time that it comes back, until its end, or until the run drains no other
+   * partition and no instance needs it: when an instance is killed, the remaining ones take over its partitions.
    */
   async drain(one: Watched, drainOnce: () => Promise<PartitionOutcome>): Promise<PartitionOutcome> {
     try {
@@ -76,7 +79,7 @@ export class Standby {
 
   #isSomethingLeft(): Promise<boolean> {
     const drained = Promise.all([...this.#waiting].map((one) => one.isDrained()));
-    // Where the broker does not answer, the end of reading is the last moment to leave.
+    // If the broker does not answer, the run stops waiting at the end of reading.
     const answer = untilAborted(drained, this.#reading, () => new Error('reading has to stop'));
     return answer.then(
       (all) => all.includes(false),

@@ -32,7 +32,7 @@ export interface RunRecord {
   readonly lingering:
     | { readonly messages: number; readonly oldestPublishTime: string | undefined }
     | undefined;
-  /** Why the broker did not hand out what was left. */
+  /** Why the broker did not deliver the rest. */
   readonly heldBack: string | undefined;
   /** In how many partitions it found the subscription moved forwards. */
   readonly subscriptionMoved: number;
