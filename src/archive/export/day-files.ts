@@ -175,13 +175,13 @@ export async function fillQuickly(
   let mayWait = false;
   try {
     for (const { others } of partitions) {
-      const seen = createDuplicateFilter();
+      const seen = createDuplicateFilter<string>();
       for await (const { object, read } of mapInOrder(others(), AHEAD, readSmall(store, call))) {
         seen.begin(object.facts.firstId);
         const onRow = ({ id, date: own, publishTime, line, isOwn }: QuickRow) => {
           const publishTimeMs = isTimed ? (parseTime(publishTime) as TimeMs) : 0;
           if (!isSelected({ id, publishTimeMs, key: undefined, properties: [] }, selection)) return;
-          if (seen.isDuplicate(id)) return;
+          if (seen.isDuplicate(id, publishTime)) return;
           if (own !== date) {
             onOtherDay(object, own);
             return;

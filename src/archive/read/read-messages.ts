@@ -65,7 +65,7 @@ export async function* readInOrder(
   selection: Selection,
   options: ReadOptions = {},
 ): AsyncGenerator<StoredMessage, void, undefined> {
-  const seen = createDuplicateFilter();
+  const seen = createDuplicateFilter<TimeMs>();
   const begin = (object: ArchiveObject) => {
     options.onObject?.(object);
     seen.begin(object.facts.firstId);
@@ -76,7 +76,7 @@ export async function* readInOrder(
   const messages = recovered.length === 0 ? read(others()) : mergeById(read(others()), read(recovered));
   for await (const one of messages) {
     if (!isSelected(one.message, selection) || isFound?.(one.message) === false) continue;
-    if (options.withDuplicates !== true && seen.isDuplicate(one.message.id))
+    if (options.withDuplicates !== true && seen.isDuplicate(one.message.id, one.message.publishTimeMs))
       options.onDuplicate?.(one.message);
     else yield one;
   }
@@ -246,12 +246,16 @@ export async function* mergeByTime(
 const timeAt = (heads: readonly { next: StoredMessage }[], at: number): TimeMs =>
   heads[at]?.next.message.publishTimeMs ?? 0;
 
-/** Recognizes messages of a partition that came before, and forgets those that cannot come again. */
-export function createDuplicateFilter(): {
+/**
+ * Recognizes messages of a partition that came before, and forgets those that cannot come again. `Time`: anything that is
+ * ordered, of the publish time. A message has its id and its publish time wherever it is; a cluster that is made anew gives
+ * its ids again, to messages of another time.
+ */
+export function createDuplicateFilter<Time extends TimeMs | string>(): {
   begin(firstId: MessageId): void;
-  isDuplicate(id: MessageId): boolean;
+  isDuplicate(id: MessageId, published: Time): boolean;
 } {
-  let objects: { firstId: MessageId; ids: IdSet }[] = [];
+  let objects: { firstId: MessageId; ids: IdSet; from?: Time; to?: Time }[] = [];
   let highest: MessageId | undefined;
   return {
     begin(firstId) {
@@ -261,11 +265,20 @@ export function createDuplicateFilter(): {
       );
       objects.push({ firstId, ids: new IdSet() });
     },
-    isDuplicate(id) {
+    isDuplicate(id, published) {
       if (highest === undefined || compareMessageIds(id, highest) > 0) highest = id;
-      else if (objects.some(({ ids }) => ids.has(id))) return true;
-      objects.at(-1)?.ids.add(id);
+      else if (objects.some((one) => isWithin(published, one) && one.ids.has(id))) return true;
+      const own = objects.at(-1);
+      if (own === undefined) return false;
+      own.ids.add(id);
+      if (own.from === undefined || published < own.from) own.from = published;
+      if (own.to === undefined || published > own.to) own.to = published;
       return false;
     },
   };
 }
+
+const isWithin = <Time extends TimeMs | string>(
+  time: Time,
+  { from, to }: { from?: Time; to?: Time },
+): boolean => from !== undefined && to !== undefined && from <= time && time <= to;

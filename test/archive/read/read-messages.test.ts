@@ -5,7 +5,7 @@ import { readCatalog } from '../../../src/archive/catalog/read-catalog.ts';
 import type { Selection } from '../../../src/archive/catalog/selection.ts';
 import { mergeByTime, readPartition } from '../../../src/archive/read/read-messages.ts';
 import { formatMessageId, parseMessageId } from '../../../src/format/record.ts';
-import type { MessageId } from '../../../src/ports.ts';
+import type { Message, MessageId } from '../../../src/ports.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';
 import { message, messages, PREFIX, sampleArchive, storeObject, tamper } from '../archive-fixture.ts';
 
@@ -75,6 +75,16 @@ it('reads each object once for a key, whether it holds the key or not', async ()
   const reads = store.calls.filter((call) => /^read .*\.jsonl/.test(call));
   expect(reads).toHaveLength(4);
   expect(new Set(reads).size).toBe(4);
+});
+
+it('gives every message of a cluster that was made anew, and has given ids again', async () => {
+  const { store } = await sampleArchive();
+  const { objects } = await readCatalog(store, PREFIX);
+  const dayLater = ({ publishTimeMs }: Message) => Number(publishTimeMs) + 86_400_000;
+  const anew = messages(0, 0, 4).map((one) => ({ ...one, publishTimeMs: dayLater(one) }));
+  await storeObject(store, anew);
+  expect(await read(store, { partitions: [0] })).toHaveLength(25);
+  expect((await readCatalog(store, PREFIX)).objects.length).toBe(objects.length + 1);
 });
 
 it('gives a message that is in two objects once, unless asked for copies', async () => {
