@@ -3,6 +3,7 @@ import type * as z from 'zod/mini';
 import { BackupError, type Fault } from './errors.ts';
 import { longestKeyBytes, MAX_KEY_BYTES } from './format/object-key.ts';
 import { nearest } from './lib/nearest.ts';
+import { visibleText } from './lib/visible-text.ts';
 import { VARIABLES, type Variable, type VariableName } from './settings.ts';
 
 /** The environment as the process has it. */
@@ -73,7 +74,9 @@ function readSetting(
     return { fault: `is the text "${text}": what deployed the function had no value for it; ${expected}` };
   const parsed = variable.schema.safeParse(text);
   if (parsed.success) return { parsed: parsed.data };
-  return { fault: `${variable.secret ? 'is not valid' : `is ${JSON.stringify(text)}`}; ${expected}` };
+  return {
+    fault: `${variable.secret ? 'is not valid' : `is ${visibleText(JSON.stringify(text))}`}; ${expected}`,
+  };
 }
 
 /** An unset variable and an empty one are the same; some have a second name that SCF sets itself. */

@@ -46,6 +46,11 @@ const oneOf = <const Values extends readonly [string, ...string[]]>(...values: V
 
 const text = (pattern: RegExp) => z.string().check(z.regex(pattern));
 
+/** Pasted along, nobody sees them: the name would be another one, and a subscription of that name would begin anew. */
+const UNSEEN = /^\s|\s$|[\p{Bidi_Control}\u00ad\u200b\u2060\ufeff]/u;
+const isSeen = (value: string): boolean => !UNSEEN.test(value);
+const isQuoted = (value: string): boolean => /^(["'`]).*\1$/.test(value);
+
 const wholeNumber = (min: number, max: number, example = max) => ({
   schema: z.pipe(
     z.pipe(text(/^\d+$/), z.transform(Number)),
@@ -93,8 +98,12 @@ export const VARIABLES = {
     required: true,
   },
   PULSAR_SUBSCRIPTION: {
-    schema: text(/^\P{Cc}{1,150}$/u),
-    expected: "a subscription's name, 1 to 150 characters, none of them a control character",
+    schema: text(/^\P{Cc}{1,150}$/u).check(
+      z.refine(isSeen),
+      z.refine((value) => !isQuoted(value)),
+    ),
+    expected:
+      "a subscription's name, 1 to 150 characters without control or invisible ones, spaces around it or quotes around it",
     example: 'backup',
     required: true,
   },
@@ -156,6 +165,7 @@ export const VARIABLES = {
       z.maxLength(300),
       // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
       z.regex(/^(?:(?!\/)(?!.*\/\/)[^\u0000-\u001f\u007f]*\/)?$/),
+      z.refine((value) => isSeen(value) && !/\s\/$/u.test(value)),
       z.refine(
         (value) =>
           !/(^|\/)_(?:runs|unreadable|schemas|contents|copies|restores)\//.test(value) &&
@@ -163,7 +173,7 @@ export const VARIABLES = {
       ),
     ),
     expected:
-      "a path that ends with '/', does not begin with one, has no '//', no '.' or '..' and no reserved name in it",
+      "a path that ends with '/', does not begin with one, has no '//', no '.' or '..', no spaces around it, nothing invisible and no reserved name in it",
     example: 'tdmq/orders/',
     fallback: '',
   },

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig, parseCosConfig, parsePulsarAccess, parseRuleSettings } from '../src/config.ts';
 import { BackupError } from '../src/errors.ts';
 import { objectKey, unreadableKey } from '../src/format/object-key.ts';
+import { visibleText } from '../src/lib/visible-text.ts';
 import { VARIABLES } from '../src/settings.ts';
 
 const MINIMAL = {
@@ -57,6 +58,10 @@ describe('the settings of a rule', () => {
     expect(config).toMatchObject({ rule: 'fn-1', cos: { region: 'ap-beijing' } });
   });
 
+  it('are shown with what nobody sees in them', () => {
+    expect(faultsOf({ ...MINIMAL, PULSAR_SUBSCRIPTION: 'a\u200bb' })).toContain('"a\\u200bb"');
+  });
+
   it('have an example that is valid, for every variable', () => {
     for (const [name, { example, schema }] of Object.entries(VARIABLES)) {
       if (name !== 'PULSAR_TOKEN') expect(schema.safeParse(example).success, `${name}=${example}`).toBe(true);
@@ -92,6 +97,12 @@ describe('the settings of a rule', () => {
       ],
     ],
     ['PULSAR_SUBSCRIPTION', ['a\tb', 'x'.repeat(151), 'a\nb']],
+    // What is pasted along: spaces of all widths, marks of bytes, of directions and of no width, and quotes.
+    [
+      'PULSAR_SUBSCRIPTION',
+      [' a', 'a ', 'a\u00a0', '\u3000a', '\ufeffa', 'a\u200bb', 'a\u202e', '"a"', "'a'"],
+    ],
+    ['COS_PREFIX', [' a/', 'a /', '\u3000a/', '\ufeffa/', 'a/b\u200b/', '\u202aa/']],
     ['PULSAR_SUBSCRIPTION_TYPE', ['Exclusive', 'none']],
     ['PULSAR_INITIAL_POSITION', ['first']],
     ['PULSAR_DRIVER', ['java']],
@@ -134,7 +145,7 @@ describe('the settings of a rule', () => {
     for (const value of values) {
       const fault = faultsOf({ ...MINIMAL, [name]: value });
       expect(fault, value).toContain(
-        `${name} is ${JSON.stringify(value)}; expected ${VARIABLES[name].expected}`,
+        `${name} is ${visibleText(JSON.stringify(value))}; expected ${VARIABLES[name].expected}`,
       );
       expect(fault).toContain(`for example ${VARIABLES[name].example}`);
     }

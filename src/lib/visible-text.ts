@@ -1,10 +1,10 @@
 // Texts from outside (values, keys, topic names, error messages) as a person may look at them: what would move a terminal's
 // cursor, colour it, or turn letters round is written out, as JSON escapes it. What programs read is not for here.
 
-/** Control characters of both sets, what sets the direction of letters, separators of lines, and the mark of byte orders. */
-const HIDDEN = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
+/** Control characters of both sets, what sets the direction of letters, separators of lines, and what has no width. */
+const HIDDEN = /[\p{Cc}\p{Bidi_Control}\u00ad\u200b\u2028\u2029\u2060\ufeff]/gu;
 /** The same, but for line breaks and tabs. */
-const HIDDEN_IN_LINES = /[^\P{Cc}\t\n]|[\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
+const HIDDEN_IN_LINES = /[^\P{Cc}\t\n]|[\p{Bidi_Control}\u00ad\u200b\u2028\u2029\u2060\ufeff]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 const escaped = (one: string): string =>
