@@ -1,4 +1,4 @@
-// What a run does once it has drained: it leaves its manifest, and aborts the unfinished uploads of killed runs.
+// The steps after the drain: writes the manifest, and aborts the unfinished uploads of killed runs.
 import type { RuleConfig } from '../config.ts';
 import type { DrainResult } from '../drain.ts';
 import { topicFolder } from '../format/object-key.ts';
@@ -8,8 +8,8 @@ import type { Logger, ObjectStore, UnfinishedUpload } from '../ports.ts';
 import type { RunOutcome } from './run-outcome.ts';
 
 /**
- * An unfinished upload older than this belongs to nobody any more: it is the longest time-out of a function, and a run
- * that lasts longer completes its uploads before (MAX_UPLOAD_AGE_MS).
+ * No run uses an unfinished upload older than this: it is the longest time-out of a function, and longer runs
+ * complete their uploads earlier (MAX_UPLOAD_AGE_MS).
  */
 const ORPHAN_AGE_MS = 900_000;
 
@@ -23,9 +23,9 @@ export interface AfterDrain {
 }
 
 /**
- * Stores the history of the run. A run that failed has a better reason to fail with than its manifest; and where only
- * the clock is to blame, what was stored is safe, and the index can be made anew.
- * @throws BackupError `store` where the store refused the manifest of what was stored
+ * Writes the manifest. A failed run keeps its own error instead of the manifest's; and if only the time ran out, the
+ * stored objects are safe, and `archive index` can write the manifest later. @throws BackupError `store` if the run
+ * stored objects and the store refused the manifest
  */
 export async function leaveManifest(
   { config, store, logger, outcome, signal }: AfterDrain,
@@ -47,7 +47,7 @@ export async function leaveManifest(
   }
 }
 
-/** What a look at the bucket for unfinished uploads of killed runs has found, or why it failed. */
+/** The unfinished uploads of killed runs in the bucket, or why listing them failed. */
 export type Orphans = { readonly uploads: readonly UnfinishedUpload[]; readonly failure?: unknown };
 
 /** Looks for them; aborts none. Never throws. */
@@ -63,7 +63,7 @@ export async function findOrphans({ config, store, signal }: Omit<AfterDrain, 'o
   }
 }
 
-/** They cost money and are seen by nobody. Not being allowed to look, or to abort, is no failure of the run. */
+/** They cost money and nobody sees them. A missing permission to list or abort them does not fail the run. */
 export async function abortOrphans(
   { store, logger, signal }: Omit<AfterDrain, 'config' | 'outcome'>,
   orphans: Orphans,

@@ -1,39 +1,41 @@
-// The end of a run's time: reading stops early enough to store what is open, storing early enough to have the last
-// acknowledgement and to leave the manifest, everything early enough to close and to say so. How long a creation takes
-// is measured in the run itself: with a slow store all of that is sooner.
+// The deadlines of a run: reading stops early enough to store the open files, storing early enough to receive the
+// last acknowledgement and write the manifest, and everything early enough to close and log the end. The run measures
+// how long creations take: with a slow store all of these are earlier.
 import type { Clock } from '../ports.ts';
 import type { RunTimes } from './run-plan.ts';
 
-/** A creation, or an acknowledgement, takes seldom longer than so many average ones. */
+/** A creation, or an acknowledgement, rarely takes longer than so many average ones. */
 const MARGIN = 2;
-/** A broker that had less time than this to confirm an acknowledgement before the end cannot be blamed. */
+/** A missing receipt is no failure of the broker if it had less time than this before the end. */
 const MAX_ANSWER_AGE_MS = 2_000;
-/** How much the last measurement counts in the average: the store of now, and not that of the begin. */
+/** The weight of the last measurement in the average, so that the average follows the store's current speed. */
 const WEIGHT = 1 / 4;
 
-/** What the core has to know of the time that is left. */
+/** What the core needs to know about the remaining time. */
 export interface Pace {
-  /** As far as it is known now; it may come nearer, or further away again. */
+  /** As currently planned; it can become earlier or later. */
   readonly stopReadingAtMs: number;
   /** Aborted then. */
   readonly reading: AbortSignal;
-  /** Aborted when it is too late to create another object: what is left is for acknowledging, until the storing end. */
+  /**
+   * Aborted when it is too late to create another object: the rest, until the storing end, is for acknowledgements.
+   */
   readonly storing: AbortSignal;
-  /** Aborted when nothing is asked any more that only the summary wants to know: the rest is the manifest's time. */
+  /** Aborted when requests that only the summary needs have to stop: the rest is for the manifest. */
   readonly asking: AbortSignal;
-  /** Whether a file that is begun now is likely to be stored in time. */
+  /** Whether a file opened now is likely to be stored in time. */
   hasTimeToStore(): boolean;
-  /** Does it, and learns how long a creation takes. */
+  /** Runs a creation and measures its duration. */
   measureCreation<T>(create: () => Promise<T>): Promise<T>;
-  /** Does it, and learns how long an acknowledgement takes. */
+  /** Runs an acknowledgement and measures its duration. */
   measureAcknowledgement<T>(acknowledge: () => Promise<T>): Promise<T>;
-  /** Whether what was asked of the broker then, and has no answer at the end, had too little time for one. */
+  /** Whether a request at that time, unanswered at the end, had too little time for an answer. */
   isCutShort(askedAtMs: number): boolean;
-  /** Is asked how many creations, one after the other, everything would take that is read and not stored. */
+  /** Receives a function that returns how many consecutive creations the unstored messages would take. */
   onPlan(roundsToStore: () => number): void;
 }
 
-/** The ends of one run, from its bounds and what is measured. Call `close` at its end: it holds timers. */
+/** The deadlines of one run, from its limits and measurements. Call `close` at its end: it holds timers. */
 export class Deadline implements Pace {
   readonly #clock: Clock;
   readonly #times: RunTimes;
@@ -74,17 +76,17 @@ export class Deadline implements Pace {
     return this.#asking.signal;
   }
 
-  /** Aborted when the time for storing and acknowledging is over: what is left is the manifest's. */
+  /** Aborted when the time for storing and acknowledging is over: the rest is for the manifest. */
   get storingEnd(): AbortSignal {
     return this.#storingEnd.signal;
   }
 
-  /** Aborted when there is time left for closing only. */
+  /** Aborted when there is only time left to close. */
   get hardEnd(): AbortSignal {
     return this.#hardEnd.signal;
   }
 
-  /** Aborted when all has to be over, whatever hangs. */
+  /** Aborted when everything has to end, even if something hangs. */
   get lastEnd(): AbortSignal {
     return this.#lastEnd.signal;
   }
@@ -114,8 +116,8 @@ export class Deadline implements Pace {
   }
 
   /**
-   * In time to store what is open then, with one creation to spare. Where reading stops too soon, a run gets nowhere: for
-   * half of its time it reads.
+   * Early enough to store the open files, with one creation to spare. But a run that stops reading too early makes no
+   * progress, so it reads for at least half of its time.
    */
   #planReading(): number {
     const atMs = this.#planStoring() - (1 + this.#roundsToStore()) * this.#creation.ms;
@@ -182,7 +184,7 @@ class End {
   /** The plan may have changed. */
   replan(): void {
     const isNearer = this.#plan() < this.atMs;
-    // Where it has moved away, the timer finds that out.
+    // If it has become later, the timer finds that out.
     if (!isNearer || this.signal.aborted) return;
     this.#timer.abort();
     this.#timer = new AbortController();

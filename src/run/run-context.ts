@@ -1,4 +1,4 @@
-// What the partitions of one run share, and what they count together.
+// State that the partitions of one run share, and their common counters.
 import type { Limits } from '../batch.ts';
 import type { SubscriptionType } from '../config.ts';
 import type { Compression } from '../format/object-key.ts';
@@ -19,11 +19,11 @@ export interface Tally {
   unreadable: number;
   /** Partitions in which somebody else has moved the subscription forwards. */
   subscriptionMoved: number;
-  /** Versions of schemas that messages name, and that could not be had. */
+  /** Schema versions in messages whose schema was not available. */
   schemasMissing: number;
-  /** Some file could not be finished in time and was dropped; its messages come again. */
+  /** A file could not be finished in time and was dropped; its messages are redelivered. */
   cutByDeadline: number;
-  /** The last failure that was answered with another try. */
+  /** The last retried failure. */
   lastRetried: unknown;
   readonly stored: ManifestObject[];
 }
@@ -50,12 +50,15 @@ export interface Run {
   readonly subscriptionType: SubscriptionType;
   readonly limits: Limits;
   readonly compression: Compression;
-  /** Objects have to be thawed before they can be read: what is in each is kept beside it (contents.ts). */
+  /** Objects have to be thawed before reading, so the ids of their messages are stored beside them (contents.ts). */
   readonly isArchived?: boolean;
   readonly onUnreadable: 'store' | 'fail';
-  /** After so long, chunks of a message that is not complete are kept raw. */
+  /** When the chunks of an incomplete message are kept raw. */
   readonly chunkExpiryMs: number;
-  /** A rest that is no full file is stored when its oldest message is so old; until then it waits in the subscription. */
+  /**
+   * The age of its oldest message at which an incomplete file is stored; until then its messages wait in the
+   * subscription.
+   */
   readonly lingerMs: number;
   readonly startedAtMs: number;
   readonly store: ObjectStore;
@@ -70,6 +73,6 @@ export interface Run {
   /** Aborted when the time for storing and acknowledging is over. */
   readonly storingEnd: AbortSignal;
   readonly pace: Pace;
-  /** Stops all partitions: one of them met a failure that the others would meet as well. */
+  /** Stops all partitions: one met a failure that the others would meet, too. */
   readonly stopAll: () => void;
 }

@@ -1,5 +1,5 @@
-// What a run comes to, also where it fails halfway. Its summary is the function's return value, the last log line, and
-// the head of the manifest.
+// The outcome of a run, also of one that fails halfway. Its summary is the function's return value, the last log
+// line, and part of the manifest.
 import type { DrainResult } from '../drain.ts';
 import type { EndReason, Summary } from '../format/run-manifest.ts';
 import type { Clock } from '../ports.ts';

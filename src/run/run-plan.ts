@@ -1,11 +1,11 @@
-// What a run may use, planned before it begins: its time and its memory. A pure function of the settings, of what SCF
-// says about the invocation, and of the time at which it began; what is measured on the way is deadline.ts.
+// Plans the time and memory of a run before it begins: a pure function of the settings, of SCF's limits for the
+// invocation, and of its start time. deadline.ts adapts the plan to measurements.
 import type { RuleConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { compressionMemoryMb, compressionReservedMb } from '../format/compression.ts';
 import { largestMessageBytes } from '../largest-message.ts';
 
-/** What SCF says about an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
+/** SCF's data about an invocation (SCF's documentation of the Node.js runtime). Fields differ by version. */
 export interface ScfContext {
   readonly request_id?: string;
   readonly function_name?: string;
@@ -14,30 +14,30 @@ export interface ScfContext {
   getRemainingTimeInMillis?(): number;
 }
 
-/** The bounds between which the ends of a run are planned. */
+/** The limits within which the deadlines of a run are planned. */
 export interface RunTimes {
-  /** However slow the store is, the run reads until then. */
+  /** The run reads at least until then, even with a slow store. */
   readonly earliestReadingEndAtMs: number;
-  /** However fast the store is, the run reads no longer. */
+  /** The run reads no longer than this, even with a fast store. */
   readonly latestReadingEndAtMs: number;
-  /** Kept free for the last acknowledgement, at least. */
+  /** The minimum time reserved for the last acknowledgement. */
   readonly minAcknowledgementMs: number;
-  /** Kept free for the manifest. */
+  /** Reserved for the manifest. */
   readonly minManifestMs: number;
   readonly maxManifestMs: number;
-  /** What is left then is for closing. */
+  /** The rest is for closing. */
   readonly hardEndAtMs: number;
-  /** All is over then, whatever hangs. */
+  /** Everything ends then, even if something hangs. */
   readonly lastEndAtMs: number;
 }
 
 /** How the memory of a run is divided. */
 export interface RunMemory {
-  /** For the buffers of all open files, and what is on its way to the store. */
+  /** For the buffers of all open files, and bytes in flight to the store. */
   readonly uploadBytes: number;
-  /** For entries that were received and not read. */
+  /** For entries that are received and not yet read. */
   readonly receiveBytes: number;
-  /** When more is in use, garbage is collected. */
+  /** Above this, the run collects garbage. */
   readonly inUseBytes: number;
   readonly largestMessageBytes: number;
 }
@@ -47,10 +47,10 @@ export interface RunPlan {
   readonly memory: RunMemory;
 }
 
-/** Where SCF does not say: the limits of a function that nobody has configured. */
+/** If SCF reports none: its default limits. */
 const DEFAULT_TIME_LIMIT_MS = 60_000;
 const DEFAULT_MEMORY_MB = 256;
-/** Between the hard end and the time limit, for closing what is open: so much, twice. */
+/** Reserved twice between the hard end and the time limit, to close connections. */
 const GRACE_MS = 2_000;
 const MIB = 1_048_576;
 /** Node with the code in it takes 71 MB before the first message. */
@@ -80,13 +80,13 @@ export function planRun(
   };
 }
 
-/** A limit of the function that a run works with, and hardly anybody means. */
+/** A limit that a run can work with, but that is probably a mistake. */
 export interface LowLimit {
   readonly reason: string;
   readonly hint: string;
 }
 
-/** SCF gives a function 3 s and 128 MB where its deployment says nothing: so little is said in each run. */
+/** SCF's defaults are 3 s and 128 MB; each run warns about such limits. */
 export function lowLimits({ run }: Pick<RuleConfig, 'run'>, context: ScfContext): LowLimit[] {
   const limitMs = context.time_limit_in_ms ?? context.getRemainingTimeInMillis?.() ?? DEFAULT_TIME_LIMIT_MS;
   const memoryMb = context.memory_limit_in_mb ?? DEFAULT_MEMORY_MB;
@@ -111,7 +111,7 @@ export function lowLimits({ run }: Pick<RuleConfig, 'run'>, context: ScfContext)
   ];
 }
 
-/** `reservedMs` is kept free for what follows reading, at most half of the time. */
+/** `reservedMs`: reserved for the steps after reading, at most half of the time. */
 function planTimes(startedAtMs: number, timeLimitMs: number, reservedMs: number): RunTimes {
   const endAtMs = startedAtMs + timeLimitMs;
   const reserveMs = Math.min(reservedMs, timeLimitMs / 2);
@@ -121,14 +121,14 @@ function planTimes(startedAtMs: number, timeLimitMs: number, reservedMs: number)
     latestReadingEndAtMs: endAtMs - reserveMs,
     minAcknowledgementMs: Math.min(GRACE_MS / 2, reserveMs / 16),
     minManifestMs: Math.min(GRACE_MS, reserveMs / 8),
-    // One creation that took very long must not end a run that has hardly begun.
+    // One very slow creation must not end a run that has just begun.
     maxManifestMs: timeLimitMs / 4,
     hardEndAtMs: endAtMs - closingMs,
     lastEndAtMs: endAtMs - closingMs / 2,
   };
 }
 
-/** Messages may take what Node itself does not need, with room for its garbage. */
+/** The memory that Node itself does not need, with room for garbage. */
 function planMemory(memoryMb: number): RunMemory {
   const freeBytes = Math.max(0, memoryMb - BASE_MEMORY_MB) * MIB;
   const uploadBytes = Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, freeBytes * 0.25));
@@ -140,7 +140,7 @@ function planMemory(memoryMb: number): RunMemory {
   };
 }
 
-/** Better than to be killed in mid-run, without a word. */
+/** Better than being killed in mid-run without an error. */
 function tooLittleMemory(memoryMb: number): BackupError {
   const what = `the function has ${memoryMb} MB of memory, which is too little for Node and a single message`;
   return new BackupError('config', what, {

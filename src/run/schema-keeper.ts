@@ -1,6 +1,6 @@
-// Keeps the schemas that the messages of a run name: asks the broker for each version, and stores what it answers before
-// the first object that needs it. What cannot be had fails no run: it is logged once, counted, and asked for again by the
-// next run that meets it. Another definition under a version that is taken gets a name of its own.
+// Stores the schemas of a run's messages: requests each version from the broker, and stores it before the first
+// object that needs it. A missing schema does not fail the run: it is logged once, counted, and requested again by
+// the next run with this version. A second definition under the same version gets another name.
 import { BackupError } from '../errors.ts';
 import {
   type KeptSchema,
@@ -16,9 +16,9 @@ import type { Clock, Logger, ObjectStore, SchemaAnswer, SourcePartition, TopicSc
 import type { TopicName } from '../topic-name.ts';
 import type { Pace } from './deadline.ts';
 
-/** Schemas of megabytes are several times as large on their way. */
+/** Large schemas take several times their size while they are processed. */
 const AT_ONCE = 2;
-/** A broker that does not answer may take so much of the time that is left when reading is over. */
+/** The share of the time left after reading that waiting for a broker may take. */
 const ANSWER_GRACE_MS = 500;
 
 /** What a keeper needs of its run. */
@@ -34,15 +34,15 @@ export interface SchemaKeeperOptions {
 }
 
 /**
- * Begins to keep a schema, at its first call. The name of the schema's object once it is durable; `undefined`: it cannot be
- * had. @throws BackupError `store`
+ * Begins to store a schema at its first call. Resolves to the name of the schema's object once it is durable;
+ * `undefined` if it is not available. @throws BackupError `store`
  */
 export type NeededSchema = () => Promise<string | undefined>;
 
 /** One for all partitions of a run. */
 export class SchemaKeeper {
   readonly #options: SchemaKeeperOptions;
-  /** By partition, ledger and version: a topic that is made anew has other ledgers. */
+  /** By partition, ledger and version: a recreated topic has other ledgers. */
   readonly #needed = new Map<string, NeededSchema>();
   /** By version and definition. */
   readonly #kept = new Map<string, Promise<string>>();
@@ -58,7 +58,7 @@ export class SchemaKeeper {
     else pace.reading.addEventListener('abort', onEnd, { once: true });
   }
 
-  /** The schema of a version that messages of this ledger name; the same function for the same one. */
+  /** The schema of a version in messages of this ledger; the same function for the same schema. */
   need(partition: SourcePartition, ledgerId: number, version: Uint8Array): NeededSchema {
     const key = `${partition.partition} ${ledgerId} ${versionText(version)}`;
     const known = this.#needed.get(key);
@@ -74,7 +74,7 @@ export class SchemaKeeper {
 
   #begin(partition: SourcePartition, version: Uint8Array): Promise<string | undefined> {
     const keeping = this.#slots.run(() => this.#keep(partition, version));
-    // Whoever creates the object meets the failure; there may be nobody.
+    // The creation of the object throws the failure; there may be no such creation.
     keeping.catch(() => undefined);
     return keeping;
   }
@@ -87,7 +87,7 @@ export class SchemaKeeper {
     try {
       return await this.#store(version, answer.schema);
     } catch (error) {
-      // What may pass fails the run, as it does for the object that needs the schema.
+      // A temporary failure fails the run, as for the object that needs the schema.
       if (!(error instanceof BackupError) || error.retryable) throw error;
       return this.#isMissing(version, { reason: error.message, hint: error.hint });
     }
@@ -118,7 +118,7 @@ export class SchemaKeeper {
     return undefined;
   }
 
-  /** An earlier run has kept what the broker does not have any more. */
+  /** An earlier run stored a schema that the broker no longer has. */
   async #isKeptAlready(version: string): Promise<boolean> {
     const { store, prefix, topic, pace } = this.#options;
     const start = `${schemaFolder(prefix, topic)}${version}`;
@@ -139,7 +139,7 @@ export class SchemaKeeper {
     if (known !== undefined) return known;
     const name = this.#storeOnce(kept);
     this.#kept.set(id, name);
-    // A failure is met by who asked; the next one tries again.
+    // The caller gets the failure; the next call tries again.
     name.catch(() => this.#kept.delete(id));
     return name;
   }
