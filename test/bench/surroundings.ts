@@ -1,7 +1,7 @@
 // What every side is measured against: a real broker and a loopback COS, each in a process of its own, and filled topics.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -46,6 +46,8 @@ export interface Surroundings {
   readonly whyNotNative: string | undefined;
   /** A new subscription at the topic's beginning, for one round. */
   subscribe(topic: string): Promise<string>;
+  /** CPU that broker and COS have taken since their start; Linux only. */
+  servicesCpuMs(): Promise<number>;
   /** Frees a round's subscription and, after the last, everything else. */
   unsubscribe(topic: string, subscription: string): Promise<void>;
   stop(): Promise<void>;
@@ -137,6 +139,10 @@ async function startServers(folder: string, whyNotNative: string | undefined): P
       await createSubscription(broker, topic, subscription);
       return subscription;
     },
+    async servicesCpuMs() {
+      const each = await Promise.all([await broker.pid(), cos.pid].map(cpuMsOf));
+      return each.reduce((sum, one) => sum + one, 0);
+    },
     async unsubscribe(topic, subscription) {
       await broker.admin('DELETE', `${topic.replace('://', '/')}/subscription/${subscription}?force=true`);
     },
@@ -156,7 +162,23 @@ const BROKER_CONF = {
   maxUnackedMessagesPerSubscription: '0',
 };
 
-async function startCos(folder: string): Promise<{ url: string; controlUrl: string; stop(): Promise<void> }> {
+const MS_PER_TICK = 10;
+
+/** User and system time of a process (proc_pid_stat(5), fields 14 and 15, in ticks). */
+async function cpuMsOf(pid: number): Promise<number> {
+  const [, afterName = ''] = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ');
+  const fields = afterName.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+}
+
+interface RunningCos {
+  readonly url: string;
+  readonly controlUrl: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+async function startCos(folder: string): Promise<RunningCos> {
   const args = ['--dir', join(folder, 'objects'), '--bucket', BUCKET, '--region', REGION];
   args.push('--no-md5', '--discard-bodies', '--until-stdin-ends');
   const child = spawn(process.execPath, [join(folder, 'cos.mjs'), ...args], {
@@ -164,7 +186,7 @@ async function startCos(folder: string): Promise<{ url: string; controlUrl: stri
   });
   for await (const line of createInterface(child.stdout)) {
     const { url, controlUrl } = JSON.parse(line) as { url: string; controlUrl: string };
-    return { url, controlUrl, stop: () => endOf(child) };
+    return { url, controlUrl, pid: child.pid as number, stop: () => endOf(child) };
   }
   throw new Error('the loopback COS did not start');
 }

@@ -37,6 +37,8 @@ export interface Broker {
   readonly serviceUrl: string;
   /** `http://127.0.0.1:port`: the admin API, and a service URL for HTTP lookup. */
   readonly httpUrl: string;
+  /** Of the Java process; a restart changes it. */
+  pid(): Promise<number>;
   /** The superuser's token; `undefined` without `auth`. */
   readonly adminToken: string | undefined;
   /** A token of this broker for any role; it expires at that second since 1970, or never. */
@@ -128,9 +130,11 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     return text;
   }
 
+  const pid = async () => Number(await readFile(join(folder, 'pid'), 'utf8'));
+
   async function signal(name: NodeJS.Signals): Promise<void> {
     if (child === undefined || hasEnded(child)) return;
-    process.kill(Number(await readFile(join(folder, 'pid'), 'utf8')), name);
+    process.kill(await pid(), name);
   }
 
   async function end(name: NodeJS.Signals): Promise<void> {
@@ -168,6 +172,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   return {
     serviceUrl: `pulsar://127.0.0.1:${ports.port}`,
     httpUrl,
+    pid,
     adminToken,
     token,
     async admin<T>(method: string, path: string, body?: unknown): Promise<T> {
