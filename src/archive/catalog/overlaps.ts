@@ -4,6 +4,7 @@ import { BackupError } from '../../errors.ts';
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { compareMessageIds, decodeRecord, encodeRecord, formatMessageId } from '../../format/record.ts';
 import { isGone, readLines } from '../../format/stored-object.ts';
+import { countLeading } from '../../lib/count-leading.ts';
 import type { CallOptions, Message, MessageId, ObjectStore } from '../../ports.ts';
 import { damage, type Finding, notice } from '../finding.ts';
 import type { ObjectRange } from './object-ranges.ts';
@@ -38,6 +39,30 @@ export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> 
   }
 }
 
+/** An object that later ones may overlap. */
+interface Open {
+  readonly object: ObjectRange;
+  readonly last: MessageId;
+  /** The how manieth it is. */
+  readonly number: number;
+  /** Of its messages; `undefined`: it was not read, since it overlaps none so far. */
+  ids: readonly string[] | undefined;
+}
+
+/** A message of an open object, and the same one of others. */
+interface Holder {
+  readonly of: Open;
+  readonly digest: string;
+  next: Holder | undefined;
+}
+
+/** What an object has in common with another one. */
+interface Common {
+  equal: number;
+  /** The first message that differs. */
+  different: string | undefined;
+}
+
 /** Reads objects that overlap: equal messages in two of them are duplicates, others are a conflict. @throws BackupError `store` */
 export async function compareOverlaps(
   store: ObjectStore,
@@ -45,33 +70,64 @@ export async function compareOverlaps(
   call: CallOptions,
 ): Promise<{ duplicates: number; findings: Finding[] }> {
   const findings: Finding[] = [];
+  const holders = new Map<string, Holder>();
+  /** In the order of their last messages. */
+  const open: Open[] = [];
   let duplicates = 0;
-  let open: { object: ObjectRange; last: MessageId; records: Map<string, string> | undefined }[] = [];
-  for (const object of objects) {
-    const { first: least, last } = object;
-    if (last === undefined) continue;
-    open = open.filter((one) => compareMessageIds(one.last, least) >= 0);
-    let records: Map<string, string> | undefined;
-    for (const one of open) {
-      one.records ??= await recordsOf(store, one.object, call);
-      records ??= await recordsOf(store, object, call);
-      let equal = 0;
-      let first: string | undefined;
-      for (const [id, record] of records) {
-        const other = one.records.get(id);
-        if (other === undefined) continue;
-        if (other === record) equal++;
-        else first ??= id;
+  let number = 0;
+
+  async function read(own: Open): Promise<Map<Open, Common>> {
+    const commons = new Map<Open, Common>();
+    const records = await recordsOf(store, own.object, call);
+    own.ids = [...records.keys()];
+    for (const [id, digest] of records) {
+      const next = holders.get(id);
+      for (let other = next; other !== undefined; other = other.next) {
+        const common = commons.get(other.of) ?? { equal: 0, different: undefined };
+        commons.set(other.of, common);
+        if (other.digest === digest) common.equal++;
+        else common.different ??= id;
       }
-      if (equal > 0)
-        findings.push(
-          notice(object.key, 'duplicates', `${equal} of its messages are also in ${one.object.key}`),
-        );
-      if (first !== undefined)
-        findings.push(damage(object.key, 'conflict', `message ${first} differs in ${one.object.key}`));
-      duplicates += equal;
+      holders.set(id, { of: own, digest, next });
     }
-    open.push({ object, last, records });
+    return commons;
+  }
+
+  function close(one: Open): void {
+    for (const id of one.ids ?? []) {
+      let holder = holders.get(id);
+      if (holder?.of === one) {
+        if (holder.next === undefined) holders.delete(id);
+        else holders.set(id, holder.next);
+        continue;
+      }
+      while (holder?.next !== undefined && holder.next.of !== one) holder = holder.next;
+      if (holder?.next !== undefined) holder.next = holder.next.next;
+    }
+  }
+
+  for (const object of objects) {
+    const { first, last } = object;
+    if (last === undefined) continue;
+    const closed = countLeading(open, (one) => compareMessageIds(one.last, first) < 0);
+    for (const one of open.splice(0, closed)) close(one);
+    const own: Open = { object, last, number: number++, ids: undefined };
+    const [before] = open;
+    if (before !== undefined) {
+      // The only one then: whatever came beside another one was read.
+      if (before.ids === undefined) await read(before);
+      const commons = [...(await read(own))].sort(([a], [b]) => a.number - b.number);
+      for (const [{ object: other }, { equal, different }] of commons) {
+        const { key } = object;
+        if (equal > 0)
+          findings.push(notice(key, 'duplicates', `${equal} of its messages are also in ${other.key}`));
+        if (different !== undefined)
+          findings.push(damage(key, 'conflict', `message ${different} differs in ${other.key}`));
+        duplicates += equal;
+      }
+    }
+    const earlier = countLeading(open, (one) => compareMessageIds(one.last, last) <= 0);
+    open.splice(earlier, 0, own);
   }
   return { duplicates, findings };
 }

@@ -136,7 +136,11 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   // Of the rule whose manifests come at the moment.
   let rule: string | undefined;
   let open: Open[] = [];
+  /** Of these, those that had not ended when the last one began. */
+  let running: RunLink[] = [];
   let named = new Map<string, MissingManifest>();
+  /** Of these, by their paths, those that may have run beside one that is still open. */
+  let near: { readonly path: string; readonly one: MissingManifest }[] = [];
   let seen = new Map<string, string>();
   /** Of those that no other names yet. */
   let md5s = new Map<string, string>();
@@ -168,14 +172,17 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
       firstMs = Math.min(firstMs ?? link.startedAtMs, link.startedAtMs);
       untilMs = Math.max(untilMs ?? link.startedAtMs, link.startedAtMs);
     }
-    if (open.some((other) => isOfSame(other.link, link) && other.link.endedAtMs > link.startedAtMs))
-      shared.add(`${link.topic} ${link.subscription}`);
+    // Those that have ended by now have ended for all that come, in the order in which they began.
+    running = running.filter(({ endedAtMs }) => endedAtMs > link.startedAtMs);
+    if (running.some((other) => isOfSame(other, link))) shared.add(`${link.topic} ${link.subscription}`);
+    running.push(link);
     if (link.otherRun !== undefined) strangers.push({ link, run: link.otherRun });
     open.push(one);
     newest = link;
-    const isOpen = ({ link: { startedAtMs } }: Open) => startedAtMs > link.startedAtMs - OPEN_MS;
-    for (const old of open) if (!isOpen(old)) close(old);
-    open = open.filter(isOpen);
+    for (let old = open[0]; old && old.link.startedAtMs <= link.startedAtMs - OPEN_MS; old = open[0]) {
+      close(old);
+      open.shift();
+    }
   }
 
   /** `by` says that there is a manifest at the path. */
@@ -183,7 +190,9 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
     if (seen.has(path)) {
       if (sha256 !== undefined) compare(path, sha256, by.key, by.topic);
     } else if (!named.has(path)) {
-      named.set(path, { ...missingOf(path, by.key, by), afterMs: newest?.startedAtMs, sha256 });
+      const one = { ...missingOf(path, by.key, by), afterMs: newest?.startedAtMs, sha256 };
+      named.set(path, one);
+      near.push({ path, one });
     }
   }
 
@@ -219,11 +228,12 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   function close({ link, isChanged }: Open): void {
     const { topic, subscription, subscriptionType, startedAtMs, endedAtMs } = link;
     if (topic === undefined) return;
-    const isBesideMissing = [...named.values()].some(
-      (one) =>
-        one.startedAtMs > startedAtMs - LONGEST_RUN_MS &&
-        one.startedAtMs <= endedAtMs &&
-        startedAtMs < one.endedByMs,
+    // Runs are closed in the order in which they began.
+    near = near.filter(
+      ({ path, one }) => one.startedAtMs > startedAtMs - LONGEST_RUN_MS && named.get(path) === one,
+    );
+    const isBesideMissing = near.some(
+      ({ one }) => one.startedAtMs <= endedAtMs && startedAtMs < one.endedByMs,
     );
     for (const claim of link.claims) {
       const chain = chainOf(link, claim.partition);
@@ -276,9 +286,11 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
   function endRule(): void {
     for (const one of open) close(one);
     missing.push(...named.values());
+    const timesSeen = new Map<string, number>();
+    for (const sha256 of strangers.length === 0 ? [] : seen.values())
+      timesSeen.set(sha256, (timesSeen.get(sha256) ?? 0) + 1);
     for (const { link, run } of strangers) {
-      const isSame = ([path, sha256]: [string, string]) => sha256 === link.sha256 && path !== link.path;
-      const isCopy = link.path.includes(`/${run}`) && [...seen].some(isSame);
+      const isCopy = link.path.includes(`/${run}`) && (timesSeen.get(link.sha256) ?? 0) > 1;
       misnamed.push({ key: link.key, run, isCopy, topic: link.topic });
     }
     for (const { path, saidBy } of known)
@@ -288,7 +300,9 @@ export function createRunFollower(prefix: string, known: readonly KnownHead[] = 
       heads.push({ rule: own, key, sha256, startedAtMs });
     }
     open = [];
+    running = [];
     named = new Map();
+    near = [];
     seen = new Map();
     md5s = new Map();
     newest = undefined;

@@ -1,10 +1,11 @@
 // What no object of a partition holds, and why: what the subscription lost, ids that the broker leaves out, or a real
 // loss. It claims a loss only where the runs say that there was something; where they say nothing, it says so.
 import { compareEntries } from '../../format/entry-order.ts';
+import { countLeading } from '../../lib/count-leading.ts';
 import type { EntryId } from '../../ports.ts';
 import type { PassedOver } from '../catalog/manifest-link.ts';
 import type { MissingManifest, PartitionChain, RunMark } from './follow-runs.ts';
-import { type EntryRange, EntryRanges, entriesIn, splitRange } from './marked-ranges.ts';
+import { type EntryRange, EntryRanges, entriesIn, OwnedRanges, type SplitRange } from './marked-ranges.ts';
 
 /** An object, by the entries that it reaches from and to; `last` is `undefined` where nobody says it. */
 export interface StoredRange {
@@ -48,6 +49,13 @@ interface Piece extends EntryRange {
   readonly behind: StoredRange | undefined;
 }
 
+/** A chain with what it explains besides, to be searched by entries. */
+interface Searchable {
+  readonly chain: PartitionChain;
+  readonly passedOver: OwnedRanges<PassedOver>;
+  readonly holes: OwnedRanges<Hole>;
+}
+
 type Found = Pick<Gap, 'range' | 'passedOver' | 'hole' | 'missing'> & {
   readonly cause: Gap['cause'] | 'no-message';
 };
@@ -65,12 +73,23 @@ export function findGaps(
 ): PartitionGaps {
   const kept = new EntryRanges();
   for (const range of known) kept.add(range, undefined);
-  const holes = chains.map((chain) => ({ chain, holes: holesOf(chain) }));
+  const searchable = chains.map(
+    (chain): Searchable => ({
+      chain,
+      passedOver: new OwnedRanges(
+        chain.passedOver.map((owner) => ({ after: owner.from, through: owner.to, owner })),
+      ),
+      holes: new OwnedRanges(
+        holesOf(chain).map((owner) => ({ after: owner.after, through: owner.through, owner })),
+      ),
+    }),
+  );
+  const byStart = missing.toSorted((a, b) => a.startedAtMs - b.startedAtMs);
   const gaps: Gap[] = [];
   let [places, entries] = [0, 0];
   for (const piece of piecesBetween(stored, chains)) {
     const { before, behind } = piece;
-    for (const { cause, ...one } of joined(explain(piece, kept.split(piece).outside, holes, missing))) {
+    for (const { cause, ...one } of joined(explain(piece, kept.split(piece).outside, searchable, byStart))) {
       if (cause === 'no-message') {
         if (beginsLater && before === undefined) continue;
         places++;
@@ -121,43 +140,41 @@ function holesOf({ acknowledged: { ranges } }: PartitionChain): Hole[] {
 function explain(
   piece: Piece,
   parts: readonly EntryRange[],
-  chains: readonly { readonly chain: PartitionChain; readonly holes: readonly Hole[] }[],
+  chains: readonly Searchable[],
   missing: readonly MissingManifest[],
 ): Found[] {
   const found: Found[] = [];
   let rest = parts;
-  const take = (
-    split: (range: EntryRange) => { inside: EntryRange[]; outside: EntryRange[] },
-    judge: (range: EntryRange) => Omit<Found, 'range'> | undefined,
+  const take = <By extends EntryRange>(
+    split: (range: EntryRange) => SplitRange<By>,
+    judge: (range: EntryRange, by: By) => Omit<Found, 'range'> | undefined,
   ) => {
     rest = rest.flatMap((part) => {
       const { inside, outside } = split(part);
-      for (const range of inside) {
-        const cause = judge(range);
+      for (const { range, by } of inside) {
+        const cause = judge(range, by);
         if (cause !== undefined) found.push({ ...cause, range });
       }
       return outside;
     });
   };
-  for (const { chain } of chains)
-    for (const one of chain.passedOver)
-      take(splitRange({ after: one.from, through: one.to }), () => ({
-        cause: 'passed-over',
-        passedOver: one,
-      }));
+  for (const { passedOver } of chains)
+    take(passedOver.split, (_, { owner }) => ({ cause: 'passed-over', passedOver: owner }));
   for (const { chain } of chains) take(chain.drained.split, () => ({ cause: 'no-message' }));
   for (const { chain } of chains)
     take(chain.doubted.split, (range) => (entriesIn(range) > 0 ? { cause: 'lost' } : undefined));
   for (const { chain } of chains) take(chain.acknowledged.split, () => ({ cause: 'no-message' }));
   for (const { chain, holes } of chains)
-    for (const hole of holes)
-      take(splitRange(hole), (range) => judgeHole(range, hole, piece, chain, missing));
+    take(holes.split, (range, { owner }) => judgeHole(range, owner, piece, chain, missing));
   for (const range of rest)
     if (piece.after.ledgerId === piece.through.ledgerId) found.push({ cause: 'unknown', range });
   return found;
 }
 
-/** What was acknowledged between two runs, and is in no object. `undefined`: there may have been nothing at all. */
+/**
+ * What was acknowledged between two runs, and is in no object. `undefined`: there may have been nothing at all. `missing` by
+ * when their runs began.
+ */
 function judgeHole(
   range: EntryRange,
   hole: Hole,
@@ -166,9 +183,8 @@ function judgeHole(
   missing: readonly MissingManifest[],
 ): Omit<Found, 'range'> | undefined {
   const { from, to } = hole;
-  const gone = missing.find(
-    ({ startedAtMs }) => startedAtMs >= from.startedAtMs && startedAtMs <= to.startedAtMs,
-  );
+  const next = missing[countLeading(missing, (one) => one.startedAtMs < from.startedAtMs)];
+  const gone = next !== undefined && next.startedAtMs <= to.startedAtMs ? next : undefined;
   const isInRange = (id: EntryId | undefined) =>
     id !== undefined && compareEntries(id, range.after) > 0 && compareEntries(id, range.through) <= 0;
   // A ledger that was read to its end, closed and trimmed: nobody knows where it ended.

@@ -1,6 +1,7 @@
 // Ranges of entries of one partition, in little memory where they follow on each other: what touches is one range. At
 // both ends a range keeps a mark, so that a hole between two knows its edges.
 import { compareEntries } from '../../format/entry-order.ts';
+import { countLeading } from '../../lib/count-leading.ts';
 import type { EntryId } from '../../ports.ts';
 
 /** The entries behind `after`, up to `through`. */
@@ -31,7 +32,7 @@ export class EntryRanges<Mark = undefined> {
 
   add({ after, through }: EntryRange, mark: Mark): void {
     let added: MarkedRange<Mark> = { after, through, first: mark, last: mark };
-    const from = this.#firstReaching(after);
+    const from = countLeading(this.#ranges, (one) => compareEntries(one.through, after) < 0);
     let to = from;
     for (; to < this.#ranges.length; to++) {
       const one = this.#ranges[to] as MarkedRange<Mark>;
@@ -42,31 +43,7 @@ export class EntryRanges<Mark = undefined> {
   }
 
   /** What of the range is in the set, and what is not. */
-  readonly split = (range: EntryRange): SplitRange => {
-    let outside: EntryRange[] = [range];
-    const inside: EntryRange[] = [];
-    for (let at = this.#firstReaching(range.after); at < this.#ranges.length; at++) {
-      const one = this.#ranges[at] as MarkedRange<Mark>;
-      if (compareEntries(one.after, range.through) >= 0) break;
-      const [last] = outside.splice(-1, 1);
-      const split = splitRange(one)(last as EntryRange);
-      inside.push(...split.inside);
-      outside = [...outside, ...split.outside];
-      if (split.outside.length === 0) break;
-    }
-    return { inside, outside };
-  };
-
-  /** Where the first range is that ends at `after` or behind it. */
-  #firstReaching(after: EntryId): number {
-    let [low, high] = [0, this.#ranges.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (compareEntries((this.#ranges[middle] as EntryRange).through, after) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
+  readonly split = (range: EntryRange): SplitRange<MarkedRange<Mark>> => splitBy(this.#ranges, range);
 
   #joined(a: MarkedRange<Mark>, b: MarkedRange<Mark>): MarkedRange<Mark> {
     const begins = compareEntries(a.after, b.after);
@@ -82,25 +59,54 @@ export class EntryRanges<Mark = undefined> {
   }
 }
 
-/** What of a range is in another one, and what is not. */
-export interface SplitRange {
-  readonly inside: EntryRange[];
+/** Ranges that each have an owner, in the order of entries. What two of them have belongs to the one that was added first. */
+export class OwnedRanges<Owner> {
+  readonly #ranges: OwnedRange<Owner>[] = [];
+
+  constructor(ranges: Iterable<OwnedRange<Owner>>) {
+    for (const { owner, ...range } of ranges)
+      for (const free of splitBy(this.#ranges, range).outside)
+        this.#ranges.splice(firstBehind(this.#ranges, free.after), 0, { ...free, owner });
+  }
+
+  /** What of the range is in the set, and what is not. */
+  readonly split = (range: EntryRange): SplitRange<OwnedRange<Owner>> => splitBy(this.#ranges, range);
+}
+
+/** A range of OwnedRanges. */
+export interface OwnedRange<Owner> extends EntryRange {
+  readonly owner: Owner;
+}
+
+/** What of a range is in others, with the one that it is in, and what is not; both in order. */
+export interface SplitRange<By extends EntryRange> {
+  readonly inside: { readonly range: EntryRange; readonly by: By }[];
   readonly outside: EntryRange[];
 }
 
-/** Splits ranges by this one. */
-export function splitRange(by: EntryRange): (range: EntryRange) => SplitRange {
-  return (range) => {
-    const [after, through] = [later(by.after, range.after), earlier(by.through, range.through)];
-    if (compareEntries(after, through) >= 0) return { inside: [], outside: [range] };
-    const rest = [
-      { after: range.after, through: after },
-      { after: through, through: range.through },
-    ];
-    const outside = rest.filter((one) => compareEntries(one.after, one.through) < 0);
-    return { inside: [{ after, through }], outside };
-  };
+/** Splits a range by others, which are in order and have nothing in common. */
+function splitBy<By extends EntryRange>(
+  ranges: readonly By[],
+  { after, through }: EntryRange,
+): SplitRange<By> {
+  const split: SplitRange<By> = { inside: [], outside: [] };
+  let reached = after;
+  for (let at = firstBehind(ranges, after); at < ranges.length; at++) {
+    const by = ranges[at] as By;
+    if (compareEntries(by.after, through) >= 0) break;
+    const range = { after: later(by.after, reached), through: earlier(by.through, through) };
+    if (compareEntries(reached, range.after) < 0)
+      split.outside.push({ after: reached, through: range.after });
+    if (compareEntries(range.after, range.through) < 0) split.inside.push({ range, by });
+    reached = range.through;
+  }
+  if (compareEntries(reached, through) < 0) split.outside.push({ after: reached, through });
+  return split;
 }
+
+/** Where the first of these ranges is that ends behind `after`. */
+const firstBehind = (ranges: readonly EntryRange[], after: EntryId): number =>
+  countLeading(ranges, ({ through }) => compareEntries(through, after) <= 0);
 
 const earlier = (a: EntryId, b: EntryId): EntryId => (compareEntries(a, b) <= 0 ? a : b);
 const later = (a: EntryId, b: EntryId): EntryId => (compareEntries(a, b) >= 0 ? a : b);

@@ -107,11 +107,13 @@ export function verifyChain(
     const isCopied = ({ hole }: Gap) =>
       hole === undefined || leftOut?.scope.hasRuns(hole.from.startedAtMs, hole.to.startedAtMs) !== false;
     const gaps = found.filter(isCopied);
-    findings.push(
-      ...gapFindings(gaps, topic, partition),
-      ...emptyDays(objects()),
-      ...unlisted(objects(), chains),
-    );
+    const ofPartition = [
+      gapFindings(gaps, topic, partition),
+      emptyDays(objects()),
+      unlisted(objects(), chains),
+    ];
+    // One by one: there may be more than a call takes arguments.
+    for (const some of ofPartition) for (const one of some) findings.push(one);
     const count = (cause: Gap['cause']) => sumOf(gaps.filter((gap) => gap.cause === cause));
     const { ranges: followed } = chains[0]?.acknowledged ?? { ranges: [] };
     const [first, last] = [followed[0], followed.at(-1)];

@@ -2,6 +2,7 @@
 // entry where there are no batches, is one run. Others are kept one by one.
 
 import { compareMessageIds, formatMessageId } from '../../format/record.ts';
+import { countLeading } from '../../lib/count-leading.ts';
 import type { MessageId } from '../../ports.ts';
 
 /** From a first id to a last one, with every id between them. */
@@ -36,13 +37,8 @@ export class IdSet {
 
   /** Runs are in order, so the one that could hold it is found by halves. */
   #isInRun(id: MessageId): boolean {
-    let [low, high] = [0, this.#runs.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (compareMessageIds((this.#runs[middle] as Run).first, id) <= 0) low = middle + 1;
-      else high = middle;
-    }
-    const run = this.#runs[low - 1];
+    const begun = countLeading(this.#runs, ({ first }) => compareMessageIds(first, id) <= 0);
+    const run = this.#runs[begun - 1];
     return run !== undefined && compareMessageIds(id, run.last) <= 0 && isLike(run.first, id);
   }
 }

@@ -320,20 +320,22 @@ async function verifyPartitions(
   level: VerifyLevel,
   call: CallOptions,
 ): Promise<{ duplicates: number; findings: Finding[] }> {
-  const findings: Finding[] = [];
+  const findings: Finding[][] = [];
   let duplicates = 0;
   for (const own of partitions.values()) {
     const ends = [...verifyEnds(own.inOrder())];
     if (level !== 'record') {
-      findings.push(...ends);
+      findings.push(ends);
       continue;
     }
     const common = await compareOverlaps(store, own.inOrder(), call);
     duplicates += common.duplicates;
     // Messages that a transaction held back are in an object of their own, inside of another's ends.
     const shared = new Set(common.findings.map(({ key }) => key));
-    findings.push(...ends.filter(({ kind, key }) => kind !== 'overlap' || shared.has(key)));
-    findings.push(...common.findings);
+    findings.push(
+      ends.filter(({ kind, key }) => kind !== 'overlap' || shared.has(key)),
+      common.findings,
+    );
   }
-  return { duplicates, findings };
+  return { duplicates, findings: findings.flat() };
 }
