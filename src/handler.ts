@@ -150,6 +150,7 @@ async function run(invocation: Invocation): Promise<void> {
     chain = followRuns({
       ...{ ...of, subscription, subscriptionType, initialPosition },
       ...{ store, clock, logger, startedAtMs, signal: deadline.asking },
+      stored: () => tally.stored,
       onMoved: () => tally.subscriptionMoved++,
     });
     const result = await drain({

@@ -177,6 +177,14 @@ export interface SubscriptionPosition {
   readonly last: EntryId | undefined;
 }
 
+/** What the subscription skipped in the course of a run. */
+export interface PassedOver {
+  readonly from: EntryId;
+  readonly to: EntryId;
+  /** The consumer was away then: another run may have read and stored it. */
+  readonly wasAway?: boolean;
+}
+
 /** The positions of the subscription around a run; `undefined` where one is not known. */
 export interface RunPositions {
   /** When the consumer subscribed, before it requested an entry. */
@@ -188,7 +196,7 @@ export interface RunPositions {
    */
   readonly end: SubscriptionPosition | undefined;
   /** Messages after `from` were skipped while the consumer was connected: a reader still gets the first of them. */
-  readonly passedOver?: { readonly from: EntryId; readonly to: EntryId } | undefined;
+  readonly passedOver?: PassedOver | undefined;
 }
 
 /** One partition of the topic, with this run's consumer. */

@@ -5,11 +5,24 @@
 import { setMaxListeners } from 'node:events';
 import { BackupError } from '../errors.ts';
 import { compareEntries, formatEntry, mostEntriesBetween } from '../format/entry-order.ts';
-import type { ManifestLink, ManifestPosition, SubscriptionMoved } from '../format/run-manifest.ts';
+import type {
+  ManifestLink,
+  ManifestObject,
+  ManifestPosition,
+  SubscriptionMoved,
+} from '../format/run-manifest.ts';
 import { createSlots } from '../lib/semaphore.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
 import { isOfClock } from '../paced-store.ts';
-import type { Clock, EntryId, Logger, ObjectStore, SourcePartition, SubscriptionPosition } from '../ports.ts';
+import type {
+  Clock,
+  EntryId,
+  Logger,
+  ObjectStore,
+  PassedOver,
+  SourcePartition,
+  SubscriptionPosition,
+} from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 import {
   type EarlierRun,
@@ -50,6 +63,8 @@ export interface RunChainOptions {
   readonly logger: Logger;
   readonly startedAtMs: number;
   readonly signal: AbortSignal;
+  /** The objects of this run so far. */
+  readonly stored: () => readonly Pick<ManifestObject, 'key' | 'partition' | 'alreadyStored'>[];
   /** Called for each partition in which the subscription was moved forwards. */
   readonly onMoved: () => void;
 }
@@ -250,6 +265,20 @@ export function followRuns(options: RunChainOptions): RunChain {
     return { store, prefix, topic, partition, fromMs, untilMs };
   }
 
+  /** Whether another run may have stored what was skipped while this one was away. What is not known is not reported. */
+  async function isStoredByOthers(
+    { partition }: SourcePartition,
+    { from, to, wasAway = false }: PassedOver,
+    run: EarlierRun | undefined,
+  ): Promise<boolean> {
+    if (!wasAway) return false;
+    if (run === undefined) return true;
+    const own = options.stored().filter((one) => one.partition === partition);
+    if (own.some(({ alreadyStored }) => alreadyStored)) return true;
+    const keys = await listObjectsUpTo(locationOf(partition, [run]), from, to, call).catch(warnOnce);
+    return keys === undefined || keys.some((key) => own.every((one) => one.key !== key));
+  }
+
   function report({ partition, topic: name }: SourcePartition, from: EntryId, to: EntryId, move: Move): void {
     const one: SubscriptionMoved = {
       partition,
@@ -293,8 +322,9 @@ export function followRuns(options: RunChainOptions): RunChain {
       ).catch(warnOnce);
       const found = await finding;
       for (const partition of partitions) {
-        const { from, to } = partition.positions()?.passedOver ?? {};
-        if (from && to) report(partition, from, to, passedOver(from, to));
+        const range = partition.positions()?.passedOver;
+        if (range === undefined || (await isStoredByOthers(partition, range, found?.run))) continue;
+        report(partition, range.from, range.to, passedOver(range.from, range.to));
       }
       done.abort();
       options.signal.removeEventListener('abort', abort);

@@ -316,6 +316,58 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(manifest?.moved).toHaveLength(1);
   });
 
+  describe('while its consumer was away', () => {
+    const passedOver = {
+      from: { ledgerId: 7, entryId: 12 },
+      to: { ledgerId: 7, entryId: 14 },
+      wasAway: true,
+    };
+
+    /** A run whose driver reports that; `between`: what happens while it drains. */
+    async function runOf(rule: Rule, between: () => void = () => undefined): Promise<Outcome> {
+      const source = createFakeSource(rule.broker);
+      const moved: Source = {
+        ...source,
+        open: async () => {
+          const [one] = (await source.open()) as [SourcePartition];
+          between();
+          const positions = () => ({ ...(one.positions?.() as RunPositions), passedOver });
+          return [{ ...one, positions }];
+        },
+      };
+      return await rule.run({ source: moved });
+    }
+
+    async function ruleWithRun(): Promise<Rule> {
+      const rule = ruleOf();
+      fill(rule.partition, 10);
+      await rule.run();
+      fill(rule.partition, 10);
+      return rule;
+    }
+
+    it('is reported where no other run has stored what was skipped', async () => {
+      const { moves, summary } = await runOf(await ruleWithRun());
+      expect(moves).toMatchObject([{ direction: 'forwards', from: '7:12', to: '7:14', entriesAtMost: 2 }]);
+      expect(summary).toMatchObject({ subscriptionMoved: 1 });
+    });
+
+    it('is not reported where another run was at work there', async () => {
+      const rule = await ruleWithRun();
+      const outcome = await runOf(rule, () => {
+        const key = [...rule.store.objects.keys()].find((one) => one.endsWith('.jsonl')) as string;
+        rule.replace(key.replace(/\d{10}-00000\.jsonl$/, '0000000013-00000.jsonl'), Buffer.from('x'));
+      });
+      expectNoMove(outcome);
+    });
+
+    it('is not reported by a first run, which cannot know', async () => {
+      const rule = ruleOf();
+      fill(rule.partition, 20);
+      expectNoMove(await runOf(rule));
+    });
+  });
+
   it('is told by the first entry that comes where the broker reports no positions', async () => {
     const rule = ruleOf();
     rule.broker.arePositionsKnown = false;

@@ -188,6 +188,27 @@ describe('what is passed over is reported', () => {
     await expectQuiet(rule.run());
   });
 
+  it('by a reset while a run drains, which disconnects it and lets it reach its end', async () => {
+    const rule = await ruleOf('reset-meanwhile');
+    await rule.publish(5);
+    await expectQuiet(rule.run());
+    await publish(broker().serviceUrl, { topic: rule.topic, count: 1_500, size: 50_000, batching: false });
+    let resetting: Promise<unknown> | undefined;
+    cos().setOnRequest(async (kind, key) => {
+      if (kind !== 'put' || !key.startsWith(prefixOf(rule.topic)) || resetting !== undefined) return;
+      resetting = rule.admin('POST', `subscription/backup/resetcursor/${Date.now() + 3_600_000}`);
+      await resetting;
+      await rule.publish(10);
+    });
+    const run = await invoke({ env: rule.env({ FILE_MAX_MESSAGES: '50' }), memoryMb: 128 });
+    cos().setOnRequest(undefined);
+    expect(run.summary, run.output).toMatchObject({ stopReason: 'caught_up', subscriptionMoved: 1 });
+    const missing = 1_510 - (run.summary?.messages as number);
+    const left = await rule.run();
+    expect(warningsOf(left), left.output).toEqual([]);
+    expect(movesOf(run)).toMatchObject([{ entriesAtMost: missing - (left.summary?.messages as number) }]);
+  });
+
   it('in the partition where it happened', async () => {
     const rule = await ruleOf('moved-partition', 4);
     await rule.publish(80);

@@ -44,6 +44,11 @@ export class AckPlan {
     this.#isCumulative = isCumulative;
   }
 
+  /** The last entry that was handed out, in the broker's order. */
+  get furthest(): EntryId | undefined {
+    return this.#furthest;
+  }
+
   /** Whether something handed out is not acknowledged (Exclusive and Failover). */
   get hasOpen(): boolean {
     if (this.#lastHandedOut === undefined) return false;

@@ -58,6 +58,7 @@ export class Consumer implements SourcePartition {
   readonly #backlog: PartitionBacklog;
   readonly #reader: EntryReader;
   readonly #acks: AckPlan;
+  readonly #isExclusive: boolean;
 
   constructor(options: ConsumerOptions) {
     const { subType, clock, topic, partition, timings } = options;
@@ -65,6 +66,7 @@ export class Consumer implements SourcePartition {
     const isFailover = subType === SUBSCRIPTION_TYPE.Failover;
     const isOrdered = isExclusive || isFailover;
     this.#options = options;
+    this.#isExclusive = isExclusive;
     this.topic = topic;
     this.partition = partition;
     this.#acks = new AckPlan(isOrdered);
@@ -219,14 +221,17 @@ export class Consumer implements SourcePartition {
     const { closeTimeoutMs } = this.#options.timings;
     // One right behind the other: while there is a consumer, the broker acknowledges markers by itself.
     const asking = consumer?.lastPositions(closeTimeoutMs).catch(() => undefined);
-    if (consumer !== undefined && this.#positions.isCutShort) await this.#findPassedOver(await asking);
+    if (consumer !== undefined && this.#positions.isInQuestion) await this.#findPassedOver(asking);
     const closing = this.#link.closeConsumer(closeTimeoutMs);
     this.#positions.closed(await asking);
     await closing;
   }
 
-  async #findPassedOver(now: LastPositions | undefined): Promise<void> {
-    const range = this.#positions.neverCame(now, await this.entriesAtOpen());
+  async #findPassedOver(asking: Promise<LastPositions | undefined> | undefined): Promise<void> {
+    const positions = this.#positions;
+    const range = positions.isCutShort
+      ? positions.neverCame(await asking, await this.entriesAtOpen())
+      : positions.skippedWhileAway(await this.entriesAtOpen());
     if (range === undefined) return;
     const next = await this.#backlog.nextBehind(range.from);
     if (next !== undefined && isUpTo(next, range.to)) this.#positions.passedOver(range);
@@ -253,6 +258,7 @@ export class Consumer implements SourcePartition {
   #onReady(isAgain: boolean): void {
     if (isAgain) this.#options.schemas.forget();
     if (isAgain) this.#failover.reconnected(this.#acks.hasOpen);
+    if (isAgain && this.#isExclusive) this.#askWhatWasSkipped();
     this.#deliveries.readOn();
     this.#deliveries.beginAgain();
     this.#deliveries.serve();
@@ -302,6 +308,11 @@ export class Consumer implements SourcePartition {
     this.#askForPosition((acknowledged) => {
       if (this.#positions.isThrough(acknowledged)) this.#deliveries.end();
     });
+  }
+
+  #askWhatWasSkipped(): void {
+    const { furthest } = this.#acks;
+    this.#askForPosition((acknowledged) => this.#positions.cameBack(acknowledged, furthest));
   }
 
   #askWhetherOurs(): void {

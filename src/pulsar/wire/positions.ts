@@ -9,11 +9,14 @@ export class Positions {
   /** The bound of the run; see SourcePartition. */
   end: EntryId | null | 'unknown' = 'unknown';
   readonly #isOrdered: boolean;
+  readonly #isExclusive: boolean;
   /** Exclusive, and there was a consumer all the time: nobody else can have had the subscription. */
   #isAlone: boolean;
   #atOpen: LastPositions | undefined;
   #atClose: LastPositions | undefined;
   #passedOver: RunPositions['passedOver'];
+  /** What the broker had acknowledged when the consumer came back, and nobody had got from here. */
+  #skipped: RunPositions['passedOver'];
   /** How many entries came. */
   #arrived = 0;
   #firstArrived: EntryId | undefined;
@@ -25,6 +28,7 @@ export class Positions {
 
   constructor({ isOrdered, isExclusive }: { readonly isOrdered: boolean; readonly isExclusive: boolean }) {
     this.#isOrdered = isOrdered;
+    this.#isExclusive = isExclusive;
     this.#isAlone = isExclusive;
   }
 
@@ -105,6 +109,11 @@ export class Positions {
     return compareEntries(acknowledged, this.#acknowledged) === 0;
   }
 
+  /** Whether somebody may have moved the subscription in the course of the run. */
+  get isInQuestion(): boolean {
+    return this.isCutShort || this.#skipped !== undefined;
+  }
+
   /** The end of the run's range has not come, and nobody else can have had the subscription. */
   get isCutShort(): boolean {
     const { end } = this;
@@ -119,18 +128,40 @@ export class Positions {
    * of that, and not all that was left has come.
    */
   neverCame(now: LastPositions | undefined, entriesAtOpen: number | undefined): RunPositions['passedOver'] {
-    const acknowledged = this.#atOpen?.acknowledged;
-    const from = this.#furthest ?? acknowledged;
+    const from = this.#furthest ?? this.#atOpen?.acknowledged;
     const to = now?.acknowledged;
-    const { end } = this;
     if (from === undefined || to === undefined || isUpTo(to, from)) return undefined;
     if (entriesAtOpen === undefined || this.#arrived >= entriesAtOpen) return undefined;
-    if (acknowledged === undefined || end === null || end === 'unknown') return undefined;
-    const most = mostEntriesBetween(acknowledged, end);
-    return Number.isFinite(most) && most > entriesAtOpen ? undefined : { from, to };
+    return this.#hasHoles(entriesAtOpen) ? undefined : { from, to };
   }
 
-  /** Somebody moved the subscription over messages while the consumer was there. */
+  /**
+   * The consumer came back, and `acknowledged` is the broker's position. `handedOut`: the last entry that the run has, which
+   * it stores: nobody else acknowledges on Exclusive but another run, and who moves the subscription.
+   */
+  cameBack(acknowledged: EntryId | undefined, handedOut: EntryId | undefined): void {
+    const from = handedOut ?? this.#atOpen?.acknowledged;
+    if (!this.#isExclusive || this.#skipped !== undefined) return;
+    if (from === undefined || acknowledged === undefined || isUpTo(acknowledged, from)) return;
+    this.#skipped = { from, to: acknowledged, wasAway: true };
+  }
+
+  /** What was skipped while the consumer was away, if it means something; see `neverCame`. */
+  skippedWhileAway(entriesAtOpen: number | undefined): RunPositions['passedOver'] {
+    return this.#hasHoles(entriesAtOpen) ? undefined : this.#skipped;
+  }
+
+  /** Whether earlier runs may have acknowledged entries singly, as far as the counts say. */
+  #hasHoles(entriesAtOpen: number | undefined): boolean {
+    const acknowledged = this.#atOpen?.acknowledged;
+    const { end } = this;
+    if (acknowledged === undefined || end === null || end === 'unknown') return true;
+    if (entriesAtOpen === undefined) return true;
+    const most = mostEntriesBetween(acknowledged, end);
+    return Number.isFinite(most) && most > entriesAtOpen;
+  }
+
+  /** Somebody moved the subscription over messages in the course of the run. */
   passedOver(range: RunPositions['passedOver']): void {
     this.#passedOver = range;
   }

@@ -1,5 +1,5 @@
 // The positions that the broker reports of the subscription, around a run of the wire driver.
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { ids, messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take } from './loopback-source.ts';
 
@@ -86,15 +86,36 @@ it('say nothing of what nobody gets: the broker acknowledges markers and aborted
   expect(first.positions()).toMatchObject({ end: { acknowledged: { entryId: 9 } }, passedOver: undefined });
 });
 
-it('say nothing of what another run may have had while the consumer was away', async () => {
-  const broker = await brokerWith(10);
-  broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 5;
-  const { first, source } = await openSource(broker);
-  await first.acknowledge(ids(await take(first, 5)));
-  await first.restart();
-  broker.skip(TOPIC, SUBSCRIPTION, 5);
-  await source.close();
-  expect(first.positions()?.passedOver).toBeUndefined();
+describe('of what was skipped while the consumer was away', () => {
+  /** Takes five of ten, and skips `count` of the rest while the consumer comes again. */
+  async function skippedAfterFive(count: number, acknowledged = 5) {
+    const broker = await brokerWith(10);
+    broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 5;
+    const { first, source } = await openSource(broker);
+    await first.acknowledge(ids(await take(first, 5)).slice(0, acknowledged));
+    const restarting = first.restart();
+    if (count > 0) broker.skip(TOPIC, SUBSCRIPTION, count);
+    await restarting;
+    // Answered behind the question for the position.
+    await first.backlog();
+    await source.close();
+    const { ledgerId } = first.end as { ledgerId: number };
+    return { passedOver: first.positions()?.passedOver, ledgerId };
+  }
+
+  it('say that another run may have had it', async () => {
+    const { passedOver, ledgerId } = await skippedAfterFive(5);
+    expect(passedOver).toEqual({
+      from: { ledgerId, entryId: 4 },
+      to: { ledgerId, entryId: 9 },
+      wasAway: true,
+    });
+  });
+
+  it('say nothing where only what was handed out is acknowledged', async () => {
+    expect((await skippedAfterFive(0)).passedOver).toBeUndefined();
+    expect((await skippedAfterFive(2, 3)).passedOver).toBeUndefined();
+  });
 });
 
 it('say nothing of what an earlier run acknowledged singly, behind a hole that closes in this one', async () => {
