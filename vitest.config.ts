@@ -16,6 +16,9 @@ export default defineConfig({
     // Threads that help V8 take their time from other processes, and most code of a test is not worth to be optimised.
     execArgv: ['--single-threaded-gc', '--max-semi-space-size=32', '--interrupt-budget=400000'],
     sequence: { sequencer: LongestFirst },
+    tags: [
+      { name: 'faults', description: 'breaks COS, Pulsar or the clock below a whole run', timeout: 120_000 },
+    ],
     setupFiles: ['test/setup.ts'],
     // Time-outs find what hangs: none takes a tenth as long, unless others need the machine.
     hookTimeout: 60_000,
@@ -25,20 +28,12 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          // With test/faults: a project of their own would start processes that load the product once more.
           name: 'unit',
           globalSetup: ['test/temporary-folder.ts'],
           include: ['test/**/*.test.ts'],
-          exclude: ['test/integration/**', 'test/bench/**', 'test/faults/**'],
+          exclude: ['test/integration/**', 'test/bench/**'],
           testTimeout: 60_000,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'faults',
-          globalSetup: ['test/temporary-folder.ts'],
-          include: ['test/faults/**/*.test.ts'],
-          testTimeout: 120_000,
         },
       },
       {

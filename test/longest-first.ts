@@ -9,8 +9,6 @@ const LONGEST = [
   'faults/append-only',
   'faults/held-back',
   'faults/pulsar-faults',
-  // All of one project, whose processes go on with the next file of it.
-  'faults/',
   'cos/faults.',
   'pulsar/source-contract.',
   'pulsar/wire/held-back-probe',

@@ -1,5 +1,6 @@
 // What is stored wins: a run that finds objects of an earlier one, which could not acknowledge them, goes on behind
 // them. Whatever the limits were, in whatever kind of object: nothing is replaced and nothing is stored twice.
+// @module-tag faults
 import { describe, expect } from 'vitest';
 import { itWithStage, type RunStage, SUBSCRIPTION, startRunStage } from '../stage/loopback-stage.ts';
 

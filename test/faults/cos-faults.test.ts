@@ -1,5 +1,6 @@
 // COS fails in mid-run, for long, or until the time is over: nothing is acknowledged that is not durable, and after
 // one undisturbed run every message is in one object. Call by call: cos-matrix.test.ts.
+// @module-tag faults
 import { describe, expect } from 'vitest';
 import { scaledClock } from '../pulsar/scaled-clock.ts';
 import { itWithStage } from '../stage/loopback-stage.ts';

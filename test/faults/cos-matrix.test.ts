@@ -1,5 +1,6 @@
 // Every kind of call × every way to fail, below the whole product: what is recoverable is repeated within the run, the
 // rest fails the invocation. Nothing is acknowledged that is not durable, and the next run makes everything good.
+// @module-tag faults
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';

@@ -1,5 +1,6 @@
 // Silence from each event of a run on: whenever it begins, the handler ends before the function's limit, and the next
 // run goes on from what was stored.
+// @module-tag faults
 import { describe, expect, it } from 'vitest';
 import { type RunStage, withStage } from '../stage/loopback-stage.ts';
 import { expectEndInTimeAndRecovery } from './end-in-time.ts';

@@ -1,5 +1,6 @@
 // The time runs out while the run waits for one thing, and for ever: whatever that is, the handler ends before the
 // function's limit, and the next run goes on from what was stored. At every single event: deadline-sweep.test.ts.
+// @module-tag faults
 import { describe, expect, it } from 'vitest';
 import { withStage } from '../stage/loopback-stage.ts';
 import { expectEndInTimeAndRecovery, TIME_LIMIT_MS } from './end-in-time.ts';

@@ -1,5 +1,6 @@
 // The broker keeps something back, or reports less than there is: no run fails for it, none waits for nothing, and what
 // comes later is stored then. The whole product on stand-ins.
+// @module-tag faults
 import { describe, expect } from 'vitest';
 import type { SourcePartition } from '../../src/ports.ts';
 import { openSource, take } from '../pulsar/wire/loopback-source.ts';

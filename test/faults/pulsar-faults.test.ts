@@ -1,4 +1,5 @@
 // Pulsar fails below the whole product: lost connections, lost acknowledgements, redelivery, unloads, restarts.
+// @module-tag faults
 import { describe, expect } from 'vitest';
 import { SERVER_ERROR } from '../../src/pulsar/wire/protocol/tables.ts';
 import { itWithStage, type RunStage, SUBSCRIPTION } from '../stage/loopback-stage.ts';

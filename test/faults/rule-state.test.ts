@@ -1,5 +1,6 @@
 // What `rule list` makes of the lines that the function really logs: the function fails on stand-ins, its lines go into
 // the log topic, and the rule's state, reason and hint are read from there.
+// @module-tag faults
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Fault } from '../../src/local/cos/fault-plan.ts';
 import { deployByHand, log, type RuleCloud, startRuleCloud } from '../cli/rule-cloud.ts';

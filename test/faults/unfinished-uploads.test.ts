@@ -1,4 +1,5 @@
 // Uploads that are not finished: whose they are is judged by the clock of COS, however wrong ours is.
+// @module-tag faults
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { createCosStore } from '../../src/cos/store.ts';
