@@ -8,6 +8,7 @@ import { compareMessageIds, formatMessageId } from '../format/record.ts';
 import { assertBeginsWith, assertIntact, DAMAGED_HINT, readIds } from '../format/stored-object.ts';
 import type { EntryId, ObjectHead, SourcePartition } from '../ports.ts';
 import type { Run } from '../run/run-context.ts';
+import { FoundAhead } from './found-ahead.ts';
 import type { MessageMark, PublishSpan } from './message-range.ts';
 import type { ObjectFile } from './object-file.ts';
 import { firstBehind, keyPosition, type Position, type ResumePoint } from './position.ts';
@@ -29,12 +30,15 @@ export class FoundObjects {
   /** Where earlier runs' objects begin: listed before the first file if it may matter, and once one was found. */
   #begins: readonly Position[] | undefined;
   #areBeginsReported = false;
+  /** Without order. */
+  readonly #ahead: FoundAhead;
   #isFirstFile = true;
 
   constructor(run: Run, partition: SourcePartition, isInOrder: boolean) {
     this.#run = run;
     this.#partition = partition;
     this.#isInOrder = isInOrder;
+    this.#ahead = new FoundAhead(run, (file) => this.#keysBehind(file));
   }
 
   /**
@@ -74,7 +78,7 @@ export class FoundObjects {
     if (contents === undefined) await assertIntact(store, head, file.crc64, call);
     tally.alreadyStored++;
     if (this.#isInOrder) this.#begins ??= await this.#beginsBehind(file);
-    if (this.#isInOrder && isSameContent(head, file)) {
+    if (isSameContent(head, file)) {
       logger.warn({ key, messages, isSame: true }, 'object already stored');
       return { kind: 'same', sizeBytes: head.sizeBytes };
     }
@@ -93,7 +97,8 @@ export class FoundObjects {
       { key, messages, isSame: false, storedMessages: ids.size, storedLastId: formatMessageId(last) },
       'object already stored',
     );
-    return { kind: 'other', resumePoint: { ids, last, begins: this.#reportBegins() } };
+    if (this.#isInOrder) return { kind: 'other', resumePoint: { ids, last, begins: this.#reportBegins() } };
+    return { kind: 'other', resumePoint: { ids, last, begins: [], ahead: await this.#ahead.read(file) } };
   }
 
   /**
@@ -119,6 +124,11 @@ export class FoundObjects {
 
   /** Where objects of earlier runs begin after the file's first message. */
   async #beginsBehind(file: ObjectFile): Promise<readonly Position[]> {
+    const keys = await this.#keysBehind(file);
+    return keys.flatMap((key) => parseObjectKey(this.#run.prefix, key) ?? []);
+  }
+
+  async #keysBehind(file: ObjectFile): Promise<readonly string[]> {
     const { store, prefix, topic, clock, pace } = this.#run;
     const { partition, end } = this.#partition;
     const { first, earliestMs, latestMs } = file as PublishSpan;
@@ -128,7 +138,7 @@ export class FoundObjects {
     const before = { ledgerId: first.id.ledgerId, entryId: first.id.entryId - 1 };
     const upTo = end === null || end === 'unknown' ? ANYWHERE : end;
     const keys = await listObjectsUpTo(location, before, upTo, { signal: pace.storing });
-    return keys.flatMap((key) => (key === file.key ? [] : (parseObjectKey(prefix, key) ?? [])));
+    return keys.filter((key) => key !== file.key);
   }
 }
 

@@ -2,7 +2,7 @@
 // them, and where files have to end. It reads no entry and writes no file.
 import { compareEntries, formatEntry, isUpTo } from '../format/entry-order.ts';
 import { compareMessageIds, formatMessageId } from '../format/record.ts';
-import type { EntryId, Message, MessageId, ReadableEntry } from '../ports.ts';
+import type { EntryId, Message, MessageId, ReadableEntry, TimeMs } from '../ports.ts';
 
 /** The place of a message, or of an object's beginning, in its partition. */
 export type Position = Omit<MessageId, 'partition'>;
@@ -16,6 +16,15 @@ export interface ResumePoint {
   readonly last: MessageId | undefined;
   /** In order, without duplicates: where objects of earlier runs begin. */
   readonly begins: readonly Position[];
+  /** Without order: messages of objects that no file has met yet, by id. */
+  readonly ahead?: ReadonlyMap<string, MessageAhead>;
+}
+
+/** A message in an object; it is this one only if it was published then. */
+export interface MessageAhead {
+  readonly publishTimeMs: TimeMs;
+  /** Called when it arrives. */
+  readonly onFound: () => void;
 }
 
 /** As in a key: 0 for an unbatched message. */
@@ -45,6 +54,7 @@ export class DrainPosition {
   #last: Position | undefined;
   /** Messages in an object of an earlier run; with an order, until everything before their end is acknowledged. */
   readonly #storedIds = new Set<string>();
+  readonly #ahead = new Map<string, MessageAhead>();
   /** With an order: the last of them. */
   #storedThrough: Position | undefined;
   /** They are forgotten once the queued files are durable. */
@@ -71,7 +81,16 @@ export class DrainPosition {
         ? messages
         : messages.filter((one) => compareMessageIds(one.id, last) > 0);
     if (this.#storedIds.size === 0) return rest;
-    return rest.filter((one) => !this.#storedIds.has(formatMessageId(one.id)));
+    return rest.filter((one) => !this.#isStored(one));
+  }
+
+  #isStored({ id, publishTimeMs }: Message): boolean {
+    const name = formatMessageId(id);
+    if (this.#storedIds.has(name)) return true;
+    const ahead = this.#ahead.get(name);
+    if (ahead === undefined || ahead.publishTimeMs !== publishTimeMs) return false;
+    ahead.onFound();
+    return true;
   }
 
   /** Whether nothing of the entry is in a file of this run or in a found object. */
@@ -122,9 +141,10 @@ export class DrainPosition {
   }
 
   /** Skips the messages of a found object, and ends files at its end: the next object may begin right after it. */
-  skip({ ids, last, begins }: ResumePoint): void {
+  skip({ ids, last, begins, ahead = new Map() }: ResumePoint): void {
     this.#isForgetting = false;
     for (const id of ids) this.#storedIds.add(id);
+    for (const [id, message] of ahead) this.#ahead.set(id, message);
     if (!this.isInOrder) return;
     const borders = [...this.#borders, ...begins];
     if (last !== undefined) {

@@ -5,7 +5,8 @@ import { BackupError } from '../../src/errors.ts';
 import { parseObjectKey } from '../../src/format/object-key.ts';
 import { formatMessageId } from '../../src/format/record.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
-import type { ObjectStore } from '../../src/ports.ts';
+import type { Message, ObjectStore } from '../../src/ports.ts';
+import { silentLogger } from '../fakes/loggers.ts';
 import { createFakeBroker, type FakeBroker, type FakePartition, publish } from '../fakes/memory-source.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import {
@@ -147,6 +148,72 @@ describe('an object that is there already', () => {
     expect(result.failure).toBeUndefined();
     expectAllStoredOnce(broker, store);
     expect(broker.backlog()).toBe(0);
+  });
+});
+
+describe('without order, objects of one message each that an earlier run stored', () => {
+  const limits = (maxMessages: number) => ({ limits: { maxMessages, maxBytes: 1e9 } });
+
+  /** Their subscription was moved backwards since; `behind` further messages were published. */
+  async function storedBefore(count: number, behind: number) {
+    const broker = createFakeBroker(1, { isInOrder: false });
+    const [partition] = broker.partitions as [FakePartition];
+    for (let i = 0; i < count; i++) publish(partition, ['one']);
+    const store = createMemoryStore();
+    await runDrain(broker, store, limits(1));
+    expect(store.objects.size).toBe(count);
+    for (let i = 0; i < behind; i++) publish(partition, ['another']);
+    partition.acknowledged.clear();
+    let restarts = 0;
+    broker.hook = (call) => {
+      if (call === 'restart') restarts++;
+    };
+    return { broker, partition, store, restarts: () => restarts };
+  }
+
+  it.each([1, 1_000])(
+    'are found with few restarts, each reported once, whatever the limits (%i messages)',
+    async (maxMessages) => {
+      const { broker, store, restarts } = await storedBefore(120, 50);
+      const found: unknown[] = [];
+      const logger = { ...silentLogger, warn: ({ key }: { key?: string }) => found.push(key) } as never;
+      const result = await runDrain(broker, store, { ...limits(maxMessages), logger });
+      expect(result.failure).toBeUndefined();
+      expect(restarts()).toBeLessThan(8);
+      expect(result.tally.alreadyStored).toBe(120);
+      expect(new Set(found).size).toBe(120);
+      expect(found).toHaveLength(120);
+      expectAllStoredOnce(broker, store);
+      expect(broker.backlog()).toBe(0);
+    },
+  );
+
+  it('are not read ahead where they are damaged: that fails the run when one is met', async () => {
+    const { broker, store } = await storedBefore(10, 5);
+    const damaged = [...store.objects.values()][3] as NonNullable<ReturnType<typeof store.objects.get>>;
+    const bytes = Buffer.from(damaged.bytes);
+    bytes[bytes.lastIndexOf('one')] = 0x41;
+    store.objects.set(damaged.key, { ...damaged, bytes, crc64: crc64([bytes]) });
+    const result = await runDrain(broker, store, limits(1_000));
+    expect(result.failure).toMatchObject({ code: 'corrupt', message: expect.stringContaining(damaged.key) });
+    expect(broker.backlog()).toBeGreaterThan(0);
+    store.objects.delete(damaged.key);
+    expect((await runDrain(broker, store, limits(1))).failure).toBeUndefined();
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
+  it('hide no message with the id of one of theirs that was published at another time', async () => {
+    const { broker, store, partition } = await storedBefore(10, 0);
+    const at = 3;
+    const entry = partition.entries[at];
+    if (entry?.kind !== 'entry') throw new Error('it is no entry');
+    const [own] = entry.messages as [Message];
+    const other = { ...own, publishTimeMs: Number(own.publishTimeMs) + 1, payload: Buffer.from('other') };
+    partition.entries[at] = { ...entry, messages: [other] };
+    const result = await runDrain(broker, store, limits(1));
+    expect(result.failure).toMatchObject({ code: 'config' });
+    expect(partition.acknowledged.has(`${entry.id.ledgerId}:${entry.id.entryId}`)).toBe(false);
   });
 });
 
