@@ -64,10 +64,12 @@ export interface RunChainOptions {
   readonly startedAtMs: number;
   readonly signal: AbortSignal;
   /** The objects of this run so far. */
-  readonly stored: () => readonly Pick<ManifestObject, 'key' | 'partition' | 'alreadyStored'>[];
+  readonly stored: () => readonly StoredHere[];
   /** Called for each partition in which the subscription was moved forwards. */
   readonly onMoved: () => void;
 }
+
+type StoredHere = Pick<ManifestObject, 'partition' | 'alreadyStored'>;
 
 /** What the run's manifest says about it. */
 export interface ChainEnd {
@@ -273,10 +275,11 @@ export function followRuns(options: RunChainOptions): RunChain {
   ): Promise<boolean> {
     if (!wasAway) return false;
     if (run === undefined) return true;
-    const own = options.stored().filter((one) => one.partition === partition);
-    if (own.some(({ alreadyStored }) => alreadyStored)) return true;
+    // An object that this run has found may reach over all of it.
+    const isFound = (one: StoredHere) => one.partition === partition && one.alreadyStored;
+    if (options.stored().some(isFound)) return true;
     const keys = await listObjectsUpTo(locationOf(partition, [run]), from, to, call).catch(warnOnce);
-    return keys === undefined || keys.some((key) => own.every((one) => one.key !== key));
+    return keys === undefined || keys.length > 0;
   }
 
   function report({ partition, topic: name }: SourcePartition, from: EntryId, to: EntryId, move: Move): void {

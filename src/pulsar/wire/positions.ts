@@ -136,11 +136,13 @@ export class Positions {
   }
 
   /**
-   * The consumer came back, and `acknowledged` is the broker's position. `handedOut`: the last entry that the run has, which
-   * it stores: nobody else acknowledges on Exclusive but another run, and who moves the subscription.
+   * The consumer came back, and `acknowledged` is the broker's position: further than this run's only if another run was at
+   * work, or somebody moved the subscription. `handedOut`: the last entry that this run has, and stores. Not on Failover,
+   * where what is on its way to the store may be read by another instance, too.
    */
   cameBack(acknowledged: EntryId | undefined, handedOut: EntryId | undefined): void {
-    const from = handedOut ?? this.#atOpen?.acknowledged;
+    const ours = this.#acknowledged;
+    const from = handedOut === undefined ? ours : laterEntry(handedOut, ours);
     if (!this.#isExclusive || this.#skipped !== undefined) return;
     if (from === undefined || acknowledged === undefined || isUpTo(acknowledged, from)) return;
     this.#skipped = { from, to: acknowledged, wasAway: true };

@@ -1,5 +1,6 @@
 // The positions that the broker reports of the subscription, around a run of the wire driver.
 import { describe, expect, it } from 'vitest';
+import type { SubscriptionType } from '../../../src/config.ts';
 import type { LoopbackBroker } from '../../stand-ins/broker/broker.ts';
 import { ids, messages, openSource, SUBSCRIPTION, startBroker, TOPIC, take } from './loopback-source.ts';
 
@@ -88,10 +89,16 @@ it('say nothing of what nobody gets: the broker acknowledges markers and aborted
 
 describe('of what was skipped while the consumer was away', () => {
   /** Takes five of ten, and skips `count` of the rest while the consumer comes again. */
-  async function skippedAfterFive(count: number, acknowledged = 5) {
+  async function skippedAfterFive(
+    count: number,
+    {
+      acknowledged = 5,
+      subscriptionType = 'exclusive',
+    }: { acknowledged?: number; subscriptionType?: SubscriptionType } = {},
+  ) {
     const broker = await brokerWith(10);
     broker.faults.keepsBack = (subscription, { place }) => subscription === SUBSCRIPTION && place >= 5;
-    const { first, source } = await openSource(broker);
+    const { first, source } = await openSource(broker, { subscriptionType });
     await first.acknowledge(ids(await take(first, 5)).slice(0, acknowledged));
     const restarting = first.restart();
     if (count > 0) broker.skip(TOPIC, SUBSCRIPTION, count);
@@ -112,9 +119,13 @@ describe('of what was skipped while the consumer was away', () => {
     });
   });
 
+  it('say nothing on Failover, where another instance may have read it', async () => {
+    expect((await skippedAfterFive(5, { subscriptionType: 'failover' })).passedOver).toBeUndefined();
+  });
+
   it('say nothing where only what was handed out is acknowledged', async () => {
     expect((await skippedAfterFive(0)).passedOver).toBeUndefined();
-    expect((await skippedAfterFive(2, 3)).passedOver).toBeUndefined();
+    expect((await skippedAfterFive(2, { acknowledged: 3 })).passedOver).toBeUndefined();
   });
 });
 
