@@ -47,6 +47,11 @@ export async function publishCases(
   }
 }
 
+/** Publishes values of every schema type of the Go client (schemas.go), each type on a topic `go-…` of `public/default`. */
+export async function publishGoSchemas(serviceUrl: string): Promise<void> {
+  await runCommand(await built('go'), [serviceUrl, 'schemas'], { timeoutMs: TIMEOUT_MS });
+}
+
 /** All messages of the topics, read to their ends. Where it cannot decode something, it leaves the topic's rest. */
 export async function readWithJava(serviceUrl: string, topics: readonly string[]): Promise<ReadMessage[]> {
   const text = await runJava('read', serviceUrl, JSON.stringify(topics.map((topic) => ({ topic }))));
@@ -70,7 +75,9 @@ async function runJava(mode: 'publish' | 'read', serviceUrl: string, input: stri
 async function built(client: 'go' | 'go-cgo' | 'rust'): Promise<string> {
   const from = join(here, client === 'rust' ? 'rust' : 'go');
   const names =
-    client === 'rust' ? ['Cargo.toml', 'Cargo.lock', 'src/main.rs'] : ['go.mod', 'go.sum', 'main.go'];
+    client === 'rust'
+      ? ['Cargo.toml', 'Cargo.lock', 'src/main.rs']
+      : ['go.mod', 'go.sum', 'main.go', 'schemas.go'];
   const sources = await Promise.all(names.map((name) => readFile(join(from, name))));
   const folder = await cachedFolder(`${client}-client`, sources, async (draft) => {
     if (client === 'rust') {

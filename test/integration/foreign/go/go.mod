@@ -5,6 +5,7 @@ go 1.21
 require (
 	github.com/apache/pulsar-client-go v0.14.0
 	github.com/sirupsen/logrus v1.9.3
+	google.golang.org/protobuf v1.33.0
 )
 
 require (
@@ -47,5 +48,4 @@ require (
 	golang.org/x/term v0.19.0 // indirect
 	google.golang.org/appengine v1.6.7 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20231016165738-49dd2c1f3d0b // indirect
-	google.golang.org/protobuf v1.33.0 // indirect
 )

@@ -1,4 +1,5 @@
-// The official Go client: publishes what a list of cases on stdin says. Usage: go-client SERVICE_URL < cases.json
+// The official Go client: publishes what a list of cases on stdin says, or values of all its schemas.
+// Usage: go-client SERVICE_URL < cases.json; go-client SERVICE_URL schemas
 package main
 
 import (
@@ -88,8 +89,6 @@ func publish(client pulsar.Client, one testCase) {
 }
 
 func main() {
-	var cases []testCase
-	check(json.NewDecoder(os.Stdin).Decode(&cases))
 	quiet := logrus.New()
 	quiet.SetLevel(logrus.ErrorLevel)
 	client, err := pulsar.NewClient(pulsar.ClientOptions{
@@ -98,6 +97,12 @@ func main() {
 	})
 	check(err)
 	defer client.Close()
+	if len(os.Args) > 2 && os.Args[2] == "schemas" {
+		publishSchemas(client)
+		return
+	}
+	var cases []testCase
+	check(json.NewDecoder(os.Stdin).Decode(&cases))
 	for _, one := range cases {
 		publish(client, one)
 	}
