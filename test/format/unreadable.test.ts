@@ -33,5 +33,18 @@ describe('storeUnreadable', () => {
         { id: '7:9:2:-1', offset: 5, sizeBytes: 8 },
       ],
     });
+    // On Shared, some of the chunks may be with another consumer the next time.
+    const fewer = { ...entry, raw: [chunk(6, ''), chunk(9, 'last one')] };
+    expect(await storeUnreadable(store, 'a-rule', 'p/', topic, 2, fewer, {})).toBe(key);
+    const others = [
+      [chunk(6, ''), chunk(9, 'lost one')],
+      [chunk(3, 'first'), chunk(5, 'x'), chunk(9, 'last one')],
+      [chunk(9, 'last')],
+    ];
+    for (const raw of others) {
+      const storing = storeUnreadable(store, 'a-rule', 'p/', topic, 2, { ...entry, raw }, {});
+      await expect(storing).rejects.toMatchObject({ code: 'config', details: { key } });
+    }
+    expect(store.objects.get(key)?.bytes.toString()).toBe('firstlast one');
   });
 });

@@ -2,6 +2,7 @@
 // acknowledges. Over fakes; the ordering as a whole is in drain.test.ts.
 import { describe, expect, it } from 'vitest';
 import { BackupError } from '../../src/errors.ts';
+import { crc64 } from '../../src/lib/crc64.ts';
 import type { Delivery, SourcePartition } from '../../src/ports.ts';
 import { keepingLogger } from '../fakes/loggers.ts';
 import {
@@ -13,7 +14,7 @@ import {
   publish,
   publishUnreadable,
 } from '../fakes/memory-source.ts';
-import { createMemoryStore } from '../fakes/memory-store.ts';
+import { createMemoryStore, type MemoryObject } from '../fakes/memory-store.ts';
 import { publishedMessages, runDrain, storedMessages } from '../stage/memory-stage.ts';
 
 const MIB = 1_048_576;
@@ -391,6 +392,30 @@ describe('an entry that cannot be decoded', () => {
       await runDrain(broker, store);
       expect(broker.backlog()).toBe(0);
     }
+  });
+
+  it('is not acknowledged while other bytes are at its key: damaged, or of another cluster', async () => {
+    const { broker, partition } = brokerWith(1);
+    publishUnreadable(partition);
+    const store = createMemoryStore();
+    store.hook = (when, call, key) => {
+      // The first run stores the bytes, and no more.
+      if (when === 'before' && call === 'create' && key.endsWith('.json'))
+        throw new BackupError('store', 'killed');
+    };
+    await runDrain(broker, store);
+    store.hook = undefined;
+    const key = [...store.objects.keys()].find((one) => one.endsWith('.bin')) as string;
+    const kept = store.objects.get(key) as MemoryObject;
+    for (const bytes of [kept.bytes.subarray(1), Buffer.alloc(0), Buffer.from(kept.bytes).fill(0)]) {
+      store.objects.set(key, { ...kept, bytes, crc64: crc64([bytes]) });
+      const result = await runDrain(broker, store);
+      expect(result.failure).toMatchObject({ code: 'config', details: { key } });
+      expect(broker.backlog()).toBe(1);
+    }
+    store.objects.set(key, kept);
+    expect((await runDrain(broker, store)).failure).toBeUndefined();
+    expect(broker.backlog()).toBe(0);
   });
 
   it('as the last one is acknowledged', async () => {
