@@ -100,6 +100,8 @@ interface Found {
   readonly newest: ListedManifest;
   /** `undefined`: it could not be read. */
   readonly run: EarlierRun | undefined;
+  /** The newest of this topic and subscription, which may be an earlier one: rules of one name may share the prefix. */
+  readonly own: EarlierRun | undefined;
   readonly beside: readonly ListedManifest[];
 }
 
@@ -133,7 +135,17 @@ export function followRuns(options: RunChainOptions): RunChain {
     const [newest] = manifests;
     if (newest === undefined) return undefined;
     const run = await readEarlierRun(store, newest, of, call).catch(warnOnce);
-    return { newest, run, beside: run === undefined ? [] : manifestsBeside(manifests, run) };
+    const own =
+      run === undefined || run.isOfSubscription ? run : await findOwn(manifests.slice(1, MAX_OTHERS));
+    return { newest, run, own, beside: run === undefined ? [] : manifestsBeside(manifests, run) };
+  }
+
+  async function findOwn(earlier: readonly ListedManifest[]): Promise<EarlierRun | undefined> {
+    for (const one of earlier) {
+      const run = await readEarlierRun(store, one, of, call).catch(warnOnce);
+      if (run?.isOfSubscription) return run;
+    }
+    return undefined;
   }
   let failure: unknown;
   const finding = findNewest().catch((error) => {
@@ -144,7 +156,7 @@ export function followRuns(options: RunChainOptions): RunChain {
 
   /** Compares the positions of these partitions at the start of the run with those at the end of the previous one. */
   async function judge(begun: readonly SourcePartition[]): Promise<void> {
-    const run = (await finding)?.run;
+    const run = (await finding)?.own;
     if (run === undefined) return;
     const slots = createSlots(PARALLEL);
     const looked = begun.map(async (partition) => {
@@ -302,7 +314,7 @@ export function followRuns(options: RunChainOptions): RunChain {
       const found = await finding;
       if (failure instanceof BackupError && failure.retryable) throw failure;
       // Even if it cannot be read, it is the manifest of a run.
-      return found === undefined || found.run?.isOfSubscription === false;
+      return found === undefined || (found.run !== undefined && found.own === undefined);
     },
     opened(open) {
       partitions = open;
@@ -326,12 +338,12 @@ export function followRuns(options: RunChainOptions): RunChain {
       const found = await finding;
       for (const partition of partitions) {
         const range = partition.positions()?.passedOver;
-        if (range === undefined || (await isStoredByOthers(partition, range, found?.run))) continue;
+        if (range === undefined || (await isStoredByOthers(partition, range, found?.own))) continue;
         report(partition, range.from, range.to, passedOver(range.from, range.to));
       }
       done.abort();
       options.signal.removeEventListener('abort', abort);
-      const positions = partitions.map((one) => positionOf(one, found?.run));
+      const positions = partitions.map((one) => positionOf(one, found?.own));
       const { key } = found?.newest ?? {};
       const sha256 = found?.run?.sha256;
       const link = {
@@ -385,11 +397,12 @@ function isNews(
   if (found === undefined) return false;
   const known = positions.filter(({ end }) => end !== undefined);
   const isSaid = ({ partition, end }: ManifestPosition) => {
-    const said = found.run?.ends.get(partition);
+    const said = found.own?.ends.get(partition);
     return said !== undefined && formatEntry(said.acknowledged) === end;
   };
   return (
-    !known.every(isSaid) || (known.length > 0 && startedAtMs - found.newest.startedAtMs >= CHECKPOINT_MS)
+    !known.every(isSaid) ||
+    (known.length > 0 && startedAtMs - (found.own?.listed ?? found.newest).startedAtMs >= CHECKPOINT_MS)
   );
 }
 

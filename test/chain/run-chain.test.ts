@@ -297,6 +297,20 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect((await rule.run()).moves).toMatchObject([{ from: '7:4', to: '7:8', entriesAtMost: 4 }]);
   });
 
+  it('is reported where a rule of the same name, with another topic, runs in between', async () => {
+    const rule = ruleOf();
+    const other = { env: { PULSAR_TOPIC: 't/n/other' } };
+    fill(rule.partition, 5);
+    await rule.run();
+    await rule.run(other);
+    fill(rule.partition, 10);
+    skip(rule.partition, 4);
+    expect((await rule.run()).moves).toMatchObject([{ direction: 'forwards', entriesAtMost: 4 }]);
+    // Of two that have nothing to do neither leaves a manifest because of the other's.
+    await rule.run(other);
+    for (const one of [{}, other, {}, other]) expect((await rule.run(one)).manifest).toBeUndefined();
+  });
+
   it('is reported where it happened while the run drained', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
