@@ -113,8 +113,8 @@ export const VARIABLES = {
   },
   PULSAR_INITIAL_POSITION: { ...oneOf('earliest', 'latest'), fallback: 'earliest' },
   PULSAR_TOKEN: {
-    schema: text(/^[\x21-\x7e]+$/),
-    expected: 'the key of a TDMQ role (a JWT), on one line',
+    schema: text(/^(?!token:)[\x21-\x7e]+$/i).check(z.refine((value) => !isQuoted(value))),
+    expected: "the key of a TDMQ role (a JWT) alone: on one line, without quotes, 'token:' or 'Bearer'",
     example: 'eyJ…',
     secret: true,
   },

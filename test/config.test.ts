@@ -58,6 +58,22 @@ describe('the settings of a rule', () => {
     expect(config).toMatchObject({ rule: 'fn-1', cos: { region: 'ap-beijing' } });
   });
 
+  it('refuse a token with what other clients and consoles put around it, and do not show it', () => {
+    for (const token of [
+      '"the-jwt"',
+      "'the-jwt'",
+      'token:the-jwt',
+      'Token:the-jwt',
+      'Bearer the-jwt',
+      'the-jwt\n',
+    ]) {
+      const fault = faultsOf({ ...MINIMAL, PULSAR_TOKEN: token });
+      expect(fault).toContain('PULSAR_TOKEN is not valid; expected the key of a TDMQ role (a JWT) alone');
+      expect(fault).not.toContain('the-jwt');
+    }
+    expect(() => parseConfig({ ...MINIMAL, PULSAR_TOKEN: 'the-jwt' })).not.toThrow();
+  });
+
   it('are shown with what nobody sees in them', () => {
     expect(faultsOf({ ...MINIMAL, PULSAR_SUBSCRIPTION: 'a\u200bb' })).toContain('"a\\u200bb"');
   });
