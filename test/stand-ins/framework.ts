@@ -38,5 +38,13 @@ export function resolveInputs(
     if (name !== undefined) return values[name];
     return value.replace(/\$\{env:([A-Z_]+)\}/g, (__, part: string) => String(values[part]));
   };
-  return JSON.parse(JSON.stringify(parse(yaml), resolve)).inputs;
+  return JSON.parse(JSON.stringify(parsed(yaml), resolve)).inputs;
+}
+
+const documents = new Map<string, unknown>();
+
+/** Parsing takes longer than most tests that need it. */
+function parsed(yaml: string): unknown {
+  if (!documents.has(yaml)) documents.set(yaml, parse(yaml));
+  return documents.get(yaml);
 }
