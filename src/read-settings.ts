@@ -1,4 +1,4 @@
-// Reads settings from an environment, and finds everything that is wrong with them at once. No fault contains a secret.
+// Reads settings from an environment, and reports all faults at once. No fault contains a secret.
 import type * as z from 'zod/mini';
 import { BackupError, type Fault } from './errors.ts';
 import { longestKeyBytes, MAX_KEY_BYTES } from './format/object-key.ts';
@@ -9,7 +9,7 @@ import { VARIABLES, type Variable, type VariableName } from './settings.ts';
 /** The environment as the process has it. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where the settings are used: hints to somebody at a shell do not speak of a function's network and package. */
+/** Where the settings are used: hints at a shell do not mention a function's network and package. */
 export type RunsFrom = 'function' | 'shell';
 
 type Output<Name extends VariableName> = z.output<(typeof VARIABLES)[Name]['schema']>;
@@ -21,14 +21,14 @@ export type Settings<Name extends VariableName = VariableName> = {
     : Output<One> | undefined;
 };
 
-/** What SCF sets by itself where the function has a run role, and a person sets at a shell. */
+/** Set by SCF if the function has a run role, and by a person at a shell. */
 const CREDENTIALS = ['TENCENTCLOUD_SECRETID', 'TENCENTCLOUD_SECRETKEY'] as const;
 
 const OUR_PREFIXES = [...new Set(Object.keys(VARIABLES).map((name) => `${name.split('_')[0]}_`))];
 
 export interface ReadOptions {
   readonly runsFrom: RunsFrom;
-  /** Whether API keys have to be there too. */
+  /** Whether API keys are required too. */
   readonly withCredentials: boolean;
 }
 
@@ -87,11 +87,11 @@ function textOf(env: Environment, name: VariableName): string | undefined {
   return undefined;
 }
 
-/** Whether a variable belongs to somebody else, such as `TZ`: it is neither a setting nor named like one. */
+/** Whether a variable is foreign, such as `TZ`: neither a setting nor named like one. */
 export const isForeign = (name: string): boolean =>
   !(name in VARIABLES) && !OUR_PREFIXES.some((prefix) => name.startsWith(prefix));
 
-/** Variables that are named like settings and are none. */
+/** Variables that look like settings but are unknown. */
 export function unknownVariables(env: Environment): Fault[] {
   return Object.keys(env)
     .filter((name) => !(name in VARIABLES) && !isForeign(name))
@@ -102,7 +102,7 @@ export function unknownVariables(env: Environment): Fault[] {
     }));
 }
 
-/** Of settings that are right, each by itself, those that do not go together. */
+/** Settings that are valid individually but not together. */
 function contradictions(settings: Partial<Settings>): Fault[] {
   const has = (name: VariableName) => settings[name] !== undefined;
   const faults: Fault[] = [];

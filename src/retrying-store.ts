@@ -1,5 +1,5 @@
-// The one place that repeats store I/O, and that finds out what became of a creation whose answer was lost: it asks for
-// the object, and never guesses. Gives up with the last error when tries or time are over.
+// The one place that retries store I/O. After a creation without a response it reads the object to find out the
+// outcome, and never guesses. Gives up with the last error when it runs out of tries or time.
 import { setMaxListeners } from 'node:events';
 import { BackupError } from './errors.ts';
 import { DAMAGED_HINT } from './format/stored-object.ts';
@@ -21,15 +21,15 @@ export interface RetryingStoreOptions {
   readonly logger: Logger;
   /** Ends every call and every wait, besides the signal of the call itself. */
   readonly signal?: AbortSignal;
-  /** Called for each repetition, after it was logged. */
+  /** Called for each retry, after it was logged. */
   readonly onRetry?: (error: BackupError, attempt: number, delayMs: number) => void;
   /** Tries in all, per call; 6 by default. */
   readonly attempts?: number;
-  /** From 0 to 1; tests own it. */
+  /** From 0 to 1; tests control it. */
   readonly random?: () => number;
 }
 
-/** What was to be created, to be recognised among what is there. */
+/** The object to create, to compare with an existing one. */
 interface Expected {
   readonly sizeBytes: number;
   readonly crc64: string;
@@ -37,13 +37,13 @@ interface Expected {
   readonly metadata: Readonly<Record<string, string>> | undefined;
 }
 
-/** `inner`, with its failures repeated where that may help. `close` goes to `inner`. */
+/** `inner` with retries of temporary failures. `close` closes `inner`. */
 export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions): ObjectStore {
   const { logger } = options;
   // Each call under way listens to it; Node 18 would take many for a leak.
   if (options.signal !== undefined) setMaxListeners(0, options.signal);
 
-  /** Runs `operation` until it succeeds; it gets the signal that both the store and the call may raise. */
+  /** Runs `operation` until it succeeds, with a signal that aborts with that of the store or of the call. */
   async function repeat<T>(
     name: string,
     key: string,
@@ -51,7 +51,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     operation: (joined: CallOptions) => Promise<T>,
     attempts = options.attempts,
   ): Promise<T> {
-    // What is cleaned up is cleaned up also after the run's end, in the time that the call itself gives it.
+    // Clean-up continues after the run's end, within the call's own time limit.
     const isCleanUp = name === 'abort' && callOptions?.signal !== undefined;
     const joined = joinSignals(isCleanUp ? undefined : options.signal, callOptions?.signal);
     try {
@@ -78,7 +78,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     }
   }
 
-  /** A creation. Once one try's outcome is unknown, what is found at the key may be its doing. */
+  /** A creation. Once the outcome of one try is unknown, the object at the key may be its result. */
   async function commit(
     name: string,
     key: string,
@@ -101,8 +101,8 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
       if (outcome.kind === 'created' || !isUnknown) return outcome;
     } catch (error) {
       if (!isUnknown || !(error instanceof BackupError) || error.code !== 'store') throw error;
-      // After tries without success, one question; after a refusal (the upload is gone, since it is complete), as many as
-      // it takes.
+      // After failed tries, check once; after a refusal (the upload is gone, because it is complete), as often as
+      // necessary.
       const found = await find(error.retryable ? 1 : undefined).catch(() => undefined);
       if (found === undefined) throw error;
       return outcomeOf(found, expected);
@@ -111,7 +111,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
     return found === undefined ? { kind: 'exists' } : outcomeOf(found, expected);
   }
 
-  /** Items of a listing or a body, one after the other; `open` goes on behind those that were handed out. */
+  /** Items of a listing or a body, one after the other; `open` continues after those already returned. */
   async function* resume<T>(
     name: string,
     key: string,
@@ -175,7 +175,7 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
       let received = 0;
       async function* open(joined: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
         if (received === 0) return yield* inner.read(key, { ...callOptions, ...joined });
-        // The end of an object, begun: its size says where that is.
+        // The read of an object's end was interrupted: compute the rest from its size.
         if (start < 0) start = Math.max(0, ((await inner.head(key, joined))?.sizeBytes ?? 0) + start);
         if (end !== undefined && start + received > end) return;
         yield* inner.read(key, {
@@ -224,14 +224,14 @@ export function retryingStore(inner: ObjectStore, options: RetryingStoreOptions)
 
 const READS: ReadonlySet<string> = new Set(['head', 'read', 'list', 'listUploads']);
 
-/** Whether what is at the key is what was to be created. A missing checksum proves nothing. */
+/** Whether the object at the key is the one to create. A missing checksum proves nothing. */
 function outcomeOf(found: ObjectHead, expected: Expected): Created | Exists {
   const { metadata } = expected;
   const isLike =
     found.sizeBytes === expected.sizeBytes &&
     (metadata === undefined || isSameRecord(found.metadata, metadata));
   if (isLike && found.crc64 === expected.crc64) return { kind: 'created', crc64: expected.crc64 };
-  // The same bytes by their SHA-256, but not as they are stored.
+  // The same bytes by their SHA-256, but stored differently.
   if (isLike && metadata?.['sha256'] !== undefined && found.crc64 !== undefined) {
     throw new BackupError(
       'corrupt',
@@ -250,7 +250,7 @@ function isSameRecord(a: Readonly<Record<string, string>>, b: Readonly<Record<st
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
-/** One signal for two. AbortSignal.any would do it, but not on every Node 18. */
+/** One signal for two, since not every Node 18 has AbortSignal.any. */
 function joinSignals(
   first: AbortSignal | undefined,
   second: AbortSignal | undefined,

@@ -1,5 +1,5 @@
-// The settings of a rule: the variables of the function's environment, and what each may be. Data only: config.ts reads
-// an environment by it, and tests hold docs/settings.md and .env.example to it.
+// The settings of a rule: the variables of the function's environment, and their allowed values. Data only:
+// read-settings.ts reads an environment with it, and tests compare docs/settings.md and .env.example with it.
 import * as z from 'zod/mini';
 import { COMPRESSIONS } from './format/object-key.ts';
 import { parseTopicName } from './topic-name.ts';

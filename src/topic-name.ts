@@ -3,15 +3,16 @@
 export interface TopicName {
   readonly tenant: string;
   readonly namespace: string;
-  /** The topic alone, as it was given: with `-partition-N` where one partition was named. */
+  /** The topic as given, with `-partition-N` if one partition was named. */
   readonly topic: string;
   /** `persistent://tenant/namespace/topic` */
   readonly full: string;
 }
 
 /**
- * Parses `persistent://tenant/ns/topic` or `tenant/ns/topic`; `undefined` where it is neither. A part that is `.` or `..`
- * is refused: URLs and object keys lose it on their way. The topic may hold anything else but `/` and control characters.
+ * Parses `persistent://tenant/ns/topic` or `tenant/ns/topic`; `undefined` where it is neither. A part that is `.` or
+ * `..` is refused, because URLs and object keys drop it. The topic may contain anything else except `/` and control
+ * characters.
  */
 export function parseTopicName(text: string): TopicName | undefined {
   const match = /^(?:persistent:\/\/)?([\w=:.-]+)\/([\w=:.-]+)\/([^/\p{Cc}]+)$/u.exec(text);

@@ -1,5 +1,5 @@
-// What commands ask of a bucket beyond the archive: its settings for `check`, and small objects that may be replaced
-// or removed for `restore`'s progress. A run of the function has no use for it.
+// Bucket operations that only commands need: the bucket's settings for `check`, and small replaceable objects for the
+// progress of `restore`. Runs do not use it.
 import type COS from 'cos-nodejs-sdk-v5';
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
@@ -9,10 +9,10 @@ import { ODD_ANSWER } from './failure.ts';
 import { objectHeaders } from './object-headers.ts';
 import { streamOf } from './request-body.ts';
 
-/** `never` had it, has it, or had it once. */
+/** `never` had it, has it, or had it before. */
 export type Versioning = 'never' | 'Enabled' | 'Suspended';
 
-/** A lifecycle rule, as far as unfinished uploads and the age of objects are concerned. */
+/** The parts of a lifecycle rule about unfinished uploads and the age of objects. */
 export interface LifecycleRule {
   readonly id: string;
   readonly isEnabled: boolean;
@@ -25,7 +25,7 @@ export interface LifecycleRule {
 export interface ThawRequest {
   readonly days: number;
   readonly tier: 'Expedited' | 'Standard' | 'Bulk';
-  /** In an archive tier of INTELLIGENT_TIERING: it comes back for good, and COS takes no days. */
+  /** In an archive tier of INTELLIGENT_TIERING: it is restored permanently, and COS accepts no number of days. */
   readonly isTiered: boolean;
 }
 
@@ -36,7 +36,7 @@ export interface CosAdmin {
   getLifecycle(options?: CallOptions): Promise<readonly LifecycleRule[]>;
   /** Creates or replaces a small object. Never for the archive itself. May be repeated. */
   putReplaceable(key: string, body: Body, attributes: ObjectAttributes, options?: CallOptions): Promise<void>;
-  /** Asks for a copy of an archived object that can be read. May be repeated. @throws BackupError `store` */
+  /** Requests a readable copy of an archived object. May be repeated. @throws BackupError `store` */
   thaw(key: string, request: ThawRequest, options?: CallOptions): Promise<void>;
   /** Removes an object; also where there is none. May be repeated. */
   remove(key: string, options?: CallOptions): Promise<void>;

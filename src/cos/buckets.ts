@@ -1,4 +1,4 @@
-// The buckets of an account (GET Service), for a person to pick from. A run of the function has no use for it.
+// Lists the buckets of an account (GET Service), for a person to choose from. Runs do not use it.
 import COS from 'cos-nodejs-sdk-v5';
 import type { Credentials } from '../config.ts';
 import { BackupError } from '../errors.ts';

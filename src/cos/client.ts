@@ -1,5 +1,5 @@
-// Calls of the COS SDK that end. Each is one try, bounded in time; an abort, a time-out or close() ends it at once and
-// destroys its socket. Knows nothing of objects, and refuses to repeat anything: retrying-store.ts does that.
+// COS SDK calls with a guaranteed end. Each is one try, limited in time; an abort, a time-out or close() ends it at
+// once and destroys its socket. Knows nothing of objects, and never retries: retrying-store.ts does that.
 import {
   type ClientRequest,
   Agent as HttpAgent,
@@ -39,7 +39,7 @@ export interface CosClientOptions {
 export interface Sending<T> {
   /** Rejects with a BackupError only. */
   readonly result: Promise<T>;
-  /** The answer's head, once it is there. */
+  /** The response's head, once it has arrived. */
   response(): IncomingMessage | undefined;
   /** Ends the call for `reason`; does nothing when it has ended. */
   stop(reason: string): void;
@@ -51,15 +51,15 @@ export interface CosClient {
   readonly idleTimeoutMs: number;
   /** Calls the SDK once and gives its result. @throws BackupError `store` */
   call<T>(act: StoreCall, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Promise<T>;
-  /** Like `call`, for an answer that is read as a stream: silence is the caller's to judge. */
+  /** Like `call`, for a streamed response: the caller handles silence. */
   stream<T>(act: StoreCall, invoke: (cos: COS) => Promise<T>, options?: CallOptions): Sending<T>;
-  /** Whether an answer has shown that the bucket is there. */
+  /** Whether a response has proved that the bucket exists. */
   isBucketSeen(): boolean;
   /** Ends every call and socket. May be repeated; never throws. */
   close(): void;
 }
 
-/** Refusals that only a bucket that is there gives. */
+/** Errors that only an existing bucket returns. */
 const REFUSALS_OF_A_BUCKET: ReadonlySet<string> = new Set([
   'FileAlreadyExists',
   'InvalidRange',
@@ -68,10 +68,10 @@ const REFUSALS_OF_A_BUCKET: ReadonlySet<string> = new Set([
   'NoSuchUpload',
 ]);
 
-/** COS takes a time that is off by minutes; less than this is no reason to correct it. */
+/** COS accepts a clock that is off by minutes; smaller differences are not corrected. */
 const CLOCK_TOLERANCE_MS = 30_000;
 
-/** What the SDK hands to its `before-send` hook: the options of its request library. */
+/** The argument of the SDK's `before-send` hook: the options of its request library. */
 interface Outgoing {
   agent?: HttpAgent;
   proxy?: null;
@@ -110,8 +110,8 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
     });
 
   /**
-   * The SDK would do this itself, but only for some calls, and with a line on the console. True where the time that the
-   * call was signed with was wrong; a call beside it may have put it right already.
+   * The SDK does this itself only for some calls, and prints a line. True if the call was signed with a wrong time; a
+   * parallel call may already have corrected it.
    */
   function correctClock(serverTimeMs: number, signedWithMs: number): boolean {
     const offsetMs = serverTimeMs - Date.now();
@@ -157,7 +157,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       for (const timer of timers) clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
       underWay.delete(end);
-      // Does nothing to a request that is complete: its connection is free again, and kept.
+      // Has no effect on a completed request, whose connection is kept alive.
       request?.destroy();
       return true;
     }
@@ -200,7 +200,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
       });
     }
 
-    /** What the SDK will say about this answer, kept because it says so only after its own retries. */
+    /** The SDK's error for this response, kept because the SDK reports it only after its own retries. */
     function keepRefusal(answer: IncomingMessage): void {
       const chunks: Buffer[] = [];
       answer.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -224,12 +224,12 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
         return sent;
       };
 
-    // The SDK repeats what has no stream as its body, at once and up to three times. Its second try ends the call.
+    // The SDK retries requests without a streamed body, at once and up to three times. Its second try ends the call.
     const beforeSend = (outgoing: Outgoing): void => {
       tries += 1;
       if (tries > 1) fail(firstFailure ?? new Error('the connection was lost'));
       outgoing.agent = agent;
-      // An endpoint that was set by hand is reached as it is, whatever HTTP_PROXY says.
+      // A configured endpoint is contacted directly, even if HTTP_PROXY is set.
       if (origin !== undefined) outgoing.proxy = null;
       outgoing.httpModules = {
         'http:': { request: openWith(requestHttp) },
@@ -271,7 +271,7 @@ export function createCosClient(config: CosConfig, options: CosClientOptions): C
   };
 }
 
-/** Removes credentials and signatures from texts of others, which may quote the request. */
+/** Removes credentials and signatures from foreign texts, which may quote the request. */
 export function redactor({ credentials }: Pick<CosConfig, 'credentials'>): (text: string) => string {
   const secrets = [
     credentials.secretKey.reveal(),

@@ -1,7 +1,7 @@
-// What a refusal with 403 is really about. COS has one code for most of them, AccessDenied, and writes the reason into
-// the message; only where it writes none is a missing permission the likely one.
+// Finds the real reason of a 403. COS returns AccessDenied for most of them and puts the reason into the message;
+// only without a reason is a missing permission likely.
 
-/** Reasons by the words for them, in English and Chinese (COS documentation, product/436/40105 and 436/7730). */
+/** Reasons by their keywords in English and Chinese (COS documentation, product/436/40105 and 436/7730). */
 const REASONS: readonly (readonly [words: RegExp, hint: string])[] = [
   [
     /arrears|overdue|in ?debt|owe[ds]?\b|insufficient balance|unpaid|欠费/i,
@@ -37,13 +37,13 @@ const REASONS: readonly (readonly [words: RegExp, hint: string])[] = [
   ],
 ];
 
-/** What of a failure says why it was refused. */
+/** The fields of a failure that show why it was refused. */
 interface Denial {
   readonly code: string;
   readonly message: string;
 }
 
-/** The hint for a reason that is known; `undefined` where COS gives none, or another one. */
+/** The hint for a known reason; `undefined` if COS gives none, or another one. */
 export function deniedHint({ code, message }: Denial): string | undefined {
   if (/expired/i.test(message)) {
     return "The signature's time is over: the clock of this machine is wrong, or temporary keys have expired. Set the clock, or the keys anew.";
@@ -51,7 +51,7 @@ export function deniedHint({ code, message }: Denial): string | undefined {
   return REASONS.find(([words]) => words.test(`${code} ${message}`))?.[1];
 }
 
-/** Whether COS says more than that it refuses. */
+/** Whether COS gives a reason. */
 export const hasReason = ({ code, message }: Denial): boolean =>
   code !== '' &&
   message !== code &&

@@ -1,5 +1,5 @@
-// What COS or the network said when a call failed, made into a BackupError with a hint. The SDK throws Errors, plain
-// objects and strings; nothing of them but code, message, status and request id goes on, and no secret with these.
+// Converts a failed call to COS into a BackupError with a hint. The SDK throws Errors, plain objects and strings;
+// only code, message, status and request id are kept, without secrets.
 
 import { BackupError, messageOf } from '../errors.ts';
 import type { RunsFrom } from '../read-settings.ts';
@@ -13,16 +13,16 @@ export interface StoreCall {
   /** As access policies name it: `PutObject`. */
   readonly action: string;
   readonly key?: string;
-  /** The call makes an object visible: when no answer comes, nobody knows whether it did. */
+  /** The call makes an object visible: without a response, the outcome is unknown. */
   readonly commits?: boolean;
 }
 
-/** Where calls go, for messages. */
+/** The target of calls, for messages. */
 export interface BucketLocation {
   readonly bucket: string;
   readonly region: string;
   readonly endpoint: string | undefined;
-  /** Who reads the messages; a function where it is not said. */
+  /** The reader of the messages; a function by default. */
   readonly runsFrom?: RunsFrom | undefined;
 }
 
@@ -42,7 +42,7 @@ export interface Failure {
   readonly bucketRegion: string | undefined;
 }
 
-/** The hint for answers that COS does not give. */
+/** The hint for responses that are not from COS. */
 export const ODD_ANSWER =
   'Something between here and COS answers for it, or COS has a problem: check COS_ENDPOINT and proxies.';
 
@@ -53,13 +53,13 @@ const fieldsOf = (value: unknown): Fields =>
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
 
-/** Reads what the SDK threw, whatever its shape; `redact` removes secrets from texts. */
+/** Reads an error of the SDK, in any of its forms; `redact` removes secrets from texts. */
 export function readFailure(thrown: unknown, redact: (text: string) => string): Failure {
   const outer = fieldsOf(thrown);
   const xml = fieldsOf(outer['error']);
   const headers = fieldsOf(outer['headers']);
   const reported = typeof outer['statusCode'] === 'number' ? outer['statusCode'] : undefined;
-  // A connection that is lost within a good answer: no answer.
+  // A connection lost during a good response counts as no response.
   const isCutOff = reported !== undefined && reported < 300 && textOf(xml['Code']) === undefined;
   const status = isCutOff ? undefined : reported;
   const code = textOf(xml['Code']) ?? textOf(outer['code']) ?? '';
@@ -67,7 +67,7 @@ export function readFailure(thrown: unknown, redact: (text: string) => string): 
   const date = Date.parse(textOf(headers['date']) ?? textOf(xml['ServerTime']) ?? '');
   return {
     status,
-    // An answer without a body has its status as "code".
+    // For a response without a body, the SDK's "code" is the status.
     code: code === String(status) || code === 'Error' ? '' : redact(code),
     message: redact(textOf(xml['Message']) ?? messageOf(thrown)),
     requestId: textOf(headers['x-cos-request-id']) ?? textOf(xml['RequestId']),
@@ -82,7 +82,7 @@ export function readFailure(thrown: unknown, redact: (text: string) => string): 
   };
 }
 
-/** Whether COS refused because this machine's clock is wrong; an answer without a body (HEAD) cannot say so. */
+/** Whether COS refused because this machine's clock is wrong; a response without a body (HEAD) does not show it. */
 export function isAboutTime(failure: Failure): boolean {
   if (failure.code === 'RequestTimeTooSkewed') return true;
   if (failure.code === 'AccessDenied') return failure.message.includes('Request has expired');
@@ -94,7 +94,7 @@ const RETRYABLE_CODES = new Set([
   'ServiceUnavailable',
   'SlowDown',
   'RequestTimeout',
-  // Damaged on the way: what is sent again is whole.
+  // Damaged in transit: sending it again can succeed.
   'BadDigest',
 ]);
 
@@ -106,13 +106,13 @@ function isRetryable({ status, code }: Failure): boolean {
 const isAboutTrust = (code: string): boolean =>
   /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|EPROTO|ERR_SSL)/.test(code);
 
-/** How far a failed call had come. */
+/** The progress of a failed call. */
 export interface Progress {
-  /** The request was made; otherwise the fault is in its parameters. */
+  /** The request was sent; otherwise its parameters are wrong. */
   readonly wasMade: boolean;
-  /** There was a connection, so it may have been carried out. */
+  /** There was a connection, so COS may have executed it. */
   readonly wasSent: boolean;
-  /** What was wrong has been put right here: the next try may succeed. */
+  /** The cause was corrected here: the next try may succeed. */
   readonly isMended?: boolean;
 }
 
@@ -127,7 +127,7 @@ export function storeError(
   const said = [code, failure.message].filter((text) => text !== '').join(': ');
   const refusal = status !== undefined && status >= 300 && status < 500;
   const cause = new Error(said);
-  // Its place in this program says nothing, and the SDK's own may show its parameters.
+  // Our stack trace is useless, and that of the SDK may contain parameters.
   delete cause.stack;
   return new BackupError('store', `cannot ${act.doing}${on(act, location)}: ${said || `HTTP ${status}`}`, {
     retryable: progress.isMended === true || (progress.wasMade && isRetryable(failure)),
@@ -144,7 +144,7 @@ export function storeError(
   });
 }
 
-/** Whether COS said why it refused: by a code of its own, or in the words of an AccessDenied. */
+/** Whether COS gave a reason: by a specific code, or in the message of an AccessDenied. */
 export function reportsReason(error: unknown): boolean {
   if (!(error instanceof BackupError)) return false;
   const { code } = error.details;
@@ -154,12 +154,12 @@ export function reportsReason(error: unknown): boolean {
   );
 }
 
-/** Why a call was ended from here. */
+/** Why this side ended a call. */
 export type Ending =
   | { readonly by: 'time-out'; readonly reason: string }
   | { readonly by: 'abort' | 'close' };
 
-/** The BackupError of a call that was ended from here. */
+/** The BackupError of a call that this side ended. */
 export function endedError(
   ending: Ending,
   act: StoreCall,
@@ -217,7 +217,7 @@ function hintFor(failure: Failure, act: StoreCall, location: BucketLocation): st
       return 'COS takes keys of up to 850 bytes: choose a shorter COS_PREFIX.';
   }
   if (status === 429) return hintFor({ ...failure, code: 'SlowDown' }, act, location);
-  // A refusal of COS has an id of its own, also where it has no body (HEAD).
+  // A refusal by COS has a request id, even without a body (HEAD).
   if (status < 500 && code === '' && failure.requestId === undefined) return ODD_ANSWER;
   const denied = status === 403 || status === 451 ? deniedHint(failure) : undefined;
   if (denied !== undefined) return denied;
@@ -259,7 +259,7 @@ function permissionHint(
   return `${who}: its policy needs the action cos:${act.action} on the resource ${resource}.${reason}`;
 }
 
-/** COS redirects to the bucket's own region; where that is the one that was asked, the region is not what is wrong. */
+/** COS redirects to the bucket's region; if that is the requested one, the region is not the fault. */
 function redirectHint({ location, bucketRegion }: Failure, { region, endpoint }: BucketLocation): string {
   const where = location === undefined ? '' : ` COS points to ${location}.`;
   if (bucketRegion === region) {

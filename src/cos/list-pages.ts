@@ -1,11 +1,11 @@
-// Listings of a bucket, page after page. Refuses to go round in circles when COS does not say where it goes on.
+// Lists a bucket, page after page. Fails instead of looping when COS does not report where to continue.
 import type COS from 'cos-nodejs-sdk-v5';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, FolderItem, ListedObject, UnfinishedUpload } from '../ports.ts';
 import type { CosClient } from './client.ts';
 import { ODD_ANSWER, type StoreCall } from './failure.ts';
 
-/** Behind a folder's name it is behind all of its keys. */
+/** Appended to a folder's name, it sorts after all of its keys. */
 const LAST_CHARACTER = '\u{10ffff}';
 
 /** Objects in key order, page by page, as ObjectStore.list has it. @throws BackupError `store`, from the iterator */
@@ -33,7 +33,7 @@ export async function* listObjects(
   }
 }
 
-/** The order of their UTF-8 bytes, as a bucket has it: that of UTF-16 is another one beyond U+FFFF. */
+/** The order of their UTF-8 bytes, as in a bucket: that of UTF-16 differs beyond U+FFFF. */
 function compareKeys(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   let at = 0;
@@ -45,7 +45,7 @@ function compareKeys(a: string, b: string): number {
   return one - other;
 }
 
-/** The page with its keys as they are: some servers encode them although nobody asked for it, and say so. */
+/** The page with decoded keys: some servers encode them without a request, and report that. */
 function decoded(page: COS.GetBucketResult): COS.GetBucketResult {
   if (page.EncodingType !== 'url') return page;
   return {
@@ -96,7 +96,7 @@ export async function* listFolder(
     for (const { Prefix: key } of page.CommonPrefixes ?? []) items.set(key, { kind: 'folder', key });
     for (const listed of page.Contents) {
       const { Key } = listed;
-      // What has no notion of folders lists everything.
+      // A server without folders lists everything.
       const end = Key.indexOf('/', prefix.length);
       const key = end < 0 ? Key : Key.slice(0, end + 1);
       if (end >= 0) items.set(key, { kind: 'folder', key });
@@ -106,7 +106,7 @@ export async function* listFolder(
     for (const key of keys) if (compareKeys(key, marker) > 0) yield items.get(key) as FolderItem;
     if (page.IsTruncated !== 'true') return;
     const last = keys.at(-1) ?? page.NextMarker;
-    // The prefix itself may be the marker, or an object that stands for a folder: nothing below it was listed then.
+    // The prefix itself may be the marker, or an object that represents a folder: nothing below it was listed then.
     const isFolder = last !== undefined && last.length > prefix.length && last.endsWith('/');
     const next = isFolder ? `${last}${LAST_CHARACTER}` : last;
     if (next === undefined || compareKeys(next, marker) <= 0) throw unpageable(prefix);
@@ -133,7 +133,7 @@ export async function* listUploads(
       (cos) => cos.multipartList({ Bucket, Region, Prefix: prefix, ...from } as COS.MultipartListParams),
       options,
     );
-    // Our own clock may be wrong, and others' uploads must not look old for that.
+    // Our own clock may be wrong, and other runs' uploads must not look old for that reason.
     const nowMs = Date.parse(String(page.headers?.['date']));
     for (const { Key, UploadId, Initiated } of page.Upload ?? []) {
       const initiated = new Date(Initiated);

@@ -1,4 +1,4 @@
-// The request headers that make an object what it is: metadata, type, class, encryption, and that it replaces nothing.
+// The request headers of a creation: metadata, type, class, encryption, and the one that forbids overwriting.
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { isArchiveClass } from '../format/contents.ts';
@@ -6,7 +6,7 @@ import type { ObjectAttributes, ObjectHead } from '../ports.ts';
 
 type Headers = Record<string, string>;
 
-/** With this, COS answers 409 where there is an object; buckets that ever had versioning ignore it. */
+/** With this, COS returns 409 if the object exists; buckets that ever had versioning ignore it. */
 export const forbidOverwrite = (): Headers => ({ 'x-cos-forbid-overwrite': 'true' });
 
 /** Headers for a PUT or an Init, a new object each time: the SDK adds to it. @throws BackupError on odd metadata */
@@ -15,7 +15,7 @@ export function objectHeaders(config: CosConfig, attributes: ObjectAttributes): 
   return {
     'Content-Type': attributes.contentType,
     ...metadataHeaders(attributes.metadata),
-    // Not sent, it is the bucket's own default, which has another name in a multi-zone bucket.
+    // If not sent, COS uses the bucket's default, which has another name in a multi-zone bucket.
     ...(storageClass === 'STANDARD' || attributes.isReadByRuns
       ? {}
       : { 'x-cos-storage-class': storageClass }),
@@ -46,7 +46,7 @@ export function metadataOf(headers: Readonly<Record<string, unknown>>): Record<s
   return metadata;
 }
 
-/** In which class the object is, and how its thawing is (API page 436/7745, `x-cos-restore`). */
+/** The object's class and the state of its thawing (API page 436/7745, `x-cos-restore`). */
 export function storageOf(
   headers: Readonly<Record<string, unknown>>,
 ): Pick<ObjectHead, 'storageClass' | 'thaw'> {

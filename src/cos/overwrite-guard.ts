@@ -1,5 +1,5 @@
-// Buckets that ever had versioning ignore x-cos-forbid-overwrite, silently. There, and where the role may not ask,
-// each creation looks for the key first. A bucket is asked once; what failed to be asked is asked again.
+// Buckets that ever had versioning silently ignore x-cos-forbid-overwrite. There, and if the role may not read the
+// versioning state, each creation first checks the key. The state is requested once; a failed request is repeated.
 import { BackupError } from '../errors.ts';
 import { untilAborted } from '../lib/until-aborted.ts';
 import type { CallOptions, Logger, ObjectHead } from '../ports.ts';
@@ -7,9 +7,9 @@ import { getVersioning } from './admin.ts';
 import type { CosClient } from './client.ts';
 
 export interface OverwriteGuard {
-  /** Whether a creation must not go on because the key is taken; false also where COS itself will refuse. */
+  /** Whether a creation has to stop because the key exists; false if COS itself refuses. */
   exists(key: string, options: CallOptions): Promise<boolean>;
-  /** Asks before the first creation, which asks again where that fails. */
+  /** Requests the state before the first creation, which repeats a failed request. */
   expectCreations(): void;
 }
 
@@ -32,7 +32,7 @@ export function createOverwriteGuard(
       );
       return true;
     } catch (error) {
-      // Wrong credentials are reported as such; what comes next would only say "forbidden".
+      // Reports wrong credentials as such; the next call would only return "forbidden".
       if (!(error instanceof BackupError) || error.retryable) throw error;
       const { code, status } = error.details;
       if (code !== 'AccessDenied' && status !== 405 && status !== 501) throw error;
@@ -44,7 +44,7 @@ export function createOverwriteGuard(
     }
   }
 
-  /** Shared by creations side by side, so no caller's abort ends the question itself: it is bounded in time. */
+  /** Parallel creations share it, so no caller's abort ends the request; it has a time limit. */
   function mustProbe(): Promise<boolean> {
     answer ??= ask().catch((error) => {
       answer = undefined;

@@ -1,5 +1,5 @@
-// An object's bytes as a stream that keeps its promises: silence, truncation and refusals become errors, and a
-// consumer that stops reading ends the request. Reads slowly for a slow consumer; never holds more than buffers.
+// Reads an object as a stream: silence, truncation and refusals become errors, and a consumer that stops reading ends
+// the request. Follows a slow consumer's pace; holds only the stream's buffers.
 import type { IncomingMessage } from 'node:http';
 import { Transform } from 'node:stream';
 import { BackupError } from '../errors.ts';
@@ -45,7 +45,7 @@ export async function* readObject(
       }),
     options,
   );
-  // The SDK emits its raw error on the stream, and writes into errors that it finds there; those to throw are elsewhere.
+  // The SDK emits its raw error on the stream and modifies errors that it finds there; ours are kept elsewhere.
   gate.on('error', () => {});
   sending.result.catch(() => gate.destroy(ended()));
 
@@ -58,7 +58,7 @@ export async function* readObject(
       const response = sending.response();
       if (response !== undefined && isGood()) answered ??= answeredRange(options, response);
       if (next.done) {
-        // It settles with the stream; waiting for it leaves the connection free for the next call.
+        // It settles with the stream; after that the connection is free for the next call.
         await sending.result;
         if (answered?.sizeBytes !== undefined && bytes !== answered.sizeBytes)
           throw notAsAsked(key, `${bytes} of ${answered.sizeBytes} bytes came`);
@@ -93,7 +93,7 @@ function rangeHeader({ start, end }: ReadOptions): string | undefined {
   return `bytes=${start ?? 0}-${end ?? ''}`;
 }
 
-/** What the answer holds of the object; `fault`: not what was asked for. */
+/** The range in the response; `fault`: it is not the requested one. */
 function answeredRange(
   { start = 0, end = Number.POSITIVE_INFINITY }: ReadOptions,
   { statusCode, headers }: IncomingMessage,
@@ -109,7 +109,7 @@ function answeredRange(
     if (Number(first) === from && Number(last) === to) return reported;
     return { ...reported, fault: `bytes ${first} to ${last} came for ${from} to ${to}` };
   }
-  // The whole object may be what was asked for.
+  // The request may be for the whole object.
   const isWhole = start < 0 ? (sizeBytes ?? Number.POSITIVE_INFINITY) <= -start : start === 0;
   if (isWhole && (end === Number.POSITIVE_INFINITY || (sizeBytes !== undefined && sizeBytes <= end + 1)))
     return { sizeBytes };

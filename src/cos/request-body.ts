@@ -1,11 +1,11 @@
-// A body as a request carries it: streamed, never copied, with its length. Refuses what does not have the length that
-// was announced. No MD5 goes along where COS answers with the CRC-64 of what it got: that costs a quarter of it.
+// The body of a request: streamed, never copied, with its length. Refuses bodies of another length than announced. No
+// MD5 is sent if COS returns the CRC-64 of the received bytes, which costs a quarter.
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { BackupError } from '../errors.ts';
 import type { Body } from '../ports.ts';
 
-/** A fresh stream for one call. The SDK would copy a Buffer, and repeat it on its own account. @throws BackupError */
+/** A new stream for one call. The SDK would copy a Buffer and retry by itself. @throws BackupError */
 export function streamOf(body: Body): { Body: Readable; ContentLength: number } {
   const chunks = body.chunks.filter((chunk) => chunk.byteLength > 0);
   const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
@@ -16,7 +16,7 @@ export function streamOf(body: Body): { Body: Readable; ContentLength: number } 
   return { Body: Readable.from(chunks), ContentLength: sizeBytes };
 }
 
-/** MD5 in base64: COS refuses bytes that do not fit it before it stores them. */
+/** MD5 in Base64: COS refuses other bytes before it stores them. */
 export function contentMd5(body: Body): { 'Content-MD5': string } {
   const hash = createHash('md5');
   for (const chunk of body.chunks) hash.update(chunk);

@@ -1,5 +1,5 @@
-// The ObjectStore port over COS. Creates and reads; refuses to replace an object, and to call created what was not
-// compared by its checksum.
+// The ObjectStore port over COS. Creates and reads objects; never replaces one, and reports an object as created only
+// after it compared the checksum.
 import type { CosConfig } from '../config.ts';
 import { BackupError } from '../errors.ts';
 import { DAMAGED_HINT } from '../format/stored-object.ts';
@@ -32,11 +32,14 @@ export interface CosObject {
 /** The objects of one bucket, and what `check`, `restore` and `copy` need besides. */
 export interface CosStore extends ObjectStore {
   readonly admin: CosAdmin;
-  /** As `startUpload`, for what may be replaced: whoever reads the key gets the one object or the other. Never for the archive itself. */
+  /**
+   * As `startUpload`, for replaceable objects: readers get either the old or the new one. Never for the archive
+   * itself.
+   */
   startReplacement(key: string, attributes: ObjectAttributes, options?: CallOptions): Promise<Upload>;
   /**
-   * Asks COS to copy an object of at most 5 GB, with its metadata and type, into the class of this store. What was stored
-   * is to be compared: COS may answer before it ends. @throws BackupError `store`
+   * Asks COS to copy an object of at most 5 GB, with its metadata and type, into the class of this store. Compare the
+   * result: COS may respond before it is complete. @throws BackupError `store`
    */
   copyFrom(
     from: CosObject,
@@ -46,7 +49,7 @@ export interface CosStore extends ObjectStore {
   ): Promise<Exists | undefined>;
 }
 
-/** What the SDK answers, as far as it is the same for all calls. */
+/** The common part of the SDK's results. */
 type Answer = { statusCode?: number; headers?: Readonly<Record<string, unknown>>; ETag?: string };
 
 /** The store of `config.bucket`. Opens nothing before the first call; call `close` at the end. */
@@ -79,15 +82,16 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
   }
 
   /**
-   * An answer to HEAD has no body, so a missing bucket looks like a missing key: until the bucket was seen, a GET of one
-   * byte reports which it is. False: the object has come to be meanwhile. @throws BackupError `store`: there is no bucket
+   * A response to HEAD has no body, so a missing bucket looks like a missing key: until the bucket is known to exist,
+   * a GET of one byte distinguishes them. False if the object was created in the meantime. @throws BackupError
+   * `store` if there is no bucket
    */
   async function isMissing(key: string, callOptions: CallOptions): Promise<boolean> {
     try {
       await readByte(key, callOptions);
       return false;
     } catch (error) {
-      // Who may not read cannot learn it; what is done next will be.
+      // Without permission to read, the next call shows it.
       if (isWith(error, 'code', 'NoSuchKey') || isWith(error, 'status', 403)) return true;
       if (isWith(error, 'status', 416)) return false;
       throw error;
@@ -124,7 +128,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
     return checkedCreation(answer, act, { crc64, sizeBytes: body.sizeBytes }, callOptions);
   }
 
-  /** COS's checksum of what it stored against that of what was meant, asked for where the answer has none. */
+  /** Compares COS's checksum of the stored bytes with ours; requests it if the response has none. */
   async function checkedCreation(
     answer: Answer,
     act: StoreCall & { key: string },
@@ -212,7 +216,7 @@ export function createCosStore(config: CosConfig, options: CosClientOptions): Co
           return client.call(act, (cos) => cos.multipartUpload(sent), callOptions);
         };
         let answer = await send({});
-        // Where something hides COS's own checksum, COS compares one of ours.
+        // If something hides COS's own checksum, COS compares ours.
         if (crc64Of(answer) === undefined) answer = await send(contentMd5(body));
         if (!answer.ETag) throw withoutEtag(act);
         const stored = crc64Of(answer);
@@ -314,7 +318,7 @@ const withoutChecksum = (act: StoreCall): BackupError =>
     hint: ODD_ANSWER,
   });
 
-/** Nothing of it is visible: what is sent again takes its place. */
+/** Nothing of it is visible: a retry replaces it. */
 const spoiltPart = (act: StoreCall, stored: string, meant: string): BackupError =>
   new BackupError(
     'store',
@@ -325,7 +329,7 @@ const spoiltPart = (act: StoreCall, stored: string, meant: string): BackupError 
     },
   );
 
-/** The object is there, but nobody could check it. */
+/** The object exists, but could not be verified. */
 const unresolved = (error: unknown, act: StoreCall): BackupError =>
   new BackupError('store', `cannot ${act.doing} ${act.key}: its checksum could not be asked for`, {
     retryable: error instanceof BackupError && error.retryable,

@@ -1,5 +1,5 @@
-// The bytes of records to the bytes of an object, and back, as streams. gzip runs in Node's thread pool, as Node's own
-// zstd does; zstd in WebAssembly, which takes a tenth of gzip's time, on the thread that asks (zstd.ts).
+// Compresses records to the bytes of an object, and back, as streams. gzip and Node's own zstd run in Node's thread
+// pool; zstd in WebAssembly, which takes a tenth of gzip's time, runs on the calling thread (zstd.ts).
 import zlib from 'node:zlib';
 import { BackupError, messageOf } from '../errors.ts';
 import { type BlockBody, ChunkList } from '../lib/chunk-list.ts';
@@ -8,15 +8,15 @@ import type { Compression } from './object-key.ts';
 
 /** Of 1 to 9. On records of 1 KiB 6 takes twice the time of 5 for one percent less, and 4 stores a tenth more. */
 const GZIP_LEVEL = 5;
-/** WebAssembly, its code and what it touches of its memory; measured. */
+/** WebAssembly: its code and the used part of its memory; measured. */
 const ZSTD_WASM_MB = 8;
-/** What its memory is reserved with. */
+/** The reserved size of its memory. */
 const ZSTD_WASM_RESERVED_MB = 16;
 
-/** A compressor that is fed in order and hands its output to `onOutput` in order, as views: copy each at once. */
+/** A compressor: input and output are in order; `onOutput` receives views, so copy each at once. */
 export interface Compressor {
   /**
-   * Takes a copy of the bytes at once. A promise where the compressor has enough for now; resolves when it can take more.
+   * Copies the bytes at once. Returns a promise if the compressor is full; it resolves when there is room for more.
    * @throws Error
    */
   write(bytes: Uint8Array): Promise<void> | undefined;
@@ -28,11 +28,11 @@ export interface Compressor {
 
 const isInWasm = (compression: Compression) => compression === 'zstd' && !hasNativeZstd;
 
-/** What compression takes of the process's memory besides the buffers of the files. */
+/** The memory that compression takes besides the buffers of the files. */
 export const compressionMemoryMb = (compression: Compression): number =>
   isInWasm(compression) ? ZSTD_WASM_MB : 0;
 
-/** What V8 counts as in use of what compression reserves, touched or not. */
+/** The memory that compression reserves and V8 counts as in use, even if unused. */
 export const compressionReservedMb = (compression: Compression): number =>
   isInWasm(compression) ? ZSTD_WASM_RESERVED_MB : 0;
 
@@ -59,7 +59,7 @@ function createGzip(onOutput: (bytes: Uint8Array) => void): Compressor {
   });
   ended.catch(() => undefined);
   let draining: Promise<void> | undefined;
-  /** A single byte waits for what follows it: each write is a call of the thread pool. */
+  /** A single byte waits for the next bytes, because each write is a call of the thread pool. */
   let before: Buffer = Buffer.alloc(0);
   return {
     write(bytes) {

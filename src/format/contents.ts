@@ -1,6 +1,6 @@
-// What an object in an archive class holds, as a small object that can be read at once: a run that finds an object of a
-// killed one at its key has to know its messages, and the body has to be thawed first, which takes hours. Written before
-// the object it is about, and named after that one's checksum, so that it is true of these bytes and no others.
+// The message ids of an object in an archive class, as a small object that can be read at once: a run that finds an
+// object of a killed run has to know its messages, and thawing the body takes hours. Written before its object, and
+// named after that object's checksum, so that it applies to exactly these bytes.
 import { BackupError } from '../errors.ts';
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, EntryId, Message, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
@@ -9,7 +9,7 @@ import { formatMessageId } from './record.ts';
 const FORMAT = 'tdmq-backup-contents/1';
 const OBJECT_PATH_DEPTH = 6;
 
-/** Whether what is stored in the class has to be thawed before it can be read; of any tier of a class that has some. */
+/** Whether objects of the class, or of one of its tiers, have to be thawed before reading. */
 export const isArchiveClass = (storageClass: string | undefined): boolean =>
   storageClass !== undefined && /(^|_)ARCHIVE$/.test(storageClass);
 
@@ -51,8 +51,8 @@ export async function storeContents(
 }
 
 /**
- * The ids of all messages in the object, and the last of them, without reading its body; `undefined` if nothing says it
- * of these very bytes. @throws BackupError `store`
+ * The ids of all messages in the object, and the last of them, without reading its body; `undefined` if there is no
+ * note for exactly these bytes. @throws BackupError `store`
  */
 export async function readContents(
   store: ObjectStore,

@@ -1,22 +1,22 @@
-// How an object says by itself that it is whole: by spaces behind its first record (1) and its last (2), where JSON
-// allows them. A cut at the end of a line leaves a first record without a last one. Objects from before have no spaces,
-// and say nothing. It marks bytes and looks at lines; it decodes none.
+// Marks an object as complete: a space after its first record and two after its last one, where JSON allows spaces.
+// If an object is cut at the end of a line, only the first mark is left. Objects of earlier versions have no marks.
+// Adds marks to bytes and checks lines; decodes nothing.
 
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
 const OPENING = Buffer.from(' ');
 const CLOSING = Buffer.from('  \n');
 
-/** What the marks add to the records of an object. */
+/** The bytes that the marks add to an object. */
 export const MARK_BYTES = OPENING.length + CLOSING.length - 1;
 
-/** Marks the records of one object, as they come, chunk by chunk. */
+/** Marks the records of one object, chunk by chunk. */
 export class EndMarker {
   #isOpened = false;
-  /** The last byte is held back until it is known whether it is the end. */
+  /** Holds the last byte back until it is known whether it is the end. */
   #held: number | undefined;
 
-  /** What can be written by now of these records, which are whole ones: views of their chunks, and single bytes. */
+  /** The bytes of these (complete) records that can be written now: views of their chunks, and single bytes. */
   *mark(records: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
     for (const chunk of records) {
       if (chunk.length === 0) continue;
@@ -36,7 +36,7 @@ export class EndMarker {
     }
   }
 
-  /** What is left to be written when no more records come. */
+  /** The remaining bytes when no more records follow. */
   end(): readonly Uint8Array[] {
     return this.#held === undefined ? [] : [CLOSING];
   }
@@ -49,7 +49,7 @@ function marksOf(line: string): number {
   return marks;
 }
 
-/** Looks at the lines of one object, for whether it is whole. */
+/** Checks the lines of one object for the marks. */
 export function createEndCheck(): { see(line: string): void; isCut(): boolean } {
   let first: number | undefined;
   let last = '';

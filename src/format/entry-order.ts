@@ -11,12 +11,15 @@ export function isUpTo(id: EntryId, last: EntryId): boolean {
   return compareEntries(id, last) <= 0;
 }
 
-/** The later one of both, or the one that there is. */
+/** The later of both, or the only one. */
 export function laterEntry(id: EntryId, other: EntryId | undefined): EntryId {
   return other === undefined || compareEntries(id, other) > 0 ? id : other;
 }
 
-/** The most entries that there can be behind `last` up to `end`, as far as ids say: those of one ledger are counted up. */
+/**
+ * The largest possible number of entries after `last` up to `end`, by their ids: entries of one ledger are
+ * consecutive.
+ */
 export function mostEntriesBetween(last: EntryId, end: EntryId): number {
   if (last.ledgerId < end.ledgerId) return Number.POSITIVE_INFINITY;
   return last.ledgerId > end.ledgerId ? 0 : Math.max(0, end.entryId - last.entryId);
@@ -27,7 +30,7 @@ export function formatEntry({ ledgerId, entryId }: EntryId): string {
   return `${ledgerId}:${entryId}`;
 }
 
-/** The entry id in `ledger:entry`; `undefined` where it is none. */
+/** The entry id in `ledger:entry`; `undefined` if it is none. */
 export function parseEntry(text: unknown): EntryId | undefined {
   const [, ledger, entry] = (typeof text === 'string' && /^(\d{1,15}):(-1|\d{1,15})$/.exec(text)) || [];
   return ledger === undefined ? undefined : { ledgerId: Number(ledger), entryId: Number(entry) };

@@ -1,6 +1,6 @@
-// A schema of a topic as the archive keeps it (tdmq-backup-schema/1): one small JSON object for each version, and for
-// each definition that a version has had. The same schema gives the same bytes in every run. It takes KEY_VALUE schemas
-// apart and understands no definition (archive/decode/ does).
+// A stored schema of a topic (tdmq-backup-schema/1): one small JSON object for each version, and for each definition
+// that a version has had. The same schema has the same bytes in every run. Splits KEY_VALUE schemas; archive/decode/
+// parses definitions.
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
@@ -45,7 +45,7 @@ export interface KeptSchema extends SchemaPart {
 
 type TopicParts = Pick<TopicName, 'tenant' | 'namespace' | 'topic'>;
 
-/** Versions of more bytes come from no broker, and would make keys too long for COS. */
+/** No broker has longer versions, and they would make keys too long for COS. */
 export const MAX_VERSION_BYTES = 16;
 
 /** `persistent://tenant/namespace/topic` of a topic or one of its partitions: a schema belongs to all of them. */
@@ -157,9 +157,8 @@ export function propertiesOf({ properties, propertiesBase64 }: SchemaPart): Topi
 }
 
 /**
- * SHA-256, hex, of what a schema is, whatever version it has: of the JSON text
- * `[type,name,[[name,value],…],[[name,value],…]]` (properties, then those in Base64, each in the order of their names),
- * a `\n`, and the bytes of the definition.
+ * SHA-256, hex, of a schema without its version: of the JSON text `[type,name,[[name,value],…],[[name,value],…]]`
+ * (properties, then those in Base64, each in the order of their names), a `\n`, and the bytes of the definition.
  */
 export function schemaSha256(part: SchemaPart): string {
   const { type, name, properties, propertiesBase64 } = part;
@@ -170,7 +169,7 @@ export function schemaSha256(part: SchemaPart): string {
     .digest('hex');
 }
 
-/** Of another definition under a version that is taken: so many digits of its SHA-256 are in its name. */
+/** The number of digits of its SHA-256 in the name of a second definition under the same version. */
 const OTHER_DIGITS = 12;
 
 const withoutPartition = (topic: string) => topic.replace(/-partition-\d+$/, '');
@@ -201,8 +200,8 @@ function partOf({ type, name, properties, definition }: TopicSchema): SchemaPart
 const base64Of = (text: Text) => Buffer.from(text as string).toString('base64');
 
 /**
- * What Pulsar's KeyValueSchemaInfo joins: both definitions, each after its length (u32), and all else of the two in
- * properties. `undefined` where it is not so.
+ * Splits a schema as Pulsar's KeyValueSchemaInfo joins it: both definitions, each after its length (u32), and
+ * everything else in properties. `undefined` if it has another form.
  */
 function takeApart({ properties }: SchemaPart, joined: Uint8Array): KeptSchema['keyValue'] {
   const bytes = Buffer.from(joined);

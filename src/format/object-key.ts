@@ -1,5 +1,5 @@
-// Where an object is in the bucket: a function of its first message and of nothing else, so that a repeated run
-// builds the same keys. Zero-padded, so that a listing is in message order; date= and partition= as Hive has them.
+// The key of an object: a function of its first message only, so that a repeated run builds the same keys. Numbers
+// are zero-padded, so that keys sort in message order; date= and partition= are Hive-style folders.
 import type { EntryId, MessageId, TimeMs } from '../ports.ts';
 import type { TopicName } from '../topic-name.ts';
 
@@ -34,7 +34,7 @@ export const OBJECT_NAME = new RegExp(
 export const compressionOf = (key: string): Compression | undefined =>
   BY_EXTENSION.get(key.slice(key.lastIndexOf('.jsonl')));
 
-/** `{prefix}{tenant}/{namespace}/{topic}/`: everything that is stored of one topic. */
+/** `{prefix}{tenant}/{namespace}/{topic}/`: the folder of all objects of a topic. */
 export function topicFolder(
   prefix: string,
   topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
@@ -61,7 +61,7 @@ export function formatObjectKey(prefix: string, parts: ObjectKeyParts): string {
   return `${topicFolder(prefix, parts)}date=${date}/partition=${partitionText(partition)}/${place}${EXTENSIONS[compression]}`;
 }
 
-/** Where the objects of a partition are that begin with a message published on the UTC day of this time. */
+/** The folder of a partition's objects whose first message was published on the UTC day of this time. */
 export function partitionFolder(
   prefix: string,
   topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
@@ -71,12 +71,12 @@ export function partitionFolder(
   return `${topicFolder(prefix, topic)}date=${dateOf(publishTimeMs)}/partition=${partitionText(partition)}/`;
 }
 
-/** How the names of the objects in a partition's folder begin that begin in this entry. */
+/** The prefix of the names of objects that begin in this entry. */
 export function entryDigits({ ledgerId, entryId }: EntryId): string {
   return `${digits(ledgerId, 12)}-${digits(entryId, 10)}`;
 }
 
-/** The parts of an object's key under `prefix`; `undefined` where it is no key of an object of records. */
+/** The parts of an object's key under `prefix`; `undefined` if it is not the key of an object of records. */
 export function parseObjectKey(prefix: string, key: string): ObjectKeyParts | undefined {
   return createKeyParser(prefix)(key);
 }
@@ -128,7 +128,7 @@ function parsePartitionFolder(prefix: string, folder: string): FolderParts | und
   };
 }
 
-/** Where an unreadable entry is kept: its bytes under this key, the reason beside it with `.json` for `.bin`. */
+/** The key of an unreadable entry's bytes; the reason is beside it, with `.json` instead of `.bin`. */
 export function unreadableKey(
   prefix: string,
   topic: Pick<TopicName, 'tenant' | 'namespace' | 'topic'>,
@@ -145,8 +145,8 @@ export interface DateSpan {
 }
 
 /**
- * Where a run's manifest is: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. With `span`, the days
- * of messages that are in objects of other dates: `~{from}~{until}` before `.json`.
+ * The key of a run's manifest: `{prefix}_runs/rule={rule}/date={YYYY-MM-DD}/{start}-{requestId}.json`. With `span`,
+ * the days of messages in objects of other dates: `~{from}~{until}` before `.json`.
  */
 export function runManifestKey(
   prefix: string,
@@ -160,7 +160,7 @@ export function runManifestKey(
   return `${manifestFolder(prefix, rule)}date=${dateOf(startedAtMs)}/${start}-${requestId}${days}.json`;
 }
 
-/** The days that a manifest's key names; `undefined` where it names none. */
+/** The days in a manifest's key; `undefined` if it has none. */
 export function parseManifestSpan(key: string): DateSpan | undefined {
   const [, from, until] = /~(\d{4}-\d{2}-\d{2})~(\d{4}-\d{2}-\d{2})\.json$/.exec(key) ?? [];
   return from === undefined || until === undefined ? undefined : { from, until };
@@ -181,7 +181,7 @@ export function longestKeyBytes(prefix: string, topic: TopicName, rule: string):
   return Math.max(...keys.map((key) => Buffer.byteLength(key)));
 }
 
-/** Whether this is one of the folders right below an archive's prefix that hold no objects of records: no tenant's. */
+/** Whether this is one of the archive's own folders directly below its prefix, and not a tenant's. */
 export const isOwnFolder = (name: string): boolean =>
   /^_(?:runs|contents|copies|export|restores|schemas|unreadable)\//.test(name);
 
@@ -190,7 +190,7 @@ export function manifestFolder(prefix: string, rule: string): string {
   return `${prefix}_runs/rule=${rule}/`;
 }
 
-/** When the run of a manifest began, milliseconds since the epoch; `undefined` where the key is none of a manifest. */
+/** When the run of a manifest began, milliseconds since the epoch; `undefined` if the key is not a manifest's. */
 export function parseManifestStart(key: string): number | undefined {
   const match = /\/(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(\d{3})Z-[^/]*\.json$/.exec(key);
   if (match === null) return undefined;
@@ -202,7 +202,9 @@ export function parseManifestStart(key: string): number | undefined {
 const digits = (number: number, width: number) => String(number).padStart(width, '0');
 const partitionText = (partition: number) => (partition < 0 ? 'none' : String(partition));
 
-/** The `YYYY-MM-DD` of a key: times before 1970 are under its first day, those after 9999 under the last of it. */
+/**
+ * The `YYYY-MM-DD` of a key: times before 1970 are under the first day of 1970, those after 9999 under its last day.
+ */
 export function dateOf(timeMs: TimeMs): string {
   const last = Date.UTC(9999, 11, 31);
   return new Date(Math.min(Math.max(Number(timeMs), 0), last)).toISOString().slice(0, 10);

@@ -1,6 +1,6 @@
-// The records of a batch from the bytes that its producer packed, without a JavaScript object for each message:
-// WebAssembly, for the plain batches that most are. It only saves time and garbage: the bytes are those of encodeRecord,
-// and where they would not be, it gives up.
+// Converts a plain batch, as most are, directly from the producer's bytes to records, without a JavaScript object per
+// message, in WebAssembly. An optimisation only: the bytes are those of encodeRecord, and for other batches it
+// returns nothing.
 import { isUtf8 } from 'node:buffer';
 import { escapeBytes, memory, OUTPUT_AT, output, SCRATCH_AT, SLACK_BYTES } from '../lib/json-text.ts';
 import { instantiate } from '../lib/wasm.ts';
@@ -17,13 +17,13 @@ interface Exports {
   encode(at: number, end: number, count: number, out: number, room: number, fixedBytes: number): number;
 }
 
-// What is where behind SCRATCH_AT: see packed-batch.wat.
+// The layout after SCRATCH_AT: see packed-batch.wat.
 const SECOND_AT = 128;
 const PAIRS_AT = 192;
 const TEXTS_AT = 768;
 const INPUT_AT = 16_384;
 const MAX_BATCH_BYTES = 262_144;
-/** Of one message, besides its own bytes and the texts that all have in common. */
+/** For one message, besides its own bytes and the texts that all messages share. */
 const MAX_FIXED_BYTES = 512;
 const CONSTANTS = [
   ',"key":"',
@@ -52,7 +52,7 @@ const { isPlain, encode } = instantiate<Exports>(PACKED_BATCH_WASM, {
 });
 for (const [index, text] of CONSTANTS.entries()) scratch.write(text, index * 16, 'latin1');
 
-/** The batch that is there since it was found plain: mostly it is encoded next. */
+/** The batch in memory since it was checked: mostly it is encoded next. */
 let input: Uint8Array | undefined;
 
 function setInput(bytes: Uint8Array): void {
@@ -60,7 +60,7 @@ function setInput(bytes: Uint8Array): void {
   input = bytes;
 }
 
-/** Whether the batch is so many messages of the plain kind, each whole, and nothing else. */
+/** Whether the batch consists of exactly so many complete, plain messages. */
 export function isPlainBatch(bytes: Uint8Array, count: number): boolean {
   if (bytes.length > MAX_BATCH_BYTES || count < 1) return false;
   setInput(bytes);
@@ -68,7 +68,10 @@ export function isPlainBatch(bytes: Uint8Array, count: number): boolean {
   return isPlain(start, start + bytes.length, count) === 1;
 }
 
-/** The records of a plain batch, as encodeRecords gives those of its messages; `undefined` where that has to be asked. */
+/**
+ * The records of a plain batch, identical to those of encodeRecords; `undefined` if the caller has to use
+ * encodeRecords.
+ */
 export function encodePacked({ bytes, count, common }: PackedBatch): Records | undefined {
   const parts = encodeCommon(common);
   let used = TEXTS_AT;

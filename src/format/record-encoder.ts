@@ -1,14 +1,14 @@
-// Many messages to the bytes of their records at once, without a string of each payload. It only saves time and garbage:
-// the bytes are those of encodeRecord.
+// Encodes many messages at once to the bytes of their records, without a string of each payload. An optimisation
+// only: the bytes are those of encodeRecord.
 import { isUtf8 } from 'node:buffer';
 import { escapeInto, MAX_ESCAPE_BYTES, MAX_INPUT_BYTES, output, SLACK_BYTES } from '../lib/json-text.ts';
 import type { Body, Message } from '../ports.ts';
 import { encodeRecord, encodeRecordHead } from './record.ts';
 
 const ROOM_BYTES = output.length - SLACK_BYTES;
-/** Text is written out at this length: strings over 128 KB are dear to the garbage collector. */
+/** Text is written out at this length: strings over 128 KB are expensive for the garbage collector. */
 const FLUSH_LENGTH = 16_384;
-/** Payloads of one entry that together are larger become records piece by piece, twice: once to know their size. */
+/** Larger payloads of one entry are encoded piece by piece, and twice: the first time to get their size. */
 const LARGE_BYTES = 5.5 * 1_048_576;
 const OPEN = ',"value":"';
 const OPEN_BASE64 = ',"valueBase64":"';
@@ -19,14 +19,14 @@ const BASE64_PIECE_BYTES = 49_152;
 /** Records, one after the other. */
 export interface Records {
   /**
-   * Views of memory that the next records take: copy each before anything is awaited, and before other messages are
-   * encoded. May be read again; of large messages they are made as they are read.
+   * Views of memory that the next records reuse: copy each before anything is awaited, and before other messages are
+   * encoded. May be read again; those of large messages are made as they are read.
    */
   readonly chunks: Iterable<Uint8Array>;
   readonly sizeBytes: number;
 }
 
-/** The same records in memory of their own, for whoever has to wait before they are read. */
+/** The same records in separate memory, for callers that have to wait before reading them. */
 export const keepRecords = (records: Records): Records =>
   Array.isArray(records.chunks)
     ? { chunks: records.chunks.map((chunk) => Buffer.from(chunk)), sizeBytes: records.sizeBytes }
@@ -41,12 +41,12 @@ export function encodeRecords(messages: readonly Message[]): Records {
   return { chunks: { [Symbol.iterator]: () => encodeInPieces(messages) }, sizeBytes };
 }
 
-/** Between two pieces others may use what they are made in: each is whole. */
+/** Between two pieces, others may use the same memory: each piece is complete. */
 function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
   for (const message of messages) {
     const { payload } = message;
     if (payload === null || payload.length <= MAX_INPUT_BYTES) {
-      // A large head makes several chunks: when the last one is read, others may have encoded theirs over it.
+      // A large head has several chunks: before the last one is read, others may have overwritten it.
       const { chunks } = encodeAtOnce([message]);
       yield* chunks.length > 1 ? chunks.map((chunk) => Buffer.from(chunk)) : chunks;
     } else if (isUtf8(payload)) {
@@ -66,7 +66,7 @@ function* encodeInPieces(messages: readonly Message[]): Generator<Uint8Array> {
 }
 
 function encodeAtOnce(messages: readonly Message[]): Body {
-  // What does not fit is copied; the last, and mostly only, chunk is a view.
+  // Full chunks are copied; the last, and mostly only, chunk is a view.
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   let used = 0;
@@ -111,7 +111,7 @@ function encodeAtOnce(messages: readonly Message[]): Body {
     if (text.length > FLUSH_LENGTH) write();
     text += OPEN;
     const first = payload.length > MAX_INPUT_BYTES ? payload.subarray(0, MAX_INPUT_BYTES) : payload;
-    // The head and what is escaped first are in one chunk, so that the start of a value can be undone.
+    // The head and the first escaped bytes are in one chunk, so that the start of a value can be undone.
     if (used + text.length * 3 + first.length * MAX_ESCAPE_BYTES > ROOM_BYTES) takeOut();
     write();
     const start = used;

@@ -11,12 +11,12 @@ import { compareEntries } from './entry-order.ts';
 /** The `x-cos-meta-format` of every object of records. */
 export const RECORD_FORMAT = 'tdmq-backup/1';
 
-/** `ledger:entry:partition:batchIndex`, -1 where the message has no partition or no place in a batch. */
+/** `ledger:entry:partition:batchIndex`, -1 if the message has no partition or no batch index. */
 export function formatMessageId(id: MessageId): string {
   return `${id.ledgerId}:${id.entryId}:${id.partition}:${id.batchIndex}`;
 }
 
-/** The reverse of formatMessageId; `undefined` where the text is no message id. */
+/** The reverse of formatMessageId; `undefined` if the text is no message id. */
 export function parseMessageId(text: string): MessageId | undefined {
   const match = /^(\d+):(\d+):(-1|\d+):(-1|\d+)$/.exec(text);
   if (match === null) return undefined;
@@ -28,17 +28,17 @@ export function parseMessageId(text: string): MessageId | undefined {
   };
 }
 
-/** The broker's order within one partition: negative where `a` comes before `b`. */
+/** The broker's order within one partition: negative if `a` comes before `b`. */
 export function compareMessageIds(a: Omit<MessageId, 'partition'>, b: Omit<MessageId, 'partition'>): number {
   return compareEntries(a, b) || a.batchIndex - b.batchIndex;
 }
 
-/** Whether a date from 1970 to 9999 holds the time. */
+/** Whether the time is in the years 1970 to 9999. */
 export const isDate = (timeMs: TimeMs): timeMs is number => timeMs >= 0 && timeMs <= LAST_FOUR_DIGIT_YEAR_MS;
 
 const LAST_FOUR_DIGIT_YEAR_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
-/** ISO 8601 in UTC with milliseconds; the plain number of milliseconds where no date holds it. */
+/** ISO 8601 in UTC with milliseconds; the number of milliseconds outside the years 1970 to 9999. */
 export function formatTime(timeMs: TimeMs): string {
   return isDate(timeMs) ? new Date(timeMs).toISOString() : String(timeMs);
 }
@@ -73,8 +73,8 @@ export function encodeRecordHead(message: Message): string {
 }
 
 /**
- * What the lines of a batch have in common: before and behind the place in the batch, the producer, the sequence id of a
- * message without one, and what is between that and the value.
+ * The parts that the lines of a batch share: before and after the batch index, the producer, the sequence id of a
+ * message without one, and the part between that and the value.
  */
 export const encodeCommon = (common: CommonFields): readonly string[] => [
   entryIds.begin(common.id),
@@ -102,17 +102,17 @@ function lastFields({ schemaVersion, replicatedFrom }: CommonFields): string {
   return replicatedFrom === undefined ? version : version + textField('replicatedFrom', replicatedFrom);
 }
 
-/** Bytes that are no valid UTF-8 get a field of their own: readers of JSON take no others for texts. */
+/** Bytes that are not valid UTF-8 get a separate field: JSON readers accept only UTF-8 as text. */
 const textField = (name: string, content: Text) =>
   typeof content === 'string' ? `,"${name}":${quote(content)}` : `,"${name}Base64":"${base64(content)}"`;
 
-/** As JSON.stringify, which is slow to begin; most texts have nothing to escape. */
+/** As JSON.stringify, which is slow for short texts; most texts need no escape. */
 const quote = (text: string) => (NEEDS_ESCAPES.test(text) ? JSON.stringify(text) : `"${text}"`);
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
 const NEEDS_ESCAPES = /["\\\u0000-\u001f\ud800-\udfff]/;
 
-/** Quotes what is mostly the text of before. */
+/** Quotes a text that is mostly the previous one. */
 function repeatedQuote(): { quote(text: string): string } {
   let last = '';
   let quoted = '""';
@@ -127,7 +127,7 @@ function repeatedQuote(): { quote(text: string): string } {
   };
 }
 
-/** Begins a record; the messages of a batch have that in common. */
+/** The beginning of a record, which the messages of a batch share. */
 function repeatedEntry(): { begin(id: MessageId): string } {
   let last: MessageId = { ledgerId: -1, entryId: -1, partition: -1, batchIndex: -1 };
   let start = '';
@@ -146,7 +146,9 @@ const entryIds = repeatedEntry();
 const topics = repeatedQuote();
 const producers = repeatedQuote();
 
-/** Formats times that mostly fall in the second of the one before: a date costs as much as all the rest of a head. */
+/**
+ * Formats times that are mostly in the same second as the previous one: a date costs as much as the rest of a head.
+ */
 function repeatedTime(): { format(timeMs: TimeMs): string } {
   let lastSecond = -1;
   let start = '';
@@ -169,7 +171,7 @@ const eventTimes = repeatedTime();
 
 const MAX_REPEATED_LENGTH = 2_048;
 
-/** Formats properties that are mostly those of the message before. */
+/** Formats properties that are mostly those of the previous message. */
 function repeatedProperties(): { format(pairs: Message['properties']): string } {
   let last: Message['properties'] = [];
   let text = '';
@@ -177,7 +179,7 @@ function repeatedProperties(): { format(pairs: Message['properties']): string } 
     format(pairs) {
       if (!isSame(pairs, last)) {
         const made = formatProperties(pairs);
-        // What is long is seldom that of before, and would stay in memory.
+        // Long texts rarely repeat, and would stay in memory.
         if (made.length > MAX_REPEATED_LENGTH) return made;
         text = made;
         last = pairs;
@@ -198,7 +200,7 @@ function isSame(some: Message['properties'], others: Message['properties']): boo
   return true;
 }
 
-/** Written by hand: a JavaScript object would move names that look like numbers to the front. */
+/** Not by a JavaScript object, which would move names that look like numbers to the front. */
 function formatProperties(pairs: Message['properties']): string {
   if (!pairs.every(isTextPair)) {
     const others = pairs.filter((pair) => !isTextPair(pair));
@@ -244,10 +246,7 @@ const base64 = (bytes: Uint8Array) => asBuffer(bytes).toString('base64');
 const asBuffer = (bytes: Uint8Array) =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/**
- * The message of one line, with or without its `\n`.
- * @throws BackupError `corrupt` that says what is wrong with the line.
- */
+/** The message of one line, with or without its `\n`. @throws BackupError `corrupt` with the fault of the line. */
 export function decodeRecord(line: string): Message {
   let fields: unknown;
   try {

@@ -1,5 +1,5 @@
-// What a run records about itself: its summary and one entry per object. It is the history and the index that
-// the read side asks first; never the truth, which is the objects.
+// The manifest of a run: its summary and one entry per object. It is the history, and the index that commands read
+// first; the objects remain the source of truth.
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
 import { type DateSpan, dateOf, runManifestKey } from './object-key.ts';
@@ -8,11 +8,11 @@ import { isDate, parseTime } from './record.ts';
 /** The `format` of a manifest. */
 export const RUN_MANIFEST_FORMAT = 'tdmq-backup-run/1';
 
-/** When the messages of an object were published, as formatTime writes it. */
+/** The publish times of an object's messages, as by formatTime. */
 export interface PublishTimes {
   readonly firstPublishTime: string;
   readonly lastPublishTime: string;
-  /** Only where messages between the first and the last were published before both, or after. */
+  /** Only if messages between the first and the last were published before both, or after. */
   readonly earliestPublishTime?: string;
   readonly latestPublishTime?: string;
 }
@@ -27,17 +27,17 @@ export interface ManifestObject extends PublishTimes {
   readonly size: number;
   readonly firstId: string;
   readonly lastId: string;
-  /** CRC-64/XZ of the stored bytes, decimal; absent where the store did not report it. */
+  /** CRC-64/XZ of the stored bytes, decimal; absent if the store did not report it. */
   readonly crc64?: string;
-  /** SHA-256 of the stored bytes, hex; absent in manifests from before it was written. */
+  /** SHA-256 of the stored bytes, hex; absent in manifests of early versions. */
   readonly sha256?: string;
-  /** Of the schemas that its messages mean (`schemaName`), as far as they are kept; absent where there are none. */
+  /** The stored schemas of its messages (`schemaName`); absent if there are none. */
   readonly schemas?: readonly string[];
   /** It was there before this run. */
   readonly alreadyStored: boolean;
 }
 
-/** Messages that wait in the subscription, no part of its backlog: each run reads them again (FILE_LINGER_MINUTES). */
+/** Lingering messages, which the backlog does not include: each run reads them again (FILE_LINGER_MINUTES). */
 export interface Lingering {
   readonly messages: number;
   /** As formatTime writes it. */
@@ -47,7 +47,7 @@ export interface Lingering {
 /** How a run ended; `failed` only in the log line and the manifest of a run that threw. */
 export type EndReason = 'caught_up' | 'deadline' | 'busy' | 'failed';
 
-/** What a run came to: the last log line and the return value of the function. */
+/** The summary of a run: the last log line and the return value of the function. */
 export interface Summary<Reason extends EndReason = EndReason> {
   readonly rule: string;
   readonly requestId: string;
@@ -63,25 +63,25 @@ export interface Summary<Reason extends EndReason = EndReason> {
   /** Found from an earlier run that could not acknowledge them. */
   readonly alreadyStored: number;
   readonly unreadable: number;
-  /** What the subscription still had at the end besides what lingers, where the broker reports it. */
+  /** The backlog at the end without lingering messages, if the broker reports it. */
   readonly backlog?: {
     readonly messages?: number;
     readonly entries?: number;
-    /** ISO 8601, UTC: how far behind the rule is. Known mostly where the run ended at its deadline. */
+    /** ISO 8601, UTC: how far behind the rule is. Mostly known only if the run ended at its deadline. */
     readonly oldestPublishTime?: string;
   };
-  /** What this run left in the subscription until it is old enough for a file; absent where that is nothing. */
+  /** The messages that linger after this run; absent if there are none. */
   readonly lingering?: Lingering;
-  /** Why the broker did not hand out what is left, where something is left and it is known. */
+  /** Why the broker did not deliver the backlog, if there is one and the reason is known. */
   readonly heldBack?: string;
   readonly partitions: number;
-  /** In how many partitions somebody else has moved the subscription forwards; absent where it was none. */
+  /** The number of partitions in which somebody else moved the subscription forwards; absent if none. */
   readonly subscriptionMoved?: number;
-  /** How many versions of schemas messages name that could not be had; absent where it was none. */
+  /** The number of schema versions whose schema was not available; absent if none. */
   readonly schemasMissing?: number;
 }
 
-/** Where the subscription was in a partition; entries as `ledger:entry`, absent where it is not known. */
+/** The subscription's positions in a partition; entries as `ledger:entry`, absent if not known. */
 export interface ManifestPosition {
   /** -1 where the topic is not partitioned. */
   readonly partition: number;
@@ -93,20 +93,20 @@ export interface ManifestPosition {
   readonly last?: string;
 }
 
-/** A subscription that was found elsewhere than the run before had left it. */
+/** A subscription whose position had changed since the previous run. */
 export interface SubscriptionMoved {
   readonly partition: number;
   readonly topic: string;
   /** `backwards`: messages come again. */
   readonly direction: 'forwards' | 'backwards';
-  /** Up to where an earlier run is known to have acknowledged. */
+  /** The position up to which an earlier run is known to have acknowledged. */
   readonly from: string;
   readonly to: string;
-  /** Forwards, where ids say it: so many entries at most are in no object. */
+  /** Forwards, if the ids show it: the largest possible number of entries in no object. */
   readonly entriesAtMost?: number;
 }
 
-/** How a run follows on those before it. */
+/** How a run follows on earlier ones. */
 export interface ManifestLink {
   /** `persistent://tenant/namespace/topic` */
   readonly topic: string;
@@ -115,33 +115,36 @@ export interface ManifestLink {
   readonly positions: readonly ManifestPosition[];
   /** The newest manifest of the rule that the run saw at its start. */
   readonly previous?: { readonly key: string; readonly sha256?: string };
-  /** Further ones that it saw and that the newest does not name: other instances left them. So each is named by one. */
+  /**
+   * Other manifests that it saw and that the newest does not list: other instances wrote them. So each manifest is
+   * listed by one other.
+   */
   readonly beside?: readonly string[];
-  /** The MD5 of their bytes by key, hex, where the store's list has it: to read them would be a request for each. */
+  /** The MD5 of their bytes by key, hex, if the store's list has it: reading them would cost a request each. */
   readonly besideMd5?: Readonly<Record<string, string>>;
   readonly moved?: readonly SubscriptionMoved[];
   /**
-   * When the first run of the rule began since which keys of manifests name the days of messages that are out of their
-   * date (`outOfDateSpan`). ISO 8601.
+   * When the first run of the rule began that writes the days of out-of-date messages (`outOfDateSpan`) into manifest
+   * keys. ISO 8601.
    */
   readonly spansInKeysSince?: string;
 }
 
-/** Raw bytes under `_unreadable/` that were decoded later. */
+/** A raw entry under `_unreadable/` that was decoded later. */
 export interface RecoveredRaw {
   readonly raw: string;
-  /** Keys of the objects that hold its messages; none where it had no messages. */
+  /** Keys of the objects with its messages; none if it had no messages. */
   readonly objects: readonly string[];
 }
 
 export interface RunManifest extends Summary, Partial<ManifestLink> {
   readonly format: typeof RUN_MANIFEST_FORMAT;
   readonly storedObjects: readonly ManifestObject[];
-  /** Only where `archive recover` wrote it. */
+  /** Only if `archive recover` wrote it. */
   readonly recovered?: readonly RecoveredRaw[];
 }
 
-/** The `requestId` of a manifest that a command made: it is of no run. */
+/** The `requestId` of a manifest that a command wrote, not a run. */
 export const COMMAND_REQUEST_IDS = { index: 'archive-index', recover: 'archive-recover' } as const;
 
 /** Stores the manifest of a run; returns its key. @throws BackupError `store` */
@@ -173,8 +176,8 @@ export async function storeRunManifest(
 const DAY_MS = 86_400_000;
 
 /**
- * The days between the first and the last message of those objects that hold messages of a day further than one from the
- * date of their key. Who looks for a time lists the days around it, and finds such objects by the key of this manifest.
+ * The days from the first to the last message of objects with messages more than a day from the date of their key. A
+ * command that searches for a time lists the days around it, and finds such objects by the key of this manifest.
  */
 function outOfDateSpan(objects: readonly ManifestObject[]): DateSpan | undefined {
   let span: DateSpan | undefined;
@@ -182,7 +185,7 @@ function outOfDateSpan(objects: readonly ManifestObject[]): DateSpan | undefined
     const { firstPublishTime, lastPublishTime, earliestPublishTime, latestPublishTime } = object;
     const ends = [parseTime(firstPublishTime), parseTime(lastPublishTime)];
     const between = [earliestPublishTime, latestPublishTime].flatMap((text) => parseTime(text ?? '') ?? []);
-    // Times that no date holds are under the first or the last day, and say nothing of those between.
+    // Times outside 1970 to 9999 are under the first or the last day, and extend no range.
     const isAstray = ends.some((timeMs) => timeMs === undefined || !isDate(timeMs));
     const days = isAstray ? EVER : [...ends, ...between].map((timeMs) => dateOf(timeMs as number)).sort();
     const [from, until] = [days[0] as string, days.at(-1) as string];

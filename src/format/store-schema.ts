@@ -1,5 +1,5 @@
-// Stores a schema under the first name that is free for it, or finds it stored: under its version, or where another
-// definition has that name, under one with digits of its own checksum. Replaces nothing.
+// Stores a schema under the first free name, or finds it stored: its version, or, if another definition has that
+// name, its version with digits of its checksum. Replaces nothing.
 import { BackupError } from '../errors.ts';
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, ObjectStore } from '../ports.ts';
@@ -18,7 +18,7 @@ import { readWhole } from './stored-object.ts';
 export interface StoredSchema {
   readonly name: string;
   readonly key: string;
-  /** It was not there before. */
+  /** It did not exist before. */
   readonly isNew: boolean;
   readonly sizeBytes: number;
 }

@@ -1,5 +1,5 @@
-// What an object holds that was found at a key: does it begin as our file does, and where does it end? Reads its metadata,
-// and the object itself where that does not say it. Refuses to guess, and to take a damaged one for stored.
+// Examines an object found at a key: whether it begins like our file, and where it ends. Reads its metadata, and the
+// object itself if the metadata is not enough. Never guesses, and never accepts a damaged object as stored.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
 import type { CallOptions, Message, MessageId, ObjectHead, ObjectStore } from '../ports.ts';
@@ -12,12 +12,12 @@ import { decodeRecord, formatMessageId, formatTime, parseMessageId, RECORD_FORMA
 export const DAMAGED_HINT =
   'Nothing of it was acknowledged, and no run takes it for stored: its messages are still in the subscription. Keep a copy if you want to look into it, remove the object, then run again with the same file limits.';
 
-/** The first read of an uncompressed object's end; doubled until a whole record is in it. */
+/** The size of the first read at an uncompressed object's end; doubled until it contains a whole record. */
 const TAIL_BYTES = 65_536;
 
 /**
- * Checks that the object begins with this message.
- * @throws BackupError `config` that names the key: another archive lives at this prefix.
+ * Checks that the object begins with this message. @throws BackupError `config` with the key: another archive uses
+ * this prefix.
  */
 export function assertBeginsWith(head: ObjectHead, first: Pick<Message, 'id' | 'publishTimeMs'>): void {
   const { metadata } = head;
@@ -89,7 +89,7 @@ export async function readWhole(
   return only instanceof Buffer && chunks.length === 1 ? only : Buffer.concat(chunks);
 }
 
-/** The bytes of a small object; `undefined` where it is gone since it was listed. @throws BackupError `store` */
+/** The bytes of a small object; `undefined` if it was removed since it was listed. @throws BackupError `store` */
 export async function readIfThere(
   store: ObjectStore,
   key: string,
@@ -103,7 +103,9 @@ export async function readIfThere(
   }
 }
 
-/** Whether a read failed since the object is not there: somebody, or a lifecycle rule, removed it after it was listed. */
+/**
+ * Whether a read failed because the object is missing: somebody, or a lifecycle rule, removed it after it was listed.
+ */
 export const isGone = (error: unknown): error is BackupError =>
   error instanceof BackupError && error.details['code'] === 'NoSuchKey';
 
@@ -144,8 +146,8 @@ async function lastLineOf(lines: AsyncIterable<string>): Promise<string | undefi
 }
 
 /**
- * The lines of an object of records, one at a time, without their `\n`. @throws BackupError as reading goes on; `corrupt`
- * at the end if the object says that it is not whole
+ * The lines of an object of records, one at a time, without their `\n`. @throws BackupError while reading; `corrupt`
+ * at the end if the end marks show that it was cut
  */
 export async function* readLines(
   store: ObjectStore,

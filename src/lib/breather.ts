@@ -1,8 +1,8 @@
-// Work that never waits for anything keeps timers and signals from running: Ctrl-C would have to wait until it is over.
+// Lets timers and signals run during long synchronous work: otherwise Ctrl-C would wait until it is over.
 
 const SLICE_MS = 12;
 
-/** A function to call now and then: lets the event loop go round once a slice of time was worked through. */
+/** A function to call regularly: yields to the event loop after each time slice. */
 export function createBreather(): () => Promise<void> | undefined {
   let startedMs = performance.now();
   return () => {

@@ -1,20 +1,21 @@
-// Bytes that wait to be sent, copied into blocks of one size. Blocks go round: those of a body that was sent once, and
-// whose call has succeeded, take the next bytes. A buffer for each piece would cost a page fault for every 4 KB, and the
-// collector's time.
+// Bytes to send, copied into blocks of one size. Blocks are reused: once a body was sent and its call has succeeded,
+// its blocks hold the next bytes. A new buffer for each piece would cost a page fault for every 4 KB, and time for
+// garbage collection.
 import type { Body } from '../ports.ts';
 
 export const BLOCK_BYTES = 65_536;
 /**
- * So many are kept to be used again: 64 MiB, which is what uploads may hold at once. There are never more blocks than were
- * in use at one time; with 16 MiB, uploads that ended together had theirs freed, and the next bytes cost page faults again.
+ * The number of blocks to keep for reuse: 64 MiB, the limit of parallel uploads. There are never more blocks than
+ * were in use at one time. With 16 MiB, blocks of uploads that ended together were freed, and the next bytes cost
+ * page faults again.
  */
 const MAX_FREE_BLOCKS = 1_024;
 
 const freeBlocks: Buffer[] = [];
 
 /**
- * Copies what it is given: it may be changed after the call. `onBytes` sees all bytes once, in order, at the latest when they
- * are taken out: block by block, while the processor has them at hand.
+ * Copies the given bytes: they may change after the call. `onBytes` receives all bytes once, in order, at the latest
+ * when they are taken out: block by block, while they are in the processor's cache.
  */
 export class ChunkList {
   readonly #onBytes: ((bytes: Uint8Array) => void) | undefined;
@@ -60,7 +61,7 @@ export class ChunkList {
   }
 }
 
-/** What a list had, to be sent. */
+/** The bytes of a list, to be sent. */
 export class BlockBody implements Body {
   readonly sizeBytes: number;
   #blocks: Buffer[];
@@ -71,13 +72,13 @@ export class BlockBody implements Body {
     this.sizeBytes = sizeBytes;
   }
 
-  /** For those who send it: whoever asks may keep them for as long as its request lives. */
+  /** For senders, which may keep them as long as their request lives. */
   get chunks(): readonly Uint8Array[] {
     this.#readings++;
     return [...this.views()];
   }
 
-  /** The bytes, for those who keep none of them. */
+  /** The bytes, for callers that keep none of them. */
   *views(): Generator<Uint8Array, void, undefined> {
     let left = this.sizeBytes;
     for (const block of this.#blocks) {
@@ -87,8 +88,8 @@ export class BlockBody implements Body {
   }
 
   /**
-   * The call that sent it has succeeded: its blocks are used again, unless a request was cut before that one. Such a
-   * request may be sending still, and must not send other bytes.
+   * The call that sent it has succeeded: its blocks can be reused, unless an earlier request was aborted, because
+   * that one may still be sending and must not send other bytes.
    */
   recycle(): void {
     const blocks = this.#readings > 1 ? [] : this.#blocks;

@@ -10,8 +10,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * Begins with the time of the system and goes on evenly: a system clock that is set meanwhile, back or forth, neither ends
- * a run nor keeps it beyond its limit. Make one for each run.
+ * Starts with the system time and advances steadily: changes of the system clock neither end a run nor extend it
+ * beyond its limit. Create one for each run.
  */
 export function steadyClock(): Clock {
   const originMs = Date.now() - performance.now();

@@ -1,5 +1,5 @@
-// CRC-64/XZ (ECMA-182, reflected), as COS answers it in x-cos-hash-crc64ecma. The loop is WebAssembly, sixteen bytes a
-// step: JavaScript has no fast 64-bit integers, and every stored byte passes here.
+// CRC-64/XZ (ECMA-182, reflected), as COS returns it in x-cos-hash-crc64ecma. The loop is WebAssembly, sixteen bytes
+// per step: JavaScript has no fast 64-bit integers, and every stored byte is checked.
 import { instantiate, once, type WithMemory } from './wasm.ts';
 
 /** crc64.wat, assembled. A test assembles it again and compares. */
@@ -19,7 +19,7 @@ interface Exports extends WithMemory {
   update(crc: bigint, at: number, length: number): bigint;
 }
 
-/** Made at the first checksum: a run with nothing to store needs none. */
+/** Created at the first checksum: an empty run needs none. */
 const loaded = once(() => {
   const { memory, update } = instantiate<Exports>(CRC64_WASM);
   fillTables(new BigUint64Array(memory.buffer, 0, 16 * 256), update);
@@ -45,7 +45,7 @@ function fillTables(tables: BigUint64Array, update: Exports['update']): void {
   }
 }
 
-/** A running checksum. Feed it chunks in order; `digest` may be asked at any time. */
+/** A running checksum. Feed it chunks in order; `digest` may be called at any time. */
 export class Crc64 {
   #crc = -1n;
 

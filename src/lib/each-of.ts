@@ -1,15 +1,15 @@
-// Items that come several at a time, one by one. A generator would do it, with three promises and two turns for each item:
+// Iterates over batches of items one by one. A generator would take three promises and two event-loop turns per item,
 // most of the time of a listing.
 
 type Batches<T> = AsyncGenerator<readonly T[], void, undefined>;
 
 const batchesOfItems = new WeakMap<object, Batches<unknown>>();
 
-/** What `eachOf` would give one by one, still several at a time: instead of reading the items. `undefined`: they come by themselves. */
+/** The batches behind `eachOf`, for callers that can use several items at once. `undefined` if there are none. */
 export const batchesOf = <T>(items: AsyncIterable<T>): Batches<T> | undefined =>
   batchesOfItems.get(items) as Batches<T> | undefined;
 
-/** The items of `batches`, in their order; whoever stops reading ends them. */
+/** The items of `batches`, in their order; ending the iteration ends the batches. */
 export function eachOf<T>(batches: Batches<T>): AsyncGenerator<T, void, undefined> {
   let batch: readonly T[] = [];
   let at = 0;

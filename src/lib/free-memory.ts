@@ -1,12 +1,12 @@
-// Gives memory back at once. V8 frees what nobody needs when it looks for it, which is late for large buffers: it counts
-// them as little. It frees no part of a buffer, and nothing that somebody else may still read.
+// Frees memory at once. V8 frees large unused buffers late, because it counts them as small. Frees no part of a
+// buffer, and nothing that others may still read.
 import { MessageChannel } from 'node:worker_threads';
 
-/** Whatever is moved there is gone. */
+/** Memory that is transferred there is freed. */
 let nowhere: MessagePort | undefined;
 type MessagePort = MessageChannel['port1'];
 
-/** Frees the whole memory below the bytes, which have none from then on. */
+/** Frees the whole buffer under the bytes, which are empty from then on. */
 export function freeMemory({ buffer }: Uint8Array<ArrayBuffer>): void {
   if (nowhere === undefined) {
     nowhere = new MessageChannel().port1;

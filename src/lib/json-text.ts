@@ -1,5 +1,5 @@
-// Bytes of UTF-8 as the inside of a JSON string, exactly as JSON.stringify would write it, without a JavaScript string
-// between: WebAssembly, sixteen bytes a step. Does not check that the bytes are UTF-8; it reports where that is needed.
+// Bytes of UTF-8 as the inside of a JSON string, exactly as JSON.stringify would write it, without a JavaScript
+// string between: WebAssembly, sixteen bytes a step. Does not validate UTF-8; it reports when that is necessary.
 import { instantiate, type WithMemory } from './wasm.ts';
 
 /** json-text.wat, assembled. A test assembles it again and compares. */
@@ -32,7 +32,7 @@ export const OUTPUT_AT = TABLE_BYTES + MAX_INPUT_BYTES;
 /** The memory from here on belongs to format/packed-batch.ts. */
 export const SCRATCH_AT = 20 * 65_536;
 
-/** Where text is put together: one for all, so it is taken out before anything is awaited. */
+/** The shared memory for assembling text, so copy the result before anything is awaited. */
 export const output = Buffer.from(memory.buffer, OUTPUT_AT, SCRATCH_AT - OUTPUT_AT);
 
 for (let byte = 0; byte < 256; byte++) {

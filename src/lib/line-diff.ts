@@ -1,11 +1,11 @@
-// What two texts differ in, line by line: the longest lines in common stay, the rest goes and comes.
+// The difference of two texts, line by line: the longest common lines stay, the others are removed or added.
 
 export interface DiffLine {
   readonly kind: 'same' | 'gone' | 'new';
   readonly text: string;
 }
 
-/** Beyond so many pairs of lines, what differs is shown as one piece: nobody could wait for the shortest way. */
+/** Beyond so many pairs of lines, the difference is one piece: the shortest difference would take too long. */
 const MAX_PAIRS = 25_000_000;
 
 /** The lines of both texts, in order; `gone` are of `before` alone, `new` of `after`. */

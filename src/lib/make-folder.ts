@@ -1,9 +1,9 @@
-// Makes a folder with those above it. Node's own `recursive` tries for ever where a file system lets nobody make a folder
-// and says ENOENT (/proc, mounts by autofs): nodejs/node, lib mkdir -p, up to Node 24 at least. This one fails.
+// Creates a folder and its parents. Node's own `recursive` loops for ever on file systems that refuse new folders
+// with ENOENT (/proc, mounts by autofs), up to Node 24 at least. This one fails.
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** May be repeated. Gives the first folder that was not there, as `mkdir` does. @throws what the file system refuses */
+/** May be repeated. Returns the first folder that it created, as `mkdir` does. @throws the file system's error */
 export async function makeFolder(path: string): Promise<string | undefined> {
   try {
     await mkdir(path);

@@ -1,8 +1,8 @@
-// Work on items several at a time, whose results come in the order of the items.
+// Processes several items in parallel and returns the results in the order of the items.
 
 /**
- * What `work` makes of each item, in their order; `width` at a time, which is as far as it reads ahead. The first failure
- * is thrown where its result would have come.
+ * The results of `work` for each item, in order; `width` at a time, which is also how far it reads ahead. Throws the
+ * first failure in the place of its result.
  */
 export async function* mapInOrder<Item, Result>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -12,7 +12,7 @@ export async function* mapInOrder<Item, Result>(
   const underWay: Promise<Result>[] = [];
   for await (const item of items) {
     const working = work(item);
-    // It is awaited later, or never where one before it fails.
+    // It is awaited later, or never if an earlier one fails.
     working.catch(() => undefined);
     underWay.push(working);
     if (underWay.length >= width) yield await (underWay.shift() as Promise<Result>);

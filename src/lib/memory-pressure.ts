@@ -1,13 +1,13 @@
-// Keeps Node below the function's memory. V8 frees the buffers of old messages when its own heap asks for it, and its
-// heap does not know of SCF's limit; so the collector is called when what is in use passes a bound. It changes nothing
-// where memory is plentiful.
+// Keeps Node below the function's memory limit. V8 frees the buffers of old messages when its own heap requires it,
+// and does not know SCF's limit; so this calls the collector when memory in use exceeds a limit. Does nothing if
+// there is enough memory.
 import v8 from 'node:v8';
 import vm from 'node:vm';
 
-/** Memory is looked at each time so many bytes have passed: often enough for small functions, and cheap. */
+/** How many bytes pass between two checks: often enough for small functions, and cheap. */
 const LOOK_EVERY_BYTES = 4 * 1_048_576;
 
-/** Counts bytes that pass through memory, and collects garbage where more than `limitBytes` are in use. */
+/** Counts bytes that pass through memory, and collects garbage if more than `limitBytes` are in use. */
 export function createMemoryPressure(
   limitBytes: number,
   collect?: () => void,
@@ -20,13 +20,13 @@ export function createMemoryPressure(
     if (passedBytes < LOOK_EVERY_BYTES) return;
     passedBytes = 0;
     if (inUse() <= limitBytes) return;
-    // A run with little to do needs none, and having it takes a millisecond.
+    // A small run needs no collector, and getting it takes a millisecond.
     collector ??= collectorOfNode();
     collector();
   };
 }
 
-/** Not process.memoryUsage(), which asks the system as well. */
+/** Not process.memoryUsage(), which also makes a system call. */
 function inUseBytes(): number {
   const { used_heap_size: heapBytes, external_memory: externalBytes } = v8.getHeapStatistics();
   return heapBytes + externalBytes;

@@ -1,6 +1,6 @@
-// What somebody who mistyped a name may have meant.
+// Suggests the name that somebody may have mistyped.
 
-/** The known name that takes the fewest changes to come to. */
+/** The known name with the smallest edit distance. */
 export function nearest(name: string, known: readonly string[]): string {
   return known.reduce(
     (best, one) => (distance(name, one) < distance(name, best) ? one : best),

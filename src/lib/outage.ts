@@ -1,19 +1,19 @@
-// How long a run waits for a Pulsar that is away or does not answer: one rule for receiving, acknowledging and resuming.
-// Opening has its own, shorter one: nothing was begun by then.
+// How long a run waits during an outage of Pulsar: one rule for receiving, acknowledging and resuming. Opening has a
+// shorter one, because nothing is in progress then.
 import type { BackupError } from '../errors.ts';
 import { type RetryOptions, retry } from './retry.ts';
 
 /** Milliseconds from the first sign of an outage. */
 export const MAX_OUTAGE_MS = 120_000;
 
-/** The hint of an error that may pass. */
+/** The hint of a temporary error. */
 export const OUTAGE_HINT = `It is tried again for up to ${MAX_OUTAGE_MS / 1_000} s, while the run has time; look at the broker if it happens often.`;
 
 const ends = new WeakSet<BackupError>();
 
 /**
- * Marks the error of a source that has waited for its connection as long as a run may: whoever meets it waits no longer.
- * It stays retryable, since the next run may do better.
+ * Marks the error of a source that has waited for its connection as long as a run may, so that callers wait no
+ * longer. It stays retryable, because the next run may succeed.
  */
 export function endingOutage(error: BackupError): BackupError {
   ends.add(error);

@@ -1,9 +1,9 @@
-// Several sequences one after the other, of which the next ones are read already: for lists that come in pages, where each
-// page costs a round trip. Never holds more than so many items of each.
+// Concatenates sequences and reads the next ones ahead: for paged lists, where each page costs a round trip. Holds a
+// limited number of items of each.
 
 /**
- * The items of `sources`, in their order. `width` of them are read at a time, each at most `ahead` items ahead of who
- * reads. The first failure is thrown where its items would have come; whoever stops reading ends all.
+ * The items of `sources`, in their order. Reads `width` sources at a time, each at most `ahead` items ahead of the
+ * consumer. Throws the first failure in the place of its items; ending the iteration ends all sources.
  */
 export async function* readAhead<T>(
   sources: Iterable<() => AsyncIterable<T>> | AsyncIterable<() => AsyncIterable<T>>,
@@ -31,7 +31,7 @@ export async function* readAhead<T>(
 }
 
 interface Reader<T> {
-  /** What has come by now, at least one item; `undefined` at the end. */
+  /** The items that have arrived, at least one; `undefined` at the end. */
   take(): Promise<readonly T[] | undefined>;
   stop(): void;
 }

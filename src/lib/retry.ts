@@ -1,4 +1,4 @@
-// The one place that repeats I/O: exponential backoff with jitter, within the run's time.
+// The one place that retries I/O: exponential backoff with jitter, within the run's time.
 import { BackupError } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 
@@ -14,13 +14,13 @@ export interface RetryOptions {
   /** By default: whether it is retryable. */
   readonly isWorthIt?: (error: BackupError) => boolean;
   readonly onRetry?: (error: BackupError, attempt: number, delayMs: number) => void;
-  /** From 0 to 1; tests own it. */
+  /** From 0 to 1; tests control it. */
   readonly random?: () => number;
 }
 
 /**
- * Calls `operation` until it succeeds, fails with an error that is not retryable, or tries or time are over; then
- * the last error is thrown. Waits between half and all of the backoff, so that instances spread out.
+ * Calls `operation` until it succeeds, fails with an error that is not retryable, or runs out of tries or time; then
+ * throws the last error. Waits between half and all of the backoff, so that instances spread out.
  */
 export async function retry<T>(
   operation: (attempt: number) => Promise<T>,

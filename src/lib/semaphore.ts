@@ -1,4 +1,4 @@
-// How many may do something at once: a counting semaphore, first come, first served.
+// A counting semaphore, first come, first served.
 
 export interface Slots {
   /** Runs `work` when a slot is free, and frees it whatever happens. */

@@ -1,10 +1,10 @@
-// Times as a person writes them: one parser for every command. A time without a zone is UTC, as in records, keys and
-// logs. It refuses what is no day of the calendar, and never rounds it to another day.
+// Parses times that people type, for every command. A time without a zone is UTC, as in records, keys and logs.
+// Refuses days that do not exist instead of rounding them.
 
 const TIME =
   /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:Z|([+-])(\d\d):?(\d\d))?)?$/i;
 
-/** What parseTimeText takes, for messages. */
+/** The formats that parseTimeText accepts, for messages. */
 export const TIME_EXPECTED =
   'an ISO time (2026-11-23, 2026-11-23T23:21:41Z, 2026-11-24T07:21:41+08:00); without a zone it is UTC';
 

@@ -1,6 +1,6 @@
-// Waiting for what cannot be cancelled, no longer than a signal allows.
+// Waits for an operation that cannot be cancelled, no longer than a signal allows.
 
-/** What `promise` comes to, or a rejection with `reason()` once the signal is aborted. The promise itself goes on. */
+/** The result of `promise`, or a rejection with `reason()` once the signal aborts. The promise itself continues. */
 export async function untilAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,

@@ -1,5 +1,5 @@
-// Texts from outside (values, keys, topic names, error messages) as a person may look at them: what would move a terminal's
-// cursor, colour it, or turn letters round is written out, as JSON escapes it. What programs read is not for here.
+// Makes texts from outside (values, keys, topic names, error messages) safe to display: escapes characters that would
+// move a terminal's cursor, change colours, or reverse text, as JSON does. Not for output that programs read.
 
 /** Control characters of both sets, what sets the direction of letters, separators of lines, and what has no width. */
 const HIDDEN = /[\p{Cc}\p{Bidi_Control}\u00ad\u200b\u2028\u2029\u2060\ufeff]/gu;
@@ -10,7 +10,7 @@ const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t'
 const escaped = (one: string): string =>
   SHORT[one] ?? `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
-/** Whether there is nothing in it but what is on every keyboard: nearly all texts, known in a fraction of the time. */
+/** Whether the text is printable ASCII: true for nearly all texts, and fast to check. */
 export const isPlainText = (text: string): boolean => /^[\x20-\x7e]*$/.test(text);
 
 /** The text as one line without anything hidden. */

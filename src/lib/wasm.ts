@@ -1,5 +1,5 @@
-// WebAssembly modules that are in the source as base64 of their assembled text (*.wat). Refuses nothing: a module that
-// does not load is a fault of the build, and tests assemble each of them again and compare.
+// Loads WebAssembly modules, which the source contains in base64, assembled from *.wat. A module that does not load
+// is a fault of the build; tests assemble each again and compare.
 
 /** Node has it; the types of Node alone do not. */
 const { WebAssembly } = globalThis as unknown as {

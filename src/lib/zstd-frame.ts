@@ -1,4 +1,4 @@
-// The borders of Zstandard frames (RFC 8878): where the one at the beginning of some bytes ends. It decompresses nothing.
+// Finds the end of the Zstandard frame (RFC 8878) at the beginning of some bytes. Decompresses nothing.
 
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a5;
@@ -7,17 +7,17 @@ const COMPRESSED_BLOCK = 2;
 const MAX_BLOCK_BYTES = 131_072;
 const RESERVED_BLOCK = 3;
 
-/** Where a frame ends and what it says about itself. */
+/** The end of a frame, and the sizes in its header. */
 export interface ZstdFrame {
   readonly sizeBytes: number;
   readonly isSkippable: boolean;
-  /** `undefined` where the frame does not report it, as those of streaming encoders. */
+  /** `undefined` if the frame does not report it, as with streaming encoders. */
   readonly contentBytes: number | undefined;
-  /** What its blocks can hold, whatever it reports. */
+  /** The most that its blocks can contain, whatever it reports. */
   readonly contentAtMostBytes: number;
 }
 
-/** The frame that the bytes begin with; `undefined` where its end is not among them. @throws Error where it is none */
+/** The frame at the beginning of the bytes; `undefined` if it is incomplete. @throws Error if there is none */
 export function readFrame(bytes: Buffer): ZstdFrame | undefined {
   if (bytes.length < 8) return undefined;
   const magic = bytes.readUInt32LE(0);

@@ -1,8 +1,8 @@
-// Zstd in WebAssembly, for Node versions whose zlib has none. It works on the thread that asks, in 256 KB at a time: a
-// thread of its own would take another 30 ms of CPU at its start, and 24 MB.
+// Zstd in WebAssembly, for Node versions whose zlib has none. It works on the calling thread, on 256 KB at a time: a
+// separate thread would take 30 ms of CPU at its start, and 24 MB.
 import type { Zstd } from '@hpcc-js/wasm-zstd';
 
-/** Compresses and decompresses. Each result is a view of memory that the next call takes: copy it before. */
+/** Compresses and decompresses. Each result is a view of memory that the next call reuses: copy it first. */
 export interface WasmZstd {
   /** One frame of the pieces, together `sizeBytes`. @throws Error */
   compress(pieces: Iterable<Uint8Array>, sizeBytes: number, level: number): Uint8Array;
@@ -11,8 +11,8 @@ export interface WasmZstd {
 }
 
 /**
- * What is asked of the library: its own methods give their results out by way of an array of numbers, which takes eight
- * times their memory and five times the time. Its version is pinned for this.
+ * The internals of the library that are used: its own methods return results through an array of numbers, which takes
+ * eight times the memory and five times the time. Its version is pinned for this.
  */
 interface Inside {
   readonly _mainModule: {
@@ -30,7 +30,7 @@ interface Inside {
   };
 }
 
-/** The most that a frame of so many bytes can have (zstd's ZSTD_COMPRESSBOUND). */
+/** The largest compressed size of so many bytes (zstd's ZSTD_COMPRESSBOUND). */
 export const compressedRoomBytes = (bytes: number): number => bytes + (bytes >> 8) + 64;
 
 let loading: Promise<WasmZstd> | undefined;
@@ -46,7 +46,7 @@ function wasmZstd(zstd: Zstd): WasmZstd {
   const heap = _mainModule._module;
   const input = createRoom(heap);
   const output = createRoom(heap);
-  /** Its memory may have moved: its bytes are asked for each time. */
+  /** Its memory may have moved, so its bytes are looked up each time. */
   const result = (sizeBytes: number): Uint8Array => {
     if (api.isError(sizeBytes)) throw new Error(api.getErrorName(sizeBytes));
     return heap.HEAPU8.subarray(output.at, output.at + sizeBytes);
@@ -75,7 +75,7 @@ function wasmZstd(zstd: Zstd): WasmZstd {
   };
 }
 
-/** A place in the memory of WebAssembly that is used again and again, and grows with what is put there. */
+/** A reused buffer in the memory of WebAssembly, which grows as needed. */
 function createRoom(heap: Inside['_mainModule']['_module']): {
   readonly at: number;
   hold(bytes: number): void;

@@ -1,5 +1,5 @@
-// Zstandard (RFC 8878) as independent frames of bounded size, so that a reader never holds more than one. Node's own
-// where it has it (22.15), else WebAssembly. Refuses frames that are too large to be held.
+// Zstandard (RFC 8878) as independent frames of limited size, so that a reader never holds more than one. Uses Node's
+// own zstd if available (22.15), else WebAssembly. Refuses frames that are too large for memory.
 import type { Transform } from 'node:stream';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
@@ -23,7 +23,7 @@ const COMPRESSION_LEVEL = 100;
 /** `ZSTD_c_checksumFlag`: each frame ends with a checksum of its content, so that a reader sees damage as with gzip. */
 const CHECKSUM_FLAG = 201;
 
-/** `ZSTD_e_end`: what is written becomes a frame. */
+/** `ZSTD_e_end`: ends the frame. */
 const END = 2;
 
 interface CompressOptions {
@@ -68,13 +68,13 @@ export function compressFrame(
 
 async function loadAndCompress(pieces: Iterable<Uint8Array>, sizeBytes: number): Promise<Uint8Array> {
   wasm = await loadWasmZstd();
-  // Others who waited for it too may compress before this one is looked at.
+  // Others that waited too may compress before this result is read.
   return Buffer.from(wasm.compress(pieces, sizeBytes, LEVEL));
 }
 
 /**
- * One after the other, by one stream, on a thread of Node's pool. The functions that compress at once make a context for
- * each call, which is free only when V8 finds it: a function of 128 MB took 141.
+ * One frame after the other, by one stream, on a thread of Node's pool. Node's one-shot functions create a context
+ * for each call and free it only at the next garbage collection: a function of 128 MB used 141 MB.
  */
 function nativeFrames(create: NonNullable<typeof createZstdCompress>): NonNullable<typeof native> {
   const input = Buffer.allocUnsafeSlow(FRAME_INPUT_BYTES);
@@ -82,7 +82,7 @@ function nativeFrames(create: NonNullable<typeof createZstdCompress>): NonNullab
   const stream = create({
     flush: END,
     chunkSize: roomBytes,
-    // A frame is read when it is whole.
+    // A frame is decompressed when it is complete.
     readableHighWaterMark: 2 * roomBytes,
     params: { [CHECKSUM_FLAG]: 1, [COMPRESSION_LEVEL]: LEVEL },
   });
@@ -108,7 +108,7 @@ function nativeFrames(create: NonNullable<typeof createZstdCompress>): NonNullab
   };
 }
 
-/** The content of the frames, one by one. @throws Error where they are damaged, cut off, or too large */
+/** The content of the frames, one by one. @throws Error if they are damaged, incomplete, or too large */
 export async function* decompressFrames(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of source) {

@@ -1,4 +1,4 @@
-// `npm run build`: bundles the function and the CLI into dist/ and says how big they are.
+// `npm run build`: bundles the function and the CLI into dist/ and prints their sizes.
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleCli, bundleFunction } from './bundle.ts';

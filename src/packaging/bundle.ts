@@ -22,7 +22,7 @@ const shareIndex: Plugin = {
   },
 };
 
-/** Packages that few rules need: they go into files of their own beside index.js, by the names of these. */
+/** Packages that few rules need: they become separate files beside index.js, with these names. */
 const SHARED_PACKAGES: Readonly<Record<string, string>> = {
   'tencentcloud-sdk-nodejs/tencentcloud/common/common_client.js': 'cloud-sdk',
 };
@@ -38,9 +38,9 @@ const sharePackages: Plugin = {
 };
 
 /**
- * What packages load at their start for something that the function never asks for, each with what takes its place: the
- * request library of the SDKs cookies, another kind of signature, and types by the names of files; pino what writes to
- * files and threads, and what redacts by paths.
+ * Modules that packages load at their start and the function never uses, each with its replacement: the SDKs' request
+ * library loads cookies, another kind of signature, and types by file name; pino loads writers to files and threads,
+ * and redaction by path.
  */
 const LEFT_OUT: Readonly<Record<string, string>> = {
   'mime-db': 'module.exports = {};',
@@ -66,7 +66,7 @@ const leaveOut: Plugin = {
   },
 };
 
-/** Those packages that `index` loads, minified but for their names: a cold start reads and parses all of it. */
+/** The packages that `index` loads, minified except for names: a cold start reads and parses all of it. */
 async function bundlePackages(root: string, outDir: string, index: Metafile): Promise<Metafile> {
   const loaded = new Set(
     Object.values(index.outputs).flatMap(({ imports }) => imports.map(({ path }) => path)),

@@ -1,5 +1,5 @@
-// The function's package: what SCF is given. Same files, same bytes: sorted names, one fixed time, modes kept. It
-// compresses in JavaScript, so the bytes depend on no zlib version either.
+// The function's package for SCF. Reproducible: sorted names, one fixed time, fixed modes, and compression in
+// JavaScript, so that the bytes do not depend on a zlib version.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Zippable, zipSync } from 'fflate';
@@ -12,7 +12,7 @@ export interface PackageFile {
   readonly bytes: Uint8Array;
 }
 
-/** What SCF takes: 50 MB zipped when a function is created, 20 MB when its code is replaced through the API. */
+/** SCF's limits: 50 MB zipped when a function is created, 20 MB when its code is replaced through the API. */
 export const ZIP_LIMIT_BYTES = 20_000_000;
 
 /** Start scripts, one content under both names: Web functions run `scf_bootstrap`, custom runtimes `bootstrap`. */

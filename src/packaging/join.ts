@@ -1,5 +1,5 @@
-// Joins files of a split bundle: each file costs a command half a millisecond at its start, whatever is in it, so what a
-// command always loads is one file. A module still exists once. Knows nothing of what is bundled.
+// Joins files of a split bundle: each file costs a command half a millisecond at its start, so everything that a
+// command always loads becomes one file. Each module still exists once. Knows nothing of the bundle's content.
 import { basename } from 'node:path';
 import { type BuildResult, build } from 'esbuild';
 import { importedAtOnce, type Outputs } from './split.ts';
@@ -22,7 +22,7 @@ export async function joinFiles(
   const outputs: Outputs = new Map(
     Object.entries(metafile.outputs).map(([path, one]) => [basename(path), one]),
   );
-  /** The group of a file, and the letter by which its exports are told apart there. */
+  /** The group of a file, and the letter that distinguishes its exports there. */
   const places = new Map<string, { readonly group: Group; readonly mark: string }>();
   for (const group of groups)
     for (const [file, { entryPoint }] of outputs) {
@@ -32,7 +32,7 @@ export async function joinFiles(
     }
 
   const exportsOf = (name: string) => outputs.get(name)?.exports ?? [];
-  /** What a file that was joined exports, taken from its group. */
+  /** The exports of a joined file, from its group. */
   const takenFrom = (name: string, { group, mark }: { group: Group; mark: string }) =>
     `export { ${exportsOf(name).map((one) => `${mark}${one} as ${one}`)} } from './${group.name}.js';`;
 
@@ -77,7 +77,7 @@ export async function joinFiles(
     ...[...code].map(async ([name, text]) => {
       const place = places.get(name);
       if (place === undefined) await write(name, text);
-      // Who imports it later imports it by its own name.
+      // Later imports use its own name.
       else if (outputs.get(name)?.entryPoint !== undefined) files.set(name, takenFrom(name, place));
     }),
   ]);

@@ -1,5 +1,5 @@
 // Fetches pulsar-client with the binding that loads on SCF's Linux, whatever machine packages it. Refuses a binding
-// that asks for a newer C library than the runtime has: that would only show at the first invocation.
+// that needs a newer C library than the runtime has, which would otherwise fail only at the first invocation.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -71,7 +71,7 @@ function readBinding(path: string): Uint8Array {
   }
 }
 
-/** Why this binding would not load on the platform; `undefined` where it would, as far as its symbols show. */
+/** Why this binding would not load on the platform; `undefined` if it would, as far as its symbols show. */
 export function bindingFault(binding: Uint8Array, platform: Platform): string | undefined {
   const bytes = Buffer.from(binding.buffer, binding.byteOffset, binding.byteLength);
   const isElf = bytes.length > 20 && bytes.readUInt32BE(0) === 0x7f454c46;

@@ -1,6 +1,7 @@
-// Two parts of a bundle: what its entry imports at once, in one file, and what it imports later, each in a file of its own.
-// Starting a function costs the more the more code is read, and each file costs half a millisecond besides. Late files
-// take what they share with the entry from it, so that a module exists once. Knows nothing of what is bundled.
+// Splits a bundle: one file with everything that its entry imports at once, and a separate file for each later
+// import. The start of a function takes time in proportion to the code that is read, plus half a millisecond per
+// file. Late files import shared modules from the entry, so that each module exists once. Knows nothing of the
+// bundle's content.
 import { basename } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
@@ -72,7 +73,7 @@ export async function bundleSplit(
 /** What esbuild says of each file that it made, by name. */
 export type Outputs = ReadonlyMap<string, Metafile['outputs'][string]>;
 
-/** The entry, and all that it imports at once, itself or by others. */
+/** The entry and everything that it imports at once, directly or indirectly. */
 export function importedAtOnce(outputs: Outputs, start: string): Set<string> {
   const found = new Set([start]);
   for (const name of found)
@@ -81,7 +82,7 @@ export function importedAtOnce(outputs: Outputs, start: string): Set<string> {
   return found;
 }
 
-/** Imports of files beside each other: by `codeOf` they are part of the file, without code they stay files. */
+/** Imports between these files: if `codeOf` returns code, it becomes part of the file; otherwise the import stays. */
 const partsFrom = (codeOf: (name: string) => string | undefined): Plugin => ({
   name: 'parts',
   setup({ onResolve, onLoad }) {

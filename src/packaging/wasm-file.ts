@@ -1,5 +1,5 @@
-// zstd's WebAssembly as a file of the bundle. Its package has it as text, compressed, and decodes that in JavaScript each
-// time it is loaded, which takes 50 ms of CPU and more. Refuses another text of the package than the one it knows.
+// zstd's WebAssembly as a file of the bundle. Its package contains it as compressed text and decodes that in
+// JavaScript at each load, which takes 50 ms of CPU and more. Refuses package versions with another text.
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'esbuild';

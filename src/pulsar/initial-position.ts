@@ -1,4 +1,4 @@
-// Where a subscription begins that is not there yet: at `latest` only in the first run of a rule.
+// The position at which a missing subscription is created: `latest` only in the first run of a rule.
 import type { SourceOptions } from './source-options.ts';
 
 /** The position to subscribe with. @throws BackupError where it is not known whether earlier runs used the subscription */

@@ -1,4 +1,4 @@
-// What every Source adapter is made from.
+// The options of every Source adapter.
 import type { PulsarConfig } from '../config.ts';
 import type { Clock, Logger } from '../ports.ts';
 
@@ -6,19 +6,19 @@ import type { Clock, Logger } from '../ports.ts';
 export interface SourceOptions {
   readonly config: PulsarConfig;
   /**
-   * How many bytes of undelivered messages all partitions together may hold in memory. Who waits in `next` gets an entry
-   * beyond it: how many wait at once is the caller's to bound.
+   * How many bytes of undelivered messages all partitions together may hold in memory. A waiting `next` gets an entry
+   * beyond it: the caller limits how many wait at once.
    */
   readonly receiveBudgetBytes: number;
   /**
-   * The most bytes that a message may have that its producer cut into chunks or compressed; larger ones are handed over
-   * raw. By default what the smallest function has room for.
+   * The largest size in bytes of a chunked or compressed message; larger ones are delivered raw. By default that of
+   * the smallest function.
    */
   readonly largestMessageBytes?: number;
   /**
-   * Whether no run before this one has used the subscription. Asked only where a rule begins at `latest`: a later run that
-   * finds no subscription in a partition begins at the first message, since what came meanwhile was never to be passed over.
-   * By default it is the first. @throws BackupError where it cannot be known now
+   * Whether no earlier run has used the subscription. Called only if a rule begins at `latest`: if a later run finds
+   * no subscription in a partition, it begins at the first message, because messages since the first run must not be
+   * skipped. By default it is the first run. @throws BackupError where it cannot be known now
    */
   readonly isFirstRun?: () => Promise<boolean>;
   readonly clock: Clock;

@@ -1,5 +1,5 @@
-// The TLS files of the settings, read and tried out before anything is connected: whom to trust, and the client's own
-// certificate. Refuses what TLS would take in silence, or refuse without naming the setting.
+// Reads and validates the TLS files of the settings before anything connects: the trusted CAs, and the client's
+// certificate. Refuses files that TLS would silently accept, or reject without naming the setting.
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { createSecureContext } from 'node:tls';
 import type { PulsarConfig } from '../config.ts';
 import { BackupError, messageOf } from '../errors.ts';
 
-/** PEM, by the names that node:tls and node:https take. What is not there: the system's CAs, no certificate. */
+/** PEM, with the option names of node:tls and node:https. Absent: the system's CAs, no certificate. */
 export interface TlsFiles {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
@@ -40,7 +40,7 @@ export function readTlsFiles({
     return bytes;
   };
   const ca = tlsCaFile === undefined ? {} : { ca: read('PULSAR_TLS_CA_FILE', tlsCaFile, 'certificate') };
-  // node:tls passes over what it cannot read of a CA file, and then trusts nobody.
+  // node:tls ignores unreadable parts of a CA file, and then trusts nobody.
   if (ca.ca !== undefined && !hasCertificate(ca.ca.toString('latin1'))) {
     throw refuse('PULSAR_TLS_CA_FILE', `the file ${tlsCaFile} holds no certificate that can be read`);
   }

@@ -1,4 +1,4 @@
-// What pulsar-client's errors mean. It throws plain Errors whose text ends with the name of a libpulsar result.
+// Interprets the errors of pulsar-client: plain Errors whose text ends with the name of a libpulsar result.
 import { BackupError, messageOf } from '../../errors.ts';
 
 interface Meaning {
@@ -19,7 +19,7 @@ const LATER = 'The broker moves or starts the topic, or lost the connection; the
 
 const NO_TOPIC = refused('Check PULSAR_TOPIC: tenant (the cluster id), namespace and topic.');
 
-/** What a broker asked over HTTP refuses with; libpulsar makes a ConnectError of all of them. */
+/** Refusals of brokers over HTTP; libpulsar reports all of them as ConnectError. */
 const HTTP_MEANINGS: Readonly<Record<number, Meaning>> = {
   401: refused(NO_ROLE),
   403: refused(NO_ROLE),

@@ -1,5 +1,5 @@
-// The part of npm pulsar-client that the native adapter uses, and how it is loaded and made to talk to our logger.
-// What only newer versions have is optional (checked against the declarations of 1.14.0 and 1.18.0).
+// The part of npm pulsar-client that the native adapter uses: loads it and connects its log to our logger. Members of
+// newer versions are optional (checked against the declarations of 1.14.0 and 1.18.0).
 import type { PulsarConfig } from '../../config.ts';
 import { BackupError, messageOf } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
@@ -14,7 +14,7 @@ export interface NativeMessageId {
   toString(): string;
 }
 
-/** How a message is encrypted that the client hands over as it is. */
+/** The encryption of a message that the client delivers undecrypted. */
 export interface NativeEncryptionContext {
   readonly keys: readonly {
     readonly key: string;
@@ -119,8 +119,8 @@ const howToGetIt = (runsFrom: RunsFrom | undefined): string =>
   }. Or set PULSAR_DRIVER=wire, which needs nothing.`;
 
 /**
- * Loads pulsar-client, as a CommonJS or an ES module gives it.
- * @throws BackupError `config` that says how to get a binding that loads
+ * Loads pulsar-client, as a CommonJS or an ES module gives it. @throws BackupError `config` with how to get a binding
+ * that loads
  */
 export async function loadPulsarClient(
   load: () => Promise<unknown>,
@@ -160,8 +160,8 @@ function whyNotLoaded(error: unknown): string {
 }
 
 /**
- * As whom the client connects: by its token, else by its certificate, which is shown in either case.
- * @throws BackupError `config` where a file of the certificate is of no use, or this version cannot show it
+ * The client's authentication: its token, else its certificate, which is sent in either case. @throws BackupError
+ * `config` where a file of the certificate is of no use, or this version cannot show it
  */
 export function identityOf(
   pulsar: PulsarClientModule,
@@ -198,16 +198,18 @@ export const reportsEncryption = (pulsar: PulsarClientModule): boolean =>
 export const LOG_LEVEL_INFO = 1;
 const LOG_LEVEL_WARN = 2;
 
-/** Where the log of libpulsar goes: it knows one handler per process, and only that gets what its consumers fail to deliver. */
+/** The handler of libpulsar's log, one per process; only it learns which messages consumers fail to deliver. */
 export interface LogRoute {
   readonly logger: Logger;
-  /** What libpulsar said when it kept back or dropped a message that was not damaged. */
+  /** libpulsar's log message when it held back or dropped an undamaged message. */
   undelivered: string | undefined;
-  /** What a broker that was asked over HTTP answered last, if not 200. */
+  /** The last HTTP status of a broker, if not 200. */
   httpStatus: number | undefined;
 }
 
-/** Encrypted messages without a key, and chunks that it does not join: it has acknowledged some, or does not know them. */
+/**
+ * Encrypted messages without a key, and chunks that it does not join: it acknowledged some, or does not know them.
+ */
 const KEPT_BACK =
   /to consume encrypted message|unable to decrypt|uncached chunk|chunk id is invalid|Removing expired chunk/;
 

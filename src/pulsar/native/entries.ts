@@ -1,5 +1,5 @@
-// From single messages back to entries. pulsar-client hands out messages and may cut an entry at the end of a
-// batchReceive; an entry leaves here only when it is known to be complete, so that none is acknowledged half.
+// Reassembles entries from single messages. pulsar-client delivers messages and may split an entry at the end of a
+// batchReceive; this returns an entry only when it is certainly complete, so that none is acknowledged in part.
 import { BackupError } from '../../errors.ts';
 import { compareEntries } from '../../format/entry-order.ts';
 import type { EntryId, Logger, Message, ReadableEntry, UnreadableEntry } from '../../ports.ts';
@@ -7,8 +7,8 @@ import type { NativeMessage, NativeMessageId } from './addon.ts';
 import { batchSizeOf, parsePosition, rawOfEncrypted, toMessage } from './message.ts';
 
 /**
- * An entry without its last message is held this long. libpulsar takes an entry apart in one go, so the rest is at
- * most a stalled thread away; if it has not come by then, the broker left it out (acknowledged by batch index).
+ * How long an entry waits for its last message. libpulsar splits an entry in one step, so only a stalled thread
+ * delays the rest; if it has not arrived by then, the broker left it out (acknowledged by batch index).
  */
 export const SHORT_ENTRY_MS = 3_000;
 
@@ -21,7 +21,7 @@ interface Held {
   readonly sinceMs: number;
 }
 
-/** An entry ready to be handed out, with what acknowledges it. */
+/** A complete entry, with the ids that acknowledge it. */
 export interface NativeEntry {
   readonly entry: ReadableEntry | UnreadableEntry;
   /** Of every message in it, in order. */
@@ -124,7 +124,9 @@ export class NativeEntries {
     return message;
   }
 
-  /** Nothing more is arriving: gives up waiting for the rest of an entry, true, once it has waited long enough. */
+  /**
+   * Nothing more arrives: once it has waited long enough, stops waiting for the rest of an entry and returns true.
+   */
   settle(nowMs: number): boolean {
     const held = this.#held;
     if (held === undefined || nowMs - held.sinceMs < SHORT_ENTRY_MS) return false;
@@ -136,7 +138,7 @@ export class NativeEntries {
     if (held.batchSize !== undefined && lastIndexOf(held) >= held.batchSize - 1) this.#releaseHeld(held);
   }
 
-  /** Another entry begins at `next`. Going back means that the broker delivers again, the held entry included. */
+  /** Another entry begins at `next`. If that is an earlier one, the broker redelivers, including the held entry. */
   #settleHeld(next: EntryId): void {
     const held = this.#held;
     if (held === undefined) return;

@@ -1,5 +1,6 @@
-// Watches the entry ids of a partition for gaps: entries that libpulsar did not hand over. It keeps the chunks of a
-// message until the last one has come, and acknowledges and drops what it cannot decode; it does not report which.
+// Finds gaps in the entry ids of a partition: entries that libpulsar did not deliver. libpulsar holds the chunks of a
+// message until the last one arrives, and acknowledges and drops entries that it cannot decode, without reporting
+// which.
 import { compareEntries, isUpTo } from '../../format/entry-order.ts';
 import type { EntryId, Logger } from '../../ports.ts';
 

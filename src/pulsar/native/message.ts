@@ -1,5 +1,5 @@
-// From pulsar-client's messages to ours: ids out of their text, every field copied out at once, so that the Message,
-// which pins its whole batch in memory that V8 does not see, can go. Guesses nothing that the client does not report.
+// Converts pulsar-client's messages to ours: parses ids, and copies every field at once, because the client's Message
+// keeps its whole batch in memory that V8 does not see. Invents nothing that the client does not report.
 import { BackupError } from '../../errors.ts';
 import type { EntryId, Message, TimeMs } from '../../ports.ts';
 import type { NativeEncryptionContext, NativeMessage, NativeMessageId } from './addon.ts';
@@ -78,13 +78,15 @@ export function toMessage(native: NativeMessage, at: Position, partition: number
   };
 }
 
-/** It has 64 bits, which the client takes for unsigned and rounds to a double: beyond 2^53 that is all there is of it. */
+/** It has 64 bits, which the client reads as unsigned and rounds to a double: beyond 2^53 it is inexact. */
 function timeOf(rounded: number): TimeMs {
   const timeMs = rounded >= 2 ** 63 ? rounded - 2 ** 64 : rounded;
   return Number.isSafeInteger(timeMs) ? timeMs : BigInt(timeMs);
 }
 
-/** They come as an Array with named keys; one named `length` breaks that Array, and must not be lost silently. */
+/**
+ * The client returns an Array with named keys; a key named `length` breaks that Array, and must not be lost silently.
+ */
 function propertiesOf(native: NativeMessage, at: Position): [name: string, value: string][] {
   let cause: unknown;
   try {
@@ -110,7 +112,7 @@ function propertiesOf(native: NativeMessage, at: Position): [name: string, value
 
 const isIndex = (name: string) => /^(?:0|[1-9]\d{0,9})$/.test(name) && Number(name) < 2 ** 32 - 1;
 
-/** All that is needed to decrypt an encrypted message later: one line of JSON, then its bytes as the producer sent them. */
+/** Everything needed to decrypt the message later: one line of JSON, then its bytes as the producer sent them. */
 export function rawOfEncrypted(native: NativeMessage, context: NativeEncryptionContext): Uint8Array {
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
   const header = {

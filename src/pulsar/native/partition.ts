@@ -1,5 +1,5 @@
-// One partition over pulsar-client: one consumer, batchReceive, acknowledgement by the ids of the messages. What the
-// client does not report is not made up: `end` is 'unknown', there is no backlog, Failover's signals do not exist.
+// One partition over pulsar-client: one consumer, batchReceive, acknowledgement by the ids of the messages. It
+// reports only what the client knows: `end` is 'unknown', there is no backlog, and no Failover signals.
 import { BackupError } from '../../errors.ts';
 import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { Clock, Delivery, EntryId, Logger, SchemaAnswer, SourcePartition } from '../../ports.ts';
@@ -10,17 +10,17 @@ import { NativeGaps } from './gap-watch.ts';
 import { TIME_UP, within } from './within.ts';
 
 /**
- * How long a consumer that got nothing yet waits for it: a broker may have to open the topic's ledgers first, and makes
- * a Failover consumer the active one a second after it came.
+ * How long a consumer waits for its first message: a broker may have to open the topic's ledgers first, and activates
+ * a Failover consumer a second after it connected.
  */
 const SETTLE_MS = 3_000;
-/** A connection that is gone for longer ends the run. */
+/** A connection that is lost for longer ends the run. */
 const RECONNECT_LIMIT_MS = 60_000;
 const WAIT_AGAIN_MS = 200;
 /** Far above the time after which libpulsar ends a batchReceive. */
 const RECEIVE_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 10_000;
-/** libpulsar's queue counts messages; it is sized as if each had so many bytes, until they are seen to have more. */
+/** libpulsar's queue counts messages; its size assumes so many bytes for each, until larger ones arrive. */
 const ASSUMED_MESSAGE_BYTES = 16_384;
 const MAX_QUEUE = 1_000;
 
@@ -56,13 +56,13 @@ export class NativePartition implements SourcePartition {
   #queueSize: number;
   #consumer: NativeConsumer;
   #entries: NativeEntries;
-  /** The batchReceive under way. An abandoned one would swallow messages, so the next call waits for the same. */
+  /** The pending batchReceive. An abandoned one would lose messages, so the next call waits for the same. */
   #receiving: Promise<NativeMessage[]> | undefined;
   #isSettledAtMs = 0;
   #replacing: Promise<void> | undefined;
-  /** Whether an acknowledgement was taken by a consumer that had lost, or lost then, its connection. */
+  /** Whether a consumer accepted an acknowledgement while, or before, it lost its connection. */
   #isInDoubt = false;
-  /** What was handed out and is not acknowledged, by entry. */
+  /** Delivered and unacknowledged messages, by entry. */
   readonly #unacknowledged = new Map<string, Unacknowledged>();
   #acknowledged: EntryId | undefined;
 
@@ -143,10 +143,10 @@ export class NativePartition implements SourcePartition {
     return false;
   }
 
-  /** Keeps what acknowledges the entry: in order that is mostly its last message, else each of its messages. */
+  /** Keeps the ids that acknowledge the entry: with an order mostly its last message, otherwise each message. */
   #remember({ entry: { id }, ids, first }: NativeEntry): void {
     if (!this.#isInOrder) {
-      // Delivered twice: what is stored may be the first delivery, of which messages may have been missing.
+      // Delivered twice: the stored delivery may be the first one, which may have lacked messages.
       if (!this.#unacknowledged.has(formatEntry(id))) this.#unacknowledged.set(formatEntry(id), { id, ids });
       return;
     }
@@ -159,7 +159,7 @@ export class NativePartition implements SourcePartition {
     return from !== undefined && isUpTo(from, id);
   }
 
-  /** Where the messages turn out to be large, a consumer with a shorter queue takes them again. */
+  /** If the messages turn out to be large, a consumer with a shorter queue receives them again. */
   async #fitQueue(): Promise<void> {
     const { bytes, messages } = this.#entries;
     if (messages === 0) return;
@@ -174,8 +174,8 @@ export class NativePartition implements SourcePartition {
   }
 
   /**
-   * What libpulsar has, or gets within the time of its policy. It is asked, instead of a clock of ours: while this
-   * thread was busy with something else, messages may have come.
+   * The messages that libpulsar has, or receives within the time of its policy. Only libpulsar knows whether messages
+   * arrived while this thread was busy, so there is no timer of our own.
    */
   async #receive(): Promise<NativeMessage[]> {
     const { clock, signal } = this.#options;
@@ -192,7 +192,7 @@ export class NativePartition implements SourcePartition {
       return messages;
     } catch (error) {
       this.#assertRunning();
-      // Another consumer has taken the place of the one that was asked, or is about to.
+      // Another consumer has replaced this one, or is about to.
       if (this.#receiving !== receiving || this.#replacing !== undefined) return [];
       this.#receiving = undefined;
       throw sourceError(`receiving from ${this.topic}`, error);
@@ -200,15 +200,15 @@ export class NativePartition implements SourcePartition {
   }
 
   /**
-   * Resolves when libpulsar has taken the acknowledgement, which is before the broker has it: libpulsar sends it
-   * within 100 ms, at `restart`, or at `close`. There are no receipts. If the connection breaks or the process ends
-   * in between, the entries are delivered again, and what was stored of them is found in the store.
+   * Resolves when libpulsar has queued the acknowledgement, before the broker has it: libpulsar sends it within 100
+   * ms, at `restart`, or at `close`. There are no receipts. If the connection breaks or the process ends in between,
+   * the entries are redelivered, and the run finds their objects in the store.
    */
   async acknowledge(entries: readonly EntryId[]): Promise<void> {
     const last = entries.at(-1);
     if (last === undefined) return;
     this.#assertNothingKeptBack();
-    // Without a connection libpulsar takes acknowledgements and loses them, and takes none of them again.
+    // Without a connection libpulsar accepts acknowledgements and loses them, and later ignores repeated ones.
     if (this.#isInDoubt || !this.#consumer.isConnected()) await this.#replace();
     const consumer = this.#consumer;
     try {
@@ -224,7 +224,7 @@ export class NativePartition implements SourcePartition {
     this.#forget(entries, last);
   }
 
-  /** At once, as far as everything up to there was handed out; behind a gap each entry by itself. */
+  /** Cumulatively, as far as everything up to there was delivered; after a gap each entry individually. */
   async #acknowledgeThrough(last: EntryId): Promise<void> {
     if (!this.#unacknowledged.has(formatEntry(last))) {
       if (this.#acknowledged !== undefined && isUpTo(last, this.#acknowledged)) return;
@@ -242,7 +242,7 @@ export class NativePartition implements SourcePartition {
     await this.#acknowledgeEach(oneByOne);
   }
 
-  /** Every message by itself: libpulsar acknowledges a batch once all of it is. */
+  /** Every message individually: libpulsar acknowledges a batch once all its messages are. */
   async #acknowledgeEach(entries: readonly EntryId[]): Promise<void> {
     const ids = entries.flatMap((entry) => this.#unacknowledged.get(formatEntry(entry))?.ids ?? []);
     await Promise.all(ids.map((id) => this.#consumer.acknowledgeId(id)));
@@ -260,8 +260,8 @@ export class NativePartition implements SourcePartition {
   }
 
   /**
-   * libpulsar reconnects a consumer by itself, but such a consumer has lost what it was to acknowledge, takes that
-   * for acknowledged, and does not join the chunks it gets again. So a new one takes its place.
+   * libpulsar reconnects a consumer by itself, but such a consumer loses its pending acknowledgements, treats them as
+   * done, and does not join redelivered chunks. So a new one replaces it.
    */
   #replace(): Promise<void> {
     this.#replacing ??= this.#tryReplacing().finally(() => {
@@ -286,12 +286,12 @@ export class NativePartition implements SourcePartition {
     }
   }
 
-  /** Closes the consumer, which also sends the acknowledgements that wait, and subscribes again. */
+  /** Closes the consumer, which also sends pending acknowledgements, and subscribes again. */
   async restart(): Promise<void> {
     const { signal, subscribe } = this.#options;
     try {
       const closing = this.#closeConsumer(signal);
-      // Nothing received before this may be handed out after it, also where subscribing fails.
+      // Nothing received before may be delivered afterwards, even if subscribing fails.
       this.#entries = this.#begin();
       if ((await closing) === TIME_UP) throw new Error('Failed to close consumer: TimeOut');
       this.#consumer = await subscribe(this.#queueSize);
@@ -303,8 +303,8 @@ export class NativePartition implements SourcePartition {
   }
 
   /**
-   * The receive under way is ended by a thread that ends with the client: one that it does not come to would keep the
-   * process alive for ever. So it is waited for.
+   * A thread of the client ends the pending receive; if the client closed first, the receive would keep the process
+   * alive for ever. So wait for it.
    */
   #closeConsumer(signal?: AbortSignal): Promise<unknown> {
     const receiving = this.#receiving?.catch(() => undefined);
@@ -312,7 +312,7 @@ export class NativePartition implements SourcePartition {
     return within(closed, CLOSE_LIMIT_MS, this.#options.clock, signal);
   }
 
-  // What the client can neither ask for nor know.
+  // The client can neither request nor know this.
 
   async untilActive(): Promise<false> {
     return false;
@@ -360,7 +360,7 @@ export class NativePartition implements SourcePartition {
     };
   }
 
-  /** Ends the consumer, awaited; what acknowledgements still wait leave with it. Never throws. */
+  /** Closes the consumer and waits for it; this sends pending acknowledgements. Never throws. */
   async close(): Promise<void> {
     const { logger } = this.#options;
     this.#gaps.report();
@@ -398,8 +398,8 @@ export class NativePartition implements SourcePartition {
   }
 
   /**
-   * Older versions keep encrypted messages back for ever, and all drop chunks whose rest takes longer than a minute. The
-   * partition must not look drained then, and what comes after them must not be acknowledged, nor they with it.
+   * Older versions hold encrypted messages back for ever, and all versions drop chunks whose rest takes longer than a
+   * minute. The partition must not look drained then, and neither they nor later messages may be acknowledged.
    */
   #assertNothingKeptBack(): void {
     const { log } = this.#options;

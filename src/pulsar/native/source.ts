@@ -30,10 +30,10 @@ import { TIME_UP, within } from './within.ts';
 /** Well under the 30 s in which a run must report that it cannot connect: one look-up and one subscribe fit. */
 const OPERATION_TIMEOUT_SECONDS = 10;
 const CONNECTION_TIMEOUT_MS = 5_000;
-/** A limit above libpulsar's own, for the calls that should have ended by themselves. */
+/** A limit above libpulsar's own, for calls that do not end by themselves. */
 const CALL_LIMIT_MS = 15_000;
 const CLOSE_LIMIT_MS = 10_000;
-/** How long a batchReceive waits for more before it gives what there is. */
+/** How long a batchReceive waits for more messages. */
 const BATCH_TIMEOUT_MS = 100;
 
 const TYPES = {
@@ -126,7 +126,7 @@ export function createNativeSource(
       },
       // 0 is no limit: with one, libpulsar drops the chunks of the oldest message.
       maxPendingChunkedMessage: 0,
-      // Only where the client distinguishes encrypted messages: else they would be stored as if they were plain.
+      // Only if the client marks encrypted messages: otherwise they would be stored as plain ones.
       ...(reportsEncryption(pulsar) && { cryptoFailureAction: 'CONSUME' as const }),
     });
     return NativePartition.open({

@@ -1,4 +1,4 @@
-// A limit on how long to wait for a promise that cannot be cancelled. The promise itself goes on.
+// Limits the wait for a promise that cannot be cancelled. The promise itself continues.
 import type { Clock } from '../../ports.ts';
 
 /** What `within` answers when the time was up first. */

@@ -10,14 +10,15 @@ export async function acknowledge(
   entries: readonly EntryId[],
 ): Promise<void> {
   const steps = acks.steps(entries);
-  // From the end: as long as something of an object is not acknowledged, its first message is not, and finds it.
+  // From the end: so the first message of an object stays unacknowledged, and leads to it, until the whole object is
+  // acknowledged.
   await consumer.acknowledgeEach([...steps.individual].reverse());
   if (steps.cumulative !== undefined) await consumer.acknowledgeUpTo(steps.cumulative);
   acks.acknowledged(entries, steps);
   if (acks.waitsForHole(steps)) askWhereItIs(consumer, acks);
 }
 
-/** The hole may be nobody's: then the broker has closed it. */
+/** The hole may be without messages: then the broker has closed it. */
 function askWhereItIs(consumer: BrokerConsumer, acks: AckPlan): void {
   consumer.lastPositions().then(
     ({ acknowledged }) => {

@@ -1,11 +1,10 @@
-// Who this client claims to be: the bearer of a token, or of the TLS certificate that it showed. And what a person should
-// do where a broker refuses that.
+// The client's authentication: by a token, or by its TLS certificate; and the hints for a broker's refusal.
 import type { PulsarConfig } from '../../config.ts';
 import type { Secret } from '../../lib/secret.ts';
 import type { Clock } from '../../ports.ts';
 import type { TlsFiles } from '../tls-files.ts';
 
-/** What the client can show. */
+/** The client's credentials. */
 export interface Identity {
   readonly clock: Clock;
   readonly token: Secret | undefined;
@@ -20,7 +19,7 @@ export function authFields(
   isOverTls: boolean,
 ): { authMethodName: string; authData: Buffer } | Record<string, never> {
   if (token !== undefined) return { authMethodName: 'token', authData: Buffer.from(token.reveal(), 'utf8') };
-  // The broker takes the certificate from the connection itself.
+  // The broker reads the certificate from the connection.
   return isOverTls && tls.cert !== undefined ? { authMethodName: 'tls', authData: Buffer.alloc(0) } : {};
 }
 
@@ -30,7 +29,7 @@ export function authHeaders({ token, tls }: Identity, isOverTls: boolean): Recor
   return isOverTls && tls.cert !== undefined ? { 'X-Pulsar-Auth-Method-Name': 'tls' } : {};
 }
 
-/** What to do where a broker does not know this client. `words`: the broker's message. */
+/** The hint for a broker that does not know this client. `words`: the broker's message. */
 export function unknownHint(identity: Identity, words: string, isOverTls: boolean): string {
   const { token, tls, tdmqRole, clock } = identity;
   if (token === undefined && tls.cert === undefined) {

@@ -1,4 +1,4 @@
-// A consumer at its broker, from SUBSCRIBE to its end: one consumer id on one connection. It is never revived:
+// A consumer at its broker, from SUBSCRIBE to its end: one consumer id on one connection. Never reused:
 // consumer-link.ts subscribes another one.
 import { BackupError } from '../../errors.ts';
 import type { EntryId } from '../../ports.ts';
@@ -23,9 +23,9 @@ export interface Subscription {
   readonly consumerName: string;
   readonly subType: number;
   readonly initialPosition: 'earliest' | 'latest';
-  /** Set: a reader that begins with this entry, and of which nothing stays. */
+  /** If set: a reader that begins with this entry, and leaves no subscription. */
   readonly startAt?: EntryId;
-  /** Only for a partition of a topic that is there: the broker may have deleted it because nobody used it. */
+  /** Only for a partition of an existing topic: the broker may have deleted it for inactivity. */
   readonly createsTopic?: boolean;
 }
 
@@ -72,7 +72,7 @@ export class BrokerConsumer {
       );
     } catch (error) {
       this.detach();
-      // If only its answer is late, the broker must not keep a consumer that nobody reads.
+      // If only its response is late, close the unused consumer at the broker.
       if (error instanceof BackupError && error.outcomeUnknown) {
         this.#connection.send('closeConsumer', { consumerId, requestId: 0 });
       }
@@ -109,12 +109,12 @@ export class BrokerConsumer {
     this.#connection.resume();
   }
 
-  /** Reports nothing that arrives for it any more. */
+  /** Stops reporting what arrives for it. */
   detach(): void {
     this.#connection.detach(this.#consumerId);
   }
 
-  /** Ends it at the broker, whatever comes of that. */
+  /** Closes it at the broker; ignores failures. */
   async close(timeoutMs: number): Promise<void> {
     this.detach();
     await this.#connection
@@ -154,8 +154,8 @@ export class BrokerConsumer {
   }
 
   /**
-   * Whether the broker has transactions. It is asked about one that cannot be, and says either that it does not know
-   * its coordinator or that transactions are off. Older brokers are not asked. @throws BackupError `source`
+   * Whether the broker has transactions. The request names an impossible transaction: the broker replies that it does
+   * not know the coordinator, or that transactions are off. Older brokers are not asked. @throws BackupError `source`
    */
   async hasTransactions(): Promise<boolean> {
     if (this.#connection.broker.protocolVersion < ACK_RECEIPTS_SINCE) return false;
@@ -197,8 +197,9 @@ export class BrokerConsumer {
       await connection.request('ack', { consumerId, ackType, messageId }, what);
       return;
     }
-    // A connection's commands are carried out in order: the answer to a later one proves that this one was. The last
-    // message id is no such question: it is refused where the ledger of the last message is deleted.
+    // A broker executes a connection's commands in order: the response to a later one proves that this one was
+    // executed. Requesting the last message id does not work: brokers refuse it if the ledger of the last message is
+    // deleted.
     connection.send('ack', { consumerId, ackType, messageId });
     const answer = await connection.request('consumerStats', { consumerId }, what);
     const { errorCode, errorMessage } = answer.fields as CommandFields<'consumerStatsResponse'>;

@@ -1,5 +1,5 @@
-// Chunked messages: holds the chunks of each until its last one comes, within a bound of memory. It never lets go of
-// data: what cannot be joined is given back raw, and what does not fit is left for a later run, unacknowledged.
+// Chunked messages: holds the chunks of each until its last one arrives, within a memory limit. Never loses data: it
+// returns raw what it cannot join, and leaves what does not fit for a later run, unacknowledged.
 
 import { TooLarge } from '../../largest-message.ts';
 import type { EntryId, RawEntry, TimeMs } from '../../ports.ts';
@@ -17,7 +17,7 @@ export type ChunkResult =
       readonly metadata: EntryMetadata;
       readonly payload: Buffer;
       readonly ids: readonly EntryId[];
-      /** The chunks as they are stored, in order: made again from the payload, so that both are there only if needed. */
+      /** The stored chunks, in order: recreated from the payload, so that both are in memory only if necessary. */
       readonly raw: () => readonly RawEntry[];
     }
   /** The message cannot be joined: everything there is of it. */
@@ -188,12 +188,12 @@ export class ChunkJoiner {
     held.sizeBytes += moreBytes;
     this.#count(moreBytes);
     const { limitBytes, heldChunks } = this.#options;
-    // What other partitions hold is theirs to leave out; what is whole now is let go of at once.
+    // Other partitions release their own chunks; a complete message is released at once.
     while (held.entries.size < held.chunks && heldChunks.sizeBytes > 2 * limitBytes && this.#heldBytes > 0)
       this.#leaveOutNewest();
   }
 
-  /** The oldest messages are completed first, so that every run gets further. */
+  /** The oldest messages are completed first, so that every run makes progress. */
   #leaveOutNewest(): void {
     const [uuid, held] = [...this.#held].filter(([, one]) => !one.isLeftOut).at(-1) as [string, Held];
     this.#count(-held.sizeBytes);
@@ -213,7 +213,7 @@ export class ChunkJoiner {
     const entries = inOrder(held);
     held.entries.clear();
     this.passed();
-    // Compressed, it is there once more when it is decompressed.
+    // A compressed message is in memory a second time when it is decompressed.
     const isCompressed = metadata.compression !== COMPRESSION_TYPE.NONE;
     this.#joinedBytes = held.sizeBytes + (isCompressed ? metadata.uncompressedSize : 0);
     this.#options.heldChunks.sizeBytes += this.#joinedBytes;
@@ -236,7 +236,7 @@ const inOrder = ({ entries }: Held): StoredEntry[] =>
 
 const rawEntries = (held: Held): RawEntry[] => inOrder(held).map(rawOf);
 
-/** The payload of all chunks. Takes the entries away as they are copied, so that their memory can be used for it. */
+/** The payload of all chunks. Releases the entries as they are copied, so that their memory can be reused. */
 function join(entries: StoredEntry[]): { payload: Buffer; raw: () => readonly RawEntry[] } {
   const sizeBytes = entries.reduce((sum, { raw, payloadStart }) => sum + raw.length - payloadStart, 0);
   const payload = Buffer.allocUnsafeSlow(sizeBytes);

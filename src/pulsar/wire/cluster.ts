@@ -1,4 +1,4 @@
-// The cluster behind a service URL: its connections, one per broker, and the way from a topic to its broker.
+// The cluster behind a service URL: its connections, one per broker, and the lookup of a topic's broker.
 import { BackupError, withHint } from '../../errors.ts';
 import type { Logger } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
@@ -12,17 +12,17 @@ import { expectListed } from './topic-list.ts';
 
 const MAX_REDIRECTS = 20;
 
-/** Where a cluster is, and as whom to connect. */
+/** The address of a cluster, and the credentials. */
 export interface ClusterOptions extends ConnectionOptions {
   readonly serviceUrl: ServiceUrl;
   readonly listenerName: string | undefined;
   readonly logger?: Logger;
 }
 
-/** Brokers from this protocol version on (Pulsar 2.8) take the name of a listener over HTTP; older ones pass over it. */
+/** Brokers from this protocol version on (Pulsar 2.8) accept a listener name over HTTP; older ones ignore it. */
 const KNOWS_LISTENERS_OVER_HTTP = 16;
 
-/** Logged where a broker does not know PULSAR_LISTENER_NAME, and the address that it answered all the same is used. */
+/** Logged if a broker does not know PULSAR_LISTENER_NAME; the run uses the returned address anyway. */
 export const LISTENER_IGNORED =
   'PULSAR_LISTENER_NAME ignored: brokers before Pulsar 2.8 do not know it over http:// and https://';
 
@@ -40,8 +40,8 @@ export class Cluster {
   }
 
   /**
-   * How many partitions a topic has; 0 for a plain topic. Creates none: older brokers create a missing topic when they are
-   * asked this, where the namespace has it so, and are asked for the list first. @throws BackupError `source`
+   * How many partitions a topic has; 0 for a plain topic. Creates none: with automatic creation, older brokers create
+   * a missing topic on this request, so list the topics first. @throws BackupError `source`
    */
   async partitions(topic: TopicName): Promise<number> {
     if (this.#options.serviceUrl.http) {
@@ -67,7 +67,7 @@ export class Cluster {
     return this.#options.serviceUrl.http ? this.#locateByHttp(topic) : this.#locateByCommand(topic);
   }
 
-  /** One more connection to where this one leads: what is asked there, and its loss, leaves the other alone. */
+  /** An additional connection to the same broker: its requests, and its loss, do not affect the other. */
   beside({ address, proxyTo }: Connection): Promise<Connection> {
     return this.#connect(address, proxyTo, 'beside');
   }
@@ -199,7 +199,7 @@ export class Cluster {
   }
 }
 
-/** The broker cannot be reached at the address that a look-up answered, which is in no setting. */
+/** The broker cannot be reached at the address of a lookup, which is in no setting. */
 function notReached(error: unknown, { listenerName, serviceUrl }: ClusterOptions): unknown {
   if (!(error instanceof BackupError) || !error.retryable) return error;
   const mayBeIgnored =

@@ -1,5 +1,5 @@
-// One connection to a broker, shared by all consumers and producers there: carries requests and answers, and reports what
-// arrives, and at last its loss, to them. It decides nothing about them.
+// One connection to a broker, shared by all its consumers and producers: sends requests, and reports responses,
+// messages and finally its loss to them. Decides nothing about them.
 import type { Socket } from 'node:net';
 import { BackupError } from '../../errors.ts';
 import { OUTAGE_HINT } from '../../lib/outage.ts';
@@ -66,7 +66,7 @@ type RequestName =
 
 /** A connection, from its first byte to its last. Once lost it stays lost. */
 export class Connection {
-  /** Who it leads to, for messages to people. */
+  /** The address, for messages to people. */
   readonly name: string;
   readonly address: Address;
   /** See the constructor. */
@@ -163,12 +163,12 @@ export class Connection {
     });
   }
 
-  /** Sends a command that has no answer. On a lost connection it does nothing. */
+  /** Sends a command without a response. Does nothing on a lost connection. */
   send<C extends CommandName>(name: C, fields: CommandFields<C>): void {
     if (this.#lost === undefined) this.#socket?.write(encodeCommand(name, fields));
   }
 
-  /** Sends an entry. The producer gets its receipt. On a lost connection it does nothing. */
+  /** Sends an entry. The producer gets its receipt. Does nothing on a lost connection. */
   sendEntry(fields: CommandFields<'send'>, entry: Buffer): void {
     if (this.#lost !== undefined || this.#socket === undefined) return;
     const head = encodeCommand('send', fields);
@@ -224,7 +224,7 @@ export class Connection {
     this.#receivers.removeProducer(producerId);
   }
 
-  /** Reads nothing more from the socket. For a moment only: PONG does not come meanwhile either. */
+  /** Stops reading from the socket. For a moment only: PONG does not arrive either. */
   pause(): void {
     this.#isPaused = true;
     this.#socket?.pause();
