@@ -4,13 +4,13 @@ import { setFlagsFromString } from 'node:v8';
 import { keepYoungSpaceSmall } from '../lib/young-space.ts';
 import { main } from './main.ts';
 
-// V8 complains about a flag that it does not know, and newer ones know others.
+// V8 prints an error for an unknown flag, and newer versions know others.
 const nodeMajor = Number.parseInt(process.versions.node, 10);
 if (process.argv[2] === 'archive' && nodeMajor <= 24) {
-  // An archive of any size passes through: what it leaves behind is collected early, for half the memory and a tenth of the CPU.
+  // Collect the garbage of a streamed archive early: half the memory for a tenth of the CPU.
   setFlagsFromString('--heap-growing-percent=30');
   keepYoungSpaceSmall();
-  // V8 optimises what has run for some milliseconds; most of a short command's CPU went there, and was not won back.
+  // V8 optimises code after some milliseconds; in a short command that takes most of the CPU and does not pay off.
   if (nodeMajor < 22) setFlagsFromString('--interrupt-budget=2000000');
 }
 
@@ -21,7 +21,7 @@ setMaxListeners(0, interrupt.signal);
 const SAME_MS = 1_000;
 const LAST_OUTPUT_MS = 100;
 let interruptedAtMs = 0;
-// A terminal that is closed interrupts as well: what was begun is not left half-made.
+// Closing the terminal also interrupts, so that nothing is left half-finished.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     if (!interrupt.signal.aborted) {
@@ -29,11 +29,11 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       interrupt.abort(new Error(`stopped by ${signal}`));
       return;
     }
-    // The second time is in earnest: whoever does not end by itself is ended.
+    // The second signal ends the process at once.
     if (signal !== 'SIGHUP' && Date.now() - interruptedAtMs > SAME_MS) process.exit(130);
   });
 }
-// A reader that has seen enough (`| head`) is no failure, nor the end of what a command does besides printing.
+// A reader that stops early (`| head`) is not a failure, and does not end the command's other work.
 let isOutputLost = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED' || isOutputLost) return;
@@ -45,7 +45,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // Nobody reads it any more.
 process.stderr.on('error', () => {});
 
-// Awaiting it here, at the top, would keep what it loads later from using anything of this file's bundle.
+// With a top-level await, modules loaded later could not use anything of this file's bundle.
 void run();
 
 async function run(): Promise<void> {
@@ -57,6 +57,6 @@ async function run(): Promise<void> {
     signal: interrupt.signal,
   });
   process.exitCode = isOutputLost ? Math.max(1, code) : code;
-  // What was interrupted may wait for something that never comes. What it printed leaves first, where somebody reads it.
+  // An interrupted command may wait for ever. Let pending output leave first, if somebody reads it.
   if (interrupt.signal.aborted) setTimeout(() => process.exit(), LAST_OUTPUT_MS).unref();
 }

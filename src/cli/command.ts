@@ -30,9 +30,9 @@ export interface Command {
   readonly help: string;
   /** Returns the exit code: 0 fine, 1 failed or found something wrong, 2 wrong usage. Throws BackupError for failures. */
   run(args: readonly string[], terminal: Terminal): Promise<number>;
-  /** After Ctrl-C it is left so long to end what it began, and then ended; without it, as long as it takes. */
+  /** How long the command may take to finish after Ctrl-C before it is ended; without it, no limit. */
   readonly endsWithinMs?: number;
-  /** What it prints on stdout is for programs, with and without `--json`: in a pipe it stays as it is. */
+  /** Its stdout is for programs, with and without `--json`: in a pipe it is not escaped. */
   readonly isForPrograms?: boolean;
   readonly subcommands?: undefined;
 }

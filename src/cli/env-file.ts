@@ -1,5 +1,5 @@
-// The file that `--env-file` names, as settings. A setting that goes missing is dangerous (without COS_PREFIX, objects go
-// into the bucket's root), so it refuses a file that it does not understand to its last line.
+// The file that `--env-file` names, as settings. A missing setting is dangerous (without COS_PREFIX, objects go into
+// the bucket's root), so it refuses a file with any line that it does not understand.
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { BackupError } from '../errors.ts';

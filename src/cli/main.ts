@@ -86,7 +86,7 @@ function isForJson(args: readonly string[]): boolean {
   return JSON_FLAGS.some((one) => own.includes(one));
 }
 
-/** A terminal gets nothing that it would obey; a program that reads what is for programs gets all of it. */
+/** Escapes terminal codes for people; output for programs stays exact. */
 function safeTerminal(terminal: Terminal, isForPrograms: boolean): Terminal {
   const { stdout, stderr } = terminal;
   const isExact = isForPrograms && stdout.isTTY !== true;
@@ -185,7 +185,7 @@ function takeCommonOptions(args: readonly string[]): { envFile: string | undefin
   return { envFile, args: others };
 }
 
-/** What, where, and what to do; a stack only for what is our own fault. */
+/** The error, its place, and the hint; a stack only for our own bugs. */
 function reportFailure(name: string, error: unknown, json: boolean, terminal: Terminal): number {
   if (terminal.signal.aborted || error instanceof InterruptedError) {
     terminal.stderr.write(`tdmq-backup ${name}: interrupted\n`);

@@ -1,5 +1,5 @@
-// Keeps an entry that cannot be decoded: its raw bytes and, beside them, the reason and the borders of the entries that
-// the bytes are. Both under a key made of its id alone, so that storing it again changes nothing.
+// Stores an entry that cannot be decoded: its raw bytes and, beside them, the reason and the offsets of its entries.
+// Both keys depend only on its id, so storing it again changes nothing.
 import { BackupError } from '../errors.ts';
 import { crc64 } from '../lib/crc64.ts';
 import type { CallOptions, EntryId, ObjectAttributes, ObjectStore, UnreadableEntry } from '../ports.ts';

@@ -1,7 +1,7 @@
-// What the cloud's APIs say when they refuse or fail, and what it means: repeat it, undo it, or what a person should do.
+// Interprets failures of the cloud's APIs: whether to retry or undo the call, or what a person should do.
 import { BackupError, messageOf } from '../errors.ts';
 
-/** What comes to the same however often it is done. Not UpdateFunction…: a second one is refused while SCF does the first. */
+/** Idempotent actions. Not UpdateFunction…: SCF refuses a second one while it executes the first. */
 const REPEATABLE =
   /^(Describe|Get|List|Search|Put|Delete|Attach|Detach|Reset|UpdateTrigger|UpdatePolicy|UpdateFunctionEventInvokeConfig)/;
 const READING = /^(Describe|Get|List|Search)/;

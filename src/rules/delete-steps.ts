@@ -1,4 +1,4 @@
-// What deleting a rule amounts to, and what stays.
+// The steps that delete a rule, and what remains.
 import { BackupError } from '../errors.ts';
 import { parseTopicName } from '../topic-name.ts';
 import type { Cloud } from './cloud.ts';

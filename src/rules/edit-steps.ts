@@ -1,5 +1,5 @@
-// What changing a deployed rule amounts to: only the calls that the change needs, each with its way back. What nothing
-// takes back, new code and a moved subscription, comes last.
+// The steps that change a deployed rule: only the necessary calls, each with its undo. Steps that cannot be undone,
+// new code and a moved subscription, come last.
 import type { RuleSettings } from '../config.ts';
 import { ifThere } from './api-failure.ts';
 import type { Cloud } from './cloud.ts';

@@ -1,5 +1,5 @@
-// The topics of an archive: those that have objects, those that manifests name, and those of which only raw entries are
-// there. So a topic of which every object is gone is missed all the same.
+// The topics of an archive: those with objects, those in manifests, and those with only raw entries. So a topic is
+// reported even if all its objects are gone.
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import { topicFolders } from './listing.ts';

@@ -1,5 +1,5 @@
-// Objects in archive classes: which of a selection can be read now, which are being thawed, and which nobody has asked for.
-// It asks for no thawing.
+// Objects in archive classes: which of a selection are readable, which are being thawed, and which are not. Requests
+// no thawing.
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import { createSlots } from '../../lib/semaphore.ts';
@@ -21,7 +21,7 @@ export interface ArchivedObject {
   readonly state: ThawState;
 }
 
-/** What may have an archive tier shows that only to a HEAD. */
+/** Only a HEAD shows whether an object is in an archive tier. */
 export const mayBeArchived = ({ storageClass }: ListedObject, withTiers: boolean): boolean =>
   isArchiveClass(storageClass) || (withTiers && storageClass?.endsWith('INTELLIGENT_TIERING') === true);
 

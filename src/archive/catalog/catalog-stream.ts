@@ -1,5 +1,5 @@
-// Reads the catalog of an archive from end to end without holding it: objects come as they are listed, with what the
-// manifests of the days around them say. What is known only at the end comes at the end.
+// Streams the catalog of an archive: objects in listing order, with the facts from the manifests of the days around
+// them. Facts that need the whole listing follow at the end.
 import { type ObjectKeyParts, parseObjectKey } from '../../format/object-key.ts';
 import type { ManifestObject, RecoveredRaw } from '../../format/run-manifest.ts';
 import { eachOf } from '../../lib/each-of.ts';
@@ -27,7 +27,7 @@ import { entryName, type ListedRaw, listRaw } from './raw-objects.ts';
 const PARALLEL = 16;
 /** Objects that are worked on together. */
 const CHUNK = 500;
-/** So many paths are kept, to know without asking whether an object is there. */
+/** How many paths are kept, to know without a request whether an object exists. */
 const MAX_PATHS = 20_000;
 
 export interface CatalogOptions extends ListOptions, DescribeOptions {
@@ -36,7 +36,7 @@ export interface CatalogOptions extends ListOptions, DescribeOptions {
   readonly onProgress?: ((objects: number) => void) | undefined;
   /** What is known of the archive as a copy (copy-scope.ts); it is asked for where this is not given. */
   readonly scope?: CopyScope | 'none' | undefined;
-  /** Called with what manifests of a copy name and the copy is without. */
+  /** Called with objects that manifests list and the copy left out. */
   readonly onLeftOut?: ((object: ManifestObject) => void) | undefined;
 }
 
@@ -154,7 +154,7 @@ export function streamCatalog(
     }
   }
 
-  /** What manifests name and nobody has listed may have come since, or was said twice. */
+  /** An unlisted object in a manifest may be new, or be listed twice. */
   async function endTopic(index: ManifestIndex): Promise<void> {
     const left = (await index.end()).filter(({ key }) => isInRange(dateOfPath(key), dates));
     const unlisted = new Map(left.map((object) => [pathOf(object.key), object]));

@@ -1,5 +1,5 @@
-// What an archive holds, without downloading it: the listing, the manifests of the runs, and the metadata of those
-// objects that no manifest knows. The listing is the truth; the rest is what is known about it.
+// The content of an archive without downloading objects: the listing, the manifests of the runs, and the metadata of
+// objects that no manifest lists. The listing is the source of truth; the rest adds facts.
 import type { ObjectKeyParts } from '../../format/object-key.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import type { EntryId, ListedObject, MessageId, ObjectHead, TimeMs } from '../../ports.ts';
@@ -42,7 +42,7 @@ export interface RawObject extends ListedObject {
   readonly partition: number;
   /** Of several entries the last one's. */
   readonly id: EntryId;
-  /** Who says that its messages are recovered: a manifest, or only an object that begins with this entry. */
+  /** The evidence that its messages are recovered: a manifest, or only an object that begins with this entry. */
   readonly recoveredBy: 'manifest' | 'object' | undefined;
 }
 

@@ -1,6 +1,6 @@
-// Names that a disk or a tool has written in another form of Unicode than the archive has (macOS takes letters and their
-// marks apart: `ü` becomes `u` and U+0308). A copy with such names is read under the names that its manifests have; it is
-// not renamed, and a copy without such names is not looked at any further.
+// Handles names that a disk or a tool wrote in another Unicode form than the archive (macOS decomposes letters: `ü`
+// becomes `u` and U+0308). Reads such a copy under the names in its manifests, without renaming; a copy without such
+// names needs no further check.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ListedObject, ObjectStore } from '../../ports.ts';

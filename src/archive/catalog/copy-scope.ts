@@ -1,6 +1,6 @@
-// What a copy of an archive says that it holds: a note for each `archive copy` that ended well, beside manifests that were
-// copied unchanged and name more than the copy has. What no note selects was left out, and is not lost. A note excuses
-// nothing that was stored after the copy was made.
+// The scope of a copy: a note for each complete `archive copy`, since the unchanged manifests list more objects than
+// the copy has. Objects that no note selects were left out and are not lost. A note does not apply to objects stored
+// after the copy.
 import { dateOf, parseObjectKey } from '../../format/object-key.ts';
 import { formatMessageId, formatTime, parseMessageId, parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
@@ -29,7 +29,7 @@ export interface CopiedSelection {
   readonly untilId?: string;
 }
 
-/** What `archive copy` leaves at the target when all is there. */
+/** Written by `archive copy` at the target when everything is copied. */
 export interface CopyNote {
   readonly format: typeof COPY_FORMAT;
   /** Bucket and prefix, or the folder, that it was copied from. */

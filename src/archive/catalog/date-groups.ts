@@ -1,5 +1,5 @@
-// Sums over objects as they are listed: one for each date and partition, and what is where in time. The memory that it
-// takes follows dates and partitions, not objects.
+// Sums over listed objects by date and partition, and their distribution over time. Memory depends on dates and
+// partitions, not on objects.
 import type { MessageId, TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from './catalog.ts';
 import { datedMs } from './object-facts.ts';
@@ -31,11 +31,11 @@ const FIRST_SPAN_MS = 60_000;
 /** The objects of a partition that begin in a short span of time. */
 export interface Span {
   readonly partition: number;
-  /** An object of which nobody knows it counts as one message. */
+  /** An object with an unknown count counts as one message. */
   messages: number;
   bytes: number;
   firstMs: number;
-  /** Where the end is not known, the beginning: nothing is drawn that nobody said. */
+  /** If the end is not known, the beginning: the chart shows only known times. */
   lastMs: number;
 }
 

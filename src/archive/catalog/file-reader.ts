@@ -1,5 +1,5 @@
-// Reads files, most of which are small: a small file is read at once, which takes a thirtieth of the CPU of a stream. Where
-// the disk is slow, and behind the first piece of a large file, a stream reads and nothing waits.
+// Reads files, most of which are small: it reads a small file synchronously, for a thirtieth of a stream's CPU. On a
+// slow disk, and after the first piece of a large file, it uses a stream.
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createBreather } from '../../lib/breather.ts';

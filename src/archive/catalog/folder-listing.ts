@@ -1,5 +1,5 @@
-// Lists the files of a local copy as objects under keys, in the order of a bucket. Files are asked for one after the other,
-// which is the cheapest by far, and side by side where the disk is slow. It holds no more than one folder's names.
+// Lists the files of a local copy as objects under keys, in a bucket's order. Reads file attributes one after the
+// other, which is cheapest, and in parallel on slow disks. Holds the names of one folder at a time.
 import { type Dirent, lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
@@ -8,7 +8,7 @@ import { createBreather } from '../../lib/breather.ts';
 import { eachOf } from '../../lib/each-of.ts';
 import type { CallOptions, FolderItem, ListedObject } from '../../ports.ts';
 
-/** How the name of a file ends that is not whole. */
+/** The suffix of incomplete files. */
 export const PARTIAL = '.tdmq-backup-partial';
 
 /** Files that are asked for together. */
@@ -189,8 +189,8 @@ const isNowhere = (cause: unknown): boolean =>
   ['ENOENT', 'ELOOP'].includes((cause as NodeJS.ErrnoException).code ?? '');
 
 /**
- * A link that leads nowhere, where the path is one. Some tools keep large files elsewhere and leave links: the object is
- * not passed over then, it is empty.
+ * A dangling link, if the path is one. Some tools keep large files elsewhere and leave links: the object is then
+ * listed as empty, not ignored.
  */
 function brokenLink(path: string): Stats | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false });
@@ -215,7 +215,7 @@ const HINTS: Readonly<Record<string, string>> = {
   EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
 };
 
-/** What a failed call of the file system means to a person; `otherwise` is the hint for what is not a matter of the disk. */
+/** Converts a file system error; `otherwise` is the hint if the disk is not the cause. */
 export function fileError(
   doing: string,
   path: string,

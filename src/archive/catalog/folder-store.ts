@@ -1,5 +1,5 @@
-// A local copy of an archive as an ObjectStore: files under a folder are objects under keys. It reads, and creates what
-// is not there, whole or not at all; it refuses to replace, and knows neither metadata nor checksums, which a copy has lost.
+// A local copy of an archive as an ObjectStore: files under a folder are objects under keys. Reads, and creates new
+// files atomically; never replaces one, and has neither metadata nor checksums, which a copy loses.
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { constants, copyFile, link, rm, stat, writeFile } from 'node:fs/promises';
@@ -43,7 +43,7 @@ export function createFolderStore(folder: string): ObjectStore {
   return withArchiveNames(store, folder);
 }
 
-/** A file that is there when all of it is, and not before. */
+/** A file that becomes visible only when it is complete. */
 async function createFile(
   path: string,
   crc64: string,

@@ -1,6 +1,5 @@
-// Lists an archive by what is asked for: a topic, and of it the `date=` folders of a time. Everything comes in the order of
-// keys, as it is read; large folders are listed several at a time. What is about an archive and none of its objects
-// (`_runs/` and the like) is not here.
+// Lists the objects of an archive, or of a topic and its `date=` folders. Yields in key order, as it reads; lists
+// large folders in parallel. Excludes the archive's own folders (`_runs/` and the like).
 import {
   createKeyParser,
   dateOf,
@@ -24,8 +23,8 @@ const AHEAD = 2;
 const DAY_MS = 86_400_000;
 
 /**
- * Publish times are set by the clocks of producers, so they may run back inside a partition: objects are left out by time
- * only where they are this far outside, as far as ends and manifest show it.
+ * Producers' clocks set the publish times, so these can decrease inside a partition: a selection by time excludes an
+ * object only if its ends and manifest show that it is this far outside.
  */
 export const CLOCK_SLACK_MS = 3_600_000;
 

@@ -1,4 +1,4 @@
-// What is in a manifest, as far as a listing asks for it: its objects, and of which topic and time they are.
+// The parts of a manifest that listings need: its objects, and their topics and times.
 import { dateOf } from '../../format/object-key.ts';
 import { isDate, parseTime } from '../../format/record.ts';
 import {

@@ -1,5 +1,5 @@
-// What the manifests of the runs say about the objects of one topic, read date by date beside a listing: those of the days
-// on which its objects were stored, and never all of them at once. A hint for what is listed; the listing is the truth.
+// The facts about a topic's objects from the runs' manifests, read date by date beside a listing: those of the days
+// on which the objects were stored, never all at once. The listing remains the source of truth.
 import type { ManifestObject } from '../../format/run-manifest.ts';
 import { mapInOrder } from '../../lib/map-in-order.ts';
 import type { ListedObject } from '../../ports.ts';
@@ -196,7 +196,7 @@ export function createManifestIndex(
       while (upTo < dates.length && (dates[upTo] as string) <= end) upTo++;
       for (let to = next; to < upTo; ) {
         to = Math.min(upTo, to + DATES_AT_ONCE);
-        // A date that comes late has a long way to go: what is far before it is no longer of use.
+        // For a late date, entries far before it are no longer needed.
         await readNext(to);
         forget(dates[to - 1] ?? '');
       }

@@ -1,5 +1,5 @@
-// What a manifest says about the runs around it: which ones it names, and how far its own acknowledged. Takes nothing for
-// granted: a manifest may be of any version, or made by hand.
+// The links of a manifest to other runs: the manifests that it lists, and how far its own run acknowledged. Validates
+// everything: a manifest can be of any version, or made by hand.
 import { compareEntries, parseEntry } from '../../format/entry-order.ts';
 import { parseManifestStart } from '../../format/object-key.ts';
 import { parseMessageId } from '../../format/record.ts';

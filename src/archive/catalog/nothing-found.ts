@@ -1,5 +1,5 @@
-// What is there instead, where an archive, a topic or messages were looked for and not found. Success over nothing would
-// mislead: every command fails then. It looks at folders only, and at no more than so many.
+// Describes what exists instead, if an archive, a topic or messages were not found. Every command fails then, because
+// success without a result would mislead. Reads folders only, and a limited number.
 import { BackupError } from '../../errors.ts';
 import { isOwnFolder, OBJECT_NAME, topicFolder } from '../../format/object-key.ts';
 import { nearest } from '../../lib/nearest.ts';

@@ -1,5 +1,5 @@
-// What is known about listed objects: by the manifests of the days around them, and by their metadata where no manifest
-// knows them. Nothing is downloaded.
+// Facts about listed objects, from the manifests of the days around them, and from their metadata if no manifest
+// lists them. Downloads nothing.
 import { dateOf, type ObjectKeyParts } from '../../format/object-key.ts';
 import { isDate, parseMessageId, parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';

@@ -1,5 +1,5 @@
-// The objects of a topic in the order of messages, in as little memory as their order needs: about 44 bytes for each. What
-// else is known of an object is not kept; its key is made again from its place.
+// The objects of a topic in message order, in about 44 bytes each. Keeps no other facts; the key is derived from the
+// position.
 import { COMPRESSIONS, formatObjectKey, type ObjectKeyParts } from '../../format/object-key.ts';
 import { compareMessageIds } from '../../format/record.ts';
 import type { ArchiveObject } from './catalog.ts';

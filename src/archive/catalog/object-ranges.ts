@@ -1,5 +1,5 @@
-// What a verification keeps of the objects of a partition until it has seen all of them: where each begins and ends, in
-// a few numbers, since there may be millions. Names are made of them again.
+// The ranges of a partition's objects for a verification: where each begins and ends, in a few numbers, because there
+// can be millions. Keys are derived from them.
 import { COMPRESSIONS, type Compression, objectKey } from '../../format/object-key.ts';
 import type { MessageId } from '../../ports.ts';
 import { type ArchiveObject, partitionName } from './catalog.ts';
@@ -23,7 +23,7 @@ interface Piece {
 
 /** An object by its ends. */
 export interface ObjectRange {
-  /** The how manieth of its partition it was that came, from 0. */
+  /** Its number in its partition, from 0, in listing order. */
   readonly place: number;
   readonly key: string;
   readonly compression: Compression;

@@ -1,4 +1,4 @@
-// Objects of one partition whose messages may be the same: nothing is in two of them, and what is has the same content.
+// Objects of one partition that overlap: finds messages in two objects, and compares their content.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../../errors.ts';
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
@@ -43,7 +43,7 @@ export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> 
 interface Open {
   readonly object: ObjectRange;
   readonly last: MessageId;
-  /** The how manieth it is. */
+  /** Its number. */
   readonly number: number;
   /** Of its messages; `undefined`: it was not read, since it overlaps none so far. */
   ids: readonly string[] | undefined;

@@ -1,5 +1,5 @@
-// What was kept raw, by its keys alone: which entries, where they belong among the messages, and whether an object begins
-// with one.
+// Raw entries, by their keys alone: which entries, their place among the messages, and whether an object begins with
+// one.
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { topicFolder } from '../../format/object-key.ts';
 import type { CallOptions, EntryId, ListedObject, ObjectStore } from '../../ports.ts';

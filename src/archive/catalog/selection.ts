@@ -1,4 +1,4 @@
-// Which messages of an archive are meant: filters, and which objects need not be read for them.
+// The filters of a selection, and which objects need not be read for them.
 
 import { parseObjectKey } from '../../format/object-key.ts';
 import { compareMessageIds } from '../../format/record.ts';

@@ -1,5 +1,6 @@
-// When an object was stored. The time that the store has of it is exact in the rule's own bucket; a copy has often lost it,
-// and then the run's manifest bounds it. It guesses nothing: an object counts as stored when it certainly was.
+// When an object was stored. The store's time is exact in the rule's own bucket; copies often lose it, and then the
+// run's manifest gives the latest possible time. Never guesses: an object counts as stored only once it certainly
+// was.
 import { isDate, parseTime } from '../../format/record.ts';
 import type { ManifestObject } from '../../format/run-manifest.ts';
 

@@ -1,5 +1,5 @@
-// Days without an object between days that have some, in one partition: nothing may have been published, or all that was
-// stored of these days may be gone. By the dates of keys and publish times; it reads nothing.
+// Finds days without objects between days with objects, in one partition: nothing was published, or everything stored
+// on these days is gone. Uses the dates of keys and publish times; reads nothing.
 import { formatTime } from '../../format/record.ts';
 import type { ObjectRange } from '../catalog/object-ranges.ts';
 import { type Finding, notice } from '../finding.ts';

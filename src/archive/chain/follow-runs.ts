@@ -1,6 +1,6 @@
-// Follows the manifests of a prefix from run to run: which of them are gone or were changed, and how far the runs have
-// acknowledged each partition. It looks at no object. Manifests come in the order of their keys; what is kept of them is
-// little, but for those of the last hours.
+// Follows the manifests of a prefix from run to run: finds missing and changed ones, and how far the runs have
+// acknowledged each partition. Reads no object. Manifests arrive in key order; only those of the last hours are kept
+// whole.
 import { compareEntries } from '../../format/entry-order.ts';
 import { partitionName } from '../catalog/catalog.ts';
 import {

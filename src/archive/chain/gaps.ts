@@ -1,5 +1,5 @@
-// What no object of a partition holds, and why: what the subscription lost, ids that the broker leaves out, or a real
-// loss. It claims a loss only where the runs say that there was something; where they say nothing, it says so.
+// Entries of a partition that are in no object, and why: skipped by the subscription, ids without messages, or a real
+// loss. Reports a loss only if the runs prove that there were messages; otherwise it reports the entries as unknown.
 import { compareEntries } from '../../format/entry-order.ts';
 import { countLeading } from '../../lib/count-leading.ts';
 import type { EntryId } from '../../ports.ts';

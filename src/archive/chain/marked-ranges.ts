@@ -1,5 +1,5 @@
-// Ranges of entries of one partition, in little memory where they follow on each other: what touches is one range. At
-// both ends a range keeps a mark, so that a hole between two knows its edges.
+// Ranges of entries of one partition, in little memory if they are adjacent: adjacent ranges are merged. Each range
+// has a mark at both ends, so that the edges of a hole are known.
 import { compareEntries } from '../../format/entry-order.ts';
 import { countLeading } from '../../lib/count-leading.ts';
 import type { EntryId } from '../../ports.ts';
@@ -111,7 +111,7 @@ const firstBehind = (ranges: readonly EntryRange[], after: EntryId): number =>
 const earlier = (a: EntryId, b: EntryId): EntryId => (compareEntries(a, b) <= 0 ? a : b);
 const later = (a: EntryId, b: EntryId): EntryId => (compareEntries(a, b) >= 0 ? a : b);
 
-/** How many entries are in the range for sure: of a ledger that ended somewhere in it nobody knows how many it had. */
+/** How many entries are certainly in the range: the size of a ledger that ended inside it is not known. */
 export function entriesIn({ after, through }: EntryRange): number {
   const first = after.ledgerId === through.ledgerId ? after.entryId : -1;
   return Math.max(0, through.entryId - first);

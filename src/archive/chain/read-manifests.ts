@@ -1,5 +1,5 @@
-// Reads manifests in the order of their keys, several ahead of the one that is asked for, so that whoever follows the
-// runs sees them in their order. A manifest that cannot be read as one comes without content, one that is gone not at all.
+// Reads manifests in key order, several ahead of the consumer. An invalid manifest is returned without content; a
+// missing one is not returned.
 import { createHash } from 'node:crypto';
 import { RUN_MANIFEST_FORMAT } from '../../format/run-manifest.ts';
 import { readIfThere } from '../../format/stored-object.ts';

@@ -1,4 +1,5 @@
-// The findings of the chain: manifests that are gone or changed, and for each partition what is in no object and why.
+// The findings of the chain: missing and changed manifests, and for each partition the entries that are in no object,
+// with the reason.
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { formatTime, parseMessageId } from '../../format/record.ts';
 import type { EntryId } from '../../ports.ts';
@@ -24,7 +25,7 @@ export interface PartitionResult {
   /** Ids that have no message: markers, aborted transactions, chunks, compaction. */
   readonly withoutMessage: { readonly places: number; readonly entries: number };
   readonly lost: { readonly places: number; readonly entries: number };
-  /** In no object, and no run says why. */
+  /** In no object, without an explanation by a run. */
   readonly unknown: { readonly places: number; readonly entries: number };
 }
 

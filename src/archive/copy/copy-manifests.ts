@@ -1,5 +1,5 @@
-// Which manifests a copy takes along: unchanged, so that each still has the checksum that the next one names, and all of the
-// days between the first and the last that name a copied object, so that the chain has no hole.
+// Selects the manifests of a copy: unchanged, so that each still has the checksum that the next one contains, and all
+// of the days between the first and the last that list a copied object, so that the chain has no hole.
 import { readWhole } from '../../format/stored-object.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 import { daysAfter } from '../catalog/listing.ts';

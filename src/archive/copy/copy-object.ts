@@ -1,5 +1,6 @@
-// Copies one object byte for byte: by the store itself where it can, else through this process. It compares checksums, skips
-// what is there, and refuses to replace what differs. Nothing is visible at the target before all of it is there.
+// Copies one object byte for byte: by the store itself if possible, else through this process. Compares checksums,
+// skips existing objects, and refuses to replace different ones. An object becomes visible at the target only when it
+// is complete.
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';
 import { compressionOf } from '../../format/object-key.ts';
@@ -19,7 +20,9 @@ export interface CopyTarget {
   readonly prefix: string;
   /** For people. */
   readonly name: string;
-  /** Has the store copy it without this process. `refused`: it may not, or cannot. Absent where nobody can. */
+  /**
+   * Lets the store copy it without this process. `refused`: no permission, or not possible. Absent if never possible.
+   */
   readonly copyWithin?: (
     from: string,
     to: string,

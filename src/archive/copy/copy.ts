@@ -1,5 +1,6 @@
-// Copies a selection of an archive to another place: whole objects with all that belongs to them, the manifests that name
-// them, and last a note of what was selected, by which the copy can be verified alone. It changes nothing at the source.
+// Copies a selection of an archive to another place: whole objects with everything that belongs to them, the
+// manifests that list them, and finally a note of the selection, so that the copy can be verified by itself. Changes
+// nothing at the source.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../../errors.ts';
 import { isArchiveClass } from '../../format/contents.ts';

@@ -1,4 +1,4 @@
-// Which of very many keys there are: nine bytes for each, whatever its length. It cannot give the keys back.
+// A set of very many keys, in nine bytes each. It cannot return the keys.
 import { createHash } from 'node:crypto';
 
 /** A set of keys that are added first and taken out later, each as often as it is asked for. */

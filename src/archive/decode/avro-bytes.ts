@@ -1,5 +1,5 @@
-// Reads the encoding of Avro 1.11 (its specification, "Binary Encoding"). It believes no length: nothing is made larger
-// than what the bytes can hold, and values that take no bytes are bounded by a budget.
+// Reads the encoding of Avro 1.11 (its specification, "Binary Encoding"). Trusts no length: nothing becomes larger
+// than the bytes allow, and a budget limits values that take no bytes.
 import { isUtf8 } from 'node:buffer';
 import { Misfit } from './misfit.ts';
 import { exactNumber } from './value-type.ts';

@@ -54,7 +54,7 @@ function isDecimal(precision: unknown, scale: unknown, sizeBytes: number | undef
   );
 }
 
-/** More digits than anybody has; the time that they take grows with their square. */
+/** More digits than anybody uses; their time grows quadratically. */
 const MAX_PRECISION = 10_000;
 
 /** Two's complement, big-endian. Writers may pad it. */

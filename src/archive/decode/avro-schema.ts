@@ -1,6 +1,6 @@
-// An Avro definition (specification 1.11) as types and as the function that reads values of it: the writer's schema, which
-// is all that JSON of a value needs. It takes what Java takes and more: names with `$` (nested classes), defaults of
-// another type, names that are defined twice, logical types that do not fit their type (which Avro ignores).
+// Parses an Avro definition (specification 1.11) into types and a reader of values, by the writer's schema alone.
+// Accepts what Java accepts and more: names with `$` (nested classes), defaults of another type, names that are
+// defined twice, logical types that do not fit their type (which Avro ignores).
 import type { AvroBytes } from './avro-bytes.ts';
 import { type AvroSlot, logicalType } from './avro-logical.ts';
 import { Misfit } from './misfit.ts';

@@ -1,5 +1,5 @@
-// Messages with their values decoded by the schemas that they name. Decodes nothing twice, changes nothing of the stored
-// fields, and stops at no message: what cannot be decoded says why, and counts.
+// Decodes the values of messages by their schemas. Decodes nothing twice, changes no stored field, and stops at no
+// message: a message that cannot be decoded gets the reason, and is counted.
 import { type KeptSchema, versionText } from '../../format/kept-schema.ts';
 import type { Message } from '../../ports.ts';
 import type { ContentFilter } from '../catalog/selection.ts';
@@ -27,7 +27,7 @@ export const noCounts = (): DecodeCounts => ({
   ...{ decoded: 0, failed: 0, firstError: undefined, missing: 0, withoutSchema: 0 },
 });
 
-/** A message whose line says what its value is, or why that is not known. */
+/** A message whose line contains its decoded value, or why it was not decoded. */
 export interface DecodedMessage extends StoredMessage {
   /** JSON: the decoded value; where it is not decoded, an object of the fields that the record has of it. */
   readonly valueText: string;
@@ -87,7 +87,7 @@ function decodeAs(
   return decoder.decode(typeof key === 'string' ? Buffer.from(key) : key, payload);
 }
 
-/** Why a message is not decoded whose schema is not there, as a sentence. */
+/** Why a message without an available schema is not decoded, as a sentence. */
 export function reasonOf(found: Exclude<SchemaOfRecord, { kind: 'schema' }>, version: string): string {
   if (found.kind === 'missing') return `the archive does not have the schema of version ${version}`;
   if (found.kind === 'damaged') return `the schema of version ${version} cannot be read: ${found.reason}`;

@@ -1,5 +1,5 @@
-// JSON without loss: numbers keep all their digits when they are read and when they are written. JSON.parse and
-// JSON.stringify know 53 bits only.
+// Lossless JSON: numbers keep all their digits when read and written. JSON.parse and JSON.stringify keep 53 bits
+// only.
 
 /** A number as it was written, where a JavaScript number or bigint would say it otherwise. */
 export class NumberText {

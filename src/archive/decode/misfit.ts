@@ -1,4 +1,4 @@
-// Why bytes do not fit their schema: thrown inside the decoders, and answered by them as a sentence, never thrown further.
+// Why bytes do not fit their schema: thrown inside the decoders, which return it as a sentence and never throw it.
 
 /** A value that does not fit its schema, and in which field. */
 export class Misfit extends Error {

@@ -1,5 +1,6 @@
-// The rows of one day into files, by partition and in order. Quickly, where nothing is to be found in messages and nothing
-// is odd about the objects; else, or where that fails, with care: as `archive cat` reads, which knows damage.
+// Writes the rows of one day to files, by partition and in order. Uses the quick reader if the selection does not
+// look into messages and the objects are regular; otherwise, or if that fails, reads as `archive cat` does, which
+// detects damage.
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../../errors.ts';

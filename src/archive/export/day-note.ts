@@ -1,5 +1,5 @@
-// What an export remembers of a day that it wrote, in a file beside the tables: which objects the rows are of, and how. A
-// day whose objects and settings are the same need not be written again.
+// The note of an exported day, in a file beside the tables: the objects of its rows, and the settings. A day with the
+// same objects and settings need not be written again.
 import { createHash } from 'node:crypto';
 import { BackupError } from '../../errors.ts';
 import { topicFolder } from '../../format/object-key.ts';

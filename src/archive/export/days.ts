@@ -1,6 +1,6 @@
-// Which objects have rows of which day. A row belongs to the UTC day on which its message was published; an object can
-// have rows of several. What is said about objects foretells it; what reading shows beyond that is learned, so that no
-// row is left out.
+// Which objects have rows of which day. A row belongs to the UTC day on which its message was published; an object
+// can have rows of several days. Facts about objects predict the days; days found while reading are added, so that no
+// row is missing.
 import { dateOf } from '../../format/object-key.ts';
 import type { TimeMs } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';

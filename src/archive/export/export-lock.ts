@@ -1,6 +1,6 @@
-// One export at a time writes the tables of a topic: a second one waits until the first has ended, and adds then what is
-// new. A lock is a note that its owner changes now and then. One that nobody changes any more is taken over: whoever waits
-// counts how often it looks, so that the clocks of two machines need not agree.
+// Lets one export at a time write the tables of a topic: a second one waits until the first has ended, then adds what
+// is new. A lock is a note that its owner updates regularly. A waiting export takes over a lock that is no longer
+// updated; it counts its own checks, so that the clocks of two machines need not agree.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { BackupError } from '../../errors.ts';
@@ -12,7 +12,7 @@ import type { ExportTarget } from './target.ts';
 
 const BEAT_MS = 15_000;
 const LOOK_AGAIN_MS = 1_000;
-/** A minute: time is counted in looks, so that no clock that is set meanwhile counts. */
+/** A minute: time is counted in checks, so that changes of the clock do not matter. */
 const GONE_AFTER_LOOKS = 60;
 
 /** The tables of a topic, for one export. */

@@ -1,6 +1,6 @@
-// Writes the days of a topic as tables that are not there yet, or that are of other objects than today. Rows that are all
-// behind those of a day come in another file, or the last file is written again with them. Else the day is read again as a
-// whole, in the order of each partition. Nothing takes the place of what there was before it is complete.
+// Writes the missing and outdated days of a topic as tables. New rows that follow all rows of a day go into another
+// file, or into the rewritten last file. Otherwise the whole day is read again, in the order of each partition.
+// Replaces files only by complete ones.
 import type { ObjectStore } from '../../ports.ts';
 import type { ArchiveObject } from '../catalog/catalog.ts';
 import { pathOf } from '../catalog/manifest-content.ts';

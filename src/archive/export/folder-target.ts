@@ -1,6 +1,6 @@
-// An export in a folder. One file more, or one in place of another, is one rename. A new day of several files is a folder
-// that is made beside the export, where no pattern over it looks, and renamed as a whole. All else takes several steps,
-// during which a file in the day makes engines fail. It removes no file that no export has written.
+// An export in a folder. Adding or replacing one file is one rename. A new day of several files is prepared as a
+// folder beside the export, outside of any pattern, and renamed as a whole. Other changes take several steps, during
+// which a file in the day makes engines fail. Removes only files that an export has written.
 import { randomUUID } from 'node:crypto';
 import { constants, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import {

@@ -1,5 +1,5 @@
-// Writes Parquet files, one at a time, from rows as lines of JSON. DuckDB does it on a thread of its own: rows leave in
-// pieces, no more than a few are on their way, so memory does not grow with a file. It never replaces a file that is read.
+// Writes Parquet files, one at a time, from rows as lines of JSON. DuckDB runs in a separate thread: rows are sent in
+// pieces with few in flight, so memory does not grow with a file. Never replaces a file that is being read.
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { MessageChannel, Worker } from 'node:worker_threads';

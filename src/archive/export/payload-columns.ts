@@ -1,5 +1,5 @@
-// The columns of decoded payloads: their types over all schemas of a topic (and over what JSON shows, where that is asked
-// for), and what of each message is in them. A message that cannot be decoded says why, and keeps its payload as it is.
+// The columns of decoded payloads: their types over all schemas of a topic (and, on request, inferred from JSON), and
+// their values for each message. A message that cannot be decoded gets the reason, and keeps its raw payload.
 import { versionText } from '../../format/kept-schema.ts';
 import type { CallOptions, Message, ObjectStore } from '../../ports.ts';
 import type { TopicName } from '../../topic-name.ts';
@@ -47,7 +47,7 @@ export interface PayloadReader {
 
 const FIELDS = { decoded: 'JSON', decodeError: 'VARCHAR' } as const;
 const NONE: PayloadType = { kind: 'none' };
-/** What so many messages have in fields is held before it is made less. */
+/** After how many messages the inferred fields are reduced. */
 const LOOKED_AT_ONCE = 1_000;
 
 /** Reads the schemas of the topic. @throws BackupError `store` */

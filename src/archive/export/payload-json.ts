@@ -1,5 +1,5 @@
-// Decoded values (decode/json-value.ts) as the JSON that DuckDB makes a payload column of: every field of its type is
-// there, and every value is one that its type holds exactly. It refuses a value that does not fit.
+// Encodes decoded values (decode/json-value.ts) as the JSON from which DuckDB makes a payload column: with every
+// field of the type, and only values that the type represents exactly. Refuses other values.
 import { type JsonValue, jsonText, NumberText } from '../decode/json-value.ts';
 import { Misfit } from '../decode/misfit.ts';
 import type { PayloadType } from './payload-type.ts';

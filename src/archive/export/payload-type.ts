@@ -1,5 +1,6 @@
-// The types that decoded payloads get in tables: what a schema says, or what JSON shows, as a type of DuckDB's that every
-// engine reads; and one type for several schemas. What no common type can hold exactly becomes JSON text, and is named.
+// The types of decoded payloads in tables: from a schema, or inferred from JSON, as a DuckDB type that every engine
+// reads; and the common type of several schemas. Values without an exact common type become JSON text, and are
+// reported.
 import { type JsonValue, NumberText } from '../decode/json-value.ts';
 import type { RecordType, Slot, ValueType } from '../decode/value-type.ts';
 import { sqlName } from './columns.ts';
@@ -71,7 +72,7 @@ function typeOf(
     case 'json':
       return JSON_TEXT;
     default:
-      // Of a time of the day Spark knows no type, and could not open the file.
+      // Spark has no type for times of day, and could not open the file.
       return { kind: 'text' };
   }
 }

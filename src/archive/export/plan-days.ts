@@ -1,5 +1,5 @@
-// Which days of a topic an export has to write: by the notes of those that it has, and by what the archive has today. It
-// writes nothing.
+// Decides which days of a topic an export has to write, by the notes of existing days and the archive's current
+// objects. Writes nothing.
 import { BackupError } from '../../errors.ts';
 import { compareMessageIds, parseMessageId } from '../../format/record.ts';
 import type { CallOptions, ListedObject, ObjectStore } from '../../ports.ts';
@@ -38,7 +38,7 @@ export interface PlanOptions {
   readonly isArchived?: ((path: string) => boolean) | undefined;
 }
 
-/** What stays of a day as it is, while rows come in behind it. */
+/** The part of a day that does not change when rows are appended. */
 export interface KeptPart {
   readonly files: readonly ExportedFile[];
   readonly additions: readonly Addition[];

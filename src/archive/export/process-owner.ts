@@ -1,4 +1,4 @@
-// Whose a lock or a draft is: a process, by its number where that means the same process, and whether it is gone.
+// The owner of a lock or a draft: a process, by its pid where pids are comparable, and whether it has ended.
 import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';

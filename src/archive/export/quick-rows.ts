@@ -1,6 +1,6 @@
-// The records of an object as rows, without parsing them: DuckDB does that anyway. Of a record it looks at the head alone,
-// and it looks at an object as a whole for what shows damage. Where anything is not as this version writes it, it gives
-// up, and the day is read with care (read-messages.ts), which knows what is damaged, and says so.
+// Converts the records of an object to rows without parsing them, since DuckDB does that. Checks only the head of
+// each record, and the whole object for damage. If anything is not as this version writes it, it gives up, and
+// read-messages.ts reads the day, which reports damage.
 import { BackupError } from '../../errors.ts';
 import { decompress } from '../../format/compression.ts';
 import { createEndCheck } from '../../format/end-mark.ts';

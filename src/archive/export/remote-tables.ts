@@ -1,6 +1,6 @@
-// The tables of an export in a bucket as files on this machine, for one query. Of each file comes the end at first, which
-// says where its columns are; then the columns that the query reads, of the days that it reads. Files have holes where
-// nothing was read: an engine that looks into one fails, as no page of Parquet begins with zeros.
+// Fetches the tables of an export in a bucket to local files, for one query. It first reads the end of each file,
+// which locates its columns, then only the columns and days that the query reads. The files have holes elsewhere: an
+// engine that reads a hole fails, because no Parquet page begins with zeros.
 import { mkdir, open, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BackupError, messageOf } from '../../errors.ts';

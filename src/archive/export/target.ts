@@ -1,5 +1,5 @@
-// Where an export is written: what a folder and a bucket have to offer for that. Whoever reads a day meanwhile gets it as
-// it was, as it is now, or an error of the engine: never a part of it, and never both.
+// The target of an export: the operations that a folder and a bucket implement. A concurrent reader of a day gets its
+// old state, its new state, or an error of the engine, never a mixture.
 import { BackupError } from '../../errors.ts';
 import type { ExportedFile } from './day-note.ts';
 

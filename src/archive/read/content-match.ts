@@ -1,4 +1,4 @@
-// Whether a message has what is looked for in its content: a text anywhere in it, or something at a place of its value.
+// Whether the content of a message matches: a text anywhere in it, or a value at a path.
 import { isUtf8 } from 'node:buffer';
 import type { Message, Text } from '../../ports.ts';
 import type { ContentFilter } from '../catalog/selection.ts';

@@ -1,5 +1,5 @@
-// Ids of messages of one partition, in little memory where they come in order: what follows in one batch, or entry by
-// entry where there are no batches, is one run. Others are kept one by one.
+// A set of message ids of one partition, compact if they arrive in order: consecutive ids of one batch, or
+// consecutive unbatched entries, are one run. Others are kept individually.
 
 import { compareMessageIds, formatMessageId } from '../../format/record.ts';
 import { countLeading } from '../../lib/count-leading.ts';

@@ -1,5 +1,5 @@
-// Messages by what they have in common: how many there are of each kind, and the last one of each key. Any number of groups
-// in bounded memory. What a key or a property is, is exact to its bytes.
+// Groups messages: counts per group, and the last message of each key. Any number of groups in limited memory. Keys
+// and properties are compared byte by byte.
 import { decodeRecord, formatTime, isDate } from '../../format/record.ts';
 import type { Message, Text } from '../../ports.ts';
 import type { StoredMessage } from './read-messages.ts';

@@ -1,5 +1,5 @@
-// An object read piece by piece, each a request that is done before its bytes are used: so that many objects can be read
-// side by side and slowly, without a connection for each that waits. The next piece is on its way meanwhile.
+// Reads an object in pieces, each by a request that completes before its bytes are used: so that many objects can be
+// read in parallel and slowly without an idle connection each. The next piece is fetched meanwhile.
 import { BackupError } from '../../errors.ts';
 import type { CallOptions, ObjectStore } from '../../ports.ts';
 

@@ -1,5 +1,5 @@
-// Which objects may hold the messages of an entry that was kept raw, by where objects begin and end: asked for each of
-// many entries, so it looks at no more of them than it has to. It reads nothing.
+// Finds the objects that may contain the messages of a raw entry, by the ends of objects. Called for many entries, so
+// it checks as few objects as possible. Reads nothing.
 import { compareEntries, formatEntry } from '../../format/entry-order.ts';
 import { compareMessageIds } from '../../format/record.ts';
 import type { EntryId, MessageId } from '../../ports.ts';

@@ -1,5 +1,5 @@
-// Whether a record can be one of those that are asked for, by its bytes alone: most are not, and need not be parsed. It
-// says yes too often, and never no where a parsed record would fit.
+// Whether a record can match a filter, by its bytes alone, so that most records need no parsing. May return true for
+// a record that does not match, never false for one that does.
 import type { Selection } from '../catalog/selection.ts';
 import { writtenAs } from './value-path.ts';
 

@@ -1,5 +1,5 @@
-// Messages out of the objects, one at a time: a partition in its order, partitions merged by publish time. Messages that
-// are in two objects (a crash, a Shared subscription, a subscription set back) come once.
+// Reads messages from objects, one at a time: a partition in its order, partitions merged by publish time. Returns
+// messages in two objects (a crash, a Shared subscription, a subscription set back) once.
 import { BackupError } from '../../errors.ts';
 import { createEndCheck } from '../../format/end-mark.ts';
 import { compareMessageIds, decodeRecord } from '../../format/record.ts';

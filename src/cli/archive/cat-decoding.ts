@@ -1,4 +1,5 @@
-// What `archive cat --decode` does besides: the decoders load only for it, and what they could not decode is reported.
+// The decoding of `archive cat --decode`: loads the decoders only for it, and reports values that they could not
+// decode.
 
 import type { Selection } from '../../archive/catalog/selection.ts';
 import type { StoredMessage } from '../../archive/read/read-messages.ts';

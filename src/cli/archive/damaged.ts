@@ -1,5 +1,5 @@
-// Objects that are damaged or gone, for the commands that hand messages on: they end there, or go on where that is asked for and name
-// each. They never pass over one without a word.
+// Handles damaged and missing objects for commands that output messages: they fail at the first one, or, on request,
+// skip and name each. They never skip one silently.
 import type { Catalog } from '../../archive/catalog/read-catalog.ts';
 import { mayHoldMissing, type Selection } from '../../archive/catalog/selection.ts';
 import type { DamagedObject } from '../../archive/read/read-messages.ts';

@@ -1,6 +1,6 @@
-// One process at a time restores the same: while it does, it has a producer of a name that says what, on the topic that it
-// restores into. A broker lets a name be one producer's, and forgets it with the connection, so nothing is left of a
-// process that was killed. It publishes nothing.
+// Lets one process at a time run the same restore: it keeps a producer on the target topic, whose name identifies the
+// restore. A broker allows a name only once, and frees it with the connection, so a killed process leaves nothing
+// behind. Publishes nothing.
 import { createHash } from 'node:crypto';
 import type { Publisher, PublishOptions } from '../../ports.ts';
 import { partitionTopic } from '../../topic-name.ts';

@@ -1,5 +1,5 @@
-// What is kept beside the archive about the restore of a topic: which objects it began with and how far it came, so that
-// the same command goes on after a kill, and does not begin again what was done. It holds no list of keys in memory.
+// The progress note of a topic's restore, beside the archive: the objects at its start and its progress, so that the
+// same command continues after a kill, and repeats nothing. Holds no list of keys in memory.
 import { createHash, randomBytes } from 'node:crypto';
 import { createKeySet, type KeySet } from '../../archive/copy/key-set.ts';
 import type { Acknowledged } from '../../archive/restore/restore-progress.ts';

@@ -1,5 +1,5 @@
-// Carries out what was planned: topics side by side, with what they share, one line of progress, and an end for all where one
-// fails. A topic that is done is written down as done, whatever comes of the others.
+// Executes restore plans: topics in parallel, with shared limits, one progress line, and an end for all if one fails.
+// A completed topic is recorded as complete, even if others fail.
 import type { PartitionObjects } from '../../archive/catalog/object-list.ts';
 import type { Selection } from '../../archive/catalog/selection.ts';
 import { restoreMessages, shareBudget } from '../../archive/restore/restore.ts';

@@ -1,5 +1,5 @@
-// The part of `check` that looks at the file of a stage as a deployment reads it: with serverless.yml, what is missing
-// drops out of the function without a word. It does not read serverless.yml, and asks nobody.
+// The part of `check` for the file of a stage: with serverless.yml, a missing variable is silently removed from the
+// function. Does not read serverless.yml, and sends no request.
 import { basename } from 'node:path';
 import type { Environment } from '../../read-settings.ts';
 import { type CheckResult, fail, ok, warn } from '../../rules/check-result.ts';

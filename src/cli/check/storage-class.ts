@@ -1,5 +1,5 @@
-// What a storage class means for the objects of a rule: how long they are paid for, from which size, and what reading them
-// takes (Tencent Cloud's pages 436/33417 and 436/40099). It knows no prices.
+// The effects of a storage class on a rule's objects: minimum billed time and size, and how they can be read (Tencent
+// Cloud's pages 436/33417 and 436/40099). It knows no prices.
 import type { RuleSettings } from '../../config.ts';
 import { type CheckResult, ok, warn } from '../../rules/check-result.ts';
 

@@ -1,4 +1,5 @@
-// What a test can make the loopback broker do wrong. Every switch is off at first and may be turned at any time.
+// The faults that a test can inject into the loopback broker. Every switch is off at first and can change at any
+// time.
 import type { StoredEntry } from './entry.ts';
 
 /** How an entry's bytes are spoilt on their way out; what is stored stays as it is. */

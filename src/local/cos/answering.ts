@@ -1,4 +1,4 @@
-// Writes answers: COS's common headers, error XML, files, and answers that come slowly or with spaces before them.
+// Writes responses: COS's common headers, error XML, files, and slow responses or ones with leading spaces.
 import { createReadStream } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';

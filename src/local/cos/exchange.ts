@@ -1,5 +1,5 @@
-// One request from its first line to its last byte: who asks, what with, may it, does it, what is answered. Faults
-// strike between these steps. Holds no state of its own.
+// Handles one request: authentication, authorisation, execution, response. Injects faults between these steps. Holds
+// no state.
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';

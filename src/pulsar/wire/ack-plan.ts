@@ -1,7 +1,7 @@
-// Which acknowledgements say "these entries" to the broker. On Exclusive and Failover that is one cumulative
-// acknowledgement as far as everything was handed out here, and single ones behind the first entry that was not: it may
-// be a chunk of an incomplete message, or in a transaction of another consumer that is aborted later. Holes that are
-// nobody's (markers, aborted messages, the end of a ledger) the broker closes by itself: `closed` takes how far it is.
+// Plans the acknowledgements of entries. On Exclusive and Failover that is one cumulative acknowledgement up to the
+// first entry that was not delivered here, and individual ones after it: that entry may be a chunk of an incomplete
+// message, or in another consumer's transaction that aborts later. The broker itself closes holes without messages
+// (markers, aborted messages, the end of a ledger): `closed` records its position.
 import { formatEntry, isUpTo, laterEntry } from '../../format/entry-order.ts';
 import type { EntryId } from '../../ports.ts';
 import { EntryRanges } from './entry-ranges.ts';
@@ -18,24 +18,24 @@ export interface AckSteps {
   readonly individual: readonly EntryAck[];
 }
 
-/** Beyond so many holes, the first ones are forgotten: entries before them are handed out by a later run. */
+/** Beyond so many holes, the first ones are forgotten: a later run gets the entries before them. */
 const MAX_RANGES = 10_000;
 
 /**
- * Knows what one partition has handed out, as far as acknowledging needs it. It outlives reconnects: what was handed
- * out before one may be acknowledged after it.
+ * The deliveries of one partition, as far as acknowledging needs them. It outlives reconnects: entries delivered
+ * before one may be acknowledged after it.
  */
 export class AckPlan {
   readonly #isCumulative: boolean;
   /** All entries of a joined message, by the key of its last one. */
   readonly #joined = new Map<string, readonly EntryId[]>();
-  /** Batches that were handed out in part, the others' messages being acknowledged or in a transaction. */
+  /** Partly delivered batches, whose other messages are acknowledged or in a transaction. */
   readonly #partly = new Map<string, EntryAck & { readonly part: BatchPart }>();
-  /** Handed out in whole, behind `#closedAt`. */
+  /** Completely delivered entries after `#closedAt`. */
   readonly #handedOut = new EntryRanges();
-  /** Everything up to here is acknowledged, as far as is known. */
+  /** Everything up to here is known to be acknowledged. */
   #closedAt: EntryId | undefined;
-  /** The last one in the broker's order, whatever came again since. */
+  /** The last one in the broker's order, independent of redeliveries. */
   #furthest: EntryId | undefined;
   #lastHandedOut: EntryId | undefined;
   #lastAcknowledged: EntryId | undefined;
@@ -49,13 +49,13 @@ export class AckPlan {
     return this.#furthest;
   }
 
-  /** Whether something handed out is not acknowledged (Exclusive and Failover). */
+  /** Whether a delivered entry is unacknowledged (Exclusive and Failover). */
   get hasOpen(): boolean {
     if (this.#lastHandedOut === undefined) return false;
     return this.#lastAcknowledged === undefined || !isUpTo(this.#lastHandedOut, this.#lastAcknowledged);
   }
 
-  /** Whether a hole keeps the position of the broker before what was acknowledged singly; old ones report none. */
+  /** Whether a hole keeps the broker's position before individually acknowledged entries; old brokers report none. */
   waitsForHole({ individual }: AckSteps): boolean {
     return this.#isCumulative && individual.length > 0 && this.#closedAt !== undefined;
   }
@@ -68,8 +68,8 @@ export class AckPlan {
   }
 
   /**
-   * Whether an entry comes for the first time though later ones were handed out before it: a transaction that had it
-   * was aborted. It is left to a later run, whose files begin with it; who goes by positions takes it for stored.
+   * Whether an entry arrives for the first time after later ones: its transaction was aborted. It is left to a later
+   * run, whose files begin with it; by its position alone it would count as stored.
    */
   isTooLate(id: EntryId): boolean {
     if (!this.#isCumulative || this.#furthest === undefined) return false;
@@ -78,7 +78,9 @@ export class AckPlan {
     return !this.#handedOut.has(id) && !this.#isPartly(id);
   }
 
-  /** What may be handed out of a batch: never more than the first time, or what was not stored would be acknowledged. */
+  /**
+   * The messages of a batch to deliver: never more than the first time, because unstored ones would be acknowledged.
+   */
   partOf(id: EntryId, part: BatchPart | undefined): BatchPart | undefined {
     // Here and below: mostly there is none, and a text for each entry is garbage.
     if (this.#partly.size === 0) return part;
@@ -92,7 +94,7 @@ export class AckPlan {
    */
   handOut(id: EntryId, { joined = [], part }: { joined?: readonly EntryId[]; part?: BatchPart } = {}): void {
     if (joined.length > 1) this.#joined.set(formatEntry(id), joined);
-    // What was handed out in whole before is acknowledged in whole, unless deliveries have begun again since.
+    // A completely delivered entry is acknowledged as a whole, unless deliveries have restarted since.
     const isAgain = this.#lastHandedOut !== undefined && isUpTo(id, this.#lastHandedOut);
     if (part !== undefined && !(isAgain && this.#handedOut.has(id))) {
       this.#partly.set(formatEntry(id), { ...id, part });
@@ -147,7 +149,7 @@ export class AckPlan {
       }
       return;
     }
-    // Chunks that were given up come before what is acknowledged already.
+    // Abandoned chunks precede entries that are already acknowledged.
     this.#lastAcknowledged = laterEntry(last, this.#lastAcknowledged);
     for (const [key, ids] of this.#joined) {
       if (!isUpTo(ids.at(-1) as EntryId, last)) continue;
@@ -158,7 +160,7 @@ export class AckPlan {
     if (cumulative !== undefined) this.closed(cumulative);
   }
 
-  /** How far `covered` goes on without a hole from what is acknowledged. */
+  /** How far `covered` extends the acknowledged entries without a hole. */
   #withoutHole(covered: EntryRanges, last: EntryId): EntryId | undefined {
     let upTo = this.#closedAt;
     if (upTo === undefined) return undefined;
