@@ -465,6 +465,8 @@ export interface PublishOptions {
   readonly windowBytes: number;
   /** Whether an earlier producer of this name may have sent some of these messages. */
   readonly mayRepeat: boolean;
+  /** Called on each connection before anything is sent on it. If it throws, the producer fails and sends nothing more. */
+  readonly mayGoOn?: (() => Promise<void>) | undefined;
   /** The schema that the producer declares; some topics require one. Messages may have others. */
   readonly schema?: TopicSchema | undefined;
 }

@@ -52,6 +52,8 @@ export interface RestoreOptions {
   readonly acknowledged: Acknowledged;
   /** Called now and then, and at the end however that comes; never side by side. */
   readonly save: (acknowledged: Acknowledged) => Promise<void>;
+  /** Throws where another process has gone on with this restore. Called before anything is sent on a connection. */
+  readonly mayGoOn?: () => Promise<void>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress?: (counts: Readonly<RestoreCounts>) => void;

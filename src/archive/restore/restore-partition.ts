@@ -65,6 +65,8 @@ export async function restorePartition(
         batching,
         windowBytes,
         mayRepeat,
+        mayGoOn: topic.mayGoOn,
+
         schema: topic.schemas?.ofProducers,
       });
       producers.set(to, producer);

@@ -24,6 +24,8 @@ interface Note {
   readonly lists?: number;
   readonly startedAt: string;
   readonly isDone: boolean;
+  /** The process that works on it, or has last; absent in notes from before. */
+  readonly owner?: string;
   /** Objects and raw entries that it left out, because they are damaged or no broker takes them. */
   readonly leftOut?: number;
   readonly acknowledged: Acknowledged;
@@ -43,7 +45,10 @@ export interface RestoreNote {
   begin(keys: () => Iterable<string>, targetPartitions: number | undefined): Promise<void>;
   /** How many of the objects that it began with, and that nobody has taken from `began`, are gone. */
   countGone(store: ObjectStore): Promise<number>;
+  /** @throws BackupError as `expectOwn` */
   save(acknowledged: Acknowledged): Promise<void>;
+  /** After `begin`. @throws BackupError where another process has begun to go on with it since */
+  expectOwn(): Promise<void>;
   /** Whether another process has written it since it was read. */
   isChanged(): Promise<boolean>;
   finish(leftOut: number): Promise<void>;
@@ -59,9 +64,11 @@ export async function openNote(
   const noteKey = `_restores/${hash}.json`;
   const seen = await notes.read(noteKey);
   const saved = again ? undefined : seen;
+  const owner = randomBytes(6).toString('hex');
   let note: Note =
     saved === undefined
       ? {
+          owner,
           format: 'tdmq-backup-restore/1',
           id: `${hash.slice(0, 8)}-${randomBytes(6).toString('hex')}`,
           what,
@@ -70,7 +77,7 @@ export async function openNote(
           isDone: false,
           acknowledged: {},
         }
-      : (JSON.parse(saved) as Note);
+      : { ...(JSON.parse(saved) as Note), owner };
   const listKey = (at: number) =>
     note.lists === undefined
       ? `_restores/${hash}.objects.json`
@@ -90,6 +97,7 @@ export async function openNote(
     if (saved !== undefined) {
       if (targetPartitions !== undefined && note.targetPartitions !== targetPartitions)
         throw otherPartitions(targetPartitions, note.targetPartitions);
+      await write({});
       return;
     }
     if (isDry || targetPartitions === undefined) return;
@@ -107,6 +115,11 @@ export async function openNote(
     }
     await writeList();
     await write({ lists: count, targetPartitions });
+  }
+
+  async function isOwn(): Promise<boolean> {
+    const now = await notes.read(noteKey);
+    return now !== undefined && (JSON.parse(now) as Partial<Note>).owner === owner;
   }
 
   let began: KeySet | undefined;
@@ -134,10 +147,22 @@ export async function openNote(
       return gone;
     },
     isChanged: async () => (await notes.read(noteKey)) !== seen,
-    save: (now) => write({ acknowledged: now }),
+    async expectOwn() {
+      if (!(await isOwn())) throw goneOn();
+    },
+    async save(now) {
+      // A command that was interrupted reads nothing more, and what it has published counts all the same.
+      if (!isDry && !(await isOwn().catch(() => true))) throw goneOn();
+      await write({ acknowledged: now });
+    },
     finish: (leftOut) => write({ isDone: true, ...(leftOut > 0 && { leftOut }) }),
   };
 }
+
+const goneOn = (): BackupError =>
+  new BackupError('source', 'another process has gone on with this restore, and this one stopped', {
+    hint: 'This one was away from the broker for some time. Let the other one end; then the same command reports what is left.',
+  });
 
 const otherPartitions = (now: number, then: number): BackupError =>
   new BackupError('config', `the topic has ${now} partitions, and had ${then} when this restore was begun`, {

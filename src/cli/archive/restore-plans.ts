@@ -64,6 +64,7 @@ export async function restorePlans(
       isResumed: note.isResumed,
       acknowledged: note.acknowledged,
       save: note.save,
+      mayGoOn: note.expectOwn,
       clock: systemClock,
       signal: either,
       onDamaged: damage.onDamaged,

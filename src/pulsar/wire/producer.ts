@@ -262,6 +262,11 @@ export class WireProducer implements TopicProducer {
       connection.attachProducer(producerId, events);
       const fields = { topic, producerId, producerName, ...(schema && { schema: schemaFields(schema) }) };
       const answer = await connection.request('producer', fields, what);
+      // While it was away, another process may have gone on in its place, under the same name.
+      await this.#options.mayGoOn?.().catch((error: unknown) => {
+        this.#fail(error);
+        throw error;
+      });
       this.#over.signal.throwIfAborted();
       if (isGone)
         throw new BackupError('source', `${what}: the broker closed it at once`, { retryable: true });

@@ -54,6 +54,23 @@ it.each([0, 1, 2, 3])(
   },
 );
 
+it('is no longer that of a process in whose place another one goes on', async () => {
+  const { notes, texts } = memoryNotes();
+  const first = await openNote({ notes }, WHAT, FIRST);
+  await first.begin(() => ['a'], 2);
+  await first.save({ '0': { '1': 7 } });
+  await first.expectOwn();
+  const second = await openNote({ notes }, WHAT, FIRST);
+  await first.expectOwn();
+  await second.begin(() => ['a'], 2);
+  await second.save({ '0': { '1': 9 } });
+  const before = [...texts];
+  await expect(first.expectOwn()).rejects.toThrow('another process has gone on with this restore');
+  await expect(first.save({ '0': { '1': 8 } })).rejects.toThrow('another process has gone on');
+  expect([...texts]).toEqual(before);
+  await second.expectOwn();
+});
+
 it('is done once, with what it left out; a dry run writes nothing', async () => {
   const { notes, texts } = memoryNotes();
   const dry = await openNote({ notes }, WHAT, { again: false, isDry: true });

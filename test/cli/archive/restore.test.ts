@@ -1,9 +1,11 @@
 // `tdmq-backup archive restore` over the stand-ins: backed up by a real run, restored, and read from the new topic by
 // another rule's run.
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../../../src/cli/main.ts';
 import { decodeMetadata, isChecksumRight } from '../../../src/local/broker/frames.ts';
 import { type LoopbackStage, startLoopbackStage, TOPIC } from '../../stage/loopback-stage.ts';
@@ -27,8 +29,8 @@ beforeEach(async () => {
 });
 afterEach(() => rule.close());
 
-async function restore(args: readonly string[], signal?: AbortSignal) {
-  const { terminal, out, err } = testTerminal(rule.env, signal);
+async function restore(args: readonly string[], signal?: AbortSignal, env: Record<string, string> = {}) {
+  const { terminal, out, err } = testTerminal({ ...rule.env, ...env }, signal);
   const code = await main(['archive', 'restore', '--to', TARGET, ...args], terminal);
   return { code, out: out(), err: err() };
 }
@@ -184,6 +186,73 @@ test('called again while it is under way, it goes on from where the first one wa
   expect(await values()).toEqual(all);
 });
 
+test('one that lost its connections while another went on in its place publishes nothing more', async () => {
+  const path = await startCutPath(new URL(rule.broker.serviceUrl).port);
+  rule.broker.faults.proxiesThroughServiceUrl = true;
+  let sends = 0;
+  const unhook = rule.broker.onCommand((name) => {
+    if (name === 'send' && ++sends === 20) path.cut();
+    return undefined;
+  });
+  try {
+    const { terminal, err } = testTerminal({ ...rule.env, PULSAR_SERVICE_URL: path.serviceUrl });
+    const first = main(['archive', 'restore', '--to', TARGET, '--no-batching', '--rate', '200'], terminal);
+    await vi.waitUntil(() => sends >= 20, { interval: 5, timeout: 20_000 });
+    const second = await restore(['--no-batching'], undefined, {
+      PULSAR_SERVICE_URL: rule.broker.serviceUrl,
+    });
+    expect(second.code, second.err).toBe(0);
+    const sendsThen = sends;
+    path.mend();
+    expect(await first).toBe(1);
+    expect(err()).toContain('another process has gone on with this restore');
+    expect(sends).toBe(sendsThen);
+    rule.broker.faults.proxiesThroughServiceUrl = false;
+    expect([...new Set(await values())]).toEqual(all);
+  } finally {
+    unhook();
+    await path.close();
+  }
+});
+
+/** The way of one process to the broker, which can be cut and mended. */
+async function startCutPath(port: string) {
+  let isCut = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    if (isCut) {
+      near.destroy();
+      return;
+    }
+    const far = connect(Number(port), '127.0.0.1');
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('error', () => to.destroy()).on('close', () => to.destroy());
+      from.pipe(to);
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    serviceUrl: `pulsar://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut,
+    mend: () => {
+      isCut = false;
+    },
+    close: async () => {
+      cut();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
 test('what was stored since a restore began is no part of it', async () => {
   const interrupt = new AbortController();
   const unhook = rule.broker.onCommand((name) => {
@@ -262,7 +331,7 @@ test('a topic that has got more partitions since is not gone on with', async () 
   expect((await restore(['--no-batching'], interrupt.signal)).code).toBe(130);
   unhook();
   rule.broker.createTopic(TARGET, 3);
-  const second = await restore(['--no-batching']);
+  const second = await restore(['--no-batching'], undefined, { PULSAR_SERVICE_URL: rule.broker.serviceUrl });
   expect(second.code).toBe(1);
   expect(second.err).toContain('has 3 partitions, and had 2 when this restore was begun');
   expect(second.err).toContain('--again');
