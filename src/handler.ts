@@ -95,7 +95,7 @@ export async function handleInvocation(
 const notEnded = () =>
   new BackupError('source', 'the run did not end within its time', {
     retryable: true,
-    hint: 'What was stored is safe; the next run goes on from there. Please report this with the log lines of the run.',
+    hint: 'What was stored is safe; the next run continues from there. Please report this with the log lines of the run.',
   });
 
 interface Closeable {

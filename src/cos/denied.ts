@@ -46,7 +46,7 @@ interface Denial {
 /** The hint for a known reason; `undefined` if COS gives none, or another one. */
 export function deniedHint({ code, message }: Denial): string | undefined {
   if (/expired/i.test(message)) {
-    return "The signature's time is over: the clock of this machine is wrong, or temporary keys have expired. Set the clock, or the keys anew.";
+    return "The signature's time is over: the clock of this machine is wrong, or temporary keys have expired. Set the clock, or new keys.";
   }
   return REASONS.find(([words]) => words.test(`${code} ${message}`))?.[1];
 }

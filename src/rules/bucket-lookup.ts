@@ -49,7 +49,7 @@ export async function lookAtBucket(cos: RuleSettings['cos'], access: BucketAcces
       ? { kind: 'missing', reason: `there is no bucket ${cos.bucket} in ${cos.region}` }
       : {
           kind: 'unknown',
-          reason: `the bucket ${cos.bucket} could not be looked at: ${messageOf(error)}`,
+          reason: `the bucket ${cos.bucket} could not be checked: ${messageOf(error)}`,
         };
   } finally {
     client.close();

@@ -32,7 +32,7 @@ export async function readCode(path: string): Promise<Uint8Array> {
   });
   if (zip.byteLength > MAX_CODE_BYTES) {
     throw new BackupError('rule', `${path} has ${zip.byteLength} bytes; the API takes ${MAX_CODE_BYTES}`, {
-      hint: 'Deploy this package with serverless.yml; the rule commands work with it all the same.',
+      hint: 'Deploy this package with serverless.yml; the rule commands work with it too.',
     });
   }
   return zip;

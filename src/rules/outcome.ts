@@ -170,7 +170,7 @@ function fallingBehind({ rule, runs = [], ttlSeconds }: Sight): Fault | undefine
   }
   if ([a, b, c].every((run) => run?.heldBack?.includes('unknown'))) {
     return {
-      reason: `the last three runs were handed out nothing of a backlog of ${a?.backlog}, and nobody knows why`,
+      reason: `the last three runs got nothing of a backlog of ${a?.backlog}, for an unknown reason`,
       hint: `Look at the subscription in the TDMQ console: at what other consumers have not acknowledged, and whether an unload of the topic helps.${risk}`,
     };
   }

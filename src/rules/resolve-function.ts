@@ -36,7 +36,7 @@ export function resolveInterval(
 /** What is wrong with an interval of whole minutes that the settings take. */
 export function faultOfInterval(minutes: number): string | undefined {
   if (INTERVALS.includes(minutes)) return undefined;
-  return `cron begins anew with each hour, so the hour's last gap would be ${shortestGapMinutes(minutes)} minutes; choose ${listed(INTERVALS.map(String))}`;
+  return `cron starts again with each hour, so the hour's last gap would be ${shortestGapMinutes(minutes)} minutes; choose ${listed(INTERVALS.map(String))}`;
 }
 
 /** How many instances a tick starts. An existing rule is asked for nothing that it does not change. */

@@ -42,7 +42,7 @@ export async function leaveManifest(
     const isCut = isOfClock(error, signal);
     const isRefused = !isCut || refusal !== undefined;
     if (result.failure === undefined && tally.stored.length > 0 && isRefused) throw isCut ? refusal : error;
-    const hint = 'What is stored is safe. `tdmq-backup archive index` writes the manifest anew.';
+    const hint = 'What is stored is safe. `tdmq-backup archive index` writes the manifest.';
     logger.warn({ error, hint }, 'run manifest not stored');
   }
 }

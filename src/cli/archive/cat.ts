@@ -33,23 +33,23 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive cat [options]
 
-Prints the records of a topic: in the order of each partition, partitions merged by publish time. A message that is
-in two objects comes once. Uses the same memory whatever the size; \`| head\` ends it. More keys than fit into memory
-are sorted in a temporary file (TMPDIR). Exit code 1: nothing is selected, or something is damaged.
+Prints the records of a topic: in the order of each partition, partitions merged by publish time. Prints a
+message in two objects once. Memory does not depend on the size; \`| head\` ends it. Keys that do not fit into memory are
+sorted in a temporary file (TMPDIR). Exit code 1: nothing is selected, or something is damaged.
 
-  --format FORMAT  jsonl (default): the records as they are stored; value: each payload and a line break; table
+  --format FORMAT  jsonl (default): the stored records; value: each payload and a line break; table
   --decode         adds each value as JSON, by the schema of its version: decoded (and decodedKey where the schema is a pair),
                    or decodeError, which makes the exit code 1; with --format value or table the decoded value instead of
-                   the payload. --grep and --value-path look into decoded values
-  --count          how many there are, instead of the records
-  --count-by WHAT  how many there are of each key, partition, hour (of the publish time, UTC) or property:NAME
-  --latest-per-key  the last selected record of each key, by key: what a compacted topic has. A key whose last value is
-                   null (a tombstone) or empty is deleted and left out, and so is what has no key
+                   the payload. --grep and --value-path search decoded values
+  --count          the number of records, instead of the records
+  --count-by WHAT  the number per key, partition, hour (of the publish time, UTC) or property:NAME
+  --latest-per-key  the last selected record of each key, by key, as in a compacted topic. Leaves out keys whose last
+                   value is null (a tombstone) or empty, and messages without a key
   --deleted        with --latest-per-key also the records that deleted their key
   --json           counts as JSON; records are JSON lines anyway
-  --duplicates     also the copies of messages that are in two objects
-  --skip-damaged   go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Without it,
-                   printing ends there
+  --duplicates     also print the copies of messages in two objects
+  --skip-damaged   skip damaged and missing objects; each is named, and makes the exit code 1. Without it, printing
+                   ends there
 ${SELECTION_HELP}
 ${LOCATION_HELP}
 

@@ -26,23 +26,23 @@ export const command: Command = {
 Usage: tdmq-backup archive copy --to-folder DIR [options]
        tdmq-backup archive copy --to-bucket NAME [--to-region NAME] [--to-prefix PREFIX] [options]
 
-Copies whole objects byte for byte, with metadata, type and storage class, and what belongs to them: raw entries, kept
-schemas, and the manifests of the runs unchanged, of all days that name what is copied. Last comes a note of what was
-selected (_copies/): archive verify at the target holds everything that is selected against the manifests, and calls
-nothing lost that was left out. To hand over evidence, or to move.
+Copies whole objects byte for byte, with metadata, type and storage class, and what belongs to them: raw entries,
+schemas, and the runs' manifests, unchanged, of all days that list copied objects. Finally it writes a note of the
+selection (_copies/): at the target, archive verify compares the selected objects with the manifests, and does not
+report objects that were left out. Use it for evidence, or for a second archive.
 
-An object that only partly fits is copied whole, and counted. Again is cheap: what is there with the same checksum is
-skipped. What is there with other bytes is not replaced, and ends the copy with exit code 1. A copy that was stopped or
-killed has no note and nothing half; the same command goes on. Between buckets COS copies by itself where the keys may
-read the one and write the other, else everything goes through this machine. Objects in an archive class are named:
-archive thaw, and copy again.
+An object that is only partly selected is copied whole, and counted. The same command again skips objects that exist
+with the same checksum. If the target has other bytes, it does not replace them and ends with exit code 1. A copy that
+was stopped or killed has no note and no partial objects; the same command continues. Between buckets COS copies the
+objects itself if the keys may read the source and write the target; otherwise everything goes through this machine.
+Objects in an archive class are named: run archive thaw, then copy again.
 
   --to-folder DIR      a folder on this machine; the files keep the time at which they were stored
   --to-bucket NAME     instead of COS_BUCKET; --to-region and --to-prefix likewise
-  --to-env-file FILE   settings and keys of the target, where they are others
-  --from, --until, --from-id, --until-id, --partition   as archive cat has them
+  --to-env-file FILE   settings and keys of the target, if they differ
+  --from, --until, --from-id, --until-id, --partition   as for archive cat
   --parallel N         objects at a time; 4 by default
-  --skip-damaged       go on behind what is damaged or gone; each is named, and makes the exit code 1
+  --skip-damaged       skip damaged and missing objects; each is named, and makes the exit code 1
   --dry-run            only report what would be copied
   --json               the report as JSON
 ${LOCATION_HELP}
@@ -118,7 +118,7 @@ Examples:
     } catch (error) {
       progress.clear();
       if (terminal.signal.aborted && !isDry)
-        terminal.stderr.write('Stopped. The same command goes on, and skips what is there.\n');
+        terminal.stderr.write('Stopped. The same command continues and skips what exists.\n');
       throw error;
     } finally {
       await target?.close();
@@ -131,7 +131,7 @@ function areArchived({ archived, objects }: CopyCounts): BackupError {
   const more = archived.length > MAX_KEYS ? [`and ${archived.length - MAX_KEYS} more`] : [];
   const what = `${archived.length} of ${objects} objects are archived and cannot be copied`;
   return new BackupError('store', [what, ...archived.slice(0, MAX_KEYS), ...more].join(' | '), {
-    hint: 'tdmq-backup archive thaw with the same selection asks COS for copies that can be read; then copy again: it skips what is there.',
+    hint: 'tdmq-backup archive thaw with the same selection asks COS for readable copies; then copy again: it skips what exists.',
     details: { code: 'InvalidObjectState' },
   });
 }

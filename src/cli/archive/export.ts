@@ -44,18 +44,18 @@ Usage: tdmq-backup archive export --to DIR|cos://bucket/prefix/ [options]
 
 Writes Parquet files that DuckDB, Spark, Polars, pandas and others read as one table:
 {tenant}/{namespace}/{topic}/date=2026-11-23/part-00000.parquet, a folder for each day (UTC) on which messages were
-published; rows in the order of each partition, each message once. The archive stays as it is. The same command later
-adds what is new, and whoever reads meanwhile gets a day as it was or as it is now (docs/tables.md). Without
+published; rows in the order of each partition, each message once. The archive does not change. The same command later
+adds new messages; concurrent readers see a day in its old or its new state (docs/tables.md). Without
 --topic it exports every topic. Columns: docs/tables.md. Needs the package @duckdb/node-api.
 
   --to DIR         a folder, or cos://bucket-appid/prefix/ (files are made in the folder for temporary files first)
   --to-region NAME  of that bucket, instead of COS_REGION
-  --file-size SIZE  files of about this size, 256MB by default; another size than before takes effect in days that change
-  --decode         also the payloads as columns with types, by the schemas that the archive keeps; --decode json: also
-                   those without a schema here, as JSON, with types as all of them have (reads the messages twice)
+  --file-size SIZE  files of about this size, 256MB by default; a changed size applies to days that change
+  --decode         also the payloads as typed columns, by the stored schemas; --decode json: also payloads without a
+                   stored schema, as JSON with inferred types (reads the messages twice)
   --compression C  zstd (default) or snappy
-  --skip-damaged   leave out objects that are damaged or gone; each is named, and makes the exit code 1
-  --dry-run        only say what would be written, and about how much
+  --skip-damaged   leave out damaged and missing objects; each is named, and makes the exit code 1
+  --dry-run        only report what would be written, and about how much
   --json           the result as JSON
 ${SELECTION_HELP}
 ${LOCATION_HELP}

@@ -14,11 +14,11 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive index [options]
 
-Reads the objects that no run's manifest knows (their run was killed before it could write it), and writes a manifest
-with what is in them: from then on archive ls shows their counts and ends, and archive verify misses them when they are
-gone. Damaged objects are left out, and make the exit code 1. Changes nothing that exists.
+Reads the objects that no manifest lists (their run was killed before it could write one), and writes a manifest for
+them: from then on archive ls shows their counts and ends, and archive verify reports them when they are missing. Damaged
+objects are left out, and make the exit code 1. Changes nothing that exists.
 
-  --rule NAME      for objects whose metadata names no rule; by default RULE_NAME, else archive
+  --rule NAME      for objects without a rule in their metadata; by default RULE_NAME, else archive
   --parallel N     objects at a time; 4 by default
   --json           what was done, as JSON
 ${LOCATION_HELP}

@@ -26,16 +26,16 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive ls [options]
 
-Lists what an archive holds without downloading it: from the keys, the manifests of the runs, and the metadata of the
-objects that no manifest knows. \`?\` means that nobody reports it: an object of several parts of a run that was killed;
-\`archive index\` reads such objects once and writes down what is in them. Schemas are listed too: \`archive schemas\` prints
-them. The exit code is 1 where a manifest names an object that is not there.
+Lists the content of an archive without downloading it: from keys, the runs' manifests, and the metadata of objects that
+no manifest lists. \`?\` means that the value is not known: a multipart object of a killed run; \`archive index\` reads such
+objects once and writes their manifest. Schemas are listed too: \`archive schemas\` prints them. The exit code is 1 if a
+manifest lists an object that does not exist.
 
   --from DAY       objects that begin on this day (UTC) or later
   --until DAY      and before this one
   --objects        each object
   --json           everything, as JSON
-  --html FILE      writes a page of its own besides: messages and bytes over time, gaps, sizes of files
+  --html FILE      also write a page: messages and bytes over time, gaps, sizes of files
 ${LOCATION_HELP}
 
 Examples:

@@ -43,17 +43,16 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive query "SELECT …" [options]
 
-Answers a SELECT of DuckDB's over the views messages (the columns that \`archive export\` writes, and topic), runs (the
-manifests) and schemas. Over an archive it first makes tables of what --from and the
-other filters select, for this query alone; with --tables it asks tables that an export made, which is at once. A query
-reads nothing else and writes nothing. Needs the package @duckdb/node-api.
+Runs a SELECT in DuckDB's SQL over the views messages (the columns that \`archive export\` writes, and topic), runs (the
+manifests) and schemas. Over an archive it first makes temporary tables of what --from and the other filters select; with
+--tables it queries exported tables directly. A query reads nothing else and writes nothing. Needs the package @duckdb/node-api.
 
-  --tables DIR|cos://bucket/prefix/  tables that \`archive export --to\` made, instead of an archive; of a bucket it reads
-                   the columns and days that the query asks for into the folder for temporary files
+  --tables DIR|cos://bucket/prefix/  tables of \`archive export --to\`, instead of an archive; from a bucket it reads the
+                   columns and days that the query needs into the folder for temporary files
   --format FORMAT  table (default): the first 1,000 rows; csv, jsonl or parquet: all of them
   --out FILE       write them there; parquet needs it
-  --decode         also payload columns, by the schemas that the archive keeps
-  --skip-damaged   leave out objects that are damaged or gone; each is named, and makes the exit code 1
+  --decode         also payload columns, by the stored schemas
+  --skip-damaged   leave out damaged and missing objects; each is named, and makes the exit code 1
 ${SELECTION_HELP}
 ${LOCATION_HELP}
 

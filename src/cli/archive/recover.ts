@@ -23,18 +23,18 @@ export const command: Command = {
 Usage: tdmq-backup archive recover [--private-key FILE] [--dry-run] [options]
 
 Tries every entry under _unreadable/ with the decoder of this version, and stores the messages of those that it can read
-as ordinary objects: one for each entry, under the key of its first message. Chunks that were kept apart are joined. The
-raw bytes stay. Nothing is replaced: what is in an object already is named as such. A manifest under _runs/ reports what
-was recovered, so a second call finds nothing to do; a call that was killed is simply made again.
+as ordinary objects: one for each entry, under the key of its first message. Joins chunks that were kept separately. The raw
+bytes stay. Replaces nothing: messages that are already in an object are reported as such. A manifest under _runs/
+records what was recovered, so a second call has nothing to do; after a kill, run it again.
 
-The exit code is 0 when no raw entry is left that is not recovered, else 1; what is left is listed with the reason.
+The exit code is 0 if no unrecovered raw entry is left, else 1; the remaining ones are listed with the reason.
 
-  --private-key FILE  decrypts what its producer encrypted: a PEM file with an RSA key, as consumers of the topic have it
+  --private-key FILE  decrypt entries that their producer encrypted: a PEM file with the consumers' RSA key
   --dry-run           only report what would be stored
   --compression C     none, gzip or zstd; by default FILE_COMPRESSION, else none
-  --rule NAME         for entries whose metadata names no rule; by default RULE_NAME, else archive
+  --rule NAME         for entries without a rule in their metadata; by default RULE_NAME, else archive
   --parallel N        entries at a time; 4 by default
-  --json              what became of each entry, as JSON
+  --json              the outcome of each entry, as JSON
 ${LOCATION_HELP}
 
 Examples:

@@ -42,47 +42,46 @@ export const command: Command = {
 Usage: tdmq-backup archive restore --to TOPIC [options]
        tdmq-backup archive restore --map OLD=NEW [--map OLD=NEW]... [options]
 
-Publishes the messages of a topic's archive to another topic: value (also null), key, ordering key, properties and event
-time as they were; the old id and publish time as the properties ${ID_PROPERTY} and ${PUBLISH_TIME_PROPERTY}.
-The order of each partition is kept. A message that is in two objects is published once. Producer names and sequence ids are
-not restored. Schemas that are kept (archive schemas) are registered before anything is published; where the target refuses
-one, nothing is. A message whose record names a schema that the archive lacks is published without, and counted.
+Publishes the messages of a topic's archive to another topic, with unchanged value (also null), key, ordering key,
+properties and event time; the properties ${ID_PROPERTY} and ${PUBLISH_TIME_PROPERTY} contain the original id and
+publish time. Keeps the order of each partition. Publishes a message in two objects once. Does not restore producer
+names and sequence ids. It first registers the stored schemas (archive schemas); if the target refuses one, it publishes
+nothing. Messages whose schema the archive lacks are published without one, and counted.
 
-Entries that are kept raw and were not recovered (archive recover) are left out, and counted; that alone does not change
-the exit code. With --include-unreadable each is published as it is, in its place among the messages: payload, keys,
-properties and publish time as its producer sent them, so that a consumer that has the key or the codec can read it. What
-no broker would take (a wrong checksum) is listed, and makes the exit code 1.
+Raw entries that were not recovered (archive recover) are left out, and counted; that alone does not change the exit
+code. With --include-unreadable each is published unchanged, in its place among the messages: payload, keys, properties
+and publish time as its producer sent them, so that a consumer with the key or the codec can read it. Entries that no
+broker accepts (a wrong checksum) are listed, and make the exit code 1.
 
-A restore that was stopped or killed goes on when the same command is called again. What it has published is in
-{prefix}_restores/. With message deduplication in the namespace nothing is published twice, whatever happens, while it
-is gone on with before the broker forgets the producers (6 hours, by default). Without it, Ctrl-C is exact too; kill -9
-or a power cut may publish again what was not written down (half a second, at most 100 MB), and a lost connection what
-was on its way.
+If a restore was stopped or killed, the same command continues it. {prefix}_restores/ has its progress. With message
+deduplication in the namespace nothing is ever published twice, if it is continued before the broker forgets the
+producers (6 hours by default). Without it, Ctrl-C is exact too; after kill -9 or a power cut it can publish again what
+it had not yet noted (half a second, at most 100 MB), and after a lost connection the messages in flight.
 
-Pulsar is that of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the permission to produce.
+It uses the cluster of PULSAR_SERVICE_URL, with PULSAR_TOKEN; the role needs the permission to produce.
 
-Exit codes: 0 published; 1 failed, or something was left out; 2 wrong usage; 3 this restore was done already, and nothing
-was published; 130 interrupted.
+Exit codes: 0 published; 1 failed, or something was left out; 2 wrong usage; 3 this restore was already complete, and
+nothing was published; 130 interrupted.
 
   --to TOPIC           tenant/namespace/topic; not the one that was backed up, unless --into-same-topic
   --map OLD=NEW        several topics at once, each to its own: may be repeated, and t/ns/*=t/other/* maps all of a
-                       namespace. Every topic of the archive has to be named (or --topic names the one that is meant);
-                       OLD= leaves one out. Several may go into one
+                       namespace. Every topic of the archive needs a --map (or --topic selects one); OLD= leaves one
+                       out. Several topics may have the same target
   --into-same-topic    restore into the topic that was backed up: its rule will back the messages up once more
   --to-partition N     everything to one partition of the topic
-  --route HOW          auto (default): the partition it had where both topics have as many, else by key; same; key
+  --route HOW          auto (default): its old partition if both topics have as many, else by key; same; key
   --rate N             messages per second at most
   --compression C      zlib (default), zstd (Node 22.15 and later) or none
-  --no-batching        each message an entry of its own, for consumers of type Key_Shared
-  --include-unreadable publish what is kept raw too, unchanged
+  --no-batching        one entry per message, for consumers of type Key_Shared
+  --include-unreadable also publish raw entries, unchanged
   --schemas HOW        keep (default): register the schemas of the messages at the target, in the order of their
                        versions, and give each message the version that it has there; none: publish bytes
-  --skip-damaged       go on behind an object that is damaged or gone; each is named, and makes the exit code 1. Mend
-                       none of them before such a restore is done: messages have their places without theirs
-  --dry-run            only report what would be published, about how long it takes, and whether the topic is there, empty,
-                       and takes it
-  --offline            with --dry-run: ask no broker
-  --again              begin again although this restore was done, or begun
+  --skip-damaged       skip damaged and missing objects; each is named, and makes the exit code 1. Repair none of
+                       them before such a restore is complete: its progress counts without their messages
+  --dry-run            only report what would be published, about how long it takes, and whether the topic exists, is empty,
+                       and accepts the messages
+  --offline            with --dry-run: contact no broker
+  --again              start from the beginning, even if this restore is complete or in progress
   --json               the counts as JSON
 ${SELECTION_HELP}
 ${LOCATION_HELP}
@@ -236,7 +235,7 @@ Examples:
     } catch (error) {
       progress.clear();
       if (terminal.signal.aborted && !isDry)
-        terminal.stderr.write('Stopped. The same command goes on from what was published.\n');
+        terminal.stderr.write('Stopped. The same command continues after the published messages.\n');
       throw error;
     } finally {
       await publisher?.close();

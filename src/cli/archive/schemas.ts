@@ -37,14 +37,15 @@ Usage: tdmq-backup archive schemas [options]
        tdmq-backup archive schemas --diff V1 V2
        tdmq-backup archive schemas fetch [options]
 
-Lists the schemas of an archive, prints one, or shows what two differ in. A version that had several definitions (the
-topic was deleted and made anew) has one name for each: 0, and 0- with digits of its SHA-256.
+Lists the schemas of an archive, prints one, or compares two. A version with several definitions (the topic was
+deleted and created again) has one name for each: 0, and 0- with digits of its SHA-256.
 
-fetch is for archives from before schemas were kept: it reads every record, and asks the broker (PULSAR_SERVICE_URL, with
-PULSAR_TOKEN) for each version that records name and the archive lacks. What the broker has is that of the topic as it is
-now: where a topic was deleted and made anew since, older records mean another schema. Exit code 1: some are missing.
+fetch is for archives of versions that did not store schemas: it reads every record, and asks the broker
+(PULSAR_SERVICE_URL, with PULSAR_TOKEN) for each version in records that the archive lacks. The broker has the schemas of
+the current topic: if the topic was deleted and created again, older records have another schema. Exit code 1: some are
+missing.
 
-  --version V      print this one; with --json as it is kept
+  --version V      print this one; with --json as it is stored
   --diff V1 V2     print the lines in which two differ
   --parallel N     fetch: objects at a time; 4 by default
   --json           as JSON

@@ -33,15 +33,16 @@ export const command: Command = {
 Usage: tdmq-backup archive thaw [options]
 
 Objects in the classes ARCHIVE and DEEP_ARCHIVE (and in the archive tiers of INTELLIGENT_TIERING) cannot be read before
-COS has made a copy that can be: within minutes (expedited, ARCHIVE only), 3 to 5 hours (standard; DEEP_ARCHIVE 12 to 24)
-or 5 to 12 hours (bulk; DEEP_ARCHIVE 24 to 48), as COS promises. The copy costs its reading, and its storage as STANDARD
-for so many days. This asks for the objects of the selection that nobody has asked for, and says how the others are; call
-it again to see when they are there. The archived objects stay as they are. The key needs cos:PostObjectRestore.
+COS has made a readable copy: within minutes (expedited, ARCHIVE only), 3 to 5 hours (standard; DEEP_ARCHIVE 12 to 24)
+or 5 to 12 hours (bulk; DEEP_ARCHIVE 24 to 48), by COS's documentation. COS charges for the retrieval, and for the copy's
+storage as STANDARD for that many days. This command requests copies of the selected objects that have no request yet,
+and reports the state of the others; run it again to see when they are ready. The archived objects do not change. The
+key needs cos:PostObjectRestore.
 
   --tier TIER      expedited, standard (default) or bulk
-  --days N         for how long the copies are there; 7 by default
-  --wait           stay until all are there
-  --dry-run        only say how they are
+  --days N         how long the copies exist; 7 by default
+  --wait           wait until all are ready
+  --dry-run        only report their state
   --json           the counts and each object as JSON
 ${SELECTION_HELP}
 ${LOCATION_HELP}
@@ -87,7 +88,7 @@ Examples:
           const ask = async ({ object }: ArchivedObject) => {
             const isTiered = object.storageClass?.endsWith('TIERING') === true;
             await thaw(object.key, { days, tier, isTiered });
-            progress.update(`${++asked} of ${cold.length} objects asked for`);
+            progress.update(`${++asked} of ${cold.length} objects requested`);
           };
           await Promise.all(cold.map((one) => slots.run(() => ask(one))));
           found = await look();
@@ -181,7 +182,7 @@ function asText(found: readonly ArchivedObject[], selected: number, askedNow: nu
   const states = [
     there > 0 ? `${there} can be read until ${readableUntil}` : '',
     underWay > 0
-      ? `${underWay} are being thawed${askedNow > 0 ? `, ${askedNow} of them asked for now` : ''}`
+      ? `${underWay} are being thawed${askedNow > 0 ? `, ${askedNow} of them requested now` : ''}`
       : '',
     archived > 0 ? `${archived} are archived, and nobody has asked for them` : '',
   ].filter(Boolean);

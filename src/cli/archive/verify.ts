@@ -39,30 +39,29 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup archive verify [--level list|object|record] [options]
 
-Levels, each with what the one before looks at:
+Levels; each includes the previous one:
   list     keys, metadata, sizes, manifests, ids in order; downloads nothing
   object   the checksums of the bytes: CRC-64 as COS and the manifest have it, SHA-256 as metadata and manifest have it
-  record   (default; full is the same) every line: it parses, ids are in order, counts and ranges are as metadata and
-           manifest say; what two objects have in common is equal
+  record   (default; full is the same) every line: it parses, ids are in order, counts and ranges match metadata and
+           manifest; messages that two objects share are equal
 
-Every level follows the manifests from run to run: each says where the subscription was, and which manifests it saw.
-So what is gone together with its manifest, a manifest that was changed or removed, and a day without anything are
-found. What the subscription lost (TTL, skip, reset) is distinguished, and so are ids that never had a message.
+Every level follows the manifests from run to run: each contains the subscription's positions and the manifests that its
+run saw. So it finds objects that were removed together with their manifest, changed or removed manifests, and days
+without objects. It distinguishes messages that the subscription skipped (TTL, skip, reset), and ids without messages.
 
-Damage makes the exit code 1. Messages that are in two objects with equal content are duplicates, which happen after
-crashes and with Shared subscriptions: they are no damage, nor is what the subscription lost, nor are gaps of which no
-run says anything; --strict lets these fail. Entries that are kept raw and were not recovered are named, each with its
-key. A schema that a manifest names and that is gone is damage, and so is one that is changed; a schema version that
-records name and that was never kept (in archives from before) is none, with --strict neither.
+Damage makes the exit code 1. Equal messages in two objects are duplicates, which occur after crashes and with Shared
+subscriptions: they are not damage, and neither are skipped messages and gaps that no run covers; with --strict, gaps and
+duplicates make the exit code 1 too. Raw entries that were not recovered are named, each with its key. A missing or
+changed schema that a manifest lists is damage; a schema version in records that was never stored (by earlier versions)
+is not, even with --strict.
 
   --level LEVEL    list, object, record or full
   --parallel N     objects at a time; 4 by default
-  --state FILE     remember here what was verified, and go on from there the next time; objects that changed are read
-                   again
-  --report FILE    files the verification: FILE.json with what was looked at, when, by which version, and the result of
-                   each partition and day with a checksum; and FILE.html, a page to look at
-  --earlier FILE   an earlier such report: the manifests and objects that it saw have to be there still
-  --from DAY       from this day on (UTC): where a lifecycle rule removes what is older
+  --state FILE     record here what was verified, and continue from there the next time; changed objects are read again
+  --report FILE    write the verification: FILE.json with what was checked, when, by which version, and the result of
+                   each partition and day with a checksum; and FILE.html for people
+  --earlier FILE   an earlier such report: its manifests and objects must still exist
+  --from DAY       from this day on (UTC), if a lifecycle rule removes older objects
   --strict         gaps, duplicates and raw entries make the exit code 1 too
   --json           the report as JSON: each finding with its object, kind and severity
 ${LOCATION_HELP}
@@ -213,7 +212,9 @@ function chainLines({ chain, partitions, unlisted }: VerifyReport): string[] {
   const count = formatCount;
   const notNamed = unlisted === 0 ? [] : [`${count(unlisted)} objects are in no manifest`];
   if (manifests === 0)
-    return ['no manifest of a run is here: what is gone, nobody can say, and of no object what it should be'];
+    return [
+      'there is no manifest of a run: missing objects cannot be detected, and no object can be compared with one',
+    ];
   if (followed === 0)
     return ['no run says where the subscription was: gaps cannot be distinguished', ...notNamed];
   const sum = (of: (one: PartitionResult) => { entries: number }) =>

@@ -91,7 +91,7 @@ async function versioning(admin: CosAdmin, options: CallOptions): Promise<CheckR
     return warn(
       item,
       `it is ${state}, and then COS ignores the refusal to overwrite; every file costs one more request`,
-      'Nothing is overwritten all the same. A bucket that never had versioning is safer and cheaper.',
+      'Nothing is overwritten anyway. A bucket that never had versioning is safer and cheaper.',
     );
   } catch (error) {
     return failed(item, error, 'warn');

@@ -15,8 +15,8 @@ const NEEDED: Readonly<Record<string, string>> = {
   DEPLOY_ROLE: 'the function would have no run role, and no right to store anything',
   DEPLOY_VPC_ID: "the function would be in no VPC, and not reach the cluster's private address",
   DEPLOY_SUBNET_ID: "the function would be in no subnet, and not reach the cluster's private address",
-  DEPLOY_MEMORY_MB: 'a function for which nobody says it has 128 MB',
-  DEPLOY_TIMEOUT_SECONDS: 'a function for which nobody says it has 3 s',
+  DEPLOY_MEMORY_MB: 'SCF gives a function 128 MB by default',
+  DEPLOY_TIMEOUT_SECONDS: 'SCF gives a function 3 s by default',
 };
 /** May be set to nothing. */
 const MAY_BE_EMPTY: readonly string[] = ['COS_PREFIX'];

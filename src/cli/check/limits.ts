@@ -35,7 +35,7 @@ const numberOf = (text: string | undefined) => (text ? Number(text) : undefined)
 function interval(minutes: number): CheckResult {
   return warn(
     'interval',
-    `RUN_INTERVAL_MINUTES is ${minutes}: cron begins anew with each hour, so the hour's last gap is ${shortestGapMinutes(minutes)} minutes`,
+    `RUN_INTERVAL_MINUTES is ${minutes}: cron starts again with each hour, so the hour's last gap is ${shortestGapMinutes(minutes)} minutes`,
     `Choose one of ${INTERVALS.join(', ')}.`,
   );
 }

@@ -127,7 +127,7 @@ describe.each(['ARCHIVE', 'DEEP_ARCHIVE', 'MAZ_ARCHIVE'])('%s', (COS_STORAGE_CLA
 
   it('thaw takes a selection', async () => {
     const { out } = await command(['archive', 'thaw', '--partition', '0']);
-    expect(out).toMatch(/^1 archived objects, .*: 1 are being thawed, 1 of them asked for now\n$/);
+    expect(out).toMatch(/^1 archived objects, .*: 1 are being thawed, 1 of them requested now\n$/);
     const asked = rule.cos.requests().filter(({ kind }) => kind === 'restore');
     expect(asked.map(({ key }) => key)).toEqual(
       objects()
@@ -157,7 +157,7 @@ it('thaw asks for manifests first that a lifecycle rule has moved, since nothing
   const first = await command(['archive', 'thaw']);
   expect(first.code, first.err).toBe(0);
   expect(first.out).toMatch(
-    /^1 archived objects, .*: 1 are being thawed, 1 of them asked for now\nThese are manifests/,
+    /^1 archived objects, .*: 1 are being thawed, 1 of them requested now\nThese are manifests/,
   );
   expect((await command(['archive', 'thaw'])).out).toMatch(/1 are being thawed\nThese are manifests/);
   aheadMs += 48 * HOUR_MS;

@@ -285,7 +285,7 @@ test('stopped by Ctrl-C there is nothing half and no note, and the same command 
   });
   const first = await call(['copy', '--to-folder', folder, '--parallel', '1'], {}, interrupt.signal);
   rule.cos.setOnRequest(undefined);
-  expect([first.code, first.err]).toEqual([130, expect.stringContaining('The same command goes on')]);
+  expect([first.code, first.err]).toEqual([130, expect.stringContaining('The same command continues')]);
   for (const path of files(folder).filter((one) => !one.includes('partial'))) {
     const key = `tdmq/${path.slice(folder.length + 1)}`;
     expect(readFileSync(path).equals(rule.cos.object(key)?.bytes as Buffer), key).toBe(true);

@@ -318,7 +318,7 @@ test('says what it restores, from where to where, and when it goes on', async ()
   expect(first.err).toContain(
     'Restoring test-1250000000/tdmq/: persistent://public/default/orders (2 partitions) to persistent://public/default/replay (2 partitions)\n',
   );
-  expect(first.err).toContain('The same command goes on');
+  expect(first.err).toContain('The same command continues');
   expect((await restore(['--no-batching'])).err).toContain('Going on with test-1250000000/tdmq/');
 });
 

@@ -243,7 +243,7 @@ it('says that there is no manifest, or that objects are in none', async () => {
   archive.remove(manifests.slice(0, -1));
   expect(await verify()).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/^no manifest of a run is here/m),
+    stdout: expect.stringMatching(/^there is no manifest of a run/m),
   });
 });
 

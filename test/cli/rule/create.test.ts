@@ -179,7 +179,7 @@ test('A bucket that these keys may not look at is a warning', async () => {
   cloud.cos.addFault({ kind: 'headBucket', action: { type: 'error', code: 'AccessDenied' } });
   const ran = await cloud.rule(...CREATE);
   expect(ran).toMatchObject({ code: 0 });
-  expect(ran.err).toContain('the bucket archive-1250000000 could not be looked at');
+  expect(ran.err).toContain('the bucket archive-1250000000 could not be checked');
 });
 
 test('Flags that are missing are named', async () => {

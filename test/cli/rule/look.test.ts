@@ -240,7 +240,7 @@ describe('The state of a rule', () => {
     [
       'falling behind',
       'the broker hands out nothing of its backlog, and nobody knows why',
-      'handed out nothing of a backlog of 60000',
+      'got nothing of a backlog of 60000',
       'unload of the topic',
       () =>
         [12, 7, 2].map((ago) =>
