@@ -66,7 +66,6 @@ export async function restorePartition(
         windowBytes,
         mayRepeat,
         mayGoOn: topic.mayGoOn,
-
         schema: topic.schemas?.ofProducers,
       });
       producers.set(to, producer);
