@@ -19,6 +19,8 @@ const MAX_OBJECTS = 64;
 const PARALLEL = 8;
 /** Larger ones are read when they are met. */
 const MAX_OBJECT_BYTES = 65_536;
+/** Once so many messages of a partition are known, as many as a file has, each further object is met. */
+const MAX_MESSAGES = 5_000;
 
 /** The objects after those that a run meets in one partition. */
 export class FoundAhead {
@@ -27,6 +29,7 @@ export class FoundAhead {
   readonly #seen = new Set<string>();
   #keys: readonly string[] | undefined;
   #count = FIRST_OBJECTS;
+  #messages = 0;
 
   /** `keysBehind`: the keys of objects that begin after the file's first message, in order. */
   constructor(run: Run, keysBehind: (file: ObjectFile) => Promise<readonly string[]>) {
@@ -72,6 +75,7 @@ export class FoundAhead {
 
   /** Adds none of an object that is large, or with which something is wrong: that fails the run when it is met. */
   async #addMessages(key: string, ahead: Map<string, MessageAhead>): Promise<void> {
+    if (this.#messages >= MAX_MESSAGES) return;
     const { store, prefix, pace, isArchived } = this.#run;
     const call = { signal: pace.storing };
     const parts = parseObjectKey(prefix, key);
@@ -94,6 +98,7 @@ export class FoundAhead {
     if (first === undefined || last === undefined || compareMessageIds(keyPosition(first[0]), parts) !== 0)
       return;
     const onFound = this.#reportOnce(key, messages.length, formatMessageId(last[0]));
+    this.#messages += messages.length;
     for (const [id, publishTimeMs] of messages) ahead.set(formatMessageId(id), { publishTimeMs, onFound });
   }
 

@@ -188,6 +188,31 @@ describe('without order, objects of one message each that an earlier run stored'
     },
   );
 
+  it('are read ahead up to so many messages as a file has', async () => {
+    const broker = createFakeBroker(1, { isInOrder: false });
+    const [partition] = broker.partitions as [FakePartition];
+    for (let i = 0; i < 200; i++)
+      publish(
+        partition,
+        Array.from({ length: 100 }, () => 'x'),
+      );
+    const store = createMemoryStore();
+    await runDrain(broker, store, limits(100));
+    expect(store.objects.size).toBe(200);
+    partition.acknowledged.clear();
+    store.calls.length = 0;
+    let readAtOnce = 0;
+    broker.hook = (call) => {
+      if (call !== 'restart') return;
+      readAtOnce = Math.max(readAtOnce, store.calls.filter((one) => one.startsWith('head')).length);
+      store.calls.length = 0;
+    };
+    await runDrain(broker, store, limits(1_000));
+    expect(readAtOnce).toBeLessThan(64);
+    expectAllStoredOnce(broker, store);
+    expect(broker.backlog()).toBe(0);
+  });
+
   it('are not read ahead where they are damaged: that fails the run when one is met', async () => {
     const { broker, store } = await storedBefore(10, 5);
     const damaged = [...store.objects.values()][3] as NonNullable<ReturnType<typeof store.objects.get>>;
