@@ -110,7 +110,7 @@ test.each([
   ['a session token header', { text: 'x-cos-security-token: abc123def' }, 'abc123def'],
   ['a signature', { url: 'https://b/k?q-signature=0123456789abcdef&x=1' }, '0123456789abcdef'],
   ['a password in a URL', { url: 'http://user:hunter22@host:80/' }, 'hunter22'],
-  ['a text it was told of', { text: 'it says "opensesame"' }, 'opensesame'],
+  ['a secret that it was given', { text: 'it says "opensesame"' }, 'opensesame'],
 ])('redacts %s', (_, fields, secret) => {
   const { logger, lines, last } = capture({ secrets: ['opensesame'] });
   logger.error(fields, 'run failed');

@@ -199,7 +199,7 @@ describe('lost answers', () => {
     expect(callsOf('head')).toBe(0);
   });
 
-  test('a checksum that is not told proves nothing', async () => {
+  test('a missing checksum proves nothing', async () => {
     inner.objects.set('k', {
       key: 'k',
       contentType: 'x',

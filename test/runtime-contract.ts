@@ -1,4 +1,4 @@
-// What bootstrap.js owes SCF, whatever Node it runs on. The handler under it is written for the test; the bootstrap is
+// The contract of bootstrap.js with SCF, on every version of Node. The handler under it is written for the test; the bootstrap is
 // the packaged one, started by the packaged script.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -122,7 +122,7 @@ export function runtimeContract(getNodePath: () => string): void {
   test.each([
     ['crash', 'thrown by nobody'],
     ['reject', 'rejected by nobody'],
-  ])('a %s outside the handler is told to SCF and ends the instance', async (what, reason) => {
+  ])('a %s outside the handler is reported to SCF and ends the instance', async (what, reason) => {
     const instance = start();
     const outcome = await runtime.invoke({ event: message(what) });
     expect(outcome.kind).toBe('error');

@@ -24,7 +24,7 @@ async function golden(): Promise<{ message: Message; line: string }[]> {
   return all;
 }
 
-/** What is large is told by its checksum. */
+/** Large values are represented by their checksum. */
 const payloadOf = (payload: Uint8Array | null) =>
   payload !== null && payload.length > 10_000
     ? `sha256 ${createHash('sha256').update(payload).digest('hex')}`

@@ -16,7 +16,7 @@ const TOPIC = parseTopicName('bench/archive/orders') as TopicName;
 export const PARTITIONS = 64;
 /** As a rule of 64 partitions leaves them every five minutes; at least so many days. */
 const OBJECTS_A_DAY = 18_432;
-const LEAST_DAYS = 10;
+const MIN_DAYS = 10;
 export const MESSAGES = 5;
 const DAY_MS = 86_400_000;
 const START_MS = Date.UTC(2026, 10, 1);
@@ -25,7 +25,7 @@ const KEYS = 1_000;
 type Write = (key: string, text: string, metadata: Readonly<Record<string, string>>) => void;
 
 /** At least so many that each has a thousand objects. */
-export const daysOf = (objects: number): number => Math.max(LEAST_DAYS, Math.ceil(objects / OBJECTS_A_DAY));
+export const daysOf = (objects: number): number => Math.max(MIN_DAYS, Math.ceil(objects / OBJECTS_A_DAY));
 
 /**
  * As the function leaves it: in each run one object of each partition, and a manifest. Written as the files of the

@@ -129,9 +129,9 @@ async function measure(command: ArchiveCommand, archive: Archive): Promise<Comma
     ...(command.local ? ['--folder', join(folder, 'objects', BUCKET, archive.name)] : []),
   ];
   const cost = await runArchive(args, env(archive.name), command.into);
-  const told = messagesReported(command, cost.output);
-  if (told !== archive.messages)
-    throw new Error(`${command.name} told of ${told} messages instead of ${archive.messages}`);
+  const reported = messagesReported(command, cost.output);
+  if (reported !== archive.messages)
+    throw new Error(`${command.name} reported ${reported} messages instead of ${archive.messages}`);
   if (target === undefined) return cost;
   const path = `${target.replace('://', '/')}/partitioned-stats`;
   const { msgInCounter } = (await broker?.admin<{ msgInCounter: number }>('GET', path)) ?? {

@@ -157,7 +157,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expectNoMove(await rule.run());
   });
 
-  it('is told by a run that stores nothing, which leaves a manifest of it', async () => {
+  it('is reported by a run that stores nothing, which leaves a manifest of it', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -189,7 +189,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     expect(summary).toMatchObject({ messages: 2, subscriptionMoved: 1 });
   });
 
-  it('is told by a run that fails', async () => {
+  it('is reported by a run that fails', async () => {
     const rule = ruleOf();
     fill(rule.partition, 5);
     await rule.run();
@@ -382,7 +382,7 @@ describe('a subscription that somebody else has moved forwards', () => {
     });
   });
 
-  it('is told by the first entry that comes where the broker reports no positions', async () => {
+  it('is reported by the first entry that comes where the broker reports no positions', async () => {
     const rule = ruleOf();
     rule.broker.arePositionsKnown = false;
     fill(rule.partition, 5);

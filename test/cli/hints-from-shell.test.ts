@@ -65,25 +65,25 @@ describe.each([
   ['check', ['check', '--no-cloud', '--json']],
 ])('%s', (command, args) => {
   test.each(faults)('%s', async (_, env, said) => {
-    const told = await failing(args, env());
+    const reported = await failing(args, env());
     // Whether the address is reached, check finds out for the function that it is about.
     if (command === 'check') {
-      const { findings } = JSON.parse(told) as { findings: CheckResult[] };
+      const { findings } = JSON.parse(reported) as { findings: CheckResult[] };
       for (const { item, hint = '' } of findings)
         if (item !== 'address') expect(hint).not.toMatch(OF_A_FUNCTION);
       return;
     }
-    expect(told).toMatch(said);
-    expect(told).not.toMatch(OF_A_FUNCTION);
+    expect(reported).toMatch(said);
+    expect(reported).not.toMatch(OF_A_FUNCTION);
   });
 });
 
 test('a restore to a topic that is not there speaks of that one, not of the topic that was backed up', async () => {
   const broker = await startLoopbackBroker({ autoCreatesTopics: false });
   for (const PULSAR_SERVICE_URL of [broker.serviceUrl, broker.httpUrl]) {
-    const told = await failing(RESTORE, { PULSAR_SERVICE_URL });
-    expect(told).toMatch(/public\/default\/again.*\n.*\n.*Create the topic to restore into first/);
-    expect(told).not.toMatch(/PULSAR_TOPIC/);
+    const reported = await failing(RESTORE, { PULSAR_SERVICE_URL });
+    expect(reported).toMatch(/public\/default\/again.*\n.*\n.*Create the topic to restore into first/);
+    expect(reported).not.toMatch(/PULSAR_TOPIC/);
   }
   await broker.close();
 });
@@ -98,9 +98,9 @@ test('a restore over a broker that wants client certificates says what is asked 
   broker.createTopic('public/default/again', 2);
   for (const PULSAR_SERVICE_URL of [broker.serviceUrl, broker.httpUrl]) {
     const env = { PULSAR_SERVICE_URL, PULSAR_TLS_CA_FILE: certificates.file('ca.pem') };
-    const told = await failing([...RESTORE, '--again'], env);
-    expect(told).toMatch(/asks for a client certificate: set PULSAR_TLS_CERT_FILE/);
-    expect(told).not.toMatch(OF_A_FUNCTION);
+    const reported = await failing([...RESTORE, '--again'], env);
+    expect(reported).toMatch(/asks for a client certificate: set PULSAR_TLS_CERT_FILE/);
+    expect(reported).not.toMatch(OF_A_FUNCTION);
     const own = {
       PULSAR_TLS_CERT_FILE: certificates.file('reader.pem'),
       PULSAR_TLS_KEY_FILE: certificates.file('reader.key'),
@@ -114,9 +114,9 @@ test('a restore over a broker that wants client certificates says what is asked 
 test('a bucket that is not there, or keys that it does not know', async () => {
   for (const env of [{ COS_BUCKET: 'elsewhere-1250000000' }, { TENCENTCLOUD_SECRET_KEY: 'wrong' }]) {
     for (const args of [['archive', 'ls'], ['archive', 'verify'], RESTORE]) {
-      const told = await failing(args, env);
-      expect(told).toMatch(/→/);
-      expect(told).not.toMatch(OF_A_FUNCTION);
+      const reported = await failing(args, env);
+      expect(reported).toMatch(/→/);
+      expect(reported).not.toMatch(OF_A_FUNCTION);
     }
   }
 });

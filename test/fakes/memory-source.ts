@@ -46,7 +46,7 @@ export interface FakeBroker {
   readonly interruptions: Map<number, Delivery[]>;
   /** The largest number of unacknowledged entries that are delivered; TDMQ's cap. */
   unacknowledgedCap: number;
-  /** Whether a consumer is told the last message at its start. */
+  /** Whether a consumer learns the last message at its start. */
   isEndKnown: boolean;
   hasTransactions: boolean;
   /** Whether the broker reports where the subscription is. */

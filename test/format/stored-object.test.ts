@@ -27,7 +27,7 @@ async function put(bytes: Buffer, metadata: Record<string, string> = {}): Promis
 }
 
 describe('the last message of an object', () => {
-  it('is told by its metadata, without reading it', async () => {
+  it('comes from its metadata, without reading it', async () => {
     const head = await put(Buffer.from('no record'), { 'last-id': '7:5:0:-1' });
     await expect(readLastId(store, head, 'none', {})).resolves.toMatchObject({ ledgerId: 7, entryId: 5 });
     expect(store.calls).toEqual(['head k']);

@@ -34,9 +34,9 @@ test.each([
   ['another processor does not', elf(0xb7), /not for linux-x64/],
   ['no ELF file does not', Buffer.from('MZ and so on, long enough to look at'), /not for linux-x64/],
 ])('of bindings, %s', (_, binding, fault) => {
-  const told = bindingFault(binding, platform);
-  if (fault === undefined) expect(told).toBeUndefined();
-  else expect(told).toMatch(fault);
+  const reported = bindingFault(binding, platform);
+  if (fault === undefined) expect(reported).toBeUndefined();
+  else expect(reported).toMatch(fault);
 });
 
 test('--native packages the client of the version that loads on the runtime, and leaves nothing behind', async () => {

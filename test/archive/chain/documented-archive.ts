@@ -1,5 +1,5 @@
 // An archive as docs/format.md describes it, made from that page alone: nothing of the product writes it. Its objects
-// hold one message for each entry; its runs follow on each other unless they are told otherwise.
+// hold one message for each entry; its runs follow on each other by default.
 import { createHash } from 'node:crypto';
 import { crc64 } from '../../../src/lib/crc64.ts';
 import { createMemoryStore, type MemoryStore } from '../../fakes/memory-store.ts';

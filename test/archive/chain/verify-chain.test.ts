@@ -16,9 +16,9 @@ import {
 const verify = (archive: DocumentedArchive, options: object = {}): Promise<VerifyReport> =>
   verifyArchive(archive.store, PREFIX, { level: 'list', ...options });
 
-const told = (report: VerifyReport, severity: string): string[] =>
+const reported = (report: VerifyReport, severity: string): string[] =>
   report.findings.filter((one) => one.severity === severity).map(({ kind, key }) => `${kind} ${key}`);
-const damages = (report: VerifyReport) => told(report, 'damage').sort();
+const damages = (report: VerifyReport) => reported(report, 'damage').sort();
 const detailOf = (report: VerifyReport, kind: string) =>
   report.findings.filter((one) => one.kind === kind).map(({ detail }) => detail);
 
@@ -293,7 +293,7 @@ describe('a manifest', () => {
     put(second, older.manifest);
     const copied = await verify(archive);
     expect(damages(copied)).toEqual([]);
-    expect(told(copied, 'notice')).toEqual([`manifest ${second}`]);
+    expect(reported(copied, 'notice')).toEqual([`manifest ${second}`]);
     archive.remove(second);
     put(newest.manifest, older.manifest);
     expect(damages(await verify(archive))).toEqual([`manifest ${newest.manifest}`]);
@@ -738,7 +738,7 @@ describe('objects', () => {
     const archive = steadyRule();
     const killed = archive.run({ ...steadyRun(10), isKilled: true });
     const report = await expectNoDamage(archive);
-    expect(told(report, 'notice')).toEqual(killed.objects.map((key) => `unlisted ${key}`));
+    expect(reported(report, 'notice')).toEqual(killed.objects.map((key) => `unlisted ${key}`));
   });
 });
 

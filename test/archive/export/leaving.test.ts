@@ -1,4 +1,4 @@
-// A process that ends while DuckDB writes a file (a second Ctrl-C, or one that takes too long) ends as it is told to.
+// A process that ends while DuckDB writes a file (a second Ctrl-C, or one that takes too long) ends as requested.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

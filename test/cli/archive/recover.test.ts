@@ -58,7 +58,7 @@ async function archive(location: Location, args: readonly string[], expectedCode
 type Location = 'bucket' | 'copy';
 
 describe.each(['bucket', 'copy'] as const)('raw entries in a %s', (location) => {
-  it('are told by ls and verify, recovered, and told as recovered', async () => {
+  it('are reported by ls and verify, recovered, and reported as recovered', async () => {
     expect(await archive(location, ['ls'])).toContain(
       '4 entries are kept raw under _unreadable/, not decoded: archive recover tries again',
     );

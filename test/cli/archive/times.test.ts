@@ -85,7 +85,7 @@ test('restore publishes the same event times again, and says which publish times
   expect(await main(['run'], testTerminal({ ...rule.env, ...env }).terminal)).toBe(0);
   const restored = (await archive(['cat'], env)).split('\n').slice(0, -1).map(decodeRecord);
   expect(restored.map(({ eventTimeMs }) => eventTimeMs)).toEqual(TIMES);
-  const told = restored.map(({ properties }) => new Map(properties).get('tdmq-backup-publish-time'));
-  expect(told[0]).toBe('-1');
-  expect(told).toContain('-9223372036854775808');
+  const reported = restored.map(({ properties }) => new Map(properties).get('tdmq-backup-publish-time'));
+  expect(reported[0]).toBe('-1');
+  expect(reported).toContain('-9223372036854775808');
 });

@@ -18,7 +18,7 @@ test('delete deletes the function and says what remains', async () => {
   expect(tracesIn(cloud)).toMatchObject({ functions: [], subscriptions: [{ name: 'backup' }] });
 });
 
-test('delete takes the subscription and its own run role along when told to', async () => {
+test('delete takes the subscription and its own run role along when asked to', async () => {
   await cloud.createOrders();
   await cloud.rule('delete', 'orders-backup', '--delete-subscription', '--delete-run-role', '--yes');
   expect(tracesIn(cloud)).toEqual({ functions: [], roles: [], policies: [], subscriptions: [] });
@@ -86,8 +86,8 @@ test.each([
     '--yes',
   );
   expect(ran.code).toBe(1);
-  const told = ran.err.split('\n').flatMap((line) => / {4}not undone: (.*)/.exec(line)?.[1] ?? []);
-  expect(told).toEqual(gone);
+  const reported = ran.err.split('\n').flatMap((line) => / {4}not undone: (.*)/.exec(line)?.[1] ?? []);
+  expect(reported).toEqual(gone);
 });
 
 test('delete whose answers are lost goes on, since what is gone is gone', async () => {

@@ -137,7 +137,7 @@ test('deployed with what export writes, a rule stays as it is', async () => {
   });
 });
 
-test('export does not write over a file unless told to, and then for its owner alone', async () => {
+test('export does not write over a file unless asked to, and then for its owner alone', async () => {
   await cloud.createOrders();
   writeFileSync(exported(), 'mine', { mode: 0o644 });
   expect((await cloud.rule('export', 'orders-backup', '--out', exported())).err).toContain('--force');

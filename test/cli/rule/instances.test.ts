@@ -57,10 +57,10 @@ test.each([
   [['--instances', '11', ...FAILOVER], 'a second rule on the same subscription and prefix'],
   [['--instances', '0', ...FAILOVER], '1 to 10'],
   [['--instances', 'two', ...FAILOVER], '1 to 10'],
-])('create with %j is refused, and says what to choose', async (flags, told) => {
+])('create with %j is refused, and says what to choose', async (flags, reported) => {
   const ran = await cloud.rule(...CREATE, ...flags);
   expect(ran.code).toBe(1);
-  expect(ran.err).toContain(told);
+  expect(ran.err).toContain(reported);
   expect(cloud.api.state.functions.size).toBe(0);
 });
 
@@ -371,12 +371,12 @@ describe.each([
   ['InvalidParameterValue.EnvironmentExceededLimit', '4 KB'],
   ['LimitExceeded.Function', 'raise the quota'],
   ['InvalidParameterValue.Runtime', '--runtime'],
-])('CreateFunction that answers %s', (code, told) => {
+])('CreateFunction that answers %s', (code, reported) => {
   test('says what to do', async () => {
     cloud.api.fail({ action: 'scf:CreateFunction', code, times: 10 });
     const ran = await cloud.rule(...CREATE);
     expect(ran.code).toBe(1);
-    expect(ran.err).toContain(told);
+    expect(ran.err).toContain(reported);
   });
 });
 

@@ -20,7 +20,7 @@ function checkDocument(text: string): void {
     const document = JSON.parse(text) as { version?: unknown; statement?: unknown };
     if (document.version === '2.0' && Array.isArray(document.statement)) return;
   } catch {
-    // told below
+    // reported below
   }
   throw new ApiError('InvalidParameter.PolicyDocumentError', 'The policy document is not valid.');
 }
