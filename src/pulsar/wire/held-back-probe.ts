@@ -36,7 +36,7 @@ interface NextEntry {
  * What a probe finds behind a position: the next entry with messages; or only entries up to the position (`end`); or
  * nothing at all, which proves nothing. `passedOver`: entries without messages before that.
  */
-type Finding = (
+type ProbeResult = (
   | { readonly kind: 'entry'; readonly entry: NextEntry }
   | { readonly kind: 'end' | 'nothing' }
 ) & { readonly passedOver: readonly StoredEntry[] };
@@ -132,20 +132,20 @@ export class HeldBackProbe {
   }
 
   /** Whether another probe agrees: the broker may have been only slow to read for the first. */
-  async #isFoundAgain(position: EntryId, finding: Finding): Promise<boolean> {
+  async #isFoundAgain(position: EntryId, finding: ProbeResult): Promise<boolean> {
     const again = await this.#probeUnlessRefused(position);
     return again !== undefined && textOf(position, again) === textOf(position, finding);
   }
 
   /** The broker knows of no message behind `position`: whether the probe agrees, and no transaction may hide one. */
-  async #isGone(position: EntryId | undefined, { kind, passedOver }: Finding): Promise<boolean> {
+  async #isGone(position: EntryId | undefined, { kind, passedOver }: ProbeResult): Promise<boolean> {
     // With no position at all: what is there may be acknowledged, so only nothing says anything.
     if (position === undefined) return kind === 'nothing' && passedOver.length === 0;
     if (kind === 'entry' || passedOver.length > 0) return false;
     return (kind === 'nothing' && position.entryId >= 0) || !(await this.#brokerHasTransactions());
   }
 
-  #withoutOrder(finding: Finding): HeldBackReason {
+  #withoutOrder(finding: ProbeResult): HeldBackReason {
     if (finding.kind !== 'entry') return 'unknown';
     if (isLater(finding.entry.deliverAtTime, this.#options.clock)) return 'delayed messages';
     return finding.entry.isChunk ? 'incomplete chunks' : 'unknown';
@@ -193,7 +193,7 @@ export class HeldBackProbe {
   }
 
   /** `undefined`: the broker refuses a reader, or ended it too early. */
-  async #probeUnlessRefused(position: EntryId): Promise<Finding | undefined> {
+  async #probeUnlessRefused(position: EntryId): Promise<ProbeResult | undefined> {
     if (this.#next !== undefined) return { kind: 'entry', entry: this.#next, passedOver: [] };
     if (this.#isRefused) return undefined;
     try {
@@ -205,7 +205,7 @@ export class HeldBackProbe {
   }
 
   /** `undefined`: it was cut short. */
-  async #probe(position: EntryId): Promise<Finding | undefined> {
+  async #probe(position: EntryId): Promise<ProbeResult | undefined> {
     let kind: 'end' | 'nothing' = 'nothing';
     let next: NextEntry | undefined;
     const passedOver: StoredEntry[] = [];
@@ -231,14 +231,14 @@ function deliverAtTimeOf({ raw, payloadStart }: StoredEntry): number | bigint | 
 }
 
 /** Whether no reader gets any of `entries`: as batches of no messages that begin their ledger. */
-function hasNoReader(position: EntryId, finding: Finding, entries: number): boolean {
+function hasNoReader(position: EntryId, finding: ProbeResult, entries: number): boolean {
   if (finding.kind !== 'entry') return true;
   // It may be acknowledged: what is left may be right behind the position, where the reader got nothing.
   const { ledgerId, entryId } = finding.entry.id;
   return ledgerId === position.ledgerId && entryId - position.entryId - 1 >= entries;
 }
 
-const textOf = (position: EntryId, { kind }: Finding): string => `${kind} ${formatEntry(position)}`;
+const textOf = (position: EntryId, { kind }: ProbeResult): string => `${kind} ${formatEntry(position)}`;
 
 const isLater = (timeMs: number | bigint | undefined, clock: Clock): boolean =>
   timeMs !== undefined && Number(timeMs) > clock.now();
