@@ -191,8 +191,9 @@ class WireSource implements Source {
         isOurs = true;
       } catch (error) {
         const isRefusal = isOfPartition(error) && error.details['serverError'] !== undefined;
-        if (!isRefusal || others.length === 0 || refused.length >= MAX_REFUSALS) throw error;
+        if (!isRefusal) throw error;
         refused.push({ consumer: first, error });
+        if (others.length === 0 || refused.length > MAX_REFUSALS) throw refused[0]?.error;
       }
     }
     const slots = createSlots(OPENING_AT_ONCE);

@@ -151,7 +151,7 @@ describe('a partition that cannot be opened', () => {
 
   it('fails the opening where none opens, or the role may not', async () => {
     const all = [...Array(partitions).keys()];
-    await expect(drainWithout(all, SERVER_ERROR.PersistenceError)).rejects.toThrow('PersistenceError');
+    await expect(drainWithout(all, SERVER_ERROR.PersistenceError)).rejects.toThrow(/partition-0 was refused: PersistenceError/);
     await expect(drainWithout([1], SERVER_ERROR.AuthorizationError)).rejects.toThrow('AuthorizationError');
   });
 
