@@ -2,6 +2,7 @@
 import type { PulsarConfig } from '../../../src/config.ts';
 import type { Delivery, ReadableEntry, Source, SourcePartition } from '../../../src/ports.ts';
 import { createNativeSource } from '../../../src/pulsar/native/source.ts';
+import type { SourceOptions } from '../../../src/pulsar/source-options.ts';
 import { parseTopicName, type TopicName } from '../../../src/topic-name.ts';
 import { keepingLogger } from '../../fakes/loggers.ts';
 import type { FakeConsumer } from '../fake-consumer.ts';
@@ -39,6 +40,14 @@ export interface Fixture {
 
 /** A plain topic with `entries` in it. */
 export function nativeFixture(...entries: FakeEntry[]): Fixture {
+  return nativeFixtureOf({}, ...entries);
+}
+
+/** The same; `options`: what else its sources are made of. */
+export function nativeFixtureOf(
+  options: Pick<SourceOptions, 'isFirstRun'>,
+  ...entries: FakeEntry[]
+): Fixture {
   const clock = virtualClock();
   const pulsar = new FakePulsar(clock);
   const logger = keepingLogger();
@@ -47,7 +56,10 @@ export function nativeFixture(...entries: FakeEntry[]): Fixture {
   pulsar.publish(TOPIC.full, ...entries);
   const source = (overrides: Partial<PulsarConfig> = {}) =>
     createNativeSource(
-      { config: nativeConfig(overrides), receiveBudgetBytes: 2 ** 26, clock, logger, signal: abort.signal },
+      {
+        ...{ config: nativeConfig(overrides), receiveBudgetBytes: 2 ** 26 },
+        ...{ clock, logger, signal: abort.signal, ...options },
+      },
       async () => ({ default: pulsar.module() }),
     );
   return {

@@ -6,7 +6,7 @@ import { createNativeSource } from '../../../src/pulsar/native/source.ts';
 import { makeCertificates } from '../../certificates.ts';
 import { keepingLogger, silentLogger } from '../../fakes/loggers.ts';
 import { virtualClock } from '../virtual-clock.ts';
-import { nativeConfig, nativeFixture, single, TOPIC, textOf } from './fixture.ts';
+import { nativeConfig, nativeFixture, nativeFixtureOf, single, TOPIC, textOf } from './fixture.ts';
 
 describe('opening the native source', () => {
   it('makes one consumer per partition, in order', async () => {
@@ -38,6 +38,15 @@ describe('opening the native source', () => {
       consumer?.receiverQueueSize as number,
     );
     expect(consumer?.batchReceivePolicy.timeoutMs).toBeLessThanOrEqual(500);
+  });
+
+  it.each([
+    [true, 'Latest'],
+    [false, 'Earliest'],
+  ])('begins at latest in the first run alone (%s)', async (isFirst, position) => {
+    const fixture = nativeFixtureOf({ isFirstRun: async () => isFirst });
+    await fixture.open({ initialPosition: 'latest' });
+    expect(fixture.pulsar.consumerConfigs[0]).toMatchObject({ subscriptionInitialPosition: position });
   });
 
   it('gives the client the CAs, which its own install script may not have left there', async () => {
