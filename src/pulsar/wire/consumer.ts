@@ -130,6 +130,11 @@ export class Consumer implements SourcePartition {
     if (positions.acknowledged !== undefined) this.#acks.closed(positions.acknowledged);
   }
 
+  /** The broker has deleted the partition: there is no consumer. */
+  get isMissing(): boolean {
+    return this.#link.isMissing;
+  }
+
   /** After a failed `open`: `next` throws the error, and nothing is known of the partition. */
   giveUp(error: BackupError): void {
     this.#link.giveUp(error);

@@ -184,11 +184,11 @@ class WireSource implements Source {
       isOfOnePartition(error) && (isLastTry || !error.retryable) && !this.#ended.signal.aborted;
     const others = [...this.#consumers];
     // The first is the lock: of two instances that start together one gets all partitions and the other none.
-    for (let isOurs = false; !isOurs; ) {
+    for (let isOurs = false; !isOurs && others.length > 0; ) {
       const first = others.shift() as Consumer;
       try {
         await first.open(onProgress);
-        isOurs = true;
+        isOurs = !first.isMissing;
       } catch (error) {
         const isRefusal = isOfPartition(error) && error.details['serverError'] !== undefined;
         if (!isRefusal) throw error;

@@ -88,6 +88,30 @@ describe('opening partitions', () => {
     await vi.waitUntil(() => broker.connections().length === 1, { timeout: 20_000 });
   });
 
+  it('is for one of two instances that start together, where the first partition is deleted, too', async () => {
+    const broker = await brokerWith(4);
+    const refusal = { error: SERVER_ERROR.TopicNotFound, message: 'gone' };
+    // Side by side, one would get partition 1 and the other the rest.
+    const seen: string[] = [];
+    const until = (what: string) =>
+      vi.waitUntil(() => seen.includes(what), { interval: 2 }).then(() => undefined);
+    let first: unknown;
+    broker.onCommand(async (name, { topic, consumerName }) => {
+      if (name !== 'subscribe') return undefined;
+      const partition = numberOf(topic);
+      if (partition === 0) return refusal;
+      first ??= consumerName;
+      const isFirst = consumerName === first;
+      if (isFirst && partition !== 1) await until('other, 1');
+      if (!isFirst && partition === 1) await until('first, 1');
+      seen.push(`${isFirst ? 'first' : 'other'}, ${partition}`);
+      return undefined;
+    });
+    const opened = await Promise.all([createSource(broker).open(), createSource(broker).open()]);
+    expect(opened.filter((one) => one === 'busy')).toHaveLength(1);
+    expect(broker.consumers()).toHaveLength(3);
+  });
+
   it('leaves nothing open where another consumer has one of the others', async () => {
     const broker = await brokerWith(PARTITIONS);
     const other = createSource(broker, { topic: parseTopicName(`${TOPIC}-partition-77`) as TopicName });
@@ -151,7 +175,9 @@ describe('a partition that cannot be opened', () => {
 
   it('fails the opening where none opens, or the role may not', async () => {
     const all = [...Array(partitions).keys()];
-    await expect(drainWithout(all, SERVER_ERROR.PersistenceError)).rejects.toThrow(/partition-0 was refused: PersistenceError/);
+    await expect(drainWithout(all, SERVER_ERROR.PersistenceError)).rejects.toThrow(
+      /partition-0 was refused: PersistenceError/,
+    );
     await expect(drainWithout([1], SERVER_ERROR.AuthorizationError)).rejects.toThrow('AuthorizationError');
   });
 
