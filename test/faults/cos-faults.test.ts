@@ -102,11 +102,11 @@ describe('when time runs out', () => {
     'while COS is slow and many files wait in line, every run leaves its manifest and the next goes on',
     async ({ stage: slow }) => {
       slow.publish(16 * 150);
-      // How long a request takes to COS; nothing is waited for.
-      const cosClock = scaledClock(1);
-      slow.cos.setOnRequest(() => cosClock.sleep(300));
+      // How long a request takes to COS, on the clock of the run; nothing is waited for.
+      const clock = scaledClock(1);
+      slow.cos.setOnRequest(() => clock.sleep(300));
       const env = { RUN_RESERVE_SECONDS: '2', FILE_MAX_MESSAGES: '10' };
-      const { summary, error, lines } = await slow.run({ timeLimitMs: 6_000, env, isPatient: true });
+      const { summary, error, lines } = await slow.run({ timeLimitMs: 6_000, env, isPatient: true, clock });
       expect(error).toBeUndefined();
       expect(summary).toMatchObject({ stopReason: 'deadline' });
       expect(lines.filter(({ level }) => level === 'warn')).toEqual([]);

@@ -10,6 +10,7 @@ import type { Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
 import { createLogger } from '../../src/logger.ts';
+import type { Clock } from '../../src/ports.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
 import { scaledClock } from '../pulsar/scaled-clock.ts';
 import {
@@ -60,6 +61,8 @@ interface RunOptions {
   readonly isPatient?: boolean;
   /** Its time passes so many times as fast. */
   readonly speed?: number;
+  /** Of the run; one of its own by default. */
+  readonly clock?: Clock;
 }
 
 /** Both stand-ins, and a rule over them. */
@@ -190,7 +193,7 @@ export async function startRunStage(options: RunStageOptions = {}): Promise<RunS
 
   async function run(options: RunOptions = {}): Promise<Outcome> {
     const { env = {}, timeLimitMs = 30_000, memoryMb = 512, isPatient = false, speed = 1 } = options;
-    const clock = scaledClock(speed);
+    const { clock = scaledClock(speed) } = options;
     const startedMs = clock.now();
     const lines: Record<string, unknown>[] = [];
     let text = '';
