@@ -5,7 +5,7 @@ import type { Clock } from '../../src/ports.ts';
 
 /** Real time between two looks at it, while anybody sleeps. */
 const TICK_MS = 5;
-/** A tick that comes later than this was not let run, however much the process did. */
+/** A tick that comes later than this was not let run. */
 const MAX_TICK_MS = 25;
 
 interface Sleeper {
@@ -36,27 +36,18 @@ export function scaledClock(factor: number): ScaledClock {
   const sleepers = new Set<Sleeper>();
   let nowMs = systemClock.now();
   let seenMs = performance.now();
-  let ranMs = ranForMs();
   let ticking: NodeJS.Timeout | undefined;
 
   function tick(): void {
     const realMs = performance.now();
-    const ran = ranForMs();
-    // Whoever waits longer than a tick waits for the machine.
-    nowMs += Math.min(realMs - seenMs, ran - ranMs + TICK_MS, MAX_TICK_MS) * factor;
+    nowMs += Math.min(realMs - seenMs, MAX_TICK_MS) * factor;
     seenMs = realMs;
-    ranMs = ran;
     const due = [...sleepers].filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs);
     for (const sleeper of due) {
       sleepers.delete(sleeper);
       sleeper.wake();
     }
     if (sleepers.size === 0) stopTicking();
-  }
-
-  function startTicking(): NodeJS.Timeout {
-    ranMs = ranForMs();
-    return setInterval(tick, TICK_MS);
   }
 
   function stopTicking(): void {
@@ -93,14 +84,8 @@ export function scaledClock(factor: number): ScaledClock {
         };
         signal?.addEventListener('abort', abort, { once: true });
         sleepers.add(sleeper);
-        ticking ??= startTicking();
+        ticking ??= setInterval(tick, TICK_MS);
       }),
     sleepers: () => sleepers.size,
   };
-}
-
-/** The CPU time of this process so far. */
-function ranForMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
 }

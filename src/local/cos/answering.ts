@@ -40,7 +40,8 @@ export function refusalAnswer(refusal: Refusal, resource: string, requestId: str
 
 /** Sends an answer. Resolves when it has left or the client is gone. */
 export async function sendAnswer(response: ServerResponse, answer: Answer, pace: Pace = {}): Promise<void> {
-  const text = Buffer.from(answer.body ?? '');
+  const text = answer.file?.bytes ?? Buffer.from(answer.body ?? '');
+  const isWhole = answer.file === undefined || answer.file.bytes !== undefined;
   const { socket } = response.req;
   const isHead = response.req.method === 'HEAD';
   const length = answer.announcedBytes ?? text.length;
@@ -51,7 +52,7 @@ export async function sendAnswer(response: ServerResponse, answer: Answer, pace:
     response.end();
     return;
   }
-  if (answer.file === undefined && pace.bytesPerSecond === undefined && pace.resetAfterBytes === undefined) {
+  if (isWhole && pace.bytesPerSecond === undefined && pace.resetAfterBytes === undefined) {
     response.end(text);
     return;
   }
@@ -73,7 +74,7 @@ function inCosCase(headers: Readonly<Record<string, string>>): Record<string, st
 }
 
 function bodyOf(answer: Answer, text: Buffer): Readable {
-  if (answer.file === undefined) return Readable.from([text]);
+  if (answer.file === undefined || answer.file.bytes !== undefined) return Readable.from([text]);
   const { path, start, sizeBytes } = answer.file;
   return createReadStream(path, { start, end: start + sizeBytes - 1, highWaterMark: 256 * 1024 });
 }

@@ -25,13 +25,21 @@ export interface Bucket {
   replacedCount: number;
 }
 
+/** A piece of a file; with its bytes, if they are few. */
+export interface FilePiece {
+  readonly path: string;
+  readonly start: number;
+  readonly sizeBytes: number;
+  readonly bytes?: Buffer;
+}
+
 /** What a call answers. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   /** A piece of a file as the body. */
-  readonly file?: { readonly path: string; readonly start: number; readonly sizeBytes: number };
+  readonly file?: FilePiece;
   /** The length that HEAD answers without sending a body. */
   readonly announcedBytes?: number;
 }

@@ -1,7 +1,7 @@
 // PUT, GET, HEAD and DELETE of one object.
-import { copyFileSync, rmSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readSync, rmSync } from 'node:fs';
 import { refuseArchived, restoreHeader } from './archive-class.ts';
-import { type Answer, type Bucket, xmlAnswer } from './bucket.ts';
+import { type Answer, type Bucket, type FilePiece, xmlAnswer } from './bucket.ts';
 import { type Call, copySource } from './call.ts';
 import { CosError } from './cos-error.ts';
 import type { StoredObject } from './object-folder.ts';
@@ -18,6 +18,7 @@ const ENCRYPTION_HEADER = /^x-cos-server-side-encryption/;
 const META_PREFIX = 'x-cos-meta-';
 const METADATA_LIMIT_BYTES = 2048;
 const PUT_LIMIT_BYTES = 5 * 1024 ** 3;
+const MAX_BYTES_AT_ONCE = 262_144;
 const STORAGE_CLASS = /^(MAZ_)?(STANDARD|STANDARD_IA|INTELLIGENT_TIERING|ARCHIVE|DEEP_ARCHIVE)$/;
 
 /** PUT Object. */
@@ -151,8 +152,22 @@ export function getObject(call: Call, bucket: Bucket, nowMs: number): Answer {
     status: range === undefined ? 200 : 206,
     headers,
     announcedBytes: sizeBytes,
-    ...(object.file !== undefined && sizeBytes > 0 ? { file: { path: object.file, start, sizeBytes } } : {}),
+    ...(object.file !== undefined && sizeBytes > 0 ? { file: pieceOf(object.file, start, sizeBytes) } : {}),
   };
+}
+
+/** Read at once if it is small: until it is sent, another object may have taken the place of a note. */
+function pieceOf(path: string, start: number, sizeBytes: number): FilePiece {
+  const piece = { path, start, sizeBytes };
+  if (sizeBytes > MAX_BYTES_AT_ONCE) return piece;
+  const bytes = Buffer.allocUnsafe(sizeBytes);
+  const fd = openSync(path, 'r');
+  try {
+    // A file that somebody cut is read when it is sent, which fails.
+    return readSync(fd, bytes, 0, sizeBytes, start) === sizeBytes ? { ...piece, bytes } : piece;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** DELETE Object; succeeds also where there is none. */
