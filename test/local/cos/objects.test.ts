@@ -36,6 +36,17 @@ test('a put object is a file under its key and comes back with its headers', asy
   });
 });
 
+test('an object that is replaced while it is read comes as a whole, with its own sums', async () => {
+  const { call } = await startTestCos();
+  const bodyOf = (length: number) => JSON.stringify('x'.repeat(length));
+  await call('PUT', 'note.json', { body: bodyOf(1) });
+  const rounds = Array.from({ length: 40 }, (_, i) =>
+    Promise.all([call('PUT', 'note.json', { body: bodyOf(i % 7) }), call('GET', 'note.json')]),
+  );
+  for (const [, { text, headers }] of await Promise.all(rounds))
+    expect(headers['etag']).toBe(`"${createHash('md5').update(text).digest('hex')}"`);
+});
+
 test('a missing object is NoSuchKey, and deleting it succeeds', async () => {
   const { call } = await startTestCos();
   expect(await call('GET', 'no')).toMatchObject({ status: 404, code: 'NoSuchKey' });
