@@ -34,6 +34,8 @@ export interface HandlerParts {
     requestId: string;
     secrets: string[];
   }) => Logger;
+  /** Of an upload; 8 MiB by default. */
+  readonly partBytes?: number;
   /** Where it runs, for hints; a function by default. */
   readonly runsFrom?: RunsFrom;
   /** Receives the counts of the run, which grow during the run. */
@@ -157,6 +159,7 @@ async function run(invocation: Invocation): Promise<void> {
       ...{ ...of, subscriptionType },
       limits: config.file,
       compression: config.file.compression,
+      partBytes: parts.partBytes,
       isArchived: isArchiveClass(config.cos.storageClass),
       onUnreadable: config.run.onUnreadable,
       chunkExpiryMs: config.run.chunkExpiryMinutes * 60_000,

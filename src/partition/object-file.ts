@@ -25,8 +25,7 @@ export const PART_BYTES = 8 * 1_048_576;
  */
 export const MAX_UPLOAD_AGE_MS = 600_000;
 
-/** The records of one entry wait for the store if they are larger than this and so many parts are in flight. */
-const LARGE_BYTES = PART_BYTES;
+/** The records of one entry wait for the store if they are larger than a part and so many parts are in flight. */
 const PARTS_AHEAD = 2;
 
 /** The time to abort an upload; a later run cleans up otherwise. */
@@ -42,6 +41,8 @@ export interface ObjectFileOptions {
   readonly slots: Slots;
   /** The run's hard end. */
   readonly signal: AbortSignal;
+  /** The size of a part: `PART_BYTES` by default, 1 MiB at least. */
+  readonly partBytes?: number | undefined;
 }
 
 /** The facts about a durable file. */
@@ -68,6 +69,7 @@ export class ObjectFile implements Size, Spillable {
   latestMs: TimeMs | undefined;
 
   readonly #options: ObjectFileOptions;
+  readonly #partBytes: number;
   readonly #pending = new ChunkList((bytes) => {
     this.#pendingCrc64.update(bytes);
     this.#hash.update(bytes);
@@ -91,6 +93,7 @@ export class ObjectFile implements Size, Spillable {
 
   constructor(options: ObjectFileOptions, openedAtMs: number) {
     this.#options = options;
+    this.#partBytes = options.partBytes ?? PART_BYTES;
     this.key = options.key;
     this.openedAtMs = openedAtMs;
     this.#call = { signal: options.signal };
@@ -132,7 +135,7 @@ export class ObjectFile implements Size, Spillable {
     this.messages += range.messages;
     for (const run of range.idRuns ?? []) this.#idRuns.push(run);
     this.bytes += records.sizeBytes;
-    const isLarge = records.sizeBytes > LARGE_BYTES || !Array.isArray(records.chunks);
+    const isLarge = records.sizeBytes > this.#partBytes || !Array.isArray(records.chunks);
     return isLarge ? this.#writeLarge(records) : this.#write(records.chunks);
   }
 
@@ -262,10 +265,10 @@ export class ObjectFile implements Size, Spillable {
   #store(bytes: Uint8Array): void {
     this.#options.budget.hold(bytes.length);
     for (let at = 0; at < bytes.length; ) {
-      const end = Math.min(bytes.length, at + PART_BYTES - this.#pending.sizeBytes);
+      const end = Math.min(bytes.length, at + this.#partBytes - this.#pending.sizeBytes);
       this.#pending.append(bytes.subarray(at, end));
       at = end;
-      if (this.#pending.sizeBytes >= PART_BYTES) this.#sendPart();
+      if (this.#pending.sizeBytes >= this.#partBytes) this.#sendPart();
     }
   }
 

@@ -259,10 +259,10 @@ export class RollingFile {
   }
 
   #openFile(first: MessageMark): ObjectFile {
-    const { prefix, topic, compression, rule, store, budget, slots, pace, clock } = this.#run;
+    const { prefix, topic, compression, rule, store, budget, slots, pace, clock, partBytes } = this.#run;
     const key = objectKey(prefix, topic, first, compression);
     const file = new ObjectFile(
-      { key, rule, compression, store, budget, slots, signal: pace.storing },
+      { key, rule, compression, store, budget, slots, signal: pace.storing, partBytes },
       clock.now(),
     );
     file.entries.push(...this.#pendingAcks);

@@ -50,6 +50,8 @@ export interface Run {
   readonly subscriptionType: SubscriptionType;
   readonly limits: Limits;
   readonly compression: Compression;
+  /** See ObjectFileOptions. */
+  readonly partBytes?: number | undefined;
   /** Objects have to be thawed before reading, so the ids of their messages are stored beside them (contents.ts). */
   readonly isArchived?: boolean;
   readonly onUnreadable: 'store' | 'fail';

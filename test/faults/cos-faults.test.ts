@@ -7,7 +7,7 @@ import { itWithStage } from '../stage/loopback-stage.ts';
 
 const it = itWithStage();
 /** What of one partition is stored in two parts. */
-const LARGE = { count: 90, bytes: 100_000 };
+const LARGE = { count: 20, bytes: 60_000 };
 const itWithOnePartition = itWithStage({ partitions: 1 });
 
 describe('an answer that is no answer to a Complete', () => {

@@ -25,7 +25,7 @@ interface Work {
 
 const SMALL: Work = { count: 60, bytes: 100 };
 /** One part that leaves while the file is open, and a rest. */
-const LARGE: Work = { count: 90, bytes: 100_000 };
+const LARGE: Work = { count: 20, bytes: 60_000 };
 
 /** An unfinished upload of a run that was killed long ago. */
 async function leaveUpload(stage: Stage): Promise<void> {

@@ -10,6 +10,7 @@ import type { Summary } from '../../src/format/run-manifest.ts';
 import { handleInvocation } from '../../src/handler.ts';
 import { type LoopbackCos, startLoopbackCos } from '../../src/local/cos/server.ts';
 import { createLogger } from '../../src/logger.ts';
+import { MIN_PART_BYTES } from '../../src/memory-budget.ts';
 import type { Clock } from '../../src/ports.ts';
 import { createWireSource } from '../../src/pulsar/wire/source.ts';
 import { scaledClock } from '../pulsar/scaled-clock.ts';
@@ -211,6 +212,7 @@ export async function startRunStage(options: RunStageOptions = {}): Promise<RunS
     try {
       const summary = await handleInvocation(environment(env), context, {
         clock,
+        partBytes: MIN_PART_BYTES,
         createStore: ({ cos: config }, logger) =>
           createCosStore(config, { logger, ...(isPatient ? {} : shortStoreTimes(speed)) }),
         createSource: async (source) => createWireSource(source, isPatient ? {} : SHORT_SOURCE_TIMES),
