@@ -10,13 +10,15 @@ import type { Compression } from '../../src/format/object-key.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createSlots } from '../../src/lib/semaphore.ts';
 import { FRAME_INPUT_BYTES, hasNativeZstd } from '../../src/lib/zstd.ts';
-import { MemoryBudget } from '../../src/memory-budget.ts';
+import { MemoryBudget, MIN_PART_BYTES } from '../../src/memory-budget.ts';
 import { rangeOf } from '../../src/partition/message-range.ts';
-import { ObjectFile, PART_BYTES, type StoredFile } from '../../src/partition/object-file.ts';
+import { ObjectFile, type StoredFile } from '../../src/partition/object-file.ts';
 import type { Message } from '../../src/ports.ts';
 import { createMemoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 
 const KEY = 'p/t/n/orders/x.jsonl';
+/** So that half a part is one that COS takes. */
+const PART_BYTES = 2 * MIN_PART_BYTES;
 const LIMIT_BYTES = 4 * PART_BYTES;
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -30,7 +32,19 @@ beforeEach(() => {
 });
 
 const openFile = (compression: Compression = 'none', slots = createSlots(6)) =>
-  new ObjectFile({ key: KEY, rule: 'r', compression, store, budget, slots, signal: storingEnd.signal }, 0);
+  new ObjectFile(
+    {
+      key: KEY,
+      rule: 'r',
+      compression,
+      store,
+      budget,
+      slots,
+      signal: storingEnd.signal,
+      partBytes: PART_BYTES,
+    },
+    0,
+  );
 
 const message = (entryId: number): Message => ({
   id: { ledgerId: 7, entryId, partition: 0, batchIndex: -1 },
