@@ -9,13 +9,16 @@ import { BLOCK_BYTES, ChunkList } from '../../src/lib/chunk-list.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { crc64 } from '../../src/lib/crc64.ts';
 import { createSlots } from '../../src/lib/semaphore.ts';
-import { MemoryBudget } from '../../src/memory-budget.ts';
+import { MemoryBudget, MIN_PART_BYTES } from '../../src/memory-budget.ts';
 import { rangeOf } from '../../src/partition/message-range.ts';
-import { ObjectFile, PART_BYTES } from '../../src/partition/object-file.ts';
+import { ObjectFile } from '../../src/partition/object-file.ts';
 import type { Body, Message, ObjectStore } from '../../src/ports.ts';
 import { retryingStore } from '../../src/retrying-store.ts';
 import { messages } from '../archive/archive-fixture.ts';
 import { createMemoryStore } from '../fakes/memory-store.ts';
+
+/** COS takes no smaller ones. */
+const PART_BYTES = MIN_PART_BYTES;
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -64,6 +67,7 @@ async function storeFile(store: ObjectStore, key: string, fill: string, sizeByte
     budget,
     slots: createSlots(6),
     signal,
+    partBytes: PART_BYTES,
   };
   const file = new ObjectFile(options, 0);
   const line = Buffer.alloc(sizeBytes, fill);
@@ -143,7 +147,7 @@ describe.each(['none', 'gzip'] as const)(
           const payload = Buffer.alloc(sizeBytes, key);
           const its = messages(0, 0, count - 1).map((message) => ({ ...message, payload }));
           const file = new ObjectFile(
-            { key, rule: 'r', compression, store: memory, budget, slots, signal },
+            { key, rule: 'r', compression, store: memory, budget, slots, signal, partBytes: PART_BYTES },
             0,
           );
           await file.append(encodeRecords(its), rangeOf(its));
@@ -164,7 +168,14 @@ describe.each(['none', 'gzip'] as const)(
 it('files keep apart what is in several chunks: a small value behind a large head, in a large entry', async () => {
   const memory = createMemoryStore();
   const budget = new MemoryBudget(16 * PART_BYTES, systemClock);
-  const options = { rule: 'r', store: memory, budget, slots: createSlots(6), compression: 'gzip' } as const;
+  const options = {
+    rule: 'r',
+    partBytes: PART_BYTES,
+    store: memory,
+    budget,
+    slots: createSlots(6),
+    compression: 'gzip',
+  } as const;
   const keys = ['a', 'b', 'c'];
   const expected = await Promise.all(
     keys.map(async (key) => {
