@@ -5,7 +5,7 @@ import { parseTopicName, type TopicName } from '../../topic-name.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { httpLookup, httpPartitions } from './http-lookup.ts';
 import type { CommandFields } from './protocol/frame.ts';
-import { serverError } from './protocol/server-error.ts';
+import { LISTENER_HINT, serverError } from './protocol/server-error.ts';
 import { LOOKUP_TYPE, PARTITIONED_METADATA_TYPE } from './protocol/tables.ts';
 import { type Address, brokerUrl, hostPort, parseBrokerUrl, type ServiceUrl } from './service-url.ts';
 import { expectListed } from './topic-list.ts';
@@ -64,7 +64,11 @@ export class Cluster {
 
   /** A connection to the broker that serves this topic partition. @throws BackupError `source` */
   async locate(topic: string): Promise<Connection> {
-    return this.#options.serviceUrl.http ? this.#locateByHttp(topic) : this.#locateByCommand(topic);
+    try {
+      return await (this.#options.serviceUrl.http ? this.#locateByHttp(topic) : this.#locateByCommand(topic));
+    } catch (error) {
+      throw isOfOtherListener(error, this.#options.listenerName) ? othersAnswer(error) : error;
+    }
   }
 
   /** An additional connection to the same broker: its requests, and its loss, do not affect the other. */
@@ -211,3 +215,20 @@ function notReached(error: unknown, { listenerName, serviceUrl }: ClusterOptions
     `PULSAR_SERVICE_URL answers, and names this address for the topic, which the brokers advertise: it must be reached from here as well. Where they advertise several, PULSAR_LISTENER_NAME chooses.${mayBeIgnored}`,
   );
 }
+
+/**
+ * A broker gives lookups that come at the same time one answer, also if they ask for different listeners: a client with a
+ * name that does not exist makes those of others fail.
+ */
+function isOfOtherListener(error: unknown, listenerName: string | undefined): error is BackupError {
+  if (!(error instanceof BackupError) || error.hint !== LISTENER_HINT) return false;
+  return listenerName === undefined || !error.summary.includes(listenerName);
+}
+
+const othersAnswer = (error: BackupError): BackupError =>
+  new BackupError('source', error.summary, {
+    retryable: true,
+    hint: 'The broker answered the lookup of another client, which asks for a listener that does not exist. The lookup is tried again; if it stays, find that client in the log of the broker.',
+    details: error.details,
+    cause: error,
+  });

@@ -72,6 +72,22 @@ describe('over the binary protocol', () => {
   );
 });
 
+it.each([undefined, 'vpc'])(
+  'a listener that another client asks for is none of ours (%s), and the lookup is tried again',
+  async (listenerName) => {
+    const broker = await brokerWithTopic();
+    const message = 'the broker do not have nope listener';
+    let lookups = 0;
+    broker.onCommand((name) =>
+      name === 'lookupTopic' && ++lookups === 1
+        ? { error: SERVER_ERROR.ServiceNotReady, message }
+        : undefined,
+    );
+    await openSource(broker, listenerName === undefined ? {} : { listenerName });
+    expect(lookups).toBeGreaterThan(1);
+  },
+);
+
 describe('a consumer that a policy does not allow', () => {
   it.each(['exclusive', 'failover'] as const)(
     'is a failure, and not taken for another run at work (%s)',
