@@ -65,7 +65,7 @@ export const FIELDS = {
     variable: 'RUN_INTERVAL_MINUTES',
   },
   linger: {
-    what: 'minutes that what fills no file waits for more, 0 to 720; exclusive and failover only',
+    what: 'minutes that an incomplete file waits for more messages, 0 to 720; exclusive and failover only',
     example: '60',
     variable: 'FILE_LINGER_MINUTES',
   },

@@ -33,7 +33,7 @@ export const command: Command = {
   help: `
 Usage: tdmq-backup rule create [--file FILE] [flags]
 
-Makes a function with its settings and timer, the subscription where it is missing, and the run role if asked.
+Makes a function with its settings and timer, the subscription if there is none, and the run role if asked.
 On a terminal it asks for what is not given, from lists of what the account has. If a step fails, or at Ctrl-C, what
 was made is removed again.
 

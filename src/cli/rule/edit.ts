@@ -33,7 +33,7 @@ ${fieldHelp(FIXED)}
   --unset NAME          sets a setting back to its default; may be repeated
   --file, -f FILE       the changes from rule.yml or a .env file
   --create-run-role     make the run role, with the least policy, where it does not exist
-  --no-reserve          reserves no concurrency, and gives free what is reserved
+  --no-reserve          reserves no concurrency, and frees what is reserved
   --update-code         replaces the function's package too (--package FILE, by default dist/function.zip)
   --dry-run             show the difference and the calls, change nothing
   --yes, -y             do not ask
