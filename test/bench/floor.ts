@@ -21,7 +21,7 @@ const HEAD = [
   'time of Python / of the function',
   'broker and COS for the function',
   'for Python',
-  'at most, both cores full',
+  'both cores full, function at its floor',
 ];
 const ROUNDS_OF_STEPS = 3;
 
