@@ -43,7 +43,7 @@ export function* verifyEnds(objects: Iterable<ObjectRange>): Generator<Finding> 
 interface Open {
   readonly object: ObjectRange;
   readonly last: MessageId;
-  /** Its number. */
+  /** Counts the objects as they come: findings are in this order. */
   readonly number: number;
   /** Of its messages; `undefined`: it was not read, since it overlaps none so far. */
   ids: readonly string[] | undefined;
